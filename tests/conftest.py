@@ -54,8 +54,8 @@ def _takes_the_suite(folder):
     """Return whether tests can write and execute files there, with enough space."""
     if not os.access(folder, os.W_OK):
         return False
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize > ROOM and not found.f_flag & os.ST_NOEXEC
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize > ROOM and not status.f_flag & os.ST_NOEXEC
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -214,10 +214,10 @@ def test_sigterm_ends_the_printer_and_the_hosts_too(fakeprinter, tmp_path):
             until(lambda: len(processes.tree(process.pid)) == 3, "the printer and the host")
             children = processes.tree(process.pid)[1:]
             process.terminate()
-            _, said = process.communicate(timeout=TIMEOUT_S)
+            _, output = process.communicate(timeout=TIMEOUT_S)
         finally:
             process.kill()
-    assert b"stopped" in said
+    assert b"stopped" in output
     until(lambda: not any(map(_runs, children)), "the end of the printer and the host")
     assert list(tmp_path.iterdir()) == []
 
@@ -263,14 +263,14 @@ def test_a_job_is_streamed_under_attack(fakeprinter, monkeypatch, capsys, attack
 
 def test_the_idle_daemon_is_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(idle, "SETTLE", 0.0)
-    found = idle.measure(Path(sys.executable), tmp_path / "run", 0.5)
-    assert 0 < found.http < 30
-    assert 0 < found.ready < 30
-    assert 0.05 < found.start_cpu < 30
-    assert 10 < found.core_rss < found.peak < 300
-    assert 10 < found.front_rss < found.peak
-    assert found.threads >= 1
-    assert 0 <= found.cpu_share < 1
+    result = idle.measure(Path(sys.executable), tmp_path / "run", 0.5)
+    assert 0 < result.http < 30
+    assert 0 < result.ready < 30
+    assert 0.05 < result.start_cpu < 30
+    assert 10 < result.core_rss < result.peak < 300
+    assert 10 < result.front_rss < result.peak
+    assert result.threads >= 1
+    assert 0 <= result.cpu_share < 1
 
 
 def test_each_layer_is_measured_as_a_multiple_of_framing(capsys):

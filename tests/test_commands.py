@@ -207,8 +207,8 @@ def test_slow_commands_beside_a_service_succeed(tmp_path):
 
 def _run(there: Scene, chosen: list[Block]) -> list[str]:
     pages = sorted({block.page for block in chosen})
-    found = [there.run(page, [each.script for each in chosen if each.page == page]) for page in pages]
-    return [wrong for wrong in found if wrong]
+    results = [there.run(page, [each.script for each in chosen if each.page == page]) for page in pages]
+    return [wrong for wrong in results if wrong]
 
 
 # -- commands in sentences ---------------------------------------------------------------------------------------
@@ -230,8 +230,8 @@ def _parser_of(command: str) -> argparse.ArgumentParser | None:
 
 
 def _subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    found = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
-    return dict(found[0].choices) if found else {}
+    groups = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
+    return dict(groups[0].choices) if groups else {}
 
 
 def _lacks(command: str, words: str) -> str:

@@ -206,9 +206,9 @@ def _measured(text: str) -> list[str]:
     """Return the sentences and table rows that have a number with a unit, and a word about measuring."""
     text = _CODE.sub("", _FENCE.sub("", text))
     sentences = [sentence.replace("\n", " ") for sentence in _SENTENCE.split(text)]
-    found = [each for each in sentences if _FIGURE.search(each) and _MEASURING.search(each)]
-    found += _FIGURE_IN_A_TABLE.findall(text)
-    return [each for each in found if not any(fact in each for fact in _NOT_MEASURED)]
+    figures = [each for each in sentences if _FIGURE.search(each) and _MEASURING.search(each)]
+    figures += _FIGURE_IN_A_TABLE.findall(text)
+    return [each for each in figures if not any(fact in each for fact in _NOT_MEASURED)]
 
 
 @pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.md")), ids=lambda path: path.name)

@@ -62,8 +62,8 @@ def test_the_imported_packages_are_ours(name):
 
 def test_the_packages_are_ours_from_any_folder(tmp_path):
     code = "\n".join(f"import {name}; print({name}.__file__)" for name in PACKAGES)
-    found = python("-c", code, cwd=tmp_path).splitlines()
-    assert found == [str(ROOT / name / "__init__.py") for name in PACKAGES]
+    paths = python("-c", code, cwd=tmp_path).splitlines()
+    assert paths == [str(ROOT / name / "__init__.py") for name in PACKAGES]
 
 
 def test_the_command_and_the_entry_points_exist():
@@ -137,8 +137,8 @@ def test_installed_versions_are_pinned_by_hash_and_allowed_by_pyproject():
     assert text.count("==") >= len(pins)
     for each in text.split("\n    --hash")[1:]:
         assert re.match(r"=sha256:[0-9a-f]{64}\b", each)
-    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    for name in (*wanted["project"]["dependencies"], *wanted["build-system"]["requires"]):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    for name in (*project["project"]["dependencies"], *project["build-system"]["requires"]):
         needed = Requirement(name)
         [pin] = [each for each in pins if each.name == needed.name and (not each.marker or each.marker.evaluate())]
         [version] = [each.version for each in pin.specifier]

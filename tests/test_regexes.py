@@ -29,7 +29,7 @@ def looked_for_anywhere(module: str) -> set[str]:
 
 def uses() -> dict[tuple[str | bytes, int, str], str]:
     """Return each regex of a module, how it is used, and where."""
-    found = {}
+    patterns = {}
     for package in PACKAGES:
         for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
             if module.name.startswith(OURS) or module.name.rpartition(".")[2] in ELSEWHERE or ".testing" in module.name:
@@ -38,8 +38,8 @@ def uses() -> dict[tuple[str | bytes, int, str], str]:
             for name, value in vars(importlib.import_module(module.name)).items():
                 for each, use in _within(value):
                     how = use or ("search" if name in anywhere else "match")
-                    found.setdefault((each.pattern, each.flags, how), f"{module.name}.{name}")
-    return found
+                    patterns.setdefault((each.pattern, each.flags, how), f"{module.name}.{name}")
+    return patterns
 
 
 def _within(value: object) -> Iterator[tuple[re.Pattern, str]]:
@@ -47,40 +47,40 @@ def _within(value: object) -> Iterator[tuple[re.Pattern, str]]:
         yield value, ""
     elif isinstance(value, dict | list | tuple | set | frozenset):
         for each in value.values() if isinstance(value, dict) else value:
-            for found, use in _within(each):
-                yield found, use or "search"  # one of several may be used in any way
+            for inner, use in _within(each):
+                yield inner, use or "search"  # one of several may be used in any way
     elif isinstance(owner := getattr(value, "__self__", None), re.Pattern):  # `re.compile(…).match`
         yield owner, "search" if value.__name__ in ANYWHERE else "match"
 
 
-def letters(parsed, found: dict[str, None], beginning: list[str]) -> None:
+def letters(parsed, alphabet: dict[str, None], beginning: list[str]) -> None:
     """Collect letters that a regex looks for, and the text that it begins with."""
     for operation, value in parsed:
         match str(operation):
             case "LITERAL":
-                found[chr(value)] = None
+                alphabet[chr(value)] = None
                 beginning.append(chr(value))
             case "IN":
                 single = [each for each in value if str(each[0]) in ("LITERAL", "RANGE")]
-                found.update({chr(each if str(kind) == "LITERAL" else each[0]): None for kind, each in single})
+                alphabet.update({chr(each if str(kind) == "LITERAL" else each[0]): None for kind, each in single})
             case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
-                letters(value[2], found, [])
+                letters(value[2], alphabet, [])
             case "SUBPATTERN":
-                letters(value[3], found, beginning)
+                letters(value[3], alphabet, beginning)
             case "ATOMIC_GROUP":
-                letters(value, found, beginning)
+                letters(value, alphabet, beginning)
             case "BRANCH":
                 for each in value[1]:
-                    letters(each, found, [])
+                    letters(each, alphabet, [])
 
 
 def texts(pattern: re.Pattern) -> Iterator[tuple[str, str]]:
     """Return the parts of long texts: a beginning, and a repeated piece."""
-    found: dict[str, None] = {}
+    alphabet: dict[str, None] = {}
     beginning: list[str] = []
     flags = pattern.flags & ~re.UNICODE if isinstance(pattern.pattern, bytes) else pattern.flags
-    letters(_parser.parse(pattern.pattern, flags), found, beginning)
-    known = [each for each in found if ord(each) < 128][:LETTERS]
+    letters(_parser.parse(pattern.pattern, flags), alphabet, beginning)
+    known = [each for each in alphabet if ord(each) < 128][:LETTERS]
     several = "".join(known[:4])
     for unit in dict.fromkeys([*known, " ", "1", "a", several, f"{several} "]):
         if unit:
@@ -112,11 +112,11 @@ def grows_too_fast(pattern: re.Pattern, use: str) -> str | None:
 
 
 def test_every_regex_takes_linear_time():
-    found = uses()
-    assert len(found) > 100
+    patterns = uses()
+    assert len(patterns) > 100
     slow = {
         where: bad
-        for (text, flags, use), where in found.items()
+        for (text, flags, use), where in patterns.items()
         if (bad := grows_too_fast(re.compile(text, flags), use))
     }
     assert slow == {}

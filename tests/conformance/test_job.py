@@ -39,8 +39,8 @@ def test_each_command_in_each_state(server, state):
     enter = getattr(server, state)
     enter()
     for name in sorted(TABLE[state], key=lambda each: (state, each) in LEADS):
-        wanted = TABLE[state][name]
-        ours, theirs = wanted if isinstance(wanted, tuple) else (wanted, wanted)
+        cell = TABLE[state][name]
+        ours, theirs = cell if isinstance(cell, tuple) else (cell, cell)
         answer = server.post("/api/job", COMMANDS[name])
         assert answer.status == (theirs if server.octoprint else ours), (state, name, answer.body)
         assert answer.status == 204 or answer.json["error"]

@@ -61,8 +61,8 @@ def test_connection(server):
     server.go_offline()
     answer = server.get("/api/connection").json
     assert answer["current"]["state"] == "Closed"
-    wanted = {"ports", "baudrates", "printerProfiles", "portPreference", "baudratePreference"}
-    assert wanted <= set(answer["options"])
+    expected = {"ports", "baudrates", "printerProfiles", "portPreference", "baudratePreference"}
+    assert expected <= set(answer["options"])
     assert server.post("/api/connection", {"command": "connect", "port": "/dev/nonsense"}).status == 400
     assert server.post("/api/connection", {"command": "disconnect"}).status == 204
     assert server.post("/api/connection", {"command": "explode"}).status == 400
@@ -137,8 +137,8 @@ def test_files(server):
     assert {"files", "done"} <= set(answer.json)
     assert {"name", "origin", "path", "refs"} <= set(answer.json["files"]["local"])
     entry = server.get(f"/api/files/local/conformance/{FILE}").json
-    wanted = {"name", "display", "path", "type", "typePath", "hash", "size", "date", "origin", "refs"}
-    assert wanted <= set(entry)
+    expected = {"name", "display", "path", "type", "typePath", "hash", "size", "date", "origin", "refs"}
+    assert expected <= set(entry)
     assert (entry["size"], entry["typePath"]) == (len(LONG), ["machinecode", "gcode"])
     listing = server.get("/api/files?recursive=true").json
     assert {"files", "free", "total"} <= set(listing)

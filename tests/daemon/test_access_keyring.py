@@ -22,12 +22,12 @@ def test_a_key_is_shown_once_and_stored_only_as_its_hash(tmp_path):
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert key not in file.read_text()
     assert [each.name for each in file.parent.iterdir()] == [FILE]
-    found = keyring(tmp_path / "state")
-    found.load()
-    identity = found.identify(digest(key))
+    reloaded = keyring(tmp_path / "state")
+    reloaded.load()
+    identity = reloaded.identify(digest(key))
     assert (identity.name, identity.scope) == ("phone", Scope.CONTROL)
-    assert found.identify(digest(key + "x")) is None
-    assert found.identify(digest("")) is None
+    assert reloaded.identify(digest(key + "x")) is None
+    assert reloaded.identify(digest("")) is None
 
 
 def test_a_revoked_key_gives_no_access(tmp_path):

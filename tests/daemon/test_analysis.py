@@ -22,24 +22,24 @@ async def test_an_upload_is_analysed_and_its_analysis_shown(tmp_path):
     async with analysing(tmp_path) as client:
         assert (await upload(client)).status == 201
         answer = await known(client)
-        told = answer["gcodeAnalysis"]
-        assert 250 < told["estimatedPrintTime"] < 500
-        assert told["filament"]["tool0"]["length"] == pytest.approx(2.1)
-        assert told["filament"]["tool0"]["volume"] == pytest.approx(2.1 * 2.405 / 1000, rel=0.01)
-        assert told["printingArea"]["maxX"] == 100
-        assert told["dimensions"]["width"] == 50
-        assert (told["layers"], told["errors"], told["warnings"]) == (1, [], [])
+        analysis = answer["gcodeAnalysis"]
+        assert 250 < analysis["estimatedPrintTime"] < 500
+        assert analysis["filament"]["tool0"]["length"] == pytest.approx(2.1)
+        assert analysis["filament"]["tool0"]["volume"] == pytest.approx(2.1 * 2.405 / 1000, rel=0.01)
+        assert analysis["printingArea"]["maxX"] == 100
+        assert analysis["dimensions"]["width"] == 50
+        assert (analysis["layers"], analysis["errors"], analysis["warnings"]) == (1, [], [])
         assert [layer["z"] for layer in answer["layers"]] == [0.3]
         assert "layers" not in (await client.get("/api/files/local/a.gcode")).json
 
 
 async def test_the_end_of_an_analysis_is_an_event(tmp_path):
     async with analysing(tmp_path) as client:
-        told = []
-        client.service.events.subscribe(told.append)
+        notices = []
+        client.service.events.subscribe(notices.append)
         await upload(client, name="a b.gcode")
         await known(client, "a%20b.gcode")
-        [event] = [each for each in told if each.name == "MetadataAnalysisFinished"]
+        [event] = [each for each in notices if each.name == "MetadataAnalysisFinished"]
         about = {name: event.payload[name] for name in ("name", "path", "origin")}
         assert about == {"name": "a b.gcode", "path": "a b.gcode", "origin": "local"}
         answer = (await client.get("/api/files/local/a%20b.gcode")).json
@@ -125,8 +125,8 @@ async def test_the_analysis_process_is_restarted_but_not_for_a_file_that_kills_i
         worker.failures = 10
         answer = await upload(client, name="b.gcode", print="true")
         assert answer.json["effectivePrint"] is True  # nothing is known against it
-        told = (await known(client, "b.gcode"))["gcodeAnalysis"]
-        assert told == {"errors": [], "warnings": ["the file could not be analysed: killed"]}
+        analysis = (await known(client, "b.gcode"))["gcodeAnalysis"]
+        assert analysis == {"errors": [], "warnings": ["the file could not be analysed: killed"]}
         assert len(worker.paths) == 2 + MAX_ATTEMPTS
 
 
@@ -169,9 +169,9 @@ async def test_pictures_are_served_in_all_sizes(tmp_path):
         small, large = (with_thumbnail("PNG", b"", picture("PNG", *size)) for size in ((16, 16), (64, 48)))
         large = large.replace(b"begin 32x16", b"begin 64x48")
         await upload(client, small.replace(b"begin 32x16", b"begin 16x16") + large + GOOD)
-        told = (await known(client))["gcodeAnalysis"]["thumbnails"]
-        assert [(each["width"], each["height"]) for each in told] == [(64, 48), (16, 16)]
-        for each in told:
+        thumbnails = (await known(client))["gcodeAnalysis"]["thumbnails"]
+        assert [(each["width"], each["height"]) for each in thumbnails] == [(64, 48), (16, 16)]
+        for each in thumbnails:
             answer = await client.get(f"/{each['relative_path']}")
             assert len(answer.body) == each["size"]
             assert Image.open(io.BytesIO(answer.body)).size == (each["width"], each["height"])
@@ -185,7 +185,7 @@ async def test_pictures_are_served_in_all_sizes(tmp_path):
 async def test_metadata_of_the_slicer_has_moonraker_names(tmp_path):
     async with analysing(tmp_path) as client:
         await upload(client, (slicers.FOLDER / "prusaslicer.gcode").read_bytes())
-        found = (await known(client))["gcodeAnalysis"]
+        analysis = (await known(client))["gcodeAnalysis"]
     expected = {
         "slicer": "PrusaSlicer", "slicer_version": "2.8.1+linux-x64", "estimated_time": 3723, "layer_height": 0.2,
         "first_layer_height": 0.3, "first_layer_extr_temp": 215, "first_layer_bed_temp": 60, "chamber_temp": None,
@@ -193,8 +193,8 @@ async def test_metadata_of_the_slicer_has_moonraker_names(tmp_path):
         "filament_colors": ["#FF8000"], "filament_weights": [4.5], "filament_weight_total": 4.5,
         "filament_cost_total": 0.12, "slicerEstimate": 3723, "objects": ["part.stl"], "layers": 3,
     }  # fmt: skip
-    assert {name: found[name] for name in expected} == expected
-    tool = found["filament"]["tool0"]
+    assert {name: analysis[name] for name in expected} == expected
+    tool = analysis["filament"]["tool0"]
     assert tool.pop("length") == pytest.approx(7.92)
     assert tool.pop("volume") == pytest.approx(0.01905, rel=1e-3)
     assert tool == {"type": "PLA", "name": "Made PLA", "color": "#FF8000", "weight": 4.5, "cost": 0.12}
@@ -207,22 +207,22 @@ async def test_time_left_is_right_throughout_a_print_and_the_printer_is_learnt(t
     async with analysing(tmp_path) as client:
         await upload(client, sliced(name).replace(b"\n;LAYER_CHANGE", b"\nM73 P0 R7\n;LAYER_CHANGE", 1), print="true")
         loop = asyncio.get_running_loop()
-        began, seen = loop.time(), []
+        began, samples = loop.time(), []
         ends = []
         client.service.jobs.subscribe(lambda state: ends.append(loop.time() - began) if state.ended else None)
         while client.service.jobs.active:
-            seen.append((loop.time() - began, (await client.get("/api/job")).json["progress"]))
+            samples.append((loop.time() - began, (await client.get("/api/job")).json["progress"]))
             await client.settle(15)
         [total] = ends
-        for at, told in seen:
+        for at, progress in samples:
             if 0.05 * total < at < total:
-                assert abs(told["printTimeLeft"] - (total - at)) < 0.02 * total
-                assert told["printTimeLeftOrigin"] == ("mixed-analysis" if told["layer"] else "analysis")
-                assert told["m73"] == ({"completion": 0, "printTimeLeft": 420} if told["layer"] else None)
-        layers = [told["layer"] for _, told in seen[:-1]]
+                assert abs(progress["printTimeLeft"] - (total - at)) < 0.02 * total
+                assert progress["printTimeLeftOrigin"] == ("mixed-analysis" if progress["layer"] else "analysis")
+                assert progress["m73"] == ({"completion": 0, "printTimeLeft": 420} if progress["layer"] else None)
+        layers = [progress["layer"] for _, progress in samples[:-1]]
         assert layers == sorted(layers)
-        assert seen[0][1]["layers"] >= layers[-1] > seen[0][1]["layers"] - 5
-        assert 90 < seen[-2][1]["timeCompletion"] <= 100
+        assert samples[0][1]["layers"] >= layers[-1] > samples[0][1]["layers"] - 5
+        assert 90 < samples[-2][1]["timeCompletion"] <= 100
         await client.settle(5)
         learnt = (await client.get("/api/job")).json["job"]["estimate"]
         assert learnt["learntFrom"] == 1
@@ -306,13 +306,13 @@ async def test_an_awaited_file_does_not_wait_for_the_idle_analysis_of_another(tm
 
 async def test_a_refused_print_is_an_event_and_a_log_entry(tmp_path, capsys):
     async with analysing(tmp_path) as client:
-        told = []
-        client.service.events.subscribe(told.append)
+        notices = []
+        client.service.events.subscribe(notices.append)
         await upload(client, OUTSIDE, print="true")
         reasons = ["prints outside the build volume: X from 50 to 900, allowed 0 to 200"]
         expected = {"name": "a.gcode", "path": "a.gcode", "reasons": reasons}
         assert (await client.get("/api/job")).json["refused"] == expected
-        [event] = [each for each in told if each.name == "PrintRefused"]
+        [event] = [each for each in notices if each.name == "PrintRefused"]
         assert dict(event.payload) == {**expected, "origin": "local"}
         assert "print.refused" in capsys.readouterr().out
         await client.post("/api/queue", {"command": "add", "path": "a.gcode"})

@@ -30,14 +30,14 @@ def known(tmp_path, text, profile=None, settings=(), firmware=""):
 
 def test_limits_come_from_the_printer_then_the_file_then_the_preset(tmp_path):
     file, plain, mk3s = HEAD + ORCA + MOVES + TAIL, HEAD + MOVES + TAIL, find("mk3s").profile
-    found = [
+    analyses = [
         known(tmp_path, file, mk3s, M503, "Marlin 2.1"),
         known(tmp_path, file, mk3s),
         known(tmp_path, plain, mk3s),
         known(tmp_path, plain),
     ]
-    assert [each.limits_from for each in found] == ["printer", "file", "profile", "defaults"]
-    by_printer, by_file, by_preset, _ = (each.motion_s for each in found)
+    assert [each.limits_from for each in analyses] == ["printer", "file", "profile", "defaults"]
+    by_printer, by_file, by_preset, _ = (each.motion_s for each in analyses)
     assert by_file < by_preset < by_printer
 
 
@@ -68,10 +68,10 @@ def test_a_file_for_klipper_is_timed_by_klippers_planner(tmp_path, mark):
 
 def test_changes_and_probing_take_their_configured_time(tmp_path):
     profile = ProfileConfig(extruders=2, tool_change_s=20.0, filament_change_s=120.0, probing_s=90.0)
-    found = known(tmp_path, HEAD + "G29\n" + MOVES + "T1\nM600\n" + TAIL, profile)
-    assert (found.probing_s, found.changes_s) == (90.0, 140.0)
-    parts = (found.motion_s, found.heating_s, found.homing_s, found.dwell_s, found.probing_s, found.changes_s)
-    assert found.duration_s == pytest.approx(sum(parts))
+    times = known(tmp_path, HEAD + "G29\n" + MOVES + "T1\nM600\n" + TAIL, profile)
+    assert (times.probing_s, times.changes_s) == (90.0, 140.0)
+    parts = (times.motion_s, times.heating_s, times.homing_s, times.dwell_s, times.probing_s, times.changes_s)
+    assert times.duration_s == pytest.approx(sum(parts))
 
 
 @pytest.mark.parametrize(

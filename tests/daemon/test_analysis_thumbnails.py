@@ -12,10 +12,10 @@ from support.pictures import picture, qoi, with_thumbnail
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "QOI"])
 def test_thumbnails_of_slicers_are_read(kind):
     [thumbnail] = analyse(with_thumbnail(kind, b"G28\n")).thumbnails
-    found = decode(thumbnail)
-    assert found is not None
-    assert (thumbnail.width, thumbnail.height) == found.size == (32, 16)
-    red, green, blue, alpha = found.getpixel((5, 5))
+    image = decode(thumbnail)
+    assert image is not None
+    assert (thumbnail.width, thumbnail.height) == image.size == (32, 16)
+    red, green, blue, alpha = image.getpixel((5, 5))
     assert red > 250
     assert green < 5
     assert blue < 5
@@ -24,10 +24,10 @@ def test_thumbnails_of_slicers_are_read(kind):
 
 def test_the_largest_thumbnail_is_served_as_png():
     small, large = (Thumbnail("png", 0, 0, picture("PNG", size, size)) for size in (16, 64))
-    found = largest([small, large, Thumbnail("png", 999, 999, b"no picture")])
-    assert found is not None
-    assert found.size == (64, 64)
-    assert as_png(found).startswith(b"\x89PNG")
+    image = largest([small, large, Thumbnail("png", 999, 999, b"no picture")])
+    assert image is not None
+    assert image.size == (64, 64)
+    assert as_png(image).startswith(b"\x89PNG")
     assert largest([]) is None
 
 
@@ -40,8 +40,8 @@ def test_a_picture_with_too_many_pixels_is_not_decoded():
 @given(st.binary(max_size=100), st.sampled_from(["PNG", "JPEG", "QOI"]), st.integers(0, 300))
 def test_a_damaged_picture_is_decoded_or_ignored(noise, kind, at):
     data = picture(kind)
-    found = decode(Thumbnail("png", 32, 16, data[:at] + noise + data[at + len(noise) :]))
-    assert found is None or isinstance(found, Image.Image)
+    image = decode(Thumbnail("png", 32, 16, data[:at] + noise + data[at + len(noise) :]))
+    assert image is None or isinstance(image, Image.Image)
 
 
 def test_a_picture_is_drawn_for_the_terminal():

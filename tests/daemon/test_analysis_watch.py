@@ -20,18 +20,18 @@ MOVES = ["G90", "M83", "G1 Z.3 F6000"] + ["G1 X100 E1 F1200", "G1 X0 E1"] * 30
 class Known:
     """The stored analyses of files, and facts about printers."""
 
-    def __init__(self, found):
-        self.found = found
+    def __init__(self, analysis):
+        self.analysis = analysis
 
     async def wait(self, _key, _seconds):
-        return self.found
+        return self.analysis
 
     async def learnt(self, _printer):
         return LearntPace()
 
 
-def watching(host, found) -> Watch:
-    known = Known(found)
+def watching(host, analysis) -> Watch:
+    known = Known(analysis)
     return Watch(host.jobs, known, known, lambda: "sim")
 
 
@@ -44,10 +44,10 @@ async def until(condition) -> None:
 async def test_a_marked_layer_without_extrusion_has_no_height(tmp_path):
     world = World(tmp_path)
     lines = [";LAYER:0", *MOVES]
-    found = from_analysis(analyse("\n".join(lines)).as_json())
-    found = replace(found, details=zlib.compress(json.dumps({"layers": [{"offset": 0, "z": None}]}).encode()))
+    analysis = from_analysis(analyse("\n".join(lines)).as_json())
+    analysis = replace(analysis, details=zlib.compress(json.dumps({"layers": [{"offset": 0, "z": None}]}).encode()))
     async with world.host() as host:
-        watch = watching(host, found)
+        watch = watching(host, analysis)
         host.jobs.select(world.write(lines))
         host.jobs.start()
         await until(lambda: watch.outlook() is not None and watch.outlook().layer == 1)
@@ -58,8 +58,8 @@ async def test_a_marked_layer_without_extrusion_has_no_height(tmp_path):
 @pytest.mark.parametrize("pauses", [False, True])
 async def test_a_job_of_the_previous_host_has_its_layers(tmp_path, pauses):
     world = World(tmp_path)
-    found = from_analysis(analyse("\n".join(MOVES)).as_json())
-    assert found.duration > 250
+    analysis = from_analysis(analyse("\n".join(MOVES)).as_json())
+    assert analysis.duration > 250
     async with world.host(Life()) as host:
         host.jobs.select(world.write(MOVES))
         host.jobs.start()
@@ -69,13 +69,14 @@ async def test_a_job_of_the_previous_host_has_its_layers(tmp_path, pauses):
             await until(lambda: host.jobs.state is JobState.PAUSED)
         host.life.end()
     async with world.host() as host:
-        watch = watching(host, found)
+        watch = watching(host, analysis)
         await until(lambda: watch.outlook() is not None)
         assert host.jobs.state is (JobState.PAUSED if pauses else JobState.PRINTING)
         outlook = watch.outlook()
         assert outlook.origin == "mixed-analysis"
         assert (outlook.layer, outlook.layers) == (1, 1)
-        assert outlook.left == pytest.approx(found.duration - 100, abs=40)  # what is in the printer's queue, and more
+        # what is in the printer's queue, and more
+        assert outlook.left == pytest.approx(analysis.duration - 100, abs=40)
         if pauses:
             host.jobs.resume()
         await until(lambda: not host.jobs.active)

@@ -56,15 +56,15 @@ pack = msgspec.msgpack.encode
 
 @given(messages=st.lists(st.binary(max_size=300), max_size=20), cuts=st.lists(st.integers(1, 40)))
 def test_frames_are_read_however_they_are_split(messages, cuts):
-    data, frames, found = b"".join(map(frame, messages)), Frames(), []
+    data, frames, read = b"".join(map(frame, messages)), Frames(), []
     sizes = iter(cuts)
     while data:
         size = next(sizes, len(data))
         frames.add(data[:size])
         data = data[size:]
         while (message := frames.next()) is not None:
-            found.append(message)
-    assert found == messages
+            read.append(message)
+    assert read == messages
     assert frames.waiting == 0
 
 
@@ -156,8 +156,8 @@ def test_an_error_that_cannot_be_rebuilt_is_a_service_error(name):
 
 def test_invalid_unicode_is_replaced():
     snapshot = Snapshot(printer=PrinterSummary(message="caf\udce9", fields={"a\ud800": "b\udfff"}), trouble="fine: é")
-    seen = decode_from_core(encode(SnapshotMessage(snapshot=snapshot))).snapshot
-    assert (seen.printer.message, seen.printer.fields, seen.trouble) == ("caf?", {"a?": "b?"}, "fine: é")
+    decoded = decode_from_core(encode(SnapshotMessage(snapshot=snapshot))).snapshot
+    assert (decoded.printer.message, decoded.printer.fields, decoded.trouble) == ("caf?", {"a?": "b?"}, "fine: é")
     refused = decode_from_core(encode(RefusalMessage(id=1, error="JobConflict", text="\udc80")))
     assert refused.text == "?"
 
@@ -206,7 +206,7 @@ def test_garbage_always_raises_the_same_error(data):
 # -- neighbours of another version ------------------------------------------------------------------------------
 
 
-def told(**changes):
+def snapshot_of(**changes):
     """Return a snapshot as a core of another version might tell it."""
     plain = msgspec.to_builtins(
         Snapshot(
@@ -224,21 +224,21 @@ def told(**changes):
 
 def test_unknown_fields_are_ignored():
     heaters = {"tool0": {"actual": 1.0, "target": 2.0, "power": 9}}
-    seen = told(colour="red", job__speed=3, job__selected__layers=4, printer__heaters=heaters)
-    assert seen.revision == 7
-    assert seen.job.selected == Selection("a.g", "a.g", 1, 2)
-    assert seen.printer.heaters["tool0"].actual == 1.0
+    snapshot = snapshot_of(colour="red", job__speed=3, job__selected__layers=4, printer__heaters=heaters)
+    assert snapshot.revision == 7
+    assert snapshot.job.selected == Selection("a.g", "a.g", 1, 2)
+    assert snapshot.printer.heaters["tool0"].actual == 1.0
 
 
 def test_missing_fields_have_their_default():
-    seen = decode_from_core(pack({"type": "seen", "snapshot": {"job": {"active": True}}})).snapshot
-    assert seen == Snapshot(job=JobSummary(active=True))
+    snapshot = decode_from_core(pack({"type": "seen", "snapshot": {"job": {"active": True}}})).snapshot
+    assert snapshot == Snapshot(job=JobSummary(active=True))
 
 
 def test_an_unknown_state_counts_as_printing():
-    seen = told(job__state="dancing", printer__state="sleeping", printer__message="still here")
-    assert (seen.job.state, seen.printer.state) == (JobState.PRINTING, ConnectionState.HANDSHAKING)
-    assert (seen.revision, seen.printer.message, seen.job.selected.path) == (7, "still here", "a.g")
+    snapshot = snapshot_of(job__state="dancing", printer__state="sleeping", printer__message="still here")
+    assert (snapshot.job.state, snapshot.printer.state) == (JobState.PRINTING, ConnectionState.HANDSHAKING)
+    assert (snapshot.revision, snapshot.printer.message, snapshot.job.selected.path) == (7, "still here", "a.g")
 
 
 OF_ANOTHER_TYPE = {
@@ -252,8 +252,8 @@ OF_ANOTHER_TYPE = {
 
 @pytest.mark.parametrize(("field", "value"), OF_ANOTHER_TYPE.items(), ids=OF_ANOTHER_TYPE)
 def test_a_field_of_another_type_counts_as_missing(field, value):
-    seen = told(**{field: value, "trouble": "hot"})
-    assert (seen.revision, seen.trouble, seen.job.active) == (7, "hot", True)
+    snapshot = snapshot_of(**{field: value, "trouble": "hot"})
+    assert (snapshot.revision, snapshot.trouble, snapshot.job.active) == (7, "hot", True)
 
 
 def test_unknown_messages_and_events_are_ignored():
@@ -271,11 +271,11 @@ def test_unknown_messages_and_events_are_ignored():
 def test_unknown_fields_of_a_message_are_ignored():
     assert decode_known(pack({"type": "hello", "version": "9", "mood": 1}), FromFront) == Hello(version="9")
     assert decode_known(pack({"type": "hello"}), FromFront) == Hello()
-    said = decode_known(
+    message = decode_known(
         pack({"type": "asked", "id": 3, "question": {"ask": "start", "gently": True}, "for": "me"}), FromFront
     )
     desk = FakeDesk()
-    assert isinstance(decode_from_core(answer(desk, said)), AnswerMessage)
+    assert isinstance(decode_from_core(answer(desk, message)), AnswerMessage)
     assert desk.questions == [ask.Start()]
 
 
@@ -288,8 +288,8 @@ NO_QUESTIONS = [
 @pytest.mark.parametrize("question", NO_QUESTIONS, ids=range(len(NO_QUESTIONS)))
 def test_an_unreadable_question_is_refused(question):
     desk = FakeDesk()
-    said = decode_known(pack({"type": "asked", "id": 3, "question": question}), FromFront)
-    reply = decode_from_core(answer(desk, said))
+    message = decode_known(pack({"type": "asked", "id": 3, "question": question}), FromFront)
+    reply = decode_from_core(answer(desk, message))
     assert isinstance(reply, RefusalMessage)
     assert (reply.id, reply.error) == (3, "OtherVersion")
     assert reply.text.startswith("the core does not understand the question")
@@ -297,7 +297,7 @@ def test_an_unreadable_question_is_refused(question):
 
 
 @pytest.mark.parametrize("name", ["OtherVersion", "ServiceError"])
-def test_an_unknown_question_is_told_apart_from_a_failed_one(name):
+def test_an_unknown_question_is_distinguished_from_a_failed_one(name):
     """The first cores had no class for this error."""
     refusal = RefusalMessage(id=1, error=name, text=f"{NOT_UNDERSTOOD}: Invalid value 'history'")
     with pytest.raises(service.OtherVersion, match="history"):

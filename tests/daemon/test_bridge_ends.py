@@ -70,8 +70,8 @@ async def test_the_effect_of_a_question_is_sent_before_its_answer(desk):
     await asyncio.sleep(1)
     front.say(question_message(2, ask.Pause()))
     await asyncio.sleep(1)
-    told = [each.get("id") or each["snapshot"]["job"]["state"] for each in front.received]
-    assert told == ["completed", "starting", 1, "pausing", 2]
+    order = [each.get("id") or each["snapshot"]["job"]["state"] for each in front.received]
+    assert order == ["completed", "starting", 1, "pausing", 2]
 
 
 async def test_a_late_answer_comes_after_the_change_that_it_caused(desk):
@@ -149,12 +149,12 @@ async def test_snapshots_come_twice_a_second_in_a_silent_print_and_never_at_rest
 
 async def test_an_event_comes_after_the_snapshot_with_its_change(desk):
     _, front = await both(desk)
-    seen = []
-    front.subscribe(lambda event: seen.append((event, front.latest().job.state)) if event else None)
+    events = []
+    front.subscribe(lambda event: events.append((event, front.latest().job.state)) if event else None)
     desk.state = JobState.PAUSING
     desk.tell(JobChanged(JobState.PAUSING))
     await asyncio.sleep(0)
-    assert seen == [(JobChanged(JobState.PAUSING), JobState.PAUSING)]
+    assert events == [(JobChanged(JobState.PAUSING), JobState.PAUSING)]
 
 
 async def test_a_talkative_printer_causes_at_most_fifty_snapshots_a_second(desk):
@@ -162,9 +162,9 @@ async def test_a_talkative_printer_causes_at_most_fifty_snapshots_a_second(desk)
     for _ in range(5000):
         desk.tell(FirmwareSaid("echo:busy", "info"))
         await asyncio.sleep(0.001)
-    told = front.messages("happened")
-    assert 290 <= len(told) <= 310
-    assert sum(each["dropped"] for each in told) + len(told) == pytest.approx(5000, abs=200)
+    events = front.messages("happened")
+    assert 290 <= len(events) <= 310
+    assert sum(each["dropped"] for each in events) + len(events) == pytest.approx(5000, abs=200)
     desk.tell(JobChanged(JobState.FAILED))
     await asyncio.sleep(0)
     assert front.messages("happened")[-1]["name"] == "JobChanged", "what counts is told all the same"
@@ -188,10 +188,10 @@ async def test_dropped_snapshots_are_counted_and_the_newest_is_sent_later(desk):
     await asyncio.sleep(1)
     assert not front.lost
     assert front.messages("seen")[-1]["snapshot"]["printer"]["message"] == "the newest"
-    told = len(front.messages("happened"))
+    event_count = len(front.messages("happened"))
     desk.tell(JobChanged(JobState.COMPLETED))
     await asyncio.sleep(0)
-    assert front.messages("happened")[-1]["dropped"] == 100 - told
+    assert front.messages("happened")[-1]["dropped"] == 100 - event_count
 
 
 async def test_a_front_that_does_not_read_is_cut_off_after_five_seconds(desk):
@@ -307,7 +307,7 @@ async def test_the_number_of_long_questions_is_limited_even_over_reconnects(desk
 
 
 @pytest.mark.parametrize(
-    "said",
+    "garbage",
     [
         b"GET / HTTP/1.1\r\nHost: core\r\n\r\n",
         (MAX_QUESTION + 1).to_bytes(LENGTH, "big"),
@@ -317,11 +317,11 @@ async def test_the_number_of_long_questions_is_limited_even_over_reconnects(desk
     ],
     ids=["HTTP", "too long", "no MessagePack", "too deep", "nothing"],
 )
-async def test_a_front_that_sends_garbage_is_cut_off_and_may_reconnect(desk, said):
+async def test_a_front_that_sends_garbage_is_cut_off_and_may_reconnect(desk, garbage):
     end = CoreEnd(desk)
     front = fake_front(end)
     with capture_logs() as logs:
-        front.line.write(said)
+        front.line.write(garbage)
         await asyncio.sleep(1)
     assert front.lost
     assert [each["reason"][:32] for each in logs if each["event"] == "bridge.cut_off"] == [
@@ -582,15 +582,15 @@ async def test_an_answer_of_another_version_is_an_error_and_the_connection_stays
 
 
 @pytest.mark.parametrize(
-    "said", [b"\xff" * 8, (3).to_bytes(LENGTH, "big") + b"\xc1\xc1\xc1"], ids=["length", "content"]
+    "garbage", [b"\xff" * 8, (3).to_bytes(LENGTH, "big") + b"\xc1\xc1\xc1"], ids=["length", "content"]
 )
-async def test_a_core_that_sends_garbage_is_disconnected(desk, said):
+async def test_a_core_that_sends_garbage_is_disconnected(desk, garbage):
     end, front = CoreEnd(desk), FrontEnd()
     ended = []
     core_line, _ = connected(end, front, lambda: ended.append(True))
     await front.first()
     with capture_logs() as logs:
-        core_line.write(said)
+        core_line.write(garbage)
         await asyncio.sleep(0.1)
     assert ended
     assert "core.not_understood" in [each["event"] for each in logs]
@@ -598,17 +598,17 @@ async def test_a_core_that_sends_garbage_is_disconnected(desk, said):
 
 async def test_a_failing_listener_does_not_affect_the_others(desk):
     _, front = await both(desk)
-    told = []
+    events = []
 
     def fails(_event):
         raise KeyError("a bug")
 
     front.subscribe(fails)
-    front.subscribe(told.append)
+    front.subscribe(events.append)
     with capture_logs() as logs:
         desk.tell(StateChanged(ConnectionState.READY, ConnectionState.OFFLINE))
         await asyncio.sleep(0.1)
-    assert told[-1] == StateChanged(ConnectionState.READY, ConnectionState.OFFLINE)
+    assert events[-1] == StateChanged(ConnectionState.READY, ConnectionState.OFFLINE)
     assert "bridge.listener_failed" in {each["event"] for each in logs}
     assert await front.ask(ask.Start()) is None
 

@@ -30,14 +30,14 @@ class Troubles(list[Exception]):
 @asynccontextmanager
 async def opened(folder: Path, troubles: Troubles | None = None) -> AsyncIterator[Cache]:
     """A cache; unless troubles are expected, none may come."""
-    seen = Troubles() if troubles is None else troubles
-    cache = Cache(seen.append)
+    reports = Troubles() if troubles is None else troubles
+    cache = Cache(reports.append)
     await cache.open(folder)
     try:
         yield cache
     finally:
         await cache.close()
-    assert seen is troubles or not seen
+    assert reports is troubles or not reports
 
 
 async def on_its_thread(cache: Cache, statement: str) -> None:
@@ -217,14 +217,14 @@ def version_0_1_0(folder: Path, *, schema: int = 3) -> None:
             "VALUES ('a.gcode', 'a', 1, 10, 'local', 'sim', 'PRINTING', 5.0)"
         )
         if schema == 3:
-            found = (
+            row = (
                 *(CUBE.path, CUBE.size, CUBE.date),
                 VERSION,
                 '{"estimatedPrintTime": 60.0}',
                 b"details",
                 b"picture",
             )
-            db.execute("INSERT INTO analyses VALUES (?, ?, ?, ?, ?, ?, ?)", found)
+            db.execute("INSERT INTO analyses VALUES (?, ?, ?, ?, ?, ?, ?)", row)
             db.execute("INSERT INTO print_times (printer, planned, actual) VALUES ('sim', 100.0, 150.0)")
         db.commit()
 
@@ -302,6 +302,6 @@ async def test_a_kill_during_any_write_loses_nothing_committed(tmp_path, upgrade
             (folder / "front.db-wal").write_bytes(written[:cut])
             if upgraded:
                 version_0_1_0(folder)
-            expected = [found for size, found in commits if size <= cut][-1]
+            expected = [rows for size, rows in commits if size <= cut][-1]
             async with opened(folder) as cache:
                 assert await content(cache) == expected, f"cut at {cut} of {len(written)}"

@@ -20,18 +20,18 @@ PICTURES = [jpeg(number) for number in range(3)]
 @pytest.mark.parametrize("lengths", [True, False])
 @given(size=st.integers(1, 900))
 def test_a_stream_is_read_however_it_is_split(lengths, size):
-    told = b"HTTP junk\r\n"
+    stream = b"HTTP junk\r\n"
     for each in PICTURES:
         length = b"Content-length: %d\r\n" % len(each) if lengths else b""
-        told += b"--b\r\nContent-Type: image/jpeg\r\n" + length + b"\r\n" + each + b"\r\n"
-    told += b"--b\r\n"
+        stream += b"--b\r\nContent-Type: image/jpeg\r\n" + length + b"\r\n" + each + b"\r\n"
+    stream += b"--b\r\n"
     parts = PictureParts()
-    found = [each for at in range(0, len(told), size) for each in parts.feed(told[at : at + size])]
-    assert found == PICTURES
+    pictures = [each for at in range(0, len(stream), size) for each in parts.feed(stream[at : at + size])]
+    assert pictures == PICTURES
 
 
 @pytest.mark.parametrize(
-    ("told", "said"),
+    ("answer", "error"),
     [
         (b"x" * 9000, "not send an MJPEG stream"),
         (b"--b\r\nContent-Length: 9000000\r\n\r\n", "larger than"),
@@ -40,9 +40,9 @@ def test_a_stream_is_read_however_it_is_split(lengths, size):
         (b"--b\r\nContent-Length: 5\r\n\r\n\xff\xd8\xff..", "is incomplete"),
     ],
 )
-def test_an_answer_without_pictures_is_an_error(told, said):
-    with pytest.raises(CameraError, match=said):
-        PictureParts().feed(told)
+def test_an_answer_without_pictures_is_an_error(answer, error):
+    with pytest.raises(CameraError, match=error):
+        PictureParts().feed(answer)
 
 
 async def test_a_picture_is_fetched_from_a_stream_and_with_a_password():
@@ -57,7 +57,7 @@ async def test_a_picture_is_fetched_from_a_stream_and_with_a_password():
 
 
 @pytest.mark.parametrize(
-    ("manner", "said"),
+    ("manner", "error"),
     [
         ("stall", "does not answer|no complete picture"),
         ("drip", "no complete picture within 0.3 s"),
@@ -69,12 +69,12 @@ async def test_a_picture_is_fetched_from_a_stream_and_with_a_password():
         ("dumb", "does not speak HTTP"),
     ],
 )
-async def test_a_misbehaving_camera_costs_bounded_time_and_five_megabytes(manner, said):
+async def test_a_misbehaving_camera_costs_bounded_time_and_five_megabytes(manner, error):
     seconds = 0.3 if manner in ("stall", "drip") else TIMEOUT_S
     loop = asyncio.get_running_loop()
     async with camera(manner=manner) as device:
         began = loop.time()
-        with pytest.raises(CameraError, match=said) as caught:
+        with pytest.raises(CameraError, match=error) as caught:
             await picture(device.url + STILL + "&secret=1", seconds)
         assert loop.time() - began <= seconds + TIMEOUT_S
         assert device.picture_count < 3 * MAX_PICTURE
@@ -82,7 +82,7 @@ async def test_a_misbehaving_camera_costs_bounded_time_and_five_megabytes(manner
 
 
 async def test_a_closed_port_and_a_bad_address_are_reported():
-    for url, said in [
+    for url, error in [
         ("http://127.0.0.1:1/", "no camera at http://127.0.0.1:1/"),
         ("/webcam/", "address must begin with"),
         ("ftp://x/", "address must begin with"),
@@ -90,7 +90,7 @@ async def test_a_closed_port_and_a_bad_address_are_reported():
         ("http://x:99999/", "address must begin with"),
         ("http://x/\r\nEvil: 1", "address must begin with"),
     ]:
-        with pytest.raises(CameraError, match=said):
+        with pytest.raises(CameraError, match=error):
             await picture(url, 1)
 
 
@@ -119,7 +119,7 @@ def test_stream_and_snapshot_addresses_are_derived_from_each_other(stream, snaps
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "address"),
     [
         ("http://127.0.0.1:8080/stream", "/webcam/?action=stream"),
         ("http://localhost/stream", "/webcam/?action=stream"),
@@ -130,17 +130,17 @@ def test_stream_and_snapshot_addresses_are_derived_from_each_other(stream, snaps
         ("webrtc://camera/1", "webrtc://camera/1"),
     ],
 )
-def test_clients_get_an_address_that_they_can_open(url, told):
+def test_clients_get_an_address_that_they_can_open(url, address):
     cameras = addresses.all_of(WebcamConfig(stream_url=url))
-    assert addresses.client_stream("classic", cameras["classic"]) == told
-    if told != url:
+    assert addresses.client_stream("classic", cameras["classic"]) == address
+    if address != url:
         assert addresses.client_stream("My cam", cameras["classic"]) == "/webcam/My%20cam/?action=stream"
 
 
 def test_each_camera_has_a_name():
     one = CameraConfig(stream_url="http://a/")
-    found = addresses.all_of(WebcamConfig(cameras=(one, CameraConfig("Nozzle", "http://b/"))))
-    assert list(found) == ["Camera 2", "Nozzle"]
+    by_name = addresses.all_of(WebcamConfig(cameras=(one, CameraConfig("Nozzle", "http://b/"))))
+    assert list(by_name) == ["Camera 2", "Nozzle"]
     assert list(addresses.all_of(WebcamConfig(snapshot_url="http://c/", cameras=(one,)))) == ["classic", "Camera 2"]
 
 

@@ -71,7 +71,7 @@ def test_a_wrong_command_line_is_2(arguments, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "error"),
     [
         (["jbo"], "nozzled: error: there is no command 'jbo': did you mean 'job'?"),
         (["printer", "jog", "x=10"], "nozzled printer jog: error: unrecognized arguments: x=10"),
@@ -85,9 +85,9 @@ def test_a_wrong_command_line_is_2(arguments, capsys):
         ),
     ],
 )
-def test_an_error_comes_with_the_usage_of_its_command(words, said, capsys):
+def test_an_error_comes_with_the_usage_of_its_command(words, error, capsys):
     assert leave(*words) == 2
-    assert said in capsys.readouterr().err
+    assert error in capsys.readouterr().err
 
 
 def test_the_word_help_prints_help(capsys):
@@ -105,7 +105,7 @@ def test_an_option_of_a_command_is_not_the_setting_of_the_same_name(words, empty
 
 
 def test_the_output_of_config_is_a_configuration(tmp_path, capsys):
-    wanted = merge(
+    config = merge(
         Config(),
         {
             "http": {"port": 8080},
@@ -116,7 +116,7 @@ def test_the_output_of_config_is_a_configuration(tmp_path, capsys):
         "test",
     )
     given = tmp_path / "given.toml"
-    given.write_text(render(wanted) + "[spoolman]\nevery_s = 30\n", "utf-8")
+    given.write_text(render(config) + "[spoolman]\nevery_s = 30\n", "utf-8")
     assert main(["config", "--config", str(given)]) == 0
     printed = capsys.readouterr().out
     assert "port = 8080" in printed
@@ -124,7 +124,7 @@ def test_the_output_of_config_is_a_configuration(tmp_path, capsys):
     again.write_text(printed, "utf-8")
     assert main(["config", "--config", str(again)]) == 0
     assert capsys.readouterr().out == printed
-    assert printed.startswith(render(wanted))
+    assert printed.startswith(render(config))
     assert "\nevery_s = 30.0\n" in printed
 
 
@@ -208,11 +208,11 @@ def test_ports_reports_that_there_are_none(capsys, monkeypatch):
 
 
 def test_ports_are_listed_as_addresses_with_their_holders(capsys, monkeypatch):
-    found = [
+    listed = [
         Port("/dev/ttyUSB0", "/dev/serial/by-id/usb-Prusa", "Prusa MK3"),
         Port("/dev/ttyACM1"),
     ]
-    monkeypatch.setattr(ports_command, "list_ports", lambda: found)
+    monkeypatch.setattr(ports_command, "list_ports", lambda: listed)
     monkeypatch.setattr(ports_command, "is_locked", lambda path: path == "/dev/ttyUSB0")
     monkeypatch.setattr(ports_command.holders, "of_file", lambda _: [Holder(8, "octoprint")])
     assert main(["ports"]) == 0
@@ -236,8 +236,8 @@ def test_ctrl_c_prints_no_traceback(monkeypatch):
 
 def test_serving_without_a_printer_lists_the_ports(tmp_path, empty, capsys, monkeypatch):
     monkeypatch.setattr("daemon.cli.serve.run_with", lambda *_: 0)
-    found = [Port("/dev/ttyUSB0", "/dev/serial/by-id/usb-Prusa", "Prusa MK3"), Port("/dev/ttyACM1")]
-    monkeypatch.setattr("hal.ports.list_ports", lambda: found)
+    listed = [Port("/dev/ttyUSB0", "/dev/serial/by-id/usb-Prusa", "Prusa MK3"), Port("/dev/ttyACM1")]
+    monkeypatch.setattr("hal.ports.list_ports", lambda: listed)
     monkeypatch.setattr("hal.ports.is_locked", lambda path: path == "/dev/ttyACM1")
     words = ["serve", "--config", str(empty), "--state-dir", str(tmp_path)]
     assert main(words) == 0

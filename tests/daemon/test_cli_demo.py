@@ -29,8 +29,8 @@ def test_the_hosts_own_commands_may_come_between_the_lines():
 
 
 def test_a_file_may_contain_the_hosts_commands():
-    wanted = ["M115", "G28", "M400", "M400", "M84"]
-    assert compare(wanted, [*GREETING, *wanted, "M400"]) == (0, 0)
+    expected = ["M115", "G28", "M400", "M400", "M84"]
+    assert compare(expected, [*GREETING, *expected, "M400"]) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -59,33 +59,33 @@ def test_one_lost_line_counts_once(at):
 def test_several_differences_are_all_counted():
     swapped = [*WANTED[:2], WANTED[3], WANTED[2], *WANTED[4:]]
     assert compare(WANTED, [*GREETING, *swapped]) == (1, 1)
-    wanted = [f"G1 X{n}" for n in range(1000)]
-    accepted = [*GREETING, *wanted[:10], *wanted[13:500], "M106", *wanted[500:800], *wanted[795:]]
-    assert compare(wanted, accepted) == (3, 6)
+    expected = [f"G1 X{n}" for n in range(1000)]
+    accepted = [*GREETING, *expected[:10], *expected[13:500], "M106", *expected[500:800], *expected[795:]]
+    assert compare(expected, accepted) == (3, 6)
 
 
 def test_a_long_file_lost_completely_is_compared_quickly():
-    wanted = [f"G1 X{n}" for n in range(20_000)]
-    assert compare(wanted, [*GREETING, "M400"]) == (20_000, 0)
+    expected = [f"G1 X{n}" for n in range(20_000)]
+    assert compare(expected, [*GREETING, "M400"]) == (20_000, 0)
 
 
 @given(COMMANDS, st.data())
-def test_no_single_difference_is_missed(wanted, data):
-    at = data.draw(st.integers(0, len(wanted) - 1))
+def test_no_single_difference_is_missed(expected, data):
+    at = data.draw(st.integers(0, len(expected) - 1))
     slips = [
-        ((1, 0), wanted[:at] + wanted[at + 1 :]),  # lost
-        ((0, 1), wanted[:at] + wanted[at : at + 1] * 2 + wanted[at + 1 :]),  # repeated
-        ((0, 1), [*wanted[:at], "G1 X99", *wanted[at:]]),  # foreign
-        ((1, 1), [*wanted[:at], wanted[at] + "0", *wanted[at + 1 :]]),  # changed
+        ((1, 0), expected[:at] + expected[at + 1 :]),  # lost
+        ((0, 1), expected[:at] + expected[at : at + 1] * 2 + expected[at + 1 :]),  # repeated
+        ((0, 1), [*expected[:at], "G1 X99", *expected[at:]]),  # foreign
+        ((1, 1), [*expected[:at], expected[at] + "0", *expected[at + 1 :]]),  # changed
     ]
-    assert compare(wanted, [*GREETING, *wanted]) == (0, 0)
+    assert compare(expected, [*GREETING, *expected]) == (0, 0)
     for counted, accepted in slips:
-        assert compare(wanted, [*GREETING, *accepted]) == counted
+        assert compare(expected, [*GREETING, *accepted]) == counted
 
 
 @given(COMMANDS, COMMANDS)
-def test_only_the_file_itself_is_exact(wanted, accepted):
-    assert (compare(wanted, accepted) == (0, 0)) == (wanted == accepted)
+def test_only_the_file_itself_is_exact(expected, accepted):
+    assert (compare(expected, accepted) == (0, 0)) == (expected == accepted)
 
 
 def test_a_missing_file_is_reported_before_anything_starts(tmp_path, capsys):

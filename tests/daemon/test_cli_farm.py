@@ -45,8 +45,8 @@ def part(tmp_path):
 
 
 def test_files_become_jobs_with_reasons_why_they_wait(run, part, farm):
-    said = run("submit", part, "--copies", "2", "--material", "PLA", "--group", "small", "--notes", "blue bin")
-    assert said == "job 4: part.gcode, 2 copies\n"
+    output = run("submit", part, "--copies", "2", "--material", "PLA", "--group", "small", "--notes", "blue bin")
+    assert output == "job 4: part.gcode, 2 copies\n"
     assert "part.gcode  PLA  small" in run("status")
     why = run("why", "4")
     assert "no printer of group small that fits is ready: mini-1 prints" in why
@@ -65,8 +65,8 @@ def test_files_become_jobs_with_reasons_why_they_wait(run, part, farm):
     assert "when the printers have confirmed it" in run("cancel", "1")
     assert "part.gcode" not in run("status")
     assert "part.gcode" in run("status", "--all")
-    said = run("logs")
-    assert "admin  submitted  job 4  " in said
+    output = run("logs")
+    assert "admin  submitted  job 4  " in output
 
 
 def test_a_bed_is_confirmed_clear_and_an_orphan_settled(run, farm):
@@ -92,16 +92,16 @@ def test_a_job_handed_over_to_a_site_stays_there(run, part):
 
 
 def test_keys_are_created_shown_once_and_removed(run, farm, monkeypatch, tmp_path):
-    made = run("key", "add", "anna", "--scope", "read").split()
-    assert made[:2] == ["anna", "read"]
+    words = run("key", "add", "anna", "--scope", "read").split()
+    assert words[:2] == ["anna", "read"]
     kept = tmp_path / ".config" / "nozzled" / "farm.key"
     kept.parent.mkdir(parents=True)
-    kept.write_text(made[2])
+    kept.write_text(words[2])
     monkeypatch.delenv("NOZZLED_FARM_KEY")
     assert "hinge" in run("status")
     assert "takes a key of scope control" in run("hold", "1", code=4)
     monkeypatch.setenv("NOZZLED_FARM_KEY", farm.key)
-    assert made[2] not in run("key", "list")
+    assert words[2] not in run("key", "list")
     run("key", "remove", "anna")
     monkeypatch.delenv("NOZZLED_FARM_KEY")
     assert "--key-file" in run("status", code=4)
@@ -126,9 +126,9 @@ def test_a_lost_answer_makes_no_second_job_and_the_uncertainty_is_reported(run, 
         raise Unreachable("the connection ended")
 
     monkeypatch.setattr(FarmClient, "submit", never_answered)
-    said = run("submit", part, "--once", "k", code=3)
-    assert "it is not known whether part.gcode became a job; jobs made before: none" in said
-    assert "repeat the command with --once k" in said
+    output = run("submit", part, "--once", "k", code=3)
+    assert "it is not known whether part.gcode became a job; jobs made before: none" in output
+    assert "repeat the command with --once k" in output
     assert "has not become a job" in farm_jobs._interrupted("a", [{"number": 7}], "k", NeverSent("no"))
 
 

@@ -26,9 +26,9 @@ def test_an_enrolment_becomes_a_seed_and_a_section(tmp_path, capsys):
     assert "SUAKY" not in shown, "the seed is secret"
     assert f"nozzled farm agent --config {config}" in shown
     config.write_text(shown)
-    found = read(config, {})
-    assert (found.id, found.servers, found.group) == ("mk3", ("tls://farm.local:4222",), "large")
-    assert seed(found, {}) == GIVEN["seed"]
+    section = read(config, {})
+    assert (section.id, section.servers, section.group) == ("mk3", ("tls://farm.local:4222",), "large")
+    assert seed(section, {}) == GIVEN["seed"]
     assert (tmp_path / "nozzled.farm-seed").stat().st_mode & 0o777 == 0o600
     assert tomllib.loads(shown)["farm"]["ca_file"] == str(tmp_path / "nozzled.farm-ca.pem")
 

@@ -196,5 +196,5 @@ def test_the_largest_thumbnail_is_written_as_png(capsys, tmp_path):
     file.write_text(f"; thumbnail begin 1x1 92\n; {pixel}\n; thumbnail end\nG28\nG1 X10 E1\n")
     main(["inspect", str(file), "--json", "--thumbnail", str(picture)])
     assert json.loads(capsys.readouterr().out)["thumbnails"] == [{"format": "png", "width": 1, "height": 1}]
-    with Image.open(picture) as found:
-        assert found.size == (1, 1)
+    with Image.open(picture) as image:
+        assert image.size == (1, 1)

@@ -40,7 +40,7 @@ def machine(tmp_path, monkeypatch):
     return root
 
 
-def asked(**given):
+def options(**given):
     return argparse.Namespace(**{"config": None, STATE_DIR: None, "url": None, "key_file": None, **given})
 
 
@@ -63,7 +63,7 @@ def another(machine, name):
 def test_commands_refer_to_the_installed_service(machine, capsys):
     assert main(["key"]) == 0
     assert capsys.readouterr().out == "the-key-of-the-service\n"
-    server = find_server(asked())
+    server = find_server(options())
     assert (server.url, server.key) == ("http://127.0.0.1:5001", "the-key-of-the-service")
     assert main(["keys", "add", "phone"]) == 0
     assert (machine / "var/lib/nozzled/keys.json").exists()
@@ -71,7 +71,7 @@ def test_commands_refer_to_the_installed_service(machine, capsys):
 
 
 def test_commands_connect_to_the_socket_of_systemd(machine):
-    assert local_daemon.host_and_port(local_daemon.find(asked()), lambda *_: SOCKET) == ("127.0.0.1", 8080)
+    assert local_daemon.host_and_port(local_daemon.find(options()), lambda *_: SOCKET) == ("127.0.0.1", 8080)
     several = SOCKET + "Listen=[::1]:81 (Stream)\n"
     assert installed.listening(lambda *_: several) == ["0.0.0.0:8080", "[::1]:81"]
     assert installed.listening(lambda *_: SOCKET.replace("=active", "=inactive")) == []
@@ -79,12 +79,12 @@ def test_commands_connect_to_the_socket_of_systemd(machine):
 
 def test_a_named_directory_or_configuration_comes_first(machine, tmp_path, capsys):
     own = tmp_path / "own"
-    assert local_daemon.find(asked(**{STATE_DIR: str(own)})).service is None
+    assert local_daemon.find(options(**{STATE_DIR: str(own)})).service is None
     (tmp_path / "mine.toml").write_text("")
-    assert local_daemon.find(asked(config=tmp_path / "mine.toml")).state == tmp_path / "home/.local/state/nozzled"
+    assert local_daemon.find(options(config=tmp_path / "mine.toml")).state == tmp_path / "home/.local/state/nozzled"
     # as the documents had it before
     both = local_daemon.find(
-        asked(config=machine / "etc/nozzled.toml", **{STATE_DIR: str(machine / "var/lib/nozzled")})
+        options(config=machine / "etc/nozzled.toml", **{STATE_DIR: str(machine / "var/lib/nozzled")})
     )
     assert both.service is not None
 
@@ -92,17 +92,17 @@ def test_a_named_directory_or_configuration_comes_first(machine, tmp_path, capsy
 def test_commands_refer_to_a_daemon_run_by_hand_while_the_service_is_stopped(machine, tmp_path):
     own = tmp_path / "home/.local/state/nozzled"
     with daemon_in(own):
-        assert local_daemon.find(asked()).state == machine / "var/lib/nozzled"
+        assert local_daemon.find(options()).state == machine / "var/lib/nozzled"
         (machine / "run/nozzled").rmdir()
-        assert local_daemon.find(asked()).state == own
-    assert local_daemon.find(asked()).state == machine / "var/lib/nozzled"
+        assert local_daemon.find(options()).state == own
+    assert local_daemon.find(options()).state == machine / "var/lib/nozzled"
 
 
 def test_the_only_running_instance_is_chosen_and_one_of_two_has_to_be_named(machine, capsys):
     another(machine, "AH02X9")
-    assert local_daemon.find(asked()).service.printer == "", "the single one runs"
+    assert local_daemon.find(options()).service.printer == "", "the single one runs"
     (machine / "run/nozzled").rmdir()
-    assert find_server(asked()).key == "the-key-of-printer-AH02X9"
+    assert find_server(options()).key == "the-key-of-printer-AH02X9"
     another(machine, "BK71C3")
     assert main(["key"]) == 1
     assert f"--config {machine}/etc/nozzled/BK71C3.toml" in capsys.readouterr().err
@@ -116,15 +116,15 @@ def test_a_companion_started_by_hand_reads_the_configuration_of_the_installed_se
     of_service = machine / "etc/nozzled/AH02X9.toml"
     of_service.write_text('[mqtt]\nhost = "broker.local"\n')
     (machine / "run/nozzled").rmdir()
-    made = []
+    calls = []
 
     async def run(_name, make, *_):
         make(None)
 
     monkeypatch.setattr(companion_process, "_run", run)
     monkeypatch.setattr(companion_process, "leave_threads_behind", lambda _: None)  # pytest-xdist has threads
-    companion_process.serve("mqtt", lambda _client, folder, config: made.append((folder, config)), asked(), {})
-    assert made == [(machine / "var/lib/nozzled-AH02X9/companions/mqtt", of_service)]
+    companion_process.serve("mqtt", lambda _client, folder, config: calls.append((folder, config)), options(), {})
+    assert calls == [(machine / "var/lib/nozzled-AH02X9/companions/mqtt", of_service)]
 
 
 @pytest.mark.parametrize("words", [["key"], ["keys", "list"], ["keys", "add", "my phone"], ["pair", "--welcome"]])
@@ -132,9 +132,9 @@ def test_a_missing_permission_suggests_sudo(machine, words, capsys, monkeypatch)
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert main(words) == 1
     shown = " ".join(f"'{word}'" if " " in word else word for word in words)
-    said = capsys.readouterr().err
-    assert "only the service and root may read" in said
-    assert f"sudo nozzled {shown}" in said
+    error = capsys.readouterr().err
+    assert "only the service and root may read" in error
+    assert f"sudo nozzled {shown}" in error
 
 
 def test_an_unreadable_key_suggests_sudo_if_it_is_needed(machine, monkeypatch):
@@ -143,7 +143,7 @@ def test_an_unreadable_key_suggests_sudo_if_it_is_needed(machine, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.read_text", refused)
     monkeypatch.setattr("daemon.config.reading._read", lambda _: {})
-    server = find_server(asked(words=["job", "status"]))
+    server = find_server(options(words=["job", "status"]))
     assert server.key == ""
     assert "sudo nozzled job status" in server.without_key
 
@@ -160,11 +160,11 @@ def test_no_key_is_created_while_another_daemon_serves_the_port(tmp_path, capsys
         assert not (tmp_path / "state/api-key").exists()
     monkeypatch.setattr(local_daemon, "is_served", lambda _host, _port: False)
     assert main(words) == 0
-    made = capsys.readouterr().out
+    key = capsys.readouterr().out
     monkeypatch.setattr(local_daemon, "is_served", lambda _host, _port: True)
     assert main(words) == 0, "one that is there is shown"
     output = capsys.readouterr()
-    assert output.out == made
+    assert output.out == key
     assert "the daemon at http://127.0.0.1:5000 does not use" in output.err
     assert main(["keys", "add", "phone", *words[1:]]) == 1
     assert "would not accept a key" in capsys.readouterr().err
@@ -204,4 +204,4 @@ def test_the_services_key_comes_from_systemd_and_is_never_created(machine, capsy
         left.unlink()
     (machine / "var/lib/nozzled").rmdir()
     with pytest.raises(ConfigError, match="has not run yet"):
-        key.find(asked(rotate=False))
+        key.find(options(rotate=False))

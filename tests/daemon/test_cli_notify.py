@@ -18,7 +18,7 @@ def arguments(module, words):
     return parser.parse_args(words)
 
 
-async def said(module, client, *words):
+async def output_of(module, client, *words):
     """Return the output of a command."""
     args = arguments(module, words)
     return args.action.show(await args.action.run(client, args))
@@ -32,17 +32,17 @@ async def test_messages_are_tested_and_spools_listed(tmp_path):
         notifying(server, internet, spoolman="http://spoolman.example"),
     ):
         client = in_memory(server)
-        assert await said(notify, client, "test", "hook") == "hook: 401; trying again"
-        assert await said(notify, client, "mute", "done") == "done is muted"
-        assert await said(notify, client, "tell", "cancelled", "done") == "cancelled and done are sent"
-        assert (await said(notify, client, "status")).splitlines()[0] == "hook          webhook"
-        assert await said(spool, client, "status") == "T0  no spool"
-        assert await said(spool, client, "list") == "    3  Prusament  Galaxy Black  PLA  1000 g left"
-        assert await said(spool, client, "use", "3") == "T0  3  Prusament  Galaxy Black  PLA  1000 g left"
-        assert await said(spool, client, "none") == "T0  no spool"
+        assert await output_of(notify, client, "test", "hook") == "hook: 401; trying again"
+        assert await output_of(notify, client, "mute", "done") == "done is muted"
+        assert await output_of(notify, client, "tell", "cancelled", "done") == "cancelled and done are sent"
+        assert (await output_of(notify, client, "status")).splitlines()[0] == "hook          webhook"
+        assert await output_of(spool, client, "status") == "T0  no spool"
+        assert await output_of(spool, client, "list") == "    3  Prusament  Galaxy Black  PLA  1000 g left"
+        assert await output_of(spool, client, "use", "3") == "T0  3  Prusament  Galaxy Black  PLA  1000 g left"
+        assert await output_of(spool, client, "none") == "T0  no spool"
 
 
 async def test_a_companion_not_switched_on_is_reported(tmp_path):
     async with api(tmp_path, "") as server:
         with pytest.raises(NotFound, match="notify is not switched on"):
-            await said(notify, in_memory(server), "status")
+            await output_of(notify, in_memory(server), "status")

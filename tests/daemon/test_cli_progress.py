@@ -14,7 +14,7 @@ from daemon.client import Conflict
 NOW = datetime(2026, 11, 28, 22, 30)  # noqa: DTZ001 - the time of day here, whatever the zone
 
 
-def told(state="Printing", **more):
+def progress_of(state="Printing", **more):
     progress = {
         "completion": 25.0, "filepos": 1, "printTime": 600, "printTimeLeft": 5400, "printTimeLeftOrigin": "analysis",
         "timeCompletion": 10.0, "layer": 12, "layers": 240,
@@ -24,7 +24,7 @@ def told(state="Printing", **more):
 
 
 def test_the_table_has_layer_share_of_time_and_time_of_the_end():
-    assert as_table(told(), NOW).splitlines() == [
+    assert as_table(progress_of(), NOW).splitlines() == [
         "state       Printing",
         "file        parts/cube.gcode",
         "layer       12 of 240",
@@ -35,11 +35,11 @@ def test_the_table_has_layer_share_of_time_and_time_of_the_end():
 
 
 def test_reasons_are_shown_and_a_print_that_waits_for_a_user_has_no_end_time():
-    shown = as_table(told("Paused", pauseReason="Filament runout\x1b[2J", warning="it is not recorded"), NOW)
+    shown = as_table(progress_of("Paused", pauseReason="Filament runout\x1b[2J", warning="it is not recorded"), NOW)
     assert "paused      Filament runout\\x1b[2J" in shown
     assert "warning     it is not recorded" in shown
     assert "ends" not in shown
-    failed = told("Offline after error", error="the port is gone")
+    failed = progress_of("Offline after error", error="the port is gone")
     failed["progress"] = dict.fromkeys(failed["progress"])
     assert as_table(failed, NOW).splitlines() == [
         "state       Offline after error",
@@ -50,7 +50,7 @@ def test_reasons_are_shown_and_a_print_that_waits_for_a_user_has_no_end_time():
 
 
 def test_a_print_without_an_analysis_has_neither_layers_nor_a_share():
-    plain = told()
+    plain = progress_of()
     for name in ("timeCompletion", "layer", "layers"):
         del plain["progress"][name]
     assert "layer" not in as_table(plain, NOW)
@@ -60,16 +60,16 @@ def test_a_print_without_an_analysis_has_neither_layers_nor_a_share():
 
 def test_one_line_has_everything():
     heat = {"tool0": {"actual": 209.6, "target": 210.0}, "bed": {"actual": 24.0, "target": 0.0}}
-    assert as_line(told(), heat, NOW) == (
+    assert as_line(progress_of(), heat, NOW) == (
         "Printing  parts/cube.gcode  [##------------------] 10 %  layer 12 of 240  tool0 210/210 °C  bed 24 °C  "
         "1:30:00 left, ends 00:00 tomorrow"
     )
-    assert as_line(told("Operational"), {}, NOW) == "Operational  parts/cube.gcode  layer 12 of 240"
-    ended = told("Operational", print={"id": 3, "key": None, "state": "cancelled"})
+    assert as_line(progress_of("Operational"), {}, NOW) == "Operational  parts/cube.gcode  layer 12 of 240"
+    ended = progress_of("Operational", print={"id": 3, "key": None, "state": "cancelled"})
     assert as_line(ended, {}, NOW).startswith("cancelled  parts/cube.gcode")
     assert "time        0:10:00 spent\nlast print  cancelled" in as_table(ended, NOW)
-    assert "last print" not in as_table(told(print={"id": 4, "key": None, "state": "printing"}), NOW)
-    assert as_line(told("Paused", pauseReason="bed\x07"), {}, NOW).endswith("layer 12 of 240  bed\\x07")
+    assert "last print" not in as_table(progress_of(print={"id": 4, "key": None, "state": "printing"}), NOW)
+    assert as_line(progress_of("Paused", pauseReason="bed\x07"), {}, NOW).endswith("layer 12 of 240  bed\\x07")
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ class Client:
 
     async def get(self, *, exclude=()):
         if not exclude:
-            return told(self.states.pop(0))
+            return progress_of(self.states.pop(0))
         raise Conflict("GET /api/printer", 409, "")
 
 

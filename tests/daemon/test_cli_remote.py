@@ -51,9 +51,9 @@ class Commands:
     async def __call__(self, *words, code=0):
         """Run a command and return its output, or its error if the exit code differs."""
         assert await asyncio.to_thread(main, [*words, "--url", self._url]) == code, words
-        said = self._capsys.readouterr()
-        assert (said.err == "") == (code == 0), said.err
-        return said.out if code == 0 else said.err
+        output = self._capsys.readouterr()
+        assert (output.err == "") == (code == 0), output.err
+        return output.out if code == 0 else output.err
 
     async def json(self, *words, code=0):
         assert await asyncio.to_thread(main, [*words, "--url", self._url, "--json"]) == code, words
@@ -122,9 +122,9 @@ async def test_files_are_listed_selected_printed_and_deleted(tmp_path, part, cap
         )
 
 
-async def until_target(nozzled, heater, wanted):
+async def until_target(nozzled, heater, target):
     async with asyncio.timeout(TIMEOUT_S):
-        while (await nozzled.json("printer", "temp")).get(heater, {}).get("target") != wanted:  # noqa: ASYNC110 - as above
+        while (await nozzled.json("printer", "temp")).get(heater, {}).get("target") != target:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.02)
 
 
@@ -161,8 +161,8 @@ async def test_the_printer_is_shown_heated_moved_and_sent_commands(tmp_path, cap
 @pytest.mark.real_time
 async def test_a_file_that_cannot_be_printed_now_is_still_uploaded(tmp_path, part, capsys):
     async with listening(tmp_path / "state", "") as (service, url):
-        said = await Commands(url, capsys)("files", "upload", part, "--print", code=6)
-        assert "uploaded but not printed" in said
+        output = await Commands(url, capsys)("files", "upload", part, "--print", code=6)
+        assert "uploaded but not printed" in output
         assert uploaded(service) == {"part.gcode": SHORT}
 
 
@@ -225,7 +225,7 @@ def settings(tmp_path):
     return path
 
 
-def asked(config=None, url=None, key_file=None):
+def options(config=None, url=None, key_file=None):
     return argparse.Namespace(config=config, url=url, key_file=key_file)
 
 
@@ -237,16 +237,16 @@ def api_key(settings, text):
 
 def test_the_daemon_and_the_key_of_this_machine_come_from_its_configuration(settings):
     with api_key(settings, "the-daemons-own-key\n"):
-        server = find_server(asked(settings), {})
+        server = find_server(options(settings), {})
     assert (server.url, server.key) == ("http://127.0.0.1:8080", "the-daemons-own-key")
 
 
 def test_the_environment_names_another_daemon_and_key_and_the_command_line_wins(settings, tmp_path):
     environ = {"NOZZLED_URL": "http://printer:1", "NOZZLED_API_KEY": "from-the-environment"}
-    server = find_server(asked(settings), environ)
+    server = find_server(options(settings), environ)
     assert (server.url, server.key) == ("http://printer:1", "from-the-environment")
     (tmp_path / "key").write_text("from-a-file\n")
-    server = find_server(asked(settings, "http://printer:2", tmp_path / "key"), environ)
+    server = find_server(options(settings, "http://printer:2", tmp_path / "key"), environ)
     assert (server.url, server.key) == ("http://printer:2", "from-a-file")
 
 
@@ -254,29 +254,29 @@ def test_the_environment_names_another_daemon_and_key_and_the_command_line_wins(
 def test_the_key_of_this_machine_is_not_sent_to_a_given_address(settings, named):
     environ = {} if named else {"NOZZLED_URL": "http://elsewhere"}
     with api_key(settings, "the-daemons-own-key\n"):
-        assert find_server(asked(settings, **named), environ).key == ""
+        assert find_server(options(settings, **named), environ).key == ""
 
 
 def test_an_unreadable_key_is_reported_with_its_path(settings, tmp_path):
-    server = find_server(asked(settings), {})
+    server = find_server(options(settings), {})
     assert server.key == ""
     assert str(tmp_path / "state" / "api-key") in server.without_key
     assert "creates the key when it first starts" in server.without_key
     with pytest.raises(ClientError, match="No such file"):
-        find_server(asked(settings, key_file=tmp_path / "none"), {})
+        find_server(options(settings, key_file=tmp_path / "none"), {})
     (tmp_path / "bytes").write_bytes(b"\xff")
     with pytest.raises(ClientError, match="not plain text"):
-        find_server(asked(settings, key_file=tmp_path / "bytes"), {})
+        find_server(options(settings, key_file=tmp_path / "bytes"), {})
 
 
 def test_a_configuration_without_a_port_or_with_an_error_is_reported(tmp_path):
     path = tmp_path / "nozzled.toml"
     path.write_text("[http]\nport = 0\n")
     with pytest.raises(ClientError, match="--url"):
-        find_server(asked(path), {"NOZZLED_API_KEY": "key"})
+        find_server(options(path), {"NOZZLED_API_KEY": "key"})
     path.write_text("[http]\nprot = 0\n")
     with pytest.raises(ConfigError):
-        find_server(asked(path), {})
+        find_server(options(path), {})
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_a_configuration_without_a_port_or_with_an_error_is_reported(tmp_path):
 def test_an_address_to_listen_on_becomes_one_to_connect_to(tmp_path, host, url):
     path = tmp_path / "nozzled.toml"
     path.write_text(f'[http]\nhost = "{host}"\n')
-    assert find_server(asked(path), {"NOZZLED_API_KEY": "key"}).url == url
+    assert find_server(options(path), {"NOZZLED_API_KEY": "key"}).url == url
 
 
 # -- text for users ------------------------------------------------------------------------------------------------
@@ -324,9 +324,9 @@ def test_an_upload_shows_a_bar_on_a_terminal_and_nothing_elsewhere(capsys):
         bar.show(500_000, 2_000_000)
         bar.show(2_000_000, 2_000_000)
         bar.close()
-        said = capsys.readouterr().err
-        assert ("100%" in said and "2.00MB" in said and "part\\x1b.gcode" in said) == shown
-        assert shown or said == ""
+        output = capsys.readouterr().err
+        assert ("100%" in output and "2.00MB" in output and "part\\x1b.gcode" in output) == shown
+        assert shown or output == ""
 
 
 @pytest.mark.real_time
@@ -340,9 +340,9 @@ async def test_reasons_against_a_print_are_shown_and_can_be_overridden(tmp_path,
         service.analyses._run = AtOnce().run
         await service.analyses.open()
         for words in (("files", "upload", str(path), "--print"), ("files", "print", "bad.gcode"), ("job", "start")):
-            said = await nozzled(*words, code=6)
-            assert "M112 would stop the printer at once" in said
-            assert "Use --force to print it anyway" in said
+            output = await nozzled(*words, code=6)
+            assert "M112 would stop the printer at once" in output
+            assert "Use --force to print it anyway" in output
         assert (await nozzled.json("job", "status"))["refused"]["path"] == "bad.gcode"
         assert "refused" in await nozzled("job", "status")
         await nozzled("job", "start", "--force")
@@ -385,10 +385,10 @@ async def test_power_is_shown_and_switched(tmp_path, capsys):
         assert "is not running" in await nozzled("power", "status")
         assert "sudo systemctl enable --now nozzled-power" in await nozzled("power", "on", code=1)
         device = {"name": "Plug", "on": True, "error": None, "printer": True}
-        told = {"devices": [device], "printer": "Plug", "on": True, "offAt": None, "auto": True, "waits": "it heats"}
+        power = {"devices": [device], "printer": "Plug", "on": True, "offAt": None, "auto": True, "waits": "it heats"}
         sensors = {"filament": [{"name": "left", "present": False}], "stop": {"pushed": True, "confirmed": None}}
         companions = service.front.companions
-        companions.on_report("power", {**told, "sensors": sensors}, {})
+        companions.on_report("power", {**power, "sensors": sensors}, {})
         assert await nozzled("power", "status") == (
             "Plug (the printer's): on\nautomatic off of Plug is waiting: it heats\nleft: NO FILAMENT\n"
             "stop button: PUSHED, or its wire is broken\n"
@@ -396,9 +396,9 @@ async def test_power_is_shown_and_switched(tmp_path, capsys):
         refusal = {"error": 'it prints: Plug stays on. Send "force": true to switch it off anyway'}
 
         async def answer(status, body):
-            asked = (await companions.requests("power"))[0]
-            companions.on_report("power", None, {asked["id"]: CompanionReply(status, body)})
-            return asked
+            request = (await companions.requests("power"))[0]
+            companions.on_report("power", None, {request["id"]: CompanionReply(status, body)})
+            return request
 
         answering = asyncio.create_task(answer(409, refusal))
         assert "Use --force to switch it off anyway" in await nozzled("power", "off", code=6)

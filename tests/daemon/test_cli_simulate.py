@@ -187,18 +187,18 @@ sys.exit(code)
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_ten_hours_fit_in_200_mb_and_are_deterministic(tmp_path):
-    path, recorded, told = tmp_path / "long.gcode", [], {}
+    path, recorded, result = tmp_path / "long.gcode", [], {}
     path.write_bytes(EXAMPLE.read_bytes() * HOURS_10)
     for name in ("one", "two"):
         record = tmp_path / f"{name}.jsonl.gz"
         command = ["simulate", str(path), "--link", "250000", "--record", str(record), "--json"]
         process = [sys.executable, "-c", MEASURED, *command]
         done = subprocess.run(process, capture_output=True, text=True, check=True, timeout=400, env=environment())
-        told = json.loads(done.stdout)
+        result = json.loads(done.stdout)
         assert int(done.stderr.split()[-1]) < 200_000  # kB
         recorded.append(record.read_bytes())
-    assert told["exact"]
-    assert told["duration_s"] > 10 * 3600
+    assert result["exact"]
+    assert result["duration_s"] > 10 * 3600
     assert recorded[0] == recorded[1]
 
 
@@ -218,8 +218,8 @@ def test_the_simulated_printer_has_the_configured_profile(capsys, tmp_path):
     assert (result["exact"], result["good"], result["clipped_laying"]) == (True, False, 6)
     assert any("prints outside the build volume: X" in each for each in result["against"])
     assert main(["simulate", str(path), "--preset", "ender-3"]) == 1
-    said = capsys.readouterr().out
-    assert "every line arrived exactly once, but the part did NOT come out" in said
+    output = capsys.readouterr().out
+    assert "every line arrived exactly once, but the part did NOT come out" in output
     config = tmp_path / "nozzled.toml"
     config.write_text('[profile]\nwidth_mm = 100\ndepth_mm = 100\norigin = "center"\n')
     assert main(["simulate", str(path), "--config", str(config)]) == 0

@@ -142,17 +142,17 @@ async def test_files_of_any_name_are_uploaded_found_moved_and_deleted(tmp_path, 
 
 async def test_a_file_is_uploaded_with_progress_and_may_be_printed_at_once(tmp_path):
     (tmp_path / "square.gcode").write_bytes(SQUARE * 4000)
-    seen = []
+    calls = []
     async with api(tmp_path / "state") as server, in_memory(server) as client:
         uploaded = await client.files.upload(
-            tmp_path / "square.gcode", start=True, progress=lambda *told: seen.append(told)
+            tmp_path / "square.gcode", start=True, progress=lambda *call: calls.append(call)
         )
         assert uploaded["effectivePrint"]
         assert server.uploaded() == {"square.gcode": SQUARE * 4000}
-    assert [total for _, total in seen] == [len(SQUARE) * 4000] * len(seen)
-    assert len(seen) > 1
-    assert [sent for sent, _ in seen] == sorted({sent for sent, _ in seen})
-    assert seen[-1][0] == len(SQUARE) * 4000
+    assert [total for _, total in calls] == [len(SQUARE) * 4000] * len(calls)
+    assert len(calls) > 1
+    assert [sent for sent, _ in calls] == sorted({sent for sent, _ in calls})
+    assert calls[-1][0] == len(SQUARE) * 4000
 
 
 async def test_an_existing_name_is_a_conflict_without_overwriting(tmp_path):
@@ -174,10 +174,10 @@ async def test_the_printer_is_heated_moved_and_sent_commands(tmp_path):
         assert not {"sd", "temperature"} & (await client.printer.get(exclude=["sd", "temperature"])).keys()
         await client.printer.heat({"tool0": 205, "bed": 60})
         await asyncio.sleep(300)
-        seen = await client.printer.get(history=1)
-        assert seen["temperature"]["tool0"]["target"] == 205
-        assert seen["temperature"]["bed"]["actual"] == pytest.approx(60, abs=3)
-        assert len(seen["temperature"]["history"]) == 1
+        printer = await client.printer.get(history=1)
+        assert printer["temperature"]["tool0"]["target"] == 205
+        assert printer["temperature"]["bed"]["actual"] == pytest.approx(60, abs=3)
+        assert len(printer["temperature"]["history"]) == 1
         await client.printer.home(["x"])
         await client.printer.jog(x=10, z=-0.5, speed=3000)
         await client.printer.extrude(5)

@@ -56,11 +56,11 @@ def no_pauses(monkeypatch):
 
 async def test_a_file_is_uploaded_unchanged(tmp_path):
     (tmp_path / "large.gcode").write_bytes(LARGE)
-    seen = []
+    calls = []
     async with listening(tmp_path / "state", "") as (service, url), OctoPrintClient(url, KEY) as client:
-        await client.files.upload(tmp_path / "large.gcode", progress=lambda *told: seen.append(told))
+        await client.files.upload(tmp_path / "large.gcode", progress=lambda *call: calls.append(call))
         assert uploaded(service) == {"large.gcode": LARGE}
-    assert seen[-1] == (len(LARGE), len(LARGE))
+    assert calls[-1] == (len(LARGE), len(LARGE))
 
 
 async def test_an_empty_file_is_uploaded(tmp_path):
@@ -71,17 +71,17 @@ async def test_an_empty_file_is_uploaded(tmp_path):
 
 @pytest.mark.parametrize(("key", "name", "status"), [("wrong", "a.gcode", 403), (KEY, "a.gcode", 413)])
 async def test_an_upload_that_is_refused_is_refused_before_its_bytes_are_sent(tmp_path, key, name, status):
-    seen = []
+    calls = []
     async with (
         listening(tmp_path, "", http={"port": 0, "max_upload_mib": 1}) as (service, url),
         OctoPrintClient(url, key) as client,
     ):
         with pytest.raises(RequestRefused) as raised:
-            await client.files.upload(LARGE * 4, name=name, progress=lambda *told: seen.append(told))
+            await client.files.upload(LARGE * 4, name=name, progress=lambda *call: calls.append(call))
         assert raised.value.status == status
         assert isinstance(raised.value, AccessDenied) == (status == 403)
         assert uploaded(service) == {}
-    assert seen == []
+    assert calls == []
 
 
 @pytest.mark.parametrize(("content", "name", "status"), [(os.urandom(3_000_000), "a.gcode", 415), (LARGE, "a.md", 415)])

@@ -26,10 +26,10 @@ console.log(JSON.stringify(await scenario({{ OctoPrintClient, url, key, transpor
 
 
 def node():
-    found = shutil.which("node")
-    if found is None:
+    path = shutil.which("node")
+    if path is None:
         cannot_run("there is no Node")
-    return found
+    return path
 
 
 async def run_in_node(script, *arguments):
@@ -47,26 +47,26 @@ async def run_in_node(script, *arguments):
     return out.decode()
 
 
-def check(seen):
+def check(result):
     """Check the observations of the scenario."""
-    assert seen["version"].startswith("OctoPrint 1.11")
-    assert seen["path"] == "parts/Würfel №2.gcode"
-    assert seen["entry"] is seen["downloaded"] is seen["quiet"] is True
-    assert seen["picture"] == 404  # it has none
-    assert seen["start"] is None
-    shown, reports = seen["full"]
+    assert result["version"].startswith("OctoPrint 1.11")
+    assert result["path"] == "parts/Würfel №2.gcode"
+    assert result["entry"] is result["downloaded"] is result["quiet"] is True
+    assert result["picture"] == 404  # it has none
+    assert result["start"] is None
+    shown, reports = result["full"]
     assert reports == 1
     assert {"state", "temperature"} <= {*shown}
     assert "sd" not in shown  # it was excluded
-    assert seen["files"] == ["copy.gcode", "empty", "parts"]
+    assert result["files"] == ["copy.gcode", "empty", "parts"]
     refused = [["OctoPrintError", status, True] for status in (409, 404, 403, None)]
-    assert seen["errors"] == refused
-    assert seen["heard"][:2] == ["connected", "history"]
-    events = iter(seen["heard"])
+    assert result["errors"] == refused
+    assert result["heard"][:2] == ["connected", "history"]
+    events = iter(result["heard"])
     for event in ("PrintStarted", "PrintPaused", "PrintResumed", "PrintPaused", "PrintStarted", "PrintCancelled"):
-        assert event in events, f"no {event} in its turn: {seen['heard']}"
-    assert "current" in seen["heard"]
-    assert "reauthRequired" not in seen["heard"]
+        assert event in events, f"no {event} in its turn: {result['heard']}"
+    assert "current" in result["heard"]
+    assert "reauthRequired" not in result["heard"]
 
 
 @pytest.mark.real_time
@@ -99,9 +99,9 @@ async def test_a_print_from_a_browser_over_each_transport(tmp_path):
             both = [await seen_in(browser, tmp_path / each, each) for each in ("websocket", "xhr_streaming")]
         finally:
             await browser.close()
-    for seen in both:
-        check(seen)
-        assert seen["progress"]["loaded"] == seen["progress"]["total"] > 0
+    for result in both:
+        check(result)
+        assert result["progress"]["loaded"] == result["progress"]["total"] > 0
 
 
 COMMANDS = """

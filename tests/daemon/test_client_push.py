@@ -95,16 +95,16 @@ def no_pauses(monkeypatch):
 
 async def first(count, url, key=KEY, **options):
     """Return so many messages."""
-    found = []
+    received = []
     async with (
         OctoPrintClient(url, key) as client,
         asyncio.timeout(TIMEOUT_S),
         aclosing(client.push(**options)) as messages,
     ):
         async for message in messages:
-            found.append(message)
-            if len(found) == count:
-                return found
+            received.append(message)
+            if len(received) == count:
+                return received
     raise AssertionError("it ended")
 
 
@@ -113,8 +113,8 @@ async def test_a_client_logs_in_subscribes_and_yields_messages():
         server,
         url,
     ):
-        found = await first(3, url, throttle=2, subscription={"events": True})
-    assert found == [
+        messages = await first(3, url, throttle=2, subscription={"events": True})
+    assert messages == [
         Message("connected", {"version": "1"}),
         Message("current", {"state": 1}),
         Message("event", {"type": "X"}),
@@ -147,8 +147,8 @@ async def test_a_client_reconnects_to_a_server_that_was_away():
 
 
 async def test_a_session_that_has_ended_is_renewed_but_a_refused_one_is_not():
-    told = '{"reauthRequired": {"reason": "%s"}}'
-    async with serving([1, told % "logout", 2, told % "stale", '{"current": 1}']) as (server, url):
+    renewal = '{"reauthRequired": {"reason": "%s"}}'
+    async with serving([1, renewal % "logout", 2, renewal % "stale", '{"current": 1}']) as (server, url):
         assert [message.kind for message in await first(3, url)] == ["reauthRequired", "reauthRequired", "current"]
         assert server.heard == [[{"auth": "_api:session1"}, {"auth": "_api:session2"}]]
 

@@ -157,10 +157,10 @@ async def test_a_repeated_event_is_published_once(tmp_path):
     async with api(tmp_path, "", switched_on=["power"]) as server:
         listener = Listener(server)
         await listener.login()
-        said = {"events": [{"name": "PowerCut", "payload": {"n": n}, "once": f"a-{n}"} for n in (1, 2)]}
-        await server.post("/api/companions/power", said)
-        said["events"].append({"name": "PowerCut", "payload": {"n": 3}, "once": "a-3"})
-        await server.post("/api/companions/power", said)
+        report = {"events": [{"name": "PowerCut", "payload": {"n": n}, "once": f"a-{n}"} for n in (1, 2)]}
+        await server.post("/api/companions/power", report)
+        report["events"].append({"name": "PowerCut", "payload": {"n": 3}, "once": "a-3"})
+        await server.post("/api/companions/power", report)
         await asyncio.sleep(1)
         assert [each["n"] for each in listener.events("PowerCut")] == [1, 2, 3]
 
@@ -213,7 +213,7 @@ async def test_a_companion_not_switched_on_does_not_exist(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("state", "reason"),
     [
         ({"state": 5}, "state must be an object"),
         ({"events": {}}, "events must be a list"),
@@ -228,9 +228,9 @@ async def test_a_companion_not_switched_on_does_not_exist(tmp_path):
         ({"events": [{"name": "PowerCut", "once": 5}]}, "once must be a string"),
     ],
 )
-async def test_invalid_states_of_a_companion_are_refused(tmp_path, said, reason):
+async def test_invalid_states_of_a_companion_are_refused(tmp_path, state, reason):
     async with api(tmp_path, "", switched_on=["power"]) as server:
-        response = await server.post("/api/companions/power", said)
+        response = await server.post("/api/companions/power", state)
         assert response.status == 400
         assert reason in response.error
 

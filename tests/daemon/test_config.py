@@ -173,9 +173,9 @@ def test_a_script_line_is_one_line_and_not_empty(line):
 @pytest.mark.parametrize("script", [each.name for each in fields(Config().scripts)])
 @pytest.mark.parametrize("line", ["M999", "m110 n0", "M28 x.gco", "N5 M110*2", "; nothing but a comment"])
 def test_a_script_line_is_a_command_that_the_link_takes(tmp_path, script, line):
-    said = refusal(tmp_path, f'[scripts]\n{script} = ["G28", "{line}"]')
-    assert said.startswith(f'scripts.{script} = "{line}": ')
-    assert "cannot send" in said or "no command" in said
+    error = refusal(tmp_path, f'[scripts]\n{script} = ["G28", "{line}"]')
+    assert error.startswith(f'scripts.{script} = "{line}": ')
+    assert "cannot send" in error or "no command" in error
 
 
 @pytest.mark.parametrize("lines", ["G28", None, {"G28": 1}])
@@ -271,11 +271,11 @@ def test_core_and_front_skip_the_sections_of_companions(tmp_path):
 
 
 def test_a_companion_reads_and_writes_its_own_section(tmp_path):
-    wanted = Plugs(7.0, (Plug("printer", 250.0), Plug("light")))
+    expected = Plugs(7.0, (Plug("printer", 250.0), Plug("light")))
     read = load_sections(written(tmp_path, PLUGS), {}, {"power": Plugs()})["power"]
-    assert read == wanted
+    assert read == expected
     again = written(tmp_path, render_section("power", read))
-    assert load_sections(again, {}, {"power": Plugs()})["power"] == wanted
+    assert load_sections(again, {}, {"power": Plugs()})["power"] == expected
     assert load_sections(written(tmp_path, ""), {}, {"power": Plugs()}) == {"power": Plugs()}
 
 

@@ -31,11 +31,11 @@ class Ports:
     """Makes printers by address, and records the addresses."""
 
     def __init__(self):
-        self.asked, self.transports, self.oracle, self.missing = [], [], Oracle(keep=None), 0
+        self.addresses, self.transports, self.oracle, self.missing = [], [], Oracle(keep=None), 0
         self.baudrates = []
 
     def create(self, address, settings, _wrap, _logbook):
-        self.asked.append(str(address))
+        self.addresses.append(str(address))
         self.baudrates.append(address.options.get("baudrate"))
         self.missing -= 1
         kind = Missing if self.missing >= 0 else SimulatedTransport
@@ -104,7 +104,7 @@ class Deaf(SimulatedTransport):
 @pytest.fixture
 def speaks_250000(fake_ports, monkeypatch):
     def create(address, settings, _wrap, _logbook):
-        fake_ports.asked.append(str(address))
+        fake_ports.addresses.append(str(address))
         kind = SimulatedTransport if address.options["baudrate"] == "250000" else Deaf
         fake_ports.transports.append(kind(Firmware(FirmwareConfig(), fake_ports.oracle), str(address)))
         return LinePrinter(fake_ports.transports[-1], settings)
@@ -120,13 +120,13 @@ async def test_an_unknown_baudrate_is_found_and_remembered(speaks_250000):
         link.keep_connected()
         await until(lambda: link.ready)
         assert asyncio.get_running_loop().time() < began + 20
-        assert speaks_250000.asked == ["serial:/dev/ttyX?baudrate=115200", "serial:/dev/ttyX?baudrate=250000"]
+        assert speaks_250000.addresses == ["serial:/dev/ttyX?baudrate=115200", "serial:/dev/ttyX?baudrate=250000"]
         assert link.printer.address == "serial:/dev/ttyX?baudrate=250000", "by which the next host finds it"
         assert ((await link.options()).baudrate, link.error) == (250000, None)
         link.printer._transport.unplug()
         await until(lambda: not link.ready)
         await until(lambda: link.ready)
-        assert speaks_250000.asked[2:] == ["serial:/dev/ttyX?baudrate=250000"]
+        assert speaks_250000.addresses[2:] == ["serial:/dev/ttyX?baudrate=250000"]
 
 
 async def test_a_printer_that_answers_at_no_baudrate_is_reported_with_all_of_them(fake_ports, monkeypatch):
@@ -135,22 +135,22 @@ async def test_a_printer_that_answers_at_no_baudrate_is_reported_with_all_of_the
 
     monkeypatch.setattr("daemon.core.connection.making.create", create)
     async with connection("serial:/dev/ttyX", baudrate=0) as link:
-        told = []
-        link.subscribe(lambda event: told.append(str(event.error)) if getattr(event, "error", None) else None)
+        errors = []
+        link.subscribe(lambda event: errors.append(str(event.error)) if getattr(event, "error", None) else None)
         await link.connect()
         await until(lambda: "at any of the usual" in (link.error or ""))
         assert "no printer answers on /dev/ttyX at any of the usual baudrates (115200, 250000, " in link.error
-        assert told[-1] == link.error
+        assert errors[-1] == link.error
 
 
 async def test_a_remembered_baudrate_is_tried_first_but_not_forever(speaks_250000):
     for remembered, tried in ((250000, ["250000"]), (9600, ["9600", "115200", "250000"])):
-        speaks_250000.asked.clear()
+        speaks_250000.addresses.clear()
         async with connection("serial:/dev/ttyX", baudrate=0, retry_s=1.0) as link:
             link.remember("/dev/ttyX", remembered)
             link.keep_connected()
             await until(lambda link=link: link.ready)
-        assert speaks_250000.asked == [f"serial:/dev/ttyX?baudrate={rate}" for rate in tried]
+        assert speaks_250000.addresses == [f"serial:/dev/ttyX?baudrate={rate}" for rate in tried]
 
 
 async def test_only_the_configured_baudrate_is_tried(speaks_250000):
@@ -159,7 +159,7 @@ async def test_only_the_configured_baudrate_is_tried(speaks_250000):
             await link.connect()
             await until(lambda link=link: link.error is not None)
             assert "no printer answers" in link.error
-    assert len(speaks_250000.asked) == 2
+    assert len(speaks_250000.addresses) == 2
 
 
 async def test_a_missing_port_is_tried_at_one_baudrate(fake_ports):
@@ -191,11 +191,11 @@ async def test_a_failed_script_is_named_and_leaves_the_printer_connected(fake_po
         with capture_logs() as logs:
             link.keep_connected()
             await asyncio.sleep(100)
-        assert (link.state, link.error, fake_ports.asked) == (C.READY, None, ["sim"])
-        said = {each["event"]: each for each in logs}
-        assert "printer.unreachable" not in said
-        assert "printer.connected" in said
-        assert "M110" in said["printer.script_failed"]["reason"]
+        assert (link.state, link.error, fake_ports.addresses) == (C.READY, None, ["sim"])
+        entries = {each["event"]: each for each in logs}
+        assert "printer.unreachable" not in entries
+        assert "printer.connected" in entries
+        assert "M110" in entries["printer.script_failed"]["reason"]
 
 
 async def test_a_printer_that_cannot_be_created_is_a_fault_with_its_reason(fake_ports, monkeypatch):
@@ -215,7 +215,7 @@ async def test_without_an_address_nothing_is_connected(fake_ports):
     async with connection("") as link:
         link.keep_connected()
         await asyncio.sleep(100)
-        assert fake_ports.asked == []
+        assert fake_ports.addresses == []
         with pytest.raises(PortNotAllowed):
             await link.connect()
 
@@ -230,7 +230,7 @@ async def test_connecting_is_retried_until_the_printer_appears(fake_ports):
         assert link.error == "/dev/ttyX is not there"
         await until(lambda: link.ready)
         assert asyncio.get_running_loop().time() - began == pytest.approx(15, abs=1)
-        assert len(fake_ports.asked) == 4
+        assert len(fake_ports.addresses) == 4
         assert link.error is None
 
 
@@ -239,7 +239,7 @@ async def test_a_clients_connect_is_tried_once(fake_ports):
     async with connection("") as link:
         await link.connect("VIRTUAL")
         await asyncio.sleep(100)
-        assert fake_ports.asked == ["sim"]
+        assert fake_ports.addresses == ["sim"]
         assert link.state is C.FAULT
 
 
@@ -252,7 +252,7 @@ async def test_a_lost_printer_is_reconnected(fake_ports):
         assert "unplugged" in link.error
         assert link.heaters == {}
         await until(lambda: link.ready)
-        assert len(fake_ports.asked) == 2
+        assert len(fake_ports.addresses) == 2
 
 
 async def test_a_printer_stopped_by_a_user_is_not_reconnected(fake_ports):
@@ -262,7 +262,7 @@ async def test_a_printer_stopped_by_a_user_is_not_reconnected(fake_ports):
         link.emergency_stop()
         await asyncio.sleep(600)
         assert link.state is C.FAULT
-        assert fake_ports.asked == ["sim"], "a user has to look first"
+        assert fake_ports.addresses == ["sim"], "a user has to look first"
         link.keep_connected()
         await until(lambda: link.ready)
         fake_ports.transports[-1].unplug()
@@ -278,7 +278,7 @@ async def test_a_printer_stopped_by_the_host_is_reconnected(fake_ports):
         assert link.error == "emergency stop: heaters off was not acknowledged"
         await until(lambda: link.ready)
         assert link.error is None
-        assert len(fake_ports.asked) == 2
+        assert len(fake_ports.addresses) == 2
 
 
 async def test_disconnecting_ends_the_retries(fake_ports):
@@ -287,9 +287,9 @@ async def test_disconnecting_ends_the_retries(fake_ports):
         link.keep_connected()
         await asyncio.sleep(20)
         await link.disconnect()
-        tried = len(fake_ports.asked)
+        tried = len(fake_ports.addresses)
         await asyncio.sleep(100)
-        assert len(fake_ports.asked) == tried
+        assert len(fake_ports.addresses) == tried
         assert (link.state, link.error) == (C.OFFLINE, None)
         await link.disconnect()
 
@@ -314,7 +314,7 @@ async def test_connecting_again_closes_the_old_port_first(fake_ports):
         await until(lambda: link.ready and link.printer is not first)
         assert order == [first]
         assert first.state is C.OFFLINE
-        assert len(fake_ports.asked) == 2
+        assert len(fake_ports.addresses) == 2
 
 
 async def test_connecting_twice_quickly_does_not_end_what_makes_the_old_printer_safe(fake_ports):
@@ -337,7 +337,7 @@ async def test_connecting_twice_quickly_does_not_end_what_makes_the_old_printer_
         await until(lambda: link.ready and link.printer is not first)
         assert safe == ["begun", C.READY]
         assert first.state is C.OFFLINE
-        assert len(fake_ports.asked) == 2
+        assert len(fake_ports.addresses) == 2
         link.before_close(lambda: asyncio.sleep(0))
 
 
@@ -372,7 +372,7 @@ async def test_ports_are_offered_with_baudrates(fake_ports, monkeypatch, port, b
     async with connection("serial:/dev/ttyA", extra=("/dev/pts/*",), extra_ports=("/opt/x*",)) as link:
         await link.connect(port, baudrate)
         await until(lambda: link.ready)
-        assert (fake_ports.asked, fake_ports.baudrates) == ([address], [used])
+        assert (fake_ports.addresses, fake_ports.baudrates) == ([address], [used])
 
 
 async def test_the_configured_printer_keeps_its_options_under_any_of_its_names(fake_ports):
@@ -410,7 +410,7 @@ async def test_unlisted_ports_are_refused(fake_ports, port):
     async with connection("serial:/dev/ttyA", extra_ports=("/opt/x?", "/opt/in/*", "/opt/in/*/secret")) as link:
         with pytest.raises(PortNotAllowed):
             await link.connect(port)
-        assert fake_ports.asked == []
+        assert fake_ports.addresses == []
 
 
 @pytest.mark.parametrize("port", ["COM3", "serial:/dev/ttyA?baudrate=abc", "serial:/opt/a?speed=1", "/opt/a\0"])
@@ -418,7 +418,7 @@ async def test_an_invalid_port_is_refused_at_once(fake_ports, port):
     async with connection("serial:/dev/ttyA", extra_ports=("/opt/*",)) as link:
         with pytest.raises(AddressError):
             await link.connect(port)
-        assert fake_ports.asked == []
+        assert fake_ports.addresses == []
 
 
 @pytest.mark.parametrize(
@@ -445,7 +445,7 @@ async def test_listing_options_opens_no_port(fake_ports):
         assert "/dev/ttyA" in options.ports
         assert options.port is None
         assert 250000 in options.baudrates
-        assert fake_ports.asked == []
+        assert fake_ports.addresses == []
 
 
 async def test_commands_are_checked_together(fake_ports):
@@ -495,7 +495,7 @@ async def test_listeners_get_events_of_every_printer(fake_ports):
         link.keep_connected()
         await until(lambda: link.ready)
         fake_ports.transports[0].unplug()
-        await until(lambda: len(fake_ports.asked) == 2 and link.ready)
+        await until(lambda: len(fake_ports.addresses) == 2 and link.ready)
         news = [event.new for event in events if hasattr(event, "new")]
         assert news == [C.OPENING, C.HANDSHAKING, C.READY, C.FAULT, C.OPENING, C.HANDSHAKING, C.READY]
 
@@ -515,7 +515,7 @@ async def test_a_printer_found_at_its_baudrate_becomes_the_configured_one(speaks
         link.printer._transport.unplug()
         await until(lambda: not link.ready)
         await until(lambda: link.ready)  # as a configured one is looked for
-    assert [each.rpartition("=")[2] for each in speaks_250000.asked] == ["115200", "250000", "250000"]
+    assert [each.rpartition("=")[2] for each in speaks_250000.addresses] == ["115200", "250000", "250000"]
 
 
 async def test_a_configured_or_simulated_printer_is_not_saved_as_a_choice(fake_ports):

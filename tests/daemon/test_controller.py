@@ -50,7 +50,7 @@ async def test_a_print_is_recorded_from_start_to_end(tmp_path):
         assert 0 < offset < size
         assert 15 < seconds < 60
         assert (resends, ejected) == (0, False)
-        states = [told[1] for told in host.records.checkpoints]
+        states = [checkpoint[1] for checkpoint in host.records.checkpoints]
         assert states == sorted(states, key=["PRINTING", "FINISHING"].index)
         assert 3 <= len(host.records.checkpoints) <= 12, "one each 5 s"
 
@@ -190,8 +190,8 @@ async def test_a_pause_during_a_resume_runs_its_script_completely_or_not_at_all(
         await asyncio.sleep(wait)
         host.jobs.pause()
         await host.until(S.PAUSED)
-        said = [each for each in host.accepted if each.startswith("M117")][2:]
-        assert said == ["M117 after pause", "M117 before resume", "M117 resume ends", "M117 after pause"]
+        texts = [each for each in host.accepted if each.startswith("M117")][2:]
+        assert texts == ["M117 after pause", "M117 before resume", "M117 resume ends", "M117 after pause"]
 
 
 async def test_a_pause_before_the_resume_has_begun_changes_nothing(tmp_path):
@@ -264,7 +264,7 @@ async def test_restart_starts_the_file_over_without_the_cancel_script(tmp_path):
         await host.settle()
         assert host.file_moves == printed + MOVES
         assert "M117 after cancel" not in host.accepted
-        assert [told[1] for told in host.records.outcomes] == ["CANCELLED", "COMPLETED"]
+        assert [outcome[1] for outcome in host.records.outcomes] == ["CANCELLED", "COMPLETED"]
 
 
 async def test_a_restart_publishes_the_end_of_the_old_job_before_the_new_one(tmp_path):
@@ -474,7 +474,7 @@ async def test_abandon_waits_until_an_ended_job_is_recorded(tmp_path):
         host.start(MOVES[:3])
         await ended.wait()
         await host.jobs.abandon()
-        assert [told[1] for told in host.records.outcomes] == ["COMPLETED"]
+        assert [outcome[1] for outcome in host.records.outcomes] == ["COMPLETED"]
 
 
 async def test_abandon_without_a_job_does_nothing(tmp_path):
@@ -510,7 +510,7 @@ async def test_files_are_closed_however_a_job_ends(tmp_path):
             await host.settle()
             assert not _open_files() - opened  # what others left to the collector may close meanwhile
             assert len(host.records.outcomes) == len(host.records.jobs)
-            assert [told[0] for told in host.records.outcomes] == [0], "the record that was begun is ended"
+            assert [outcome[0] for outcome in host.records.outcomes] == [0], "the record that was begun is ended"
 
 
 # -- progress ------------------------------------------------------------------------------------------------

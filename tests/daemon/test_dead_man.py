@@ -17,7 +17,7 @@ LIMIT, PAUSED = 600, 1800  # s
 HEATED = ["M140 S60", "M104 S200", *(f"G1 X{n % 2 * 20} Y{n} F5400" for n in range(200))]
 
 
-def said(host) -> list[str]:
+def dead_man_commands(host) -> list[str]:
     return [each.command for each in host.oracle.commands if each.command in DEAD_MAN_COMMANDS]
 
 
@@ -63,7 +63,7 @@ async def test_a_pause_of_hours_does_not_trigger_it(tmp_path):
         await asyncio.sleep(2 * 3600)
         assert host.connection.ready
         assert host.jobs.state is S.PAUSED
-        assert said(host).count(f"M85 S{PAUSED}") == pytest.approx(2 * 3600 / (PAUSED / REPEATS), abs=2)
+        assert dead_man_commands(host).count(f"M85 S{PAUSED}") == pytest.approx(2 * 3600 / (PAUSED / REPEATS), abs=2)
         host.jobs.resume()
         await host.until(S.COMPLETED)
 
@@ -71,16 +71,16 @@ async def test_a_pause_of_hours_does_not_trigger_it(tmp_path):
 async def test_heat_without_a_job_is_guarded_until_it_is_off(tmp_path):
     async with house(tmp_path) as host:
         await asyncio.sleep(10)
-        assert said(host) == ["M85 S0"], "what a host before may have said is taken back"
+        assert dead_man_commands(host) == ["M85 S0"], "what a host before may have said is taken back"
         await host.connection.commands.send(["M140 S60"])
         await asyncio.sleep(3 * LIMIT)
-        assert set(said(host)[1:]) == {f"M85 S{LIMIT}"}
+        assert set(dead_man_commands(host)[1:]) == {f"M85 S{LIMIT}"}
         assert host.board.bed.target == 60, "it is kept alive"
         await host.connection.commands.send(["M140 S0"])
         await asyncio.sleep(10)
-        assert said(host)[-1] == "M85 S0"
+        assert dead_man_commands(host)[-1] == "M85 S0"
         await asyncio.sleep(5 * LIMIT)
-        assert said(host)[-1] == "M85 S0"
+        assert dead_man_commands(host)[-1] == "M85 S0"
         assert host.connection.ready
 
 
@@ -89,7 +89,7 @@ async def test_the_end_of_a_print_disarms_it(tmp_path):
         host.start([*HEATED[2:20], "M104 S0", "M140 S0"])
         await host.until(S.COMPLETED)
         await asyncio.sleep(5)
-        assert said(host) == ["M85 S0", f"M85 S{LIMIT}", "M85 S0"]
+        assert dead_man_commands(host) == ["M85 S0", f"M85 S{LIMIT}", "M85 S0"]
 
 
 async def test_a_host_that_disconnects_disarms_it(tmp_path):
@@ -97,7 +97,7 @@ async def test_a_host_that_disconnects_disarms_it(tmp_path):
         await host.connection.commands.send(["M104 S200"])
         await asyncio.sleep(10)
         await host.connection.disconnect()
-        assert said(host)[-1] == "M85 S0"
+        assert dead_man_commands(host)[-1] == "M85 S0"
 
 
 async def test_the_next_host_arms_it_again(tmp_path):
@@ -105,13 +105,13 @@ async def test_the_next_host_arms_it_again(tmp_path):
     async with world.host(life := Life()) as host:
         await hot_print(world, host)
         life.end()
-    before = len(said(world))
+    before = len(dead_man_commands(world))
     async with world.host() as host:
         async with asyncio.timeout(600):
             while host.jobs.active:  # noqa: ASYNC110 - as a client polls
                 await asyncio.sleep(0.5)
         assert host.jobs.state is S.COMPLETED
-        assert said(world)[before] == f"M85 S{LIMIT}"
+        assert dead_man_commands(world)[before] == f"M85 S{LIMIT}"
 
 
 @pytest.mark.parametrize("name", sorted(FIRMWARES))
@@ -119,25 +119,25 @@ async def test_only_firmwares_known_to_halt_are_called_protected(tmp_path, name)
     async with house(tmp_path, firmware=FIRMWARES[name]) as host:
         await host.connection.commands.send(["M104 S60"])
         await asyncio.sleep(10)
-        found = host.jobs.dead_man.protection
+        protection = host.jobs.dead_man.protection
         if name in ("marlin", "marlin-advok", "marlin2.1", "marlin21", "marlin21-meatpack", "repetier"):
-            assert said(host)[-1] == f"M85 S{LIMIT}"
-            assert (found.after_s, found.reason) == (LIMIT, None)
+            assert dead_man_commands(host)[-1] == f"M85 S{LIMIT}"
+            assert (protection.after_s, protection.reason) == (LIMIT, None)
         elif name.startswith(("prusa", "klipper")):
-            assert not said(host), "it turns them off by itself"
-            assert found.after_s in (600, 1800)
+            assert not dead_man_commands(host), "it turns them off by itself"
+            assert protection.after_s in (600, 1800)
         else:
-            assert not said(host)
-            assert found.after_s is None
-            assert host.connection.printer.identity.name in found.reason
+            assert not dead_man_commands(host)
+            assert protection.after_s is None
+            assert host.connection.printer.identity.name in protection.reason
 
 
 async def test_repetier_s_time_restarts_with_a_g_command_only(tmp_path):
     async with house(tmp_path, firmware=FIRMWARES["repetier"]) as host:
         await host.connection.commands.send(["M104 S60"])
         await asyncio.sleep(LIMIT)
-        told = [each.command for each in host.oracle.commands if each.command.startswith(("G2", "M85"))]
-        assert told[-4:] == ["G21", f"M85 S{LIMIT}"] * 2
+        commands = [each.command for each in host.oracle.commands if each.command.startswith(("G2", "M85"))]
+        assert commands[-4:] == ["G21", f"M85 S{LIMIT}"] * 2
 
 
 async def test_it_can_be_switched_off(tmp_path):
@@ -147,7 +147,7 @@ async def test_it_can_be_switched_off(tmp_path):
         host.oracle.commands.clear()
         await host.connection.commands.send(["M104 S60"])
         await asyncio.sleep(30)
-        assert not said(host)
+        assert not dead_man_commands(host)
         assert "dead_man_min" in host.jobs.dead_man.protection.reason
 
 

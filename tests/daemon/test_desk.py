@@ -127,8 +127,8 @@ async def test_both_forms_of_the_bridge_give_the_same_answers(tmp_path):
     in_memory = [row for row in await said_to("memory", one) if row[0] not in TIMED]
     over_a_line = [row for row in await said_to("line", other) if row[0] not in TIMED]
     assert over_a_line == in_memory
-    asked = {type(question) for question in QUESTIONS}
-    assert asked == set(ask.AnyQuestion.__args__)
+    types = {type(question) for question in QUESTIONS}
+    assert types == set(ask.AnyQuestion.__args__)
     assert ("AskStatistics", FileStatistics()) in in_memory
     assert sum(len(row) == 3 for row in in_memory) >= 12, "half of them is refused"
 

@@ -55,19 +55,19 @@ def test_the_service_file_has_the_fields_of_clients_and_escapes_names(tmp_path):
 
 @pytest.mark.parametrize("name", ["x" * 100, "ü" * 60, "日" * 40])
 def test_a_name_fits_into_a_label_of_dns(tmp_path, name):
-    made = announcement(config(tmp_path, appearance={"name": name}), UUID, 5000).name
-    assert len(made.encode()) <= 63
-    assert made.startswith(name[:10])
+    label = announcement(config(tmp_path, appearance={"name": name}), UUID, 5000).name
+    assert len(label.encode()) <= 63
+    assert label.startswith(name[:10])
 
 
-async def started(settings, monkeypatch, **found):
+async def started(settings, monkeypatch, **patches):
     """Start; return the announcements and the responder."""
-    monkeypatch.setattr(discovery, "lan_address", lambda _: found.get("address", "192.168.1.5"))
-    made = Discovery(settings, UUID, 5000)
-    made.start()
-    if made._task is not None:
-        await made._task
-    return made
+    monkeypatch.setattr(discovery, "lan_address", lambda _: patches.get("address", "192.168.1.5"))
+    announcer = Discovery(settings, UUID, 5000)
+    announcer.start()
+    if announcer._task is not None:
+        await announcer._task
+    return announcer
 
 
 async def test_avahi_gets_a_file_that_is_removed_at_the_end(tmp_path, monkeypatch):
@@ -75,12 +75,12 @@ async def test_avahi_gets_a_file_that_is_removed_at_the_end(tmp_path, monkeypatc
     folder = tmp_path / "services"
     folder.mkdir()
     settings = config(tmp_path, http={"host": "0.0.0.0"}, discovery={"avahi_services": str(folder)})
-    made = await started(settings, monkeypatch)
-    assert isinstance(made._responder, AvahiFile)
+    announcer = await started(settings, monkeypatch)
+    assert isinstance(announcer._responder, AvahiFile)
     assert [each.name for each in folder.iterdir()] == ["nozzled-5000.service"]
-    await made.stop()
+    await announcer.stop()
     assert list(folder.iterdir()) == []
-    await made.stop()
+    await announcer.stop()
 
 
 @pytest.mark.parametrize(
@@ -91,20 +91,20 @@ async def test_avahi_gets_a_file_that_is_removed_at_the_end(tmp_path, monkeypatc
     ],
 )
 async def test_nothing_is_announced_on_loopback_or_if_switched_off(tmp_path, monkeypatch, sections):
-    made = await started(config(tmp_path, **sections), monkeypatch)
-    assert made._task is None
-    await made.stop()
+    announcer = await started(config(tmp_path, **sections), monkeypatch)
+    assert announcer._task is None
+    await announcer.stop()
 
 
 async def test_without_avahi_zeroconf_or_a_network_nothing_is_announced_and_nothing_fails(tmp_path, monkeypatch):
     monkeypatch.setattr(discovery, "AVAHI", tmp_path / "not there")
     settings = config(tmp_path, http={"host": "0.0.0.0"})
-    made = await started(settings, monkeypatch, address=None)
-    assert made._responder is None
+    announcer = await started(settings, monkeypatch, address=None)
+    assert announcer._responder is None
     monkeypatch.setitem(__import__("sys").modules, "zeroconf.asyncio", None)
-    made = await started(settings, monkeypatch)
-    assert made._responder is None
-    await made.stop()
+    announcer = await started(settings, monkeypatch)
+    assert announcer._responder is None
+    await announcer.stop()
 
 
 async def test_a_fault_of_the_responder_is_logged_and_ends_nothing(tmp_path, monkeypatch, capsys):
@@ -116,8 +116,8 @@ async def test_a_fault_of_the_responder_is_logged_and_ends_nothing(tmp_path, mon
             pass
 
     monkeypatch.setattr(Discovery, "_choose", lambda *_: Broken())
-    made = await started(config(tmp_path, http={"host": "0.0.0.0"}), monkeypatch)
-    await made.stop()
+    announcer = await started(config(tmp_path, http={"host": "0.0.0.0"}), monkeypatch)
+    await announcer.stop()
     assert "no multicast here" in capsys.readouterr().out
 
 
@@ -130,18 +130,18 @@ async def test_zeroconf_finds_the_announced_service(tmp_path, monkeypatch):
         cannot_run("zeroconf is not installed")
     monkeypatch.setattr(discovery, "AVAHI", tmp_path / "not there")
     monkeypatch.setattr(discovery, "is_loopback", lambda _: False)
-    made = await started(config(tmp_path, appearance={"name": "Anna"}), monkeypatch, address="127.0.0.1")
+    announcer = await started(config(tmp_path, appearance={"name": "Anna"}), monkeypatch, address="127.0.0.1")
     seeker = library.AsyncZeroconf(interfaces=["127.0.0.1"])
     try:
         kind = "_octoprint._tcp.local."
-        name = f"{made._announcement.name}.{kind}"
+        name = f"{announcer._announcement.name}.{kind}"
         async with asyncio.timeout(TIMEOUT_S):
-            while (found := await seeker.async_get_service_info(kind, name, 3000)) is None:
+            while (info := await seeker.async_get_service_info(kind, name, 3000)) is None:
                 pass
-        assert found.port == 5000
-        assert found.decoded_properties["uuid"] == UUID
-        assert found.decoded_properties["path"] == "/"
-        assert found.parsed_addresses() == ["127.0.0.1"]
+        assert info.port == 5000
+        assert info.decoded_properties["uuid"] == UUID
+        assert info.decoded_properties["path"] == "/"
+        assert info.parsed_addresses() == ["127.0.0.1"]
     finally:
         await seeker.async_close()
-        await made.stop()
+        await announcer.stop()

@@ -54,13 +54,13 @@ class Machine:
     def look(self, check, **other):
         """Run a check; `other` has functions of the view, or facts about the daemon."""
         view = replace(self.view, **{name: value for name, value in other.items() if hasattr(self.view, name)})
-        told = {name: value for name, value in other.items() if not hasattr(self.view, name)}
-        return list(check(view, replace(self.subject, **told)))
+        fields = {name: value for name, value in other.items() if not hasattr(self.view, name)}
+        return list(check(view, replace(self.subject, **fields)))
 
     def worst(self, check, **other):
         """Return level and words of the worst finding; None: nothing was found."""
-        found = sorted(self.look(check, **other), key=lambda each: list(Severity).index(each.level))
-        return (found[-1].level, f"{found[-1].text} -> {found[-1].fix}") if found else (None, "")
+        results = sorted(self.look(check, **other), key=lambda each: list(Severity).index(each.level))
+        return (results[-1].level, f"{results[-1].text} -> {results[-1].fix}") if results else (None, "")
 
 
 def configured(address, **http):
@@ -94,14 +94,14 @@ def installed(machine):
 )
 def test_the_port(machine, address, ports, level, words):
     machine.write("/dev/ttyUSB0", "")
-    found = machine.worst(line.port, ports=lambda: ports, config=configured(address))
-    assert (found[0], words in found[1]) == (level, True), found
+    finding = machine.worst(line.port, ports=lambda: ports, config=configured(address))
+    assert (finding[0], words in finding[1]) == (level, True), finding
 
 
 def test_a_printer_chosen_by_a_client_needs_no_configured_port(machine):
-    told = {"config": configured(""), "ports": list}
-    assert machine.worst(line.port, **told, printer_status="Printing")[0] is Severity.GOOD
-    assert machine.worst(line.port, **told, printer_status="Offline")[0] is Severity.NOTE
+    fields = {"config": configured(""), "ports": list}
+    assert machine.worst(line.port, **fields, printer_status="Printing")[0] is Severity.GOOD
+    assert machine.worst(line.port, **fields, printer_status="Offline")[0] is Severity.NOTE
 
 
 @pytest.mark.parametrize(
@@ -116,15 +116,15 @@ def test_a_printer_chosen_by_a_client_needs_no_configured_port(machine):
     ],
 )
 def test_the_group(machine, node, groups, level, words):
-    found = machine.worst(line.rights, node=lambda _: node, groups_of=lambda _: groups)
-    assert (found[0], words in found[1]) == (level, True), found
+    finding = machine.worst(line.rights, node=lambda _: node, groups_of=lambda _: groups)
+    assert (finding[0], words in finding[1]) == (level, True), finding
 
 
 def test_the_group_is_that_of_the_services_user(machine):
-    asked = []
-    found = machine.worst(line.rights, service=installed(machine), groups_of=lambda user: asked.append(user) or set())
-    assert (asked, found[0]) == (["nozzled"], Severity.BAD)
-    assert "usermod -aG dialout nozzled, then sudo systemctl restart nozzled" in found[1]
+    users = []
+    finding = machine.worst(line.rights, service=installed(machine), groups_of=lambda user: users.append(user) or set())
+    assert (users, finding[0]) == (["nozzled"], Severity.BAD)
+    assert "usermod -aG dialout nozzled, then sudo systemctl restart nozzled" in finding[1]
     assert machine.look(line.rights, user="root") == []
 
 
@@ -141,8 +141,8 @@ def test_the_group_is_that_of_the_services_user(machine):
     ],
 )
 def test_another_program_on_the_port(machine, holders, words):
-    found = machine.worst(line.port_holders, held_by=lambda _: holders)
-    assert (found[0], words in found[1]) == (Severity.BAD if words else None, True), found
+    finding = machine.worst(line.port_holders, held_by=lambda _: holders)
+    assert (finding[0], words in finding[1]) == (Severity.BAD if words else None, True), finding
 
 
 def test_a_relative_path_is_relative_to_the_current_directory(tmp_path, monkeypatch):
@@ -181,8 +181,8 @@ def test_programs_that_probe_ports_are_named(machine):
 )
 def test_the_sandbox_hides_devices(machine, address, shown, words):
     machine.programs["systemctl show"] = shown
-    found = machine.worst(line.sandbox, config=configured(address), service=installed(machine))
-    assert (found[0], words in found[1]) == (Severity.BAD if words else None, True), found
+    finding = machine.worst(line.sandbox, config=configured(address), service=installed(machine))
+    assert (finding[0], words in finding[1]) == (Severity.BAD if words else None, True), finding
     assert machine.look(line.sandbox, config=configured(address)) == [], "by hand there is none"
 
 
@@ -210,12 +210,12 @@ def test_the_power_of_a_raspberry_pi(machine, bits, level, words):
     assert machine.look(computer.power) == [], "this is none"
     machine.write(computer.MODEL, "Raspberry Pi 4 Model B Rev 1.4\0")
     machine.programs["vcgencmd get_throttled"] = f"throttled=0x{bits}"
-    found = machine.worst(computer.power)
-    assert (found[0], words in found[1]) == (level, True), found
+    finding = machine.worst(computer.power)
+    assert (finding[0], words in finding[1]) == (level, True), finding
     if bits != "nonsense":
         machine.programs.clear()
         machine.write(computer.THROTTLED, f"{bits}\n")
-        assert machine.worst(computer.power) == found, "the kernel says the same"
+        assert machine.worst(computer.power) == finding, "the kernel says the same"
 
 
 @pytest.mark.parametrize(
@@ -229,8 +229,8 @@ def test_the_power_of_a_raspberry_pi(machine, bits, level, words):
     ],
 )
 def test_the_disk(machine, space, level, words):
-    found = machine.worst(computer.disk, disk=lambda _: space)
-    assert (found[0], words in found[1]) == (level, True), found
+    finding = machine.worst(computer.disk, disk=lambda _: space)
+    assert (finding[0], words in finding[1]) == (level, True), finding
 
 
 def test_the_clock(machine):
@@ -264,17 +264,17 @@ def test_versions(machine):
 def test_another_distribution_with_our_modules(machine):
     assert machine.worst(service.modules) == (None, "")
     both = {"daemon": ["nozzled", "python-daemon"]}
-    level, said = machine.worst(service.modules, modules_of=lambda: both)
+    level, text = machine.worst(service.modules, modules_of=lambda: both)
     assert level is Severity.BAD
-    assert said.startswith("the module `daemon` here also belongs to python-daemon: they break each other -> ")
+    assert text.startswith("the module `daemon` here also belongs to python-daemon: they break each other -> ")
 
 
 def test_the_configuration(machine):
     assert machine.worst(service.configuration)[0] is Severity.GOOD
-    found = machine.worst(
+    finding = machine.worst(
         service.configuration, mistake="http.prot = 1: unknown key", config_path=Path("/etc/nozzled.toml")
     )
-    assert found == (
+    assert finding == (
         Severity.BAD,
         "http.prot = 1: unknown key -> sudo nano /etc/nozzled.toml; `nozzled config` shows all settings",
     )
@@ -293,13 +293,13 @@ def test_the_configuration(machine):
 )
 def test_the_units(machine, shown, level, words):
     machine.programs["systemctl show"] = shown
-    found = machine.look(service.units, service=installed(machine))
-    assert any((each.level, words in each.text) == (level, True) for each in found), found
+    results = machine.look(service.units, service=installed(machine))
+    assert any((each.level, words in each.text) == (level, True) for each in results), results
     assert machine.worst(service.units)[0] is Severity.NOTE, "no service"
 
 
 @pytest.mark.parametrize(
-    ("told", "level", "words"),
+    ("fields", "level", "words"),
     [
         (LISTENING, Severity.GOOD, "HTTP answers"),
         ({**LISTENING, "running_version": ""}, Severity.BAD, "no answer"),
@@ -314,36 +314,36 @@ def test_the_units(machine, shown, level, words):
         ({**LISTENING, "sockets": ("0.0.0.0:81",)}, Severity.NOTE, "systemd listens at 0.0.0.0:81"),
     ],
 )
-def test_http(machine, told, level, words):
-    found = machine.look(service.http, service=installed(machine), config=configured("sim", host="0.0.0.0"), **told)
-    assert any((each.level, words in each.text) == (level, True) for each in found), found
+def test_http(machine, fields, level, words):
+    results = machine.look(service.http, service=installed(machine), config=configured("sim", host="0.0.0.0"), **fields)
+    assert any((each.level, words in each.text) == (level, True) for each in results), results
 
 
 @pytest.mark.parametrize(("host", "alone"), [("0.0.0.0", False), ("::", False), ("127.0.0.1", True), ("::1", True)])
 def test_whether_other_computers_can_reach_a_daemon_run_by_hand(machine, host, alone):
-    found = machine.look(service.http, host="127.0.0.1", config=configured("sim", host=host))
-    assert any("other computers and phones cannot connect" in each.text for each in found) == alone
+    results = machine.look(service.http, host="127.0.0.1", config=configured("sim", host=host))
+    assert any("other computers and phones cannot connect" in each.text for each in results) == alone
 
 
 def test_a_halted_printer_is_not_good(machine):
-    said = "Operational: the firmware stopped: Heating failed"
-    assert machine.worst(service.printing, printer_status=said)[0] is Severity.NOTE
+    status = "Operational: the firmware stopped: Heating failed"
+    assert machine.worst(service.printing, printer_status=status)[0] is Severity.NOTE
 
 
 def test_the_key(machine):
     mine = Node("nozzled", "nozzled", 0o600)
-    told = {"service": installed(machine), "user": "root"}
-    assert "does not exist yet" in machine.worst(service.key, **told)[1]
-    assert "sudo nozzled doctor" in machine.worst(service.key, **{**told, "user": "anna"})[1]
+    fields = {"service": installed(machine), "user": "root"}
+    assert "does not exist yet" in machine.worst(service.key, **fields)[1]
+    assert "sudo nozzled doctor" in machine.worst(service.key, **{**fields, "user": "anna"})[1]
     machine.write("/var/lib/nozzled/api-key", "x" * 43 + "\n")
-    assert machine.worst(service.key, **told, node=lambda _: mine)[0] is Severity.GOOD
+    assert machine.worst(service.key, **fields, node=lambda _: mine)[0] is Severity.GOOD
     assert (
         "other users can read the key"
-        in machine.worst(service.key, **told, node=lambda _: replace(mine, mode=0o644))[1]
+        in machine.worst(service.key, **fields, node=lambda _: replace(mine, mode=0o644))[1]
     )
-    assert "chown nozzled" in machine.worst(service.key, **told, node=lambda _: replace(mine, user="root"))[1]
+    assert "chown nozzled" in machine.worst(service.key, **fields, node=lambda _: replace(mine, user="root"))[1]
     machine.write("/var/lib/nozzled/api-key", "short")
-    assert "does not hold a valid key" in machine.worst(service.key, **told, node=lambda _: mine)[1]
+    assert "does not hold a valid key" in machine.worst(service.key, **fields, node=lambda _: mine)[1]
 
 
 def test_named_keys_and_damaged_files(machine):
@@ -374,27 +374,27 @@ def test_faults_and_the_log(machine):
     assert machine.look(service.faults) == machine.look(service.log) == []
     fault = machine.write("/var/lib/nozzled/faults/old.jsonl.gz", "")
     assert machine.look(service.faults, now=lambda: fault.stat().st_mtime + 2 * 86400) == []
-    found = machine.worst(service.faults, now=lambda: fault.stat().st_mtime + 60)
-    assert f"nozzled replay --show {fault}" in found[1]
-    said = [
+    finding = machine.worst(service.faults, now=lambda: fault.stat().st_mtime + 60)
+    assert f"nozzled replay --show {fault}" in finding[1]
+    lines = [
         '{"format": "nozzled session"}',
         '[0.1,">","M105\\n"]',
         '[0.2,"<","ok T:20\\n"]',
         '[9,"!","lost it is gone"]',
     ]
     for end, words in ((3, "'ok T:20'"), (4, "'lost it is gone'")):
-        fault.write_bytes(gzip.compress("\n".join(said[:end]).encode()))
+        fault.write_bytes(gzip.compress("\n".join(lines[:end]).encode()))
         assert words in machine.worst(service.faults, now=lambda: fault.stat().st_mtime + 60)[1]
     for number in range(4):
         machine.write(f"/var/lib/nozzled/faults/{number}", "cut off")
     assert "2 more connections" in machine.worst(service.faults, now=lambda: fault.stat().st_mtime + 60)[1]
-    told = {"service": installed(machine)}
-    assert "sudo ls" in machine.worst(service.faults, **told, now=lambda: fault.stat().st_mtime + 60)[1]
-    assert "cannot be read" in machine.worst(service.log, **told)[1]
+    fields = {"service": installed(machine)}
+    assert "sudo ls" in machine.worst(service.faults, **fields, now=lambda: fault.stat().st_mtime + 60)[1]
+    assert "cannot be read" in machine.worst(service.log, **fields)[1]
     machine.programs["journalctl -t"] = ""
-    assert machine.look(service.log, **told) == []
+    assert machine.look(service.log, **fields) == []
     machine.programs["journalctl -t"] = "one\ntwo"
-    shown = machine.worst(service.log, **told)[1]
+    shown = machine.worst(service.log, **fields)[1]
     assert "within a day: 2;" in shown
     assert shown.endswith("journalctl -t nozzled -u nozzled -u nozzled-front -p warning -n 50")
 
@@ -403,9 +403,9 @@ def test_a_failing_check_does_not_prevent_the_others(machine):
     def broken(*_):
         raise ZeroDivisionError
 
-    found = list(findings(replace(machine.view, ports=broken), machine.subject))
-    assert sum("itself failed" in each.text for each in found) == 3
-    assert len(found) >= len(CHECKS) / 3  # some have nothing to say of this machine
+    results = list(findings(replace(machine.view, ports=broken), machine.subject))
+    assert sum("itself failed" in each.text for each in results) == 3
+    assert len(results) >= len(CHECKS) / 3  # some have nothing to say of this machine
 
 
 def test_no_port_is_opened(machine, monkeypatch):
@@ -440,17 +440,17 @@ def test_streamers_of_this_machine_are_found_with_their_addresses(machine):
         "http://127.0.0.1:1984/api/streams": WebAnswer("application/json", "", b'{"bed cam": {}}'),
         "http://127.0.0.1:8889/": WebAnswer("text/plain", "mediamtx", b""),
     }
-    found = machine.look(cameras.cameras, config=Config(), fetch=lambda url, **_: answers.get(url))
-    told = "\n".join(f"{each.text} {each.fix}" for each in found)
-    assert len(found) == 4
-    for said in (
+    results = machine.look(cameras.cameras, config=Config(), fetch=lambda url, **_: answers.get(url))
+    text = "\n".join(f"{each.text} {each.fix}" for each in results)
+    assert len(results) == 4
+    for setting in (
         'stream_url = "http://127.0.0.1:8080/?action=stream"',
         'snapshot_url = "http://127.0.0.1:8081/snapshot"',
         "MJPG-Streamer",
         "/api/frame.jpeg?src=bed%20cam",
         'webrtc_url = "http://THIS-COMPUTER:8889/NAME"',
     ):
-        assert said in told
+        assert setting in text
     broken = {"http://127.0.0.1:1984/api/streams": WebAnswer("application/json", "", b"{")}
     assert machine.look(cameras.cameras, config=Config(), fetch=lambda url, **_: broken.get(url)) == []
 
@@ -498,8 +498,8 @@ STOP = {"pushed": False, "confirmed": None, "direct": True}
     ],
 )
 def test_companions_are_reported(machine, name, state, level, words):
-    found, said = machine.worst(companions.companions, **beside(name, state))
-    assert (found, words in said) == (level, True), said
+    severity, text = machine.worst(companions.companions, **beside(name, state))
+    assert (severity, words in text) == (level, True), text
 
 
 def test_a_companion_that_does_not_run_is_named_with_its_unit(machine):

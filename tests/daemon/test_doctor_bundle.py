@@ -129,13 +129,13 @@ def unpacked(data):
 
 
 def test_nothing_private_is_in_the_bundle(subject):
-    view, told = subject
-    found = bundle.texts(
-        view, told, [note(everywhere(), everywhere())], {"job": {"text": everywhere()}, "version": EVERYTHING}
+    view, details = subject
+    texts = bundle.texts(
+        view, details, [note(everywhere(), everywhere())], {"job": {"text": everywhere()}, "version": EVERYTHING}
     )
-    assert all("192.168.7.23" in text for name, text in found.items()), "it is everywhere before"
-    files = unpacked(bundle.pack(bundle.scrub(view, told, found), "bundle", 1e9))
-    assert len(files) == len(found)
+    assert all("192.168.7.23" in text for name, text in texts.items()), "it is everywhere before"
+    files = unpacked(bundle.pack(bundle.scrub(view, details, texts), "bundle", 1e9))
+    assert len(files) == len(texts)
     for name, text in files.items():
         for private in [*EVERYTHING, *SHORT]:
             for way in ways(private) | {private.strip('"')}:
@@ -222,9 +222,9 @@ def test_each_of_several_printers_is_checked(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(local_daemon, "is_served", lambda *_: False)
     monkeypatch.setattr(command, "View", lambda: replace(View(), run=lambda *_: "", ports=list))
     assert main(["doctor"]) == 1
-    said = capsys.readouterr().out
-    assert said.index("== nozzled@A1.service") < said.index("== nozzled@B2.service")
-    assert "nozzled-front@B2.service is not running" in said
+    output = capsys.readouterr().out
+    assert output.index("== nozzled@A1.service") < output.index("== nozzled@B2.service")
+    assert "nozzled-front@B2.service is not running" in output
     assert main(["doctor", "--bundle", str(tmp_path / "x.tar.gz")]) == 1
     assert "choose one with --config" in capsys.readouterr().err
 

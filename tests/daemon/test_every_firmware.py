@@ -65,11 +65,11 @@ def test_a_print_arrives_exactly_once(tmp_path, name, latency, faults):
         return await Simulation(SimulationPlan(path, config), lambda _: None).run()
 
     outcome = clock.run(run())
-    told = [f"{each.time:.2f} {each.who} {each.what}" for each in outcome.events]
+    events = [f"{each.time:.2f} {each.who} {each.what}" for each in outcome.events]
     if name in SILENT and faults:
-        assert outcome.state in ("FAILED", "INTERRUPTED"), told
+        assert outcome.state in ("FAILED", "INTERRUPTED"), events
         assert "this firmware cannot say whether it has read that command" in outcome.reason
         return
-    assert (outcome.state, outcome.reason) == ("COMPLETED", None), told
-    assert outcome.exact, (outcome.difference, told)
-    assert outcome.duration_s < 200, told
+    assert (outcome.state, outcome.reason) == ("COMPLETED", None), events
+    assert outcome.exact, (outcome.difference, events)
+    assert outcome.duration_s < 200, events

@@ -104,12 +104,12 @@ async def test_a_file_outside_the_bed_is_declined_by_the_front(tmp_path):
     async with api(tmp_path, switched_on=["farm"], **PROFILE) as server, agent(server, farm):
         listed = ListServer(farm, PART)
         listed.submit()
-        found = Findings({"errors": ["it goes beyond the bed: X900"], "warnings": []})
-        asked = []
+        findings = Findings({"errors": ["it goes beyond the bed: X900"], "warnings": []})
+        keys = []
 
         async def wait(key, _):
-            asked.append(key)
-            return found if len(asked) > 2 else None  # the analysis takes a while
+            keys.append(key)
+            return findings if len(keys) > 2 else None  # the analysis takes a while
 
         server.service.front.analyses.wait = wait
         server.service.front.config = replace(server.service.front.config, analysis=AnalysisConfig(enabled=True))
@@ -179,9 +179,9 @@ async def test_a_start_that_waited_too_long_begins_nothing(tmp_path):
             return await check_file(*args, **more)
 
         server.service.front.watch.check = slow
-        asked = {"command": "select", "print": True, "job": "late"}
+        request = {"command": "select", "print": True, "job": "late"}
         until_then = {"Nozzled-Until": f"{NOW + 30}"}
-        answer = await server.post("/api/files/local/cube.gcode", asked, headers=until_then)
+        answer = await server.post("/api/files/local/cube.gcode", request, headers=until_then)
         assert (answer.status, "was dropped" in answer.error) == (408, True), answer.error
         assert (await server.get("/api/job/keyed?key=late")).json["print"] is None
         assert not server.service.jobs.active

@@ -198,7 +198,7 @@ async def test_of_two_uploads_without_overwriting_one_wins(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "error", "said"),
+    ("path", "error", "error_text"),
     [
         ("../a.gcode", BadFileName, "must not contain"),
         ("box/../../a.gcode", BadFileName, "must not contain"),
@@ -230,7 +230,7 @@ async def test_of_two_uploads_without_overwriting_one_wins(tmp_path):
         ("loop/a.gcode", FileError, "loop"),
     ],
 )
-async def test_an_invalid_name_is_refused_before_any_byte(tmp_path, path, error, said):
+async def test_an_invalid_name_is_refused_before_any_byte(tmp_path, path, error, error_text):
     root = tmp_path / "uploads"
     store = await opened(root)
     (root / "folder.gcode").mkdir()
@@ -239,7 +239,7 @@ async def test_an_invalid_name_is_refused_before_any_byte(tmp_path, path, error,
     (root / "link.gcode").symlink_to(tmp_path / "secret.gcode")
     (root / "loop").symlink_to("loop")
     before = on_disk(tmp_path)
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=error_text):
         async with store.upload(path):
             pytest.fail("it was let in")
     assert on_disk(tmp_path) == before

@@ -138,17 +138,17 @@ async def test_a_front_that_is_alive_or_still_starting_is_not_killed(monkeypatch
 
 
 async def test_a_reload_waits_for_a_front_that_is_still_starting(tmp_path):
-    told = tmp_path / "told"
-    handler = f"import signal\nsignal.signal(1, lambda *_: open({str(told)!r}, 'w').close())\n"
+    signalled = tmp_path / "told"
+    handler = f"import signal\nsignal.signal(1, lambda *_: open({str(signalled)!r}, 'w').close())\n"
     program = f"time.sleep(0.2)\n{handler}{WORKS}{STAYS}"
     with capture_logs() as logs:
         async with running(program) as (child, _):
             await until(lambda: child._process)
             child.reload()
-            await until(told.exists)
-            told.unlink()
+            await until(signalled.exists)
+            signalled.unlink()
             child.reload()
-            await until(told.exists)
+            await until(signalled.exists)
     assert not ended(logs)
 
 
@@ -165,11 +165,11 @@ async def test_a_front_is_terminated_and_killed_if_it_does_not_end(monkeypatch):
 
 
 async def test_the_cores_variables_of_systemd_are_not_passed_on(tmp_path):
-    told = tmp_path / "environ"
+    variables = tmp_path / "environ"
     environ = {"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "1", "LISTEN_FDS": "1", "NOZZLED_API_KEY": "k"}
-    tells = f"open({str(told)!r}, 'w').write(repr(sorted(os.environ)))\n"
+    tells = f"open({str(variables)!r}, 'w').write(repr(sorted(os.environ)))\n"
     async with running(tells + WORKS + STAYS, environ=environ) as (child, _):
         async with asyncio.timeout(TIMEOUT_S):
             await child.works.wait()
-    assert "NOZZLED_API_KEY" in told.read_text()
-    assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS"} & set(eval(told.read_text()))
+    assert "NOZZLED_API_KEY" in variables.read_text()
+    assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS"} & set(eval(variables.read_text()))

@@ -45,10 +45,10 @@ async def printed(server, name: str, cancel: bool = False, **more) -> int:
     return server.service.jobs.job_id
 
 
-async def known(server, name: str, found: Findings) -> None:
+async def known(server, name: str, analysis: Findings) -> None:
     """Put an analysis on the shelf."""
     stat = (server.service.files.root / name).stat()
-    await server.service.front.analyses._store.put(FileKey(name, stat.st_size, int(stat.st_mtime)), found)
+    await server.service.front.analyses._store.put(FileKey(name, stat.st_size, int(stat.st_mtime)), analysis)
 
 
 def test_filament_is_counted_up_to_the_acknowledged_place():

@@ -25,14 +25,14 @@ async def test_an_app_gets_a_working_key_once_a_user_allows_it(tmp_path):
     async with api(tmp_path, "") as server:
         probe = await server.get("/plugin/appkeys/probe", key=None, headers=HOST)
         assert (probe.status, probe.body) == (204, b"")
-        asked = await ask(server)
-        poll = path_of(asked.headers["Location"])
-        assert asked.json["app_token"] in poll
+        request = await ask(server)
+        poll = path_of(request.headers["Location"])
+        assert request.json["app_token"] in poll
         assert (await server.get(poll, key=None, headers=HOST)).status == 202
         listed = (await server.get("/api/plugin/appkeys")).json
         [(token, pending)] = listed["pending"].items()
         assert (pending["app_id"], pending["user_token"]) == ("OctoApp", token)
-        assert asked.json["app_token"] not in str(listed)
+        assert request.json["app_token"] not in str(listed)
         assert (await server.post(f"/plugin/appkeys/decision/{token}", {"decision": True})).status == 204
         granted = (await server.get(poll, key=None, headers=HOST)).json["api_key"]
         assert (await server.get("/api/job", key=granted)).status == 200

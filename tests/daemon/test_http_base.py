@@ -29,8 +29,8 @@ async def test_every_address_is_403_without_a_key(tmp_path, method, path, key):
 async def test_a_probe_of_the_port_finds_the_server(tmp_path, path, key):
     async with api(tmp_path, "") as server:
         for _ in range(2 * MAX_FAILED):  # apps probe with a made-up key, again and again
-            found = await server.get(path, key=key, headers={"Host": "127.0.0.1:5000"})
-            assert found.status == (204 if path == "/favicon.ico" else 200)
+            answer = await server.get(path, key=key, headers={"Host": "127.0.0.1:5000"})
+            assert answer.status == (204 if path == "/favicon.ico" else 200)
         assert (await server.get("/api/job", key="wrong")).status == 403  # none of it was an attempt
 
 
@@ -126,8 +126,8 @@ async def test_an_invalid_command_is_refused(tmp_path, body, headers, status):
 
 async def test_a_json_body_is_bounded_even_without_a_length(tmp_path):
     async with api(tmp_path, "") as server:
-        said = await server.request("POST", "/api/connection", b"x" * (MAX_JSON + 1), headers=JSON)
-        assert (said.status, "too large" in said.error) == (413, True)
+        answer = await server.request("POST", "/api/connection", b"x" * (MAX_JSON + 1), headers=JSON)
+        assert (answer.status, "too large" in answer.error) == (413, True)
         pieces = [b"x" * 1000] * 100
         unsaid = await server.request("POST", "/api/connection", pieces, headers={**JSON, "Content-Length": "0"})
         assert unsaid.status == 413
@@ -228,7 +228,7 @@ async def test_an_abandoned_request_is_not_carried_out_later(tmp_path):
     async with api(tmp_path, "") as server:
         now = server.service.wall()
         for until, status in ((f"{now + 10:.3f}", 200), (f"{now - 1:.3f}", 408), ("soon", 400), ("-1", 400)):
-            said = await server.post("/api/queue", {"command": "pause"}, headers={"Nozzled-Until": until})
-            assert said.status == status, until
+            answer = await server.post("/api/queue", {"command": "pause"}, headers={"Nozzled-Until": until})
+            assert answer.status == status, until
             assert (await server.get("/api/queue", headers={"Nozzled-Until": until})).json["paused"] == (status == 200)
             await server.post("/api/queue", {"command": "resume"})

@@ -24,7 +24,7 @@ async def patch(server, path, data, **more):
 
 
 async def test_changed_settings_are_announced_and_stored(tmp_path):
-    wanted = {
+    settings = {
         "appearance": {"name": "Anna", "unknown": 1},
         "webcam": {"streamUrl": "/webcam/", "flipH": True},
         "temperature": {"profiles": PRESETS},
@@ -35,7 +35,7 @@ async def test_changed_settings_are_announced_and_stored(tmp_path):
     async with api(tmp_path, "") as server:
         server.service.events.subscribe(lambda notice: heard.append(notice.name))
         tag = (await server.get("/api/settings")).headers["Etag"]
-        answer = await server.post("/api/settings", wanted)
+        answer = await server.post("/api/settings", settings)
         assert (answer.status, heard) == (200, ["SettingsUpdated"])
         assert answer.json == (await server.get("/api/settings")).json
         assert (await server.get("/api/settings")).headers["Etag"] != tag
@@ -57,8 +57,8 @@ async def test_changed_settings_are_announced_and_stored(tmp_path):
 async def test_the_camera_can_be_set_in_octoprints_new_place(tmp_path):
     async with api(tmp_path, "") as server:
         for camera in ("http://cam/x", "http://[fe80::1%25eth0]:8080/?a;b=%20", "/webcam/?action=stream"):
-            wanted = {"plugins": {"classicwebcam": {"stream": camera, "flipV": True, "snapshotTimeout": 9}}}
-            answer = await server.post("/api/settings", wanted)
+            settings = {"plugins": {"classicwebcam": {"stream": camera, "flipV": True, "snapshotTimeout": 9}}}
+            answer = await server.post("/api/settings", settings)
             assert (answer.status, answer.json["webcam"]["streamUrl"]) == (200, camera)
             assert answer.json["plugins"]["classicwebcam"]["stream"] == camera
         whole = answer.json
@@ -71,7 +71,7 @@ async def test_the_camera_can_be_set_in_octoprints_new_place(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "status", "said"),
+    ("settings", "status", "error"),
     [
         ({"webcam": {"streamUrl": "javascript:alert(1)"}}, 400, "must be an address"),
         *(
@@ -95,11 +95,11 @@ async def test_the_camera_can_be_set_in_octoprints_new_place(tmp_path):
         ({"temperature": {"profiles": [{"name": "A"}] * 51}}, 400, "at most 50"),
     ],
 )
-async def test_invalid_settings_are_refused_and_change_nothing(tmp_path, wanted, status, said):
+async def test_invalid_settings_are_refused_and_change_nothing(tmp_path, settings, status, error):
     async with api(tmp_path, "", webcam={"snapshot_url": "/snapshot"}) as server:
         before = (await server.get("/api/settings")).json
-        answer = await server.post("/api/settings", {"appearance": {"name": "New"}, **wanted})
-        assert (answer.status, said in answer.error) == (status, True), answer.error
+        answer = await server.post("/api/settings", {"appearance": {"name": "New"}, **settings})
+        assert (answer.status, error in answer.error) == (status, True), answer.error
         assert (await server.get("/api/settings")).json == before
         assert before["nozzled"]["fixed"] == ["webcam.snapshotUrl"]
 
@@ -188,7 +188,7 @@ async def test_a_preset_beyond_the_limits_is_refused(tmp_path):
 
 
 async def test_a_changed_profile_applies_at_once_and_is_stored(tmp_path):
-    wanted = {
+    changes = {
         "name": "Cube",
         "volume": {"width": 210, "depth": 200.5, "custom_box": False},
         "extruder": {"count": 2, "sharedNozzle": True, "offsets": [[0, 0], [9, 0]]},
@@ -198,7 +198,7 @@ async def test_a_changed_profile_applies_at_once_and_is_stored(tmp_path):
         "unknown": 1,
     }
     async with api(tmp_path, "") as server:
-        answer = await patch(server, PROFILE, {"profile": wanted})
+        answer = await patch(server, PROFILE, {"profile": changes})
         assert answer.status == 200
         profile = answer.json["profile"]
         assert profile == (await server.get(PROFILE)).json
@@ -216,7 +216,7 @@ async def test_a_changed_profile_applies_at_once_and_is_stored(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "status"),
+    ("profile", "status"),
     [
         ({"volume": {"width": -1}}, 400),
         ({"volume": {"width": "200"}}, 400),
@@ -230,10 +230,10 @@ async def test_a_changed_profile_applies_at_once_and_is_stored(tmp_path):
         (None, 400),
     ],
 )
-async def test_an_impossible_profile_is_refused(tmp_path, wanted, status):
+async def test_an_impossible_profile_is_refused(tmp_path, profile, status):
     async with api(tmp_path, "") as server:
         before = (await server.get(PROFILE)).json
-        assert (await patch(server, PROFILE, {"profile": wanted})).status == status
+        assert (await patch(server, PROFILE, {"profile": profile})).status == status
         assert (await server.get(PROFILE)).json == before
 
 

@@ -127,7 +127,7 @@ async def test_a_download_is_an_attachment(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "status", "begin", "end"),
+    ("range_header", "status", "begin", "end"),
     [
         ("bytes=0-9", 206, 0, 10),
         ("bytes=300000-", 206, 300_000, None),
@@ -141,11 +141,11 @@ async def test_a_download_is_an_attachment(tmp_path):
         ("bytes=" + "9" * 30 + "-", 200, 0, None),
     ],
 )
-async def test_a_download_can_be_resumed(tmp_path, wanted, status, begin, end):
+async def test_a_download_can_be_resumed(tmp_path, range_header, status, begin, end):
     content = bytes(range(1, 256)) * 4096
     async with api(tmp_path, "") as server:
         await server.upload(("file", "a.gcode", content))
-        response = await server.get("/downloads/files/local/a.gcode", headers={"Range": wanted})
+        response = await server.get("/downloads/files/local/a.gcode", headers={"Range": range_header})
         part = content[begin:end]
         assert (response.status, response.body) == (status, part)
         if status == 206:
@@ -333,11 +333,11 @@ async def test_a_list_is_rebuilt_after_every_possible_change(tmp_path):
 
         async def changed():
             """Return whether the list has changed; an unchanged list is answered with 304, and built once."""
-            seen = await server.get(path, headers={"If-None-Match": tags[-1] if tags else ""})
-            again = await server.get(path, headers={"If-None-Match": seen.headers["Etag"]})
+            answer = await server.get(path, headers={"If-None-Match": tags[-1] if tags else ""})
+            again = await server.get(path, headers={"If-None-Match": answer.headers["Etag"]})
             assert (again.status, again.body) == (304, b"")
-            tags.append(seen.headers["Etag"])
-            return seen.status == 200
+            tags.append(answer.headers["Etag"])
+            return answer.status == 200
 
         assert await changed()
         assert not await changed()
@@ -350,8 +350,8 @@ async def test_a_list_is_rebuilt_after_every_possible_change(tmp_path):
         await server.post("/api/files/local/c.gcode", {"command": "select", "print": True})
         await server.settle(60)
         assert await changed()
-        seen = (await server.get(path)).json["files"]
-        printed = next(each for each in seen if each["name"] == "c.gcode")
+        files = (await server.get(path)).json["files"]
+        printed = next(each for each in files if each["name"] == "c.gcode")
         assert printed["prints"]["success"] == 1
         assert printed == (await server.get("/api/files/local/c.gcode")).json
         assert not await changed()

@@ -134,8 +134,8 @@ def test_no_malformed_request_disturbs_the_print(tmp_path, monkeypatch):
         state = daemon.state
         assert state in ("Printing", "Operational"), (seed, state)
         accepted = [command for command in printer.accepted() if command.startswith("G1 X")]
-        wanted = [command for command in commands_of(print_) if command.startswith("G1 X")]
-        assert accepted == wanted[: len(accepted)]
+        expected = [command for command in commands_of(print_) if command.startswith("G1 X")]
+        assert accepted == expected[: len(accepted)]
         assert len(accepted) > 10
     finally:
         house.close()

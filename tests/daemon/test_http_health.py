@@ -38,9 +38,9 @@ async def test_a_fault_is_listed_shown_and_fetched(tmp_path):
         path = f"/api/recordings/faults/{fault['name']}"
         link = (await server.post("/api/links", {"paths": [path]})).json["links"][path]
         assert (await server.get(link, key=None)).body == file.body
-        said = (await server.get(f"/api/recordings/faults/{fault['name']}/dialogue")).json
-        assert any("M117 hello" in line for line in said["lines"])
-        assert said["address"] == "sim"
+        dialogue = (await server.get(f"/api/recordings/faults/{fault['name']}/dialogue")).json
+        assert any("M117 hello" in line for line in dialogue["lines"])
+        assert dialogue["address"] == "sim"
         for path in ("faults/none.jsonl.gz", "faults/..%2fnozzled.db", "other/x.jsonl.gz", "faults/.jsonl.gz"):
             for more in ("", "/dialogue"):
                 assert (await server.get(f"/api/recordings/{path}{more}")).status in (400, 404)
@@ -50,13 +50,13 @@ async def test_a_fault_is_listed_shown_and_fetched(tmp_path):
 
 
 def test_a_raspberry_pi_reports_its_power_problems(tmp_path):
-    told = tmp_path / "devices/platform/soc/soc:firmware/get_throttled"
-    told.parent.mkdir(parents=True)
-    told.write_text("50005\n")
+    throttled = tmp_path / "devices/platform/soc/soc:firmware/get_throttled"
+    throttled.parent.mkdir(parents=True)
+    throttled.write_text("50005\n")
     (tmp_path / "class/thermal/thermal_zone0").mkdir(parents=True)
     (tmp_path / "class/thermal/thermal_zone0/temp").write_text("61700\n")
-    seen = machine.describe(tmp_path, tmp_path)
-    assert (seen["now"], seen["since"]) == (["undervoltage", "throttled"], ["undervoltage", "throttled"])
-    assert seen["temperature"] == 61.7
-    told.write_text("error")
+    status = machine.describe(tmp_path, tmp_path)
+    assert (status["now"], status["since"]) == (["undervoltage", "throttled"], ["undervoltage", "throttled"])
+    assert status["temperature"] == 61.7
+    throttled.write_text("error")
     assert machine.describe(tmp_path, tmp_path)["now"] is None

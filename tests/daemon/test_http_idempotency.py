@@ -19,9 +19,9 @@ async def over(server):
 
 async def begun_in(server):
     """Count the prints that begin from here on."""
-    seen = []
-    server.service.jobs.subscribe(lambda state: seen.append(state) if state is JobState.STARTING else None)
-    return seen
+    states = []
+    server.service.jobs.subscribe(lambda state: states.append(state) if state is JobState.STARTING else None)
+    return states
 
 
 async def test_every_way_to_begin_a_print_begins_it_once(tmp_path):
@@ -144,10 +144,10 @@ async def test_a_lost_answer_is_given_to_the_repeated_request(tmp_path):
 
 async def test_events_have_the_job_and_its_key(tmp_path):
     async with api(tmp_path) as server:
-        told = []
-        server.service.house.front.events.subscribe(told.append)
+        notices = []
+        server.service.house.front.events.subscribe(notices.append)
         await server.upload(("file", "cube.gcode", CUBE), ("print", b"true"), ("job", b"k"))
         await over(server)
-        events = {each.name: each.payload for each in told}
+        events = {each.name: each.payload for each in notices}
         for name in ("PrintStarted", "PrintDone"):
             assert (events[name]["job"], events[name]["key"]) == (1, "k"), name

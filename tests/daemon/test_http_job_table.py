@@ -123,16 +123,16 @@ async def walk(server, jobs, state):
 
 @pytest.mark.parametrize("state", TABLE, ids=lambda each: getattr(each, "name", each))
 async def test_requests_that_are_refused_or_change_nothing(tmp_path, state):
-    wanted = {command: cell for command, cell in TABLE[state].items() if (state, command) not in STEERING}
-    found = {}
+    expected = {command: cell for command, cell in TABLE[state].items() if (state, command) not in STEERING}
+    answers = {}
     async with api(tmp_path, scripts=SCRIPTS) as server:
         await bring_to(server, state)
         before = server.service.jobs.state
-        for command in wanted:
+        for command in expected:
             response = await server.post("/api/job", COMMANDS[command])
-            found[command] = response.status, response.error if response.body else None
+            answers[command] = response.status, response.error if response.body else None
             assert server.service.jobs.state is before, command
-    assert found == wanted
+    assert answers == expected
 
 
 @pytest.mark.parametrize(("state", "command"), STEERING, ids=lambda each: getattr(each, "name", each))

@@ -314,9 +314,9 @@ async def test_two_simultaneous_uploads_do_not_get_the_same_room(tmp_path):
 
 async def test_a_full_disk_and_too_many_keys_are_reported_in_a_sentence(tmp_path, monkeypatch):
     async with api(tmp_path, "") as server:
-        wanted = {"command": "generate", "app": "phone"}
+        request = {"command": "generate", "app": "phone"}
         monkeypatch.setattr("daemon.front.access.keyring.MAX_KEYS", 0)
-        full = await server.post("/api/plugin/appkeys", wanted)
+        full = await server.post("/api/plugin/appkeys", request)
         assert (full.status, "revoke some" in full.error) == (409, True)
         monkeypatch.undo()
 
@@ -324,7 +324,7 @@ async def test_a_full_disk_and_too_many_keys_are_reported_in_a_sentence(tmp_path
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         monkeypatch.setattr("os.fsync", no_room)
-        full = await server.post("/api/plugin/appkeys", wanted)
+        full = await server.post("/api/plugin/appkeys", request)
         assert (full.status, "No space left" in full.error) == (507, True)
 
 
@@ -373,9 +373,9 @@ async def test_after_a_standstill_only_a_stop_of_a_disconnected_client_is_carrie
     monkeypatch.setattr(standstill, "BEAT", 0.1)
     async with api(tmp_path, "", http={"port": 0}) as server:
         listening = listen(server.service.front)
-        asked = []
-        monkeypatch.setattr(type(server.service.front.connection), "connect", _noted(asked))
-        monkeypatch.setattr(type(server.service.front.connection), "send", _noted(asked))
+        calls = []
+        monkeypatch.setattr(type(server.service.front.connection), "connect", _noted(calls))
+        monkeypatch.setattr(type(server.service.front.connection), "send", _noted(calls))
         await asyncio.sleep(0.2)
         with socket.create_connection(("127.0.0.1", listening.port)) as client:
             body = b'{"command": "connect"}' if path == "connection" else b'{"command": "M112"}'
@@ -383,15 +383,15 @@ async def test_after_a_standstill_only_a_stop_of_a_disconnected_client_is_carrie
             client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         sleep(0.5)  # noqa: ASYNC251 - the process stands still
         async with asyncio.timeout(TIMEOUT_S):
-            while len(asked) < done:  # noqa: ASYNC110 - as above
+            while len(calls) < done:  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.5)
-        assert len(asked) == done
+        assert len(calls) == done
         await listening.close()
 
 
-def _noted(asked):
+def _noted(calls):
     async def noted(*given, **_):
-        asked.append(given)
+        calls.append(given)
 
     return noted

@@ -98,8 +98,8 @@ async def test_only_an_admin_creates_codes(tmp_path):
 async def test_a_wrong_code_counts_as_a_wrong_key(tmp_path):
     async with api(tmp_path, "") as server:
         with capture_logs() as logged:
-            seen = [(await pair(server, f"{number:012}")).status for number in range(MAX_FAILED + 2)]
-        assert seen == [403] * MAX_FAILED + [429] * 2
+            statuses = [(await pair(server, f"{number:012}")).status for number in range(MAX_FAILED + 2)]
+        assert statuses == [403] * MAX_FAILED + [429] * 2
         assert (await server.get("/api/job", key="wrong")).status == 429
         refused = [each for each in logged if each["event"] == "access.code_refused"]
         assert len(refused) == MAX_FAILED
@@ -182,12 +182,12 @@ async def test_an_admin_sees_all_keys_and_others_see_their_own(tmp_path):
     async with api(tmp_path, "") as server:
         phone = (await pair(server, await code_of(server), "phone")).json["key"]
         await pair(server, await code_of(server, "read"), "tablet")
-        seen = (await server.get("/api/keys")).json["keys"]
-        assert [(each["name"], each["scope"], each["own"]) for each in seen] == [
+        keys = (await server.get("/api/keys")).json["keys"]
+        assert [(each["name"], each["scope"], each["own"]) for each in keys] == [
             ("phone", "control", False),
             ("tablet", "read", False),
         ]
-        assert seen[0] == {
+        assert keys[0] == {
             "name": "phone", "scope": "control", "made": int(NOW), "used": None, "app": False, "own": False,
         }  # fmt: skip
         own = (await server.get("/api/keys", key=phone)).json["keys"]

@@ -112,8 +112,8 @@ async def test_offsets_are_added_to_the_targets_of_files_and_to_no_others(tmp_pa
         await server.settle(10)
         assert (await server.post("/api/printer/tool", {"command": "offset", "offsets": {"tool0": 5}})).status == 204
         assert (await server.post("/api/printer/bed", {"command": "offset", "offset": -2.5})).status == 204
-        seen = (await server.get("/api/printer")).json["temperature"]
-        assert (seen["tool0"]["offset"], seen["bed"]["offset"]) == (5, -2.5)
+        temperatures = (await server.get("/api/printer")).json["temperature"]
+        assert (temperatures["tool0"]["offset"], temperatures["bed"]["offset"]) == (5, -2.5)
         refused = {"command": "offset", "offsets": {"tool0": 9, "tool1": 9}}
         assert (await server.post("/api/printer/tool", refused)).status == 400
         await server.post("/api/printer/bed", {"command": "target", "target": 50})
@@ -121,8 +121,8 @@ async def test_offsets_are_added_to_the_targets_of_files_and_to_no_others(tmp_pa
         (tmp_path / "uploads" / "hot.gcode").write_text("G28\nM104 S200\nM109 S210\nG4 S30\n")
         await server.post("/api/files/local/hot.gcode", {"command": "select", "print": True})
         await server.settle(200)
-        seen = (await server.get("/api/printer")).json["temperature"]
-        assert (seen["tool0"]["target"], seen["bed"]["target"]) == (215, 50)
+        temperatures = (await server.get("/api/printer")).json["temperature"]
+        assert (temperatures["tool0"]["target"], temperatures["bed"]["target"]) == (215, 50)
         assert (await server.post("/api/connection", {"command": "disconnect"})).status == 204
         assert server.service.jobs.offsets == {}
 

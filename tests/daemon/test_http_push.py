@@ -156,8 +156,8 @@ async def send(address, path, body=b"", method="POST"):
     return reader, writer
 
 
-async def until(reader, wanted):
-    return await asyncio.wait_for(reader.readuntil(wanted), TIMEOUT_S)
+async def until(reader, separator):
+    return await asyncio.wait_for(reader.readuntil(separator), TIMEOUT_S)
 
 
 async def status_of(address, path, body=b"", method="POST"):

@@ -35,12 +35,12 @@ async def test_settings_have_all_sections_of_octoprint_and_what_clients_read(tmp
 
 
 async def test_the_uuid_survives_restarts(tmp_path):
-    seen = []
+    uuids = []
     for _ in range(2):
         async with api(tmp_path, "") as server:
-            seen.append((await server.get("/api/settings")).json["plugins"]["discovery"]["upnpUuid"])
-    assert seen[0] == seen[1] == str(uuid.UUID(seen[0]))
-    assert (tmp_path / "uuid").read_text().strip() == seen[0]
+            uuids.append((await server.get("/api/settings")).json["plugins"]["discovery"]["upnpUuid"])
+    assert uuids[0] == uuids[1] == str(uuid.UUID(uuids[0]))
+    assert (tmp_path / "uuid").read_text().strip() == uuids[0]
 
 
 async def test_the_profile_comes_from_the_configuration(tmp_path):

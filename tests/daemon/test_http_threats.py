@@ -65,10 +65,10 @@ def example(pattern):
 async def test_cve_2018_16710_nothing_listens_on_the_network_unless_configured(tmp_path):
     assert Config().http.host == "127.0.0.1"
     async with api(tmp_path, "") as server:
-        found = dict(routes(server))
-        is_open = {pattern for pattern, handler in found.items() if getattr(handler, "is_public", False)}
+        handlers = dict(routes(server))
+        is_open = {pattern for pattern, handler in handlers.items() if getattr(handler, "is_public", False)}
         assert is_open - {r"/client/octoprint\.mjs$"} <= set(OPEN)
-        for pattern in set(found) - is_open - SOCKETS:
+        for pattern in set(handlers) - is_open - SOCKETS:
             await asyncio.sleep(1)  # so many requests without a key are too many at once
             for method in ("GET", "POST", "DELETE"):
                 response = await server.request(method, example(pattern), key=None, headers=LOOPBACK)
@@ -99,12 +99,12 @@ async def test_cve_2021_32561_and_2022_1430_and_2022_1432_reflected_text_is_neve
 
 async def test_cve_2022_2822_guessing_is_limited_per_address_whatever_its_headers_claim(tmp_path):
     async with api(tmp_path, "") as server:
-        seen = []
+        answers = []
         for number in range(MAX_FAILED + 5):
             headers = {"X-Forwarded-For": f"192.0.2.{number}"}
-            seen.append(await server.get("/api/job", key=f"guess {number}", headers=headers))
-        assert [each.status for each in seen] == [403] * MAX_FAILED + [429] * 5
-        assert 0 < int(seen[-1].headers["Retry-After"]) <= 60
+            answers.append(await server.get("/api/job", key=f"guess {number}", headers=headers))
+        assert [each.status for each in answers] == [403] * MAX_FAILED + [429] * 5
+        assert 0 < int(answers[-1].headers["Retry-After"]) <= 60
         for _ in range(3):  # guessing locks no one out: a valid key is accepted from the same address
             assert (await server.get("/api/job")).status == 200
         assert (await server.get("/api/job", key="guess")).status == 429
@@ -197,10 +197,10 @@ async def test_cve_2023_41047_no_template_is_evaluated(tmp_path, script):
         given = {"command": script, "parameters": {"a": "{{ 7*7 }}"}}
         assert (await server.post("/api/printer/command", given)).status == 204
         await server.settle(1)
-        said = "".join(server.service.connection.printer.flight_recorder.tail())
-        assert "49" not in said.split("M117")[1].split("*")[0]
+        lines = "".join(server.service.connection.printer.flight_recorder.tail())
+        assert "49" not in lines.split("M117")[1].split("*")[0]
         brackets = str.maketrans("()", "[]")  # round ones are comments to Marlin, so texts have none
-        assert script.replace("%(a)s", "{{ 7*7 }}").translate(brackets) in said.translate(brackets)
+        assert script.replace("%(a)s", "{{ 7*7 }}").translate(brackets) in lines.translate(brackets)
         attribute = {"command": "M117 %(a.__class__)s", "parameters": {"a": "x"}}
         await server.post("/api/printer/command", attribute)
         await server.settle(1)
@@ -254,13 +254,13 @@ async def test_cve_2024_51493_no_answer_and_no_stored_file_contains_a_key(tmp_pa
         listener = Listener(server)
         await listener.login(key=key)
         await server.settle(5)
-        told = json.dumps(listener.messages)
+        texts = json.dumps(listener.messages)
         for pattern, _ in routes(server):
             if pattern not in SOCKETS and "xhr" not in pattern:
-                told += (await server.get(example(pattern), key=key)).body.decode("latin-1")
-        told += (await server.post("/api/login", {"passive": True}, key=key)).body.decode()
+                texts += (await server.get(example(pattern), key=key)).body.decode("latin-1")
+        texts += (await server.post("/api/login", {"passive": True}, key=key)).body.decode()
         for secret in (key, KEY, kept):
-            assert secret not in told
+            assert secret not in texts
         assert key not in (tmp_path / "keys.json").read_text()
 
 
@@ -468,8 +468,8 @@ async def test_all_origins_can_be_allowed_with_any_method_and_header(tmp_path, o
 )
 async def test_csrf_other_origins_need_a_key_even_if_this_machine_does_not(tmp_path, headers, status):
     async with api(tmp_path, "", api={"loopback_without_key": True}) as server:
-        for peer, wanted in (("127.0.0.1", status), ("::1", status), ("192.0.2.1", 403)):
+        for peer, expected in (("127.0.0.1", status), ("::1", status), ("192.0.2.1", 403)):
             response = await server.get("/api/job", key=None, headers={**LOOPBACK, **headers}, peer=peer)
-            assert response.status == wanted
+            assert response.status == expected
         admin = await server.get("/api/plugin/appkeys", key=None, headers=LOOPBACK, peer="127.0.0.1")
         assert admin.status == 403

@@ -145,7 +145,7 @@ async def test_a_missing_camera_or_bad_request_is_reported(tmp_path):
         camera(manner="html") as device,
         api(tmp_path, "", webcam={"stream_url": device.url + "/live", "cameras": (still,)}) as server,
     ):
-        for target, status, said in [
+        for target, status, error in [
             ("/webcam/?action=snapshot", 502, "not send a JPEG"),
             ("/webcam/?action=stream", 502, "not an MJPEG stream"),
             ("/webcam/?action=dance", 400, "stream or snapshot"),
@@ -155,7 +155,7 @@ async def test_a_missing_camera_or_bad_request_is_reported(tmp_path):
             ("/webcam/Still/?action=snapshot", 502, "Still has no address for single pictures"),
         ]:
             answer = await server.get(target)
-            assert (answer.status, said in answer.error) == (status, True), (target, answer.error)
+            assert (answer.status, error in answer.error) == (status, True), (target, answer.error)
         assert (await server.get("/webcam/", key=None)).status == 403
     async with api(tmp_path, "") as server:
         assert (await server.get("/webcam/?action=snapshot")).status == 404
@@ -175,7 +175,7 @@ async def test_simultaneous_requests_share_one_picture(tmp_path, monkeypatch):
     ):
         asking = [asyncio.ensure_future(server.get("/webcam/?action=snapshot")) for _ in range(5)]
         await until(lambda: len(came) == len(asking))
-        device.wanted.set()
+        device.release.set()
         answers = await asyncio.gather(*asking)
         assert {each.status for each in answers} == {200}
         assert len({each.body for each in answers}) == len(device.requests) == 1
@@ -184,12 +184,12 @@ async def test_simultaneous_requests_share_one_picture(tmp_path, monkeypatch):
 
 
 async def test_several_cameras_are_listed_in_octoprints_form(tmp_path):
-    told = {
+    camera = {
         "stream_url": "http://127.0.0.1:8080/stream", "snapshot_url": "http://anna:x@cam/snapshot", "name": "Bed",
         "webrtc_url": "http://anna:x@cam:8889/bed/",
         "cameras": (CameraConfig("Nozzle cam", "http://cam/stream", rotate_90=True),),
     }  # fmt: skip
-    async with api(tmp_path, "", webcam=told) as server:
+    async with api(tmp_path, "", webcam=camera) as server:
         answer = (await server.get("/api/settings")).json
         webcam = answer["webcam"]
         assert (webcam["streamUrl"], webcam["snapshotUrl"]) == ("/webcam/?action=stream", "/webcam/?action=snapshot")
@@ -200,10 +200,10 @@ async def test_several_cameras_are_listed_in_octoprints_form(tmp_path):
         assert first["extras"]["webrtc"] == "http://cam:8889/bed/"
         assert (second["name"], second["rotate90"], second["canSnapshot"]) == ("Nozzle cam", True, False)
         assert second["extras"]["proxied"]["stream"] == "/webcam/Nozzle%20cam/?action=stream"
-        assert answer["nozzled"]["webcam"]["snapshotUrl"] == told["snapshot_url"]
+        assert answer["nozzled"]["webcam"]["snapshotUrl"] == camera["snapshot_url"]
         guest = Keyring(tmp_path, lambda: NOW).add("guest", Scope.CONTROL)
-        seen = await server.get("/api/settings", key=guest)
-        assert b"anna" not in seen.body
+        answer_to_guest = await server.get("/api/settings", key=guest)
+        assert b"anna" not in answer_to_guest.body
         policy = (await server.get("/", headers={"Accept": "text/html", "Host": "localhost"})).headers[
             "Content-Security-Policy"
         ]
@@ -211,18 +211,18 @@ async def test_several_cameras_are_listed_in_octoprints_form(tmp_path):
 
 
 async def test_changed_cameras_are_stored(tmp_path):
-    wanted = [
+    cameras = [
         {"name": "Nozzle", "streamUrl": "http://127.0.0.1:8081/stream", "flipV": True},
         {"name": "Top", "hlsUrl": "http://cam/x"},
     ]
     async with api(tmp_path, "") as server:
-        answer = await server.post("/api/settings", {"webcam": {"cameras": wanted, "name": "Bed"}})
+        answer = await server.post("/api/settings", {"webcam": {"cameras": cameras, "name": "Bed"}})
         assert answer.status == 200
-        told = answer.json["webcam"]["cameras"]
-        assert [each["name"] for each in told] == ["Nozzle", "Top"]
-        assert told[0]["streamUrl"] == "/webcam/Nozzle/?action=stream"
+        shown_cameras = answer.json["webcam"]["cameras"]
+        assert [each["name"] for each in shown_cameras] == ["Nozzle", "Top"]
+        assert shown_cameras[0]["streamUrl"] == "/webcam/Nozzle/?action=stream"
         assert [each["name"] for each in answer.json["webcam"]["webcams"]] == ["Nozzle", "Top"]
-        again = await server.post("/api/settings", {"webcam": {"cameras": [*told[:1], {"name": "New"}]}})
+        again = await server.post("/api/settings", {"webcam": {"cameras": [*shown_cameras[:1], {"name": "New"}]}})
         assert again.json["nozzled"]["webcam"]["cameras"][0]["streamUrl"] == "http://127.0.0.1:8081/stream"
         for bad in (
             "x",

@@ -28,7 +28,7 @@ def as_before(monkeypatch):
 
 def fields(data):
     """Parse an entry as journald does."""
-    found = {}
+    entry = {}
     while data:
         name, separator, rest = data.partition(b"\n")
         if b"=" in name:
@@ -39,8 +39,8 @@ def fields(data):
             assert separator
             assert rest[8 + size : 9 + size] == b"\n"
             value, data = rest[8 : 8 + size], rest[9 + size :]
-        found[name.decode()] = value.decode()
-    return found
+        entry[name.decode()] = value.decode()
+    return entry
 
 
 def written(journald, tmp_path, speak, stream=None):

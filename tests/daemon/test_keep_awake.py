@@ -15,7 +15,7 @@ FILE = ["M140 S60", "M104 S200", "G28", *(f"G1 X{n % 2 * 20 + 5} Y{n} F5400" for
 SAID = "SET_IDLE_TIMEOUT"
 
 
-def said(host) -> list[str]:
+def commands(host) -> list[str]:
     return [each.command for each in host.oracle.commands if each.command.startswith(SAID)]
 
 
@@ -35,13 +35,13 @@ async def test_a_long_pause_keeps_heat_and_position_on_klipper(tmp_path, seconds
         await asyncio.sleep(1500)
         assert host.board.bed.target == 60
         assert host.board.modal.homed == {0, 1, 2}
-        assert set(said(host)) == {SAID}, "the time that its user has set is left as it is"
-        assert len(said(host)) == pytest.approx(1500 / (seconds / 4), abs=3)
+        assert set(commands(host)) == {SAID}, "the time that its user has set is left as it is"
+        assert len(commands(host)) == pytest.approx(1500 / (seconds / 4), abs=3)
         host.jobs.resume()
         await host.until(S.COMPLETED)
-        before = len(said(host))
+        before = len(commands(host))
         await asyncio.sleep(300)
-        assert len(said(host)) == before, "without a print it is left to itself"
+        assert len(commands(host)) == before, "without a print it is left to itself"
 
 
 async def test_the_idle_timeout_runs_out_without_the_command(tmp_path):
@@ -80,7 +80,7 @@ async def test_other_firmwares_get_no_such_command(tmp_path, name):
     async with house(tmp_path, firmware=FIRMWARES[name]) as host:
         await paused(host)
         await asyncio.sleep(60)
-        assert not said(host)
+        assert not commands(host)
 
 
 async def test_a_klipper_without_the_command_gets_it_once(tmp_path):
@@ -89,6 +89,6 @@ async def test_a_klipper_without_the_command_gets_it_once(tmp_path):
     async with house(tmp_path, firmware=own) as host:
         await paused(host)
         await asyncio.sleep(700)
-        assert len(said(host)) == 1
+        assert len(commands(host)) == 1
         host.jobs.resume()
         await host.until(S.COMPLETED)

@@ -74,7 +74,7 @@ def test_each_key_begins_one_print_at_most(tmp_path_factory, steps):
         world = world_in(tmp_path_factory.mktemp("world"))
         once_more = [("ask", key) for key in KEYS for _ in range(2)]
         todo = iter([*steps, *(step for each in once_more for step in (each, ("wait", 60.0)))])
-        asked: set[asyncio.Task] = set()
+        tasks: set[asyncio.Task] = set()
         jobs: dict[str, int] = {}
         more = True
         while more:
@@ -82,17 +82,17 @@ def test_each_key_begins_one_print_at_most(tmp_path_factory, steps):
             async with world.host(life := Life()) as host:
                 prints = keyed(host)
                 for what, value in todo:
-                    await act(host, prints, what, value, asked, jobs)
+                    await act(host, prints, what, value, tasks, jobs)
                     if life.over:
                         more = True
                         break
                 await over(host)
-                if asked:
-                    await asyncio.wait(asked, timeout=5)
+                if tasks:
+                    await asyncio.wait(tasks, timeout=5)
             assert all(begun(world, key) <= 1 for key in KEYS), [begun(world, key) for key in KEYS]
-        for task in asked:
+        for task in tasks:
             task.cancel()
-        ends = await asyncio.gather(*asked, return_exceptions=True)
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
         assert not [each for each in ends if isinstance(each, AssertionError)], ends
 
     run(main())
@@ -111,12 +111,12 @@ async def ask(host, prints, key, jobs) -> None:
         assert jobs.setdefault(key, answer.job) == answer.job
 
 
-async def act(host, prints, what, value, asked, jobs) -> None:
+async def act(host, prints, what, value, tasks, jobs) -> None:
     """Do one step."""
     match what:
         case "ask" | "ask twice":
             for _ in range(2 if what == "ask twice" else 1):
-                asked.add(asyncio.ensure_future(ask(host, prints, value, jobs)))
+                tasks.add(asyncio.ensure_future(ask(host, prints, value, jobs)))
             await asyncio.sleep(0.05)
         case "wait":
             await asyncio.sleep(value)
@@ -140,8 +140,8 @@ async def test_a_key_belongs_to_one_request(tmp_path):
             await prints.begin(selection("a"), "a", "other")
         await over(host)
         assert host.jobs.job_key == "a"
-        found = await prints.find("a")
-        assert (found.state, found.began, found.ended) == ("completed", True, True)
+        job = await prints.find("a")
+        assert (job.state, job.began, job.ended) == ("completed", True, True)
         assert await prints.find("b") is None
     assert begun(world, "a") == 1
 
@@ -170,8 +170,8 @@ async def test_a_job_recorded_but_never_begun_is_reported_as_such(tmp_path):
         prints = keyed(host)
         with pytest.raises(NeverBegan, match="nothing was sent"):
             await prints.begin(selection("a"), "a", "one")
-        found = await prints.find("a")
-        assert (found.state, found.began, found.ended) == ("interrupted", False, True)
+        job = await prints.find("a")
+        assert (job.state, job.began, job.ended) == ("interrupted", False, True)
         assert host.jobs.state is JobState.INTERRUPTED
         assert (await host.records.statistics("a.gcode")).failure == 0, "it was no print"
         assert not (await prints.begin(selection("a"), "another", "one")).again

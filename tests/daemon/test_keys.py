@@ -38,8 +38,8 @@ def test_a_key_that_is_too_short_or_not_plain_text_is_refused(tmp_path, key):
 
 
 def test_an_empty_variable_counts_as_unset(tmp_path):
-    made = Keys.load(Config(), tmp_path, {"NOZZLED_API_KEY": ""})
-    assert (tmp_path / "api-key").read_text().strip() == made.key
+    keys = Keys.load(Config(), tmp_path, {"NOZZLED_API_KEY": ""})
+    assert (tmp_path / "api-key").read_text().strip() == keys.key
 
 
 def test_two_simultaneous_first_starts_share_one_key(tmp_path, monkeypatch):

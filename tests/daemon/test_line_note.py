@@ -43,8 +43,8 @@ async def noted(folder, address, event=READY, **profile):
 
 
 async def test_a_connected_printer_is_noted_for_the_helper(tmp_path):
-    found = await noted(tmp_path, "serial:/dev/ttyUSB0?baudrate=250000", extruders=2)
-    assert found == {
+    note = await noted(tmp_path, "serial:/dev/ttyUSB0?baudrate=250000", extruders=2)
+    assert note == {
         "port": "/dev/ttyUSB0", "means": "/dev/ttyUSB0", "device": None,
         "baudrate": 250000, "extruders": 2, "chamber": False,
     }  # fmt: skip

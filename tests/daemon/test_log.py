@@ -149,7 +149,7 @@ MADE = "aB3-" + "x_Y7" * 9 + "zzz"
 
 @pytest.mark.parametrize("form", ["json", "console", "journal"])
 @pytest.mark.parametrize(
-    "said",
+    "template",
     [
         "/api/job?apikey={}&x=1",
         "X-Api-Key: {}",
@@ -159,9 +159,9 @@ MADE = "aB3-" + "x_Y7" * 9 + "zzz"
         "it is {}",
     ],
 )
-def test_no_key_reaches_the_log(form, said, tmp_path):
+def test_no_key_reaches_the_log(form, template, tmp_path):
     def speak(log):
-        text = said.format(MADE)
+        text = template.format(MADE)
         log.info("printer.said", text=text, more=[text])
         logging.getLogger("tornado.access").warning(text)
         try:

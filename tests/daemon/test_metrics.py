@@ -111,20 +111,20 @@ async def test_a_missing_core_leaves_the_other_metrics(tmp_path, monkeypatch):
 
 async def test_simultaneous_scrapes_ask_the_core_once(tmp_path, monkeypatch):
     async with api(tmp_path, "") as server:
-        asked = []
+        calls = []
         first = RemoteConnection.core_tally
 
         async def core_tally(self):
-            asked.append(1)
+            calls.append(1)
             return await first(self)
 
         monkeypatch.setattr(RemoteConnection, "core_tally", core_tally)
         await asyncio.gather(*(server.get("/metrics") for _ in range(5)))
         await server.get("/metrics")
-        assert len(asked) == 1
+        assert len(calls) == 1
         await asyncio.sleep(1)
         await server.get("/metrics")
-        assert len(asked) == 2
+        assert len(calls) == 2
 
 
 async def test_nothing_is_loaded_before_the_first_scrape(tmp_path):
@@ -138,10 +138,10 @@ async def test_every_sample_belongs_to_a_family_and_has_its_labels(tmp_path):
         await server.get("/metrics")
         known = await server.application.settings["metrics"].scrape()
         front = server.service.house.front
-        told, nothing = [*samples(front, known)], [*samples(front, Scrape())]
-    for each in (*told, *nothing):
+        full, nothing = [*samples(front, known)], [*samples(front, Scrape())]
+    for each in (*full, *nothing):
         assert len(each.labels) == len(FAMILIES[each.name].labels), each
-    assert {each.name for each in nothing} < {each.name for each in told}
+    assert {each.name for each in nothing} < {each.name for each in full}
     names = [exposed(name) for name in FAMILIES]
     assert len(names) == len(set(names))
 

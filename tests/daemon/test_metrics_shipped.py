@@ -42,16 +42,16 @@ def there():
 
 
 def program(name):
-    found = shutil.which(name)
-    if found is None:
+    path = shutil.which(name)
+    if path is None:
         cannot_run(f"{name} is missing: apt-get install prometheus")
-    return found
+    return path
 
 
 def test_every_queried_metric_exists():
-    asked = set(NAME.findall(" ".join(QUERIES))) | set(NAME.findall(RULES.read_text()))
-    assert len(asked) > 30
-    assert asked <= there()
+    names = set(NAME.findall(" ".join(QUERIES))) | set(NAME.findall(RULES.read_text()))
+    assert len(names) > 30
+    assert names <= there()
 
 
 def test_every_metric_is_in_the_documentation():
@@ -124,16 +124,16 @@ async def test_a_real_prometheus_reads_the_page_and_answers_every_query_of_the_d
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            await asked_until(lambda found: len(found) == 1 and found[0]["value"][1] == "1", 'up{job="nozzled"}', 60)
+            await query_until(lambda result: len(result) == 1 and result[0]["value"][1] == "1", 'up{job="nozzled"}', 60)
             await asyncio.sleep(8)
-            answered = {query: await asked(filled(query)) for query in QUERIES}
+            answered = {query: await query_result(filled(query)) for query in QUERIES}
             alerts = (await get("/api/v1/rules"))["groups"][0]["rules"]
         finally:
             process.terminate()
             await process.wait()
         assert service.jobs.active
         await service.jobs.abandon("enough")
-    empty = {query for query, found in answered.items() if not found}
+    empty = {query for query, result in answered.items() if not result}
     # what only a file that was analysed, a Raspberry Pi, a firmware with ADVANCED_OK or trouble has
     rare = re.compile(
         r"_job_layer|planner_empty|host_t|reattachments|turnaround|loop_stall"
@@ -153,15 +153,15 @@ async def get(path):
     return result["data"]
 
 
-async def asked(query):
+async def query_result(query):
     return (await get(f"/api/v1/query?query={quote(query)}"))["result"]
 
 
-async def asked_until(condition, query, seconds):
+async def query_until(condition, query, seconds):
     async with asyncio.timeout(seconds):
         while True:
             try:
-                if condition(await asked(query)):
+                if condition(await query_result(query)):
                     return
             except (OSError, ValueError):
                 pass

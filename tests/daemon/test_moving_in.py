@@ -196,12 +196,12 @@ def test_only_some_of_very_many_unreadable_folders_are_named(base):
     (base / "timelapse/real").mkdir()
     for number in range(100):
         (base / f"timelapse/{number}").symlink_to("real")
-    told = [
+    reasons = [
         each
         for each in octoprint.read(base).not_imported
         if "link to another folder" in each or "for such reasons" in each
     ]
-    assert (len(told), told[-1]) == (31, "more folders of timelapses for such reasons")
+    assert (len(reasons), reasons[-1]) == (31, "more folders of timelapses for such reasons")
 
 
 @pytest.mark.parametrize("name", ["uploads", "timelapse", "watched", "printerProfiles"])
@@ -342,9 +342,9 @@ async def test_settings_are_taken_over_section_by_section():
 
 
 def test_each_user_gets_a_new_key_or_keeps_its_own(tmp_path):
-    found = Inventory(keys=[OldKey("OctoApp", "x" * 40), OldKey("anna", "SHORT"), OldKey("OctoApp", "y" * 40)])
+    inventory = Inventory(keys=[OldKey("OctoApp", "x" * 40), OldKey("anna", "SHORT"), OldKey("OctoApp", "y" * 40)])
     ring, taken = Keyring(tmp_path, lambda: 0.0), MoveReport()
-    transfer.add_keys(ring, found, taken, keep=True)
+    transfer.add_keys(ring, inventory, taken, keep=True)
     assert (taken.keys, ring.identify(digest("x" * 40)).name) == ({"OctoApp": ""}, "OctoApp")
     assert [each.split(",")[0].split(":")[0] for each in taken.not_imported] == [
         "the key of anna",

@@ -51,9 +51,9 @@ async def test_a_print_is_published_from_start_to_end_at_a_limited_rate(tmp_path
         jobs = sent.of(f"{BASE}/job")
         assert jobs[-1]["outcome"] == "completed"
         assert jobs[-1]["file"] == "a part.gcode"
-        told = [each["progress"] for each in jobs if each["progress"] is not None]
-        assert told == sorted(told)
-        assert all(isinstance(each, int) for each in told)
+        percents = [each["progress"] for each in jobs if each["progress"] is not None]
+        assert percents == sorted(percents)
+        assert all(isinstance(each, int) for each in percents)
         assert len(jobs) < 101 + took / 30 + 10
         temperatures = sent.of(f"{BASE}/temperatures")
         temperatures = [each for each in temperatures if each]  # none before the first report
@@ -96,8 +96,8 @@ def test_temperatures_are_published_after_half_a_degree_or_five_seconds():
 
 
 def job(**values):
-    told = {"file": "a", "progress": 1, "elapsed": 5, "left": 100, "layer": 1, "finish": "2026-01-01T10:00:00+00:00"}
-    return {"job": {**told, **values}}
+    base = {"file": "a", "progress": 1, "elapsed": 5, "left": 100, "layer": 1, "finish": "2026-01-01T10:00:00+00:00"}
+    return {"job": {**base, **values}}
 
 
 def test_a_job_is_published_per_percent_and_when_its_end_moves():

@@ -126,15 +126,15 @@ async def test_user_and_password_are_sent_and_a_wrong_one_is_reported(tmp_path):
         async with listener(mosquitto.port, username="mk3", password="secret"):
             pass  # it has begun
         async with listening(tmp_path / "state", "", switched_on=["mqtt"]) as (_, url):
-            for name, told in (("wrong", "authori"), ("right", None)):
+            for name, error in (("wrong", "authori"), ("right", None)):
                 one, task = await in_process(
                     tmp_path, url, mosquitto.port, username="mk3", password_file=str(tmp_path / name)
                 )
                 try:
                     async with asyncio.timeout(TIMEOUT_S):
-                        while not (it := one._broker) or not (it.connected if told is None else it.trouble):  # noqa: ASYNC110 - there is no event
+                        while not (it := one._broker) or not (it.connected if error is None else it.trouble):  # noqa: ASYNC110 - there is no event
                             await asyncio.sleep(0.05)
-                    assert told is None or told in one._broker.trouble.lower()
+                    assert error is None or error in one._broker.trouble.lower()
                 finally:
                     await stop(one, task)
 
@@ -144,15 +144,15 @@ def certified(folder):
     openssl = shutil.which("openssl")
     if openssl is None:
         cannot_run("openssl is missing: apt-get install openssl")
-    made = [folder / "broker.pem", folder / "broker.key"]
+    files = [folder / "broker.pem", folder / "broker.key"]
     subprocess.run(
         [
             openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-            "-subj", "/CN=broker", "-addext", "subjectAltName=IP:127.0.0.1", "-out", made[0], "-keyout", made[1],
+            "-subj", "/CN=broker", "-addext", "subjectAltName=IP:127.0.0.1", "-out", files[0], "-keyout", files[1],
         ],
         check=True, capture_output=True,
     )  # fmt: skip
-    return made
+    return files
 
 
 # paho leaves the socket of a handshake that failed to the collector
@@ -208,12 +208,12 @@ async def test_a_hanging_broker_costs_bounded_memory_and_then_gets_the_newest(tm
 
 
 async def test_an_end_during_the_first_message_still_publishes_offline(tmp_path, monkeypatch):
-    said = []
+    payloads = []
 
     class Slow(aiomqtt.Client):
         async def publish(self, topic, payload=None, *more, **options):
             await super().publish(topic, payload, *more, **options)
-            said.append(payload)
+            payloads.append(payload)
             if payload == "online":
                 await asyncio.sleep(60)  # the broker's acknowledgement does not come
 
@@ -221,10 +221,10 @@ async def test_an_end_during_the_first_message_still_publishes_offline(tmp_path,
     async with broker(tmp_path) as mosquitto, listening(tmp_path / "state", "", switched_on=["mqtt"]) as (_, url):
         one, task = await in_process(tmp_path, url, mosquitto.port)
         async with asyncio.timeout(TIMEOUT_S):
-            while not said:  # noqa: ASYNC110 - there is no event
+            while not payloads:  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.02)
         await stop(one, task)
-    assert said == ["online", "offline"]
+    assert payloads == ["online", "offline"]
 
 
 @pytest.mark.parametrize("losing", ["connect", "message", "disconnect"])

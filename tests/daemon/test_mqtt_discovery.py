@@ -53,15 +53,15 @@ CLASSES = {
 
 
 def test_the_message_has_the_form_of_home_assistant():
-    made = discovery.device(TOLD, BASE)
-    assert made.keys() <= ROOT
-    assert "~" not in made, "refused at the root of a device"
-    assert {"device", "origin", "components"} <= made.keys()
-    assert made["device"].keys() <= DEVICE
-    assert made["device"]["identifiers"] == ["nozzled_mk3"]
-    assert made["origin"].keys() <= {"name", "sw_version", "support_url"}
-    assert made["origin"]["name"]
-    for key, each in made["components"].items():
+    message = discovery.device(TOLD, BASE)
+    assert message.keys() <= ROOT
+    assert "~" not in message, "refused at the root of a device"
+    assert {"device", "origin", "components"} <= message.keys()
+    assert message["device"].keys() <= DEVICE
+    assert message["device"]["identifiers"] == ["nozzled_mk3"]
+    assert message["origin"].keys() <= {"name", "sw_version", "support_url"}
+    assert message["origin"]["name"]
+    for key, each in message["components"].items():
         platform = each["platform"]
         assert each.keys() <= COMMON | PLATFORMS[platform], key
         assert each.keys() >= {"unique_id", "default_entity_id", "name"} | NEEDED[platform], key
@@ -73,11 +73,11 @@ def test_the_message_has_the_form_of_home_assistant():
 
 
 def test_availability_is_a_list_only():
-    made = discovery.device(TOLD, BASE)
-    assert "availability_topic" not in made
-    assert not any("availability_topic" in each for each in made["components"].values())
-    assert made["availability"] == [{"topic": "nozzled/mk3/availability"}]
-    hotend = made["components"]["tool0"]
+    message = discovery.device(TOLD, BASE)
+    assert "availability_topic" not in message
+    assert not any("availability_topic" in each for each in message["components"].values())
+    assert message["availability"] == [{"topic": "nozzled/mk3/availability"}]
+    hotend = message["components"]["tool0"]
     assert [each["topic"] for each in hotend["availability"]] == ["nozzled/mk3/availability", "nozzled/mk3/state"]
 
 
@@ -86,8 +86,8 @@ def test_options_not_inherited_by_entities_are_not_at_the_root():
 
 
 def test_ids_are_unique_and_survive_renaming():
-    made = discovery.device(TOLD, BASE)
-    ids = [each["unique_id"] for each in made["components"].values()]
+    message = discovery.device(TOLD, BASE)
+    ids = [each["unique_id"] for each in message["components"].values()]
     assert len(ids) == len(set(ids))
     renamed = discovery.device(
         PrinterDescription("mk3", "Another", heaters=("tool0", "bed"), commands=True, power=True), BASE
@@ -97,16 +97,16 @@ def test_ids_are_unique_and_survive_renaming():
 
 @pytest.mark.parametrize("name", ["MK3", "Hotend", "bed", "State", "P"])
 def test_no_entity_has_the_name_of_its_device(name):
-    made = discovery.device(PrinterDescription("a", name, heaters=("tool0", "bed")), BASE)
-    device = made["device"]["name"].casefold()
-    assert not any(each["name"].casefold().startswith(device) for each in made["components"].values())
+    message = discovery.device(PrinterDescription("a", name, heaters=("tool0", "bed")), BASE)
+    device = message["device"]["name"].casefold()
+    assert not any(each["name"].casefold().startswith(device) for each in message["components"].values())
 
 
 def test_a_removed_entity_is_sent_once_with_only_its_platform():
-    made = discovery.device(TOLD, BASE, {"chamber": "sensor", "bed": "sensor"})
-    assert made["components"]["chamber"] == {"platform": "sensor"}
-    assert len(made["components"]["bed"]) > 1
-    assert "chamber" not in discovery.platforms(made)
+    message = discovery.device(TOLD, BASE, {"chamber": "sensor", "bed": "sensor"})
+    assert message["components"]["chamber"] == {"platform": "sensor"}
+    assert len(message["components"]["bed"]) > 1
+    assert "chamber" not in discovery.platforms(message)
 
 
 def test_single_entities_are_marked_for_migration():
@@ -116,16 +116,16 @@ def test_single_entities_are_marked_for_migration():
 
 
 def test_templates_use_published_fields():
-    seen = FrontState()
-    seen.take({"all": {"printer": {"state": "ready", "heaters": {"tool0": {"actual": 1, "target": 2}}}}})
-    told = payloads(seen, {}, 0.0, current=True)
+    state = FrontState()
+    state.take({"all": {"printer": {"state": "ready", "heaters": {"tool0": {"actual": 1, "target": 2}}}}})
+    published = payloads(state, {}, 0.0, current=True)
     for each in discovery.device(PrinterDescription("mk3", "MK3", heaters=("tool0",), commands=True), BASE)[
         "components"
     ].values():
         part = each.get("state_topic", "").rpartition("/")[2]
-        if part not in told:
+        if part not in published:
             continue
-        value = told[part]
+        value = published[part]
         for name in re.search(r"value_json\.([\w.]+)", each["value_template"])[1].split("."):
             assert name in value, each
             value = value[name]

@@ -21,16 +21,16 @@ def test_an_invalid_name_is_reported():
 
 
 @pytest.mark.parametrize(
-    ("key", "line", "said"), [("after_pause", "M140 S{bed}", "unknown value {bed}; allowed: x, y"),
+    ("key", "line", "error"), [("after_pause", "M140 S{bed}", "unknown value {bed}; allowed: x, y"),
                               ("connected", "M140 S{bed_target}", "allowed: none here"),
                               ("after_pause", "M28 {lines}", "cannot send M28 0")],
 )  # fmt: skip
-def test_a_script_with_an_invalid_name_is_refused_when_it_is_read(tmp_path, key, line, said):
+def test_a_script_with_an_invalid_name_is_refused_when_it_is_read(tmp_path, key, line, error):
     file = tmp_path / "nozzled.toml"
     file.write_text(f'[scripts]\n{key} = ["{line}"]\n')
     with pytest.raises(ConfigError, match="scripts") as refused:
         load(file, {})
-    assert said in str(refused.value)
+    assert error in str(refused.value)
 
 
 async def test_a_script_is_sent_with_the_current_values(tmp_path):
@@ -49,8 +49,8 @@ async def test_a_script_is_sent_with_the_current_values(tmp_path):
         await host.until(S.PAUSED)
         host.jobs.resume()
         await host.until(S.COMPLETED)
-        said = [each for each in host.accepted if each.startswith("M117")]
-    assert said[0] == "M117 tool 0"
-    assert said[1] == "M117 bed 45 hotend 50 z 0"
-    assert said[2] in ("M117 back to 0", "M117 back to 20")
-    assert len(said) == 3
+        texts = [each for each in host.accepted if each.startswith("M117")]
+    assert texts[0] == "M117 tool 0"
+    assert texts[1] == "M117 bed 45 hotend 50 z 0"
+    assert texts[2] in ("M117 back to 0", "M117 back to 20")
+    assert len(texts) == 3

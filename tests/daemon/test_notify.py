@@ -96,8 +96,8 @@ async def test_a_webhook_is_retried_with_the_same_id(tmp_path):
     async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, internet) as companion:
         await print_it(server)
         await asyncio.sleep(200)
-        told = (await in_memory(server).companions.get("notify"))["state"]
-        assert told["results"][0]["text"] == "given up after 3 attempts: it took longer than 40 s"
+        state = (await in_memory(server).companions.get("notify"))["state"]
+        assert state["results"][0]["text"] == "given up after 3 attempts: it took longer than 40 s"
         assert internet.deliveries == []
         await print_it(server, name="b.gcode")
         assert companion.does() == "sends to hook; hook: sent"

@@ -8,13 +8,13 @@ from daemon.companions.notify.notices import UserNotice
 from daemon.companions.notify.texts import _BODIES, _TITLES, LANGUAGES, body_of, duration, title_of
 
 
-def seen(**values):
+def state_of(**values):
     base = {"server.name": "MK3", "job.id": 7, "job.state": "printing", "job.file": {"name": "cube.gcode"}}
     return {**base, **{name.replace("__", "."): value for name, value in values.items()}}
 
 
-def told(news, now=0.0, **values):
-    return [(each.kind, each.what) for each in news.check(seen(**values), now)]
+def notices(news, now=0.0, **values):
+    return [(each.kind, each.what) for each in news.check(state_of(**values), now)]
 
 
 def test_the_snapshot_is_updated_from_messages():
@@ -30,52 +30,52 @@ def test_the_snapshot_is_updated_from_messages():
 def test_a_pause_by_the_printer_is_reported_once_and_one_by_a_user_never():
     news = NoticeFinder()
     paused = {"job__state": "paused", "job__pauseReason": "filament runout", "job__progress": {"completion": 41.7}}
-    assert told(news) == []
-    assert told(news, job__state="paused", job__pauseReason=None) == []
-    assert told(news, **{**paused, "job__state": "pausing"}) == [("paused", "paused")]
-    assert told(news, **paused) == []
+    assert notices(news) == []
+    assert notices(news, job__state="paused", job__pauseReason=None) == []
+    assert notices(news, **{**paused, "job__state": "pausing"}) == [("paused", "paused")]
+    assert notices(news, **paused) == []
     again = NoticeFinder(standing=set(news.standing))  # a restart in the middle of it
-    assert told(again, **paused) == []
-    assert told(again) == []
+    assert notices(again, **paused) == []
+    assert notices(again) == []
     later = {**paused, "job__progress": {"completion": 80.0}}
-    assert told(again, **later) == [("paused", "paused")]
+    assert notices(again, **later) == [("paused", "paused")]
 
 
 def test_two_pauses_of_a_print_are_two_notices():
     news, keys = NoticeFinder(), set()
     for share in (10.0, 20.0):
-        news.check(seen(), 0.0)
+        news.check(state_of(), 0.0)
         at = {"job__state": "paused", "job__pauseReason": "M600", "job__progress": {"completion": share}}
-        keys |= {each.key for each in news.check(seen(**at), 0.0)}
+        keys |= {each.key for each in news.check(state_of(**at), 0.0)}
     assert len(keys) == 2
 
 
 def test_a_lost_connection_is_reported_when_the_print_continues():
     news = NoticeFinder()
-    assert told(news, job__state="reattaching") == []
+    assert notices(news, job__state="reattaching") == []
     restarted = NoticeFinder(lost=set(news.lost))
-    assert told(restarted, job__state="printing") == [("back", "back")]
-    assert told(restarted, job__state="printing") == []
+    assert notices(restarted, job__state="printing") == [("back", "back")]
+    assert notices(restarted, job__state="printing") == []
 
 
 def test_a_print_ended_by_a_lost_connection_is_reported_only_as_ended():
     news = NoticeFinder()
-    told(news, job__state="reattaching")
-    assert told(news, job__state="failed") == []
+    notices(news, job__state="reattaching")
+    assert notices(news, job__state="failed") == []
 
 
 def test_a_warning_is_reported_once_whatever_its_numbers():
     news = NoticeFinder()
     text = "the print has made no progress for 15 min: the printer has acknowledged none of its lines"
-    assert told(news, job__warning=text) == [("warning", "warning")]
-    assert told(news, job__warning=text.replace("15", "16")) == []
-    assert told(news, job__warning=None) == []
-    assert told(news, job__warning=text) == [("warning", "warning")]
+    assert notices(news, job__warning=text) == [("warning", "warning")]
+    assert notices(news, job__warning=text.replace("15", "16")) == []
+    assert notices(news, job__warning=None) == []
+    assert notices(news, job__warning=text) == [("warning", "warning")]
 
 
 def test_a_halt_is_identified_by_its_date_and_names_the_remedy():
     fault = {"at": 1_764_000_000, "text": "Thermal Runaway, system stopped! Heater_ID: 0", "kind": "runaway"}
-    [notice] = NoticeFinder().check(seen(printer__fault=fault), 0.0)
+    [notice] = NoticeFinder().check(state_of(printer__fault=fault), 0.0)
     assert (notice.kind, notice.key) == ("fault", "fault 1764000000")
     assert title_of(notice, "en") == "MK3: The printer has halted"
     assert body_of(notice, "en").splitlines() == [
@@ -87,28 +87,28 @@ def test_a_halt_is_identified_by_its_date_and_names_the_remedy():
 def test_a_broken_safety_rule_is_reported_again_only_after_a_while_unbroken():
     news = NoticeFinder()
     broken = {"printer__trouble": "the heaters could not be turned off"}
-    assert told(news, 0.0, **broken) == [("fault", "trouble")]
-    assert told(news, 1.0) == []  # a front that has just begun knows nothing
-    assert told(news, 2.0, **broken) == []
-    assert told(news, 3.0) == []
-    assert told(news, 3.0 + OVER_S) == []
-    assert told(news, 4.0 + OVER_S, **broken) == [("fault", "trouble")]
+    assert notices(news, 0.0, **broken) == [("fault", "trouble")]
+    assert notices(news, 1.0) == []  # a front that has just begun knows nothing
+    assert notices(news, 2.0, **broken) == []
+    assert notices(news, 3.0) == []
+    assert notices(news, 3.0 + OVER_S) == []
+    assert notices(news, 4.0 + OVER_S, **broken) == [("fault", "trouble")]
 
 
 def test_a_stop_without_confirmation_is_reported():
-    assert told(NoticeFinder(), printer__stop="unconfirmed") == [("fault", "stop")]
-    assert told(NoticeFinder(), printer__stop="confirmed") == []
+    assert notices(NoticeFinder(), printer__stop="unconfirmed") == [("fault", "stop")]
+    assert notices(NoticeFinder(), printer__stop="confirmed") == []
 
 
 def test_the_bed_is_reported_for_each_copy():
     news = NoticeFinder()
     waits = {"queue__waiting": "nobody has said that the bed is clear", "job__state": "completed"}
     keys = [
-        news.check(seen(queue__next={"id": 3, "done": done, "path": "a.gcode"}, **waits), 0.0)[0].key
+        news.check(state_of(queue__next={"id": 3, "done": done, "path": "a.gcode"}, **waits), 0.0)[0].key
         for done in (0, 0, 1)
     ]
     assert keys == ["bed 3 0", "bed 3 0", "bed 3 1"]
-    assert told(news, queue__next={"id": 3, "done": 1}, queue__waiting="the queue is paused") == []
+    assert notices(news, queue__next={"id": 3, "done": 1}, queue__waiting="the queue is paused") == []
 
 
 def test_a_disk_getting_full_is_reported_once():
@@ -122,9 +122,9 @@ def job(number, state, **more):
 
 def test_ends_come_from_the_history_oldest_first_and_once():
     jobs = [job(3, "printing", ended=None), job(2, "failed", reason="PortLost"), job(1, "completed")]
-    found = ends(jobs, set(), "", None)
-    assert [(each.kind, each.what) for each in found] == [("done", "done"), ("failed", "failed")]
-    assert ends(jobs, {each.key for each in found}, "", None) == []
+    items = ends(jobs, set(), "", None)
+    assert [(each.kind, each.what) for each in items] == [("done", "done"), ("failed", "failed")]
+    assert ends(jobs, {each.key for each in items}, "", None) == []
     assert ends(jobs, set(), "", 100.1) == []  # too long ago
 
 
@@ -168,19 +168,19 @@ def test_both_languages_have_the_same_texts():
 
 def test_a_runout_is_reported_once_even_if_the_printer_then_pauses():
     news = NoticeFinder()
-    told(news)
-    [notice] = news.event("FilamentRunout", {"sensor": "left", "why": "no filament at left"}, seen(), 5.0)
+    notices(news)
+    [notice] = news.event("FilamentRunout", {"sensor": "left", "why": "no filament at left"}, state_of(), 5.0)
     assert (notice.kind, title_of(notice, "en")) == ("paused", "MK3: cube.gcode: the filament has run out")
-    assert told(news, job__state="paused", job__pauseReason="the printer asks for it") == []
+    assert notices(news, job__state="paused", job__pauseReason="the printer asks for it") == []
 
 
 def test_power_off_is_reported_before_and_after():
     news = NoticeFinder()
     soon = {"companions.power": {"away": False, "state": {"offAt": 1_764_000_060, "printer": "plug"}}}
-    [notice] = news.check(seen(**soon), 0.0)
+    [notice] = news.check(state_of(**soon), 0.0)
     assert (notice.kind, title_of(notice, "de")) == ("power", "MK3: plug wird gleich abgeschaltet")
-    assert news.check(seen(**soon), 1.0) == []
-    gone = news.event("PowerOffByItself", {"switch": "plug"}, seen(), 9.0)
-    cut = news.event("PowerCut", {"switch": "plug", "why": "stop button", "done": False, "error": "x"}, seen(), 9.0)
+    assert news.check(state_of(**soon), 1.0) == []
+    gone = news.event("PowerOffByItself", {"switch": "plug"}, state_of(), 9.0)
+    cut = news.event("PowerCut", {"switch": "plug", "why": "stop button", "done": False, "error": "x"}, state_of(), 9.0)
     assert [(each.kind, each.what) for each in gone + cut] == [("power", "power_off"), ("fault", "not_cut")]
-    assert news.event("Whatever", {}, seen(), 9.0) == []
+    assert news.event("Whatever", {}, state_of(), 9.0) == []

@@ -90,17 +90,17 @@ async def test_a_misbehaving_process_is_ended_in_time(kind):
 @pytest.mark.real_time
 async def test_addresses_are_hidden(tmp_path):
     """Neither the command line nor the environment of the process contains the address."""
-    seen = tmp_path / "seen"
+    arguments = tmp_path / "seen"
     program = f"""
 import json, os, sys
 asked = json.load(sys.stdin)
-with open({str(seen)!r}, "wb") as file:
+with open({str(arguments)!r}, "wb") as file:
     file.write(open("/proc/self/cmdline", "rb").read() + open("/proc/self/environ", "rb").read())
 print(json.dumps({{"sent": asked["url"].endswith({SECRET!r})}}))
 """
     sender = Apprise(30, (sys.executable, "-S", "-c", program))
     assert await sender.send(Target("phone", "json", f"json://x/{SECRET}"), LETTER) is None
-    assert SECRET.encode() not in seen.read_bytes().replace(program.encode(), b"")
+    assert SECRET.encode() not in arguments.read_bytes().replace(program.encode(), b"")
 
 
 @pytest.mark.parametrize(
@@ -118,10 +118,10 @@ def test_reasons_contain_no_text_of_the_target(lines, reason):
 
 
 def test_targets_are_lines_with_a_name():
-    found = parse("# mine\n\nphone tgram://T/C\nhome webhook:https://x.example/y " + "k" * 32, "targets")
-    assert [(each.name, each.kind) for each in found] == [("phone", "tgram"), ("home", "webhook")]
-    assert "tgram://T/C" not in repr(found)
-    assert "k" * 32 not in repr(found)
+    targets = parse("# mine\n\nphone tgram://T/C\nhome webhook:https://x.example/y " + "k" * 32, "targets")
+    assert [(each.name, each.kind) for each in targets] == [("phone", "tgram"), ("home", "webhook")]
+    assert "tgram://T/C" not in repr(targets)
+    assert "k" * 32 not in repr(targets)
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,8 @@ async def test_every_address_is_described_with_every_method(tmp_path):
         routes = {
             rule.matcher.regex.pattern: load_handler(rule.target) for rule in server.application.wildcard_router.rules
         }
-    found = {template(pattern.replace("(?:control/)?", "")): handler for pattern, handler in routes.items()}
-    there = {path: handler for path, handler in found.items() if not APART.match(path)}
+    handlers = {template(pattern.replace("(?:control/)?", "")): handler for pattern, handler in routes.items()}
+    there = {path: handler for path, handler in handlers.items() if not APART.match(path)}
     assert set(described) == set(there)
     for path, handler in there.items():
         methods = {each.lower() for each in handler.allowed()}

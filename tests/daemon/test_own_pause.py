@@ -15,9 +15,9 @@ FILE = [*HOT, *MOVES[:15], "M601", *MOVES[15:]]
 
 
 def warnings(host):
-    said = []
-    host.connection.subscribe(lambda event: said.append(event.text) if isinstance(event, FirmwareSaid) else None)
-    return said
+    texts = []
+    host.connection.subscribe(lambda event: texts.append(event.text) if isinstance(event, FirmwareSaid) else None)
+    return texts
 
 
 @pytest.mark.parametrize("seconds", [1, 90])

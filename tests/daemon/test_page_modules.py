@@ -66,7 +66,7 @@ def test_another_form_of_import_is_refused(form):
 
 
 def test_later_modules_import_from_the_joined_file_and_from_each_other():
-    made = join(
+    modules = join(
         {
             "app.mjs": 'import {x} from "./a.mjs";\nimport("./view.mjs");\n',
             "a.mjs": "export const x = 1;\n",
@@ -74,15 +74,15 @@ def test_later_modules_import_from_the_joined_file_and_from_each_other():
             "more/other.mjs": 'import {x as z} from "../a.mjs";\nexport {x} from "../a.mjs";\nexport const y = z;\n',
         }
     )
-    assert 'import {$a as $a_1} from "./app.mjs"; const {x} = $a_1;' in made["view.mjs"]
-    assert 'import {y} from "./more/other.mjs";' in made["view.mjs"]
-    assert 'import {$a as $a_1} from "../app.mjs"; const {x: z} = $a_1;' in made["more/other.mjs"]
-    assert "export const {x} = $a_2;" in made["more/other.mjs"]
-    assert "a.mjs" not in made
+    assert 'import {$a as $a_1} from "./app.mjs"; const {x} = $a_1;' in modules["view.mjs"]
+    assert 'import {y} from "./more/other.mjs";' in modules["view.mjs"]
+    assert 'import {$a as $a_1} from "../app.mjs"; const {x: z} = $a_1;' in modules["more/other.mjs"]
+    assert "export const {x} = $a_2;" in modules["more/other.mjs"]
+    assert "a.mjs" not in modules
 
 
 def test_the_modules_of_a_worker_are_not_joined():
-    made = join(
+    modules = join(
         {
             "app.mjs": 'import {x} from "./a.mjs";\nimport("./view.mjs");\n',
             "a.mjs": "export const x = 1;\n",
@@ -91,7 +91,7 @@ def test_the_modules_of_a_worker_are_not_joined():
             "b.mjs": 'import {x} from "./a.mjs";\nexport const b = 1;\n',
         }
     )
-    assert {*made} == {"app.mjs", "view.mjs"}
+    assert {*modules} == {"app.mjs", "view.mjs"}
 
 
 def test_comments_are_removed_but_not_strings_that_look_like_them():

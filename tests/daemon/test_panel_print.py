@@ -93,9 +93,9 @@ async def test_a_paused_job_waits_for_the_end_of_a_panel_print(tmp_path):
         await host.reach(JobState.PAUSED)
         host.transport.start_panel_print("CUBE.GCO", 3000)
         await asyncio.sleep(1)
-        for wanted in (host.jobs.resume, host.jobs.toggle, host.jobs.restart):
+        for command in (host.jobs.resume, host.jobs.toggle, host.jobs.restart):
             with pytest.raises(JobConflict, match="SD card"):
-                wanted()
+                command()
         host.connection.printer._pump.on_data(b"//action:resume\n")
         assert host.jobs.state is JobState.PAUSED
         await asyncio.sleep(60)

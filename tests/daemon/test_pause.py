@@ -134,12 +134,12 @@ async def test_cold_filament_is_not_pulled(tmp_path):
         assert since(host, "M114") == ["G91", "M83", "G1 Z5 F600", "G90", "M82", "G1 F3000", KEEP]
 
 
-@pytest.mark.parametrize("asked", ["restart", "cancel"])
-async def test_the_modes_of_the_file_are_restored_after_a_pause(tmp_path, asked):
+@pytest.mark.parametrize("command", ["restart", "cancel"])
+async def test_the_modes_of_the_file_are_restored_after_a_pause(tmp_path, command):
     """A file without a G90 of its own would be printed in relative mode: it would extrude metres."""
     async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as host:
         await in_the_middle(host)
-        getattr(host.jobs, asked)()
+        getattr(host.jobs, command)()
         await host.until(S.PRINTING, S.CANCELLED)
         modal = host.board.modal
         assert (modal.relative, modal.relative_e) == (False, False)

@@ -23,7 +23,7 @@ async def reason(*lines, dialect=MARLIN, recent=None):
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "expected"),
     [
         (["> N7 G1 X5*100", RUNOUT], "Filament runout detected!"),
         (["> N7 G1 X5*100", "< //", "< echo: "], None),
@@ -39,8 +39,8 @@ async def reason(*lines, dialect=MARLIN, recent=None):
         (["> N7 G29*100", "< Error:Probing failed"], "Error:Probing failed"),
     ],
 )  # fmt: skip
-async def test_an_answer_is_not_a_reason(lines, told):
-    assert await reason(*lines) == told
+async def test_an_answer_is_not_a_reason(lines, expected):
+    assert await reason(*lines) == expected
 
 
 async def test_an_answer_after_an_ok_at_receipt_is_not_a_reason():

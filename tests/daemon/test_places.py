@@ -21,16 +21,16 @@ LINE = b"G1 X1"
 
 
 @pytest.mark.parametrize(
-    ("wanted", "lines"), [(813, 0), (814, 1), (820, 7), (821, 7), (823, 7), (824, 8), (831, 15), (832, 15), (833, 16)]
+    ("offset", "lines"), [(813, 0), (814, 1), (820, 7), (821, 7), (823, 7), (824, 8), (831, 15), (832, 15), (833, 16)]
 )
-def test_line_numbers_not_of_the_file_are_left_out(wanted, lines):
+def test_line_numbers_not_of_the_file_are_left_out(offset, lines):
     noted = StoredPlace({"a": 1}, number=812, gaps=[(820, 3), (831, 1)])
-    assert noted.lines_before(wanted) == lines
+    assert noted.lines_before(offset) == lines
 
 
 def test_numbers_beyond_the_end_of_the_file_are_not_counted():
     noted = StoredPlace({"a": 1}, number=812, gaps=[(813, 2)], until=817)
-    assert {noted.lines_before(wanted) for wanted in (817, 900)} == {2}
+    assert {noted.lines_before(offset) for offset in (817, 900)} == {2}
 
 
 def test_a_number_modulo_65536_means_the_nearest_line():

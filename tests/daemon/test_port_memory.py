@@ -64,7 +64,7 @@ async def test_a_board_without_a_serial_number_is_known_by_its_socket(plugged):
         await memory.path_again(address)
 
 
-async def test_two_boards_with_one_serial_number_are_told_apart_by_socket(plugged):
+async def test_two_boards_with_one_serial_number_are_distinguished_by_socket(plugged):
     twin = replace(PRUSA, path="/dev/ttyACM1", by_id=None, place="1-1.3", is_twin=True, by_path="/dev/serial/by-path/3")
     first = replace(PRUSA, is_twin=True, by_path="/dev/serial/by-path/2")
     plugged[:] = [first, twin]
@@ -94,7 +94,7 @@ async def test_an_unknown_port_keeps_its_path(plugged):
 
 
 def test_an_address_keeps_the_name_that_the_user_gave_it():
-    found = at_path(parse("serial:auto?baudrate=250000"), "/dev/ttyACM3")
-    assert (found.target, found.options, str(found)) == (
+    address = at_path(parse("serial:auto?baudrate=250000"), "/dev/ttyACM3")
+    assert (address.target, address.options, str(address)) == (
         "/dev/ttyACM3", {"baudrate": "250000"}, "serial:auto?baudrate=250000",
     )  # fmt: skip

@@ -59,8 +59,8 @@ def test_an_unknown_name_lists_similar_ones():
     ],
 )
 def test_a_printer_is_recognised_by_its_reported_name(called, preset):
-    found = suggest(called)
-    assert (found.id if found else None) == preset
+    suggestion = suggest(called)
+    assert (suggestion.id if suggestion else None) == preset
 
 
 def test_the_configuration_overrides_the_preset(tmp_path):

@@ -20,27 +20,27 @@ NOT_SETTINGS = {"inherits", "compatible_printers_condition", "compatible_prints_
 
 
 def sections(path: Path) -> dict[str, dict[str, str]]:
-    found, now = {}, {}
+    by_title, now = {}, {}
     for line in path.read_text("utf-8", "replace").splitlines():
         if line.startswith("["):
-            now = found.setdefault(line.strip("[] "), {})
+            now = by_title.setdefault(line.strip("[] "), {})
         elif "=" in line and not line.startswith(("#", ";")):
             key, _, value = line.partition("=")
             now[key.strip()] = value.strip()
-    return found
+    return by_title
 
 
 def resolved(known: dict, kind: str, name: str) -> dict[str, str]:
-    own, found = known[f"{kind}:{name}"], {}
+    own, values = known[f"{kind}:{name}"], {}
     for parent in filter(None, map(str.strip, own.get("inherits", "").split(";"))):
         if f"{kind}:{parent}" in known:
-            found |= resolved(known, kind, parent)
-    return found | own
+            values |= resolved(known, kind, parent)
+    return values | own
 
 
 def printers() -> dict[str, tuple[str, dict[str, str]]]:
     """Return one preset of each printer model: its names, and everything that it is sliced with."""
-    found = {}
+    models = {}
     for path in sorted(PROFILES.glob("*.ini")):
         known = sections(path)
         for section in known:
@@ -49,7 +49,7 @@ def printers() -> dict[str, tuple[str, dict[str, str]]]:
             printer = resolved(known, "printer", section[8:])
             model = printer.get("printer_model")
             usual = printer.get("nozzle_diameter", "0.4").startswith("0.4")
-            if not model or printer.get("printer_technology") == "SLA" or ((path.stem, model) in found and not usual):
+            if not model or printer.get("printer_technology") == "SLA" or ((path.stem, model) in models and not usual):
                 continue
             everything = {}
             for kind, name in (
@@ -59,8 +59,8 @@ def printers() -> dict[str, tuple[str, dict[str, str]]]:
                 if f"{kind}:{name}" in known:
                     everything |= resolved(known, kind, name)
             title = known.get(f"printer_model:{model}", {}).get("name", model).replace("&&", "&")
-            found[path.stem, model] = (title, everything | printer)
-    return {f"{vendor} {model}": each for (vendor, model), each in found.items()}
+            models[path.stem, model] = (title, everything | printer)
+    return {f"{vendor} {model}": each for (vendor, model), each in models.items()}
 
 
 def cube(path: Path) -> None:

@@ -293,12 +293,12 @@ async def test_invalid_messages_are_ignored(tmp_path, text):
 async def test_a_client_gets_only_its_subscriptions(tmp_path):
     async with api(tmp_path) as server:
         events, quiet, logs = Listener(server), Listener(server), Listener(server)
-        for each, wanted in (
+        for each, subscription in (
             (events, {"state": False, "events": ["Wanted"], "plugins": False}),
             (quiet, {"state": {"logs": False, "messages": False}, "events": False, "plugins": ["wanted"]}),
             (logs, {"state": {"logs": "^Recv: (a+)+$"}, "events": True, "plugins": True}),
         ):
-            each.say(subscribe=wanted)
+            each.say(subscribe=subscription)
             await each.login()
             each.clear()
         server.service.events.publish("Wanted", {"a": 1})
@@ -482,20 +482,20 @@ async def test_a_prompt_is_sent_and_its_answer_reaches_the_firmware(tmp_path):
         panel_says(server, *QUESTION)
         assert (await server.get("/api/plugin/action_command_prompt")).json == {}
         panel_says(server, "//action:prompt_show")
-        asked = {"text": "Filament runout", "choices": ["Continue", "Purge"]}
-        assert (await server.get("/api/plugin/action_command_prompt")).json == asked
-        assert (await server.get("/api/printer")).json["panel"]["prompt"] == asked
+        prompt = {"text": "Filament runout", "choices": ["Continue", "Purge"]}
+        assert (await server.get("/api/plugin/action_command_prompt")).json == prompt
+        assert (await server.get("/api/printer")).json["panel"]["prompt"] == prompt
         for choice in (2, -1, "0", True, None, 0.0):
             answer = await server.post("/api/plugin/action_command_prompt", {"command": "select", "choice": choice})
             assert answer.status == 400
-        old, now = ({"command": "select", "choice": 1, "prompt": text} for text in ("Filament jam", asked["text"]))
+        old, now = ({"command": "select", "choice": 1, "prompt": text} for text in ("Filament jam", prompt["text"]))
         assert (await server.post("/api/plugin/action_command_prompt", old)).status == 409, "it asks something else"
         assert (await server.post("/api/plugin/action_command_prompt", now)).status == 204
         await server.settle(1)
         assert any("M876 S1" in line for line in server.service.connection.printer.flight_recorder.tail())
         assert (await server.get("/api/plugin/action_command_prompt")).json == {}
         shown = [each["data"] for each in listener.of("plugin") if each["plugin"] == "action_command_prompt"]
-        assert shown == [{"action": "show", **asked}, {"action": "close"}]
+        assert shown == [{"action": "show", **prompt}, {"action": "close"}]
 
 
 async def test_a_printer_waiting_for_its_user_continues_after_the_answer(tmp_path):
@@ -535,15 +535,15 @@ async def test_many_subscribers_cost_the_questions_and_the_encoding_of_one(tmp_p
         slow.say(throttle=4)
         quiet.say(subscribe={"state": {"logs": False}, "events": False, "plugins": False})
         await server.print(LONG)
-        asked, looks = [], []
+        questions, looks = [], []
         channel, look = server.service.front.jobs._channel, PushSnapshot.__init__
         ask = channel.ask
 
         async def counted(question):
-            asked.append(question)
+            questions.append(question)
             return await ask(question)
 
-        def made(self, *given):
+        def init(self, *given):
             looks.append(self)
             look(self, *given)
 
@@ -551,7 +551,7 @@ async def test_many_subscribers_cost_the_questions_and_the_encoding_of_one(tmp_p
             """Reading the file of keys waits for a thread, in real time, and moves the virtual clock."""
 
         monkeypatch.setattr(channel, "ask", counted)
-        monkeypatch.setattr(PushSnapshot, "__init__", made)
+        monkeypatch.setattr(PushSnapshot, "__init__", init)
         monkeypatch.setattr(server.service.access, "refresh", looked_at)
         for listener in listeners:
             listener.clear()
@@ -560,7 +560,7 @@ async def test_many_subscribers_cost_the_questions_and_the_encoding_of_one(tmp_p
         assert len(current) >= 15
         assert all(each.of("current") == current for each in alike)
         assert len(looks) <= 2 * len(current)
-        assert len(asked) <= len(looks) + 20 / 2  # how earlier prints went is asked for every 2 s
+        assert len(questions) <= len(looks) + 20 / 2  # how earlier prints went is asked for every 2 s
         lines = [line for each in current for line in each["logs"]]
         assert lines
         assert len(slow.of("current")) < len(current)

@@ -54,8 +54,8 @@ class Page(Listener):
                 else:
                     self.shown[part] = value
 
-    async def open(self, wanted=True, **key):
-        self.say(subscribe={"page": wanted})
+    async def open(self, subscription=True, **key):
+        self.say(subscribe={"page": subscription})
         await self.login(**key)
 
     def changes(self, key):
@@ -183,10 +183,10 @@ async def test_a_program_gets_transitions_at_once_and_the_rest_every_five_second
         page.times.clear()
         await server.settle(20)
         assert sum(kind == "set" for _, kind in page.times) <= 5
-        seen = Page(server)
-        await seen.open()
+        open_page = Page(server)
+        await open_page.open()
         await server.settle(3)
-        assert sum(kind == "set" for _, kind in seen.times) >= 3, "a page is open now"
+        assert sum(kind == "set" for _, kind in open_page.times) >= 3, "a page is open now"
 
 
 async def test_files_of_the_page_are_not_read_for_programs(tmp_path, monkeypatch):
@@ -273,9 +273,9 @@ async def test_the_reason_of_a_halt_is_shown_until_a_user_has_seen_it(tmp_path):
         await server.settle(5)
         page = Page(server)
         await page.open()
-        said = b"Error:Heating failed, system stopped! Heater_ID: 0\n"
+        halt = b"Error:Heating failed, system stopped! Heater_ID: 0\n"
         for command in ({"command": "seen"}, {"command": "connect"}):
-            server.service.connection.printer._pump.on_data(said)
+            server.service.connection.printer._pump.on_data(halt)
             await server.settle(30)
             assert page.shown["printer"]["state"] == "ready", "it is back by itself"
             fault = page.shown["printer"]["fault"]
@@ -316,8 +316,8 @@ async def test_an_unconfirmed_stop_is_shown_as_unconfirmed(tmp_path):
 
 async def test_messages_and_prompts_of_the_panel_are_shown(tmp_path):
     async with showing(tmp_path) as (server, page):
-        for said in ("notification <b>hot</b>", "prompt_begin Runout", "prompt_button Go on", "prompt_show"):
-            server.service.connection.printer._pump.on_data(f"//action:{said}\n".encode())
+        for action in ("notification <b>hot</b>", "prompt_begin Runout", "prompt_button Go on", "prompt_show"):
+            server.service.connection.printer._pump.on_data(f"//action:{action}\n".encode())
         await server.settle(1)
         assert page.shown["printer"]["message"] == {"text": "<b>hot</b>", "at": int(NOW)}
         assert page.shown["printer"]["prompt"] == {"text": "Runout", "choices": ["Go on"]}
@@ -333,8 +333,8 @@ async def test_the_console_starts_with_past_lines_and_then_has_each_line_once(tm
         assert {"M115", "M105"} & {text.split("*")[0].split(" ", 1)[-1] for _, _, text in before}
         await server.post("/api/printer/command", {"commands": ["M117 one", "M117 two"]})
         await server.settle(5)
-        said = [text for arrow, _, text in page.console() if arrow == ">" and "M117" in text]
-        assert [text.partition("M117 ")[2][:3] for text in said] == ["one", "two"]
+        texts = [text for arrow, _, text in page.console() if arrow == ">" and "M117" in text]
+        assert [text.partition("M117 ")[2][:3] for text in texts] == ["one", "two"]
         assert all(each["console"]["dropped"] == 0 for each in page.updates if "console" in each)
 
 
@@ -451,13 +451,13 @@ async def test_nothing_runs_after_the_last_page_has_left(tmp_path):
         assert again.shown["printer"]["state"] == "ready"
 
 
-@pytest.mark.parametrize("wanted", [None, 1, "yes", [], {"console": "yes"}, {"console": True, "x": {}}])
-async def test_an_invalid_subscription_is_ignored(tmp_path, wanted):
+@pytest.mark.parametrize("subscription", [None, 1, "yes", [], {"console": "yes"}, {"console": True, "x": {}}])
+async def test_an_invalid_subscription_is_ignored(tmp_path, subscription):
     async with api(tmp_path, "") as server:
         page = Page(server)
-        await page.open(wanted)
+        await page.open(subscription)
         await server.settle(1)
-        assert ("page" in page.kinds()) is isinstance(wanted, dict)
+        assert ("page" in page.kinds()) is isinstance(subscription, dict)
 
 
 async def test_no_beat_is_sent_while_the_core_hangs(tmp_path, monkeypatch):

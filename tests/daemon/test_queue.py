@@ -213,8 +213,8 @@ async def test_refused_and_deleted_files_are_skipped_and_moved_ones_followed(tmp
             await command(server, "bed", clear=True)
             await printed(server, 1)
         assert server.begun == ["m.gcode"]
-        told = (await server.get("/api/queue")).json["entries"]
-        assert [(each["name"], each["state"], bool(each["reason"])) for each in told] == [
+        rows = (await server.get("/api/queue")).json["entries"]
+        assert [(each["name"], each["state"], bool(each["reason"])) for each in rows] == [
             ("bad.gcode", "refused", True),
             ("gone.gcode", "missing", True),
         ]

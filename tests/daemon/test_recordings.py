@@ -26,9 +26,9 @@ async def test_a_connection_is_recorded_and_can_be_replayed(tmp_path):
         await client.settle(30)
     (file,) = folder.iterdir()
     session = read([file])
-    said = b"".join(record.data for record in session.records if record.kind == HOST)
-    assert b"G28*" in said
-    assert b"M118 hello*" in said
+    dialogue = b"".join(record.data for record in session.records if record.kind == HOST)
+    assert b"G28*" in dialogue
+    assert b"M118 hello*" in dialogue
     assert session.cut == ""
     assert session.header.address == "sim"
     assert session.header.settings["window_lines"] == 2
@@ -107,7 +107,7 @@ async def test_a_failing_disk_disturbs_nothing_and_is_reported(tmp_path):
             client.service.connection.printer._fail(PortLost("unplugged"))
             await until(lambda: not client.service.connection._recordings._dumps)
             client.service.connection._recordings._recorder.join()
-    told = [entry["event"] for entry in log]
-    assert told.count("printer.not_recorded") == 1
-    assert told.count("printer.fault_not_recorded") == 1
+    events = [entry["event"] for entry in log]
+    assert events.count("printer.not_recorded") == 1
+    assert events.count("printer.fault_not_recorded") == 1
     assert (tmp_path / "state" / "faults").read_bytes() == b""

@@ -96,9 +96,9 @@ def small(tmp_path) -> Path:
 def commands_of(text: str) -> list[tuple[int, bytes]]:
     reader = Reader()
     reader.feed(text.encode())
-    found = list(reader)
+    commands = list(reader)
     reader.finish()
-    return found + list(reader)
+    return commands + list(reader)
 
 
 def begun(place: ResumePlace):
@@ -229,12 +229,12 @@ def test_a_filament_change_is_no_retraction():
 def test_nothing_is_written_without_consent(small, tmp_path, monkeypatch, capsys):
     output = tmp_path / "rest.gcode"
     words = ["resume-at", str(small), "--layer", "2", "--output", str(output)]
-    for said in ("", "\n", "n\n"):
-        monkeypatch.setattr("sys.stdin", io.StringIO(said))
+    for reply in ("", "\n", "n\n"):
+        monkeypatch.setattr("sys.stdin", io.StringIO(reply))
         assert main(words) == 1
         assert not output.exists()
-    told = capsys.readouterr().err
-    assert "just touches the part, 0.20 mm" in told
+    errors = capsys.readouterr().err
+    assert "just touches the part, 0.20 mm" in errors
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     assert main(words) == 0
     assert output.exists()
@@ -287,8 +287,8 @@ async def stopped(tmp_path, text: str = PART, **sections):
         yield host
 
 
-async def at_once_too(*asked):
-    return find_place(*asked)
+async def at_once_too(*arguments):
+    return find_place(*arguments)
 
 
 async def until(condition) -> None:
@@ -316,8 +316,8 @@ async def test_the_layer_of_the_end_is_proposed_and_its_rest_printed_after_conse
         assert [each for each in answer["sequence"] if "G28" in each] == ["G28 X Y"]
         assert (await propose(host, layer=3)).json["file"] == "part-from-layer-3.gcode"
         assert (await propose(host, height=0.25)).json["layer"] == 2
-        made = await start(host, answer["token"])
-        assert (made.status, made.json["path"]) == (201, "part-from-layer-2.gcode")
+        answer_to_start = await start(host, answer["token"])
+        assert (answer_to_start.status, answer_to_start.json["path"]) == (201, "part-from-layer-2.gcode")
         written = host.uploaded()["part-from-layer-2.gcode"].decode().splitlines()
         assert written[1:] == [*answer["sequence"], *PART[SECOND:].splitlines()]
         assert host.service.jobs.active
@@ -337,15 +337,15 @@ async def test_a_resumed_print_can_be_resumed_again_under_a_new_name(tmp_path):
         answer = (await propose(host)).json
         assert (answer["print"]["path"], answer["layer"]) == ("part-from-layer-2.gcode", 2)  # of those that are left
         assert answer["top"] == 0.4
-        made = (await start(host, answer["token"])).json
-        assert made["path"] == "part-from-layer-2-2.gcode"
+        file = (await start(host, answer["token"])).json
+        assert file["path"] == "part-from-layer-2-2.gcode"
         assert host.uploaded()["part-from-layer-2.gcode"].decode() == rest
 
 
 async def test_implausible_requests_are_refused_by_name(tmp_path):
     async with stopped(tmp_path) as host:
-        found = (await propose(host)).json
-        number = found["print"]["id"]
+        proposal = (await propose(host)).json
+        number = proposal["print"]["id"]
         assert f"print {number - 1} is not the last one" in (await propose(host, print=number - 1)).error
         assert (await propose(host, layer=9)).error == "part.gcode has layers 1 to 3, not 9"
         assert "print the whole file" in (await propose(host, layer=1)).error
@@ -356,10 +356,10 @@ async def test_implausible_requests_are_refused_by_name(tmp_path):
         assert (await host.post("/api/resume-at", {"command": "start"})).status == 400
         path = host.service.files.root / "part.gcode"
         path.write_text(PART.replace("X20", "X21"))
-        for answer in (await propose(host), await start(host, found["token"])):
+        for answer in (await propose(host), await start(host, proposal["token"])):
             assert (answer.status, "no longer the file" in answer.error) == (409, True)
         path.unlink()
-        for answer in (await propose(host), await start(host, found["token"])):
+        for answer in (await propose(host), await start(host, proposal["token"])):
             assert (answer.status, "has been deleted" in answer.error) == (404, True)
         assert list(host.uploaded()) == [], "nothing was written"
 
@@ -407,8 +407,8 @@ async def test_a_rest_is_not_printed_twice_by_accident(tmp_path):
         assert host.service.jobs.active
 
 
-def there(path: Path, wanted: ResumeTarget, e_mode=None):
-    return propose_there(path, wanted, analyse(path, machine(ProfileConfig())).layers, e_mode)
+def there(path: Path, target: ResumeTarget, e_mode=None):
+    return propose_there(path, target, analyse(path, machine(ProfileConfig())).layers, e_mode)
 
 
 def of(tmp_path, text: str) -> Path:
@@ -426,10 +426,10 @@ def block(x: int, *heights: float) -> str:
 def test_the_head_clears_sequential_objects_and_a_height_has_to_be_unambiguous(tmp_path):
     tall, low = (0.2, 0.4, 0.6, 0.8, 1.0), (0.2, 0.4, 0.6)
     path = of(tmp_path, f"G28\nM83\nM104 S200\n{block(10, *tall)}G1 Z9\n{block(60, *low)}")
-    found = there(path, ResumeTarget(layer=7))
-    assert (found.height, found.top, found.highest) == (0.4, 0.2, 1.0)
-    assert "G1 Z5.8 F600" in found.sequence, "5 mm above all that stands there"
-    assert "which is up to 1 mm high" in warnings(found, Config().scripts)[0]
+    place = there(path, ResumeTarget(layer=7))
+    assert (place.height, place.top, place.highest) == (0.4, 0.2, 1.0)
+    assert "G1 Z5.8 F600" in place.sequence, "5 mm above all that stands there"
+    assert "which is up to 1 mm high" in warnings(place, Config().scripts)[0]
     with pytest.raises(NoSuchPlace, match="objects one after the other, so a height is not enough"):
         there(path, ResumeTarget(height=0.5))
     assert warnings(there(path, ResumeTarget(layer=3)), Config().scripts) == []
@@ -439,12 +439,12 @@ def test_the_height_of_a_part_is_that_of_the_layer_below_without_purges(tmp_path
     """A purge on a wiper after a change of colour; circles without X and Y."""
     purge = "G1 Z11.6 F600\nG1 X5 E2 F1200\n"
     path = of(tmp_path, f"G28\nM83\nM104 S200\n{block(10, 0.2, 0.4)}{purge}{block(10, 0.6, 0.8)}")
-    for wanted in (ResumeTarget(layer=3), ResumeTarget(layer=4)):
-        found = None
+    for target in (ResumeTarget(layer=3), ResumeTarget(layer=4)):
+        place = None
         with suppress(NoSuchPlace):
-            found = there(path, wanted)
-        assert found is None or found.top == pytest.approx(found.height - 0.2)
-        assert found is None or "G1 Z16.2 F600" in found.sequence or found.layer == 4, "above what lies beside it"
+            place = there(path, target)
+        assert place is None or place.top == pytest.approx(place.height - 0.2)
+        assert place is None or "G1 Z16.2 F600" in place.sequence or place.layer == 4, "above what lies beside it"
     assert there(path, ResumeTarget(layer=4)).top == 0.6
     circles = "".join(f";LAYER_CHANGE\nG1 Z{z:g} F600\nG2 I10 J0 E3 F1200\n" for z in (0.2, 0.4, 0.6))
     path = of(tmp_path, f"G28\nM83\nM104 S200\nG1 X50 Y50 F6000\n{circles}")
@@ -478,11 +478,11 @@ def test_in_the_middle_of_a_layer_the_last_extrusion_is_the_top(small):
 
 
 def test_lower_case_commands_are_read(tmp_path):
-    found = there(of(tmp_path, SMALL), ResumeTarget(layer=2))
+    place = there(of(tmp_path, SMALL), ResumeTarget(layer=2))
     small = "".join(line if line[0] == ";" else line.lower() for line in SMALL.splitlines(keepends=True))
     again = there(of(tmp_path, small), ResumeTarget(layer=2))
-    assert (again.top, again.at) == (found.top, found.at)
-    assert [each.upper() for each in again.sequence] == list(found.sequence)
+    assert (again.top, again.at) == (place.top, place.at)
+    assert [each.upper() for each in again.sequence] == list(place.sequence)
 
 
 @pytest.mark.parametrize(("e_mode", "sets"), [("last", "M82"), ("own", "M83"), ("either", "M83"), (None, None)])
@@ -493,8 +493,8 @@ def test_g90_affects_the_extruder_as_in_each_firmware(e_mode, sets):
             place_before(commands_of(text), len(text), None)
         assert place_before(commands_of(text), text.index("G91"), None).modes.relative_e, "until then it is clear"
     else:
-        made = list(begun(place_before(commands_of(text), len(text), e_mode)))
-        assert [each for each in made if each in ("M82", "M83")][-1] == sets
+        commands = list(begun(place_before(commands_of(text), len(text), e_mode)))
+        assert [each for each in commands if each in ("M82", "M83")][-1] == sets
 
 
 @pytest.mark.parametrize(
@@ -569,10 +569,10 @@ def test_the_source_is_never_written_to(small, tmp_path, capsys):
 
 
 def test_a_gap_is_reported(small):
-    found = there(small, ResumeTarget(layer=2))
+    place = there(small, ResumeTarget(layer=2))
     scripts = Config().scripts
-    assert warnings(found, scripts, 1) == []
-    assert "the layers up to 9 would be missing" in warnings(replace(found, layer=9), scripts, 2)[0]
+    assert warnings(place, scripts, 1) == []
+    assert "the layers up to 9 would be missing" in warnings(replace(place, layer=9), scripts, 2)[0]
 
 
 @pytest.mark.real_time
@@ -599,11 +599,11 @@ async def test_the_daemon_searches_in_a_separate_process(tmp_path, monkeypatch, 
         await nozzled("job", "cancel")
         await settled(lambda: not service.jobs.active)
         await settled(lambda: service.connection.ready)
-        told = await nozzled("resume-at", "--yes", "--output", str(tmp_path / "rest.gcode"))
-        assert "part.gcode: cancelled" in told
-        assert "Printing continues in layer 2 of 3, at 0.4 mm" in told
-        assert "tool0 40 °C, bed 30 °C" in told
-        assert "just touches the part, 0.20 mm" in told
+        report = await nozzled("resume-at", "--yes", "--output", str(tmp_path / "rest.gcode"))
+        assert "part.gcode: cancelled" in report
+        assert "Printing continues in layer 2 of 3, at 0.4 mm" in report
+        assert "tool0 40 °C, bed 30 °C" in report
+        assert "just touches the part, 0.20 mm" in report
         assert (tmp_path / "rest.gcode").read_text().endswith(text[SECOND:])
         assert "part-from-layer-2.gcode  (printing)" in await nozzled("resume-at", "--yes")
         assert service.jobs.selected.path == "part-from-layer-2.gcode"

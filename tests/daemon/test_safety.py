@@ -50,7 +50,7 @@ def test_heaters_off_names_every_heater(profile, commands):
 
 
 @pytest.mark.parametrize(
-    ("told", "commands"),
+    ("heaters", "commands"),
     [
         ({"tool0": Reading(200, 200), "bed": Reading(60, 60)}, ["M104 S0", "M140 S0"]),
         ({"tool0": Reading(20, 0), "tool2": Reading(200, 200)}, ["M104 T0 S0", "M104 T1 S0", "M104 T2 S0", "M140 S0"]),
@@ -58,8 +58,8 @@ def test_heaters_off_names_every_heater(profile, commands):
         ({"toolX": Reading(30, 5), "P": Reading(40, None)}, ["M104 S0", "M140 S0"]),
     ],
 )
-def test_heaters_off_names_reported_heaters_too(told, commands):
-    assert heaters_off_commands(ProfileConfig(), told) == commands
+def test_heaters_off_names_reported_heaters_too(heaters, commands):
+    assert heaters_off_commands(ProfileConfig(), heaters) == commands
 
 
 async def test_a_listening_printer_turns_its_heaters_off_at_once():

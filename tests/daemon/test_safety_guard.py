@@ -40,8 +40,8 @@ def targets(host) -> tuple[float, float]:
 @pytest.mark.parametrize("heat_up", ["host", "firmware"])
 async def test_a_hotend_that_does_not_heat_fails_the_job(tmp_path, heat_up):
     async with house(tmp_path, firmware=UNPROTECTED, scripts=QUIET, job=JobConfig(heat_up=heat_up)) as host:
-        guard, told = guarded(host), []
-        guard.subscribe(told.append)
+        guard, troubles = guarded(host), []
+        guard.subscribe(troubles.append)
         host.board.hotend.fail(HeaterFault.NO_HEAT, host.board.now)
         host.start(["G28", "M109 S200", *MOVES])
         began = asyncio.get_running_loop().time()
@@ -49,12 +49,12 @@ async def test_a_hotend_that_does_not_heat_fails_the_job(tmp_path, heat_up):
         assert asyncio.get_running_loop().time() - began < HOTEND.rise_within + 30
         await host.settle()
         assert "tool0 does not get warmer" in host.jobs.error
-        assert told == [host.jobs.error] == [guard.trouble]
+        assert troubles == [host.jobs.error] == [guard.trouble]
         board = host.board
         assert board.hotend.target == board.bed.target == 0
         host.board.hotend.fail(None, host.board.now)
         await asyncio.sleep(600)
-        assert len(told) == 1, "once it is off nothing is told again"
+        assert len(troubles) == 1, "once it is off nothing is told again"
 
 
 async def test_a_whole_print_with_a_pause_breaks_no_rule(tmp_path):
@@ -193,6 +193,6 @@ async def test_a_failed_connection_turns_off_the_heaters_of_the_new_profile(tmp_
     async with house(tmp_path, scripts=QUIET) as host:
         host.connection.use(replace(host.connection.profile, extruders=3, heated_chamber=True))
         host.connection.printer._fail(CommandError("an end"))
-        said = "".join(host.connection.printer.flight_recorder.tail()[-8:])
-        assert "M104 T2 S0" in said
-        assert "M141 S0" in said
+        lines = "".join(host.connection.printer.flight_recorder.tail()[-8:])
+        assert "M104 T2 S0" in lines
+        assert "M141 S0" in lines

@@ -94,10 +94,10 @@ def test_a_hotend_that_does_not_heat_is_detected_in_time(config, target, early, 
     if heater.temperature(begin) > target - 2 * HOTEND.far:
         return  # so quick a heater has arrived: the next test is about those
     heater.fail(HeaterFault.NO_HEAT if fault == "cut" else HeaterFault.SENSOR_OUT, begin)
-    found = watched(heater, watch, begin, 600)
-    assert found is not None
+    alarm = watched(heater, watch, begin, 600)
+    assert alarm is not None
     # what is left in the block may still warm the sensor for some lags
-    assert found[0] - begin <= HOTEND.rise_within + 2 * INTERVAL + 10 * config.body.sensor_lag
+    assert alarm[0] - begin <= HOTEND.rise_within + 2 * INTERVAL + 10 * config.body.sensor_lag
 
 
 @given(target=st.floats(50, 290), stuck=st.floats(-10, 30), interval=st.floats(0.5, 10))
@@ -119,10 +119,10 @@ def test_a_hotend_that_fails_while_hot_is_detected(config, target):
     while heater.temperature(away) > target - HOTEND.drift:
         away += INTERVAL
         assert watch.broken(Reading(heater.temperature(away), target), away) is None
-    found = watched(heater, watch, away, 200)
-    assert found is not None
-    assert "drifted" in found[1]
-    assert found[0] - away <= HOTEND.drift_within + 2 * INTERVAL
+    alarm = watched(heater, watch, away, 200)
+    assert alarm is not None
+    assert "drifted" in alarm[1]
+    assert alarm[0] - away <= HOTEND.drift_within + 2 * INTERVAL
 
 
 @settings(max_examples=20)

@@ -88,14 +88,14 @@ def _names(case):
 
 @pytest.mark.parametrize(("fault", "part", "state", "error"), CASES, ids=map(_names, CASES))
 async def test_each_fault_is_survived_or_reported(tmp_path, fault, part, state, error):
-    seen, accepted = await outcome(tmp_path, fault, part)
-    assert seen["state"] == state
+    result, accepted = await outcome(tmp_path, fault, part)
+    assert result["state"] == state
     if error is None:
-        assert "error" not in seen
+        assert "error" not in result
     else:
-        assert error in seen["error"]
+        assert error in result["error"]
     if state == PRINTED and error is None and fault["what"] not in ("panel_cancel", "panel_stop"):
-        assert seen["progress"]["completion"] == 100.0
+        assert result["progress"]["completion"] == 100.0
         assert [each for each in accepted if each in part] == part  # without the host's own commands
     else:
         assert not set(MOVES[-20:]) & set(accepted) or fault["what"] == "runaway"  # it went no further

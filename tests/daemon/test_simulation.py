@@ -31,14 +31,14 @@ def layer(z, e, sides=4):
 PRINT = [*HEAT, *START, *layer(0.2, 0), *layer(0.4, 4), "M117 half way", *layer(0.6, 8), "M104 S0"]
 
 
-def simulate(folder, lines, *faults, told=lambda _: None, **plan):
+def simulate(folder, lines, *faults, on_report=lambda _: None, **plan):
     """Print these lines; return the simulation and its outcome."""
     path = folder / "part.gcode"
     path.write_text("".join(f"{line}\n" for line in lines))
     config = replace(plan.pop("firmware", FirmwareConfig()), scenario=Scenario(faults))
 
     async def run():
-        simulation = Simulation(SimulationPlan(path, config, **plan), told)
+        simulation = Simulation(SimulationPlan(path, config, **plan), on_report)
         return simulation, await simulation.run()
 
     return clock.run(run())
@@ -49,8 +49,8 @@ def events(outcome):
 
 
 def test_an_undisturbed_print_is_exact(tmp_path):
-    told = []
-    _, outcome = simulate(tmp_path, PRINT, told=told.append)
+    reports = []
+    _, outcome = simulate(tmp_path, PRINT, on_report=reports.append)
     assert outcome.exact
     assert (outcome.state, outcome.reason, outcome.difference) == ("COMPLETED", None, "")
     assert outcome.lines == outcome.file_lines == len(PRINT)
@@ -64,8 +64,8 @@ def test_an_undisturbed_print_is_exact(tmp_path):
     assert outcome.duration_s >= outcome.layer_times[-1].began_s + outcome.layer_times[-1].duration_s - 0.001
     assert (outcome.underruns, outcome.resends, outcome.faults, outcome.events) == (0, 0, [], [])
     assert (outcome.bottlenecks, outcome.peak_wire_share) == ([], None)
-    assert told[-1].offset == (tmp_path / "part.gcode").stat().st_size
-    assert [each.time for each in told] == sorted(each.time for each in told)
+    assert reports[-1].offset == (tmp_path / "part.gcode").stat().st_size
+    assert [each.time for each in reports] == sorted(each.time for each in reports)
 
 
 def test_an_outcome_is_json(tmp_path):
@@ -145,8 +145,8 @@ def test_the_same_seed_records_the_same_bytes(tmp_path):
     assert recorded[0] == recorded[1] != recorded[2]
     session = read([tmp_path / "0.jsonl.gz"])
     assert not session.cut
-    said = b"".join(each.data for each in session.records if each.kind == HOST)
-    assert b"M117 half way" in said
+    dialogue = b"".join(each.data for each in session.records if each.kind == HOST)
+    assert b"M117 half way" in dialogue
 
 
 def test_a_reconnection_stays_in_one_session(tmp_path):
@@ -154,9 +154,9 @@ def test_a_reconnection_stays_in_one_session(tmp_path):
     _, outcome = simulate(tmp_path, PRINT, Fault("unplug", line=12, seconds=8), record=path)
     assert outcome.exact, outcome.difference
     session = read([path])
-    told = [each.data.split(b" ")[0] for each in session.records if each.kind == EVENT]
-    assert told.count(b"lost") == 1
-    assert told[-1] == b"close"
+    events = [each.data.split(b" ")[0] for each in session.records if each.kind == EVENT]
+    assert events.count(b"lost") == 1
+    assert events[-1] == b"close"
     times = [each.time for each in session.records]
     assert times == sorted(times)
     assert times[-1] > outcome.duration_s
@@ -225,8 +225,8 @@ def test_the_bottleneck_of_a_print_is_found_in_its_samples(sent, cause):
     resting = [Sample(time, 0, 0, 0) for time in range(16, 20)]
     moment = [Sample(20, 3, 60, 2)]  # the beginning of something is no bottleneck
     looks = [(each, 1.0) for each in (*quiet, *dry, *resting, *moment)]
-    [found] = bottlenecks(looks, 115200)
-    assert (found.from_s, found.to_s, found.lines_per_s, found.cause) == (10, 15, 300, cause)
+    [bottleneck] = bottlenecks(looks, 115200)
+    assert (bottleneck.from_s, bottleneck.to_s, bottleneck.lines_per_s, bottleneck.cause) == (10, 15, 300, cause)
 
 
 @pytest.mark.parametrize(("firmware", "pause"), [("prusa", "M601"), ("marlin-advok", "M600"), ("marlin", "M600")])

@@ -27,9 +27,9 @@ def ended(job, mm, **more):
 
 
 async def stock(server, folder):
-    made = Stock(Spoolman(URL, server), folder, lambda: None)
-    await made.open()
-    return made
+    spools = Stock(Spoolman(URL, server), folder, lambda: None)
+    await spools.open()
+    return spools
 
 
 async def test_filament_used_by_a_print_is_reported_once(tmp_path):
@@ -187,9 +187,9 @@ async def test_prints_known_before_are_not_reported(tmp_path):
 
 async def test_a_large_stock_comes_through_the_front(tmp_path):
     server = FakeSpoolman(*range(5000))
-    found = await (await stock(server, tmp_path)).all()
-    assert [each["id"] for each in found] == [*range(4700, 5000)]
-    assert len(json.dumps({"answers": [{"id": 1, "status": 200, "body": {"spools": found}}]})) < 200 * 1024
+    spools = await (await stock(server, tmp_path)).all()
+    assert [each["id"] for each in spools] == [*range(4700, 5000)]
+    assert len(json.dumps({"answers": [{"id": 1, "status": 200, "body": {"spools": spools}}]})) < 200 * 1024
 
 
 async def test_a_damaged_ledger_is_set_aside(tmp_path):

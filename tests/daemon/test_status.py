@@ -28,23 +28,23 @@ CELLS = [(job, connection, *rest) for jobs, connections, *rest in ROWS for job i
 
 @pytest.mark.parametrize(("job", "connection", "text", "connection_text", "flags"), CELLS)
 def test_each_cell_of_the_table_holds(job, connection, text, connection_text, flags):
-    seen = describe(connection, job, "reason")
-    assert (seen.text, seen.connection_text) == (text, connection_text)
-    assert [name for name in FLAGS if seen.flags[name]] == [name for name in FLAGS if name in flags.split()]
-    assert len(seen.flags) == 11
+    status = describe(connection, job, "reason")
+    assert (status.text, status.connection_text) == (text, connection_text)
+    assert [name for name in FLAGS if status.flags[name]] == [name for name in FLAGS if name in flags.split()]
+    assert len(status.flags) == 11
     failed = connection is C.FAULT or (connection is C.READY and job in (J.FAILED, J.INTERRUPTED))
-    assert seen.error == ("reason" if failed and job is not J.REATTACHING else None)
+    assert status.error == ("reason" if failed and job is not J.REATTACHING else None)
 
 
 @pytest.mark.parametrize("job", ENDED)
 @pytest.mark.parametrize("connection", list(C))
 def test_a_print_from_the_printers_card_is_shown_while_connected(job, connection):
-    seen = describe(connection, job, "reason", panel_print=True)
+    status = describe(connection, job, "reason", panel_print=True)
     if connection is not C.READY:
-        assert seen == describe(connection, job, "reason")
+        assert status == describe(connection, job, "reason")
         return
-    assert (seen.text, seen.connection_text, seen.error) == ("Printing from SD", "Printing from SD", None)
-    assert [name for name in FLAGS if seen.flags[name]] == ["operational", "printing"]
+    assert (status.text, status.connection_text, status.error) == ("Printing from SD", "Printing from SD", None)
+    assert [name for name in FLAGS if status.flags[name]] == ["operational", "printing"]
 
 
 @pytest.mark.parametrize("job", [state for state in J if not state.ended])
@@ -61,7 +61,7 @@ def test_a_job_that_just_lost_its_connection_shows_the_connection(job, connectio
 def test_every_pair_of_states_has_a_text_and_all_flags():
     for connection in C:
         for job in (None, *J):
-            seen = describe(connection, job, None)
-            assert seen.text
-            assert tuple(seen.flags) == FLAGS
-            assert seen.error is None
+            status = describe(connection, job, None)
+            assert status.text
+            assert tuple(status.flags) == FLAGS
+            assert status.error is None

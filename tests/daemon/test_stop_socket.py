@@ -26,15 +26,15 @@ class Line:
         self.stopped.append(reason)
 
 
-async def ask(path, said):
+async def ask(path, message):
     reader, writer = await asyncio.open_unix_connection(path)
-    writer.write(said)
+    writer.write(message)
     return reader, writer
 
 
-async def answer_to(path, said):
+async def answer_to(path, message):
     """Return all answers until the core hangs up."""
-    reader, writer = await ask(path, said)
+    reader, writer = await ask(path, message)
     try:
         return await reader.read()
     except ConnectionResetError:  # it has not even read all of it
@@ -67,8 +67,8 @@ async def test_the_stop_socket_ignores_other_words_and_limits_its_connections(tm
     await stop.listen(path)
     other = StopSocket(Line())
     await other.listen(path)  # another daemon does not take its place
-    for said in (b"stop it\n", b"GET / HTTP/1.1\r\n", b"x" * 100_000, b"\n"):
-        assert await answer_to(path, said) == b""
+    for message in (b"stop it\n", b"GET / HTTP/1.1\r\n", b"x" * 100_000, b"\n"):
+        assert await answer_to(path, message) == b""
     assert not line.stopped
     assert await answer_to(path, b"stop\n") == b"refused: the printer is not connected\n"
     idle = [await ask(path, b"") for _ in range(MAX_CALLERS)]
@@ -82,11 +82,11 @@ async def test_the_stop_socket_ignores_other_words_and_limits_its_connections(tm
 
 async def test_clients_get_the_outcome_of_a_stop(tmp_path):
     async with api(tmp_path) as server:
-        told = []
-        server.service.events.subscribe(told.append)
+        notices = []
+        server.service.events.subscribe(notices.append)
         server.service.connection.emergency_stop()
         await server.settle(5)
-        assert Notice("EmergencyStop", {"confirmed": True}) in told
+        assert Notice("EmergencyStop", {"confirmed": True}) in notices
 
 
 async def test_the_age_of_the_last_snapshot(tmp_path):

@@ -38,14 +38,14 @@ class Troubles(list[Exception]):
 @asynccontextmanager
 async def opened(path: Path, troubles: Troubles | None = None, start: float = 1000.0) -> AsyncIterator[Store]:
     """A store whose dates are 1000, 1001, … Unless troubles are expected, none may come."""
-    seen = Troubles() if troubles is None else troubles
-    store = Store(map(float, count(start)).__next__, seen.append)
+    reports = Troubles() if troubles is None else troubles
+    store = Store(map(float, count(start)).__next__, reports.append)
     await store.open(path)
     try:
         yield store
     finally:
         await store.close()
-    assert seen is troubles or not seen
+    assert reports is troubles or not reports
 
 
 async def on_its_thread(store: Store, statement: str) -> None:
@@ -102,8 +102,8 @@ def test_any_sequence_of_writes_is_found_after_reopening(steps):
         while more:
             more = False
             async with opened(path) as store:
-                found = {job.id: (job.state, job.offset) for job in await store.jobs(100)}
-                assert found == expected
+                jobs = {job.id: (job.state, job.offset) for job in await store.jobs(100)}
+                assert jobs == expected
                 assert [job.id for job in await store.unfinished_jobs()] == sorted(open_jobs)
                 for step in todo:
                     match step:
@@ -273,11 +273,11 @@ def test_statistics_count_incomplete_prints_as_failures(tmp_path):
 
 def test_histories_come_in_pieces_and_match_the_statistics(tmp_path, monkeypatch):
     monkeypatch.setattr("daemon.core.record.store.MAX_HISTORIES", 2)
-    told = []
+    revisions = []
 
     async def scenario() -> None:
         async with opened(tmp_path) as store:
-            store.on_ended = lambda: told.append(store.revision)
+            store.on_ended = lambda: revisions.append(store.revision)
             first = store.revision
             for path in ("b", "ä", "a", "a"):
                 for outcome in ("COMPLETED", "FAILED"):
@@ -289,7 +289,7 @@ def test_histories_come_in_pieces_and_match_the_statistics(tmp_path, monkeypatch
             assert ([*some], [*rest], await store.histories("ä")) == (["a", "b"], ["ä"], {})
             for path, history in (some | rest).items():
                 assert history == await store.statistics(path)
-            assert told[-1] == store.revision > first
+            assert revisions[-1] == store.revision > first
 
     asyncio.run(scenario())
 
@@ -506,7 +506,7 @@ def test_a_kill_during_any_write_loses_nothing_committed(tmp_path):
             whole, written = database.read_bytes(), log.read_bytes()
         for frame in range(commits[0][0], len(written), FRAME):
             for cut in (frame, frame + 1, frame + 24, frame + FRAME // 2, frame + FRAME - 1):
-                expected = [found for size, found in commits if size <= cut][-1]
+                expected = [rows for size, rows in commits if size <= cut][-1]
                 async with database_of(tmp_path / f"cut{cut}", whole, written[:cut]) as store:
                     assert await content(store) == expected, f"cut at {cut} of {len(written)}"
                     assert await store.begin_job(CUBE) is not None, "it can be written to"
@@ -595,9 +595,9 @@ def test_a_record_older_than_keys_is_migrated(tmp_path):
     async def life() -> tuple[list[JobRecord], FileStatistics]:
         async with opened(tmp_path) as store:
             claimed = await store.claim_job(replace(CUBE, key="k", mark="m", began=False))
-            found = await store.job_of_key("k")
-            assert found is not None
-            assert (found.id, found.began) == (claimed, False)
+            job = await store.job_of_key("k")
+            assert job is not None
+            assert (job.id, job.began) == (claimed, False)
             return await store.jobs(10), await store.statistics("a")
 
     jobs, statistics = asyncio.run(life())

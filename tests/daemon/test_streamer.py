@@ -44,7 +44,7 @@ def stream(path, executor=None, woken=None, skipped=None, **options):
         partial(open_upload, path),
         executor or Inline(),
         on_more=lambda: woken.append(True) if woken is not None else None,
-        on_skipped=lambda *told: skipped.append(told) if skipped is not None else None,
+        on_skipped=lambda *skip: skipped.append(skip) if skipped is not None else None,
         **options,
     )
 
@@ -98,9 +98,9 @@ async def test_any_file_in_any_blocks_is_streamed_as_the_reader_reads_it(data, b
         source = stream(path, skipped=skipped)
         await source.open()
         lines = await drain(source)
-        wanted = read_whole(data)
-        refused = [each for each in wanted if forbidden(each[1]) or each[1][:1] == b"@"]
-        assert sorted(lines + refused) == wanted
+        expected = read_whole(data)
+        refused = [each for each in expected if forbidden(each[1]) or each[1][:1] == b"@"]
+        assert sorted(lines + refused) == expected
         assert [(offset, command.encode()) for offset, command, _ in skipped] == refused
         await source.close()
 

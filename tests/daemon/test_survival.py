@@ -189,18 +189,18 @@ async def test_a_paused_job_stays_paused(tmp_path):
     assert said_by(world, "resume") == list(SCRIPTS.before_resume)
 
 
-@pytest.mark.parametrize("wanted", ["pause", "cancel"])
-async def test_requests_while_reattaching_are_carried_out_afterwards(tmp_path, wanted):
+@pytest.mark.parametrize("command", ["pause", "cancel"])
+async def test_requests_while_reattaching_are_carried_out_afterwards(tmp_path, command):
     world = World(tmp_path)
     async with world.host() as host:
         host.jobs.select(world.write(["M104 S200", *MOVES]))
         host.jobs.start()
         await asyncio.sleep(4)
     async with world.host() as host:
-        getattr(host.jobs, wanted)()
-        await until(host, JobState.PAUSED if wanted == "pause" else JobState.CANCELLED)
+        getattr(host.jobs, command)()
+        await until(host, JobState.PAUSED if command == "pause" else JobState.CANCELLED)
         hot = world.firmware.board.hotend.target
-        assert hot == (200 if wanted == "pause" else 0)
+        assert hot == (200 if command == "pause" else 0)
     printed = moves_of(world)
     assert 0 < len(printed) < len(MOVES)
     assert printed == MOVES[: len(printed)]
@@ -566,7 +566,7 @@ async def test_the_end_of_a_job_is_recorded_even_if_its_host_died_first(tmp_path
             (record,) = await host.records.jobs(2)
             assert (record.outcome, record.reason, record.lines) == ("COMPLETED", None, len(MOVES))
             assert record.print_time > 1
-            assert not any(said.command.startswith("M104 S0") for said in world.oracle.commands)
+            assert not any(line.command.startswith("M104 S0") for line in world.oracle.commands)
     assert moves_of(world) == MOVES
 
 

@@ -49,9 +49,9 @@ async def beats(manager, service, environ, seconds):
 
 async def test_the_watchdog_is_fed_four_times_in_its_period(manager, tmp_path):
     async with api(tmp_path / "state", "") as server:
-        said = await beats(manager, server.service, watched(manager, "8"), 7.9)
-    assert said.count("WATCHDOG=1") == 4
-    assert said.count("STATUS=Offline") == 1, "what has not changed is not repeated"
+        messages = await beats(manager, server.service, watched(manager, "8"), 7.9)
+    assert messages.count("WATCHDOG=1") == 4
+    assert messages.count("STATUS=Offline") == 1, "what has not changed is not repeated"
 
 
 @pytest.mark.parametrize("variables", [{}, {"WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "no"}, {"WATCHDOG_USEC": "0"}])
@@ -119,7 +119,7 @@ def test_a_front_that_cannot_start_ends_slowly_if_it_is_always_restarted(manager
         front.run(parser.parse_args(["--config", str(wrong)]))
     manager.sync()
     assert slept == ([front.RETRY_S] if below_systemd else [])
-    assert any("port" in said for said in manager.messages if said.startswith("STATUS=")) == below_systemd
+    assert any("port" in message for message in manager.messages if message.startswith("STATUS=")) == below_systemd
 
 
 def test_a_front_with_a_missing_part_ends_slowly_too(manager, monkeypatch):

@@ -79,9 +79,9 @@ async def test_each_layer_has_a_picture_in_the_film(tmp_path, camera, ffmpeg):
         await print_it(server)
         await until(lambda: any(name == "MovieDone" for name, _ in events))
         await asyncio.sleep(1)
-        told = await films(server)
-        [film] = told["files"]
-        assert told["unrendered"] == []
+        listing = await films(server)
+        [film] = listing["files"]
+        assert listing["unrendered"] == []
         assert film["name"].startswith("part_2023")
         assert film["url"] == f"/downloads/timelapse/{film['name']}"
         sent = await server.get(film["url"], headers={"Range": "bytes=0-3"})
@@ -258,8 +258,8 @@ async def test_a_running_print_is_recorded_once_the_plan_wants_it(tmp_path, came
     async with api(tmp_path, switched_on=["timelapse"]) as server, recording(server, type="off") as companion:
         await print_it(server, wait=False)
         await asyncio.sleep(30)
-        asked = [each for each in companion.client._exchange.sent if each.url.endswith("/api/job")]
-        assert len(asked) < 6
+        requests = [each for each in companion.client._exchange.sent if each.url.endswith("/api/job")]
+        assert len(requests) < 6
         assert not pictures(server)
         assert companion._film_queue.idle is False
         await server.post("/api/timelapse", {"type": "timed", "interval": 1})
@@ -314,8 +314,8 @@ async def test_the_command_line_lists_deletes_renders_and_shows_where_to_play(tm
 
 def test_a_layer_is_due_when_it_is_finished_and_once():
     layers = LayerPictures()
-    told = [None, 0, 0, 1, 1, 2, 2, 3, 2, 3, 7, 7]
-    assert [layers.is_due(each) for each in told] == [
+    reports = [None, 0, 0, 1, 1, 2, 2, 3, 2, 3, 7, 7]
+    assert [layers.is_due(each) for each in reports] == [
         False, False, False, False, False, True, False, True, False, True, True, False,
     ]  # fmt: skip
     again = LayerPictures()
@@ -373,8 +373,8 @@ def test_recordings_are_repaired_after_a_crash(tmp_path):
     (tmp_path / "movies/.film.mp4.part").write_bytes(b"half")
     note = tmp_path / "frames/a/print.json"
     note.write_text(json.dumps({**json.loads(note.read_text()), "later": 1}))
-    [found] = Films(tmp_path, TimelapseConfig()).open()
-    assert (found.name, found.job, found.frames) == ("a", 1, 3)
+    [recording] = Films(tmp_path, TimelapseConfig()).open()
+    assert (recording.name, recording.job, recording.frames) == ("a", 1, 3)
     left = sorted(each.name for each in (tmp_path / "frames/a").glob("*.jpg"))
     assert left == ["000001.jpg", "000002.jpg", "000003.jpg"]
     assert not [*(tmp_path / "frames/a").glob("*.part")]

@@ -26,16 +26,16 @@ async def test_a_toolpath_is_made_with_the_analysis_and_sent_in_parts(tmp_path):
         assert (whole.status, whole.headers["Content-Type"]) == (200, "application/octet-stream")
         assert whole.headers["Cache-Control"] == "private, max-age=31536000, immutable"
         assert "X-Api-Key" in whole.headers["Vary"]
-        told = read(whole.body)
-        assert (len(told.layers), told.size) == (99, len(CUBE))
-        assert address.endswith(told.id)
-        assert whole.headers["ETag"] == f'"{told.id}"'
+        toolpath = read(whole.body)
+        assert (len(toolpath.layers), toolpath.size) == (99, len(CUBE))
+        assert address.endswith(toolpath.id)
+        assert whole.headers["ETag"] == f'"{toolpath.id}"'
 
         part = await client.get(ADDRESS, headers={"Range": "bytes=64-163"})
         assert (part.status, part.body) == (206, whole.body[64:164])
         assert part.headers["Content-Range"] == f"bytes 64-163/{len(whole.body)}"
         assert "no-cache" in part.headers["Cache-Control"]  # without its id another one may come under this address
-        same = await client.get(ADDRESS, headers={"If-None-Match": f'"{told.id}"'})
+        same = await client.get(ADDRESS, headers={"If-None-Match": f'"{toolpath.id}"'})
         assert (same.status, same.body) == (304, b"")
         packed = await client.get(ADDRESS, headers={"Accept-Encoding": "gzip"})
         assert "Content-Encoding" not in packed.headers
@@ -133,6 +133,6 @@ async def test_without_a_folder_a_file_is_analysed_and_has_no_toolpath(tmp_path)
     async with analysing(tmp_path) as client:
         (tmp_path / "toolpaths").rmdir()
         await upload(client, CUBE)
-        told = await known(client)
-        assert told["gcodeAnalysis"]["layers"] == 99
-        assert "toolpath" not in told
+        file = await known(client)
+        assert file["gcodeAnalysis"]["layers"] == 99
+        assert "toolpath" not in file

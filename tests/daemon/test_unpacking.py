@@ -182,8 +182,8 @@ def test_text_and_unknown_data_are_not_packed(data):
 def test_a_text_is_used_as_it_is(tmp_path):
     path = tmp_path / "a.gcode"
     path.write_bytes(TEXT)
-    with unpacked(path) as found:
-        assert found == path
+    with unpacked(path) as text_path:
+        assert text_path == path
     with pytest.raises(FileError, match=r"cannot read .*none\.gcode"), unpacked(tmp_path / "none.gcode"):
         pass
 
@@ -191,10 +191,10 @@ def test_a_text_is_used_as_it_is(tmp_path):
 def test_the_unpacked_text_is_removed_afterwards(tmp_path):
     path = tmp_path / "a.bgcode"
     path.write_bytes(PACKED["cube.bgcode"])
-    with unpacked(path) as found:
-        assert found.name == "a.gcode"
-        assert TEXT in found.read_bytes()
-    assert not found.exists()
+    with unpacked(path) as text_path:
+        assert text_path.name == "a.gcode"
+        assert TEXT in text_path.read_bytes()
+    assert not text_path.exists()
     path.write_bytes(PACKED["cube.bgcode"][:-1])
     with pytest.raises(NotPrintable, match=r"a.bgcode: binary G-code: the file is cut off"), unpacked(path):
         pass

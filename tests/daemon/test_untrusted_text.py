@@ -51,8 +51,8 @@ async def test_text_of_a_printer_is_a_json_string_in_the_api(tmp_path, raw, show
             assert response.status == 200
             assert response.headers["Content-Type"].startswith("application/json")
             assert response.headers["X-Content-Type-Options"] == "nosniff"
-            told = f"{KILLED}{shown}"[: MAX_REPLY - len("Error:")]
-            assert response.json[member] == f"the firmware stopped: {told}"
+            text = f"{KILLED}{shown}"[: MAX_REPLY - len("Error:")]
+            assert response.json[member] == f"the firmware stopped: {text}"
             assert b"</" not in response.body, "it could end a script that it were put into"
 
 

@@ -64,9 +64,9 @@ class Plug:
 
     def switch(self):
         config = DeviceConfig(name="Printer", type="tasmota", role="printer", address="plug.local")
-        made = Tasmota(config, "")
-        made._web.get = self.get
-        return Switch(config, made)
+        tasmota = Tasmota(config, "")
+        tasmota._web.get = self.get
+        return Switch(config, tasmota)
 
 
 class House:
@@ -103,8 +103,8 @@ class House:
         """Require that every line reached the firmware once, in order, without a resend request."""
         job = await self.record()
         assert (job["state"], job["lines"], job["resends"]) == ("completed", len(LINES), 0)
-        told = (self.server.service.folder / "oracle").read_text().splitlines()
-        came = [json.loads(line)["command"] for line in told]
+        lines = (self.server.service.folder / "oracle").read_text().splitlines()
+        came = [json.loads(line)["command"] for line in lines]
         assert [line for line in came if line in MOVES] == MOVES
 
     def kill(self, name):
@@ -141,7 +141,7 @@ def house(tmp_path, monkeypatch, pins):
     monkeypatch.setattr(cameras, "picture", look)
 
     @asynccontextmanager
-    async def made():
+    async def build():
         plug, spoolman = Plug(), FakeSpoolman(3)
         internet = FakeInternet(spoolman)
         pins.pin(17)
@@ -171,7 +171,7 @@ def house(tmp_path, monkeypatch, pins):
             await rig.client.companions.ask("notify", "spool", {"tool": 0, "spool": 3})
             yield rig
 
-    return made
+    return build
 
 
 async def test_a_print_with_all_companions(house):
@@ -228,11 +228,11 @@ async def test_a_print_with_all_companions_failing(house, how):
         await rig.require_whole()
         assert rig.plug.device.on, "no notification says that it was switched off"
         assert rig.internet.deliveries == []
-        told = (await rig.client.get("/api/companions"))["companions"]
-        assert not any(each["away"] for each in told.values())
-        assert told["timelapse"]["state"]["trouble"]
-        assert "given up after" in told["notify"]["state"]["results"][-1]["text"]
-        assert told["notify"]["state"]["spoolman"]["away"]
+        companions = (await rig.client.get("/api/companions"))["companions"]
+        assert not any(each["away"] for each in companions.values())
+        assert companions["timelapse"]["state"]["trouble"]
+        assert "given up after" in companions["notify"]["state"]["results"][-1]["text"]
+        assert companions["notify"]["state"]["spoolman"]["away"]
         rig.spoolman.read_outcomes, rig.spoolman.outcomes = [], []
         await asyncio.sleep(700)
         assert rig.spoolman.length(3) == pytest.approx(LAYERS * PAIRS * 17, abs=1)

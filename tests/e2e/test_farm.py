@@ -23,9 +23,9 @@ PARTS = ("agent", "front", "service")
 
 @pytest.fixture
 def fleet(tmp_path):
-    made = Fleet(tmp_path / "farm", 4)
-    yield made
-    made.close()
+    farm = Fleet(tmp_path / "farm", 4)
+    yield farm
+    farm.close()
 
 
 @pytest.mark.slowest
@@ -85,8 +85,8 @@ def test_many_printers_survive_random_kills_with_broker_and_metrics(tmp_path):
         until(lambda: prometheus.value("sum(up)") == PRINTERS, "all printers to be read", 120)
         assert all(printer.mqtt.running for printer in fleet.printers)
         ends = {state: sum(copy["state"] == state for copy in copies) for state in ("done", "failed", "cancelled")}
-        told = f"{PRINTERS} printers, {len(copies)} copies: {ends}; killed {dict(fleet.killed)}\n"
-        (tmp_path / "fleet.txt").write_text(told)  # for a reader after the run
+        summary = f"{PRINTERS} printers, {len(copies)} copies: {ends}; killed {dict(fleet.killed)}\n"
+        (tmp_path / "fleet.txt").write_text(summary)  # for a reader after the run
     finally:
         fleet.close()
         broker.end()

@@ -113,8 +113,8 @@ def test_octoprints_own_client_for_python(start, tmp_path):
     host, port = daemon.address
     options = ("--apikey", TOKEN, "--host", host, "--port", str(port))
     daemon.until_state("Operational")
-    said = run(programs / "octoprint", "client", *options, "get", "/api/version")
-    assert "OctoPrint 1.11" in said
+    output = run(programs / "octoprint", "client", *options, "get", "/api/version")
+    assert "OctoPrint 1.11" in output
     run(programs / "octoprint", "client", *options, "post_json", "/api/printer/command", '{"command": "M117 hello"}')
 
 
@@ -130,11 +130,13 @@ def test_octoprints_own_client_for_browsers(start, tmp_path):
         page.goto(f"{url(daemon)}/client/octoprint.mjs")  # any page of this origin
         for name in (*LIBRARIES, *(f"app/client/{part}.js" for part in PARTS)):
             page.add_script_tag(path=static / name)
-        seen = page.evaluate(IN_PAGE, [(SCRIPTS / "octoprint_js.mjs").read_text(), TOKEN, LONG, SHORT])
-    assert seen["ready"] is seen["settings"] is True
-    assert seen["completion"] == 100.0
-    assert seen["files"] == ["long.gcode", "parts", "short.gcode"]
-    assert seen["options"]
-    assert seen["heard"][:2] == ["connected", "history"]
-    assert {"current", "PrintStarted", "PrintPaused", "PrintResumed", "PrintCancelled", "PrintDone"} <= {*seen["heard"]}
-    assert "reauthRequired" not in seen["heard"]
+        result = page.evaluate(IN_PAGE, [(SCRIPTS / "octoprint_js.mjs").read_text(), TOKEN, LONG, SHORT])
+    assert result["ready"] is result["settings"] is True
+    assert result["completion"] == 100.0
+    assert result["files"] == ["long.gcode", "parts", "short.gcode"]
+    assert result["options"]
+    assert result["heard"][:2] == ["connected", "history"]
+    assert {"current", "PrintStarted", "PrintPaused", "PrintResumed", "PrintCancelled", "PrintDone"} <= {
+        *result["heard"]
+    }
+    assert "reauthRequired" not in result["heard"]

@@ -41,7 +41,7 @@ def test_another_host_prints_intact_on_the_simulated_printer(peers, tmp_path, na
         host.stop()
         printer.end()
         printer.link.unlink(missing_ok=True)
-    wanted = commands_of(part)
-    assert len(wanted) > 600
-    own = set(wanted)
-    assert [command for command in printer.accepted() if command in own] == wanted
+    expected = commands_of(part)
+    assert len(expected) > 600
+    own = set(expected)
+    assert [command for command in printer.accepted() if command in own] == expected

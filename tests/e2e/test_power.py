@@ -42,8 +42,8 @@ async def test_a_plug_is_switched_by_the_companion_process(tmp_path, record_prop
         path = tmp_path / "nozzled.toml"
         path.write_text(CONFIG.format(state=state, address=plug.address))
         (tmp_path / "plug.password").write_text("joker\n")
-        told = []
-        service.front.events.subscribe(lambda notice: told.append((notice.name, dict(notice.payload))))
+        notices = []
+        service.front.events.subscribe(lambda notice: notices.append((notice.name, dict(notice.payload))))
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "daemon", "power", "serve", "--config", path, "--url", url,
             env={**environment(), "HOME": str(tmp_path)}, stderr=asyncio.subprocess.PIPE,
@@ -54,7 +54,7 @@ async def test_a_plug_is_switched_by_the_companion_process(tmp_path, record_prop
             await until(lambda: not companions.away("power"))
             reply = await companions.ask("power", "off", {}, scope="control")
             assert (reply.status, plug.on) == (200, False)
-            await until(lambda: ("plugin_psucontrol_psu_state_changed", {"isPSUOn": False}) in told)
+            await until(lambda: ("plugin_psucontrol_psu_state_changed", {"isPSUOn": False}) in notices)
             service.front.events.publish("EmergencyStop", {"confirmed": False})  # heard, and not acted upon: by default
             plug.on = True
             await until(lambda: companions.state("power")["on"])
@@ -65,7 +65,7 @@ async def test_a_plug_is_switched_by_the_companion_process(tmp_path, record_prop
             record_property("measured", f"nozzled power serve: {resident / 1024:.1f} MiB resident")
         finally:
             process.send_signal(signal.SIGTERM)
-            said = await process.stderr.read()
-            assert await process.wait() == 0, said.decode()
-        assert b"joker" not in said
+            log = await process.stderr.read()
+            assert await process.wait() == 0, log.decode()
+        assert b"joker" not in log
         assert plug.on, "its end switches nothing"

@@ -22,13 +22,13 @@ def test_a_file_arrives_over_a_real_port_command_for_command(house, tmp_path, li
     daemon.print_file(part)
     ended = daemon.event("job.ended", LIFETIME)
     assert ended["outcome"] == "COMPLETED"
-    wanted = commands_of(part)
-    assert len(wanted) > 1000
-    assert compare(wanted, printer.accepted()) == (0, 0)
+    expected = commands_of(part)
+    assert len(expected) > 1000
+    assert compare(expected, printer.accepted()) == (0, 0)
     job = daemon.get("/api/job")
     assert (job["state"], job["progress"]["completion"]) == ("Operational", 100.0)
     [row] = until(lambda: [row for row in daemon.jobs() if row["ended_at"]], "the job's end in the database")
-    assert (row["outcome"], row["path"], row["lines"]) == ("COMPLETED", part.name, len(wanted))
+    assert (row["outcome"], row["path"], row["lines"]) == ("COMPLETED", part.name, len(expected))
     assert row["printer"] == printer.address
     assert row["reason"] is None
 
@@ -181,8 +181,8 @@ def test_the_emergency_stop_of_a_client_halts_the_printer(house, tmp_path):
     printer, daemon, _ = begin(house, tmp_path)
     daemon.post("/api/printer/command", {"command": "M112"})
     daemon.until_state("Offline after error")
-    said = until(lambda: daemon.events("printer.said"), "whether the stop has worked")
-    assert [each["text"] for each in said] == ["the printer has stopped"]
+    messages = until(lambda: daemon.events("printer.said"), "whether the stop has worked")
+    assert [each["text"] for each in messages] == ["the printer has stopped"]
     accepted = printer.accepted()
     assert accepted[-1] == "M112"
     status, _ = daemon.request("POST", "/api/job", b'{"command": "start"}', {"Content-Type": "application/json"})

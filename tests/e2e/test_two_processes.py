@@ -158,10 +158,10 @@ def test_ctrl_c_reaches_both_processes_and_heaters_go_off_first(tmp_path, house,
         os.killpg(daemon.pid, number)
         assert daemon.wait(TIMEOUT_S) == 0
         until(lambda: all(map(gone, fronts)), "the front to end")
-        said = Path(log.name).read_text()
-        assert "Traceback" not in said
+        log_text = Path(log.name).read_text()
+        assert "Traceback" not in log_text
         if number is signal.SIGINT:
-            assert "front.ended" not in said, "the front waits for the core to end it"
+            assert "front.ended" not in log_text, "the front waits for the core to end it"
     finally:
         daemon.kill()
         daemon.wait()

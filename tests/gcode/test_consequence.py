@@ -24,8 +24,8 @@ def known_lines():
 
 @pytest.mark.parametrize(("spoken", "reply", "follows", "line"), list(known_lines()))
 def test_errors_are_attributed_to_their_line(spoken, reply, follows, line):
-    found = parse(line.encode())
-    assert (type(found).__name__, consequence(spoken, found)) == (reply, follows)
+    parsed_reply = parse(line.encode())
+    assert (type(parsed_reply).__name__, consequence(spoken, parsed_reply)) == (reply, follows)
 
 
 HALTS = [

@@ -10,11 +10,11 @@ def test_the_hello_has_exactly_these_bytes():
 
 
 def test_hello_is_sent_at_once_and_every_two_seconds():
-    greeting, said = Greeting(100.0), []
+    greeting, sent = Greeting(100.0), []
     for at in (100.0, 101.0, 101.9, 102.0, 104.0, 106.0):
         greeting.tick(at)
-        said.append((at, greeting.data_to_send(at)))
-    assert [at for at, data in said if data.startswith(HELLO)] == [100.0, 102.0, 104.0, 106.0]
+        sent.append((at, greeting.data_to_send(at)))
+    assert [at for at, data in sent if data.startswith(HELLO)] == [100.0, 102.0, 104.0, 106.0]
     assert not greeting.done
     assert not greeting.heard
 
@@ -143,8 +143,8 @@ def test_the_late_answer_to_an_earlier_hello_is_waited_for():
 
 def test_the_third_hello_comes_with_a_temperature_query():
     greeting = Greeting(0.0)
-    said = [greeting.data_to_send(at) for at in (0.0, 2.0, 4.0, 6.0) if not greeting.tick(at)]
-    assert said == [HELLO, HELLO, HELLO + QUERY, HELLO + QUERY]
+    messages = [greeting.data_to_send(at) for at in (0.0, 2.0, 4.0, 6.0) if not greeting.tick(at)]
+    assert messages == [HELLO, HELLO, HELLO + QUERY, HELLO + QUERY]
     greeting.receive(b"ok T:21.0 /0.0\n", 6.1)
     greeting.tick(6.6)
     assert greeting.done
@@ -163,12 +163,12 @@ def test_the_greeting_restarts_when_the_board_boots():
 @pytest.mark.parametrize("word", [b"echo:busy: processing\n", b"T:59.1 /200.0 B:60.0 /60.0 @:127 B@:0 W:?\n"])
 def test_a_printer_busy_for_another_host_is_not_greeted(word):
     greeting = Greeting(0.0)
-    said = [greeting.data_to_send(0.0)]
+    messages = [greeting.data_to_send(0.0)]
     for at in range(1, 60):
         greeting.receive(word, float(at))
         greeting.tick(float(at))
-        said.append(greeting.data_to_send(float(at)))
-    assert [data for data in said if data] == [HELLO]
+        messages.append(greeting.data_to_send(float(at)))
+    assert [data for data in messages if data] == [HELLO]
     assert greeting.busy_at == 59.0
     greeting.tick(61.0)
     assert greeting.data_to_send(61.0) == HELLO, "it is free, and has not answered"

@@ -4,7 +4,7 @@ from gcode.halt_kind import halt_kind
 
 
 @pytest.mark.parametrize(
-    ("said", "kind"),
+    ("text", "kind"),
     [
         ("the firmware stopped: Heating failed, system stopped! Heater_ID: 0", "not_heating"),
         ("the firmware stopped: Thermal Runaway, system stopped! Heater_ID: bed", "runaway"),
@@ -22,5 +22,5 @@ from gcode.halt_kind import halt_kind
         ("emergency stop", None),
     ],
 )
-def test_the_kind_of_a_halt_is_read_from_the_firmwares_text(said, kind):
-    assert halt_kind(said) == kind
+def test_the_kind_of_a_halt_is_read_from_the_firmwares_text(text, kind):
+    assert halt_kind(text) == kind

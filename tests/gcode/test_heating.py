@@ -104,7 +104,7 @@ def test_an_offset_is_added_to_the_target(command, altered):
 def test_an_offset_changes_nothing_but_the_target_and_stays_within_the_limits(code, words, target, tool, offset):
     command = " ".join([code, *words]).format(target=target, tool=tool).encode()
     heater = SETS_TARGET[code]
-    asked = parse(shifted(command, {f"tool{tool}" if heater == "tool" else heater: offset}, 0, 250, 250))
-    wanted = max(0, min(target + offset, 250)) if target else 0
-    assert asked.get("S") == pytest.approx(wanted)
-    assert (asked.code, {**asked.params, "S": 0}) == (code, {"S": 0, "T": tool, "F": 1, "B": 2})
+    shifted_command = parse(shifted(command, {f"tool{tool}" if heater == "tool" else heater: offset}, 0, 250, 250))
+    expected = max(0, min(target + offset, 250)) if target else 0
+    assert shifted_command.get("S") == pytest.approx(expected)
+    assert (shifted_command.code, {**shifted_command.params, "S": 0}) == (code, {"S": 0, "T": tool, "F": 1, "B": 2})

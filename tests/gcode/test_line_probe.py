@@ -66,12 +66,12 @@ def test_a_restarted_board_has_forgotten_its_number():
     assert probe.done
 
 
-@pytest.mark.parametrize("said", [b"", b"ok T:20 /0 B:20 /0\n"])
-def test_a_silent_board_is_given_up(said):
+@pytest.mark.parametrize("data", [b"", b"ok T:20 /0 B:20 /0\n"])
+def test_a_silent_board_is_given_up(data):
     probe, now = LineProbe(MARLIN, 229, 0.0), 0.0
     for _ in range(MAX_PROBES):
         assert probe.data_to_send(now)
-        probe.receive(said, now)
+        probe.receive(data, now)
         now = probe.deadline
     probe.data_to_send(now)
     assert isinstance(probe.error, PrinterSilent)

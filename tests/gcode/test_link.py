@@ -111,16 +111,16 @@ def test_a_single_line_is_always_sent_however_long():
 @given(st.lists(st.integers(1, 90), max_size=60), st.integers(1, 6), st.integers(40, 200))
 def test_never_more_in_flight_than_the_window(sizes, lines, size):
     link = fed(*(b"M" * each for each in sizes), dialect=Dialect(window_lines=lines, window_bytes=size))
-    flight, seen = [], 0
+    flight, accepted = [], 0
     for _ in range(len(sizes) + 1):
         flight += link.data_to_send(0.0).splitlines(keepends=True)
         assert len(flight) <= lines
         assert sum(map(len, flight)) <= size or len(flight) == 1
         if flight:
             flight.pop(0)
-            seen += 1
+            accepted += 1
             link.receive(b"ok\n", 0.0)
-    assert seen == len(sizes) == link.place.lines
+    assert accepted == len(sizes) == link.place.lines
 
 
 def test_commands_go_before_lines_of_the_job():
@@ -531,9 +531,9 @@ def test_an_unknown_echo_command_reveals_a_lost_ok_too():
 def test_three_unanswered_probes_end_the_conversation():
     link = fed(*moves(1))
     link.data_to_send(0.0)
-    for asked in (30.0, 60.0, 90.0):
-        link.tick(asked)
-        assert link.data_to_send(asked) == PROBE
+    for at in (30.0, 60.0, 90.0):
+        link.tick(at)
+        assert link.data_to_send(at) == PROBE
     link.tick(120.0)
     assert isinstance(link.error, PrinterSilent)
     assert "G1 X1" in str(link.error)
@@ -555,10 +555,10 @@ def test_a_lost_m105_is_no_loss_on_such_a_firmware():
     link = HostLink(UNKNOWN)
     link.send(Ticket(b"M105"))
     sent(link)
-    for asked in (30.0, 61.0):
-        link.tick(asked)
-        assert link.data_to_send(asked) == PROBE
-        link.receive(b"ok T:20.0 /0.0\n", asked + 0.1)
+    for at in (30.0, 61.0):
+        link.tick(at)
+        assert link.data_to_send(at) == PROBE
+        link.receive(b"ok T:20.0 /0.0\n", at + 0.1)
     link.send(Ticket(b"M114"))
     assert sent(link, 62.0) == [b"M114"]
 
@@ -683,8 +683,8 @@ def test_a_klipper_that_gives_no_reason_has_shut_down():
     link.receive(b"// Klipper state: Shutdown\nok\n", 0.2)
     assert link.data_to_send(0.2) == b"STATUS\n"
     link.tick(link.deadline)
-    told = "the firmware stopped: // Klipper state: Shutdown; to go on, send FIRMWARE_RESTART or connect again"
-    assert str(link.error) == told
+    error = "the firmware stopped: // Klipper state: Shutdown; to go on, send FIRMWARE_RESTART or connect again"
+    assert str(link.error) == error
 
 
 def test_an_error_that_answers_a_line_of_the_job_is_reported_with_the_line():
@@ -896,8 +896,8 @@ def test_the_impossible_number_is_invalid_for_repetier(last):
     link._flight.next = link._flight.replay = last + 1
     [number] = numbers(link)
     link.tick(link.deadline)
-    [asked] = numbers(link)
-    behind = (asked - number) % 65536
+    [requested_number] = numbers(link)
+    behind = (requested_number - number) % 65536
     assert 1 < behind < 65536 - 40, "neither the next line nor one of the last forty"
 
 
@@ -1063,7 +1063,7 @@ def test_an_endless_answer_is_not_stored_completely():
 # -- where the ok comes at the receipt ---------------------------------------------------------------------------------
 
 
-def asked(*commands):
+def link_and_tickets(*commands):
     """Return a link to a Repetier that has received all these commands."""
     link = HostLink(REPETIER)
     tickets = [Ticket(command) for command in commands]
@@ -1076,7 +1076,7 @@ def asked(*commands):
 
 
 def test_answers_are_assigned_by_their_content():
-    link, (where, how_hot, echo, who) = asked(b"M114", b"M105", b"M118 hello there", b"M115")
+    link, (where, how_hot, echo, who) = link_and_tickets(b"M114", b"M105", b"M118 hello there", b"M115")
     events = link.receive(b"T:21.00 /0 B:22.00 /0 B@:0 @:0\r\n", 0.1)
     assert how_hot in events
     assert not where.done, "a report may have come by itself"
@@ -1095,7 +1095,7 @@ def test_answers_are_assigned_by_their_content():
 
 
 def test_a_command_with_any_output_ends_after_a_silence():
-    link, (fan, target) = asked(b"M503", b"M104 S200")
+    link, (fan, target) = link_and_tickets(b"M503", b"M104 S200")
     link.receive(b"EPR:3 11 0.0000 something\r\n", 0.1)
     link.receive(b"EPR:3 15 0.0000 else\r\n", 0.25)
     assert link.tick(0.26) == [target]
@@ -1105,24 +1105,24 @@ def test_a_command_with_any_output_ends_after_a_silence():
 
 
 def test_an_answer_in_order_ends_earlier_commands():
-    link, (lost, where) = asked(b"M115", b"M114")
+    link, (lost, where) = link_and_tickets(b"M115", b"M114")
     assert link.receive(b"X:1.00 Y:2.00 Z:0.000 E:0.0000\r\n", 0.1)[1:] == [lost, where]
 
 
 def test_the_unknown_command_message_is_an_answer():
-    link, (unknown,) = asked(b"M600")
+    link, (unknown,) = link_and_tickets(b"M600")
     assert unknown in link.receive(b"Unknown command:N1 M600\r\n", 0.1)
 
 
 def test_the_wait_for_an_answer_is_bounded():
-    link, (where,) = asked(b"M114")
+    link, (where,) = link_and_tickets(b"M114")
     assert link.deadline == 30.0
     assert link.tick(30.0) == [where]
     assert where.replies == ["ok 1"]
 
 
 def test_a_long_command_ends_when_a_later_echo_returns():
-    link, (heat,) = asked(b"M109 S200")
+    link, (heat,) = link_and_tickets(b"M109 S200")
     assert sent(link, 0.1) == [b"M118 nozzled-1"]
     assert link.deadline > 300, "the next line is not read before it is done"
     link.receive(b"T:21.00 /200 B:22.00 /0\r\n" * 9, 20.0)
@@ -1134,7 +1134,7 @@ def test_a_long_command_ends_when_a_later_echo_returns():
 
 
 def test_a_long_command_ends_even_without_an_echo():
-    link, (heat,) = asked(b"M109 S200")
+    link, (heat,) = link_and_tickets(b"M109 S200")
     sent(link, 0.1)
     assert heat in link.receive(b"ok 2\r\nUnknown command:N2 M118\r\n", 90.0)
 
@@ -1163,19 +1163,19 @@ def test_an_older_repetier_may_answer_before_its_ok():
 def test_each_command_is_answered_once_for_any_replies(commands, replies):
     link = HostLink(REPETIER)
     tickets = [Ticket(command) for command in commands]
-    told, now = [], 0.0
+    items, now = [], 0.0
     for number, ticket in enumerate(tickets, 1):
         link.send(ticket)
         link.data_to_send(now)
-        told += link.receive(b"ok %d\r\n" % number, now)
+        items += link.receive(b"ok %d\r\n" % number, now)
         now += 0.01
     for line in replies:
-        told += link.receive(line + b"\r\n", now)
+        items += link.receive(line + b"\r\n", now)
         now += 0.01
     while (deadline := link.deadline) is not None:
-        told += link.tick(deadline)
+        items += link.tick(deadline)
         now = deadline
-    done = [item for item in told if isinstance(item, Ticket)]
+    done = [item for item in items if isinstance(item, Ticket)]
     assert len(done) == len(tickets)
     assert set(done) == set(tickets)
     assert all(ticket.done and ticket.replies[-1].startswith("ok") for ticket in tickets)
@@ -1221,9 +1221,9 @@ def test_a_text_refused_repeatedly_is_left_out(text):
     lines = iter([job_line(10, text), job_line(20, b"G1 X1")])
     link.feed(lambda: next(lines, None))
     for times in range(3):
-        out, told = refuse(link, 1, float(times))
+        out, items = refuse(link, 1, float(times))
         assert text in out
-    assert [item.text for item in told if isinstance(item, LinkNotice)] == [
+    assert [item.text for item in items if isinstance(item, LinkNotice)] == [
         f"a line was left out, as the firmware kept refusing it: {text.decode()}"
     ]
     assert link.data_to_send(9.0) == b"N1 M105*38\n"
@@ -1236,8 +1236,8 @@ def test_a_text_refused_repeatedly_is_left_out(text):
 def test_a_move_is_never_left_out():
     link = fed(b"G1 X1", dialect=UNKNOWN)
     for times in range(12):
-        out, told = refuse(link, 1, float(times))
-        assert not [item for item in told if isinstance(item, LinkNotice)]
+        out, items = refuse(link, 1, float(times))
+        assert not [item for item in items if isinstance(item, LinkNotice)]
         assert b"G1 X1" in out or link.error
     assert isinstance(link.error, ResendLoop)
 

@@ -11,8 +11,8 @@ def sent(link, now=0.0):
     return [line.partition(b"*")[0].decode() for line in link.data_to_send(now).splitlines()]
 
 
-def done(told):
-    return [each for each in told if isinstance(each, Ticket)]
+def done(items):
+    return [each for each in items if isinstance(each, Ticket)]
 
 
 def test_only_urgent_commands_follow_it_before_its_answer():

@@ -39,8 +39,8 @@ def accepted_as_another(damage: Callable[[bytes, random.Random], bytes], lines: 
         model = MarlinModel()
         model.last = number - 1
         model.receive(damage(frame(number, command), chances) + b"\n")  # the next line would end a lost line end
-        for found, taken, line in zip(model.numbers, model.accepted, model.lines, strict=True):
-            if found == number and taken != command:
+        for numbered, taken, line in zip(model.numbers, model.accepted, model.lines, strict=True):
+            if numbered == number and taken != command:
                 passed += 1
                 assert valid(line)
     return passed

@@ -135,8 +135,8 @@ def test_a_firmware_without_line_numbers_gets_no_m110():
 
 def test_a_damaged_m110_is_repeated():
     link = link_after_m110()
-    wanted = link._flight.last_renumbering
-    link.receive(b"Error:checksum mismatch\nResend: %d\nok\n" % wanted, 0.2)
+    number = link._flight.last_renumbering
+    link.receive(b"Error:checksum mismatch\nResend: %d\nok\n" % number, 0.2)
     link.tick(5.0)
     assert wire(link, 5.0) == [(b"1000", b"M110 N1000")]
 

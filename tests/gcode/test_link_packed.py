@@ -195,15 +195,15 @@ def test_a_momentarily_wrong_state_is_ignored():
 
 
 def test_a_line_refused_repeatedly_is_sent_unpacked():
-    link, told, now = fed(b"G1X1", b"G1X2"), [], 0.0
+    link, notices, now = fed(b"G1X1", b"G1X2"), [], 0.0
     out = link.data_to_send(now)
     for _ in range(packing.MAX_REFUSALS):
-        assert told == []
+        assert notices == []
         assert text_on_wire(out).startswith(b"N1G1X1*")
         now += 1.0
         replies = link.receive(b"Error:checksum mismatch, Last Line: 0\nResend: 1\nok\n", now)
-        told = [each for each in replies if isinstance(each, LinkNotice)]
+        notices = [each for each in replies if isinstance(each, LinkNotice)]
         link.tick(now + 0.5)
         out = link.data_to_send(now + 0.5)
-    assert "unpacked" in told[0].text
+    assert "unpacked" in notices[0].text
     assert out.startswith(RESET + b"\nN1G1X1*")

@@ -226,8 +226,8 @@ def test_a_circle_that_is_too_tight_is_driven_at_the_speed_of_its_radius():
 def test_the_look_ahead_ends_with_the_queue():
     """A speed from which more than 14 short moves are needed to stop is never reached."""
     points = [(n * 0.5,) for n in range(201)]
-    seen = 14 * 0.5
-    fastest = math.sqrt(2 * 1000 * seen)
+    look_ahead = 14 * 0.5
+    fastest = math.sqrt(2 * 1000 * look_ahead)
     moves = [block((x, 0, 0, 0), (x + 0.5, 0, 0, 0), 500, limits()) for (x,) in points]
     assert all(move.nominal == 500 for move in moves)
     driven = list(fetched((((x, 0, 0, 0), (x + 0.5, 0, 0, 0), 500) for (x,) in points), limits()))

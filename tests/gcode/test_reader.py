@@ -9,13 +9,13 @@ from gcode.reader import MAX_LINE, Reader, clean
 
 def read(data: bytes, cuts: list[int] | None = None) -> list[tuple[int, bytes]]:
     """All commands of a file whose blocks end at the cuts."""
-    reader, found, start = Reader(), [], 0
+    reader, lines, start = Reader(), [], 0
     for cut in [*sorted(cuts or []), len(data)]:
         reader.feed(data[start:cut])
-        found += reader
+        lines += reader
         start = cut
     reader.finish()
-    return found + list(reader)
+    return lines + list(reader)
 
 
 def test_commands_have_their_offsets():

@@ -394,9 +394,9 @@ def test_temperatures_of_every_firmware_are_read(line, expected):
 ])  # fmt: skip
 def test_malformed_reports_of_some_firmwares_are_read(line, expected):
     """Creality prints each character and each number twice; Prusa says O instead of the answer of an MMU."""
-    found = parse(line.encode())
-    assert isinstance(found, Temperatures)
-    assert found.heaters == expected
+    reply = parse(line.encode())
+    assert isinstance(reply, Temperatures)
+    assert reply.heaters == expected
 
 
 @pytest.mark.parametrize(
@@ -416,8 +416,8 @@ def test_a_cut_report_is_no_temperature(line, expected):
 
 def test_an_ok_after_a_truncated_report_is_an_ok():
     line = "T:190.2 /190.0 B:59.9 /60.0 @:64 @N7531ok N7531 P0 B3"
-    found = {"tool0": reading(190.2, 190), "bed": reading(59.9, 60)}
-    assert parse(line.encode()) == Ok(line, 7531, 0, 3, found, glued=True)
+    heaters = {"tool0": reading(190.2, 190), "bed": reading(59.9, 60)}
+    assert parse(line.encode()) == Ok(line, 7531, 0, 3, heaters, glued=True)
 
 
 def test_stepper_counts_are_not_a_chamber():

@@ -59,7 +59,7 @@ HARMLESS = [
 ]  # fmt: skip
 
 
-def found(line: str) -> str | None:
+def reason(line: str) -> str | None:
     return excess(clean(line.encode()), HOTEND, BED, CHAMBER)
 
 
@@ -71,14 +71,14 @@ def analysed(line: str):
 
 @pytest.mark.parametrize("line", TOO_HOT)
 def test_a_temperature_too_hot_is_never_sent_and_an_error_of_the_file(line):
-    assert "the profile allows" in found(line)
+    assert "the profile allows" in reason(line)
     assert not PLAIN(clean(line.encode()))  # or it would be sent without a look at it
     assert any("the profile allows" in error for error in analysed(line).errors)
 
 
 @pytest.mark.parametrize("line", DOUBTFUL)
 def test_possibly_too_hot_is_reported(line):
-    assert found(line) is None
+    assert reason(line) is None
     assert doubt(line.encode(), HOTEND, BED, CHAMBER)
     assert any(line in warning for warning in analysed(line).warnings)
     assert not analysed(line).errors
@@ -86,7 +86,7 @@ def test_possibly_too_hot_is_reported(line):
 
 @pytest.mark.parametrize("line", HARMLESS)
 def test_temperatures_within_the_limits_are_not_reported(line):
-    assert found(line) is None
+    assert reason(line) is None
     assert doubt(line.encode(), HOTEND, BED, CHAMBER) is None
     report = analysed(line)
     assert not any("profile allows" in text or "work out" in text for text in [*report.errors, *report.warnings])

@@ -30,10 +30,10 @@ class Lines:
     """A source of so many moves."""
 
     def __init__(self, count):
-        self.left, self.count, self.asked = count, count, 0
+        self.left, self.count, self.requests = count, count, 0
 
     def next_line(self):
-        self.asked += 1
+        self.requests += 1
         if not self.left:
             return None
         self.left -= 1
@@ -73,7 +73,7 @@ def states(printer):
     return [event.new for event in printer.events if isinstance(event, StateChanged)]
 
 
-def said(printer):
+def messages(printer):
     return [(event.severity, event.text) for event in printer.events if isinstance(event, FirmwareSaid)]
 
 
@@ -205,15 +205,17 @@ async def test_temperatures_are_reported_automatically_or_queried(autoreport):
         assert set(read[-1]) == {"tool0", "bed"}
         assert printer.heaters == read[-1]
         assert read[-1]["bed"].target == 0
-        asked = [each.command for each in oracle.commands].count("M105")
-        assert asked == 0 if autoreport else asked >= 9
+        query_count = [each.command for each in oracle.commands].count("M105")
+        assert query_count == 0 if autoreport else query_count >= 9
 
 
-@pytest.mark.parametrize(("capabilities", "asked"), [((b"BUSY_PROTOCOL:1",), 1), ((b"BUSY_PROTOCOL:0",), 0), ((), 0)])
-async def test_busy_messages_are_requested_every_two_seconds(capabilities, asked):
+@pytest.mark.parametrize(
+    ("capabilities", "requests"), [((b"BUSY_PROTOCOL:1",), 1), ((b"BUSY_PROTOCOL:0",), 0), ((), 0)]
+)
+async def test_busy_messages_are_requested_every_two_seconds(capabilities, requests):
     transport = FakeTransport(answers("Marlin", *capabilities))
     async with connected(transport):
-        assert [each for each in transport.commands if each.startswith("M113")] == ["M113 S2"] * asked
+        assert [each for each in transport.commands if each.startswith("M113")] == ["M113 S2"] * requests
 
 
 async def test_a_printer_with_reports_turned_off_is_queried():
@@ -305,7 +307,7 @@ async def test_send_returns_the_answer():
 async def test_an_unknown_command_is_published_and_answered():
     async with connected(simulated()) as printer:
         assert await printer.send("M9999") == ['echo:Unknown command: "M9999"', "ok"]
-        assert said(printer) == [("warning", 'echo:Unknown command: "M9999"')]
+        assert messages(printer) == [("warning", 'echo:Unknown command: "M9999"')]
 
 
 async def test_forbidden_commands_are_refused():
@@ -376,7 +378,7 @@ async def test_actions_and_errors_are_published():
         lines = ["Error:No SD card", "Error:checksum mismatch, Last Line: 9", "echo: cold extrusion prevented"]
         transport.say("\n".join(["//action:notification hello", "echo:of no concern", *lines, ""]).encode())
         assert ActionRequested("notification", "hello") in printer.events
-        assert said(printer) == [("warning", line) for line in lines]
+        assert messages(printer) == [("warning", line) for line in lines]
 
 
 async def test_a_text_right_before_a_pause_is_its_reason():
@@ -385,9 +387,9 @@ async def test_a_text_right_before_a_pause_is_its_reason():
         transport.say(b"echo:of no concern\n")
         await asyncio.sleep(3)
         transport.say(b"//action:pause\n")
-        assert said(printer) == []
+        assert messages(printer) == []
         transport.say(b"Filament runout detected!\n// action:paused\n//action:paused\n")
-        assert said(printer) == [("warning", "Filament runout detected!")]
+        assert messages(printer) == [("warning", "Filament runout detected!")]
 
 
 # -- a job's lines -------------------------------------------------------------------------------------------
@@ -451,25 +453,25 @@ async def test_the_end_of_a_job_keeps_lines_in_flight():
 
 async def test_one_line_costs_no_task_no_future_and_no_timer():
     transport = FakeTransport(answers("Marlin"))
-    loop, made = asyncio.get_running_loop(), []
+    loop, calls = asyncio.get_running_loop(), []
     async with connected(transport, poll_interval=1000.0) as printer:
         transport.answer = lambda _line: b""
         originals = {name: getattr(loop, name) for name in ("call_soon", "call_at", "create_task", "create_future")}
         try:
             for name, original in originals.items():
-                setattr(loop, name, _counting(name, original, made))
+                setattr(loop, name, _counting(name, original, calls))
             printer.feed(Lines(1000))
             while printer.place.lines < 1000:
                 printer._pump.on_data(b"ok\n")
         finally:
             for name, original in originals.items():
                 setattr(loop, name, original)
-        assert len(made) <= 2, made
+        assert len(calls) <= 2, calls
 
 
-def _counting(name, original, made):
+def _counting(name, original, calls):
     def call(*args, **kwargs):
-        made.append(name)
+        calls.append(name)
         return original(*args, **kwargs)
 
     return call
@@ -569,10 +571,10 @@ async def test_nothing_is_sent_after_the_end(ask):
         printer.feed(source)
         transport.on_lost(PortLost("gone"))
         source.left = source.count = 9
-        asked = source.asked
+        request_count = source.requests
         getattr(printer, ask)()
         await asyncio.sleep(1000)
-        assert source.asked == asked
+        assert source.requests == request_count
 
 
 async def test_close_is_idempotent_and_ends_every_wait():
@@ -633,15 +635,15 @@ async def test_an_emergency_stop_during_opening_is_sent_first():
 
 async def test_a_port_can_be_opened_only_for_an_emergency_stop():
     transport = FakeTransport(lambda _line: b"")
-    printer, said = LinePrinter(transport, LinkSettings()), []
-    printer.subscribe(lambda event: said.append(event.text) if isinstance(event, FirmwareSaid) else None)
+    printer, texts = LinePrinter(transport, LinkSettings()), []
+    printer.subscribe(lambda event: texts.append(event.text) if isinstance(event, FirmwareSaid) else None)
     await printer.open_to_stop("emergency stop")
     assert (printer.state, printer.stopping) == (C.FAULT, True)
     written = len(transport.written)
     printer.emergency_stop()
     assert transport.written[written:].startswith(b"M112\n"), "it can be said again"
     transport.say(b"// Klipper state: Shutdown\n")
-    assert said == ["the printer has stopped"]
+    assert texts == ["the printer has stopped"]
     assert not printer.stopping
     assert {each for each in transport.commands if "M112" not in each} == set()
     printer.emergency_stop()
@@ -690,10 +692,10 @@ async def test_a_stop_is_confirmed_by_the_firmwares_answer(pieces):
         printer.emergency_stop()
         for piece in pieces:
             transport.say(piece)
-        assert said(printer) == [("info", "the printer has stopped")]
+        assert messages(printer) == [("info", "the printer has stopped")]
         assert transport.calls[-1] == "close"
         await asyncio.sleep(10)
-        assert len(said(printer)) == 1
+        assert len(messages(printer)) == 1
 
 
 async def test_an_unconfirmed_stop_is_reported():
@@ -708,9 +710,9 @@ async def test_an_unconfirmed_stop_is_reported():
         printer.release()
         transport.say(b"ok\nok\n")
         await asyncio.sleep(2.9)
-        assert said(printer) == []
+        assert messages(printer) == []
         await asyncio.sleep(0.2)
-        [(severity, text)] = said(printer)
+        [(severity, text)] = messages(printer)
         assert severity == "error"
         assert "CUT ITS POWER" in text
         assert transport.written[written:] == b"M112\nM112\n", "nothing but itself follows a stop"
@@ -722,7 +724,7 @@ async def test_closing_does_not_hide_that_a_stop_was_not_confirmed():
         transport.answer = lambda _line: b""
         printer.emergency_stop()
         await printer.close()
-        assert [severity for severity, _ in said(printer)] == ["error"]
+        assert [severity for severity, _ in messages(printer)] == ["error"]
 
 
 @pytest.mark.parametrize("emergency_parser", [True, False])
@@ -734,7 +736,7 @@ async def test_the_simulated_printer_obeys_an_emergency_stop(emergency_parser):
         await asyncio.sleep(1)
         printer.emergency_stop()
         await asyncio.sleep(1)
-        assert said(printer)[-1] == ("info", "the printer has stopped")
+        assert messages(printer)[-1] == ("info", "the printer has stopped")
         assert transport._firmware.board.hotend.target == 0
 
 

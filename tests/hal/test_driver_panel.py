@@ -91,9 +91,9 @@ async def test_a_panel_print_without_reports_is_queried():
         await asyncio.sleep(12)
         assert printer.panel_print.position == pytest.approx(1000, abs=50)
         await asyncio.sleep(100)
-        asked = transport.times("M27")
+        query_times = transport.times("M27")
         assert printer.panel_print is None
-        assert [later - sooner for sooner, later in pairwise(asked)] == pytest.approx([5.0] * 4)
+        assert [later - sooner for sooner, later in pairwise(query_times)] == pytest.approx([5.0] * 4)
 
 
 async def test_two_successive_panel_prints_share_one_timer():
@@ -165,8 +165,8 @@ async def test_a_requested_card_print_that_does_not_begin_is_soon_over(answer):
         assert printer.panel_print == PanelPrint(None, 0, 0)
         await asyncio.sleep(20)
         assert changes(printer) == [PanelPrint(None, 0, 0), None]
-        asked = sum(b"M27" in line for line in transport.written)
-        assert asked <= 3
+        queries = sum(b"M27" in line for line in transport.written)
+        assert queries <= 3
 
 
 async def test_reports_do_not_hide_a_lost_ok():

@@ -54,8 +54,8 @@ def test_an_incomplete_line_is_returned_when_complete():
     ),
     st.lists(st.integers(0, 30), max_size=6),
 )
-def test_repeated_reads_return_each_line_once(said, times):
-    ring = [(float(at + 1), kind, data if kind == PRINTER else b"h\n") for at, (kind, data) in enumerate(said)]
+def test_repeated_reads_return_each_line_once(entries, times):
+    ring = [(float(at + 1), kind, data if kind == PRINTER else b"h\n") for at, (kind, data) in enumerate(entries)]
     polls = [0, *sorted(times), len(ring)]
     parts = [recent_lines(ring[:end], float(begin)).lines for begin, end in pairwise(polls) if end <= len(ring)]
     if all(end <= len(ring) for end in polls):

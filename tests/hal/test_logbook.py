@@ -142,8 +142,8 @@ def test_a_symbolic_link_is_not_followed(tmp_path):
 def test_its_memory_is_allocated_before_use(tmp_path):
     """Where the file system is full, the first frame would end the process by SIGBUS."""
     logbook = Logbook(tmp_path / "logbook")
-    found = (tmp_path / "logbook").stat()
-    assert found.st_blocks * 512 >= found.st_size
+    status = (tmp_path / "logbook").stat()
+    assert status.st_blocks * 512 >= status.st_size
     logbook.close()
 
 

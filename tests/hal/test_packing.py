@@ -56,8 +56,8 @@ async def test_lines_are_packed_if_the_firmware_reports_a_decoder(name):
     assert pack(b"G1X7.25Y.5")[1:-1] in line.wire or pack(b"\nG1X7.25Y.5")[1:-1] in line.wire
     assert logbook.packs
     assert printer.counters.resends == 0
-    assert any(said.startswith("> N") and "G1X39.25Y.5F3039*" in said for said in printer.flight_recorder.tail())
-    assert not any("[MP]" in said for said in printer.flight_recorder.tail() if said.startswith(">"))
+    assert any(line.startswith("> N") and "G1X39.25Y.5F3039*" in line for line in printer.flight_recorder.tail())
+    assert not any("[MP]" in line for line in printer.flight_recorder.tail() if line.startswith(">"))
     await printer.close()
     assert line.wire.endswith(RESET), "the next host may know nothing of it"
 
@@ -66,15 +66,15 @@ async def test_lines_are_packed_if_the_firmware_reports_a_decoder(name):
 async def test_nothing_is_packed_if_switched_off_or_without_a_decoder(name):
     line = WireTap(name)
     printer = await printed(line, packing="off" if name in UNPACK else "auto")
-    asked = RESET if name == "prusa-3.9" else b""  # which does not contain the requests
-    assert line.wire.count(b"\xff") == asked.count(b"\xff")
+    reset = RESET if name == "prusa-3.9" else b""  # which does not contain the requests
+    assert line.wire.count(b"\xff") == reset.count(b"\xff")
     assert line.moves == MOVES
     await printer.close()
 
 
-@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("packs", [True, False])
 @pytest.mark.parametrize("before", [BEGIN, BEGIN + b"\x1f", BEGIN + b"\xff", BEGIN + b"\xff\xff"])
-async def test_a_decoder_left_on_by_another_host_is_detected(before, told):
+async def test_a_decoder_left_on_by_another_host_is_detected(before, packs):
     line, logbook = WireTap("marlin21-meatpack"), Logbook()
     await line.open(lambda _: None, lambda _: None)
     line._reset_on_open = False
@@ -82,11 +82,11 @@ async def test_a_decoder_left_on_by_another_host_is_detected(before, told):
     line.write(before)
     await asyncio.sleep(1)
     line.close()
-    logbook.packs = told  # by the host before; another program tells nothing
+    logbook.packs = packs  # by the host before; another program tells nothing
     began = asyncio.get_running_loop().time()
     printer = await printed(line, logbook)
     assert line.moves == MOVES
-    assert (asyncio.get_running_loop().time() - began < 4) == told
+    assert (asyncio.get_running_loop().time() - began < 4) == packs
     rest = {each.command for each in line.oracle.commands if each.command.encode() not in MOVES}
     others = {each for each in rest if not each.startswith(("M110 ", "M115", "M155 ", "M113 ", "M105", "M27 "))}
     assert len(others) <= 1

@@ -9,7 +9,7 @@ from hal.printer import PanelPrint, Prompt
 BEGUN = ["echo:Now fresh file: CUBE.GCO", "File opened: CUBE.GCO Size: 5000", "File selected"]
 
 
-def told(panel, *lines, by_host=False):
+def answers(panel, *lines, by_host=False):
     """Tell the panel lines; return for each whether a print began or ended by it."""
     return [panel.note(parse(line.encode()), by_host=by_host) for line in lines]
 
@@ -24,56 +24,58 @@ def acted(panel, *actions):
 
 def test_a_file_selected_at_the_panel_is_a_print():
     panel = Panel()
-    assert told(panel, *BEGUN) == [False, False, True]
+    assert answers(panel, *BEGUN) == [False, False, True]
     assert panel.print == PanelPrint("CUBE.GCO", 0, 5000)
-    assert told(panel, "SD printing byte 1200/5000") == [False]
+    assert answers(panel, "SD printing byte 1200/5000") == [False]
     assert panel.print == PanelPrint("CUBE.GCO", 1200, 5000)
-    assert told(panel, "Done printing file", "Done printing file") == [True, False]
+    assert answers(panel, "Done printing file", "Done printing file") == [True, False]
     assert panel.print is None
 
 
 def test_a_file_selected_by_the_host_is_no_print_until_it_begins():
     panel = Panel()
-    assert told(panel, *BEGUN, "Not SD printing", by_host=True) == [False] * 4
+    assert answers(panel, *BEGUN, "Not SD printing", by_host=True) == [False] * 4
     assert panel.print is None
-    assert told(panel, "SD printing byte 10/5000", by_host=True) == [True]
+    assert answers(panel, "SD printing byte 10/5000", by_host=True) == [True]
     assert panel.print == PanelPrint("CUBE.GCO", 10, 5000)
 
 
 def test_a_print_that_began_before_the_connection_has_no_name():
     panel = Panel()
-    assert told(panel, "SD printing byte 10/777") == [True]
+    assert answers(panel, "SD printing byte 10/777") == [True]
     assert panel.print == PanelPrint(None, 10, 777)
 
 
 def test_the_name_of_another_file_is_ignored():
     panel = Panel()
-    told(panel, *BEGUN[:2], "SD printing byte 10/777")
+    answers(panel, *BEGUN[:2], "SD printing byte 10/777")
     assert panel.print == PanelPrint(None, 10, 777)
 
 
 def test_a_file_in_a_folder_goes_by_its_own_name():
     panel = Panel()
-    told(panel, "File opened: /PARTS/CUBE.GCO Size: 5000", "File selected")
+    answers(panel, "File opened: /PARTS/CUBE.GCO Size: 5000", "File selected")
     assert panel.print == PanelPrint("CUBE.GCO", 0, 5000)
 
 
 def test_byte_0_of_0_is_no_print():
-    assert told(Panel(), "SD printing byte 0/0", "File selected", "Not SD printing") == [False] * 3
+    assert answers(Panel(), "SD printing byte 0/0", "File selected", "Not SD printing") == [False] * 3
 
 
 def test_only_three_successive_idle_reports_end_a_print():
     panel = Panel()
-    told(panel, *BEGUN)
-    assert told(panel, *["Not SD printing"] * (IDLE_REPORTS - 1), "SD printing byte 1/5000") == [False] * IDLE_REPORTS
-    assert told(panel, *["Not SD printing"] * IDLE_REPORTS) == [False] * (IDLE_REPORTS - 1) + [True]
+    answers(panel, *BEGUN)
+    assert (
+        answers(panel, *["Not SD printing"] * (IDLE_REPORTS - 1), "SD printing byte 1/5000") == [False] * IDLE_REPORTS
+    )
+    assert answers(panel, *["Not SD printing"] * IDLE_REPORTS) == [False] * (IDLE_REPORTS - 1) + [True]
     assert panel.print is None
 
 
 def test_a_print_ends_if_the_firmware_lacks_m27():
     panel = Panel()
-    told(panel, *BEGUN)
-    assert told(panel, 'echo:Unknown command: "M17"', 'echo:Unknown command: "M27"') == [False, True]
+    answers(panel, *BEGUN)
+    assert answers(panel, 'echo:Unknown command: "M17"', 'echo:Unknown command: "M27"') == [False, True]
 
 
 @given(st.lists(st.sampled_from([*BEGUN, "SD printing byte 7/5000", "Not SD printing", "Done printing file"])))
@@ -81,7 +83,7 @@ def test_every_start_and_end_is_published_once(lines):
     panel, changes = Panel(), []
     for line in lines:
         before = panel.print is not None
-        changed = told(panel, line)[0]
+        changed = answers(panel, line)[0]
         assert changed == (before != (panel.print is not None))
         changes += [panel.print is not None] if changed else []
     assert changes == [at % 2 == 0 for at in range(len(changes))]
@@ -136,7 +138,7 @@ def test_messages_and_prompts_are_bounded():
     acted(panel, f"notification {long}", f"prompt_begin {long}", *[f"prompt_button {long}"] * 99, "prompt_show")
     assert len(panel.message) == len(panel.prompt.text) == MAX_TEXT
     assert [len(choice) for choice in panel.prompt.choices] == [MAX_TEXT] * MAX_CHOICES
-    told(panel, f"File opened: {long} Size: 5", "File selected")
+    answers(panel, f"File opened: {long} Size: 5", "File selected")
     assert len(panel.print.name) == MAX_TEXT
 
 

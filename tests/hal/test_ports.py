@@ -236,14 +236,14 @@ def test_a_board_is_identified_by_serial_number_and_socket(machine):
     path = machine.usb("ttyACM0", **PRUSA)
     link = machine.by_id("usb-Prusa-if00", "../../ttyACM0")
     there = list_ports(*machine.roots)
-    found = port_at(link, there)
-    assert found == port_at(path, there)
-    assert (found.place, found.interface, found.is_twin) == ("ttyACM0-device", "1.0", False)
-    assert find(found.device, there) == path
+    port = port_at(link, there)
+    assert port == port_at(path, there)
+    assert (port.place, port.interface, port.is_twin) == ("ttyACM0-device", "1.0", False)
+    assert find(port.device, there) == path
     assert port_at("/dev/null", there) is None
 
 
-def test_two_boards_with_one_serial_number_are_told_apart_by_socket(machine):
+def test_two_boards_with_one_serial_number_are_distinguished_by_socket(machine):
     first, second = machine.usb("ttyUSB0", **CH340), machine.usb("ttyUSB1", **CH340)
     machine.by_id("usb-1a86-if00", "../../ttyUSB1")
     (machine.dev / "serial/by-path").mkdir()

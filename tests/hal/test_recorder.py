@@ -230,9 +230,9 @@ async def test_every_line_of_a_print_is_in_its_recording(tmp_path):
     commands = [b"G28", *(b"G1 X%d F6000" % (n % 90) for n in range(100))]
     async with Recording(tmp_path) as recording:
         await recording.print(commands)
-    said = b"".join(record.data for record in recording.session().records if record.kind == HOST)
+    dialogue = b"".join(record.data for record in recording.session().records if record.kind == HOST)
     assert recording.printer.counters.lines_acknowledged >= len(commands)
-    assert all(b" %s*" % command in said for command in commands)
+    assert all(b" %s*" % command in dialogue for command in commands)
 
 
 def test_the_last_lines_before_a_fault_are_recorded(tmp_path):
@@ -244,10 +244,10 @@ def test_the_last_lines_before_a_fault_are_recorded(tmp_path):
 
 
 def test_the_last_faults_are_kept(tmp_path):
-    made = [
+    paths = [
         dump(tmp_path, describe("sim", None, NOON + n, "1.2", {}), [Record(0.0, PRINTER, b"%d\n" % n)])
         for n in range(23)
     ]
     kept = {read([path]).records[0].data for path in files(tmp_path, "fault")}
-    assert files(tmp_path, "fault") == made[3:]
+    assert files(tmp_path, "fault") == paths[3:]
     assert kept == {b"%d\n" % n for n in range(3, 23)}

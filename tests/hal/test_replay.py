@@ -83,7 +83,7 @@ async def test_data_never_comes_from_within_write():
 
 
 @pytest.mark.parametrize(
-    ("at", "said", "found"),
+    ("at", "data", "difference"),
     [
         (2.0, b"M106\n", "record 2, at 2.000 s: the recording has -> 'M105\\n', the host sent -> 'M106\\n'"),
         (2.0, b"M105\nM106\n", "record 3, at 2.500 s: the recording has <- 'ok T:2', the host sent -> 'M106\\n'"),
@@ -91,19 +91,19 @@ async def test_data_never_comes_from_within_write():
         (None, b"", "record 2, at 2.000 s: the recording has -> 'M105\\n', the host sent nothing for 1 s"),
     ],
 )
-async def test_the_connection_is_lost_where_the_host_differs(at, said, found):
+async def test_the_connection_is_lost_where_the_host_differs(at, data, difference):
     host = Host(DIALOGUE)
     await host.open()
     if at is not None:
         await asyncio.sleep(at)
-        host.transport.write(said)
+        host.transport.write(data)
         assert host.lost == [], "a loss is not told from within write"
         at_once = host.transport.at
         host.transport.write(b"M105\n")
         assert host.transport.at == at_once, "nothing counts behind the difference"
     await asyncio.sleep(5)
     assert [type(error) for error in host.lost] == [ReplayDiffers]
-    assert str(host.lost[0]) == str(host.transport.difference) == found
+    assert str(host.lost[0]) == str(host.transport.difference) == difference
 
 
 async def test_a_difference_within_a_piece_shows_its_rest():

@@ -50,8 +50,8 @@ class InOrder:
     def answer(self, line):
         loop = asyncio.get_running_loop()
         self.free_at = max(self.free_at, loop.time()) + (30.0 if b"M400" in line else 0.001)
-        said = PLACE if b"M114" in line and self._places else b""
-        loop.call_at(self.free_at, self.transport.say, said + b"ok\n")
+        report = PLACE if b"M114" in line and self._places else b""
+        loop.call_at(self.free_at, self.transport.say, report + b"ok\n")
         for at in range(self._too_many if b"M400" in line else 0):
             loop.call_later(1 + at, self.transport.say, b"ok\n")
         return b""
@@ -66,7 +66,7 @@ async def in_order(**options):
     return printer, firmware
 
 
-def asked(transport, command):
+def sent_commands(transport, command):
     return [each for each in transport.commands if each.startswith(command)]
 
 
@@ -78,7 +78,7 @@ async def test_surplus_oks_do_not_end_the_wait(too_many, places):
     place = await printer.finished()
     assert 30 <= asyncio.get_running_loop().time() - began < 31
     assert place == ({"X": 1.0, "Y": 2.0, "Z": 0.3, "E": 0.0} if places else None)
-    assert len(asked(firmware.transport, "M114")) == (
+    assert len(sent_commands(firmware.transport, "M114")) == (
         min(1 + too_many, rest.MAX_STRAY_OKS) if places else rest.MAX_STRAY_OKS
     )
     await printer.close()
@@ -98,7 +98,7 @@ async def test_a_query_with_a_lost_answer_is_repeated():
     printer, firmware = await in_order()
     printer._commands.positions_due = 1
     await printer.finished()
-    assert len(asked(firmware.transport, "M114")) == 2
+    assert len(sent_commands(firmware.transport, "M114")) == 2
     await printer.close()
 
 
@@ -115,7 +115,7 @@ async def test_if_ok_means_received_the_position_must_be_reported():
     await printer.finished()
     assert loop.time() >= rests_at
     assert loop.time() < rests_at + 1
-    assert len(asked(transport, "M400")) == 1
+    assert len(sent_commands(transport, "M400")) == 1
     await printer.close()
 
 
@@ -139,7 +139,7 @@ async def test_the_answer_to_an_earlier_query_does_not_count():
 async def test_without_positions_enough_acknowledged_queries_mean_rest():
     printer, transport = await ready(lambda _: b"ok\n")
     await printer.finished()
-    assert len(asked(transport, "M114")) == rest.MAX_QUEUED
+    assert len(sent_commands(transport, "M114")) == rest.MAX_QUEUED
     await printer.close()
 
 
@@ -151,20 +151,20 @@ async def test_an_unknown_firmware_must_report_the_same_position_twice():
 
     printer, transport = await ready(answer, "same position")
     await printer.finished()
-    assert len(asked(transport, "M114")) == 5
+    assert len(sent_commands(transport, "M114")) == 5
     await printer.close()
 
 
 async def test_the_wait_for_an_endless_move_is_bounded():
-    said, place = [], iter(range(1_000_000))
+    texts, place = [], iter(range(1_000_000))
 
     def answer(line):
         return (b"X:%d Y:1 Z:1 E:0\n" % next(place) if b"M114" in line else b"") + b"ok\n"
 
     printer, _ = await ready(answer, "same position")
-    printer.subscribe(lambda event: said.append(event.text) if isinstance(event, FirmwareSaid) else None)
+    printer.subscribe(lambda event: texts.append(event.text) if isinstance(event, FirmwareSaid) else None)
     await printer.finished()
-    assert re.search("moved for 60 min", said[-1])
+    assert re.search("moved for 60 min", texts[-1])
     await printer.close()
 
 
@@ -186,8 +186,8 @@ async def test_waiting_callers_get_an_error_when_the_line_is_lost(by, ok_at):
 
 async def test_a_refused_line_is_published():
     printer, _ = await ready(lambda _: b"ok\n")
-    told = []
-    printer.subscribe(told.append)
+    events = []
+    printer.subscribe(events.append)
     printer._on_link_event(RefusedLine("Error:Nozzle offset out of range", b"M218 T1", 120))
-    assert told == [LineRefused("Error:Nozzle offset out of range", "M218 T1", 120)]
+    assert events == [LineRefused("Error:Nozzle offset out of range", "M218 T1", 120)]
     await printer.close()

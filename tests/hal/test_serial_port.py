@@ -510,11 +510,11 @@ async def test_parity_is_toggled_if_configured(far, monkeypatch):
             super()._reconfigure_port(*args, **options)
 
     monkeypatch.setattr(serial_port.serial, "Serial", Noting)
-    for query, wanted in (("", ["N"]), ("?parity=toggle", ["O", "N"])):
+    for query, parities in (("", ["N"]), ("?parity=toggle", ["O", "N"])):
         transport = create_transport(parse(f"serial:{far.path}{query}"))
         await transport.open(lambda _: None, lambda _: None)
         transport.close()
-        assert settings == [(parity, True) for parity in wanted]
+        assert settings == [(parity, True) for parity in parities]
         settings.clear()
 
 

@@ -53,16 +53,16 @@ def lines(count):
 
 def test_the_named_line_is_damaged():
     bench = Bench(Fault("flip", line=3))
-    said = bench.send(*lines(4), seconds=1)
+    replies = bench.send(*lines(4), seconds=1)
     assert bench.accepted == ["G4 P1", "G4 P2"]
-    assert next(line for line in said if line.startswith("Resend")) == "Resend: 3"
+    assert next(line for line in replies if line.startswith("Resend")) == "Resend: 3"
     assert bench.send(*lines(4)[2:], seconds=1) == ["ok", "ok"]  # once means once
 
 
 def test_a_fault_repeats_as_often_as_configured():
     bench = Bench(Fault("resend", line=1, count=3))
-    said = [line for _ in range(4) for line in bench.send(lines(1)[0], seconds=0.1)]
-    assert said.count("Resend: 1") == 3
+    replies = [line for _ in range(4) for line in bench.send(lines(1)[0], seconds=0.1)]
+    assert replies.count("Resend: 1") == 3
     assert bench.accepted == ["G4 P1"]
 
 
@@ -81,8 +81,8 @@ def test_times_are_those_of_the_printer():
 def test_a_fault_can_wait_for_a_temperature():
     bench = Bench(Fault("text", temperature=60, heater="bed", text="warm"))
     bench.send("M140 S70", seconds=20)
-    said = bench.run(200)
-    assert said == ["warm"]
+    replies = bench.run(200)
+    assert replies == ["warm"]
     assert bench.firmware.board.bed.temperature(bench.now) >= 60
 
 
@@ -135,10 +135,10 @@ def test_a_broken_endstop_stays_broken_after_a_reset():
 
 def test_a_filament_runout_waits_for_an_answer():
     bench = Bench(Fault("runout", line=2, seconds=20), host_actions=True)
-    said = bench.send("M400", "M400", "M400", seconds=19)
-    assert "//action:paused" in said
-    assert "echo:busy: paused for user" in said
-    assert said.count("ok") == 1
+    replies = bench.send("M400", "M400", "M400", seconds=19)
+    assert "//action:paused" in replies
+    assert "echo:busy: paused for user" in replies
+    assert replies.count("ok") == 1
     assert bench.run(2) == ["//action:prompt_end", "//action:resumed", "ok", "ok"]
 
 
@@ -155,11 +155,11 @@ def test_the_result_is_the_same_however_the_bytes_are_split(sizes, seed):
     data = b"".join(lines(20))
     whole, pieces = Bench(*NOISY, seed=seed).firmware._faults, Bench(*NOISY, seed=seed).firmware._faults
     damaged = b"".join(piece for piece, _ in whole.damage_to_printer(data))
-    found = b""
+    output = b""
     for size in [*sizes, len(data)]:
-        found += b"".join(piece for piece, _ in pieces.damage_to_printer(data[:size]))
+        output += b"".join(piece for piece, _ in pieces.damage_to_printer(data[:size]))
         data = data[size:]
-    assert found == damaged
+    assert output == damaged
 
 
 def test_a_printer_without_faults_has_no_fault_machinery():

@@ -22,12 +22,12 @@ class Bench:
 
     def run(self, seconds):
         """Let time pass, event by event; return [(time, line)]."""
-        end, said = self.now + seconds, []
+        end, replies = self.now + seconds, []
         while (due := self.firmware.next_event()) is not None and due <= end:
-            said += [(due, line) for line in self.firmware.advance(due).decode().splitlines()]
+            replies += [(due, line) for line in self.firmware.advance(due).decode().splitlines()]
         self.firmware.advance(end)
         self.now = end
-        return said
+        return replies
 
     def send(self, *lines, seconds=0.0):
         self.firmware.receive("".join(f"{line}\n" for line in lines).encode(), self.now)
@@ -63,16 +63,16 @@ def test_bytes_received_while_booting_are_lost():
 def test_m109_waits_as_marlin_does():
     bench = Bench()
     bench.firmware.receive(b"M109 S200\n", bench.now)
-    said = bench.run(120)
-    reports = [(at, line) for at, line in said if line.startswith(" T:")]
+    replies = bench.run(120)
+    reports = [(at, line) for at, line in replies if line.startswith(" T:")]
     assert [at for at, _ in reports[:3]] == pytest.approx([1.0, 2.0, 3.0])
     assert reports[0][1] == " T:21.30 /200.00 B:21.30 /0.00 @:0 B@:0 W:?"  # the next reading switches it on
     assert [line.split("W:")[1] for _, line in reports[-10:]] == [str(n) for n in range(9, -1, -1)]
-    busy = [at for at, line in said if line == "echo:busy: processing"]
+    busy = [at for at, line in replies if line == "echo:busy: processing"]
     assert busy[:2] == pytest.approx([3.0, 5.0])
-    assert said[-1][1] == "ok"
-    assert [line for _, line in said].count("ok") == 1
-    assert 70 < said[-1][0] < 100
+    assert replies[-1][1] == "ok"
+    assert [line for _, line in replies].count("ok") == 1
+    assert 70 < replies[-1][0] < 100
 
 
 def test_m109_s_does_not_wait_for_cooling_and_m109_r_does():
@@ -103,8 +103,8 @@ def test_m108_ends_the_wait(emergency_parser):
 def test_auto_reports_come_in_the_middle_of_a_dwell():
     bench = Bench()
     assert bench.send("M155 S1", "G4 S3.5") == ["ok"]
-    said = bench.run(3.5)
-    assert [line.split(":")[0] for _, line in said] == [" T", " T", "echo", " T", "ok"]
+    replies = bench.run(3.5)
+    assert [line.split(":")[0] for _, line in replies] == [" T", " T", "echo", " T", "ok"]
     assert bench.send("M155 S0", seconds=10) == ["ok"]
 
 
@@ -113,27 +113,27 @@ def test_the_ok_of_a_move_is_held_back_while_the_planner_is_full():
     for n in range(1, 16):
         assert bench.send(f"G1 X{10 * n} F600") == ["ok"]
     assert bench.send("G1 X160 F600") == []
-    said = bench.run(5)
-    assert said[0][1] == "ok"
-    assert said[0][0] == pytest.approx(2.0, abs=0.02)
+    replies = bench.run(5)
+    assert replies[0][1] == "ok"
+    assert replies[0][0] == pytest.approx(2.0, abs=0.02)
 
 
 def test_m400_waits_for_the_moves():
     bench = Bench()
     bench.send("G1 X100 F600")
     bench.firmware.receive(b"M400\n", bench.now)
-    said = bench.run(20)
-    assert said[-1][1] == "ok"
-    assert said[-1][0] - 1.0 == pytest.approx(10.1, abs=0.02)
-    assert len([line for _, line in said if "busy" in line]) == 5
+    replies = bench.run(20)
+    assert replies[-1][1] == "ok"
+    assert replies[-1][0] - 1.0 == pytest.approx(10.1, abs=0.02)
+    assert len([line for _, line in replies if "busy" in line]) == 5
 
 
 def test_homing_takes_long_from_afar_and_short_from_near():
     bench = Bench()
     bench.firmware.receive(b"G28\n", bench.now)
-    said = bench.run(60)
-    assert said[-2][1] == "X:0.00 Y:0.00 Z:0.00 E:0.00 Count X:0 Y:0 Z:0"
-    assert 15 < said[-1][0] - 1 < 19
+    replies = bench.run(60)
+    assert replies[-2][1] == "X:0.00 Y:0.00 Z:0.00 E:0.00 Count X:0 Y:0 Z:0"
+    assert 15 < replies[-1][0] - 1 < 19
     began = bench.now
     bench.firmware.receive(b"G28\n", bench.now)
     assert bench.run(60)[-1][0] - began < 5
@@ -195,8 +195,8 @@ def test_m0_waits_for_the_user_if_prompts_are_supported():
 def test_a_baudrate_delays_both_ways():
     bench = Bench(baudrate=9600)
     bench.firmware.receive(b"G4 P0\n", bench.now)
-    said = bench.run(1)
-    assert said == [(pytest.approx(1.0 + (6 + 3) * 10 / 9600), "ok")]
+    replies = bench.run(1)
+    assert replies == [(pytest.approx(1.0 + (6 + 3) * 10 / 9600), "ok")]
 
 
 def test_commands_take_time_if_configured():

@@ -9,9 +9,9 @@ from support.lone_printer import LonePrinter
 
 
 def printer(name, *faults, **config):
-    made = LonePrinter(FIRMWARES[name], scenario=Scenario(faults), **config)
-    made.run(5.0)  # its boot messages are over
-    return made
+    board = LonePrinter(FIRMWARES[name], scenario=Scenario(faults), **config)
+    board.run(5.0)  # its boot messages are over
+    return board
 
 
 def numbered(number, command):
@@ -23,12 +23,12 @@ def damaged(number, command):
     return numbered(number, command)[:-1] + "x"
 
 
-def said(made, seconds):
-    return [line for _, line in made.run(seconds) if line != "wait"]
+def replies(board, seconds):
+    return [line for _, line in board.run(seconds) if line != "wait"]
 
 
-def taken(made):
-    return [each.command for each in made.firmware.oracle.commands]
+def taken(board):
+    return [each.command for each in board.firmware.oracle.commands]
 
 
 # -- Repetier ------------------------------------------------------------------------------------------------
@@ -48,16 +48,16 @@ def test_repetier_repeats_its_request_every_200_ms():
     board = printer("repetier")
     board.send("M110 N0")
     assert board.send(damaged(1, "M105")) == [*["Error:Wrong checksum"] * 2, "", "Resend:1", "ok"]
-    asked = [at for at, line in board.run(1.05) if line == "Resend:1"]
-    assert [round(at - asked[0], 3) for at in asked] == [0.0, 0.2, 0.4, 0.6, 0.8]
+    times = [at for at, line in board.run(1.05) if line == "Resend:1"]
+    assert [round(at - times[0], 3) for at in times] == [0.0, 0.2, 0.4, 0.6, 0.8]
     assert board.send(numbered(1, "M105"))[0] == "ok 1"
-    assert said(board, 5.0) == []
+    assert replies(board, 5.0) == []
 
 
 def test_repetier_requests_an_unterminated_line_again():
     board = printer("repetier")
     board.firmware.receive(b"N1 G1 X", board.now)
-    assert said(board, 0.3) == ["", "Resend:1", "ok"]
+    assert replies(board, 0.3) == ["", "Resend:1", "ok"]
     assert board.send(numbered(1, "M110 N7")) == ["ok"]
 
 
@@ -118,8 +118,8 @@ def test_prusa_sends_a_second_ok_for_m105_if_another_line_waits():
 def test_prusa_forgets_an_unterminated_line():
     board = printer("prusa")
     board.firmware.receive(b"N1 G4 P", board.now)
-    assert said(board, 1.9) == []
-    assert said(board, 0.2) == ["RX timeout"]
+    assert replies(board, 1.9) == []
+    assert replies(board, 0.2) == ["RX timeout"]
     assert board.send(numbered(1, "M118 x")) == ["x", "ok"]
 
 
@@ -144,11 +144,11 @@ def test_prusa_pauses_itself_without_oks_for_dropped_lines():
     lines = ["G28", *(f"G1 X{x} F300" for x in (10, 20, 30, 40, 50, 60))]
     answer = board.send(*(numbered(number, line) for number, line in enumerate(lines, 1)), seconds=60)
     assert "// action:paused" in answer
-    assert said(board, 100)[-1] == "// action:resume"
+    assert replies(board, 100)[-1] == "// action:resume"
     again = board.send("M602", seconds=200)
-    [asked] = [int(line.removeprefix("Resend: ")) for line in again if line.startswith("Resend")]
-    assert 2 <= asked <= 6
-    board.send(*(numbered(number, lines[number - 1]) for number in range(asked, 8)), seconds=300)
+    [requested_number] = [int(line.removeprefix("Resend: ")) for line in again if line.startswith("Resend")]
+    assert 2 <= requested_number <= 6
+    board.send(*(numbered(number, lines[number - 1]) for number in range(requested_number, 8)), seconds=300)
     assert board.firmware.board.position()[0] == 60
 
 
@@ -157,20 +157,20 @@ def test_prusa_confirms_m112_and_reboots_itself():
     board.send("M104 S200")
     assert board.send("M112", seconds=4) == ["Error:Printer halted. kill() called!", "M112 called. Emergency Stop."]
     assert board.heat.hotends[0].target == 0
-    assert said(board, 2)[0] == "start"
+    assert replies(board, 2)[0] == "start"
 
 
 def test_a_stopped_prusa_drops_lines_silently():
     board = printer("prusa", Fault("halt", time=8, text="0: Extruder switched off. MAXTEMP triggered !"))
-    assert said(board, 5)[-1] == "Error:Printer stopped due to errors. Supervision required."
+    assert replies(board, 5)[-1] == "Error:Printer stopped due to errors. Supervision required."
     assert board.send(numbered(1, "M105"), "M105", seconds=5) == []
 
 
-@pytest.mark.parametrize(("asked", "told"), [("M104 S202.5", 202), ("M104 S300", 260)])
-def test_a_target_is_cut_to_whole_degrees_and_to_the_highest(asked, told):
+@pytest.mark.parametrize(("command", "target"), [("M104 S202.5", 202), ("M104 S300", 260)])
+def test_a_target_is_cut_to_whole_degrees_and_to_the_highest(command, target):
     board = printer("prusa")
-    board.send(asked)
-    assert f"/{told}.0 " in board.send("M105")[0]
+    board.send(command)
+    assert f"/{target}.0 " in board.send("M105")[0]
 
 
 # -- others --------------------------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ def test_smoothieware_accepts_g1_before_homing_and_requests_again_without_an_ok(
 
 def test_smoothieware_that_has_halted_answers_without_an_ok():
     board = printer("smoothie", Fault("halt", time=8, text="Limit switch +X was hit - reset or M999 required"))
-    assert said(board, 5) == ["Limit switch +X was hit - reset or M999 required"]
+    assert replies(board, 5) == ["Limit switch +X was hit - reset or M999 required"]
     assert board.send("G28", "M104 S200") == ["!!", "!!"]
     assert board.send("M105")[0].startswith("ok T:")
     assert board.send("M999")[-1] == "ok"
@@ -228,7 +228,7 @@ def test_reprapfirmware_drops_a_damaged_line_silently():
 
 def test_a_klipper_that_shut_down_gives_its_reason_to_each_command():
     board = printer("klipper", Fault("halt", time=8, text="Heater extruder not heating at expected rate"))
-    assert said(board, 5) == ["// Klipper state: Shutdown"]
+    assert replies(board, 5) == ["// Klipper state: Shutdown"]
     answer = board.send("G28")
     assert answer[0] == "// Heater extruder not heating at expected rate"
     assert answer[-2:] == ["!! Heater extruder not heating at expected rate", "ok"]
@@ -251,7 +251,7 @@ def test_a_stop_at_the_panel_drops_queued_lines():
     answer = board.send("M104 S200", *["G1 X100 F60", "G1 X0"] * 9)
     oks = sum(line.startswith("ok") for line in answer)
     assert oks == 16  # the planner is full; one line is being executed, others wait
-    assert said(board, 5) == ["//action:cancel", "//action:notification Print Aborted"]
+    assert replies(board, 5) == ["//action:cancel", "//action:notification Print Aborted"]
     assert board.heat.hotends[0].target == 0
     assert board.send("M105")[-1].startswith("ok T:")
 
@@ -260,8 +260,8 @@ def test_a_print_of_a_touch_screen_shows_only_in_temperatures_and_positions():
     board = printer("marlin", Fault("touch_print", time=10, seconds=300))
     board.run(100)
     assert board.heat.hotends[0].target == 210
-    told = [line for _ in range(4) for line in board.send("M114 R", seconds=20) if line.startswith("X:")]
-    assert len(set(told)) == 4
+    positions = [line for _ in range(4) for line in board.send("M114 R", seconds=20) if line.startswith("X:")]
+    assert len(set(positions)) == 4
     board.run(300)
     assert (board.heat.hotends[0].target, board.heat.bed.target) == (0, 0)
 

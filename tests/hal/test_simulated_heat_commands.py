@@ -19,13 +19,13 @@ _ENTRY = re.compile(r" *(\d+\.\d+) (->|<-) ?(.*)")
 
 def experiments():
     """Return [(title, [(is_sent, text, time)])] of the recording, without the boot."""
-    found = []
+    sections = []
     for line in _RECORDED.read_text().splitlines():
         if line.startswith("### "):
-            found.append((line[4:], []))
+            sections.append((line[4:], []))
         elif match := _ENTRY.match(line):
-            found[-1][1].append((match[2] == "->", match[3], float(match[1])))
-    return [each for each in found[1:] if each[1]]
+            sections[-1][1].append((match[2] == "->", match[3], float(match[1])))
+    return [each for each in sections[1:] if each[1]]
 
 
 class Host:
@@ -37,15 +37,15 @@ class Host:
 
     def play(self, entries, end):
         """Play an experiment that was over at `end`; return what was said."""
-        said, owed, last = [], self.owed, entries[0][2]
+        replies, owed, last = [], self.owed, entries[0][2]
         for sent, text, at in entries:
             if sent:
-                said += self.listen(at - last if owed else None)
-                said += self.say(text)
+                replies += self.listen(at - last if owed else None)
+                replies += self.say(text)
                 owed, last = owed + 1, at
             elif text.startswith("ok"):
                 owed, last = owed - 1, at
-        return said + ([] if owed else self.listen(None)) + self.listen(end - last)
+        return replies + ([] if owed else self.listen(None)) + self.listen(end - last)
 
     def say(self, text):
         self.owed += 1
@@ -55,12 +55,12 @@ class Host:
         """Wait so long; None: until all is answered."""
         if seconds is not None:
             return self.heard([line for _, line in self.printer.run(seconds)])
-        said, deadline = [], self.printer.now + 500
+        replies, deadline = [], self.printer.now + 500
         while self.owed:
             assert self.printer.now < deadline
             due = self.printer.firmware.next_event()
-            said += self.heard([line for _, line in self.printer.run(due - self.printer.now)])
-        return said
+            replies += self.heard([line for _, line in self.printer.run(due - self.printer.now)])
+        return replies
 
     def heard(self, lines):
         self.owed -= sum(line.startswith("ok") for line in lines)
@@ -85,11 +85,11 @@ def kinds(lines):
 
 def test_the_dialogue_about_heat_matches_the_recording():
     host = Host(LonePrinter(emergency_parser=True, advanced_ok=True, host_actions=True, flow_control=True))
-    found, compared = experiments(), 0
-    ends = [entries[0][2] for _, entries in found[1:]] + [found[-1][1][-1][2]]
-    for (title, entries), end in zip(found, ends, strict=True):
-        said = host.play(entries, end)
-        assert kinds(said) == kinds([text for sent, text, _ in entries if not sent]), title
+    dialogues, compared = experiments(), 0
+    ends = [entries[0][2] for _, entries in dialogues[1:]] + [dialogues[-1][1][-1][2]]
+    for (title, entries), end in zip(dialogues, ends, strict=True):
+        replies = host.play(entries, end)
+        assert kinds(replies) == kinds([text for sent, text, _ in entries if not sent]), title
         compared += len(entries)
     assert compared > 200
 
@@ -98,8 +98,8 @@ def test_the_dialogue_about_heat_matches_the_recording():
 def test_the_countdown_matches_the_recording(wait, title):
     entries = next(each for name, each in experiments() if name.startswith(title))
     recorded = [text.partition(" W:")[2] for _, text, _ in entries if " W:" in text]
-    _, said = LonePrinter().wait(wait)
-    counted = [line.partition(" W:")[2] for line in said if " W:" in line]
+    _, replies = LonePrinter().wait(wait)
+    counted = [line.partition(" W:")[2] for line in replies if " W:" in line]
     assert [each for each in counted if each != "?"] == [each for each in recorded if each != "?"]
 
 
@@ -113,17 +113,17 @@ def test_a_wait_ends_ten_seconds_after_the_window_is_entered(command, heater, ta
     began = watched.now
     while watched.heat.all[heater].temperature(watched.now) <= target - 1:
         watched.now += 0.01
-    seconds, said = printer.wait(f"{command} S{target}")
+    seconds, replies = printer.wait(f"{command} S{target}")
     assert seconds == pytest.approx(watched.now - began + 10, abs=0.02)
-    assert said[-1] == "ok"
+    assert replies[-1] == "ok"
 
 
 def test_a_wait_for_a_warm_heater_takes_a_third_longer():
     printer = LonePrinter()
     printer.wait("M109 S200")
-    seconds, said = printer.wait("M109 R200")  # with S, a reading that is a little above would be enough
+    seconds, replies = printer.wait("M109 R200")  # with S, a reading that is a little above would be enough
     assert seconds == pytest.approx(40 / 3)
-    assert [line.partition(" W:")[2] for line in said if " W:" in line] == ["?", *map(str, range(12, -1, -1))]
+    assert [line.partition(" W:")[2] for line in replies if " W:" in line] == ["?", *map(str, range(12, -1, -1))]
 
 
 def test_leaving_the_hysteresis_restarts_the_time():
@@ -209,12 +209,12 @@ def test_auto_reports_are_the_same_without_an_ok():
 
 
 def test_readings_are_consistent_and_follow_the_seed():
-    def said(seed, question):
+    def readings(seed, question):
         printer = LonePrinter(noise=0.1, seed=seed)
         return [line.removeprefix("ok").strip() for _ in range(30) for line in printer.send(question, seconds=1)]
 
-    assert said(1, "M105") == said(1, "M105\nM105")[::2]
-    assert said(1, "M105") != said(2, "M105")
+    assert readings(1, "M105") == readings(1, "M105\nM105")[::2]
+    assert readings(1, "M105") != readings(2, "M105")
 
 
 # ── chamber, fans, gains ────────────────────────────────────────────────────────────────────────────────────────

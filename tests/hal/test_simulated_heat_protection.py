@@ -150,8 +150,8 @@ def test_halted_means_off_and_silent_until_a_reset_and_the_heat_stays():
     printer = LonePrinter(host_actions=True)
     printer.send("M104 S200", "M140 S60", "M106", seconds=300)
     printer.fail(HeaterFault.SENSOR_OPEN)
-    said = [line for _, line in printer.run(1.0)]
-    assert said == ["Error:MINTEMP triggered, system stopped! Heater_ID: 0", HALTED, "//action:poweroff"]
+    replies = [line for _, line in printer.run(1.0)]
+    assert replies == ["Error:MINTEMP triggered, system stopped! Heater_ID: 0", HALTED, "//action:poweroff"]
     heat = printer.heat
     assert [each.target for each in heat.all] == [0, 0]
     assert heat.fans == [0]

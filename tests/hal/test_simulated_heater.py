@@ -59,8 +59,8 @@ def reference_pid(config, target, seconds):
         else:
             slope = 0.95 * slope + 0.05 * (sensor - last) / 0.15625
             integral = min(max(integral + error * 0.15625, 0.0), 255 / gains.i)
-            wanted = gains.p * error + gains.i * integral - gains.d * slope
-            power = (int(min(max(wanted, 0.0), 255.0)) >> 1) / 127
+            output = gains.p * error + gains.i * integral - gains.d * slope
+            power = (int(min(max(output, 0.0), 255.0)) >> 1) / 127
         last = sensor
         readings.append(sensor)
     return readings
@@ -164,10 +164,10 @@ deeds = st.one_of(
     config=st.sampled_from([HOTEND, BED]),
 )
 def test_readings_do_not_depend_on_earlier_queries(story, questions, end, config):
-    def play(asked):
+    def play(questions):
         heater, now, log = Heater(config, noise=0.1, seed=3), 0.0, []
         for pause, (what, value) in [*story, (end, ("temperature", None))]:
-            for at in sorted(each for each in asked if now <= each < now + pause):
+            for at in sorted(each for each in questions if now <= each < now + pause):
                 heater.temperature(at)
                 heater.check(at)
             now += pause

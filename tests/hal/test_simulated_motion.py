@@ -19,7 +19,7 @@ class Machine:
     def __init__(self):
         self.driven, self.dry = [], []
         self.planner = Planner(
-            MotionLimits(), lambda *told: self.driven.append(told), lambda *told: self.dry.append(told)
+            MotionLimits(), lambda *step: self.driven.append(step), lambda *step: self.dry.append(step)
         )
 
     def drive(self, *places, feedrate=10.0, now=0.0):

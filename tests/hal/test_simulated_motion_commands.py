@@ -133,9 +133,9 @@ def test_the_reported_position_is_the_end_of_moves_or_the_actual_one(homed):
 def test_soft_endstops_keep_the_machine_on_its_bed(homed):
     homed.tell("G1 X500 Y-20 Z300 F30000")
     assert homed.place[:3] == (200, 0, 200)
-    said = homed.tell("M211 S0", "G1 X210", "M211 S1")
-    assert said[0] == "echo:Soft endstops: OFF  Min:  X0.00 Y0.00 Z0.00   Max:  X200.00 Y200.00 Z200.00"
-    assert said[-1].startswith("echo:Soft endstops: ON")
+    replies = homed.tell("M211 S0", "G1 X210", "M211 S1")
+    assert replies[0] == "echo:Soft endstops: OFF  Min:  X0.00 Y0.00 Z0.00   Max:  X200.00 Y200.00 Z200.00"
+    assert replies[-1].startswith("echo:Soft endstops: ON")
     assert homed.place[0] == 210
 
 
@@ -254,8 +254,8 @@ def test_a_quick_stop_ends_an_arc_too(homed):
     homed.firmware.advance(homed.now + 3)
     homed.firmware.receive(b"M410\n", homed.now + 3)
     homed.now += 20
-    said = homed.firmware.advance(homed.now)
-    assert said.count(b"ok") == 2
+    replies = homed.firmware.advance(homed.now)
+    assert replies.count(b"ok") == 2
     stopped = homed.oracle.position
     assert homed.place[:2] == pytest.approx(stopped[:2])
     assert math.dist(stopped[:2], (40, 40)) == pytest.approx(20, abs=0.1)

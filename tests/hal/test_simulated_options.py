@@ -10,9 +10,9 @@ from support.lone_printer import LonePrinter
 
 
 def printer(options):
-    made = LonePrinter(config_of(registry.parse(f"sim?{options}")))
-    made.run(1.0)
-    return made
+    board = LonePrinter(config_of(registry.parse(f"sim?{options}")))
+    board.run(1.0)
+    return board
 
 
 def test_the_latency_applies_in_both_directions():
@@ -24,7 +24,7 @@ def test_the_latency_applies_in_both_directions():
 
 
 @pytest.mark.parametrize(
-    ("options", "asked", "told"),
+    ("options", "command", "report"),
     [
         ("bed_max=100", "M140 S110", "B:25.00 /100.00"),
         ("hotend_max=260", "M104 S295", "T:25.00 /260.00"),
@@ -34,11 +34,11 @@ def test_the_latency_applies_in_both_directions():
         ("extruders=2", "M104 T1 S200", "T:25.00 /0.00 B:25.00 /0.00 T0:25.00 /0.00 T1:25.00 /200.00"),
     ],
 )
-def test_a_report_shows_the_target_as_the_firmware_understood_it(options, asked, told):
-    made = printer(options)
-    ambient = made.heat.bed.config.body.ambient
-    made.send(asked)
-    assert told.replace("25.00", f"{ambient:.2f}").replace(":25 ", f":{ambient:.0f} ") in made.send("M105")[0]
+def test_a_report_shows_the_target_as_the_firmware_understood_it(options, command, report):
+    board = printer(options)
+    ambient = board.heat.bed.config.body.ambient
+    board.send(command)
+    assert report.replace("25.00", f"{ambient:.2f}").replace(":25 ", f":{ambient:.0f} ") in board.send("M105")[0]
 
 
 def test_a_touch_screen_prints_for_the_configured_time():

@@ -103,7 +103,7 @@ FILE = b"; a part\nG28 ; home\n\nM109 S200\nG1 X10\nG1 X20 ; there\nG1 X10\nM0\n
 LINES = ["G28", "M109 S200", "G1 X10", "G1 X20", "G1 X10", "M0"]
 
 
-def told(lines):
+def oracle_of(lines):
     oracle = Oracle(keep=None)
     for number, line in enumerate(lines, 1):
         oracle.accept(number, line, 0.0)
@@ -111,7 +111,7 @@ def told(lines):
 
 
 def test_a_file_printed_exactly_once_is_recognised():
-    verdict = told(["M115", *LINES[:3], "M105", *LINES[3:], "M105"]).same_as_file(FILE)
+    verdict = oracle_of(["M115", *LINES[:3], "M105", *LINES[3:], "M105"]).same_as_file(FILE)
     assert verdict
     assert verdict == (verdict.__class__)(exact=True, lines=6, total=6)
 
@@ -127,7 +127,7 @@ def test_a_file_printed_exactly_once_is_recognised():
     ],
 )
 def test_the_first_difference_is_reported(lines, difference):
-    verdict = told(lines).same_as_file(FILE)
+    verdict = oracle_of(lines).same_as_file(FILE)
     assert not verdict
     assert verdict.difference == difference
     assert verdict.total == 6
@@ -135,15 +135,15 @@ def test_the_first_difference_is_reported(lines, difference):
 
 def test_additional_commands_can_be_allowed():
     lines = ["M117 hello", "T0", *LINES, "M104 S0"]
-    assert not told(lines).same_as_file(FILE)
-    assert told(lines).same_as_file(FILE, besides={"M117", "T0", "M104 S0"})
+    assert not oracle_of(lines).same_as_file(FILE)
+    assert oracle_of(lines).same_as_file(FILE, besides={"M117", "T0", "M104 S0"})
 
 
 def test_a_host_that_waits_for_heat_itself_is_recognised():
     lines = ["G28", "M104 S200", "G1 X10", "G1 X20", "G1 X10"]
-    assert told(lines).same_as_file(FILE, host_waits=True)
-    assert told(LINES[:5]).same_as_file(FILE, host_waits=False)
-    assert not told(LINES).same_as_file(FILE, host_waits=False)
+    assert oracle_of(lines).same_as_file(FILE, host_waits=True)
+    assert oracle_of(LINES[:5]).same_as_file(FILE, host_waits=False)
+    assert not oracle_of(LINES).same_as_file(FILE, host_waits=False)
 
 
 def test_a_running_comparison_stores_no_commands(tmp_path):
@@ -160,7 +160,7 @@ def test_a_running_comparison_stores_no_commands(tmp_path):
 
 
 def test_a_line_with_a_damaged_n_is_no_command():
-    oracle = told(LINES[:2])
+    oracle = oracle_of(LINES[:2])
     for number, line in [(None, "^3 G1 X10"), *enumerate(LINES[2:], 3)]:
         oracle.accept(number, line, 0.0)
     assert oracle.same_as_file(FILE)
@@ -183,4 +183,4 @@ _LINES = st.lists(st.sampled_from(["G1 X1", "G1 X2", "G1 X3", "M105", "G28"]), m
 def test_two_lists_are_equal_if_they_differ_only_in_host_commands(file, arrived):
     source = "\n".join(each for each in file if each != "M105").encode()
     same = [each for each in file if each != "M105"] == [each for each in arrived if each != "M105"]
-    assert told(arrived).same_as_file(source).exact == same
+    assert oracle_of(arrived).same_as_file(source).exact == same

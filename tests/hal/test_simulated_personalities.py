@@ -46,7 +46,7 @@ class Dialogue:
         # the recordings' bridge held bytes back
         self.firmware = Firmware(replace(FIRMWARES[firmware], flow_control=True))
         self.firmware.reset(0.0)
-        self.now, self.said, self.answered = 0.0, b"", 0
+        self.now, self.output, self.answered = 0.0, b"", 0
 
     def until_answered(self, count, at_least):
         end = self.now + at_least
@@ -54,17 +54,17 @@ class Dialogue:
         while self.now < end or (self._oks() < count and self.now < limit):
             due = self.firmware.next_event()
             self.now = min(limit if due is None else max(due, self.now), end if self.now < end else limit)
-            self.said += self.firmware.advance(self.now)
+            self.output += self.firmware.advance(self.now)
 
     def _oks(self):
-        return len(re.findall(rb"^ok", self.said, re.MULTILINE))
+        return len(re.findall(rb"^ok", self.output, re.MULTILINE))
 
     def send(self, data):
         self.firmware.receive(data, self.now)
 
     def lines(self):
-        said, self.said = self.said, b""
-        return said.decode().split("\n")[:-1]
+        output, self.output = self.output, b""
+        return output.decode().split("\n")[:-1]
 
 
 def normal(lines):
@@ -95,10 +95,10 @@ def play(dialogue, entries):
     return normal(dialogue.lines()), normal(text for sent, text, _ in entries if not sent)
 
 
-def joined(found):
+def joined(experiments):
     """Yield experiments; one that continues in the next is joined with it."""
     name, before = None, []
-    for title, entries in found:
+    for title, entries in experiments:
         if before and not (title.startswith("…") or (name in _GOES_ON and (name or title == "boot"))):
             yield name, before
             before = []
@@ -140,11 +140,11 @@ def test_a_recorded_host_gets_the_recorded_answers(firmware, name):
         if not compared and entries[0][0]:  # the host came to a board that had booted
             dialogue.until_answered(0, 1.0)
             dialogue.lines()
-        said, recorded = play(dialogue, entries)
+        replies, recorded = play(dialogue, entries)
         if (name, title) in _ENDS_EARLY:
-            del said[len(recorded) :]
+            del replies[len(recorded) :]
         if (name, title) not in _LEFT_OUT:
-            assert said == recorded, title
+            assert replies == recorded, title
             compared += 1
     assert compared
 

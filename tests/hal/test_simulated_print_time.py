@@ -42,8 +42,8 @@ def _limits(comments):
 
 def _estimate(comments):
     """Return the slicer's own estimate in seconds."""
-    told = re.search(r"estimated printing time \(normal mode\) = (?:(\d+)m )?(\d+)s", comments)
-    return int(told[1] or 0) * 60 + int(told[2])
+    match = re.search(r"estimated printing time \(normal mode\) = (?:(\d+)m )?(\d+)s", comments)
+    return int(match[1] or 0) * 60 + int(match[2])
 
 
 def _moves(lines):

@@ -42,9 +42,9 @@ def start(tmp_path):
 
 def test_a_link_that_cannot_be_created_is_reported_in_a_sentence(start, tmp_path):
     process, link = start(link=tmp_path / "none" / "x")
-    out, said = process.communicate(timeout=TIMEOUT_S)
+    out, output = process.communicate(timeout=TIMEOUT_S)
     assert (process.returncode, out) == (1, "")
-    assert said == (
+    assert output == (
         f"hal.simulated: cannot create the port at {link}: No such file or directory; choose another path\n"
     )
 
@@ -206,15 +206,15 @@ def test_a_pulled_cable_removes_the_port_until_it_is_plugged_in(start, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [("[[fault", "not TOML"), ('[[fault]]\nwhat = "flop"\ntime = 1', "fault 1: what is 'flop'; allowed: flip, drop,")],
 )
-def test_a_bad_scenario_is_reported_in_a_sentence(start, tmp_path, text, said):
+def test_a_bad_scenario_is_reported_in_a_sentence(start, tmp_path, text, error):
     (tmp_path / "scenario.toml").write_text(text)
     process, _ = start("--scenario", tmp_path / "scenario.toml")
     out, err = process.communicate(timeout=TIMEOUT_S)
     assert (process.returncode, out) == (1, "")
-    assert err.startswith(f"hal.simulated: scenario {tmp_path}/scenario.toml: {said}")
+    assert err.startswith(f"hal.simulated: scenario {tmp_path}/scenario.toml: {error}")
     assert err.count("\n") == 1
 
 
@@ -235,9 +235,9 @@ def test_a_host_prints_over_tcp(start):
     output = process.stdout.readline()
     host, port = output.removeprefix("tcp -> ").strip().split(":")
     with socket.create_connection((host, int(port)), timeout=TIMEOUT_S) as line:
-        said = b""
-        while b"M301" not in said:
-            said += line.recv(4096)
+        reply = b""
+        while b"M301" not in reply:
+            reply += line.recv(4096)
     process.send_signal(signal.SIGTERM)
     assert process.wait(TIMEOUT_S) == 0
 

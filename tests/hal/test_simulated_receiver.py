@@ -29,12 +29,12 @@ def damaged(line, damage):
 
 
 def verdicts(receiver, lines):
-    found = []
+    results = []
     for line in lines:
         receiver.store(line)
         while (verdict := receiver.take()) is not None:
-            found.append((verdict, receiver.last_number))
-    return found
+            results.append((verdict, receiver.last_number))
+    return results
 
 
 @given(CONFIGS, st.lists(st.tuples(JUMPS, COMMANDS, DAMAGE), max_size=12))

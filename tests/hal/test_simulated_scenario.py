@@ -58,7 +58,7 @@ def settings_in_docs(kind):
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "error"),
     [
         ({"faults": []}, "unknown 'faults'; allowed: [[fault]] tables"),
         ({"fault": {"what": "flip"}}, "fault is {'what': 'flip'}; allowed: [[fault]] tables"),
@@ -95,10 +95,10 @@ def settings_in_docs(kind):
         ({"fault": [{"what": "text", "line": 1, "text": "a\nb"}]}, "text is 'a\\nb'; allowed: one line"),
     ],
 )
-def test_invalid_faults_are_refused_with_the_allowed_values(table, said):
+def test_invalid_faults_are_refused_with_the_allowed_values(table, error):
     with pytest.raises(ScenarioError) as caught:
         from_table(table)
-    assert said in str(caught.value)
+    assert error in str(caught.value)
 
 
 def test_a_python_value_is_checked_as_a_file_is():
@@ -107,13 +107,13 @@ def test_a_python_value_is_checked_as_a_file_is():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("[[fault", "not TOML: "), ('[[fault]]\nwhat = "flop"\nline = 1', "fault 1: what is 'flop'")]
+    ("text", "error"), [("[[fault", "not TOML: "), ('[[fault]]\nwhat = "flop"\nline = 1', "fault 1: what is 'flop'")]
 )
-def test_the_address_of_a_printer_names_a_bad_file(tmp_path, text, said):
+def test_the_address_of_a_printer_names_a_bad_file(tmp_path, text, error):
     path = written(tmp_path, text)
     with pytest.raises(AddressError) as caught:
         check(f"sim?scenario={path}")
-    assert f"scenario {path}: {said}" in str(caught.value)
+    assert f"scenario {path}: {error}" in str(caught.value)
 
 
 def test_the_address_of_a_printer_names_a_missing_file(tmp_path):

@@ -43,11 +43,11 @@ def test_progress_is_reported_automatically_on_request():
     assert bench.run(15.9) == []
 
 
-@pytest.mark.parametrize(("autoreport", "told"), [(True, "1"), (False, "0")])
-def test_m115_reports_the_capability(autoreport, told):
-    said = Bench(autoreport=autoreport).send("M115")
-    assert "Cap:SDCARD:1" in said
-    assert f"Cap:AUTOREPORT_SD_STATUS:{told}" in said
+@pytest.mark.parametrize(("autoreport", "capability"), [(True, "1"), (False, "0")])
+def test_m115_reports_the_capability(autoreport, capability):
+    replies = Bench(autoreport=autoreport).send("M115")
+    assert "Cap:SDCARD:1" in replies
+    assert f"Cap:AUTOREPORT_SD_STATUS:{capability}" in replies
 
 
 def test_a_stopped_board_does_not_print():
@@ -92,8 +92,8 @@ def test_a_file_is_selected_and_printed_line_by_line(bench):
     opened = [f"File opened: part.gcode Size: {len(PART)}", "File selected", "ok"]
     assert bench.send("M23 PART.GCO")[1:] == opened
     assert bench.send("M24") == ["ok"]
-    said = [line for line in bench.run(60) if "busy" not in line]
-    assert said == ["X:0.00 Y:0.00 Z:0.00 E:0.00 Count X:0 Y:0 Z:0", "Done printing file"]  # and no ok
+    replies = [line for line in bench.run(60) if "busy" not in line]
+    assert replies == ["X:0.00 Y:0.00 Z:0.00 E:0.00 Count X:0 Y:0 Z:0", "Done printing file"]  # and no ok
     assert bench.send("M114")[0].startswith("X:20.00 ")
 
 

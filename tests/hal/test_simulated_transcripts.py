@@ -54,22 +54,22 @@ class Dialogue:
         self.now = 0.0
 
     def play(self, entries):
-        said, answered = b"", True
+        output, answered = b"", True
         for sent, text, at in entries:
             if sent:
                 if answered:  # what was sent without waiting was sent at once
-                    said += self.advance(max(at, self.now))
+                    output += self.advance(max(at, self.now))
                 self.firmware.receive(_bytes(text), self.now)
             answered = not sent
-        said += self.advance(self.now + 0.14)  # less than the pause before the next experiment
-        return [_normal(line) for line in said.decode().split("\n")[:-1]]
+        output += self.advance(self.now + 0.14)  # less than the pause before the next experiment
+        return [_normal(line) for line in output.decode().split("\n")[:-1]]
 
     def advance(self, until):
-        said = b""
+        output = b""
         while (due := self.firmware.next_event()) is not None and due <= until:
-            said += self.firmware.advance(due)
+            output += self.firmware.advance(due)
         self.now = until
-        return said + self.firmware.advance(until)
+        return output + self.firmware.advance(until)
 
 
 def _expected(entries):

@@ -44,7 +44,7 @@ def port_of(address):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         ("tcp:printer", "'printer' is not a host and port; write tcp:HOST:PORT"),
         ("tcp:printer:", "the port is ''; allowed: 1 to 65535"),
@@ -54,10 +54,10 @@ def port_of(address):
         ("tcp:printer:8080?baudrate=9600", "unknown option 'baudrate'"),
     ],
 )
-def test_an_invalid_address_is_refused(text, said):
+def test_an_invalid_address_is_refused(text, error):
     with pytest.raises(AddressError) as caught:
         check(text)
-    assert said in str(caught.value)
+    assert error in str(caught.value)
 
 
 def test_ipv6_addresses_are_in_brackets():

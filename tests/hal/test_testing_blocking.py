@@ -58,10 +58,10 @@ def test_a_file_is_printed_without_host_commands(tmp_path):
     path.write_text("; a comment\nG28\n@pause\nM110 N5\nG1 X20 F6000 ; there\nM118 the end")
     with opened() as printer:
         printer.print_file(path)
-        said = "".join(printer.tail())
-        assert "the end" in said
+        dialogue = "".join(printer.tail())
+        assert "the end" in dialogue
         assert "X:20.00" in "".join(printer.send("M114"))
-        assert "@pause" not in said
+        assert "@pause" not in dialogue
 
 
 def test_simulated_time_passes_only_while_the_printer_is_used():

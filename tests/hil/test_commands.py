@@ -60,14 +60,14 @@ async def test_an_urgent_command_is_answered_like_any_other(device):
 )
 async def test_a_refused_command_raises_and_nothing_goes_out(device, command, error):
     async with device.ready() as printer:
-        said, number = printer.flight_recorder.tail(), printer.next_number
+        lines, number = printer.flight_recorder.tail(), printer.next_number
         with pytest.raises(error):
             await printer.send(command)
         with pytest.raises(error):
             await printer.send(command, urgent=True)
         with pytest.raises(error):
             printer.submit(command)
-        assert (printer.flight_recorder.tail(), printer.next_number) == (said, number)
+        assert (printer.flight_recorder.tail(), printer.next_number) == (lines, number)
         assert (await printer.send("M105"))[-1].startswith("ok")
         assert printer.counters.resends == 0
 
@@ -76,8 +76,8 @@ async def test_a_submitted_command_goes_out_before_a_later_one(device):
     async with device.ready() as printer:
         printer.submit("M118 mark-1")
         await printer.send("M118 mark-2")
-        said = " ".join(printer.flight_recorder.tail())
-        assert 0 < said.index("mark-1") < said.index("mark-2")
+        dialogue = " ".join(printer.flight_recorder.tail())
+        assert 0 < dialogue.index("mark-1") < dialogue.index("mark-2")
         if (taken := device.accepted()) is not None:
             assert [each for each in taken if "mark" in each] == ["M118 mark-1", "M118 mark-2"]
 
@@ -87,8 +87,8 @@ async def test_an_unknown_command_is_reported_and_harmless(device):
     async with device.ready(events.append) as printer:
         answer = await printer.send("M9999")
         assert answer[-1].startswith("ok")
-        told = [event.text for event in events if isinstance(event, FirmwareSaid)]
-        assert any("9999" in text for text in told)
+        texts = [event.text for event in events if isinstance(event, FirmwareSaid)]
+        assert any("9999" in text for text in texts)
         assert printer.state is ConnectionState.READY
         assert (await printer.send("M105"))[-1].startswith("ok")
 

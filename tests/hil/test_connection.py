@@ -80,9 +80,9 @@ async def test_no_event_follows_closing(device):
     events = []
     async with device.ready(events.append) as printer:
         await printer.close()
-        told = len(events)
+        count = len(events)
         await asyncio.sleep(5 / device.speed)  # two temperature reports would have come
-        assert len(events) == told
+        assert len(events) == count
 
 
 async def test_an_unsubscribed_listener_gets_no_events(device):

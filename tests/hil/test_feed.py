@@ -47,8 +47,8 @@ def taken(device):
 
 
 def assert_taken(device, commands):
-    seen = taken(device)
-    assert seen is None or seen == [each for each in commands if each.startswith("M118")]
+    accepted = taken(device)
+    assert accepted is None or accepted == [each for each in commands if each.startswith("M118")]
 
 
 async def finish(printer, lines):
@@ -66,16 +66,16 @@ async def test_every_line_arrives_once_in_order_as_the_position_confirms(device)
 
 
 async def test_the_position_only_ever_grows(device):
-    lines, seen = Lines(harmless(10)), []
+    lines, places = Lines(harmless(10)), []
     async with device.ready() as printer:
         printer.feed(lines)
         while not lines.empty.is_set():
-            seen.append((printer.place.lines, printer.place.offset))
+            places.append((printer.place.lines, printer.place.offset))
             assert printer.place.lines <= lines.count
             await asyncio.sleep(0.01 / device.speed)
         await printer.drained()
-    assert seen == sorted(seen)
-    assert all(offset == count * LENGTH for count, offset in seen)
+    assert places == sorted(places)
+    assert all(offset == count * LENGTH for count, offset in places)
 
 
 async def test_a_held_job_sends_no_lines_but_commands_are_sent(device):
@@ -172,15 +172,15 @@ async def test_commands_go_out_between_the_lines_of_a_job_in_order(device):
             answers.append(await printer.send(f"M118 send-{number:03}"))
         await finish(printer, lines)
         assert printer.place.lines == 18
-        order, heard = (MARK.findall("".join(said(printer, whose))) for whose in ("> ", "< "))
+        order, heard = (MARK.findall("".join(dialogue(printer, whose))) for whose in ("> ", "< "))
     for number, answer in enumerate(answers):
         assert any(f"send-{number:03}" in line for line in answer)
     assert heard == order[-len(heard) :]  # the recorder is short: what it still has
-    if (seen := taken(device)) is not None:
-        assert [each for each in seen if "line" in each] == numbered(6)
-        assert [each for each in seen if "send" in each] == numbered(3, "send")
-        assert seen.index("M118 send-000") < seen.index("M118 line-005")
+    if (commands := taken(device)) is not None:
+        assert [each for each in commands if "line" in each] == numbered(6)
+        assert [each for each in commands if "send" in each] == numbered(3, "send")
+        assert commands.index("M118 send-000") < commands.index("M118 line-005")
 
 
-def said(printer, whose):
+def dialogue(printer, whose):
     return [line.removeprefix(whose) for line in printer.flight_recorder.tail() if line.startswith(whose)]

@@ -24,8 +24,8 @@ async def test_emergency_stop_ends_the_connection_at_once_and_the_printer_confir
         with pytest.raises(FirmwareHalted):
             await waiting
         await device.until(lambda: any(isinstance(each, FirmwareSaid) for each in events))
-        said = next(each for each in events if isinstance(each, FirmwareSaid))
-        assert said.severity == "info", said.text
+        message = next(each for each in events if isinstance(each, FirmwareSaid))
+        assert message.severity == "info", message.text
         device.heaters_are_off = True  # the firmware said that it has stopped, and with that its heaters
         fault = next(each for each in events if isinstance(each, StateChanged) and each.new is ConnectionState.FAULT)
         assert fault.error is printer.error

@@ -187,17 +187,17 @@ def save(page: Page, path: Path) -> None:
 def main(names: list[str]) -> int:
     """Take the named pictures, or all."""
     FOLDER.mkdir(exist_ok=True)
-    wanted = names or [*PICTURES, "farm"]
+    chosen = names or [*PICTURES, "farm"]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        if "farm" in wanted:
+        if "farm" in chosen:
             take_farm(browser)
-        if wanted == ["farm"]:
+        if chosen == ["farm"]:
             return 0
         service = Running(Path(folder), speed=4)
         try:
             service.print_file(EXAMPLE)
-            for name in [each for each in wanted if each != "farm"]:
+            for name in [each for each in chosen if each != "farm"]:
                 take(browser, service, name, *PICTURES[name])
         finally:
             service.house.close()

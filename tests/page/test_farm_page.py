@@ -46,16 +46,16 @@ def shared(tmp_path_factory):
 
 @pytest.fixture
 def new_tab(chromium, shared):
-    made = []
+    tabs = []
 
     def new(**options):
-        made.append(FarmTab(chromium, shared, **options))
-        return made[-1]
+        tabs.append(FarmTab(chromium, shared, **options))
+        return tabs[-1]
 
     yield new
-    for each in made:
+    for each in tabs:
         each.context.close()
-    assert [error for each in made for error in each.errors] == []
+    assert [error for each in tabs for error in each.errors] == []
 
 
 def test_a_room_of_printers_is_operated_from_the_page(new_tab, shared, axe):

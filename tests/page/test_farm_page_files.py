@@ -25,30 +25,30 @@ def names(text):
 
 
 def exported(text):
-    found = set()
+    exports = set()
     for name, several in EXPORT.findall(text):
-        found |= {each.split(" as ")[-1].strip() for each in several.split(",")} if several else {name}
-    return found
+        exports |= {each.split(" as ")[-1].strip() for each in several.split(",")} if several else {name}
+    return exports
 
 
 def loaded():
     """Return the source of every module that the page may load, by its name."""
-    found, waiting = {}, ["app.mjs", "texts_de.mjs", "reasons_de.mjs"]
+    texts, waiting = {}, ["app.mjs", "texts_de.mjs", "reasons_de.mjs"]
     while waiting:
-        if (name := waiting.pop()) not in found and not name.startswith("vendor/"):
+        if (name := waiting.pop()) not in texts and not name.startswith("vendor/"):
             file = page_files.find(name)
             assert file is not None, name
-            found[name] = file.data.decode()
-            waiting += [target for _, target in IMPORT.findall(found[name])]
-    return found
+            texts[name] = file.data.decode()
+            waiting += [target for _, target in IMPORT.findall(texts[name])]
+    return texts
 
 
 def test_every_imported_name_exists_also_where_a_shared_module_imports_the_farms():
     modules = loaded()
     for name, text in modules.items():
-        for wanted, target in IMPORT.findall(text):
+        for imported, target in IMPORT.findall(text):
             if not target.startswith("vendor/"):
-                assert names(wanted) <= exported(modules[target]), f"{name} imports from {target}"
+                assert names(imported) <= exported(modules[target]), f"{name} imports from {target}"
     assert {path.name for path in OWN} <= set(modules), "no module imports these"
     assert sum(len(text) for text in modules.values()) < MAX_BYTES
 

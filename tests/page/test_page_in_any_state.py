@@ -157,16 +157,16 @@ def opened(stage, words):
     stage.page.locator(".queued").nth(1).get_by_role("button", name=words["change"]).click()
     stage.page.locator("summary").click()
     expect(stage.page.locator("tbody tr")).to_have_count(2)
-    found = {("opened", "history"): found_in(stage)}
+    violations = {("opened", "history"): found_in(stage)}
     stage.go("files")
     stage.page.locator("button.what", has_text="example.gcode").click()
     stage.page.locator(".toolpath canvas[data-layer]").wait_for()
-    found["opened", "files"] = found_in(stage)
+    violations["opened", "files"] = found_in(stage)
     stage.button(words["toolpath_solid"]).click()
     stage.page.locator(".orbit canvas:not([data-vertices='0'])").wait_for()
-    found["opened", "3d"] = found_in(stage)
+    violations["opened", "3d"] = found_in(stage)
     stage.page.locator("button.what", has_text="example.gcode").click()
-    return found
+    return violations
 
 
 @pytest.mark.parametrize(
@@ -192,10 +192,10 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(new_stage, axe, running, part,
     stage.open()
     stage.is_in_state(words["state_ready"])
     stage.page.evaluate(axe)
-    found = {}
+    violations = {}
     stage.show(**STATES["state_offline"])
     stage.is_in_state(words["state_offline"])
-    found |= {("empty", view): faults(stage, view, filled=False) for view in VIEWS}
+    violations |= {("empty", view): faults(stage, view, filled=False) for view in VIEWS}
     stage.page.unroute("**/api/files?*")
     stage.answer("**/api/history?*", {"jobs": HISTORY})
     stage.answer("**/api/history/totals?*", TOTALS)
@@ -204,16 +204,16 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(new_stage, axe, running, part,
     for state, changes in STATES.items():
         stage.show(**changes, toolpath=toolpath, queue={"revision": state})
         stage.is_in_state(words[state])
-        found |= {(state, view): faults(stage, view) for view in VIEWS}
+        violations |= {(state, view): faults(stage, view) for view in VIEWS}
     stage.show(**PRINTING, toolpath=toolpath)
     stage.is_in_state(words["job_printing"])
-    found |= opened(stage, words)
+    violations |= opened(stage, words)
     height = stage.page.locator("header").bounding_box()["height"]
     stage.lose()
     stage.is_in_state(words["state_unknown"])
     assert abs(stage.page.locator("header").bounding_box()["height"] - height) < 2  # nothing moves under a finger
-    found |= {("lost", view): faults(stage, view) for view in VIEWS}
-    assert {key: each for key, each in found.items() if each} == {}
+    violations |= {("lost", view): faults(stage, view) for view in VIEWS}
+    assert {key: each for key, each in violations.items() if each} == {}
 
 
 def test_the_chart_has_the_temperatures_of_the_time_without_a_connection(new_stage):
@@ -282,9 +282,9 @@ def test_a_lost_print_continues_after_the_user_has_checked_the_part(new_stage, a
     stage.is_in_state("Ready")
     stage.page.evaluate(axe)
     stage.show(job={**PRINTING["job"], "active": False, "state": "interrupted", "last": {"outcome": "interrupted"}})
-    with stage.page.expect_request("**/api/resume-at") as asked:
+    with stage.page.expect_request("**/api/resume-at") as request:
         stage.button("Continue from layer 118… vase.gcode").click()
-    assert asked.value.post_data_json == {"command": "propose", "print": 7}
+    assert request.value.post_data_json == {"command": "propose", "print": 7}
     dialog = stage.page.get_by_role("dialog", name="Continue vase.gcode?")
     for text in (
         "Layer118 / 240",
@@ -302,14 +302,14 @@ def test_a_lost_print_continues_after_the_user_has_checked_the_part(new_stage, a
     go_on.click(force=True)
     expect(dialog).to_contain_text("tick that it touches it")  # not confirmed yet
     dialog.get_by_label("First layer to print").fill("120")
-    with stage.page.expect_request("**/api/resume-at") as asked:
+    with stage.page.expect_request("**/api/resume-at") as request:
         dialog.get_by_role("button", name="Show this layer").click()
-    assert asked.value.post_data_json == {"command": "propose", "print": 7, "layer": 120}
+    assert request.value.post_data_json == {"command": "propose", "print": 7, "layer": 120}
     dialog.get_by_label("The nozzle touches the top of the part").check()
     expect(go_on).to_have_attribute("aria-disabled", "false")
-    with stage.page.expect_request("**/api/resume-at") as asked:
+    with stage.page.expect_request("**/api/resume-at") as request:
         go_on.click()
-    assert asked.value.post_data_json == {"command": "start", "token": "0123456789abcdef"}
+    assert request.value.post_data_json == {"command": "start", "token": "0123456789abcdef"}
     expect(dialog).to_have_count(0)
 
 
@@ -318,21 +318,21 @@ def test_a_fault_stays_in_view_and_a_target_is_pending_until_the_printer_reports
     stage.open()
     stage.is_in_state("Ready")
     stage.page.evaluate(axe)
-    said = "the firmware stopped: Heating failed, system stopped! Heater_ID: 0"
-    halt = {"at": 1_795_000_000, "text": said, "kind": "not_heating"}
-    stage.show(printer={"fault": halt}, job={**PRINTING["job"], "active": False, "state": "failed", "error": said})
+    halt_text = "the firmware stopped: Heating failed, system stopped! Heater_ID: 0"
+    halt = {"at": 1_795_000_000, "text": halt_text, "kind": "not_heating"}
+    stage.show(printer={"fault": halt}, job={**PRINTING["job"], "active": False, "state": "failed", "error": halt_text})
     stage.is_in_state("Ready, after a fault")
-    expect(stage.page.get_by_text(said)).to_have_count(1)
+    expect(stage.page.get_by_text(halt_text)).to_have_count(1)
     expect(stage.page.locator("main")).to_contain_text("Switch the printer off, let it cool")
     expect(stage.page.get_by_label("Heat", exact=True)).to_have_count(0)  # no button offers to heat it again
     stage.page.wait_for_timeout(600)  # taps on a button that has just changed are ignored
     stage.button("Print").click()
-    expect(stage.page.get_by_role("dialog", name="Print vase.gcode?")).to_contain_text(said)
+    expect(stage.page.get_by_role("dialog", name="Print vase.gcode?")).to_contain_text(halt_text)
     assert found_in(stage) == []
     stage.page.keyboard.press("Escape")
-    with stage.page.expect_request("**/api/connection") as asked:
+    with stage.page.expect_request("**/api/connection") as request:
         stage.button("I have checked it").click()
-    assert asked.value.post_data_json == {"command": "seen"}
+    assert request.value.post_data_json == {"command": "seen"}
     at = stage.page.evaluate("Date.now() / 1000 - 37")
     stage.show(printer={"heaters": {"tool0": {"actual": 210.0, "target": 210.0}}, "heatersAt": at})
     expect(stage.page.locator("header .heaters.old")).to_contain_text("210")
@@ -399,21 +399,21 @@ def test_moves_that_may_hit_a_paused_print_have_to_be_confirmed(new_stage):
     stage.is_in_state("Ready")
     stage.show(**{**STATES["job_paused"], "printer": {**STATES["job_paused"]["printer"], "position": {"z": 7.3}}})
     stage.is_in_state("Paused")
-    for name, asked in {"Home all axes": 1, "Home Z": 1, "Move Z . by 10": 1, "Move X .": 0}.items():
+    for name, questions in {"Home all axes": 1, "Home Z": 1, "Move Z . by 10": 1, "Move X .": 0}.items():
         sent.clear()
         stage.button(re.compile(name)).last.click()
         question = stage.page.get_by_role("dialog", name="Move the nozzle down, in the middle of the print?")
-        expect(question).to_have_count(asked)
-        if asked:
+        expect(question).to_have_count(questions)
+        if questions:
             question.get_by_role("button", name="Leave it").click()
             assert sent == []
     stage.go("console")
-    for command, asked in {"G92 Z0": 1, "M84": 1, "G1 Z-5": 1, "G1 X5 F3000": 0}.items():
+    for command, questions in {"G92 Z0": 1, "M84": 1, "G1 Z-5": 1, "G1 X5 F3000": 0}.items():
         stage.page.get_by_label("G-code command").fill(command)
         stage.button("Send").click()
         question = stage.page.get_by_role("dialog", name=f"Send {command} into the print?")
-        expect(question).to_have_count(asked)
-        if asked:
+        expect(question).to_have_count(questions)
+        if questions:
             question.get_by_role("button", name="Do not send").click()
     expect(stage.page.get_by_label("G-code command")).to_have_value("")  # it was sent
     assert sent[-1] == {"command": "G1 X5 F3000"}
@@ -454,7 +454,7 @@ def test_foreign_text_is_escaped(new_stage):
     stage.ask_for_access(app_name=evil, remote_address=evil, code=evil)
     stop, badge = (each.bounding_box() for each in (stage.page.locator("#stop"), stage.page.locator(".access")))
     assert badge["x"] >= stop["x"] + stop["width"] + 16, "a slip of the finger must not reach Stop"
-    said = {
+    printer = {
         "state": "fault",
         "error": evil,
         "firmware": evil,
@@ -467,7 +467,7 @@ def test_foreign_text_is_escaped(new_stage):
     }
     refused = {"path": evil, "name": evil, "reasons": [evil]}
     job = {**PRINTING["job"], "active": False, "file": {"name": evil}, "error": evil, "refused": refused}
-    stage.show(printer=said, job=job, server={"name": evil, "version": evil}, profile={"name": evil})
+    stage.show(printer=printer, job=job, server={"name": evil, "version": evil}, profile={"name": evil})
     stage.is_in_state("Offline after error")
     for view in VIEWS:
         stage.go(view)
@@ -532,12 +532,12 @@ SPOOL = {"id": 7, "name": "Galaxy Black", "material": "PLA", "vendor": "Prusamen
 @pytest.mark.nightly
 def test_settings_show_messages_and_spools_if_they_are_switched_on(new_stage, axe):
     stage = new_stage(**PHONE)
-    asked = []
+    requests = []
 
     def answer(route):
-        asked.append(route.request.post_data_json)
-        said = {"spools": {"spools": [SPOOL]}, "test": {"results": NOTIFY["results"][:1], "waiting": ["mail"]}}
-        body = said.get(asked[-1]["do"])
+        requests.append(route.request.post_data_json)
+        answers = {"spools": {"spools": [SPOOL]}, "test": {"results": NOTIFY["results"][:1], "waiting": ["mail"]}}
+        body = answers.get(requests[-1]["do"])
         route.fulfill(json=body) if body is not None else route.fulfill(status=204)
 
     stage.page.route("**/api/companions/notify/ask", answer)
@@ -564,8 +564,8 @@ def test_settings_show_messages_and_spools_if_they_are_switched_on(new_stage, ax
     expect(question).not_to_contain_text("another one")
     stage.page.keyboard.press("Escape")
     stage.go("settings")
-    assert {"do": "choose", "with": {"classes": {"cancelled": True}}} in asked
-    assert {"do": "spool", "with": {"tool": 1, "spool": 7}} in asked
+    assert {"do": "choose", "with": {"classes": {"cancelled": True}}} in requests
+    assert {"do": "spool", "with": {"tool": 1, "spool": 7}} in requests
     stage.page.evaluate(axe)
     assert found_in(stage) == []
 
@@ -588,17 +588,17 @@ POWER = {
 @pytest.mark.nightly
 def test_now_switches_the_power_and_announces_that_it_goes_off(new_stage, axe):
     stage = new_stage(**PHONE)
-    asked = []
+    requests = []
 
     def answer(route):
-        asked.append(route.request.post_data_json)
-        if asked[-1] == {"do": "off", "with": {"device": "Printer"}}:
+        requests.append(route.request.post_data_json)
+        if requests[-1] == {"do": "off", "with": {"device": "Printer"}}:
             error = 'the printer is busy (Printing): Printer stays on. Send "force": true to switch it off anyway'
             route.fulfill(status=409, json={"error": error})
             return
-        if asked[-1]["do"] == "off":
+        if requests[-1]["do"] == "off":
             stage.show(companions={"power": {"state": {**POWER, "devices": [off], "on": False}, "away": False}})
-        if asked[-1]["do"] == "cancel":
+        if requests[-1]["do"] == "cancel":
             stage.show(companions={"power": {"state": POWER, "away": False}})
         route.fulfill(status=200, json={})
 
@@ -623,6 +623,6 @@ def test_now_switches_the_power_and_announces_that_it_goes_off(new_stage, axe):
     stage.page.wait_for_timeout(600)  # taps that were meant for what was here before are ignored
     dialog.get_by_role("button", name="Switch it off").click()
     expect(stage.button("Switch on: Printer")).to_be_visible()
-    assert asked[-1] == {"do": "off", "with": {"device": "Printer", "force": True}}
+    assert requests[-1] == {"do": "off", "with": {"device": "Printer", "force": True}}
     stage.show(companions={"power": {"state": None, "away": True}})
     expect(main).to_contain_text("sudo systemctl enable --now nozzled-power")

@@ -299,11 +299,11 @@ def test_a_revoked_key_ends_the_page_at_once_and_for_good(new_tab, service):
     owner.button("Revoke", exact=True).click()
     expect(owner.page.get_by_text(name)).to_have_count(0)
     tab.is_in_state("This browser is no longer allowed")
-    asked = []
-    tab.page.on("request", lambda request: asked.append(request.url))
-    tab.page.on("websocket", lambda socket: asked.append(socket.url))
+    urls = []
+    tab.page.on("request", lambda request: urls.append(request.url))
+    tab.page.on("websocket", lambda socket: urls.append(socket.url))
     tab.page.wait_for_timeout(1200)  # a retry would come after half a second
-    assert [url for url in asked if "/page/" not in url] == []
+    assert [url for url in urls if "/page/" not in url] == []
 
 
 def test_health_describes_the_line_and_shows_a_fault(new_tab, service, part):
@@ -385,10 +385,10 @@ def test_the_first_run_ends_with_a_test_in_the_air(new_tab, service):
 def test_the_queue_waits_until_the_bed_is_confirmed_clear(new_tab, service, part):
     data = part("queued.gcode", 60).read_bytes()
     service.upload("queued.gcode", len(data), [data])
-    told = service.request(
+    answer = service.request(
         "POST", "/api/queue", b'{"command": "bed", "clear": false}', {"Content-Type": "application/json"}
     )
-    assert told[0] == 200
+    assert answer[0] == 200
     tab = new_tab().open("files")
     tab.page.locator(".file button.what", has_text="queued.gcode").click()
     tab.button("Add to the queue: queued.gcode").click()

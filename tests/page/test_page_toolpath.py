@@ -89,23 +89,23 @@ def blob(service, address):
 def test_the_page_reads_toolpaths_as_the_analysis_wrote_them(new_tab, service, part):
     path = part("whole.gcode", 4000)
     address = uploaded(service, path)
-    told = read(blob(service, address))
+    toolpath = read(blob(service, address))
     tab = new_tab().open()
-    found = tab.page.evaluate(READ, address)
-    units = [[round(each.x * 100), round(each.y * 100), round(each.z * 100), each.kind] for each in told.vertices]
-    assert found["vertices"] == units
-    assert found["layers"] == [
-        [each.first, round(each.z * 100), round(each.start * 100), each.offset] for each in told.layers
+    result = tab.page.evaluate(READ, address)
+    units = [[round(each.x * 100), round(each.y * 100), round(each.z * 100), each.kind] for each in toolpath.vertices]
+    assert result["vertices"] == units
+    assert result["layers"] == [
+        [each.first, round(each.z * 100), round(each.start * 100), each.offset] for each in toolpath.layers
     ]
-    assert (found["size"], [each / 100 for each in found["box"]]) == (path.stat().st_size, list(told.box))
-    ends = [each.first for each in told.layers[1:]] + [len(units)]
-    for index, x, y, kind in found["drawn"]:
-        layer = units[told.layers[index].first : ends[index]]
+    assert (result["size"], [each / 100 for each in result["box"]]) == (path.stat().st_size, list(toolpath.box))
+    ends = [each.first for each in toolpath.layers[1:]] + [len(units)]
+    for index, x, y, kind in result["drawn"]:
+        layer = units[toolpath.layers[index].first : ends[index]]
         assert [x, y, kind] == [[each[axis] for each in layer] for axis in (0, 1, 3)]
-    assert len(found["reached"]) > 2 * len(found["drawn"])
-    assert all(before <= place <= then for before, place, then, _ in found["reached"])
+    assert len(result["reached"]) > 2 * len(result["drawn"])
+    assert all(before <= place <= then for before, place, then, _ in result["reached"])
     places = {(x, y) for x, y, _, _ in units}
-    assert all(tuple(each[3]) in places for each in found["reached"])
+    assert all(tuple(each[3]) in places for each in result["reached"])
 
 
 def test_layers_of_a_file_are_drawn_one_by_one_and_in_3d(new_tab, service, small):
@@ -115,19 +115,19 @@ def test_layers_of_a_file_are_drawn_one_by_one_and_in_3d(new_tab, service, small
     canvas = tab.page.locator(".toolpath canvas")
     expect(canvas).to_have_attribute("data-layer", "2")
     assert canvas.get_attribute("aria-label") == "Layer 2 of 2, 0.40 mm"
-    seen = canvas.evaluate(COLOURS)
-    high, wide = seen["--k5"]
+    colours = canvas.evaluate(COLOURS)
+    high, wide = colours["--k5"]
     assert (0 < high < 0.05, wide > 0.5) == (True, True)  # from left to right
-    assert min(seen["--ghost"]) > 0.5  # the square below
-    assert seen["--k2"] == [0, 0]
+    assert min(colours["--ghost"]) > 0.5  # the square below
+    assert colours["--k2"] == [0, 0]
 
     slider = tab.page.get_by_role("slider", name="Layer")
     slider.press("ArrowLeft")
     expect(canvas).to_have_attribute("aria-label", "Layer 1 of 2, 0.20 mm")
     expect(canvas).to_have_attribute("data-layer", "1")
-    seen = canvas.evaluate(COLOURS)
-    assert min(seen["--k2"]) > 0.5
-    assert (seen["--k5"], seen["--ghost"]) == ([0, 0], [0, 0])
+    colours = canvas.evaluate(COLOURS)
+    assert min(colours["--k2"]) > 0.5
+    assert (colours["--k5"], colours["--ghost"]) == ([0, 0], [0, 0])
     tab.page.get_by_role("checkbox", name="Outer wall").uncheck()
     assert canvas.evaluate(COLOURS)["--k2"] == [0, 0]
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -150,6 +150,6 @@ def test_the_current_layer_is_shown_with_its_progress(new_tab, service, small):
     canvas = tab.page.locator(".toolpath canvas[role=img]")
     expect(canvas).to_have_attribute("aria-label", re.compile(r"Layer 1 of 2, 0.20 mm, [3-7]\d % of it done"))
     expect(tab.page.locator(".toolpath h2")).to_have_text("Layer 1 of 2, 0.20 mm")
-    seen = canvas.evaluate(COLOURS)
-    assert seen["--done"][1] > 0.2  # the side in front
-    assert seen["--rest"][0] > 0.2
+    colours = canvas.evaluate(COLOURS)
+    assert colours["--done"][1] > 0.2  # the side in front
+    assert colours["--rest"][0] > 0.2

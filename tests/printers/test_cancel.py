@@ -260,7 +260,7 @@ async def test_prusa_confirms_an_emergency_stop(tmp_path):
         assert not host.log_entries("CUT ITS POWER")
 
 
-async def test_users_are_told_to_cut_the_power_of_a_printer_that_does_not_answer_a_stop(tmp_path):
+async def test_users_are_advised_to_cut_the_power_of_a_printer_that_does_not_answer_a_stop(tmp_path):
     class Deaf(FakeFirmware):
         resets = False
         banner = ()

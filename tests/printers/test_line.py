@@ -41,11 +41,11 @@ async def test_damage_all_the_time_costs_in_proportion(tmp_path, round_trip):
     class Noisy(FakeFirmware):
         latency = round_trip / 2
         rx_size = 128
-        seen = 0
+        line_count = 0
 
         def transfer(self, raw):
-            self.seen += 1
-            return raw.replace("G1", "G9", 1) if self.seen % 37 == 0 else raw
+            self.line_count += 1
+            return raw.replace("G1", "G9", 1) if self.line_count % 37 == 0 else raw
 
     async with rig(tmp_path, Noisy) as host:
         await host.print_moves(MOVES, within=300)

@@ -332,7 +332,7 @@ async def test_a_pause_retracts_and_primes_the_same_length_even_near_the_limit_o
     """`G1 E-1` below the limit is not executed; `G1 E1` would be, if it is hotter by then."""
 
     class Limits(Prusa if limit == 175 else FakeFirmware):
-        made = 0.0
+        extruded_mm = 0.0
         relative = False
 
         def on(self, number, command, raw):
@@ -341,7 +341,7 @@ async def test_a_pause_retracts_and_primes_the_same_length_even_near_the_limit_o
             if command.startswith("G1 E") and self.relative:
                 if self.read("T")[0] < limit:
                     return "echo: cold extrusion prevented", "ok"
-                self.made += float(command[4:].split()[0])
+                self.extruded_mm += float(command[4:].split()[0])
             return (0.05, "ok") if command.startswith("G1 Y") else super().on(number, command, raw)
 
     async with rig(tmp_path, Limits) as host:
@@ -353,7 +353,7 @@ async def test_a_pause_retracts_and_primes_the_same_length_even_near_the_limit_o
         await host.sleep(5)
         await host.command_job("pause", "resume")
         await host.expect_end(S.COMPLETED)
-        assert host.firmware.made == 0
+        assert host.firmware.extruded_mm == 0
 
 
 # -- heat of others --

@@ -116,11 +116,11 @@ async def test_a_firmware_that_halted_earlier_is_not_ready(tmp_path, board):
                 self.stop()
 
     async with rig(tmp_path, Halted, printer={"connect": False}) as host:
-        seen = set()
+        states = set()
         for _ in range(600):
             await host.sleep(0.1)
-            seen.add(host.api.service.connection.state)
-        assert C.READY not in seen
+            states.add(host.api.service.connection.state)
+        assert C.READY not in states
         assert await host.error()
         host.firmware.shutdown_reason = None
         host.firmware.halted = False

@@ -78,11 +78,11 @@ class Tab:
 
     def tab_to(self, name):
         """Press Tab until the control of this name has the focus, which must be visible."""
-        wanted = self.page.get_by_role("button", name=name).or_(self.page.get_by_role("link", name=name))
+        control = self.page.get_by_role("button", name=name).or_(self.page.get_by_role("link", name=name))
         for _ in range(80):
             self.page.keyboard.press("Tab")
-            if wanted.first.evaluate("each => each === document.activeElement"):
-                assert wanted.first.evaluate("each => getComputedStyle(each).outlineStyle") != "none"
+            if control.first.evaluate("each => each === document.activeElement"):
+                assert control.first.evaluate("each => getComputedStyle(each).outlineStyle") != "none"
                 return
         raise AssertionError(f"Tab does not come to {name}")
 

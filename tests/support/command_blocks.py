@@ -38,7 +38,7 @@ class Block:
 
 def blocks() -> list[Block]:
     """Return all blocks, page by page."""
-    found = []
+    results = []
     for path in PAGES:
         text = path.read_text("utf-8")
         for match in _BLOCK.finditer(text):
@@ -46,7 +46,7 @@ def blocks() -> list[Block]:
             lines = [line.removeprefix(match["indent"]) for line in match["body"].splitlines()]
             if match["kind"] == "console":  # only the typed lines, not their output
                 lines = [line[2:] for line in lines if line.startswith("$ ")]
-            found.append(
+            results.append(
                 Block(
                     page=str(path.relative_to(ROOT)),
                     line=text.count("\n", 0, match.start("body")),
@@ -55,4 +55,4 @@ def blocks() -> list[Block]:
                     because=(mark[2] or "") if mark else "",
                 )
             )
-    return found
+    return results

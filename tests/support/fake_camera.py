@@ -23,7 +23,7 @@ class FakeCamera:
     """A camera.
 
     Attributes:
-        manner: how it answers: well, late (after `wanted`), stall, truncate, error, huge, html, drip, redirect, dumb.
+        manner: how it answers: well, late (after `release`), stall, truncate, error, huge, html, drip, redirect, dumb.
     """
 
     manner: str = "well"
@@ -36,7 +36,7 @@ class FakeCamera:
     headers: list[str] = field(default_factory=list)
     open: int = 0
     picture_count: int = 0
-    wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    release: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def url(self):
@@ -66,7 +66,7 @@ class FakeCamera:
         await writer.drain()
 
     async def _late(self, writer, picture):
-        await self.wanted.wait()
+        await self.release.wait()
         await self._say(writer, "200 OK", "image/jpeg", picture)
 
     async def _stall(self, *_):

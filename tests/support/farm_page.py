@@ -129,10 +129,10 @@ def furnished(folder, now):
     }  # fmt: skip
     tools = [Tool("PLA", "black", 0.4)]
     cold = {"tool0": Heat(24.1, 0.0), "bed": Heat(23.4, 0.0)}
-    for name, said in kinds.items():
+    for name, changes in kinds.items():
         group = "large" if name.startswith("mk3") else "small"
         base = {"at": now, "name": name, "group": group, "url": f"http://{name}.local:5000/", "tools": tools}
-        farm.change(name, **{**base, "heaters": cold, **said})
+        farm.change(name, **{**base, "heaters": cold, **changes})
 
     def fill(jobs):
         for number, (name, seconds) in enumerate([("bracket left", 8730), ("benchy", 5420), ("hinge", 2900)]):
@@ -144,11 +144,11 @@ def furnished(folder, now):
         for name in ("mk3-3", "mk3-1", "mk3-2"):
             ready = Presence(at=now, boot="b", ready=True, bed_clear=True, group="large", tools=tools)
             offer = jobs.offer(name, ready, 60)
-            said = {"copy": offer.copy, "attempt": offer.attempt, "nonce": "n", "at": now}
+            report = {"copy": offer.copy, "attempt": offer.attempt, "nonce": "n", "at": now}
             assert jobs.claim(name, offer.copy, offer.attempt, "n")
-            jobs.report(name, Report(kind="printing", **said))
+            jobs.report(name, Report(kind="printing", **report))
             if name == "mk3-3":
-                jobs.report(name, Report(kind="done", seconds=8700.0, **said))
+                jobs.report(name, Report(kind="done", seconds=8700.0, **report))
 
     farm.do(fill)
     farm.change("mk3-2", at=now - 400)  # it is away

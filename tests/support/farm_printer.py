@@ -180,11 +180,11 @@ class FakePrinter:
     async def outcome(self, key, behind):
         await self._asked()
         await self._answered()
-        found = self.prints.get(key)
-        if found is None:
+        job = self.prints.get(key)
+        if job is None:
             known = behind is not None and any(each.id == behind.id for each in self.prints.values())
             return None if known else PrintOutcome("doubtful")
-        return PrintOutcome(found.state, found.reason, 12.0, 345.0)
+        return PrintOutcome(job.state, job.reason, 12.0, 345.0)
 
     async def cancel(self, key):
         await self._asked()

@@ -32,7 +32,7 @@ def kill_front(key: str, _oracle: Path) -> dict[str, Any]:
     began = time.monotonic()
     after = job(key)
     took = time.monotonic() - began
-    same = told(before) == told(after) and before["progress"]["filepos"] <= after["progress"]["filepos"]
+    same = state_of(before) == state_of(after) and before["progress"]["filepos"] <= after["progress"]["filepos"]
     return {"took": took, "same": same and pids()[0] == core}
 
 
@@ -43,18 +43,18 @@ def kill_core(key: str, oracle: Path) -> dict[str, Any]:
     began, answers, same = time.monotonic(), [], True
     while lines(oracle) <= there + LINES:  # asking systemd each time would cost more than what is measured
         time.sleep(PAUSE)
-        asked = time.monotonic()
+        sent_at = time.monotonic()
         after = job(key)
-        answers.append(time.monotonic() - asked)
-        same = same and told(after)[1] == told(before)[1] and told(after)[0] in ("Printing", "Resuming")
-        if asked - began > TIMEOUT_S:
+        answers.append(time.monotonic() - sent_at)
+        same = same and state_of(after)[1] == state_of(before)[1] and state_of(after)[0] in ("Printing", "Resuming")
+        if sent_at - began > TIMEOUT_S:
             raise SystemExit(f"the print does not go on: {after}")
     took, now = time.monotonic() - began, pids()
     return {"took": took, "answer": max(answers), "same": same and now[0] not in (0, core) and now[1] == front}
 
 
-def told(seen: dict[str, Any]) -> tuple[str, str]:
-    return seen["state"], seen["job"]["file"]["path"]
+def state_of(answer: dict[str, Any]) -> tuple[str, str]:
+    return answer["state"], answer["job"]["file"]["path"]
 
 
 def lines(oracle: Path) -> int:
@@ -72,8 +72,8 @@ def job(key: str) -> dict[str, Any]:
     while True:
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-                seen: dict[str, Any] = json.load(answer)
-                return seen
+                body: dict[str, Any] = json.load(answer)
+                return body
         except (ConnectionError, http.client.HTTPException):  # accepted by the process that was just killed
             continue
 

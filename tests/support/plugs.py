@@ -97,11 +97,11 @@ class Tasmota(Plug):
         self.relays, self.old = relays, old
 
     def answer(self, method, target, headers, body):
-        asked = parse_qs(urlsplit(target).query)
-        if self.password and (asked.get("user"), asked.get("password")) != (["admin"], [self.password]):
+        query = parse_qs(urlsplit(target).query)
+        if self.password and (query.get("user"), query.get("password")) != (["admin"], [self.password]):
             warning = {"WARNING": "Need user=<username>&password=<password>"}
             return (200 if self.old else 401), warning
-        command = re.fullmatch(r"Power(\d*)(?: (On|Off))?", asked["cmnd"][0], re.IGNORECASE)
+        command = re.fullmatch(r"Power(\d*)(?: (On|Off))?", query["cmnd"][0], re.IGNORECASE)
         number = int(command[1] or 1) if command else 0
         if not 1 <= number <= self.relays:
             return 200, {"Command": "Unknown"}
@@ -114,16 +114,16 @@ class ShellyFirst(Plug):
     """A Shelly 1 or Plug S."""
 
     def answer(self, method, target, headers, body):
-        path, asked = urlsplit(target).path, parse_qs(urlsplit(target).query)
+        path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
         if path == "/shelly":
             return 200, {"type": "SHPLG-S", "mac": "4022D882B600", "auth": bool(self.password), "fw": "20230913"}
-        wanted = base64.b64encode(f"admin:{self.password}".encode()).decode()
-        if self.password and headers.get("authorization") != f"Basic {wanted}":
+        credentials = base64.b64encode(f"admin:{self.password}".encode()).decode()
+        if self.password and headers.get("authorization") != f"Basic {credentials}":
             return 401, "401 Unauthorized", {"WWW-Authenticate": 'Basic realm="shellyplug-s-B600"'}
         if path != "/relay/0":
             return 404, "Not Found"
-        if "turn" in asked:
-            self.switch(asked["turn"] == ["on"])
+        if "turn" in query:
+            self.switch(query["turn"] == ["on"])
         return 200, {"ison": self.on, "has_timer": False, "timer_started": 0, "timer_remaining": 0, "source": "http"}
 
 
@@ -133,17 +133,17 @@ class ShellyLater(Plug):
     nonce = "60dc2c69"
 
     def answer(self, method, target, headers, body):
-        path, asked = urlsplit(target).path, parse_qs(urlsplit(target).query)
+        path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
         if path == "/shelly":
             return 200, {"id": "shellyplugus-c049ef8b3a44", "model": "SNPL-00116US", "gen": 2, "auth_en": True}
         if self.password and not self.is_proven(method, target, headers.get("authorization", "")):
             challenge = f'Digest qop="auth", realm="shellyplugus-c049ef8b3a44", nonce="{self.nonce}", algorithm=SHA-256'
             return 401, "", {"WWW-Authenticate": challenge}
-        if asked.get("id") != ["0"]:
+        if query.get("id") != ["0"]:
             return 500, {"code": -105, "message": "Argument 'id', value 4 not found!"}
         if path == "/rpc/Switch.Set":
             was = self.on
-            self.switch(asked["on"] == ["true"])
+            self.switch(query["on"] == ["true"])
             return 200, {"was_on": was}
         if path == "/rpc/Switch.GetStatus":
             return 200, {"id": 0, "source": "init", "output": self.on, "apower": 0.0, "temperature": {"tC": 40.1}}

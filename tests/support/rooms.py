@@ -103,12 +103,12 @@ def _reached(arrows: dict[str, set[str]], room: str) -> set[str]:
 
 @cache
 def _imports() -> dict[str, set[str]]:
-    found = defaultdict[str, set[str]](set)
+    imports = defaultdict[str, set[str]](set)
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
             room = _room(".".join(path.relative_to(ROOT).with_suffix("").parts))
-            found[room] |= {_room(name) for name in _imported(path.read_text("utf-8"))} - {room}
-    return found
+            imports[room] |= {_room(name) for name in _imported(path.read_text("utf-8"))} - {room}
+    return imports
 
 
 def _room(module: str) -> str:

@@ -18,7 +18,7 @@ def files() -> list[Path]:
     return sorted(FOLDER.glob("*.gcode"))
 
 
-def said(path: Path) -> About:
+def metadata(path: Path) -> About:
     """Return the metadata in the file's comments, ignoring its commands."""
     comments = Comments()
     for number, line in enumerate(path.read_bytes().splitlines()):
@@ -42,8 +42,8 @@ def table() -> str:
     lines = ["| | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for path in files():
         analysis = analyse(path.read_bytes())
-        told = _found(said(path)) | {"objects": analysis.objects, "pictures": analysis.thumbnails}
+        values = _found(metadata(path)) | {"objects": analysis.objects, "pictures": analysis.thumbnails}
         known = _found(analysis.about) | {"objects": None, "pictures": None}
-        cells = ["yes" if told[name] else "worked out" if known[name] else "" for name in COLUMNS]
+        cells = ["yes" if values[name] else "worked out" if known[name] else "" for name in COLUMNS]
         lines.append(f"| {analysis.slicer} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -62,16 +62,16 @@ class _Bytes:
     def columns(self, count: int, before: tuple[int, ...]) -> list[list[int]]:
         width, rows = self.take(1)[0], len(before)
         planes = self.take(width * rows * count)
-        found = []
+        table = []
         for row, start in enumerate(before):
             value = start
-            found.append([])
+            table.append([])
             for index in range(count):
                 at = [planes[(plane * rows + row) * count + index] for plane in range(width)]
                 folded = int.from_bytes(bytes(at), "little")
                 value += -((folded + 1) // 2) if folded % 2 else folded // 2
-                found[-1].append(value)
-        return found
+                table[-1].append(value)
+        return table
 
 
 def _inflated(data: bytes) -> _Bytes:
@@ -89,13 +89,13 @@ def read(blob: bytes) -> Read:
     places += index.column(1)
     assert index.at == len(index.data)
     assert len(blob) == HEADER + packed + places[-1]
-    found: list[Vertex] = []
+    vertex_list: list[Vertex] = []
     for number in range(chunks):
         at = HEADER + packed
         data = _inflated(blob[at + places[number] : at + places[number + 1]])
         count = (begins[number + 1] if number + 1 < chunks else vertices) - begins[number]
-        found += _chunk(data, count, (xs[number], ys[number], zs[number]))
-    assert len(found) == vertices
+        vertex_list += _chunk(data, count, (xs[number], ys[number], zs[number]))
+    assert len(vertex_list) == vertices
     return Read(
         moves,
         box,
@@ -107,7 +107,7 @@ def read(blob: bytes) -> Read:
         ],
         begins,
         (xs[0] / 100, ys[0] / 100, zs[0] / 100),
-        found,
+        vertex_list,
     )
 
 

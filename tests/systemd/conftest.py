@@ -15,13 +15,13 @@ def wheels(tmp_path_factory):
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent
-    made, begun = base / "wheels", base / "wheels-begun"
+    folder, begun = base / "wheels", base / "wheels-begun"
     with (base / "wheels-lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists():
+        if not folder.exists():
             systemd_box.make_wheels(begun)
-            begun.rename(made)
-    return made
+            begun.rename(folder)
+    return folder
 
 
 @pytest.fixture

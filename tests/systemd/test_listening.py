@@ -100,7 +100,7 @@ def test_an_index_that_does_not_answer_is_reported_at_once(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("host", "listens", "told"),
+    ("host", "listens", "count"),
     [
         ("0.0.0.0", "127.0.0.1", True),
         ("0.0.0.0", "0.0.0.0", False),
@@ -108,8 +108,8 @@ def test_an_index_that_does_not_answer_is_reported_at_once(monkeypatch, capsys):
         ("127.0.0.1", "::", False),
     ],
 )
-def test_an_address_not_yet_applied_by_systemd_is_logged(host, listens, told):
+def test_an_address_not_yet_applied_by_systemd_is_logged(host, listens, count):
     listening = SimpleNamespace(host=listens, port=5000)
     with capture_logs() as logs:
         front.warn_if_elsewhere(merge(Config(), {"http": {"host": host}}, "test"), listening)
-    assert [each["event"] for each in logs] == ["http.not_as_configured"] * told
+    assert [each["event"] for each in logs] == ["http.not_as_configured"] * count

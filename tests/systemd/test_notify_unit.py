@@ -46,8 +46,8 @@ def test_messages_leave_from_inside_the_unit(box):
     assert "outbox.json" in box.run("ls", "/var/lib/private/nozzled-companion/notify/")
     pid = box.main_pid("nozzled-notify.service")
     assert box.run("stat", "-c", "%U", f"/proc/{pid}") not in ("root", "nozzled")
-    seen = box.run(
+    listing = box.run(
         "nsenter", "-t", str(pid), "-m", "-U", "--preserve-credentials", "ls", "/var/lib/nozzled", check=False
     )
-    assert "nozzled.db" not in seen
+    assert "nozzled.db" not in listing
     assert "api-key" in box.run("ls", "/var/lib/nozzled")

@@ -61,9 +61,9 @@ class Kernel:
 
 @pytest.fixture
 def kernel():
-    made = Kernel()
-    yield made
-    os.close(made.line)
+    fake = Kernel()
+    yield fake
+    os.close(fake.line)
 
 
 def test_only_a_command_switches_the_relay(kernel):
@@ -127,8 +127,8 @@ def test_the_line_is_stored_with_systemd(tmp_path, kernel):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(path))
         holder.notify({"NOTIFY_SOCKET": str(path)}, "FDSTORE=1\nFDNAME=relay", kernel.line)
-        said, fds, _, _ = socket.recv_fds(systemd, 100, 1)
-    assert (said, len(fds)) == (b"FDSTORE=1\nFDNAME=relay", 1)
+        message, fds, _, _ = socket.recv_fds(systemd, 100, 1)
+    assert (message, len(fds)) == (b"FDSTORE=1\nFDNAME=relay", 1)
     os.close(fds[0])
     here = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDNAMES": "relay"}
     assert holder.stored({**here, "LISTEN_PID": "1"}) is None

@@ -89,9 +89,9 @@ def test_a_simulated_printer_in_the_middle_of_heating_is_stopped(tmp_path):
         until(heats, "the heaters to be on")
         fcntl.flock(fd, fcntl.LOCK_EX)  # held by a process that does not use the printer
         note(tmp_path, f'{{"port": "{printer.link}", "baudrate": 115200, "extruders": 1, "chamber": false}}')
-        status, said = safe_off(tmp_path)
+        status, output = safe_off(tmp_path)
         os.close(fd)
-        assert (status, said) == (0, f"<4>{printer.link}: the printer has stopped, its heaters are off")
+        assert (status, output) == (0, f"<4>{printer.link}: the printer has stopped, its heaters are off")
         assert "M112" in printer.accepted()
     finally:
         house.close()
@@ -108,16 +108,16 @@ def test_every_heater_is_named(tmp_path, port):
     port.answer = b"start\n"
     note(tmp_path, f'{{"port": "{port.path}", "baudrate": 115200, "extruders": 3, "chamber": true}}')
     assert safe_off(tmp_path)[0] == 0
-    wanted = b"\nM112\nM104 S0\nM104 T1 S0\nM104 T2 S0\nM140 S0\nM141 S0\nM107\n"
-    until(lambda: bytes(port.heard) == wanted * 3, "all that is said")
+    expected = b"\nM112\nM104 S0\nM104 T1 S0\nM104 T2 S0\nM140 S0\nM141 S0\nM107\n"
+    until(lambda: bytes(port.heard) == expected * 3, "all that is said")
 
 
 def test_an_unconfirmed_stop_asks_to_cut_the_power(tmp_path, port):
     configured(tmp_path, f'[printer]\naddress = "serial:{port.path}?baudrate=57600"\n')
-    status, said = safe_off(tmp_path)
+    status, output = safe_off(tmp_path)
     assert status == 1
-    assert said.startswith("<2>")
-    assert "CUT ITS POWER" in said
+    assert output.startswith("<2>")
+    assert "CUT ITS POWER" in output
 
 
 NOTE = '{"port": "/dev/x", "baudrate": 9600, "extruders": 1, "chamber": false}'
@@ -155,7 +155,7 @@ def test_one_of_several_printers_is_found_by_its_unit(tmp_path, port):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         (None, "no line to a printer"),
         ("not TOML", "no line to a printer"),
@@ -164,12 +164,12 @@ def test_one_of_several_printers_is_found_by_its_unit(tmp_path, port):
         ('[printer]\naddress = "serial:/dev/none"\n', "No such file or directory; CUT THE PRINTER'S POWER"),
     ],
 )
-def test_failures_are_reported(tmp_path, text, said):
+def test_failures_are_reported(tmp_path, text, error):
     if text is not None:
         configured(tmp_path, text)
     status, line = safe_off(tmp_path)
     assert status == 1
-    assert said in line
+    assert error in line
 
 
 def test_an_instance_without_settings_is_found_by_its_name(tmp_path):

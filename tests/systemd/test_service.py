@@ -40,12 +40,12 @@ def test_the_service_works_from_installation_to_removal(box, tmp_path):
 
 def it_is_installed(box):
     systemd_box.configure(box)
-    said = systemd_box.install(box)
-    assert "nozzled is installed" in said
+    output = systemd_box.install(box)
+    assert "nozzled is installed" in output
     key = box.run("cat", "/var/lib/nozzled/api-key")
-    told = {name: said.partition(f"\n{name} ")[2].split()[0] for name in ("address", "key")}
-    assert told == {"address": "http://127.0.0.1:5000/", "key": key}
-    assert "http://127.0.0.1:5000/#pair=" in said
+    values = {name: output.partition(f"\n{name} ")[2].split()[0] for name in ("address", "key")}
+    assert values == {"address": "http://127.0.0.1:5000/", "key": key}
+    assert "http://127.0.0.1:5000/#pair=" in output
     assert box.show("nozzled.service", "ActiveState") == "active", "a missing printer does not delay the start"
     assert box.run("systemctl", "is-enabled", "nozzled.service", "nozzled.socket").split() == ["enabled"] * 2
     box.until(lambda: box.show(FRONT, "ActiveState") == "active", "the front, which the core brings along")
@@ -66,8 +66,8 @@ def it_prints(box, daemon, printer, part):
 
 
 def it_analyses_what_was_uploaded(box, daemon, name):
-    found = f"/api/files/local/{name}"
-    box.until(lambda: "estimatedPrintTime" in daemon.get(found).get("gcodeAnalysis", {}), "the analysis")
+    address = f"/api/files/local/{name}"
+    box.until(lambda: "estimatedPrintTime" in daemon.get(address).get("gcodeAnalysis", {}), "the analysis")
 
 
 def its_entries_are_found_by_job_and_printer(box):
@@ -84,9 +84,9 @@ def it_reloads(box, daemon):
     box.shell("printf '[appearance]\\nname = \"Kitchen\"\\n[http]\\nport = 1\\n' >>/etc/nozzled.toml")
     box.run("systemctl", "reload", "nozzled.service")
     assert (box.main_pid(CORE), box.main_pid(FRONT)) == pids
-    said = box.journal("-u", "nozzled", "-o", "cat")
-    assert "config.reloaded sections=['appearance']" in said
-    assert "config.needs_restart sections=['http']" in said
+    log = box.journal("-u", "nozzled", "-o", "cat")
+    assert "config.reloaded sections=['appearance']" in log
+    assert "config.needs_restart sections=['http']" in log
     box.until(lambda: daemon.get("/api/settings")["appearance"]["name"] == "Kitchen", "the front to have read it too")
     assert daemon.state == "Operational"
 
@@ -150,7 +150,7 @@ def a_restart_is_told_from_a_stop(box, daemon):
 
 def a_stop_leaves_a_cold_printer(box, daemon, printer):
     daemon.post("/api/printer/tool", {"command": "target", "targets": {"tool0": 200}})
-    box.until(lambda: any(said.startswith("M104") and "200" in said for said in printer.accepted()), "heat")
+    box.until(lambda: any(command.startswith("M104") and "200" in command for command in printer.accepted()), "heat")
     box.run("systemctl", "stop", "nozzled.socket", "nozzled.service")
     box.until(lambda: printer.accepted()[-2:] == ["M104 S0", "M140 S0"], "heaters off")
     assert "service.stopping systemd_job='stop'" in box.journal("-u", "nozzled", "-o", "cat")
@@ -161,8 +161,8 @@ def a_stop_leaves_a_cold_printer(box, daemon, printer):
 
 def the_front_alone_says_that_nobody_has_the_printer(box, daemon):
     box.run("systemctl", "start", "nozzled.socket")
-    seen = daemon.get("/api/job")
-    assert (seen["state"], "is not running" in seen["error"]) == ("Offline", True)
+    job = daemon.get("/api/job")
+    assert (job["state"], "is not running" in job["error"]) == ("Offline", True)
     assert box.show(CORE, "ActiveState") == "inactive", "a request does not take a port that was let go of"
     box.run("systemctl", "start", "nozzled.service")
     box.until(lambda: daemon.state == "Operational", "the core that has come")
@@ -208,7 +208,7 @@ def the_installer_looks_first(box, daemon):
 
 def a_broken_installation_ends_in_safe_off(box, daemon, printer):
     daemon.post("/api/printer/tool", {"command": "target", "targets": {"tool0": 200}})
-    box.until(lambda: any("200" in said for said in printer.accepted()[-5:]), "heat")
+    box.until(lambda: any("200" in command for command in printer.accepted()[-5:]), "heat")
     box.shell(f"rm {PACKAGE}/core/main.py")
     kill(box, signal.SIGKILL)
     box.until(lambda: "M112" in printer.accepted(), "the helper")

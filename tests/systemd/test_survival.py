@@ -87,12 +87,12 @@ def killed(box, part, times):
     command = ["/usr/bin/python3", "-I", SHARED / "kills.py", part, str(times), KEY, SHARED / "oracle.jsonl"]
     result = json.loads(box.run(*command, seconds=500))
     took = sorted(each["took"] for each in result)
-    said = f"{part} killed {times} times: back after {took[times // 2]:.2f} s, at most {took[-1]:.2f} s"
+    summary = f"{part} killed {times} times: back after {took[times // 2]:.2f} s, at most {took[-1]:.2f} s"
     if part == "core":
-        said += f"; the front answered within {max(each['answer'] for each in result):.2f} s"
-    sys.stdout.write(f"{said}\n")  # also where it fails
+        summary += f"; the front answered within {max(each['answer'] for each in result):.2f} s"
+    sys.stdout.write(f"{summary}\n")  # also where it fails
     assert [each for each in result if not each["same"]] == []
-    return said
+    return summary
 
 
 def both_stand_still(box):
@@ -127,6 +127,8 @@ def upgrade(box):
         record = "".join(f"{name},,\n" for name in [*new.namelist(), f"nozzled-{version}+upgraded.dist-info/RECORD"])
         new.writestr(f"nozzled-{version}+upgraded.dist-info/RECORD", record)
     wheel.unlink()
-    said = systemd_box.install(box)
-    assert re.search(r"nozzled.service: Printing part.gcode, \d+ %: the new version takes the print over", said), said
-    assert "what /etc/systemd/system/nozzled.service.d says about HTTP is now in" in said
+    output = systemd_box.install(box)
+    assert re.search(r"nozzled.service: Printing part.gcode, \d+ %: the new version takes the print over", output), (
+        output
+    )
+    assert "what /etc/systemd/system/nozzled.service.d says about HTTP is now in" in output

@@ -58,9 +58,9 @@ async def bench(tmp_path, address="sim", *, on=True, cut_after=None, **settings)
                 Switch(DeviceConfig(name="lamp", type="relay"), lamp),
             ]
             emergency = Emergency(client, None, cut_after)
-            made = Power(client, folder, config, switches, lambda: NOW + asyncio.get_running_loop().time(), emergency)
-            emergency.cut, emergency.changed = made.cut, made.changed
-            return made
+            power = Power(client, folder, config, switches, lambda: NOW + asyncio.get_running_loop().time(), emergency)
+            emergency.cut, emergency.changed = power.cut, power.changed
+            return power
 
         async with beside(server, make, "power") as power:
             await asyncio.sleep(3)
@@ -276,8 +276,8 @@ async def test_automatic_power_off_waits_until_the_printer_is_cold(tmp_path):
         await asyncio.sleep(2)
         assert not rig.switch.is_on
         assert rig.events().count("PowerOffByItself") == 1
-        said = rig.server.service.core.connection.printer.flight_recorder.tail_since(0.0)
-        assert any("good night" in str(line) for line in said)
+        lines = rig.server.service.core.connection.printer.flight_recorder.tail_since(0.0)
+        assert any("good night" in str(line) for line in lines)
 
 
 async def test_automatic_power_off_is_announced_and_cancelled_by_any_command(tmp_path):
@@ -338,27 +338,27 @@ async def test_a_job_in_the_queue_switches_the_power_on_once(tmp_path):
 
 
 async def test_an_unconfirmed_stop_cuts_the_power_if_configured(tmp_path):
-    for wanted in (False, True):
-        async with bench(tmp_path / str(wanted), cut_unconfirmed_stop=wanted) as rig:
+    for cut in (False, True):
+        async with bench(tmp_path / str(cut), cut_unconfirmed_stop=cut) as rig:
             rig.server.service.events.publish("EmergencyStop", {"confirmed": True})
             await asyncio.sleep(1)
             assert rig.switch.commands == []
             rig.server.service.events.publish("EmergencyStop", {"confirmed": False})
             await asyncio.sleep(1)
-            assert rig.switch.commands == ([False] if wanted else [])
-            assert ("PowerCut" in rig.events()) is wanted
+            assert rig.switch.commands == ([False] if cut else [])
+            assert ("PowerCut" in rig.events()) is cut
 
 
 async def test_a_heater_fault_cuts_the_power_if_configured(tmp_path):
-    said = {"error": "the firmware halted: Error:Thermal Runaway, system stopped! Heater_ID: 0", "reason": "connection"}
-    for wanted in (False, True):
-        async with bench(tmp_path / str(wanted), cut_heater_fault=wanted) as rig:
+    halt = {"error": "the firmware halted: Error:Thermal Runaway, system stopped! Heater_ID: 0", "reason": "connection"}
+    for cut in (False, True):
+        async with bench(tmp_path / str(cut), cut_heater_fault=cut) as rig:
             rig.server.service.events.publish("Error", {"error": "/dev/ttyUSB0 is gone", "reason": "connection"})
             await asyncio.sleep(1)
             assert rig.switch.commands == []
-            rig.server.service.events.publish("Error", said)
+            rig.server.service.events.publish("Error", halt)
             await asyncio.sleep(1)
-            assert rig.switch.commands == ([False] if wanted else [])
+            assert rig.switch.commands == ([False] if cut else [])
 
 
 async def test_read_only_keys_cannot_switch(tmp_path):
@@ -367,6 +367,6 @@ async def test_read_only_keys_cannot_switch(tmp_path):
         for command, status in (("getPSUState", 200), ("turnPSUOff", 403), ("togglePSU", 403)):
             answer = await rig.server.post("/api/plugin/psucontrol", {"command": command}, key=looker)
             assert answer.status == status, command
-        asked = await rig.server.post("/api/companions/power/ask", {"do": "off", "with": {"force": True}}, key=looker)
-        assert asked.status == 403
+        refused = await rig.server.post("/api/companions/power/ask", {"do": "off", "with": {"force": True}}, key=looker)
+        assert refused.status == 403
         assert rig.switch.commands == []

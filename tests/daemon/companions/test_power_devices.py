@@ -127,8 +127,8 @@ async def test_an_invalid_answer_is_reported_in_a_sentence(kind):
         if kind == "http":
             url = f"http://{plug.address}"
             more = {"on_url": f"{url}/on", "off_url": f"{url}/off", "state_url": f"{url}/"}
-        for what, said in NONSENSE.items():
-            plug.misbehaviour = said
+        for what, reply in NONSENSE.items():
+            plug.misbehaviour = reply
             device = make(config(plug, kind, **more), PASSWORD)
             with pytest.raises(DeviceError, match=r"^plug") as caught:
                 await device.sense()
@@ -166,13 +166,13 @@ async def test_no_error_message_contains_a_secret(kind):
         if kind == "http":
             url = f"http://{plug.address}/geheimtoken-in-path?password=geheim%20plug/1&token=geheimtoken&x=abc"
             more = {"on_url": url, "off_url": url, "state_url": url, "user": "admin", "on_body": '{"a": "geheimtoken"}'}
-        for what, said in ECHOES.items():
-            plug.misbehaviour = said.encode()
+        for what, echo in ECHOES.items():
+            plug.misbehaviour = echo.encode()
             device = make(config(plug, kind, **more), "geheim plug/1")
-            told = [await reason(device.on), await reason(device.sense)]
+            reasons = [await reason(device.on), await reason(device.sense)]
             hidden = "geheimtoken" if kind == "http" else "geheim+"
             words = ("plug/1", "plug%2F1", "=abc", "geheim plug", hidden, "YWRtaW46Z2VoZWl", "gehei…", "geheim…")
-            assert not [each for each in words if each in str(told)], (what, told)
+            assert not [each for each in words if each in str(reasons)], (what, reasons)
             await device.close()
 
 
@@ -292,9 +292,14 @@ def test_digest_by_the_example_of_its_standard():
         ("MD5", "8ca523f5e9506fed4657c9700eebdbec"),
         ("SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
     ):
-        asked = digest.parse_challenge(header.format(algorithm))
+        challenge = digest.parse_challenge(header.format(algorithm))
         given = digest.authorization(
-            asked, "GET", "/dir/index.html", "Mufasa", "Circle of Life", "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ"
+            challenge,
+            "GET",
+            "/dir/index.html",
+            "Mufasa",
+            "Circle of Life",
+            "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
         )
         assert f'response="{response}"' in given
     assert digest.parse_challenge(header.format("SHA-512-256")) is None

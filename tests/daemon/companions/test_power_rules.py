@@ -10,7 +10,7 @@ from daemon.companions.power.rules import FRESH_S, AutoOff, HeaterSeen, PrinterN
 COLD = {"tool0": HeaterSeen(24.0, 0.0), "bed": HeaterSeen(23.0, 0.0)}
 
 
-def seen(at, *, heaters=COLD, busy=False, ready=True, known=True, commanded=0.0, age=2.0):
+def printer_at(at, *, heaters=COLD, busy=False, ready=True, known=True, commanded=0.0, age=2.0):
     return PrinterNow(known, ready, busy, "Printing" if busy else "Operational", heaters, at - age, commanded)
 
 
@@ -18,7 +18,7 @@ def automatic(now=0.0):
     return AutoOff(now, 1800.0, 50.0, 60.0)
 
 
-def run(auto, until, look=seen, start=0, **more):
+def run(auto, until, look=printer_at, start=0, **more):
     """Look every second; return when it was announced and when it was due."""
     announced = due = None
     for now in range(start, until):
@@ -63,14 +63,14 @@ def test_idle_time_is_not_counted_while_the_switch_is_unknown():
     auto = automatic()
     for on in (False, None):
         for now in range(4000):
-            assert auto.plan(float(now), seen(float(now)), on=on).off_at is None
+            assert auto.plan(float(now), printer_at(float(now)), on=on).off_at is None
     assert run(auto, 9000, start=4000) == (5799, 5859)
 
 
 def test_a_command_during_the_announcement_cancels_power_off():
     auto = automatic()
     assert run(auto, 1830) == (1800, None)
-    assert auto.plan(1830.0, seen(1830.0, commanded=1829.5), on=True).off_at is None
+    assert auto.plan(1830.0, printer_at(1830.0, commanded=1829.5), on=True).off_at is None
     assert run(auto, 4000, start=1831, commanded=1829.5) == (3630, 3690)
 
 
@@ -85,13 +85,13 @@ def test_a_user_cancels_power_off():
 def test_a_lost_connection_restarts_the_idle_time():
     auto = automatic()
     run(auto, 1700)
-    auto.plan(1700.0, seen(1700.0, ready=False), on=True)
+    auto.plan(1700.0, printer_at(1700.0, ready=False), on=True)
     assert run(auto, 4000, start=1701) == (3500, 3560)
 
 
 def test_a_hotend_that_cools_slowly_is_waited_for():
     def cooling(now):
-        return seen(now, heaters={"tool0": HeaterSeen(250 - now / 10, 0.0)})
+        return printer_at(now, heaters={"tool0": HeaterSeen(250 - now / 10, 0.0)})
 
     assert run(automatic(), 9000, look=cooling) == (2001, 2061)
 
@@ -140,7 +140,7 @@ def test_power_off_is_due_only_if_every_condition_holds(steps):
 
 def test_a_user_may_not_switch_off_a_printing_or_hot_printer():
     def why(*, locked=True, **more):
-        return refusal(seen(100.0, **more), 100.0, 50.0, locked=locked)
+        return refusal(printer_at(100.0, **more), 100.0, 50.0, locked=locked)
 
     assert "busy (Printing)" in why(busy=True)
     assert "tool0 is heating to 210 °C" in why(heaters={"tool0": HeaterSeen(20.0, 210.0)})

@@ -50,12 +50,12 @@ async def bench(tmp_path, pins, sensors, *, cut_after=None, closed=(17, 27), add
             def make(client, folder):
                 switches = [Switch(DeviceConfig(name="Printer", type="relay", role="printer"), plug)]
                 emergency = Emergency(client, None, cut_after)
-                made = Power(client, folder, PowerConfig(), switches, lambda: NOW, emergency)
-                emergency.cut, emergency.changed = made.cut, made.changed
-                watch_inputs(made, sensors, stack)
+                power = Power(client, folder, PowerConfig(), switches, lambda: NOW, emergency)
+                emergency.cut, emergency.changed = power.cut, power.changed
+                watch_inputs(power, sensors, stack)
                 for number in closed:
                     pins.pin(number).drive_low()
-                return made
+                return power
 
             async with beside(server, make, "power") as power:
                 await asyncio.sleep(2)
@@ -73,8 +73,8 @@ async def begin(server):
 
 async def test_the_print_pauses_once_when_the_filament_ends(tmp_path, pins):
     async with bench(tmp_path, pins, FILAMENT) as (server, _, client, _):
-        told = []
-        server.service.events.subscribe(lambda notice: told.append(notice.name))
+        names = []
+        server.service.events.subscribe(lambda notice: names.append(notice.name))
         pin = pins.pin(17)
         await begin(server)
         for _ in range(5):  # it bounces
@@ -101,7 +101,7 @@ async def test_the_print_pauses_once_when_the_filament_ends(tmp_path, pins):
         pin.drive_high()
         await asyncio.sleep(60)
         assert await state(client) == "Paused"
-        assert told.count("FilamentRunout") == 2
+        assert names.count("FilamentRunout") == 2
 
 
 async def test_a_print_that_begins_without_filament_pauses(tmp_path, pins):
@@ -165,15 +165,15 @@ M600 = SensorsConfig(filament=(FilamentConfig(pin="GPIO17", action="m600", debou
 @pytest.mark.parametrize("knows", [True, False])
 async def test_a_printer_gets_its_command_and_the_print_pauses_if_that_has_no_effect(tmp_path, pins, knows):
     async with bench(tmp_path, pins, M600, address=ADDRESS[knows]) as (server, _, client, _):
-        sent, told = [], []
-        server.service.events.subscribe(told.append)
+        sent, notices = [], []
+        server.service.events.subscribe(notices.append)
         client_of = server.service.connection.commands.submit
         server.service.connection.commands.submit = lambda *commands: (sent.extend(commands), client_of(*commands))
         await begin(server)
         pins.pin(17).drive_high()
         await asyncio.sleep(50)
         assert any("M600" in str(each) for each in sent)
-        actions = [each.payload["action"] for each in told if each.name == "FilamentRunout"]
+        actions = [each.payload["action"] for each in notices if each.name == "FilamentRunout"]
         place = (await client.job.get())["progress"]["filepos"]
         await asyncio.sleep(30)
         assert (await client.job.get())["progress"]["filepos"] == place, "it prints in the air"

@@ -86,10 +86,10 @@ async def questions_are_answered(way, tmp_path):
         duties.answer = YesOrNo(yes=False, reason="it is another's")
         assert await agent.renew("c", 3) == duties.answer
         assert await agent.holdings() == duties.held_copies
-        found = b""
-        while chunk := await agent.file("c", 3, len(found)):
-            found += chunk
-        assert hashlib.sha256(found).digest() == hashlib.sha256(duties.contents).digest()
+        contents = b""
+        while chunk := await agent.file("c", 3, len(contents)):
+            contents += chunk
+        assert hashlib.sha256(contents).digest() == hashlib.sha256(duties.contents).digest()
         duties.errors.append(FarmRefused("this copy is not offered to asking"))
         with pytest.raises(FarmRefused, match="not offered to asking"):
             await agent.file("c", 3, 0)
@@ -97,17 +97,17 @@ async def questions_are_answered(way, tmp_path):
 
 async def a_report_is_answered_once_it_is_written_down(way, tmp_path):
     server, agent, duties = way.server(), way.agent("reporting"), RecordingDuties()
-    said = Report("c", 1, "done", 5.0, seconds=77)
+    report = Report("c", 1, "done", 5.0, seconds=77)
     async with running(server.run(duties), agent.run()):
         await there(server, agent)
         duties.errors.append(RuntimeError("the disk is full"))
         with pytest.raises(FarmUnreachable, match="the disk is full"):
-            await agent.report(said)
+            await agent.report(report)
         assert duties.reports == []
-        await agent.report(said)
+        await agent.report(report)
         duties.answer = YesOrNo(yes=False, reason="the list knows otherwise")
-        await agent.report(said)
-        assert duties.reports == [("reporting", said)] * 2
+        await agent.report(report)
+        assert duties.reports == [("reporting", report)] * 2
 
 
 async def a_presence_is_heard_and_remembered(way, tmp_path):
@@ -195,8 +195,8 @@ async def two_servers_share_the_questions(way, tmp_path):
         await there(*ends, agent)
         for number in range(40):
             await agent.claim("c", number, "n")
-        asked = [each.attempt for _, each in one.claims + two.claims]
-        assert sorted(asked) == [*range(40)]
+        attempts = [each.attempt for _, each in one.claims + two.claims]
+        assert sorted(attempts) == [*range(40)]
         assert one.claims
         assert two.claims
 

@@ -16,7 +16,7 @@ from daemon.farm.messages import Offer
 from support.nats import RecordingDuties, running
 
 
-async def asked(faults, times=60):
+async def ask_many(faults, times=60):
     """Send many questions; return the number of answers, and of questions that reached the server."""
     farm, duties = FarmInMemory(faults, seed=1), RecordingDuties()
     agent, server, answered = farm.agent("mk3"), farm.server(), 0
@@ -33,14 +33,14 @@ async def asked(faults, times=60):
 
 
 async def test_questions_and_answers_may_be_lost_doubled_or_late():
-    assert await asked(FarmFaults()) == (60, 60)
-    answered, heard = await asked(FarmFaults(lost=0.3))
+    assert await ask_many(FarmFaults()) == (60, 60)
+    answered, heard = await ask_many(FarmFaults(lost=0.3))
     assert answered == heard < 60
-    answered, heard = await asked(FarmFaults(answer_lost=0.3))
+    answered, heard = await ask_many(FarmFaults(answer_lost=0.3))
     assert (answered < 60, heard) == (True, 60)
-    answered, heard = await asked(FarmFaults(repeated=0.3))
+    answered, heard = await ask_many(FarmFaults(repeated=0.3))
     assert (answered, heard > 60) == (60, True)
-    answered, heard = await asked(FarmFaults(late=0.5))
+    answered, heard = await ask_many(FarmFaults(late=0.5))
     assert (answered < 60, heard) == (True, 60)
 
 

@@ -106,15 +106,15 @@ def test_a_site_is_set_up_from_the_enrolment_of_its_hub(tmp_path, monkeypatch, c
         return capsys.readouterr().out
 
     monkeypatch.setattr("daemon.cli.farm_serve.FOLDER", tmp_path / "hub")
-    told = farm("init", "hub", "--sites", "--host", "hub.example", "--store", "hub-store")
-    assert "systemctl enable" in told
-    assert set(tomllib.loads(told[told.index("[nats]") : told.index("Printers reach")])["nats"]) == {"urls", "ca_file"}
+    text = farm("init", "hub", "--sites", "--host", "hub.example", "--store", "hub-store")
+    assert "systemctl enable" in text
+    assert set(tomllib.loads(text[text.index("[nats]") : text.index("Printers reach")])["nats"]) == {"urls", "ca_file"}
     assert "init --hub munich.farm" in farm("enrol", "munich", "--site", "--folder", "hub")
     users = (tmp_path / "hub/users.conf").read_text()
     assert '"farm.site.munich.*"' in users
     assert "farm.claim" not in users
-    told = farm("init", "site", "--hub", "munich.farm", "--store", "site-store")
-    printed = tomllib.loads(told[told.index("[nats]") : told.index("Printers reach")])
+    text = farm("init", "site", "--hub", "munich.farm", "--store", "site-store")
+    printed = tomllib.loads(text[text.index("[nats]") : text.index("Printers reach")])
     assert printed["nats"]["seed_file"] == str(tmp_path / "site/server.seed"), "there is no unit that hands it over"
     assert printed["sites"] == {"site": "munich"}
     conf = (tmp_path / "site/nats.conf").read_text()

@@ -60,9 +60,9 @@ async def test_all_but_page_and_description_need_a_key_of_the_right_scope(tmp_pa
                 assert (answer.status == 403) != rule.target.is_public, (method, path)
         keys = {}
         for scope in ("read", "control", "admin"):
-            made = await api.post("/api/farm/keys", {"name": f"a {scope}", "scope": scope})
-            assert made.status == 201
-            keys[scope] = made.json["key"]
+            created = await api.post("/api/farm/keys", {"name": f"a {scope}", "scope": scope})
+            assert created.status == 201
+            keys[scope] = created.json["key"]
         for scope, may in {"read": [200, 403, 403], "control": [200, 404, 403], "admin": [200, 404, 200]}.items():
             tried = [
                 await api.get("/api/farm/jobs", key=keys[scope]),
@@ -77,17 +77,17 @@ async def test_all_but_page_and_description_need_a_key_of_the_right_scope(tmp_pa
 async def test_only_hashes_of_keys_are_stored_and_the_last_admin_stays(tmp_path):
     async with farm_api(tmp_path) as api:
         assert (tmp_path / "admin.key").stat().st_mode & 0o777 == 0o600
-        made = (await api.post("/api/farm/keys", {"name": "ben", "scope": "read"})).json["key"]
+        new_key = (await api.post("/api/farm/keys", {"name": "ben", "scope": "read"})).json["key"]
         with api.list.read() as tx:
             everything = repr(tx.connection.exec_driver_sql("SELECT * FROM farm_keys").all())
-        assert made not in everything
+        assert new_key not in everything
         assert api.first_key not in everything
         assert [key["name"] for key in (await api.get("/api/farm/keys")).json["keys"]] == ["admin", "ben"]
         assert (await api.post("/api/farm/keys", {"name": "ben", "scope": "read"})).status == 409
         assert (await api.post("/api/farm/keys", {"name": "x\n", "scope": "read"})).status == 400
         assert (await api.post("/api/farm/keys", {"name": "x", "scope": "god"})).status == 400
         assert (await api.delete("/api/farm/keys/ben")).status == 204
-        assert (await api.get("/api/farm", key=made)).status == 403
+        assert (await api.get("/api/farm", key=new_key)).status == 403
         assert "last key of scope admin" in (await api.delete("/api/farm/keys/admin")).error
 
 
@@ -356,11 +356,11 @@ async def test_printers_are_shown_with_why_they_are_not_ready(tmp_path):
             "b": presence(ready=False, reason="its bed is not clear"),
             "c": presence(at=NOW - 7200, on_hold=True),
         }
-        found = {each["id"]: each for each in (await api.get("/api/farm/printers")).json["printers"]}
-        assert (found["a"]["ready"], found["a"]["reason"], found["a"]["heaters"]["bed"]["actual"]) == (True, "", 60.0)
-        assert (found["b"]["ready"], found["b"]["reason"]) == (False, "its bed is not clear")
-        assert (found["c"]["away"], found["c"]["reason"]) == (True, "it was last heard 2 hours ago")
-        assert (await api.get("/api/farm/printers/a")).json == found["a"]
+        by_id = {each["id"]: each for each in (await api.get("/api/farm/printers")).json["printers"]}
+        assert (by_id["a"]["ready"], by_id["a"]["reason"], by_id["a"]["heaters"]["bed"]["actual"]) == (True, "", 60.0)
+        assert (by_id["b"]["ready"], by_id["b"]["reason"]) == (False, "its bed is not clear")
+        assert (by_id["c"]["away"], by_id["c"]["reason"]) == (True, "it was last heard 2 hours ago")
+        assert (await api.get("/api/farm/printers/a")).json == by_id["a"]
         assert (await api.delete("/api/farm/printers/a")).status == 409
         assert (await api.delete("/api/farm/printers/c")).status == 204
         assert (await api.get("/api/farm/printers/c")).status == 404
@@ -434,9 +434,9 @@ async def test_metrics_have_states_and_no_names(tmp_path):
 async def watch(api, until):
     """Return pushed events until there are this many."""
     connection = api.begin("/api/farm/events")
-    while len(found := events(connection.response.body)) < until:  # noqa: ASYNC110 - the test's end of a socket
+    while len(messages := events(connection.response.body)) < until:  # noqa: ASYNC110 - the test's end of a socket
         await asyncio.sleep(0.1)
-    return connection, found
+    return connection, messages
 
 
 async def test_a_watcher_gets_everything_first_and_then_changes(tmp_path):
@@ -493,7 +493,7 @@ def test_every_address_is_described_with_every_method():
     described = {}
     for path, item in describe()["paths"].items():
         described.setdefault(re.sub(r"\{\w+\}", "{}", path), set(item))
-    found = {}
+    methods = {}
     for rule in make_app(None).wildcard_router.rules:
         pattern = rule.matcher.regex.pattern.rstrip("$").replace("\\", "")
         if "page" in pattern or pattern == "/()":
@@ -501,8 +501,8 @@ def test_every_address_is_described_with_every_method():
         verbs = re.search(r"/\(((?:[a-z_]+\|)+[a-z_]+)\)$", pattern)
         for verb in verbs[1].split("|") if verbs else [""]:
             path = pattern[: verbs.start()] + f"/{verb}" if verbs else pattern
-            found[re.sub(r"\((?:\([^)]*\)|[^()])*\)", "{}", path)] = {each.lower() for each in rule.target.allowed()}
-    assert described == found
+            methods[re.sub(r"\((?:\([^)]*\)|[^()])*\)", "{}", path)] = {each.lower() for each in rule.target.allowed()}
+    assert described == methods
 
 
 async def test_the_description_is_served_without_a_key(tmp_path):

@@ -80,10 +80,10 @@ def url(request):
 
 @pytest.fixture
 def farm(wall, url):
-    made = JobList(url, wall)
-    made.put_file(FileFacts(sha256=SHA, size=1000, name="cube.gcode", extent=(20, 20, 30), hottest=215))
-    yield made
-    made.close()
+    jobs = JobList(url, wall)
+    jobs.put_file(FileFacts(sha256=SHA, size=1000, name="cube.gcode", extent=(20, 20, 30), hottest=215))
+    yield jobs
+    jobs.close()
 
 
 def presence(*tools, at=NOW, ready=True, **more):
@@ -94,7 +94,7 @@ def submit(farm, **fields):
     return farm.add(JobRequest(sha256=SHA, **fields))
 
 
-def said(offer, kind, **more):
+def report_on(offer, kind, **more):
     return Report(copy=offer.copy, attempt=offer.attempt, kind=kind, at=NOW, **more)
 
 
@@ -117,14 +117,14 @@ def test_a_copy_goes_from_offer_to_done_and_repeated_steps_change_nothing(farm):
         assert farm.claim("mk3", offer.copy, 1, "n")
     assert farm.offer("mk3", presence()) is None
     for _ in range(2):
-        assert farm.report("mk3", said(offer, "printing"))
-    assert not farm.report("mk3", said(offer, "not_begun"))  # it has
+        assert farm.report("mk3", report_on(offer, "printing"))
+    assert not farm.report("mk3", report_on(offer, "not_begun"))  # it has
     for _ in range(2):
-        assert farm.report("mk3", said(offer, "done", seconds=60, filament_mm=100))
+        assert farm.report("mk3", report_on(offer, "done", seconds=60, filament_mm=100))
     copy = farm.copy(offer.copy)
     assert (copy.state, copy.printer, copy.seconds, copy.begun, copy.ended) == ("done", "mk3", 60, NOW, NOW)
     assert farm.job(job.id).counts == {"waiting": 1, "done": 1}
-    assert not farm.report("mk3", said(offer, "failed", reason="no"))
+    assert not farm.report("mk3", report_on(offer, "failed", reason="no"))
     assert farm.copy(offer.copy).state == "done"
     assert [each.what for each in farm.events(job=job.id)] == ["submitted", "claimed", "printing", "done"]
     assert farm.events(since=farm.last_event() - 1)[0].what == "done"
@@ -138,7 +138,7 @@ def test_a_claim_is_bound_to_its_printer_attempt_and_nonce(farm, wall):
     assert not farm.claim("mk3", "no such copy", 1, "n")
     assert farm.claim("mk3", offer.copy, 1, "n")
     assert not farm.claim("mk3", offer.copy, 1, "another nonce")
-    assert not farm.report("mk3", said(offer, "done", nonce="another nonce"))
+    assert not farm.report("mk3", report_on(offer, "done", nonce="another nonce"))
     wall.now += 1e6
     assert farm.expire() == []  # no timer takes back what may have begun
     assert farm.held_copies("mk3")[0].state == "claimed"
@@ -168,18 +168,18 @@ def test_a_claim_not_begun_frees_the_copy_and_the_third_fault_fails_it(farm, wal
     for attempt in (1, 2, 3):
         offer = begin(farm)
         assert offer.attempt == attempt
-        assert farm.report("mk3", said(offer, "not_begun", nonce="n", reason="disk full"))
+        assert farm.report("mk3", report_on(offer, "not_begun", nonce="n", reason="disk full"))
         assert farm.offer("mk3", presence()) is None
         wall.now += FAULT_PAUSE_S + 1
     copy = farm.copy(offer.copy)
     assert (copy.state, copy.reason, copy.faults) == ("failed", "disk full", 3)
-    assert not farm.report("mk3", said(offer, "not_begun", reason="again"))
+    assert not farm.report("mk3", report_on(offer, "not_begun", reason="again"))
 
 
 def test_a_printer_unable_to_print_a_job_gets_no_offer_until_the_job_is_released(farm, wall):
     job = submit(farm)
     offer = farm.offer("mk3", presence())
-    assert farm.report("mk3", said(offer, "declined", fits=False, reason="too tall"))
+    assert farm.report("mk3", report_on(offer, "declined", fits=False, reason="too tall"))
     wall.now += 1e7
     assert farm.offer("mk3", presence()) is None
     assert farm.why_waiting(job.id, {"mk3": presence(at=wall.now)}) == [
@@ -197,7 +197,7 @@ def test_a_clock_set_back_delays_nothing(farm, wall):
     wall.now += 3e7
     submit(farm)
     offer = farm.offer("mk3", presence())
-    assert farm.report("mk3", said(offer, "declined", reason="the disk is full"))
+    assert farm.report("mk3", report_on(offer, "declined", reason="the disk is full"))
     assert farm.offer("mk3", presence()) is None
     held = farm.offer("mk4", presence())
     wall.now -= 3e7
@@ -210,7 +210,7 @@ def test_a_printer_no_longer_ready_is_no_fault(farm):
     submit(farm)
     for _ in range(5):
         offer = farm.offer("mk3", presence())
-        assert farm.report("mk3", said(offer, "declined"))
+        assert farm.report("mk3", report_on(offer, "declined"))
     assert farm.copy(offer.copy).faults == 0
 
 
@@ -225,7 +225,7 @@ def test_a_cancel_ends_waiting_copies_and_is_requested_for_printing_ones(farm):
     [held] = farm.held_copies("mk3")
     assert held.cancel
     assert farm.job(job.id).state == "printing"
-    assert farm.report("mk3", said(begun, "cancelled"))
+    assert farm.report("mk3", report_on(begun, "cancelled"))
     assert farm.job(job.id).state == "cancelled"
     assert farm.cancel_job(job.id) == []
     assert farm.cancel_copy(begun.copy).state == "cancelled"
@@ -235,7 +235,7 @@ def test_a_claim_cancelled_before_it_began_is_cancelled(farm):
     submit(farm)
     offer = begin(farm)
     farm.cancel_copy(offer.copy)
-    assert farm.report("mk3", said(offer, "not_begun"))
+    assert farm.report("mk3", report_on(offer, "not_begun"))
     assert farm.copy(offer.copy).state == "cancelled"
 
 
@@ -285,7 +285,7 @@ def test_a_reprint_makes_one_copy_with_a_parent_even_if_requested_twice(farm):
     assert farm.settle(offer.copy, "failed", "ben").reason == "anna said so"
     with pytest.raises(FarmConflict):
         farm.settle(offer.copy, "done")
-    assert not farm.report("mk3", said(offer, "done"))
+    assert not farm.report("mk3", report_on(offer, "done"))
     assert farm.job(job.id).counts == {"failed": 1, "waiting": 1}
 
 
@@ -333,19 +333,19 @@ def test_a_missing_file_job_or_copy_is_an_error(farm):
 
 def test_priority_then_due_date_then_place_then_number(farm):
     names = ["last", "moved", "due later", "due soon", "urgent"]
-    made = {name: submit(farm, name=name) for name in names}
-    made["first moved"] = submit(farm, name="first moved")
-    farm.edit(made["urgent"].id, JobChanges(priority=1))
-    farm.edit(made["due soon"].id, JobChanges(due=NOW + 10))
-    farm.edit(made["due later"].id, JobChanges(due=NOW + 20))
-    farm.move(made["moved"].id, made["last"].id)
-    farm.move(made["first moved"].id, made["moved"].id)
-    wanted = ["urgent", "due soon", "due later", "first moved", "moved", "last"]
-    assert [job.name for job in farm.jobs()] == wanted
-    assert [farm.offer(f"p{n}", presence()).name for n in range(6)] == wanted
+    jobs = {name: submit(farm, name=name) for name in names}
+    jobs["first moved"] = submit(farm, name="first moved")
+    farm.edit(jobs["urgent"].id, JobChanges(priority=1))
+    farm.edit(jobs["due soon"].id, JobChanges(due=NOW + 10))
+    farm.edit(jobs["due later"].id, JobChanges(due=NOW + 20))
+    farm.move(jobs["moved"].id, jobs["last"].id)
+    farm.move(jobs["first moved"].id, jobs["moved"].id)
+    expected = ["urgent", "due soon", "due later", "first moved", "moved", "last"]
+    assert [job.name for job in farm.jobs()] == expected
+    assert [farm.offer(f"p{n}", presence()).name for n in range(6)] == expected
     with pytest.raises(FarmConflict, match="differ in priority"):
-        farm.move(made["last"].id, made["urgent"].id)
-    assert farm.move(made["moved"].id, None).rank > farm.job(made["last"].id).rank
+        farm.move(jobs["last"].id, jobs["urgent"].id)
+    assert farm.move(jobs["moved"].id, None).rank > farm.job(jobs["last"].id).rank
 
 
 def test_a_job_can_be_moved_any_number_of_times(farm):
@@ -431,7 +431,7 @@ def test_a_site_owns_its_job_and_the_hub_shows_its_reports(farm, wall):
     site.put_file(farm.file(SHA))
     site.add(JobRequest(sha256=SHA, copies=2, id=job.id))
     done = begin(site)
-    site.report("mk3", said(done, "done"))
+    site.report("mk3", report_on(done, "done"))
     farm.mirror("south", site.copies(job.id))
     assert farm.job(job.id).counts == {"waiting": 2}
     farm.mirror("north", site.copies(job.id))
@@ -466,7 +466,7 @@ def test_printers_are_remembered_until_they_are_forgotten(farm):
     offer = begin(farm)
     with pytest.raises(FarmConflict, match="mk3 holds a copy"):
         farm.forget_printer("mk3")
-    farm.report("mk3", said(offer, "done"))
+    farm.report("mk3", report_on(offer, "done"))
     farm.forget_printer("mk3")
     assert farm.printers() == {}
 
@@ -483,8 +483,8 @@ def test_the_list_is_stored_and_a_newer_schema_is_not_touched(tmp_path, wall):
         assert again.job(job.id) == job
         with again.read() as tx:
             pragmas = ("journal_mode", "synchronous", "foreign_keys")
-            found = [tx.connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas]
-            assert found == ["wal", 2, 1]
+            values = [tx.connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas]
+            assert values == ["wal", 2, 1]
         again.close()
     with sqlite3.connect(tmp_path / "farm.db") as db:
         db.execute("UPDATE farm_counters SET value = 99 WHERE name = 'schema'")
@@ -532,14 +532,14 @@ def test_the_next_offer_is_found_by_an_index():
 
 
 def test_every_listener_hears_of_a_change(farm):
-    told = []
-    farm.on_change = lambda: told.append(1)
+    calls = []
+    farm.on_change = lambda: calls.append(1)
     submit(farm)
-    assert len(told) == 1
+    assert len(calls) == 1
     farm.jobs()
     farm.store_presence("mk3", presence())
     assert farm.offer("mk3", presence(ready=True)) is not None
-    assert len(told) == 2
+    assert len(calls) == 2
 
 
 # -- any sequence ------------------------------------------------------------------------------------------
@@ -597,7 +597,7 @@ class Farm(RuleBasedStateMachine):
             assert offer.copy not in self.owner
             self.owner[offer.copy] = (printer, offer.attempt, "x")
         if answers == "printing":
-            self._send(printer, said(offer, "printing"))
+            self._send(printer, report_on(offer, "printing"))
 
     @precondition(lambda self: self.offers)
     @rule(data=st.data(), nonce=st.sampled_from("xy"))
@@ -641,20 +641,20 @@ class Farm(RuleBasedStateMachine):
     def repeated(self, data):
         self._send(*data.draw(st.sampled_from(self.sent)))
 
-    def _send(self, printer, said):
-        before = self.list.copy(said.copy)
-        taken = self.list.report(printer, said)
-        after = self.list.copy(said.copy)
-        if (printer, said) in self.sent and before.state == after.state:
+    def _send(self, printer, report):
+        before = self.list.copy(report.copy)
+        taken = self.list.report(printer, report)
+        after = self.list.copy(report.copy)
+        if (printer, report) in self.sent and before.state == after.state:
             assert after == before
-        if taken and said.kind in FINAL_STATES:
-            assert after.state == said.kind
-        if taken and said.kind == "not_begun":
+        if taken and report.kind in FINAL_STATES:
+            assert after.state == report.kind
+        if taken and report.kind == "not_begun":
             assert before.state == "claimed"
-            assert self.owner.pop(said.copy) == (printer, said.attempt, before.nonce)
-        self.sent.append((printer, said))
-        again = self.list.report(printer, said)
-        assert self.list.copy(said.copy) == after
+            assert self.owner.pop(report.copy) == (printer, report.attempt, before.nonce)
+        self.sent.append((printer, report))
+        again = self.list.report(printer, report)
+        assert self.list.copy(report.copy) == after
         assert not again or taken
 
     @rule(seconds=st.sampled_from([30.0, 61.0, 700.0]))
@@ -746,7 +746,7 @@ def test_two_servers_on_one_postgresql_never_offer_a_copy_twice(server, wall):
         return taken
 
     with ThreadPoolExecutor(4) as pool:
-        taken = [copy for found in pool.map(work, range(4)) for copy in found]
+        taken = [copy for copies in pool.map(work, range(4)) for copy in copies]
     assert len(taken) == len(set(taken)) == 100
     assert lists[0].counts() == {"claimed": 100}
     assert len({event.number for event in lists[0].events()}) == len(lists[0].events()) == 120

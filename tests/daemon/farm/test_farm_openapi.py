@@ -21,7 +21,7 @@ ENDLESS = "/api/farm/events"  # an answer without an end
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """A server in its own thread; its address and the first key."""
-    started, found, stop = threading.Event(), {}, asyncio.Event()
+    started, running, stop = threading.Event(), {}, asyncio.Event()
 
     async def serve():
         async with farm_api(tmp_path_factory.mktemp("farm")) as api:
@@ -30,7 +30,7 @@ def server(tmp_path_factory):
             api.printers.presences["mk3"] = Presence(at=NOW, boot="b", ready=True)
             api.printers.answer = OrderAnswer(ok=True, data=b"\xff\xd8")
             listening = listen(api.application, "127.0.0.1", 0)
-            found.update(url=f"http://127.0.0.1:{listening.port}", key=api.first_key, loop=asyncio.get_running_loop())
+            running.update(url=f"http://127.0.0.1:{listening.port}", key=api.first_key, loop=asyncio.get_running_loop())
             started.set()
             await stop.wait()
             await listening.close()
@@ -38,8 +38,8 @@ def server(tmp_path_factory):
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     assert started.wait(TIMEOUT_S)
-    yield found["url"], found["key"]
-    found["loop"].call_soon_threadsafe(stop.set)
+    yield running["url"], running["key"]
+    running["loop"].call_soon_threadsafe(stop.set)
     thread.join(TIMEOUT_S)
 
 

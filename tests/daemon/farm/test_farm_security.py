@@ -186,8 +186,8 @@ async def test_an_answer_goes_only_to_the_printer_that_asked(engine):
         streams = server._line.client.jetstream()
         assert (await streams.stream_info("FAILED")).state.messages == 0
         assert (await streams.stream_info("OBJ_gcode")).state.messages == 0
-        found = await streams.stream_info("KV_printers", subjects_filter=">")
-        assert found.state.subjects.keys() - {"$KV.printers.good"} == {"$KV.printers.rogue"}
+        info = await streams.stream_info("KV_printers", subjects_filter=">")
+        assert info.state.subjects.keys() - {"$KV.printers.good"} == {"$KV.printers.rogue"}
 
 
 @pytest.mark.real_time
@@ -207,8 +207,8 @@ async def test_a_flood_from_one_printer_does_not_affect_the_others(engine):
             )
         await rogue.flush(60)
         assert await agent.claim("c", 1, "n") == YesOrNo(yes=True)
-        asked = sum(printer == "rogue" for printer, _ in duties.claims)
-        assert 0 < asked <= QUESTION_BURST + QUESTION_RATE * (loop.time() - began) + 1
+        claims = sum(printer == "rogue" for printer, _ in duties.claims)
+        assert 0 < claims <= QUESTION_BURST + QUESTION_RATE * (loop.time() - began) + 1
 
 
 @pytest.mark.real_time

@@ -26,10 +26,10 @@ async def test_a_job_survives_a_restart_and_an_outage_of_nats(tmp_path):
                 await agent.present(Presence(1.0, "boot", ready=True))
                 offer = await anext(agent.offers())
                 assert (offer.job, offer.size) == (job["id"], len(GCODE))
-                found = b""
-                while chunk := await agent.file(offer.copy, offer.attempt, len(found)):
-                    found += chunk
-                assert found == GCODE
+                contents = b""
+                while chunk := await agent.file(offer.copy, offer.attempt, len(contents)):
+                    contents += chunk
+                assert contents == GCODE
                 assert (await agent.claim(offer.copy, offer.attempt, "n")).yes
                 await agent.report(Report(offer.copy, offer.attempt, "printing", 1.0, nonce="n"))
             server.signal(signal.SIGTERM)

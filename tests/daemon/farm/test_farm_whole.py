@@ -42,14 +42,14 @@ async def whole_farm(folder, memory):
 
 async def test_a_copy_goes_from_upload_to_history_while_every_address_answers(tmp_path):
     memory = FarmInMemory()
-    agent, told, orders = memory.agent("mk3"), [], []
+    agent, offers, orders = memory.agent("mk3"), [], []
 
     async def present(**more):
         await agent.present(Presence(asyncio.get_running_loop().time(), "b", camera=True, **more))
 
     async def listen():
         async for offer in agent.offers():
-            told[:] = [offer]
+            offers[:] = [offer]
 
     async def obey(order):
         orders.append(order.verb)
@@ -62,14 +62,14 @@ async def test_a_copy_goes_from_upload_to_history_while_every_address_answers(tm
         watcher = api.begin("/api/farm/events")
         body, kind = form(("material", b""), ("file", "cube.gcode", b"G28\n"))
         job = (await api.request("POST", "/api/farm/jobs", body, headers={"Content-Type": kind})).json
-        offer = await eventually(lambda: told and told[-1], "an offer", 60)
+        offer = await eventually(lambda: offers and offers[-1], "an offer", 60)
         assert (await agent.claim(offer.copy, offer.attempt, "n")).yes
         await present(ready=False, state="Printing", file="cube.gcode", copy=offer.copy)
         await agent.report(Report(offer.copy, offer.attempt, "printing", 1.0, nonce="n"))
 
         async def answers():
             """Ask every address that changes nothing; return what some say."""
-            found = {}
+            bodies = {}
             for path in (
                 "", "/jobs", f"/jobs/{job['id']}", f"/copies/{offer.copy}", "/printers", "/printers/mk3", "/orphans",
                 "/printers/mk3/picture", "/history", "/history.csv", "/log", "/keys", "/openapi.json",
@@ -77,19 +77,19 @@ async def test_a_copy_goes_from_upload_to_history_while_every_address_answers(tm
             ):  # fmt: skip
                 answer = await api.get(f"/api/farm{path}")
                 assert answer.status == 200, (path, answer.body)
-                found[path] = answer.body
+                bodies[path] = answer.body
             assert (await api.get("/metrics")).status == 200
-            return found
+            return bodies
 
-        found = await answers()
-        assert json.loads(found["/orphans"]) == {"copies": []}
-        assert json.loads(found["/printers/mk3"])["holds"] == offer.copy
+        bodies = await answers()
+        assert json.loads(bodies["/orphans"]) == {"copies": []}
+        assert json.loads(bodies["/printers/mk3"])["holds"] == offer.copy
         assert (await api.request("POST", "/api/farm/printers/mk3/pause")).status == 204
         assert orders == ["picture", "pause"]
         await asyncio.sleep(75)
         agent.orders(obey)
-        found = await answers()
-        assert [copy["id"] for copy in json.loads(found["/orphans"])["copies"]] == [offer.copy]
+        bodies = await answers()
+        assert [copy["id"] for copy in json.loads(bodies["/orphans"])["copies"]] == [offer.copy]
         assert [copy["id"] for copy in events(watcher.response.body)[-1]["orphans"]] == [offer.copy]
         assert (await agent.report(Report(offer.copy, offer.attempt, "done", 1.0, nonce="n", seconds=9.0))) is None
         [done] = json.loads((await answers())["/history"])["copies"]

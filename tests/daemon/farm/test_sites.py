@@ -90,8 +90,8 @@ async def test_a_job_reaches_its_site_once_despite_lost_messages(tmp_path, lose)
         job = await handed_over(hub, files, tmp_path)
         async with running(site.run()):
             await eventually(lambda: site._added, "the job", 600)
-            (found,) = await here.call(lambda each: each.jobs())
-            assert (found.id, found.copies, found.material, found.priority, found.notes) == (
+            (site_job,) = await here.call(lambda each: each.jobs())
+            assert (site_job.id, site_job.copies, site_job.material, site_job.priority, site_job.notes) == (
                 job.id, 2, "PLA", 5, "with brim",
             )  # fmt: skip
             assert await hub.call(lambda each: each.offer("hub-mk3", READY, 60)) is None

@@ -356,12 +356,12 @@ def test_waits_fetched_before_the_next_move_change_no_time(text):
 
 
 def test_watchers_get_each_move():
-    seen = []
-    analyser = Analyser(Machine(limits=MotionLimits()), watch=seen.append)
+    calls = []
+    analyser = Analyser(Machine(limits=MotionLimits()), watch=calls.append)
     analyser.feed(sliced("knob"))
     analysis = analyser.finish()
-    assert sum(each.seconds.sum() for each in seen) == pytest.approx(analysis.motion_s)
-    assert seen[0].moves.start.shape[0] == seen[0].moves.delta.shape[0] == 4
+    assert sum(each.seconds.sum() for each in calls) == pytest.approx(analysis.motion_s)
+    assert calls[0].moves.start.shape[0] == calls[0].moves.delta.shape[0] == 4
 
 
 def test_result_can_be_written_as_json():

@@ -135,8 +135,8 @@ def test_a_part_beside_the_bed_is_found_after_a_purge_line():
 
 
 def test_a_printer_of_unknown_size_refuses_no_position():
-    found = findings(HEAD + BODY.replace("X60", "X-600") + TAIL, volume=(ANYWHERE, ANYWHERE, ANYWHERE))
-    assert found == ([], [])
+    result = findings(HEAD + BODY.replace("X60", "X-600") + TAIL, volume=(ANYWHERE, ANYWHERE, ANYWHERE))
+    assert result == ([], [])
 
 
 def test_a_round_bed_has_no_corners():

@@ -18,7 +18,7 @@ LIMITS = klipper(loose(MotionLimits()))
 
 
 def vectorised(moves, limits=LIMITS, cuts=()):
-    corners, profile, found = KlipperCorners(), KlipperProfile(), []
+    corners, profile, seconds = KlipperCorners(), KlipperProfile(), []
     for begin, end in itertools.pairwise((0, *cuts, len(moves))):
         part = moves[begin:end]
         if not part:
@@ -27,8 +27,8 @@ def vectorised(moves, limits=LIMITS, cuts=()):
         rests[0] = begin == 0
         delta, speed = np.array([each for each, _ in part]).T.copy(), np.array([each for _, each in part])
         each = corners.moves(delta, speed, rests, limit_rows([limits], [len(part)]))
-        found.append(profile.add(each, np.zeros((1, len(part))))[0])
-    return np.concatenate((*found, profile.finish()[0]))
+        seconds.append(profile.add(each, np.zeros((1, len(part))))[0])
+    return np.concatenate((*seconds, profile.finish()[0]))
 
 
 STEP = st.integers(-400, 400).map(lambda value: value / 20)

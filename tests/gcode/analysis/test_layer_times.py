@@ -34,8 +34,8 @@ def _printed(lines, limits):
     planner, layer, layer_of = printer.board.planner, 0, []
     add = planner.add
 
-    def noted(*told):
-        move = add(*told)
+    def noted(*arguments):
+        move = add(*arguments)
         if move is not None:
             layer_of.append(layer)
         return move

@@ -57,34 +57,34 @@ def is_red(thumbnail) -> bool:
 def test_thumbnails_between_begin_and_end_are_read(begin, end, kind):
     for width in (78, 10_000):
         for space in ("", " "):
-            found = only(f";{space}{begin}\n{lines(picture(kind), width)};{space}{end}\n;\n")
-            assert (found.width, found.height, found.data) == (32, 16, picture(kind))
-            assert is_red(found)
+            thumbnail = only(f";{space}{begin}\n{lines(picture(kind), width)};{space}{end}\n;\n")
+            assert (thumbnail.width, thumbnail.height, thumbnail.data) == (32, 16, picture(kind))
+            assert is_red(thumbnail)
 
 
 @pytest.mark.parametrize("name", ["thumbnail: ", "Thumbnail:", "thumbnail:"])
 def test_snapmakers_form_is_one_line_of_any_length(name):
     text = base64.b64encode(picture("PNG", 320, 240) + bytes(40_000)).decode()
-    found = only(f";FLAVOR:Marlin\n;{name}data:image/png;base64,{text}\n")
-    assert (found.width, found.height) == (320, 240)
-    assert is_red(found)
+    thumbnail = only(f";FLAVOR:Marlin\n;{name}data:image/png;base64,{text}\n")
+    assert (thumbnail.width, thumbnail.height) == (320, 240)
+    assert is_red(thumbnail)
 
 
 @pytest.mark.parametrize("name", [";simage:", ";;gimage:", ";gimage:"])
 @pytest.mark.parametrize("end", ["M10086 ;\n", ""])
 def test_the_form_of_mks_becomes_a_png(name, end):
     row = "00f8" * 20  # RGB565, the low byte first: red
-    found = only(f"{name}{row}\n" + f"M10086 ;{row}\n" * 9 + end)
-    assert (found.format, found.width, found.height) == ("png", 20, 10)
-    assert decode(found).size == (20, 10)
-    red, green, blue, _ = decode(found).getpixel((3, 3))
+    thumbnail = only(f"{name}{row}\n" + f"M10086 ;{row}\n" * 9 + end)
+    assert (thumbnail.format, thumbnail.width, thumbnail.height) == ("png", 20, 10)
+    assert decode(thumbnail).size == (20, 10)
+    red, green, blue, _ = decode(thumbnail).getpixel((3, 3))
     assert red > 240
     assert green == blue == 0
 
 
 def test_pixels_of_mks_are_decoded():
-    found = only(";simage:1ff8e007\nM10086 ;ffff0000\nM10086 ;\n;;gimage:zz\nM10086 ;00\n")
-    image = decode(found).convert("RGB")
+    thumbnail = only(";simage:1ff8e007\nM10086 ;ffff0000\nM10086 ;\n;;gimage:zz\nM10086 ;00\n")
+    image = decode(thumbnail).convert("RGB")
     assert [image.getpixel(at) for at in ((0, 0), (1, 0), (0, 1), (1, 1))] == [
         (0xF8, 0, 0xF8), (0, 0xFC, 0), (0xF8, 0xFC, 0xF8), (0, 0, 0),
     ]  # fmt: skip
@@ -100,8 +100,8 @@ def test_a_small_and_a_large_thumbnail_of_mks_are_read():
 
 @pytest.mark.parametrize("behind", ["", ";\n", "M104 S200\n", "G1 X5\n", "; printing\n"])
 def test_a_picture_without_an_end_swallows_nothing(behind):
-    found = only(f"; thumbnail begin 32x16 4000\n{lines(picture('PNG'))}{behind}")
-    assert is_red(found)
+    thumbnail = only(f"; thumbnail begin 32x16 4000\n{lines(picture('PNG'))}{behind}")
+    assert is_red(thumbnail)
 
 
 def test_a_truncated_picture_is_ignored():
@@ -163,9 +163,9 @@ def test_the_form_of_colpic_becomes_a_png(width):
     colours = [0xF800, *range(1, 70)]
     text = colpic(30, 20, colours, [0] * 500 + [n % 70 for n in range(100)])
     rows = [text[at : at + width] for at in range(0, len(text), width)]
-    found = only(f";gimage:{rows[0]}\n" + "".join(f"M10086 ;{row}\n" for row in rows[1:]) + "M10086 ;\n")
-    assert (found.format, found.width, found.height) == ("png", 30, 20)
-    image = decode(found).convert("RGB")
+    thumbnail = only(f";gimage:{rows[0]}\n" + "".join(f"M10086 ;{row}\n" for row in rows[1:]) + "M10086 ;\n")
+    assert (thumbnail.format, thumbnail.width, thumbnail.height) == ("png", 30, 20)
+    image = decode(thumbnail).convert("RGB")
     assert image.getpixel((0, 0)) == (0xF8, 0, 0)
     assert image.getpixel((29, 19)) == (0, 29 >> 3 & 0xFC, (29 & 31) << 3)
 
@@ -174,8 +174,8 @@ def test_the_form_of_colpic_becomes_a_png(width):
 def test_damaged_pixels_give_a_picture_or_none(data, at):
     good = colpic(8, 4, [0xF800, 7], [0, 1] * 16).encode()
     for text in (data, good[:at], good[: at % len(good)] + data[:1] + good[at % len(good) + 1 :]):
-        found = read([text])
-        assert found is None or len(found.pixels) == 3 * found.width * found.height
+        image = read([text])
+        assert image is None or len(image.pixels) == 3 * image.width * image.height
 
 
 def test_all_sizes_are_listed_largest_first():
@@ -183,9 +183,9 @@ def test_all_sizes_are_listed_largest_first():
         f"; thumbnail begin {size}x{size} 9\n{lines(picture('PNG', size, size))}; thumbnail end\n"
         for size in (16, 220, 32, 32)
     )
-    told = in_all_sizes(analyse(text).thumbnails)
-    assert [(each["width"], each["height"]) for each in told] == [(220, 220), (32, 32), (16, 16)]
-    image = Image.open(io.BytesIO(base64.b64decode(told[0]["png"])))
+    sizes = in_all_sizes(analyse(text).thumbnails)
+    assert [(each["width"], each["height"]) for each in sizes] == [(220, 220), (32, 32), (16, 16)]
+    image = Image.open(io.BytesIO(base64.b64decode(sizes[0]["png"])))
     assert (image.format, image.size) == ("PNG", (220, 220))
 
 
@@ -254,5 +254,5 @@ def test_a_long_line_is_recognised_however_it_is_split():
     text = base64.b64encode(picture("PNG", 32, 16) + bytes(300_000)).decode()
     data = (f";x\n;thumbnail: data:image/png;base64,{text}\n" + BODY).encode()
     assert analyse(data) == analyse(data, cuts=tuple(range(1000, len(data), 7777)))
-    [found] = analyse(data).thumbnails
-    assert (found.width, found.height) == (32, 16)
+    [thumbnail] = analyse(data).thumbnails
+    assert (thumbnail.width, thumbnail.height) == (32, 16)

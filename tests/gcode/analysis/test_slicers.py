@@ -104,8 +104,8 @@ def test_the_table_in_the_docs_matches_what_is_found():
     ],
 )
 def test_marks_of_layers_are_recognised(line, name, version):
-    row, found = recognise(line)
-    assert (row.name, found) == (name, version)
+    row, parsed_version = recognise(line)
+    assert (row.name, parsed_version) == (name, version)
     assert analyse(f"; {line}\n").about.slicer == name
 
 

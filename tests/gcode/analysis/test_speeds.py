@@ -16,13 +16,13 @@ MOVES = st.lists(st.tuples(_STEP, _STEP, _STEP, _STEP, st.sampled_from([0.0, 1.0
 def seconds(moves, limits: MotionLimits, size: int = 10**6) -> np.ndarray:
     table = np.array(moves).reshape(-1, 5)
     table = table[has_length(table[:, :4].T)]
-    corners, profile, found = Corners(), MarlinProfile(), []
+    corners, profile, parts = Corners(), MarlinProfile(), []
     for at in range(0, len(table), size):
         part = table[at : at + size]
         rests = np.zeros(len(part), np.bool_)
         each = corners.moves(part[:, :4].T.copy(), part[:, 4], rests, limit_rows([limits], [len(part)]))
-        found.append(profile.add(each, np.zeros((0, len(part))))[0])
-    return np.concatenate([*found, profile.finish()[0]])
+        parts.append(profile.add(each, np.zeros((0, len(part))))[0])
+    return np.concatenate([*parts, profile.finish()[0]])
 
 
 def one_by_one(moves, limits: MotionLimits) -> list[float]:

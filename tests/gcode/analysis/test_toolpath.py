@@ -31,32 +31,32 @@ def laid(moves):
         yield from zip(starts.T.tolist(), ends.T.tolist(), drawn_moves.feature[rows].tolist(), strict=True)
 
 
-def drawn_lines(told):
+def drawn_lines(toolpath):
     """Both ends of each line that is drawn as laid, and its feature."""
-    before = told.begin
-    for each in told.vertices:
+    before = toolpath.begin
+    for each in toolpath.vertices:
         here = (each.x, each.y, each.z)
         if each.kind:
             yield before, here, each.kind - 1
         before = here
 
 
-def assert_same_lines(found, expected, near=NEAR):
-    found, expected = list(found), list(expected)
-    assert len(found) == len(expected)
-    for (a, b, feature), (start, end, wanted) in zip(found, expected, strict=True):
-        assert feature == wanted
+def assert_same_lines(lines, expected, near=NEAR):
+    lines, expected = list(lines), list(expected)
+    assert len(lines) == len(expected)
+    for (a, b, feature), (start, end, mark) in zip(lines, expected, strict=True):
+        assert feature == mark
         for got, want in ((a, start), (b, end)):
             assert max(abs(one - other) for one, other in zip(got, want, strict=True)) <= near
 
 
 def test_a_small_file_is_drawn_line_by_line():
-    found, blob, moves = drawn(MARKED)
-    told = read(blob)
-    assert [(each.z, each.offset) for each in told.layers] == [(layer.z, layer.offset) for layer in found.layers]
-    assert told.box == (10, 10, 40, 20)
-    assert (told.size, told.moves) == (len(MARKED), sum(len(each.seconds) for each in moves))
-    first = [(each.x, each.y, each.z, each.kind, each.tool) for each in told.vertices[told.layers[0].first :]]
+    analysis, blob, moves = drawn(MARKED)
+    toolpath = read(blob)
+    assert [(each.z, each.offset) for each in toolpath.layers] == [(layer.z, layer.offset) for layer in analysis.layers]
+    assert toolpath.box == (10, 10, 40, 20)
+    assert (toolpath.size, toolpath.moves) == (len(MARKED), sum(len(each.seconds) for each in moves))
+    first = [(each.x, each.y, each.z, each.kind, each.tool) for each in toolpath.vertices[toolpath.layers[0].first :]]
     assert first == [
         (10, 10, 0.2, 0, 0),
         (20, 10, 0.2, 1 + Feature.OUTER_WALL, 0),
@@ -66,30 +66,30 @@ def test_a_small_file_is_drawn_line_by_line():
         (40, 20, 0.4, 0, 1),
         (10, 20, 0.4, 1 + Feature.OTHER, 1),
     ]
-    assert [each.first for each in told.layers] == [len(told.vertices) - 7, len(told.vertices) - 2]
-    last = told.vertices[-1]
-    assert last.time == pytest.approx(found.duration_s - found.homing_s, abs=found.homing_s)
+    assert [each.first for each in toolpath.layers] == [len(toolpath.vertices) - 7, len(toolpath.vertices) - 2]
+    last = toolpath.vertices[-1]
+    assert last.time == pytest.approx(analysis.duration_s - analysis.homing_s, abs=analysis.homing_s)
     assert MARKED[last.offset :].startswith(b"G1 X10 E1")
 
 
 @pytest.mark.parametrize("name", ["cube20", "knob"])
 def test_toolpaths_of_sliced_files_are_exact_and_compact(name):
     data = sliced(name)
-    found, blob, moves = drawn(data)
-    told = read(blob)
-    assert_same_lines(drawn_lines(told), laid(moves))
-    assert [each.z for each in told.layers] == [round(layer.z, 2) for layer in found.layers]
-    assert [each.offset for each in told.layers] == [layer.offset for layer in found.layers]
-    for each, layer in zip(told.layers, found.layers, strict=True):
+    analysis, blob, moves = drawn(data)
+    toolpath = read(blob)
+    assert_same_lines(drawn_lines(toolpath), laid(moves))
+    assert [each.z for each in toolpath.layers] == [round(layer.z, 2) for layer in analysis.layers]
+    assert [each.offset for each in toolpath.layers] == [layer.offset for layer in analysis.layers]
+    for each, layer in zip(toolpath.layers, analysis.layers, strict=True):
         assert each.start == pytest.approx(layer.start_s, abs=0.011)
-    box = found.bounds.printing
-    assert told.box == pytest.approx((*box.min[:2], *box.max[:2]), abs=NEAR)
-    assert len(blob) <= min(1.3 * told.moves, 0.05 * len(data))
-    kinds = {each.kind - 1 for each in told.vertices if each.kind}
+    box = analysis.bounds.printing
+    assert toolpath.box == pytest.approx((*box.min[:2], *box.max[:2]), abs=NEAR)
+    assert len(blob) <= min(1.3 * toolpath.moves, 0.05 * len(data))
+    kinds = {each.kind - 1 for each in toolpath.vertices if each.kind}
     assert {Feature.OUTER_WALL, Feature.INNER_WALL, Feature.INFILL, Feature.SKIRT, Feature.TOP} <= kinds
-    times = [each.time for each in told.vertices if each.time is not None]
+    times = [each.time for each in toolpath.vertices if each.time is not None]
     assert times == sorted(times)
-    assert found.duration_s * 0.95 < times[-1] <= found.duration_s + 0.01
+    assert analysis.duration_s * 0.95 < times[-1] <= analysis.duration_s + 0.01
 
 
 PLACES = st.one_of(st.floats(-300, 300), st.floats(-9e3, 9e3), st.integers(-5, 5)).map(lambda value: round(value, 3))
@@ -108,18 +108,18 @@ def test_any_toolpath_is_read_back(lines, chunk):
     """Whatever moves: each line that lays material is there, within half a hundredth of a millimetre."""
     most, toolpath.CHUNK = toolpath.CHUNK, chunk
     try:
-        found, blob, moves = drawn("\n".join(["M83", "G1 F6000", *lines]))
+        analysis, blob, moves = drawn("\n".join(["M83", "G1 F6000", *lines]))
     finally:
         toolpath.CHUNK = most
     if blob is None:
         assert not any((each.moves.printing & (each.layer > 0)).any() for each in moves)
         return
-    told = read(blob)
-    assert_same_lines(drawn_lines(told), laid(moves))
-    assert [each.offset for each in told.layers] == [layer.offset for layer in found.layers]
-    firsts = [each.first for each in told.layers]
+    read_back = read(blob)
+    assert_same_lines(drawn_lines(read_back), laid(moves))
+    assert [each.offset for each in read_back.layers] == [layer.offset for layer in analysis.layers]
+    firsts = [each.first for each in read_back.layers]
     assert firsts == sorted(firsts)
-    assert told.chunks == list(range(0, len(told.vertices), chunk))
+    assert read_back.chunks == list(range(0, len(read_back.vertices), chunk))
 
 
 @settings(max_examples=30)
@@ -127,16 +127,16 @@ def test_any_toolpath_is_read_back(lines, chunk):
 def test_an_arc_is_drawn_round(radius, begin, code):
     x, y = 500 + radius * math.cos(begin), 500 + radius * math.sin(begin)
     centre = f"I{500 - x:.4f} J{500 - y:.4f}"
-    found, blob, _ = drawn(f"M83\nG1 X{x:.4f} Y{y:.4f} Z.2 F6000\n{code} {centre} E5\nG1 X{x + 1:.4f} E1\n")
-    told = read(blob)
-    circle = [each for each in drawn_lines(told) if each[1][0] != pytest.approx(x + 1, abs=0.01)]
+    analysis, blob, _ = drawn(f"M83\nG1 X{x:.4f} Y{y:.4f} Z.2 F6000\n{code} {centre} E5\nG1 X{x + 1:.4f} E1\n")
+    read_back = read(blob)
+    circle = [each for each in drawn_lines(read_back) if each[1][0] != pytest.approx(x + 1, abs=0.01)]
     assert len(circle) >= 6
     for (ax, ay, _), (bx, by, _), _ in circle:
         assert math.hypot(bx - 500, by - 500) == pytest.approx(radius, abs=0.02)
         middle = math.hypot((ax + bx) / 2 - 500, (ay + by) / 2 - 500)
         assert radius - middle <= max(toolpath.SAGITTA, radius * (1 - math.cos(math.pi / 24))) + 0.02
-    assert told.moves > 0
-    assert found.layers
+    assert read_back.moves > 0
+    assert analysis.layers
 
 
 def test_an_oversized_toolpath_is_left_out():
@@ -153,10 +153,10 @@ def test_a_file_without_extrusion_has_no_toolpath(data):
 def test_a_purge_line_is_no_layer_in_a_file_with_marks():
     filler = b";" + b"x" * 100 + b"\n"
     data = b"M83\nG1 Z.3 F6000\nG1 X50 E5\nG1 Z.6\nG1 X10 E5\n" + filler * 3000 + MARKED
-    found, blob, _ = drawn(data)
-    told = read(blob)
-    assert len(told.layers) == len(found.layers) == 2
-    begin = told.vertices[told.layers[0].first]
+    analysis, blob, _ = drawn(data)
+    toolpath = read(blob)
+    assert len(toolpath.layers) == len(analysis.layers) == 2
+    begin = toolpath.vertices[toolpath.layers[0].first]
     assert (begin.x, begin.y, begin.z) == (10, 10, 0.2)
 
 

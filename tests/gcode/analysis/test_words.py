@@ -70,36 +70,36 @@ LINES = st.lists(_PARTS, max_size=40).map(b"".join)
 
 
 def blocks(data: bytes, cuts: tuple[int, ...] = ()) -> list[LineBlock]:
-    source, found, at = Blocks(), [], 0
+    source, read, at = Blocks(), [], 0
     for end in (*sorted(cuts), len(data)):
-        found += source.feed(data[at:end])
+        read += source.feed(data[at:end])
         at = max(at, end)
-    return [*found, *source.finish()]
+    return [*read, *source.finish()]
 
 
 def read_all(data: bytes, *, unusual: bool = False) -> list[tuple[int, object]]:
     """Each command by its offset: (code, words) of a plain move, the clean line of any other."""
-    found = []
+    lines = []
     for block in blocks(data):
         words = _read(block.text, unusual=True) if unusual else read(block)
         offsets = (words.starts + block.offset).tolist()
         for row, line in enumerate(words.moves.tolist()):
             row_words = zip(COLUMNS, words.columns[:, row].tolist(), strict=True)
             values = {letter: value for letter, value in row_words if not math.isnan(value)}
-            found.append((offsets[line] + (block.dropped if line else 0), (f"G{words.code[row]}", values)))
+            lines.append((offsets[line] + (block.dropped if line else 0), (f"G{words.code[row]}", values)))
         for line in words.others:
             raw = clean(block.text[words.starts[line] : words.starts[line + 1] - 1])
             if raw:
-                found.append((offsets[line] + (block.dropped if line else 0), raw))
-    return sorted(found, key=lambda each: each[0])
+                lines.append((offsets[line] + (block.dropped if line else 0), raw))
+    return sorted(lines, key=lambda each: each[0])
 
 
 def read_by_line(data: bytes) -> list[tuple[int, bytes]]:
     reader = Reader()
     reader.feed(data)
-    found = list(reader)
+    lines = list(reader)
     reader.finish()
-    return found + list(reader)
+    return lines + list(reader)
 
 
 def assert_agree(data: bytes) -> None:
@@ -195,9 +195,9 @@ def test_blocks_are_the_same_however_the_file_is_split(data, cuts):
 def test_numbers_match_float(mantissa, places):
     digits = f"{abs(mantissa):0{places + 1}d}"
     text = f"{'-' if mantissa < 0 else ''}{digits[: len(digits) - places]}.{digits[len(digits) - places :]}"[:15]
-    found = read(LineBlock(f"G1 X{text}\n".encode(), 0))
-    if len(found.moves):
-        assert found.columns[0, 0] == float(text)
-        assert np.isnan(found.columns[1:, 0]).all()
+    words = read(LineBlock(f"G1 X{text}\n".encode(), 0))
+    if len(words.moves):
+        assert words.columns[0, 0] == float(text)
+        assert np.isnan(words.columns[1:, 0]).all()
     else:
         assert not any(character.isdigit() for character in text)

@@ -11,8 +11,8 @@ client = OctoRest(url=url, apikey=key)
 
 def until(state: str) -> None:
     end = time.monotonic() + 200
-    while (seen := client.job_info()["state"]) != state:
-        assert time.monotonic() < end, f"{seen}, not {state}"
+    while (current := client.job_info()["state"]) != state:
+        assert time.monotonic() < end, f"{current}, not {state}"
         time.sleep(0.02)
 
 
