@@ -91,11 +91,11 @@ def texts(pattern: re.Pattern) -> Iterator[tuple[str, str]]:
 def seconds(pattern: re.Pattern, use: str, beginning: str, unit: str, size: int) -> float:
     """Return the CPU time of one use, the shorter of two."""
     text = f"{beginning}{unit * (size // len(unit))}\0"
-    given = text.encode("latin-1", "replace") if isinstance(pattern.pattern, bytes) else text
+    subject = text.encode("latin-1", "replace") if isinstance(pattern.pattern, bytes) else text
     best = 1.0
     for _ in range(2):
         began = time.thread_time()
-        getattr(pattern, use)(given)
+        getattr(pattern, use)(subject)
         best = min(best, time.thread_time() - began)
         if best < ENOUGH:
             break

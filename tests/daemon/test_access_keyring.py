@@ -32,12 +32,12 @@ def test_a_key_is_shown_once_and_stored_only_as_its_hash(tmp_path):
 
 def test_a_revoked_key_gives_no_access(tmp_path):
     ring = keyring(tmp_path)
-    kept, gone = ring.add("a", Scope.READ), ring.add("b", Scope.ADMIN)
+    other_key, gone = ring.add("a", Scope.READ), ring.add("b", Scope.ADMIN)
     keyring(tmp_path).revoke("b")  # by another process
     ring.load()
     assert ring.identify(digest(gone)) is None
     assert not ring.knows(digest(gone))
-    assert ring.identify(digest(kept)).scope is Scope.READ
+    assert ring.identify(digest(other_key)).scope is Scope.READ
     with pytest.raises(NoSuchKey, match="no key b"):
         ring.revoke("b")
 

@@ -115,9 +115,9 @@ def test_the_output_of_config_is_a_configuration(tmp_path, capsys):
         },
         "test",
     )
-    given = tmp_path / "given.toml"
-    given.write_text(render(config) + "[spoolman]\nevery_s = 30\n", "utf-8")
-    assert main(["config", "--config", str(given)]) == 0
+    path = tmp_path / "given.toml"
+    path.write_text(render(config) + "[spoolman]\nevery_s = 30\n", "utf-8")
+    assert main(["config", "--config", str(path)]) == 0
     printed = capsys.readouterr().out
     assert "port = 8080" in printed
     again = tmp_path / "again.toml"
@@ -133,8 +133,8 @@ def test_the_output_of_config_switches_no_companion_on(tmp_path, capsys, empty):
     printed = capsys.readouterr().out
     for name in [each for sections in COMPANIONS.values() for each in sections]:
         assert f"\n# [{name}]\n" in printed
-    (given := tmp_path / "given.toml").write_text(printed, "utf-8")
-    assert switched_on(given, {}) == frozenset()
+    (path := tmp_path / "given.toml").write_text(printed, "utf-8")
+    assert switched_on(path, {}) == frozenset()
 
 
 def test_the_command_line_overrides_the_file_named_in_the_environment(tmp_path, capsys, monkeypatch):

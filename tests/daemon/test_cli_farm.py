@@ -94,9 +94,9 @@ def test_a_job_handed_over_to_a_site_stays_there(run, part):
 def test_keys_are_created_shown_once_and_removed(run, farm, monkeypatch, tmp_path):
     words = run("key", "add", "anna", "--scope", "read").split()
     assert words[:2] == ["anna", "read"]
-    kept = tmp_path / ".config" / "nozzled" / "farm.key"
-    kept.parent.mkdir(parents=True)
-    kept.write_text(words[2])
+    key_file = tmp_path / ".config" / "nozzled" / "farm.key"
+    key_file.parent.mkdir(parents=True)
+    key_file.write_text(words[2])
     monkeypatch.delenv("NOZZLED_FARM_KEY")
     assert "hinge" in run("status")
     assert "takes a key of scope control" in run("hold", "1", code=4)
@@ -111,8 +111,8 @@ def test_a_lost_answer_makes_no_second_job_and_the_uncertainty_is_reported(run, 
     before = farm.do(lambda jobs: len(jobs.jobs(500)))
     submit, lost = FarmClient.submit, []
 
-    async def answer_lost(self, *given):
-        job = await submit(self, *given)
+    async def answer_lost(self, *arguments):
+        job = await submit(self, *arguments)
         if len(lost) < 1:
             lost.append(job)
             raise Unreachable("the connection ended")
@@ -122,7 +122,7 @@ def test_a_lost_answer_makes_no_second_job_and_the_uncertainty_is_reported(run, 
     run("submit", part)
     assert farm.do(lambda jobs: len(jobs.jobs(500))) == before + 1
 
-    async def never_answered(self, *given):
+    async def never_answered(self, *arguments):
         raise Unreachable("the connection ended")
 
     monkeypatch.setattr(FarmClient, "submit", never_answered)
@@ -133,10 +133,10 @@ def test_a_lost_answer_makes_no_second_job_and_the_uncertainty_is_reported(run, 
 
 
 def test_the_list_is_copied_while_it_is_in_use(run, tmp_path):
-    kept, copy = tmp_path / "state", tmp_path / "farm-2026-11-29.db"
+    state_folder, copy = tmp_path / "state", tmp_path / "farm-2026-11-29.db"
     config = tmp_path / "farm.toml"
     config.write_text("")
-    options = ("--state", str(kept), "--config", str(config))
+    options = ("--state", str(state_folder), "--config", str(config))
     assert "has a copy of the list" in run("backup", str(copy), *options)
     assert copy.read_bytes().startswith(b"SQLite format 3")
     assert "name a new file" in run("backup", str(copy), *options, code=1)

@@ -40,8 +40,8 @@ def machine(tmp_path, monkeypatch):
     return root
 
 
-def options(**given):
-    return argparse.Namespace(**{"config": None, STATE_DIR: None, "url": None, "key_file": None, **given})
+def options(**values):
+    return argparse.Namespace(**{"config": None, STATE_DIR: None, "url": None, "key_file": None, **values})
 
 
 def daemon_in(folder):

@@ -287,7 +287,7 @@ async def test_a_request_that_was_never_sent_is_repeated():
 
 
 @pytest.mark.parametrize(
-    ("given", "used"),
+    ("address", "used"),
     [
         ("printer.local", "http://printer.local"),
         ("printer.local:5000/", "http://printer.local:5000"),
@@ -295,17 +295,17 @@ async def test_a_request_that_was_never_sent_is_repeated():
         ("http://[::1]:5000", "http://[::1]:5000"),
     ],
 )
-def test_addresses_may_be_abbreviated(given, used):
-    assert OctoPrintClient(given).url == used
+def test_addresses_may_be_abbreviated(address, used):
+    assert OctoPrintClient(address).url == used
 
 
 @pytest.mark.parametrize(
-    "given",
+    "address",
     ["", "http://", "ftp://printer", "http://printer:port", "http://printer:99999", "http://p/?a=1", "http://[::1"],
 )
-def test_an_invalid_address_is_refused_at_once(given):
+def test_an_invalid_address_is_refused_at_once(address):
     with pytest.raises(ClientError, match="is not the address of a server"):
-        OctoPrintClient(given)
+        OctoPrintClient(address)
 
 
 async def test_a_thumbnail_is_fetched_in_the_requested_size():

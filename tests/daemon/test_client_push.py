@@ -76,8 +76,8 @@ class Socket(WebSocketHandler):
 @asynccontextmanager
 async def serving(*visits):
     server = Server(*visits)
-    given = {"server": server}
-    http = HTTPServer(Application([("/api/login", Login, given), ("/sockjs/websocket", Socket, given)]))
+    arguments = {"server": server}
+    http = HTTPServer(Application([("/api/login", Login, arguments), ("/sockjs/websocket", Socket, arguments)]))
     bound, port = bind_unused_port()
     http.add_socket(bound)
     try:

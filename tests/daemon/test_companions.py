@@ -30,13 +30,13 @@ class Switch(Companion):
     name = "power"
     is_on = False
 
-    async def handle(self, do, given, scope):
+    async def handle(self, do, arguments, scope):
         if do == "on":
             self.is_on = True
             self.tell({"on": True, "by": scope})
             self.event("PowerCut", {"on": True})
             self.plugin("psucontrol", {"isPSUOn": True})
-            return Answer(200, {"was": given})
+            return Answer(200, {"was": arguments})
         if do == "hang":
             await asyncio.sleep(1000)
         if do == "break":

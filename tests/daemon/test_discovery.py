@@ -43,8 +43,8 @@ def test_a_service_listening_everywhere_is_announced_by_its_default_route(monkey
 
 
 def test_the_service_file_has_the_fields_of_clients_and_escapes_names(tmp_path):
-    given = config(tmp_path, appearance={"name": '<b>&"ü'}, profile={"model": "</txt-record>"})
-    root = ET.fromstring(service_file(announcement(given, UUID, 5000)))
+    configuration = config(tmp_path, appearance={"name": '<b>&"ü'}, profile={"model": "</txt-record>"})
+    root = ET.fromstring(service_file(announcement(configuration, UUID, 5000)))
     assert root.find("name").text.startswith('<b>&"ü on ')
     services = {each.find("type").text: each for each in root.findall("service")}
     assert set(services) == {"_octoprint._tcp", "_http._tcp"}

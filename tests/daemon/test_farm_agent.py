@@ -237,8 +237,8 @@ async def test_heaters_left_on_by_a_file_are_turned_off_unless_another_print_has
         await until(lambda: len(place.printer.begun) == 2, "the second copy")
         real, ended_at = place.printer._end, len(place.printer.begun)
 
-        def end(*given):
-            real(*given)
+        def end(*arguments):
+            real(*arguments)
             if len(place.printer.begun) == ended_at:
                 place.printer.start_by_hand()  # at once
 

@@ -31,27 +31,27 @@ async def test_changed_settings_are_announced_and_stored(tmp_path):
         "plugins": {"octodash": {"a": 1}, "discovery": {"upnpUuid": "other"}},
         "feature": {"sdSupport": False},
     }
-    heard = []
+    names = []
     async with api(tmp_path, "") as server:
-        server.service.events.subscribe(lambda notice: heard.append(notice.name))
+        server.service.events.subscribe(lambda notice: names.append(notice.name))
         tag = (await server.get("/api/settings")).headers["Etag"]
         answer = await server.post("/api/settings", settings)
-        assert (answer.status, heard) == (200, ["SettingsUpdated"])
+        assert (answer.status, names) == (200, ["SettingsUpdated"])
         assert answer.json == (await server.get("/api/settings")).json
         assert (await server.get("/api/settings")).headers["Etag"] != tag
         assert server.service.appearance.name == "Anna"
         again = await server.post("/api/settings", answer.json)  # OctoPrint's page sends back all that it has got
-        assert (again.status, heard) == (200, ["SettingsUpdated"])
+        assert (again.status, names) == (200, ["SettingsUpdated"])
     async with api(tmp_path, "") as server:
-        kept = (await server.get("/api/settings")).json
-    assert kept == answer.json
-    assert kept["temperature"]["profiles"] == PRESETS
-    assert (kept["appearance"]["name"], kept["webcam"]["streamUrl"], kept["webcam"]["flipH"]) == (
+        stored = (await server.get("/api/settings")).json
+    assert stored == answer.json
+    assert stored["temperature"]["profiles"] == PRESETS
+    assert (stored["appearance"]["name"], stored["webcam"]["streamUrl"], stored["webcam"]["flipH"]) == (
         "Anna",
         "/webcam/",
         True,
     )
-    assert [each["name"] for each in kept["webcam"]["webcams"]] == ["classic"]
+    assert [each["name"] for each in stored["webcam"]["webcams"]] == ["classic"]
 
 
 async def test_the_camera_can_be_set_in_octoprints_new_place(tmp_path):
@@ -140,9 +140,9 @@ async def test_unknown_settings_stay_in_the_file_and_the_others_are_used(tmp_pat
             assert [each["name"] for each in answer["temperature"]["profiles"]] == ["Dry"]
             assert capsys.readouterr().out.count("settings.ignored") == 5
             await server.post("/api/settings", {"webcam": {"flipH": True}})
-    kept = json.loads((tmp_path / FILE).read_bytes())
-    assert (kept["later"], kept["presets"], kept["sections"]["lamp"]) == ([1], presets, {"on": True})
-    assert kept["sections"]["webcam"] == {"rotate": 1, "stream_url": "/mine", "flip_horizontally": True}
+    stored = json.loads((tmp_path / FILE).read_bytes())
+    assert (stored["later"], stored["presets"], stored["sections"]["lamp"]) == ([1], presets, {"on": True})
+    assert stored["sections"]["webcam"] == {"rotate": 1, "stream_url": "/mine", "flip_horizontally": True}
     assert not (tmp_path / f"{FILE}.damaged").exists()
 
 
@@ -207,8 +207,8 @@ async def test_a_changed_profile_applies_at_once_and_is_stored(tmp_path):
         assert (await patch(server, PROFILE, {"profile": profile})).status == 200
         assert (await patch(server, PROFILE, {"profile": {"heatedChamber": True}})).status == 200
     async with api(tmp_path, "") as server:
-        kept = (await server.get(PROFILE)).json
-        assert kept == {**profile, "heatedChamber": True}
+        stored = (await server.get(PROFILE)).json
+        assert stored == {**profile, "heatedChamber": True}
         assert server.service.connection.profile.max_hotend_c == 260
         await server.post("/api/printerpresets", {"command": "use", "preset": "mk3s"})
         assert (await server.get(PROFILE)).json["heatedChamber"] is False

@@ -188,13 +188,13 @@ async def test_passwords_are_refused_in_every_form(tmp_path):
 @contextmanager
 def stderr_is(descriptor):
     """Have standard error lead elsewhere."""
-    kept = os.dup(2)
+    duplicate = os.dup(2)
     os.dup2(descriptor, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(duplicate, 2)
+        os.close(duplicate)
 
 
 async def test_the_log_is_listed_and_served_if_it_is_a_file(tmp_path):
@@ -239,8 +239,8 @@ async def test_a_signed_address_works_without_a_key_for_at_least_ten_minutes(tmp
         (address,) = await links(server, "downloads/files/local/x/ä b.gcode")
         assert address.isascii()
         assert (await links(server, "downloads/files/local/x/ä b.gcode")) == [address], "a browser has it already"
-        got = await server.get(address, key=None)
-        assert (got.status, got.body) == (200, b"G28\n")
+        answer = await server.get(address, key=None)
+        assert (answer.status, answer.body) == (200, b"G28\n")
         assert (await server.request("HEAD", address, key=None)).status == 200
         other = address.replace("x/%C3%A4%20b.gcode", "b.gcode")
         assert other != address

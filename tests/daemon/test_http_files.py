@@ -298,9 +298,9 @@ def count(monkeypatch, owner, name):
     """Return a list that grows with each call."""
     calls, real = [], getattr(owner, name)
 
-    async def counted(*given):
-        calls.append(given)
-        return await real(*given)
+    async def counted(*arguments):
+        calls.append(arguments)
+        return await real(*arguments)
 
     monkeypatch.setattr(owner, name, counted)
     return calls

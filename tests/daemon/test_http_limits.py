@@ -391,7 +391,7 @@ async def test_after_a_standstill_only_a_stop_of_a_disconnected_client_is_carrie
 
 
 def _noted(calls):
-    async def noted(*given, **_):
-        calls.append(given)
+    async def noted(*arguments, **_):
+        calls.append(arguments)
 
     return noted

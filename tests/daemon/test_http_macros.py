@@ -25,7 +25,7 @@ def test_macros_are_read_from_the_configuration_and_written_back(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "given",
+    "buttons",
     [
         "G28",
         ["G28"],
@@ -41,9 +41,9 @@ def test_macros_are_read_from_the_configuration_and_written_back(tmp_path):
         [{"name": f"{n}", "commands": ["G28"]} for n in range(51)],
     ],
 )
-def test_an_invalid_macro_is_refused(given):
+def test_an_invalid_macro_is_refused(buttons):
     with pytest.raises(ConfigError, match=r"macros\.buttons"):
-        merge(Config(), {"macros": {"buttons": given}}, "test")
+        merge(Config(), {"macros": {"buttons": buttons}}, "test")
 
 
 async def test_a_macro_is_sent_during_a_print_only_if_it_allows_that(tmp_path):

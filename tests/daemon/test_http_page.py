@@ -64,9 +64,9 @@ async def test_files_named_by_hash_are_cached_forever_and_others_revalidated(tmp
         index = (await server.get("/", headers=BROWSER, key=None)).body.decode()
         [icon] = re.findall(r'"(page/[0-9a-f]{12}/icon\.svg)"', index)
         assert "Expires" not in index
-        kept = await server.get(f"/{icon}", key=None, headers=HOST)
-        assert (kept.status, kept.headers["Cache-Control"]) == (200, IMMUTABLE)
-        assert kept.headers["Content-Type"] == "image/svg+xml"
+        answer = await server.get(f"/{icon}", key=None, headers=HOST)
+        assert (answer.status, answer.headers["Cache-Control"]) == (200, IMMUTABLE)
+        assert answer.headers["Content-Type"] == "image/svg+xml"
         plain = await server.get("/page/icon.svg", key=None, headers=HOST)
         assert plain.headers["Cache-Control"] == "no-cache"
         known = await server.get("/page/icon.svg", key=None, headers={**HOST, "If-None-Match": plain.headers["Etag"]})

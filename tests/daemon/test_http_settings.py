@@ -87,10 +87,10 @@ async def test_the_tag_of_a_listing_changes_with_the_files_alone(tmp_path, monke
 async def test_head_is_get_without_the_body(tmp_path, path):
     async with api(tmp_path, "") as server:
         await server.upload(("file", "a.gcode", b"G28\n"))
-        got, head = await server.get(path), await server.request("HEAD", path)
+        answer, head = await server.get(path), await server.request("HEAD", path)
         assert (head.status, head.body) == (200, b"")
-        assert head.headers["Content-Length"] == str(len(got.body))
-        assert head.headers["Content-Type"] == got.headers["Content-Type"]
+        assert head.headers["Content-Length"] == str(len(answer.body))
+        assert head.headers["Content-Type"] == answer.headers["Content-Type"]
 
 
 async def test_timelapse_and_slicing_are_empty(tmp_path):
@@ -105,11 +105,11 @@ async def test_timelapse_and_slicing_are_empty(tmp_path):
 @pytest.mark.real_time
 async def test_a_system_command_does_not_inherit_the_key(tmp_path, monkeypatch):
     monkeypatch.setenv("NOZZLED_API_KEY", KEY)
-    kept = tmp_path / "environment"
-    async with api(tmp_path / "state", "", system={"reboot": ("sh", "-c", f"env > {kept}")}) as server:
+    environment = tmp_path / "environment"
+    async with api(tmp_path / "state", "", system={"reboot": ("sh", "-c", f"env > {environment}")}) as server:
         assert (await server.post("/api/system/commands/core/reboot", {})).status == 204
-    assert "PATH=" in kept.read_text()
-    assert KEY not in kept.read_text()
+    assert "PATH=" in environment.read_text()
+    assert KEY not in environment.read_text()
 
 
 @pytest.mark.real_time

@@ -194,8 +194,8 @@ async def test_cve_2022_3607_no_name_contains_control_characters(tmp_path, name)
 )
 async def test_cve_2023_41047_no_template_is_evaluated(tmp_path, script):
     async with api(tmp_path) as server:
-        given = {"command": script, "parameters": {"a": "{{ 7*7 }}"}}
-        assert (await server.post("/api/printer/command", given)).status == 204
+        body = {"command": script, "parameters": {"a": "{{ 7*7 }}"}}
+        assert (await server.post("/api/printer/command", body)).status == 204
         await server.settle(1)
         lines = "".join(server.service.connection.printer.flight_recorder.tail())
         assert "49" not in lines.split("M117")[1].split("*")[0]
@@ -249,7 +249,7 @@ async def test_cve_2024_49377_the_name_of_an_app_is_plain_text_in_the_dialog(tmp
 
 async def test_cve_2024_51493_no_answer_and_no_stored_file_contains_a_key(tmp_path):
     key = Keyring(tmp_path, lambda: NOW).add("phone", Scope.ADMIN)
-    kept = json.loads((tmp_path / "keys.json").read_text())["keys"][0]["sha256"]
+    stored_key = json.loads((tmp_path / "keys.json").read_text())["keys"][0]["sha256"]
     async with api(tmp_path) as server:
         listener = Listener(server)
         await listener.login(key=key)
@@ -259,7 +259,7 @@ async def test_cve_2024_51493_no_answer_and_no_stored_file_contains_a_key(tmp_pa
             if pattern not in SOCKETS and "xhr" not in pattern:
                 texts += (await server.get(example(pattern), key=key)).body.decode("latin-1")
         texts += (await server.post("/api/login", {"passive": True}, key=key)).body.decode()
-        for secret in (key, KEY, kept):
+        for secret in (key, KEY, stored_key):
             assert secret not in texts
         assert key not in (tmp_path / "keys.json").read_text()
 

@@ -262,9 +262,9 @@ async def test_a_folder_can_be_created_twice_by_either_kind_of_form(tmp_path):
         assert (await server.upload(("foldername", b".."))).status == 400
         for date in (b"nan", b"-1", b"yesterday", b"inf"):
             assert (await server.upload(("file", "d.gcode", b"G28\n"), ("modified", date))).status == 400
-        for date, kept in ((b"1000.5", 1000.5), (b"2000", NOW)):  # the second takes the place of the first
+        for date, mtime in ((b"1000.5", 1000.5), (b"2000", NOW)):  # the second takes the place of the first
             assert (await server.upload(("modified", date), ("file", "d.gcode", b"G28\n"))).status == 201
-            assert (server.service.files.root / "d.gcode").stat().st_mtime == kept
+            assert (server.service.files.root / "d.gcode").stat().st_mtime == mtime
 
 
 @pytest.mark.parametrize("sent", [0, 10, 200, len(LARGE) // 2])

@@ -164,9 +164,9 @@ async def test_a_missing_camera_or_bad_request_is_reported(tmp_path):
 async def test_simultaneous_requests_share_one_picture(tmp_path, monkeypatch):
     came, snapshot = [], Cameras.snapshot
 
-    def noted(*given):
-        came.append(given)
-        return snapshot(*given)
+    def noted(*arguments):
+        came.append(arguments)
+        return snapshot(*arguments)
 
     monkeypatch.setattr(Cameras, "snapshot", noted)
     async with (

@@ -210,11 +210,11 @@ def test_folders_that_cannot_be_octoprints_are_not_searched(base, tmp_path, name
     (tmp_path / "secret.gcode").write_text("G28\n")
     (tmp_path / "linked").symlink_to(tmp_path)
     (tmp_path / "file").touch()
-    given = {"above": tmp_path, "linked": tmp_path / "linked", "file": tmp_path / "file"}.get(place, place)
-    (base / "config.yaml").write_text(json.dumps({"folder": {name: str(given)}}))
+    folder = {"above": tmp_path, "linked": tmp_path / "linked", "file": tmp_path / "file"}.get(place, place)
+    (base / "config.yaml").write_text(json.dumps({"folder": {name: str(folder)}}))
     findings = octoprint.read(base)
     assert any(
-        each.startswith(f"files in {given}, which config.yaml names for {name}: ") for each in findings.not_imported
+        each.startswith(f"files in {folder}, which config.yaml names for {name}: ") for each in findings.not_imported
     )
     there = 0 if name == "uploads" and place in ("/", "above", "linked") else 3
     assert len(findings.uploads) == there

@@ -264,25 +264,25 @@ def test_an_invalid_command_is_refused(payload, reason):
 
 
 @pytest.mark.parametrize(
-    "given",
+    "values",
     [
         {"heater": "bed\nM112", "celsius": 50}, {"heater": "bed", "celsius": "50"}, {"heater": "bed", "celsius": True},
         {"heater": "bed", "celsius": -1}, {"heater": "bed", "celsius": 1e9}, {"heater": ["bed"], "celsius": 50}, {},
     ],
 )  # fmt: skip
-async def test_heating_needs_a_heater_and_a_number(tmp_path, monkeypatch, given):
+async def test_heating_needs_a_heater_and_a_number(tmp_path, monkeypatch, values):
     async with (
         api(tmp_path, "", switched_on=["mqtt"]) as server,
         publishing(server, monkeypatch, commands=True) as companion,
     ):
-        assert (await command(companion, {"verb": "heat", **given}))["ok"] is False
+        assert (await command(companion, {"verb": "heat", **values}))["ok"] is False
 
 
 # -- configuration -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("given", "reason"),
+    ("options", "reason"),
     [
         ({}, "name or address of the broker"),
         ({"host": "b", "id": "a/b"}, r"mqtt\.id"),
@@ -294,9 +294,9 @@ async def test_heating_needs_a_heater_and_a_number(tmp_path, monkeypatch, given)
         ({"host": "b", "cert_file": "x"}, "set both"),
     ],
 )
-def test_an_unusable_configuration_is_refused(given, reason):
+def test_an_unusable_configuration_is_refused(options, reason):
     with pytest.raises(ConfigError, match=reason):
-        settings.check(MqttConfig(**given))
+        settings.check(MqttConfig(**options))
 
 
 def test_the_password_comes_from_a_file_a_credential_or_the_environment(tmp_path):

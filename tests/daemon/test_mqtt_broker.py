@@ -38,8 +38,12 @@ def process(folder, url, port, number):
     return Child(command, folder / f"mqtt{number}.log")
 
 
-def connected(heard):
-    return heard.get(AVAILABILITY) == "online" and f"{BASE}/state" in heard and heard.json(f"{BASE}/state")["connected"]
+def connected(messages):
+    return (
+        messages.get(AVAILABILITY) == "online"
+        and f"{BASE}/state" in messages
+        and messages.json(f"{BASE}/state")["connected"]
+    )
 
 
 async def test_the_broker_publishes_offline_after_a_kill_and_the_companion_at_a_clean_end(tmp_path):

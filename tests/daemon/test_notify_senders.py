@@ -23,19 +23,19 @@ SECRET = "s3cr3t-t0ken"
 @asynccontextmanager
 async def sink(status="200 OK"):
     """Take what apprise's json:// sends, on a port of this machine."""
-    got = []
+    requests = []
 
     async def answer(reader, writer):
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         length = int(head.lower().split("content-length:")[1].split("\r\n")[0])
-        got.append((head, json.loads(await reader.readexactly(length))))
+        requests.append((head, json.loads(await reader.readexactly(length))))
         writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
         await writer.drain()
         writer.close()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
-        yield got, server.sockets[0].getsockname()[1]
+        yield requests, server.sockets[0].getsockname()[1]
 
 
 def picture():
@@ -49,11 +49,11 @@ async def test_apprise_sends_a_message_with_its_picture(tmp_path):
     file = tmp_path / "picture.jpg"
     file.write_bytes(picture())
     notification = Notification(LETTER.identity, "done", LETTER.title, LETTER.body, {}, LETTER.date, picture(), file)
-    async with sink() as (got, port):
+    async with sink() as (requests, port):
         assert (
             await Apprise(60).send(Target("phone", "json", f"json://127.0.0.1:{port}/{SECRET}"), notification) is None
         )
-    [(_, body)] = got
+    [(_, body)] = requests
     assert (body["title"], body["message"], body["type"]) == (LETTER.title, LETTER.body, "success")
     [attached] = body["attachments"]
     assert attached["mimetype"] == "image/jpeg"
@@ -163,11 +163,11 @@ def test_a_credential_of_systemd_overrides_the_folder(tmp_path):
     credentials.mkdir()
     environ = {"CREDENTIALS_DIRECTORY": str(credentials)}
     assert file_of("", tmp_path, environ) == tmp_path / "targets"
-    given = credentials / "nozzled.notify-targets"
-    given.write_text("phone json://x")
-    given.chmod(0o440)  # as systemd gives it
-    assert file_of("", tmp_path, environ) == given
-    assert len(load(given, environ)) == 1
+    credential = credentials / "nozzled.notify-targets"
+    credential.write_text("phone json://x")
+    credential.chmod(0o440)  # as systemd gives it
+    assert file_of("", tmp_path, environ) == credential
+    assert len(load(credential, environ)) == 1
     assert file_of("~/x", tmp_path, environ) == Path("~/x").expanduser()
 
 

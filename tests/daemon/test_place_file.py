@@ -36,15 +36,15 @@ async def test_the_last_written_place_is_read(tmp_path):
     assert await read(path) == b""
 
 
-@pytest.mark.parametrize("kept", [0, 5, 16, 20])
-async def test_a_half_written_place_is_ignored(tmp_path, kept):
+@pytest.mark.parametrize("extra", [0, 5, 16, 20])
+async def test_a_half_written_place_is_ignored(tmp_path, extra):
     path = tmp_path / "place"
     await put(path, b"one", b"a second one")
     before = path.read_bytes()
     await put(path, b"and the third")
     after = path.read_bytes()
     torn = SLOT  # the third turn is in the second slot
-    path.write_bytes(after[: torn + kept] + before[torn + kept :])
+    path.write_bytes(after[: torn + extra] + before[torn + extra :])
     assert await read(path) == b"a second one"
     await put(path, b"more")
     assert await read(path) == b"more"

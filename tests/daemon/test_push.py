@@ -543,9 +543,9 @@ async def test_many_subscribers_cost_the_questions_and_the_encoding_of_one(tmp_p
             questions.append(question)
             return await ask(question)
 
-        def init(self, *given):
+        def init(self, *arguments):
             looks.append(self)
-            look(self, *given)
+            look(self, *arguments)
 
         async def looked_at() -> None:
             """Reading the file of keys waits for a thread, in real time, and moves the virtual clock."""

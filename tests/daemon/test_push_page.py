@@ -473,12 +473,12 @@ async def test_no_beat_is_sent_while_the_core_hangs(tmp_path, monkeypatch):
 
         monkeypatch.setattr(RemoteConnection, "traffic", traffic)
         await server.settle(BEAT + CORE_TIMEOUT)
-        heard = len(page.beats())
+        count = len(page.beats())
         await late.open()
         await server.settle(20)
-        assert len(page.beats()) == heard
+        assert len(page.beats()) == count
         assert late.updates == []  # its values would be old
         answers.set()
         await server.settle(2 * BEAT)
-        assert len(page.beats()) > heard
+        assert len(page.beats()) > count
         assert late.shown["printer"]["state"] == "ready"

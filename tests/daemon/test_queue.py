@@ -209,7 +209,7 @@ async def test_refused_and_deleted_files_are_skipped_and_moved_ones_followed(tmp
             if selected.name == "bad.gcode":
                 raise UnfitFile("it is too large")
 
-        with patch("daemon.front.analysis.watch.Watch.check", lambda _, *given: check(*given)):
+        with patch("daemon.front.analysis.watch.Watch.check", lambda _, *arguments: check(*arguments)):
             await command(server, "bed", clear=True)
             await printed(server, 1)
         assert server.begun == ["m.gcode"]
@@ -314,9 +314,9 @@ async def test_anything_that_may_be_on_the_bed_revokes_its_confirmation(tmp_path
     monkeypatch.setattr("daemon.core.connection.making.create", with_card)
 
     def first(work):
-        async def late(*given, **wishes):
+        async def late(*arguments, **wishes):
             await happen(server, what)
-            return await work(*given, **wishes)
+            return await work(*arguments, **wishes)
 
         return late
 

@@ -82,8 +82,8 @@ def test_a_descriptor_is_stored_and_removed_by_name(manager):
     try:
         store.keep("serial", write)
         manager.sync()
-        [(name, kept)] = manager.descriptors
-        os.write(kept, b"x")
+        [(name, descriptor)] = manager.descriptors
+        os.write(descriptor, b"x")
         assert (name, os.read(read, 1)) == ("serial", b"x")
         store.drop("serial")
         manager.sync()
@@ -103,8 +103,8 @@ def test_a_new_port_replaces_the_old_one(manager, monkeypatch):
         manager.descriptors.append(("serial", os.dup(read)))  # descriptors stored earlier
         store.keep("serial", write)
         manager.sync()
-        [(_, kept)] = manager.descriptors
-        assert os.path.sameopenfile(kept, write)
+        [(_, descriptor)] = manager.descriptors
+        assert os.path.sameopenfile(descriptor, write)
     finally:
         os.close(read)
         os.close(write)

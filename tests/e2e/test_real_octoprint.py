@@ -41,12 +41,12 @@ async def until_state(client, state):
 
 @pytest.mark.real_time
 async def test_the_python_client(url):
-    heard = []
+    kinds = []
 
     async def listen(client):
         async with aclosing(client.push()) as messages:
             async for message in messages:
-                heard.append(message.payload["type"] if message.kind == "event" else message.kind)  # noqa: PERF401 - it never ends
+                kinds.append(message.payload["type"] if message.kind == "event" else message.kind)  # noqa: PERF401 - it never ends
 
     async with OctoPrintClient(url, KEY) as client:
         listening = asyncio.create_task(listen(client))
@@ -83,8 +83,8 @@ async def test_the_python_client(url):
                 await stranger.files.upload(MOVES * 500, name="a.gcode")
         await client.connection.disconnect()
         listening.cancel()
-    assert heard[:2] == ["connected", "history"]
-    assert {"current", "PrintStarted", "PrintPaused", "PrintResumed", "PrintCancelled"} <= {*heard}
+    assert kinds[:2] == ["connected", "history"]
+    assert {"current", "PrintStarted", "PrintPaused", "PrintResumed", "PrintCancelled"} <= {*kinds}
 
 
 def test_the_javascript_client_in_node(url):

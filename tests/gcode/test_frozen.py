@@ -105,14 +105,14 @@ def test_equality_needs_the_same_class_and_compared_fields() -> None:
 
 
 def test_a_frozen_value_cannot_be_changed() -> None:
-    kept = Kept("a")
+    value = Kept("a")
     with pytest.raises(FrozenInstanceError, match="cannot assign to field 'name'"):
-        kept.name = "b"  # type: ignore[misc]  # that is what is tested
+        value.name = "b"  # type: ignore[misc]  # that is what is tested
     with pytest.raises(FrozenInstanceError, match="cannot delete field 'name'"):
-        del kept.name
+        del value.name
     with pytest.raises(FrozenInstanceError):
-        kept.other = 1  # type: ignore[attr-defined]  # as above
-    assert not hasattr(kept, "__dict__")
+        value.other = 1  # type: ignore[attr-defined]  # as above
+    assert not hasattr(value, "__dict__")
 
 
 def test_copies_are_equal() -> None:

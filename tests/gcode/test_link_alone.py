@@ -16,10 +16,10 @@ def done(items):
 
 
 def test_only_urgent_commands_follow_it_before_its_answer():
-    given = iter([job_line(10 * n, f"G1 X{n}".encode()) for n in range(9)])
+    lines = iter([job_line(10 * n, f"G1 X{n}".encode()) for n in range(9)])
     link, ask, stop = HostLink(PRUSA), Ticket(b"M105"), Ticket(b"M104 S0", urgent=True)
     link.send(ask)
-    link.feed(lambda: next(given, None))
+    link.feed(lambda: next(lines, None))
     assert sent(link) == ["N1 M105"]
     link.send(stop)
     assert sent(link) == ["N2 M104 S0"]
@@ -40,9 +40,9 @@ def test_a_command_with_nothing_behind_it_gets_one_ok():
 
 
 def test_the_ok_that_ends_a_pause_does_not_acknowledge_a_requested_line():
-    given = iter([job_line(10 * n, f"G1 X{n}".encode()) for n in range(9)])
+    lines = iter([job_line(10 * n, f"G1 X{n}".encode()) for n in range(9)])
     link, resume = HostLink(PRUSA), Ticket(b"M602")
-    link.feed(lambda: next(given, None))
+    link.feed(lambda: next(lines, None))
     assert len(sent(link)) == 4
     link.receive(b"ok\n" * 4, 0.0)
     link.hold()

@@ -70,11 +70,11 @@ def test_noted_records_are_in_the_file(tmp_path_factory, groups):
 
 
 async def test_everything_on_the_wire_is_recorded_with_its_time(tmp_path):
-    loop, inner, heard, lost = asyncio.get_running_loop(), FakeTransport(), [], []
+    loop, inner, blocks, lost = asyncio.get_running_loop(), FakeTransport(), [], []
     recorder = Recorder(RecordingFolder(tmp_path), ABOUT)
     transport = RecordingTransport(inner, recorder, loop.time)
     assert (transport.address, transport.baudrate) == ("fake", 250000)
-    await transport.open(heard.append, lost.append)
+    await transport.open(blocks.append, lost.append)
     await asyncio.sleep(1.5)
     transport.write(b"M105\n")
     await asyncio.sleep(0.25)
@@ -84,7 +84,7 @@ async def test_everything_on_the_wire_is_recorded_with_its_time(tmp_path):
     transport.close()
     recorder.join()
     assert inner.calls == [b"M105\n", "reset", "close"]
-    assert heard == [b"ok\n\xff"]
+    assert blocks == [b"ok\n\xff"]
     assert [str(error) for error in lost] == ["unplugged"]
     assert read(files(tmp_path)).records == [
         (0.0, EVENT, b"open"),
@@ -248,6 +248,6 @@ def test_the_last_faults_are_kept(tmp_path):
         dump(tmp_path, describe("sim", None, NOON + n, "1.2", {}), [Record(0.0, PRINTER, b"%d\n" % n)])
         for n in range(23)
     ]
-    kept = {read([path]).records[0].data for path in files(tmp_path, "fault")}
+    contents = {read([path]).records[0].data for path in files(tmp_path, "fault")}
     assert files(tmp_path, "fault") == paths[3:]
-    assert kept == {b"%d\n" % n for n in range(3, 23)}
+    assert contents == {b"%d\n" % n for n in range(3, 23)}

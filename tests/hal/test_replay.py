@@ -188,14 +188,14 @@ def test_nothing_is_replayed_after_a_gap_or_an_end():
 @pytest.mark.parametrize("name", sorted(path.name for path in TRANSCRIPTS.glob("*.txt")))
 async def test_recorded_dialogues_can_be_replayed(name):
     recording = transcript(name)
-    transport, heard = ReplayTransport(recording), []
+    transport, blocks = ReplayTransport(recording), []
     ended = asyncio.Event()
     transport.on_end = ended.set
     transport.on_turn = lambda at: transport.write(recording.records[at].data)
-    await transport.open(heard.append, heard.append)
+    await transport.open(blocks.append, blocks.append)
     await ended.wait()
-    assert heard == [record.data for record in recording.records if record.kind == PRINTER]
-    assert len(heard) > 3
+    assert blocks == [record.data for record in recording.records if record.kind == PRINTER]
+    assert len(blocks) > 3
     assert transport.difference is None
 
 

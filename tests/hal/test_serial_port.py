@@ -551,11 +551,11 @@ async def reopened(transport, host):
 
 async def test_an_adopted_descriptor_keeps_unread_bytes(far):
     before = serial_port.open_port(far.path, 115200)
-    kept = os.dup(before.fileno())  # as systemd holds it
+    descriptor = os.dup(before.fileno())  # as systemd holds it
     before.close()
     await far.write(b"ok\nResend: 12\n")
     host = Host(far.path)
-    host.transport.adopt(kept)
+    host.transport.adopt(descriptor)
     await reopened(host.transport, host)
     try:
         await until(lambda: host.data == b"ok\nResend: 12\n")
@@ -564,7 +564,7 @@ async def test_an_adopted_descriptor_keeps_unread_bytes(far):
     finally:
         host.transport.close()
     with pytest.raises(OSError):  # noqa: PT011 - whichever it is: the port is closed
-        os.fstat(kept)
+        os.fstat(descriptor)
 
 
 async def test_a_port_opened_again_keeps_its_settings(far):

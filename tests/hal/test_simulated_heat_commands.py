@@ -69,7 +69,7 @@ class Host:
 
 def kinds(lines):
     """Blank out readings, and drop successive repeats of reports and busy lines."""
-    kept, row = [], set()
+    result, row = [], set()
     for line in lines:
         text = line.replace("\r", "").replace("\\r", "")
         kind = re.sub(r"-?\d+(\.\d+)?", "#", text) if "T:" in text else re.sub(r"^ok P15 B\d", "ok P15 B#", text)
@@ -79,8 +79,8 @@ def kinds(lines):
             continue
         else:
             row.add(kind)
-        kept.append(kind)
-    return kept
+        result.append(kind)
+    return result
 
 
 def test_the_dialogue_about_heat_matches_the_recording():

@@ -122,11 +122,11 @@ async def test_unplugging_is_reported_once_and_nothing_follows():
     host.transport.unplug()
     host.transport.unplug()
     await asyncio.sleep(0)
-    heard = len(host.lines)
+    count = len(host.lines)
     host.transport.write(b"M105\n")
     await asyncio.sleep(10)
     assert [type(error) for error in host.lost] == [PortLost]
-    assert len(host.lines) == heard > 0
+    assert len(host.lines) == count > 0
 
 
 async def test_closing_is_silent_and_idempotent():
@@ -136,10 +136,10 @@ async def test_closing_is_silent_and_idempotent():
     host.transport.unplug()
     host.transport.close()
     host.transport.close()
-    heard = len(host.lines)
+    count = len(host.lines)
     await asyncio.sleep(10)
     assert host.lost == []
-    assert len(host.lines) == heard
+    assert len(host.lines) == count
 
 
 async def test_a_reset_boots_the_board_in_the_middle():

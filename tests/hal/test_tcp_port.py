@@ -77,27 +77,27 @@ async def test_a_print_arrives_over_the_network():
 
 
 async def test_a_connection_need_not_reset_the_board():
-    heard = []
+    blocks = []
     async with simulated(reset_on_open=False) as (_, address):
         await asyncio.sleep(0.2)  # it boots before a host connects
         transport = TcpTransport("127.0.0.1", port_of(address))
-        await transport.open(heard.append, heard.append)
+        await transport.open(blocks.append, blocks.append)
         transport.write(b"N7 M105*0\n")
-        await until(lambda: b"Last Line: 0" in b"".join(heard), "an answer")
+        await until(lambda: b"Last Line: 0" in b"".join(blocks), "an answer")
         transport.close()
-    assert b"PowerUp" not in b"".join(heard)
+    assert b"PowerUp" not in b"".join(blocks)
 
 
 async def test_only_one_host_can_connect_at_a_time():
-    heard, lost = [], []
+    blocks, lost = [], []
     async with simulated() as (_, address):
         first, second = (TcpTransport("127.0.0.1", port_of(address)) for _ in range(2))
-        await first.open(heard.append, lost.append)
-        await until(lambda: b"M301" in b"".join(heard), "the end of the banner")
+        await first.open(blocks.append, lost.append)
+        await until(lambda: b"M301" in b"".join(blocks), "the end of the banner")
         await second.open(lambda _: None, lost.append)
         await until(lambda: lost, "the second host to be hung up on")
         first.write(b"M105\n")
-        await until(lambda: b"ok T:" in b"".join(heard), "the first host's answer")
+        await until(lambda: b"ok T:" in b"".join(blocks), "the first host's answer")
         first.close()
     assert len(lost) == 1
 
@@ -116,11 +116,11 @@ async def test_an_unknown_host_name_is_reported():
 
 
 async def test_a_pulled_cable_is_noticed_and_the_port_comes_back():
-    heard, lost = [], []
+    blocks, lost = [], []
     async with simulated(Fault("unplug", line=2, seconds=100), speed=100) as (_, address):
         transport = TcpTransport("127.0.0.1", port_of(address))
-        await transport.open(heard.append, lost.append)
-        await until(lambda: b"M301" in b"".join(heard), "the end of the banner")
+        await transport.open(blocks.append, lost.append)
+        await until(lambda: b"M301" in b"".join(blocks), "the end of the banner")
         transport.write(b"M400\nM400\n")
         await until(lambda: lost, "the hang-up")
         assert isinstance(lost[0], PortLost)

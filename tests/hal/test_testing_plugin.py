@@ -78,9 +78,9 @@ def test_a_failing_test_shows_and_stores_its_session(tmp_path):
     assert done.returncode == 1
     assert "session with the printer" in done.stdout
     assert re.search(r"\d\.\d{3} -> N\d+ M118 the last words\*\d+", done.stdout)
-    [kept] = (tmp_path / "kept").iterdir()  # of the failing test only
-    assert f"nozzled replay --show {kept.relative_to(tmp_path)}" in done.stdout
-    session = read([kept])
+    [recording] = (tmp_path / "kept").iterdir()  # of the failing test only
+    assert f"nozzled replay --show {recording.relative_to(tmp_path)}" in done.stdout
+    session = read([recording])
     assert b"M118 the last words" in b"".join(each.data for each in session.records if each.kind == HOST)
     assert b"the last words" in b"".join(each.data for each in session.records if each.kind == PRINTER)
 

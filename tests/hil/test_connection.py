@@ -86,14 +86,14 @@ async def test_no_event_follows_closing(device):
 
 
 async def test_an_unsubscribed_listener_gets_no_events(device):
-    heard, not_heard = [], []
-    async with device.ready(heard.append) as printer:
+    received, not_heard = [], []
+    async with device.ready(received.append) as printer:
         unsubscribe = printer.subscribe(not_heard.append)
         unsubscribe()
         unsubscribe()
         await printer.send("M105")
         await printer.close()
-        assert states(heard)[-1] is ConnectionState.OFFLINE
+        assert states(received)[-1] is ConnectionState.OFFLINE
         assert not_heard == []
 
 

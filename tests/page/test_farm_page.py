@@ -22,9 +22,9 @@ class FarmTab(Tab):
     """A tab with the farm's page."""
 
     def open(self, view="printers", language="en", key=True):
-        kept = {"nozzled.language": language, **({"nozzled.key": self.daemon.key} if key else {})}
+        storage = {"nozzled.language": language, **({"nozzled.key": self.daemon.key} if key else {})}
         self.context.add_init_script(
-            f"for (const [name, value] of Object.entries({json.dumps(kept)})) localStorage.setItem(name, value)"
+            f"for (const [name, value] of Object.entries({json.dumps(storage)})) localStorage.setItem(name, value)"
         )
         self.page.goto(f"{self.root}#{view}")
         return self

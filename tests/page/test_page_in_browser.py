@@ -289,9 +289,9 @@ def test_settings_are_stored_and_a_printer_preset_is_used(new_tab, service):
 def test_a_revoked_key_ends_the_page_at_once_and_for_good(new_tab, service):
     code = service.request("POST", "/api/pair/codes", b"{}", JSON)[1]["code"]
     name = "<i>phone</i>"
-    given = service.request("POST", "/api/pair", json.dumps({"code": code, "name": name}).encode(), JSON)[1]
+    pairing = service.request("POST", "/api/pair", json.dumps({"code": code, "name": name}).encode(), JSON)[1]
     tab = new_tab()
-    tab.page.add_init_script(f"localStorage.setItem('nozzled.key', {json.dumps(given['key'])})")
+    tab.page.add_init_script(f"localStorage.setItem('nozzled.key', {json.dumps(pairing['key'])})")
     tab.page.goto(tab.root)
     tab.is_in_state("Ready")
     owner = new_tab().open("settings")

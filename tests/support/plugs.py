@@ -149,8 +149,8 @@ class ShellyLater(Plug):
             return 200, {"id": 0, "source": "init", "output": self.on, "apower": 0.0, "temperature": {"tC": 40.1}}
         return 404, {"code": 404, "message": f"No handler for {path}"}
 
-    def is_proven(self, method, target, given):
-        parts = {name: a or b for name, a, b in re.findall(r'(\w+)=(?:"([^"]*)"|([\w-]+))', given)}
+    def is_proven(self, method, target, header):
+        parts = {name: a or b for name, a, b in re.findall(r'(\w+)=(?:"([^"]*)"|([\w-]+))', header)}
         if parts.get("nonce") != self.nonce or parts.get("uri") != target:
             return False
 

@@ -101,9 +101,9 @@ class ServiceManager:
         self.sync()
         with self._lock:
             self.messages.clear()
-            given = [*sockets, *self.descriptors]
-        listen = {"LISTEN_FDS": str(len(given)), "LISTEN_FDNAMES": ":".join(name for name, _ in given)} if given else {}
-        descriptors = [fd for _, fd in given]
+            pairs = [*sockets, *self.descriptors]
+        listen = {"LISTEN_FDS": str(len(pairs)), "LISTEN_FDNAMES": ":".join(name for name, _ in pairs)} if pairs else {}
+        descriptors = [fd for _, fd in pairs]
         with self._log.open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-c", LAUNCH, ",".join(map(str, descriptors)), *command],

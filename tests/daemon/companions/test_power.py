@@ -35,9 +35,9 @@ class Bench:
     async def state(self):
         return (await self.client.companions.get("power"))["state"]
 
-    async def refused(self, do, given=None):
+    async def refused(self, do, options=None):
         with pytest.raises(RequestRefused) as caught:
-            await self.client.companions.ask("power", do, given)
+            await self.client.companions.ask("power", do, options)
         return caught.value.status, caught.value.text
 
     async def print(self, content=SLOW_FILE):

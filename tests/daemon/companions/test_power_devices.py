@@ -72,9 +72,9 @@ async def test_a_plug_without_a_password_needs_none(kind):
 async def test_a_wrong_password_is_reported_without_naming_it(kind):
     cls, more = PLUGS[kind]
     async with cls(PASSWORD).running() as plug:
-        for given in ("wrong-secret", ""):
+        for password in ("wrong-secret", ""):
             with pytest.raises(DeviceError, match="password") as caught:
-                await sensed(config(plug, kind, **more), given)
+                await sensed(config(plug, kind, **more), password)
             assert "wrong-secret" not in str(caught.value)
         assert not plug.on
 
@@ -293,7 +293,7 @@ def test_digest_by_the_example_of_its_standard():
         ("SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
     ):
         challenge = digest.parse_challenge(header.format(algorithm))
-        given = digest.authorization(
+        authorization = digest.authorization(
             challenge,
             "GET",
             "/dir/index.html",
@@ -301,7 +301,7 @@ def test_digest_by_the_example_of_its_standard():
             "Circle of Life",
             "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
         )
-        assert f'response="{response}"' in given
+        assert f'response="{response}"' in authorization
     assert digest.parse_challenge(header.format("SHA-512-256")) is None
     assert digest.parse_challenge('Basic realm="x"') is None
     assert digest.parse_challenge("Digest " + 'a="' * 5000) is None

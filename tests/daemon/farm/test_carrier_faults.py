@@ -34,14 +34,14 @@ async def ask_many(faults, times=60):
 
 async def test_questions_and_answers_may_be_lost_doubled_or_late():
     assert await ask_many(FarmFaults()) == (60, 60)
-    answered, heard = await ask_many(FarmFaults(lost=0.3))
-    assert answered == heard < 60
-    answered, heard = await ask_many(FarmFaults(answer_lost=0.3))
-    assert (answered < 60, heard) == (True, 60)
-    answered, heard = await ask_many(FarmFaults(repeated=0.3))
-    assert (answered, heard > 60) == (60, True)
-    answered, heard = await ask_many(FarmFaults(late=0.5))
-    assert (answered < 60, heard) == (True, 60)
+    answered, questions = await ask_many(FarmFaults(lost=0.3))
+    assert answered == questions < 60
+    answered, questions = await ask_many(FarmFaults(answer_lost=0.3))
+    assert (answered < 60, questions) == (True, 60)
+    answered, questions = await ask_many(FarmFaults(repeated=0.3))
+    assert (answered, questions > 60) == (60, True)
+    answered, questions = await ask_many(FarmFaults(late=0.5))
+    assert (answered < 60, questions) == (True, 60)
 
 
 async def test_a_printer_cut_off_neither_sends_nor_receives():

@@ -266,8 +266,8 @@ async def test_a_copy_that_fails_too_often_is_published_with_its_reason(farm, tm
                 await asyncio.sleep(5)
                 printer.ready = False
         assert await states(jobs, job) == ["failed"]
-        (kept,) = farm.memory.failures
-        assert (kept.copy, kept.reason, kept.job) == (offer.copy, "its card is full", job.id)
+        (failure,) = farm.memory.failures
+        assert (failure.copy, failure.reason, failure.job) == (offer.copy, "its card is full", job.id)
 
 
 async def test_a_lost_offer_is_repeated_and_an_outdated_presence_ignored(farm, tmp_path):

@@ -213,15 +213,15 @@ async def test_the_same_bytes_under_another_name_are_a_job_of_that_name(tmp_path
 
 async def test_a_file_name_is_untrusted_text(tmp_path):
     async with farm_api(tmp_path) as api:
-        for given, kept in (
+        for sent_name, stored_name in (
             ("../../etc/x.gcode", "x.gcode"),
             ("C:\\a\\b.bgcode", "b.bgcode"),
             ("a\x1b[2J.GCO", "a_[2J.GCO"),
         ):
-            name = given.replace("\\", "\\\\")
-            answer = await upload(api, path="/api/farm/files", name=name, content=given.encode())
-            assert answer.json["name"] == kept
-            assert answer.json["warnings"] == ["." + kept.rpartition(".")[2].lower()]
+            name = sent_name.replace("\\", "\\\\")
+            answer = await upload(api, path="/api/farm/files", name=name, content=sent_name.encode())
+            assert answer.json["name"] == stored_name
+            assert answer.json["warnings"] == ["." + stored_name.rpartition(".")[2].lower()]
         refused = await upload(api, path="/api/farm/files", name="part.stl", content=b"solid")
         assert (refused.status, refused.error[:34]) == (415, "part.stl does not look like G-code")
         assert {path.name for path in tmp_path.iterdir()} == {"admin.key", "uploads", "pictures"}

@@ -294,8 +294,8 @@ def test_the_same_key_or_id_never_makes_a_second_job(farm):
     assert farm.submit(JobRequest(sha256=SHA, key="k", copies=2, by="ben")) == (job, False)
     with pytest.raises(IdempotencyKeyReused, match="was used for job 1"):
         submit(farm, key="k", copies=3)
-    given = str(uuid.uuid4())
-    assert submit(farm, id=given) == submit(farm, id=given)
+    job_id = str(uuid.uuid4())
+    assert submit(farm, id=job_id) == submit(farm, id=job_id)
     assert len(farm.jobs()) == 2
 
 
@@ -447,14 +447,14 @@ def test_events_are_kept_for_90_days_and_jobs_for_two_years(farm, wall):
     job = submit(farm)
     farm.cancel_job(job.id)
     wall.now += 91 * 86400
-    kept = submit(farm)
+    new_job = submit(farm)
     farm.tidy()
-    assert {each.job for each in farm.events()} == {kept.id}
+    assert {each.job for each in farm.events()} == {new_job.id}
     wall.now += 700 * 86400
     farm.tidy()
     with pytest.raises(NoSuchJob):
         farm.job(job.id)
-    assert farm.job(kept.id).state == "waiting"  # what has not ended stays
+    assert farm.job(new_job.id).state == "waiting"  # what has not ended stays
     assert farm.history() == []
 
 

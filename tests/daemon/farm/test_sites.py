@@ -206,8 +206,8 @@ async def _hand_over_cut_off_and_come_back(tmp_path, places, hub, site, hub_nats
         await eventually(lambda: agent.connected and at_hub.connected, "both agents")
         await at_hub.present(Presence(1.0, "boot", ready=True))
         taken = 0
-        for kept in (False, True):  # the second copy begins and ends while the site is cut off
-            if kept:
+        for is_stored in (False, True):  # the second copy begins and ends while the site is cut off
+            if is_stored:
                 hub_nats.stop()
             taken += 1
             offer = None

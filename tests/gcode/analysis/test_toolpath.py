@@ -46,8 +46,8 @@ def assert_same_lines(lines, expected, near=NEAR):
     assert len(lines) == len(expected)
     for (a, b, feature), (start, end, mark) in zip(lines, expected, strict=True):
         assert feature == mark
-        for got, want in ((a, start), (b, end)):
-            assert max(abs(one - other) for one, other in zip(got, want, strict=True)) <= near
+        for point, want in ((a, start), (b, end)):
+            assert max(abs(one - other) for one, other in zip(point, want, strict=True)) <= near
 
 
 def test_a_small_file_is_drawn_line_by_line():
