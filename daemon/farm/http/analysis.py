@@ -29,7 +29,7 @@ Analyse = Callable[[Path, FileFacts, Path], Awaitable[FileFacts]]
 """Called with a file, facts about its upload, and a path for its thumbnail (PNG); returns the facts of the analysis."""
 
 # the shell sets the limit on memory, then becomes the process
-_BOUNDED = f'ulimit -v {MAX_MEMORY_KIB}; exec nice -n 19 "$@"'
+_BOUNDED = f'ulimit -v {MAX_MEMORY_KIB}; exec nice -n 5 "$@"'  # a user waits, but offers and claims go first
 
 
 async def analyse(path: Path, upload: FileFacts, picture: Path) -> FileFacts:
