@@ -23,7 +23,7 @@ from pathlib import Path
 
 FOLDER = Path("/run/nozzled-relay")
 MAX_QUESTION = 16  # bytes
-PATIENCE = 2.0  # s to wait for a client
+CLIENT_TIMEOUT = 2.0  # s to wait for a client
 FIRST_DESCRIPTOR = 3  # of those that systemd passes (SD_LISTEN_FDS_START)
 STORED = "relay"  # the name of the line in systemd's descriptor store
 
@@ -126,7 +126,7 @@ def serve(listener: socket.socket, relay: RelayLine) -> None:
     """Accept a client, and carry out its command."""
     caller, _ = listener.accept()
     with closing(caller), suppress(OSError):
-        caller.settimeout(PATIENCE)
+        caller.settimeout(CLIENT_TIMEOUT)
         command = b""
         while b"\n" not in command and len(command) < MAX_QUESTION and (piece := caller.recv(MAX_QUESTION)):
             command += piece

@@ -14,7 +14,7 @@ _COMMENT = re.compile(rb"[;(%\0]")
 _NUMBER = re.compile(rb"N(-?\d+)")
 _TEXT = re.compile(rb"M(?:117|118)(?!\d)")
 _TIMEOUT = 0.2
-_PATIENCE = 14
+_SKIPPED_LINES = 14
 _REPEATS = 40
 
 
@@ -36,7 +36,7 @@ class RepetierModel:
         self._line = bytearray()
         self._running: bytes | None = None
         self._heard = 0.0
-        self._patience = -1  # 0 and more: a resend request is open
+        self._lines_to_skip = -1  # 0 and more: a resend request is open
 
     @property
     def busy(self) -> bool:
@@ -45,7 +45,7 @@ class RepetierModel:
     @property
     def waiting(self) -> bool:
         """There are unread bytes, or a resend request will be repeated."""
-        return bool(self._rx or self._line) or self._patience >= 0
+        return bool(self._rx or self._line) or self._lines_to_skip >= 0
 
     def arrive(self, data: bytes) -> None:
         room = self._rx_size - len(self._rx)
@@ -87,7 +87,7 @@ class RepetierModel:
     def _ask(self) -> None:
         self.requests += 1
         self._line.clear()
-        self._patience = _PATIENCE
+        self._lines_to_skip = _SKIPPED_LINES
         self._heard = self.now
         self.out += b"\r\nResend:%d\r\nok\r\n" % (self.last + 1)
 
@@ -108,7 +108,7 @@ class RepetierModel:
         if number is not None:
             self.last = number
         command = re.sub(rb"^(?:\s*N-?\d*)+\s*", b"", shown.partition(b"*")[0] if text else body)
-        self._patience = -1
+        self._lines_to_skip = -1
         self.out += b"ok %d\r\n" % self.last
         self._running = command
         self.accepted.append(command)
@@ -117,8 +117,8 @@ class RepetierModel:
         self.checked.append(bool(star) and text is None)
 
     def _wrong_number(self, number: int) -> None:
-        if (self.last - number) % 65536 < _REPEATS or self._patience >= 0:
-            self._patience -= (self.last - number) % 65536 >= _REPEATS
+        if (self.last - number) % 65536 < _REPEATS or self._lines_to_skip >= 0:
+            self._lines_to_skip -= (self.last - number) % 65536 >= _REPEATS
             self.out += b"skip %d\r\nok\r\n" % number
             return
         self.out += b"Error:expected line %d got %d\r\n" % (self.last + 1, number)
