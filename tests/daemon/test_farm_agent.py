@@ -416,6 +416,21 @@ async def test_material_that_is_not_loaded_is_declined(tmp_path):
     assert server.reports[0][1].reason == "PLA is not loaded"
 
 
+@pytest.mark.parametrize(
+    ("tools", "end"), [((Tool("PLA"), Tool("PVA  Plus")), ""), ((Tool("pla"),), "pva plus is not loaded")]
+)
+async def test_all_materials_of_an_offer_have_to_be_loaded(tmp_path, tools, end):
+    farm = FarmInMemory()
+    server, place = ListServer(farm), Place(farm, tmp_path)
+    server.submit(material="PLA; pva plus")
+    real, listed = server.on_presence, [Tool("PLA"), Tool("PVA Plus")]
+    server.on_presence = lambda name, presence: real(name, msgspec.structs.replace(presence, tools=listed))
+    place.printer.tools = tools
+    async with meanwhile(server.run(), place.run()):
+        await until(lambda: server.reports, "a word", 60)
+    assert server.reports[0][1].reason == end
+
+
 async def test_lost_notes_are_restored_from_the_printers_record(tmp_path):
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path, printer=FakePrinter(seconds=60))

@@ -36,6 +36,7 @@ from daemon.companions.farm.printer import (
 )
 from daemon.farm.carrier.ends import AgentEnd
 from daemon.farm.carrier.errors import FarmUnreachable
+from daemon.farm.list.matching import folded
 from daemon.farm.messages import LEASE, Offer, Report, ReportKind, Tool
 
 RETRY = 2.0  # s until a server or printer that did not answer is asked again
@@ -242,9 +243,10 @@ class CopySteps:
             if self.offer is None or (self.offer.copy, self.offer.attempt) != (offer.copy, offer.attempt):
                 raise OfferWithdrawn("it is no longer offered")
 
-        loaded = {tool.material.casefold() for tool in self._tools() if tool.material}
-        if offer.material and loaded and offer.material.casefold() not in loaded:
-            raise OfferDeclined(f"{offer.material} is not loaded")
+        loaded = {folded(tool.material) for tool in self._tools() if tool.material}
+        missing = [each.strip() for each in offer.material.split(";") if folded(each) not in {*loaded, ""}]
+        if loaded and missing:
+            raise OfferDeclined(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not loaded")
         where = await self._loader.prepare(offer, require_offer)
         behind = await self._printer.mark()
         require_offer()
