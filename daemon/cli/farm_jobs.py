@@ -27,6 +27,7 @@ URL, KEY = "NOZZLED_FARM_URL", "NOZZLED_FARM_KEY"
 DEFAULT_URL = "http://127.0.0.1:5050"
 KEY_FILES = ("~/.config/nozzled/farm.key", "/var/lib/nozzled-farm/admin.key")
 FOLLOW_INTERVAL = 2.0  # s between two requests for the log
+PAGE = 500  # jobs in one answer
 
 CODES: dict[type[ClientError], int] = {Unreachable: 3, AccessDenied: 4, NotFound: 5, Conflict: UNFIT}
 
@@ -211,13 +212,25 @@ def _copies(number: int) -> str:
 
 async def _status(farm: FarmClient, args: argparse.Namespace) -> dict[str, Any]:
     about = await farm.get("")
-    jobs = await farm.get("/jobs", {"state": "all" if args.all else "open"})
+    jobs = await _open_jobs(farm)
+    if args.all:
+        jobs += (await farm.get("/jobs", {"state": "ended"}))["jobs"]
     orphans = await farm.get("/orphans")
-    return {"farm": about, "jobs": jobs["jobs"], "orphans": orphans["copies"]}
+    return {"farm": about, "jobs": jobs, "orphans": orphans["copies"]}
+
+
+async def _open_jobs(farm: FarmClient) -> list[dict[str, Any]]:
+    """Return all unfinished jobs; the farm lists at most PAGE in one answer."""
+    jobs: list[dict[str, Any]] = []
+    while True:
+        page = (await farm.get("/jobs", {"limit": str(PAGE), "offset": str(len(jobs))}))["jobs"]
+        jobs += page
+        if len(page) < PAGE:
+            return jobs
 
 
 def _for_status(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--all", action="store_true", help="include jobs that have ended")
+    parser.add_argument("--all", action="store_true", help="include the last 100 jobs that have ended")
 
 
 def _format_status(status: dict[str, Any]) -> str:
@@ -293,7 +306,7 @@ async def _logs(farm: FarmClient, args: argparse.Namespace) -> Any:
         if args.json and not args.follow:
             return events
         if not args.json and any(event["job"] and event["job"] not in numbers for event in events):
-            listed = await farm.get("/jobs", {"state": "all", "limit": "500", "why": "false"})
+            listed = await farm.get("/jobs", {"state": "all", "limit": str(PAGE), "why": "false"})
             numbers = {event["job"]: 0 for event in events} | {job["id"]: job["number"] for job in listed["jobs"]}
         for event in events:
             since = max(since, event["number"])

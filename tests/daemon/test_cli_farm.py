@@ -69,6 +69,13 @@ def test_files_become_jobs_with_reasons_why_they_wait(run, part, farm):
     assert "admin  submitted  job 4  " in output
 
 
+def test_every_open_job_is_listed(run, farm, monkeypatch):
+    monkeypatch.setattr(farm_jobs, "PAGE", 2)
+    jobs = json.loads(run("status", "--json"))["jobs"]
+    assert [job["number"] for job in jobs] == [job.number for job in farm.do(lambda jobs: jobs.jobs(500))]
+    assert len(jobs) > 2
+
+
 def test_a_bed_is_confirmed_clear_and_an_orphan_settled(run, farm):
     printers = run("printers")
     assert "nobody has said that the bed is clear" in printers

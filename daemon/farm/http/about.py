@@ -21,7 +21,7 @@ class FarmAboutHandler(FarmHandler):
 
     async def get(self) -> None:
         """Answer with the owner of the key, and the state of the farm."""
-        printers = self.farm.printers
+        printers, counts = self.farm.printers, await self.ask(JobList.counts)
         self.answer(
             {
                 "version": __version__,
@@ -31,7 +31,7 @@ class FarmAboutHandler(FarmHandler):
                 "nats": {"connected": not printers.trouble, "trouble": printers.trouble},
                 "printers": len(printers.presences),
                 "away": sum(printers.is_away(name) for name in printers.presences),
-                "copies": await self.ask(JobList.counts),
+                "copies": counts,
             }
         )
 

@@ -8,9 +8,17 @@ import msgspec
 from daemon.farm.errors import FarmConflict
 from daemon.farm.http.base import FarmHandler
 from daemon.farm.http.uploads import UploadingHandler
-from daemon.farm.http.views import CopyView, copy_view, is_orphan, job_view, whole_job
+from daemon.farm.http.views import copy_view, is_orphan, job_view, whole_job
 from daemon.farm.list.job_list import JobList
-from daemon.farm.list.values import BEGUN_STATES, FarmCopy, FarmJob, JobChanges, JobRequest, Submission
+from daemon.farm.list.values import (
+    BEGUN_STATES,
+    FarmCopy,
+    FarmJob,
+    JobChanges,
+    JobRequest,
+    ListedEvent,
+    Submission,
+)
 from daemon.farm.messages import PRINTER_ID
 from daemon.http.errors import Refused
 
@@ -51,7 +59,7 @@ class JobsHandler(UploadingHandler):
     """/api/farm/jobs."""
 
     async def get(self) -> None:
-        """List jobs: the unfinished ones in the order of printing, or the ended ones, the newest first."""
+        """List jobs: the unfinished ones in the order of printing, then the ended ones, the newest first."""
         state = self.get_query_argument("state", "open")
         if state not in ("open", "ended", "all"):
             raise Refused(400, "state must be open, ended or all")
@@ -63,7 +71,8 @@ class JobsHandler(UploadingHandler):
             page = [] if state == "ended" else jobs.jobs(limit, offset)
             why = jobs.reasons(presences, reasons, offset) if page and reasons else {}
             if state != "open" and len(page) < limit:
-                page += jobs.ended_jobs(limit - len(page), offset if state == "ended" else 0)
+                before = 0 if state == "ended" else jobs.open_count()
+                page += jobs.ended_jobs(limit - len(page), max(0, offset - before))
             return page, why
 
         page, why = await self.ask(read)
@@ -119,7 +128,7 @@ class FarmJobHandler(FarmHandler):
             return jobs.job(job), jobs.copies(job), jobs.why_waiting(job, presences)
 
         value, copies, why = await self.ask(read)
-        self.answer(whole_job(value, why, [self._view(each) for each in copies]))
+        self.answer(whole_job(value, why, [copy_view(each, self.farm.printers, site=value.site) for each in copies]))
 
     async def patch(self, job: str) -> None:
         """Change a job."""
@@ -130,11 +139,8 @@ class FarmJobHandler(FarmHandler):
 
     async def delete(self, job: str) -> None:
         """Cancel a job; copies that have begun end when their printers report it."""
-        copies = await self.ask(lambda jobs: jobs.cancel_job(job, self.key.name))
-        self.answer({"copies": [self._view(each) for each in copies]})
-
-    def _view(self, copy: FarmCopy) -> CopyView:
-        return copy_view(copy, self.farm.printers)
+        copies, site = await self.ask(lambda jobs: (jobs.cancel_job(job, self.key.name), jobs.job(job).site))
+        self.answer({"copies": [copy_view(each, self.farm.printers, site=site) for each in copies]})
 
 
 class HandOverHandler(FarmHandler):
@@ -165,15 +171,24 @@ class JobVerbHandler(FarmHandler):
         self.answer(job_view(changed))
 
 
-class CopyHandler(FarmHandler):
+class _OneCopyHandler(FarmHandler):
+    """Base of the handlers that answer with a copy."""
+
+    async def answer_copy(self, copy: FarmCopy, status: int = 200) -> None:
+        """Answer with a copy, which may be at a site."""
+        job = await self.ask(lambda jobs: jobs.job(copy.job))
+        self.answer(copy_view(copy, self.farm.printers, site=job.site), status)
+
+
+class CopyHandler(_OneCopyHandler):
     """/api/farm/copies/<id>."""
 
     async def get(self, copy: str) -> None:
         """Send a copy."""
-        self.answer(copy_view(await self.ask(lambda jobs: jobs.copy(copy)), self.farm.printers))
+        await self.answer_copy(await self.ask(lambda jobs: jobs.copy(copy)))
 
 
-class CopyVerbHandler(FarmHandler):
+class CopyVerbHandler(_OneCopyHandler):
     """/api/farm/copies/<id>/{cancel,again,settle}."""
 
     async def post(self, copy: str, verb: str) -> None:
@@ -188,7 +203,7 @@ class CopyVerbHandler(FarmHandler):
             changed = await self.ask(lambda jobs: jobs.cancel_copy(copy, by))
         else:
             changed = await self.ask(lambda jobs: jobs.print_again(copy, by))
-        self.answer(copy_view(changed, self.farm.printers), 201 if verb == "again" else 200)
+        await self.answer_copy(changed, 201 if verb == "again" else 200)
 
     def _require_silence(self, copy: FarmCopy) -> None:
         """Refuse to settle or replace a copy that its printer reports as printing right now."""
@@ -218,6 +233,8 @@ class FarmLogHandler(FarmHandler):
         """List the events after a number, or the newest."""
         limit, job = self.integer("limit", 100, 1, MAX_ROWS), self.short_text("job")
         since = self.integer("since", -1, -1, 10**15)
-        if since < 0:
-            since = 0 if job else max(0, await self.ask(lambda jobs: jobs.last_event()) - limit)
-        self.answer({"events": await self.ask(lambda jobs: jobs.events(since, limit, job))})
+
+        def read(jobs: JobList) -> list[ListedEvent]:
+            return jobs.newest_events(limit, job) if since < 0 else jobs.events(since, limit, job)
+
+        self.answer({"events": await self.ask(read)})

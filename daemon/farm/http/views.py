@@ -117,8 +117,8 @@ class PrinterView(msgspec.Struct, frozen=True, kw_only=True):
     cancelling: bool = False
 
 
-def copy_view(copy: FarmCopy, printers: FarmPrinters, job_name: str = "") -> CopyView:
-    """Return the view of a copy."""
+def copy_view(copy: FarmCopy, printers: FarmPrinters, job_name: str = "", *, site: str = "") -> CopyView:
+    """Return the view of a copy; `site` is the site that has its job, whose printers are not among `printers`."""
     return CopyView(
         id=copy.id,
         job=copy.job,
@@ -127,7 +127,7 @@ def copy_view(copy: FarmCopy, printers: FarmPrinters, job_name: str = "") -> Cop
         parent=copy.parent,
         printer=copy.printer,
         cancelling=copy.wish == "cancel" and copy.state in BEGUN_STATES,
-        orphan=is_orphan(copy, printers),
+        orphan=not site and is_orphan(copy, printers),
         attempt=copy.attempt,
         reason=copy.reason,
         since=copy.since,

@@ -235,6 +235,11 @@ class JobList:
         with self._database.read() as tx:
             return queries.open_jobs(tx, limit, offset)
 
+    def open_count(self) -> int:
+        """Return the number of unfinished jobs."""
+        with self._database.read() as tx:
+            return queries.open_count(tx)
+
     def ended_jobs(self, limit: int = queries.MAX_ROWS, offset: int = 0) -> list[FarmJob]:
         """Return ended jobs, the newest first."""
         with self._database.read() as tx:
@@ -246,7 +251,7 @@ class JobList:
             return queries.job_copies(tx, job)
 
     def outstanding(self) -> list[FarmCopy]:
-        """Return the copies that printers hold: offered, claimed, printing."""
+        """Return the copies that printers hold (offered, claimed, printing), without those at sites."""
         with self._database.read() as tx:
             return queries.outstanding(tx)
 
@@ -266,6 +271,11 @@ class JobList:
         """Return the events after the one with this number."""
         with self._database.read() as tx:
             return queries.events_since(tx, since, limit, job)
+
+    def newest_events(self, limit: int, job: str = "") -> list[ListedEvent]:
+        """Return the newest events, in order; given a job's id, only those of this job."""
+        with self._database.read() as tx:
+            return queries.newest_events(tx, limit, job)
 
     def last_event(self) -> int:
         """Return the number of the newest event."""

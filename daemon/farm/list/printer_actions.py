@@ -31,7 +31,11 @@ MAX_LEASE_S = 600.0
 
 P = sa.bindparam
 
-_HELD = sa.select(copies).where(copies.c.printer == P("printer"), copies.c.state.in_(HELD_STATES)).order_by(copies.c.id)
+_HELD = (
+    sa.select(copies)
+    .where(copies.c.printer == P("printer"), copies.c.state.in_(HELD_STATES), rows.IS_HERE)
+    .order_by(copies.c.id)
+)
 _CANDIDATES = (
     sa.select(jobs)
     .where(
@@ -94,11 +98,12 @@ _END = _compare_and_set(
 _EXPIRED = sa.select(copies).where(
     copies.c.state == sa.literal_column("'offered'"),
     sa.or_(copies.c.lease_until < P("now"), copies.c.lease_until > P("now") + MAX_LEASE_S),  # the clock was set back
+    rows.IS_HERE,
 )
 
 
 def held_copies(tx: Transaction, printer: str) -> list[FarmCopy]:
-    """Return the copies that a printer holds, from the offer on."""
+    """Return the copies that a printer holds, from the offer on; no copies at sites."""
     return [rows.copy_of(row) for row in tx.rows(_HELD, printer=printer)]
 
 

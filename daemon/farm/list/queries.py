@@ -41,9 +41,16 @@ def job_copies(tx: Transaction, job_ref: str) -> list[FarmCopy]:
     ]
 
 
+def open_count(tx: Transaction) -> int:
+    """Return the number of unfinished jobs."""
+    query = sa.select(sa.func.count().label("count")).where(jobs.c.unfinished > sa.literal_column("0"))
+    count: int = tx.row(query).count
+    return count
+
+
 def outstanding(tx: Transaction) -> list[FarmCopy]:
-    """Return the copies that printers hold."""
-    query = sa.select(copies).where(copies.c.printer != "", copies.c.state.in_(HELD_STATES))
+    """Return the copies that printers hold, without those at sites."""
+    query = sa.select(copies).where(copies.c.printer != "", copies.c.state.in_(HELD_STATES), rows.IS_HERE)
     return [rows.copy_of(row) for row in tx.rows(query.order_by(copies.c.printer, copies.c.id))]
 
 
@@ -80,6 +87,14 @@ def events_since(tx: Transaction, since: int, limit: int, job: str = "") -> list
     if job:
         query = query.where(events.c.job == job)
     return [_event(row) for row in tx.rows(query.order_by(events.c.number).limit(limit))]
+
+
+def newest_events(tx: Transaction, limit: int, job: str = "") -> list[ListedEvent]:
+    """Return the newest events, in order."""
+    query = sa.select(events).order_by(events.c.number.desc()).limit(limit)
+    if job:
+        query = query.where(events.c.job == job)
+    return [_event(row) for row in reversed(tx.rows(query))]
 
 
 def last_event(tx: Transaction) -> int:

@@ -20,6 +20,9 @@ MAX_DIGITS = 9
 MAX_IN = 500
 """Values in one SQL `IN (…)`; old versions of SQLite allow 999."""
 
+IS_HERE: Any = ~sa.exists().where(jobs.c.id == copies.c.job, jobs.c.site != "")
+"""The SQL condition that a copy is for this list's printers: a site may have printers with the same ids."""
+
 
 def copy_id(job: str, number: int) -> str:
     """Return the id of a job's copy, which is the same in the hub's list and in its site's."""

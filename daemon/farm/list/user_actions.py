@@ -457,11 +457,12 @@ def settle(tx: Transaction, copy_id: str, to: str, by: str) -> FarmCopy:
     """End a copy that has begun as the user says.
 
     Raises:
-        FarmConflict: it has not begun, or has ended in another state.
+        FarmConflict: it has not begun, has ended in another state, or is at a site.
     """
     copy = rows.get_copy(tx, copy_id)
     if copy.state == to:
         return copy
+    _check_site(rows.find_job(tx, copy.job))
     if copy.state not in BEGUN_STATES:
         raise FarmConflict(f"this copy is {copy.state}: only copies that have begun can be settled")
     printer_actions.settle(tx, copy, to, by)
@@ -488,9 +489,9 @@ def hand_over(tx: Transaction, job_ref: str, site: str, by: str) -> FarmJob:
         return rows.get_job(tx, job)
     _check_site(row)
     _withdraw(tx, job)
-    begun = sa.select(copies.c.id).where(copies.c.job == job, copies.c.state != "waiting").limit(1)
-    if tx.row(begun) is not None:
-        raise FarmConflict(f"job {row.number} has begun here: it cannot be handed over to {site}")
+    others = sa.select(copies.c.id).where(copies.c.job == job, copies.c.state != "waiting").limit(1)
+    if tx.row(others) is not None:
+        raise FarmConflict(f"copies of job {row.number} have begun or ended here: it cannot be handed over to {site}")
     tx.write(sa.update(jobs).where(jobs.c.id == job, jobs.c.site == "").values(site=site, revision=row.revision + 1))
     rows.recount(tx, [job])
     tx.add_event(by, "handed over", job=job, text=site)

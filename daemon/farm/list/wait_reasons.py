@@ -130,7 +130,9 @@ def _listed(texts: list[str]) -> str:
 
 
 def _named(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:MAX_NAMED][:-1])} or {names[:MAX_NAMED][-1]}"
+    more = len(names) - MAX_NAMED
+    *shown, last = names if more <= 1 else [*names[:MAX_NAMED], f"one of {more} more"]
+    return f"{', '.join(shown)} or {last}" if shown else last
 
 
 def _count(number: int, one: str, more: str) -> str:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
+from msgspec.structs import replace
 
 from daemon.farm.errors import ListAway
 from daemon.farm.http.analysis import analyse
@@ -280,6 +281,34 @@ async def test_a_job_is_listed_edited_moved_held_and_cancelled(tmp_path):
 
 
 JSON = {"Content-Type": "application/json"}
+
+
+async def test_all_jobs_and_the_newest_events_are_listed_page_by_page(tmp_path):
+    async with farm_api(tmp_path) as api:
+        for _ in range(5):
+            job = await submit(api, copies=3)
+        for number in (1, 3):
+            await api.delete(f"/api/farm/jobs/{number}")
+        pages = [(await api.get(f"/api/farm/jobs?state=all&limit=2&offset={at}")).json["jobs"] for at in range(0, 8, 2)]
+        assert [[each["number"] for each in page] for page in pages] == [[2, 4], [5, 3], [1], []]
+        await api.request("POST", "/api/farm/jobs/5/hold")
+        [event] = (await api.get(f"/api/farm/log?job={job['id']}&limit=1")).json["events"]
+        assert event["what"] == "held"
+
+
+async def test_a_copy_at_a_site_is_no_orphan_of_the_hub(tmp_path):
+    async with farm_api(tmp_path) as api:
+        job = await submit(api)
+        await api.post("/api/farm/jobs/1/hand_over", {"site": "north"})
+        [copy] = api.list.copies(job["id"])
+        api.list.mirror("north", [replace(copy, state="printing", printer="mk3", attempt=1)])
+        assert (await api.get("/api/farm/orphans")).json == {"copies": []}
+        [listed] = (await api.get("/api/farm/jobs/1")).json["copy_list"]
+        alone = (await api.get(f"/api/farm/copies/{copy.id}")).json
+        assert (listed["state"], listed["orphan"], alone["orphan"]) == ("printing", False, False)
+        settled = await api.post(f"/api/farm/copies/{copy.id}/settle", {"state": "done"})
+        assert (settled.status, settled.error) == (409, "the site north has job 1: change it there")
+        assert (await api.delete("/api/farm/jobs/1")).json["copies"][0]["orphan"] is False
 
 
 async def test_an_orphan_is_shown_settled_and_printed_again(tmp_path):

@@ -409,6 +409,8 @@ def test_reasons_why_a_copy_waits(farm, wall):
     }
     assert farm.reasons({}, offset=3) == {}
     assert why(first, mk3=presence(group="large")) == ["it is next: mk3 is about to take it"]
+    many = {f"mk{number}": presence(group="large") for number in range(1, 8)}
+    assert why(first, **many) == ["it is next: mk1, mk2, mk3, mk4 or one of 3 more is about to take it"]
     wall.now += 61
     assert why(mk3=presence(petg, group="large")) == [
         "no printer of group large that fits is ready: mk3 has been away since 13:00"
@@ -439,8 +441,30 @@ def test_a_site_owns_its_job_and_the_hub_shows_its_reports(farm, wall):
     site.close()
     begun = submit(farm)
     begin(farm)
-    with pytest.raises(FarmConflict, match="has begun here"):
+    with pytest.raises(FarmConflict, match="copies of job 2 have begun or ended here"):
         farm.hand_over(begun.id, "north")
+
+
+def test_a_copy_at_a_site_is_no_copy_of_the_hubs_printers(farm, wall):
+    """Each site names its printers itself, so both may have one called mk3."""
+    job = submit(farm)
+    farm.hand_over(job.id, "north")
+    site = JobList("sqlite://", wall)
+    site.put_file(farm.file(SHA))
+    site.add(JobRequest(sha256=SHA, id=job.id))
+    offer = site.offer("mk3", presence())
+    farm.mirror("north", site.copies(job.id))
+    wall.now += 3600
+    assert farm.expire() == []
+    assert farm.copy(offer.copy).state == "offered"
+    site.claim("mk3", offer.copy, offer.attempt, "n")
+    farm.mirror("north", site.copies(job.id))
+    site.close()
+    assert (farm.outstanding(), farm.held_copies("mk3")) == ([], [])
+    with pytest.raises(FarmConflict, match="the site north has job 1"):
+        farm.settle(offer.copy, "done", "anna")
+    own = submit(farm)
+    assert farm.offer("mk3", presence()).job == own.id
 
 
 def test_events_are_kept_for_90_days_and_jobs_for_two_years(farm, wall):
