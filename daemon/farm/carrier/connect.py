@@ -91,7 +91,7 @@ class NatsConnection:
 
     Attributes:
         trouble: why there is no connection, a sentence for users; empty while there is one.
-        on_change: called when a connection is made, and when it is lost.
+        on_change: called when a connection is made, is lost, or cannot be made.
     """
 
     def __init__(self, address: NatsAddress, name: str, set_up: SetUp) -> None:

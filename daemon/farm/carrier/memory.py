@@ -364,9 +364,9 @@ class MemoryServerEnd:
     async def on_connected(self) -> None:
         """Take note of a new connection, and of the presences that NATS has stored."""
         if self.duties is not None:
-            await self.duties.on_connected()
             for printer, presence in [*self._farm.presences.items()]:
                 await self.on_presence(printer, presence)
+            await self.duties.on_connected()
 
     async def on_presence(self, printer: str, presence: Presence) -> None:
         """Take note of a presence."""

@@ -10,6 +10,7 @@ import msgspec
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import NoRespondersError
 
 from daemon.farm.carrier import files
 from daemon.farm.carrier.connect import FAILURES, NatsAddress, NatsConnection, subscribe
@@ -130,7 +131,9 @@ class NatsServerEnd:
             answer = await self._line.ask(of("order", printer), msgspec.json.encode(order), within)
             return msgspec.json.decode(answer.data, type=OrderAnswer)
         except FarmUnreachable as error:
-            raise FarmUnreachable(f"{printer}: its agent did not answer within {within:g} s") from error
+            is_absent = isinstance(error.__cause__, NoRespondersError)
+            text = "is not connected" if is_absent else f"did not answer within {within:g} s"
+            raise FarmUnreachable(f"{printer}: its agent {text}") from error
         except msgspec.MsgspecError as error:
             raise FarmUnreachable(f"{printer}: cannot read its agent's answer: {error}") from error
 
@@ -172,10 +175,10 @@ class NatsServerEnd:
 
     def _changed(self) -> None:
         if self._line.connected:
-            self._begin(self._start_offers())
+            self._begin(self._catch_up())
 
-    async def _start_offers(self) -> None:
-        """Read the presences that NATS has stored, then let the server make offers."""
+    async def _catch_up(self) -> None:
+        """Read the presences that NATS has stored, then let the server send its offers again."""
         try:
             await in_time(self._read_presences(self._line.client), READ_TIMEOUT)
         except (FarmUnreachable, *FAILURES) as error:

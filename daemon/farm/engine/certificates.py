@@ -12,6 +12,7 @@ CA, CA_KEY = "ca.pem", "ca.key"
 CERTIFICATE, KEY = "server.pem", "server.key"
 AUTHORITY_DAYS, DAYS = 7300, 3650
 TIMEOUT = 60.0  # s
+MAX_CN = 64  # characters of a name in a certificate; programs check `subjectAltName`, which has no such limit
 _CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
@@ -34,7 +35,7 @@ def make_certificate(folder: Path, hosts: Sequence[str]) -> None:
             "basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth,clientAuth\n"
             f"subjectAltName={names}\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
         )
-        _openssl("req", "-new", *_CURVE, "-keyout", folder / KEY, "-out", request, "-subj", f"/CN={hosts[0]}")
+        _openssl("req", "-new", *_CURVE, "-keyout", folder / KEY, "-out", request, "-subj", f"/CN={hosts[0][:MAX_CN]}")
         _openssl(
             "x509", "-req", "-in", request, "-CA", folder / CA, "-CAkey", folder / CA_KEY, "-CAcreateserial",
             "-days", DAYS, "-extfile", extensions, "-out", folder / CERTIFICATE,

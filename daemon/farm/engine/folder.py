@@ -71,7 +71,7 @@ class EngineFolder:
         if (self.path / FACTS).exists():
             raise ConfigError(f"{self.path} has a farm already: name an empty folder for a new one")
         for host in hosts:
-            if not _HOST.fullmatch(host):
+            if not _HOST.fullmatch(host) or (":" in host and not certificates.is_address(host)):
                 raise ConfigError(f"{host[:60]!r} is not a host name or an IP address")
         hosts = [*dict.fromkeys((*hosts, "localhost", "127.0.0.1"))]
         try:

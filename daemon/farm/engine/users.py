@@ -30,7 +30,7 @@ class NatsUser(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
-    """The file that a user carries to a printer or a site: the address of NATS, and the key to connect with."""
+    """The file that is copied to a printer or a site: the address of NATS, and the key to connect with."""
 
     id: str
     servers: list[str]

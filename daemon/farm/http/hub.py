@@ -43,7 +43,7 @@ class FarmStateView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         jobs: the first unfinished jobs, whether they have changed or not.
         counts: number of copies by state.
         orphans: all copies that have begun at printers which are silent now.
-        trouble: why no printer can be reached; empty: printers can be reached.
+        trouble: why nothing can be offered, as NATS or the list does not answer; empty: offers can be made.
     """
 
     printers: dict[str, PrinterView | None] | None = None

@@ -176,7 +176,7 @@ def _add(jobs: JobList, key: str, about: FarmKey) -> None:
         if about.name in names:
             raise KeyNameTaken(f"there is a key {about.name!r} already")
         if len(names) >= MAX_KEYS:
-            raise BadKeyName(f"there are {MAX_KEYS} keys: drop one first")
+            raise BadKeyName(f"there are {MAX_KEYS} keys: remove one first")
         tx.write(sa.insert(keys).values(hash=digest(key), **msgspec.structs.asdict(about)))
         tx.add_event(about.created_by, "made key", text=f"{about.name} ({about.scope})")
 

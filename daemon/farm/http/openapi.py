@@ -28,7 +28,6 @@ ERRORS = {
     400: "The body is not valid, or a value in it or in the query is not allowed.",
     403: "No valid key, or the key does not allow this.",
     404: "Not found.",
-    405: "This path does not support the method.",
     409: "The present state does not allow this, or the printer refused it.",
     413: "The body is too large.",
     415: "This content type is not supported.",

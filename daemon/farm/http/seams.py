@@ -38,7 +38,7 @@ class FarmPrinters(Protocol):
 
     @property
     def trouble(self) -> str:
-        """Why no printer can be reached; empty: printers can be reached."""
+        """Why nothing can be offered, as NATS or the list does not answer; empty: offers can be made."""
         ...
 
     def heard_ago(self, printer: str, /) -> float | None:

@@ -23,7 +23,7 @@ export const texts = {
   fresh_old: "data is {n} s old",
   fresh_next: "next try in {n} s",
   try_now: "Try now",
-  nats_away: "The server cannot reach NATS, so printers get no new jobs; prints continue.",
+  nats_away: "Printers get no new jobs; prints continue. The reason:",
   why_read: "This browser's key may only watch.",
   why_no_link: "No connection to the farm's server.",
   no_answer: "The farm's server did not answer. It may or may not have done this: check the state.",

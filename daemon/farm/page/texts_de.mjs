@@ -17,7 +17,7 @@ export const texts = {
   fresh_old: "Stand von vor {n} s",
   fresh_next: "nächster Versuch in {n} s",
   try_now: "Jetzt versuchen",
-  nats_away: "Der Server erreicht NATS nicht, deshalb bekommen Drucker keine neuen Aufträge; Drucke laufen weiter.",
+  nats_away: "Drucker bekommen keine neuen Aufträge; Drucke laufen weiter. Der Grund:",
   why_read: "Der Schlüssel dieses Browsers darf nur zusehen.",
   why_no_link: "Keine Verbindung zum Server der Farm.",
   no_answer: "Der Server der Farm hat nicht geantwortet. Vielleicht wurde es getan, vielleicht nicht: bitte den Zustand prüfen.",

@@ -41,11 +41,18 @@ def test_init_does_not_touch_an_existing_farm(farm):
     assert (farm / "server.seed").read_bytes() == before
 
 
-@pytest.mark.parametrize("host", ["", "a b", "a,DNS:evil", "a\nb", '"', "-x"])
+@pytest.mark.parametrize("host", ["", "a b", "a,DNS:evil", "a\nb", '"', "-x", "farm.local:4222"])
 def test_init_refuses_an_invalid_host_name(tmp_path, host):
     with pytest.raises(ConfigError, match="not a host name"):
         EngineFolder(tmp_path / "new").init([host], 4222, tmp_path)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("host", [f"{'a' * 60}.example.org", "2001:db8::7"])
+def test_long_names_and_addresses_get_a_certificate(tmp_path, host):
+    EngineFolder(tmp_path / "new").init([host], 4222, tmp_path / "store")
+    [address] = EngineFolder(tmp_path / "new").enrol("mk3").servers
+    assert address == f"tls://{f'[{host}]' if ':' in host else host}:4222"
 
 
 def test_an_enrolment_has_all_that_a_printer_needs_and_its_seed_is_not_stored(farm, tmp_path, monkeypatch, capsys):
