@@ -5,6 +5,7 @@ import pytest
 from daemon.bridge.front_end import CORE_AWAY_TEXT
 from daemon.bridge.snapshot import PrinterSummary, Snapshot
 from daemon.errors import CoreAway
+from daemon.front.http.openapi import describe
 from support.http import api
 
 
@@ -23,6 +24,7 @@ ASKED = [
     ("printer/command", {"command": "M112"}),
     ("printer/tool", {"command": "target", "targets": {"tool0": 200}}),
     ("printer/bed", {"command": "offset", "offset": 5}),
+    ("printerpresets", {"command": "use", "preset": None}),
 ]
 
 
@@ -33,6 +35,8 @@ async def test_requests_are_503_with_a_reason_while_the_core_is_away(tmp_path, m
         monkeypatch.setattr(server.service.front.core._channel, "ask", nobody_there)
         response = await server.post(f"/api/{path}", body)
         assert (response.status, response.error) == (503, CORE_AWAY_TEXT)
+    described = describe()["paths"][f"/api/{path.replace('part.gcode', '{path}')}"]["post"]["responses"]
+    assert "503" in described
 
 
 @pytest.mark.parametrize("path", ["job", "connection", "files", "settings", "version", "printerprofiles"])
@@ -43,6 +47,7 @@ async def test_reading_while_the_core_is_away_is_no_internal_error(tmp_path, mon
         monkeypatch.setattr(channel, "latest", lambda: Snapshot(printer=PrinterSummary(error=CORE_AWAY_TEXT)))
         response = await server.get(f"/api/{path}")
         assert response.status in (200, 503)
+        assert str(response.status) in describe()["paths"][f"/api/{path}"]["get"]["responses"]
         if path == "job":
             assert response.json["state"] == "Offline"
         if response.status == 503:

@@ -6,6 +6,7 @@ import pytest
 import structlog
 
 from daemon.errors import StateDirTaken
+from daemon.front import compression
 from daemon.front.access.attempts import MAX_FAILED
 from daemon.front.http.errors import STATUSES
 from daemon.http.base import MAX_JSON
@@ -199,6 +200,18 @@ async def test_a_long_answer_is_compressed_if_the_client_accepts_it(tmp_path):
         for refused in ("identity", "gzip;q=0", "gzip; q=0.0, br"):
             other = await server.get("/api/printerpresets", headers={"Accept-Encoding": refused})
             assert other.body == plain.body
+
+
+@pytest.mark.parametrize("path", ["/api/openapi.json", "/api/docs", "/api/queue"])
+async def test_very_long_answers_are_compressed_too(tmp_path, path):
+    async with api(tmp_path, "") as server:
+        await server.upload(("file", "a.gcode", b"G28\n"))
+        for _ in range(70 if path == "/api/queue" else 0):
+            await server.post("/api/queue", {"command": "add", "path": "a.gcode", "notes": "x" * 1000})
+        plain, packed = await server.get(path), await server.get(path, headers=GZIP)
+        assert len(plain.body) > compression.LARGE
+        assert gzip.decompress(packed.body) == plain.body
+        assert len(packed.body) < len(plain.body) / 4
 
 
 async def test_short_answers_and_binary_data_are_not_compressed(tmp_path):

@@ -35,6 +35,7 @@ class OpenApiHandler(Cached):
         self.tag = text
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.write(text)
+        await self.compress()
 
 
 class DocsHandler(Cached):
@@ -51,3 +52,4 @@ class DocsHandler(Cached):
         self.set_header("Content-Security-Policy", policy)
         self.set_header("Content-Type", "text/html; charset=UTF-8")
         self.write(text)
+        await self.compress()

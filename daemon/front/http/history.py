@@ -1,4 +1,4 @@
-"""/api/history: finished prints: lists, totals, exports, and printing a file again."""
+"""/api/history: the prints so far: lists, totals, exports, and printing a file again."""
 
 import asyncio
 import json
@@ -103,6 +103,7 @@ class HistoryHandler(_QueryHandler):
         jobs = await self.service.history.jobs(query, limit + 1, int(before) if before else None)
         more = jobs[limit - 1]["id"] if len(jobs) > limit else None
         self.write({"jobs": await self.with_files(jobs[:limit]), "next": more, "complete": complete})
+        await self.compress()
 
 
 class TotalsHandler(_QueryHandler):

@@ -104,8 +104,10 @@ def _job() -> dict[str, dict[str, Operation]]:
             )
         },
         "/api/connection": {
-            "get": _operation("Get the connection, and the available ports and baudrates.", done=ref("Connection")),
-            "post": _operation("Connect in the background, or disconnect.", 409, body=commands),
+            "get": _operation(
+                "Get the connection, and the available ports and baudrates.", 503, done=ref("Connection")
+            ),
+            "post": _operation("Connect in the background, or disconnect.", 409, 503, body=commands),
         },
     }
 
@@ -122,6 +124,10 @@ def _files() -> dict[str, dict[str, Operation]]:
         _command("move", destination=TEXT),
     )
     change = _operation("Select, unselect, check, copy or move.", 404, 409, 500, 507, body=commands, parameters=[path])
+    change["responses"]["200"] = {
+        "description": "Checked; `known`: with an analysis.",
+        **_json(obj({"known": BOOLEAN})),
+    }
     change["responses"]["201"] = {"description": "Copied or moved.", **_json(ref("FileReference"))}
     layers = _query("layers", FORM_BOOLEAN, "Include the file's layers.")
     about = _operation("Get a file or folder.", 400, 404, 500, done=ref("File"), parameters=[path, recursive, layers])
@@ -256,6 +262,7 @@ def _server() -> dict[str, dict[str, Operation]]:
             "post": _operation(
                 "Choose a preset, or none; 409 if the configuration describes the printer.",
                 409,
+                503,
                 body=_command("use", preset=nullable("string")),
             ),
         },
@@ -397,6 +404,6 @@ def _plugins() -> dict[str, dict[str, Operation]]:
         },
         "/api/plugin/action_command_prompt": {
             "get": _operation("Get the panel's prompt.", done=prompt),
-            "post": _operation("Answer the prompt.", 409, body=choice),
+            "post": _operation("Answer the prompt.", 409, 503, body=choice),
         },
     }

@@ -33,8 +33,13 @@ def _settings() -> dict[str, dict[str, Operation]]:
         },
         required=["name"],
     )
-    text, flag = {"type": "string", "maxLength": 200}, {"type": "boolean"}
-    camera = obj({"streamUrl": text, "snapshotUrl": text, "flipH": flag, "flipV": flag, "rotate90": flag}, required=[])
+    text, address, flag = {"type": "string", "maxLength": 200}, {"type": "string", "maxLength": 2000}, BOOLEAN
+    one = {
+        **dict.fromkeys(("streamUrl", "snapshotUrl", "webrtcUrl", "hlsUrl"), address),
+        "name": address,
+        **dict.fromkeys(("flipH", "flipV", "rotate90"), flag),
+    }
+    camera = obj({**one, "cameras": array(obj(one, required=["name"]), maxItems=8)}, required=[])
     change = obj(
         {
             "appearance": obj({"name": text}, required=[]),
@@ -67,7 +72,12 @@ def _settings() -> dict[str, dict[str, Operation]]:
 
 def _profiles() -> dict[str, dict[str, Operation]]:
     identity = in_path("id", "The profile: _default.")
-    change = obj({"profile": obj({"name": TEXT, "model": TEXT, "volume": _FREE, "extruder": _FREE}, required=[])})
+    fields = {
+        **dict.fromkeys(("name", "model", "firmware"), TEXT),
+        **dict.fromkeys(("volume", "extruder", "maxTemperatures"), _FREE),
+        **dict.fromkeys(("heatedBed", "heatedChamber"), BOOLEAN),
+    }
+    change = obj({"profile": obj(fields, required=[])})
     return {
         "/api/printerprofiles": {
             "get": cached(operation("List the profile.", done=ref("Profiles"))),

@@ -82,6 +82,7 @@ class QueueHandler(QueueingHandler):
                 "entries": [entry_as_json(entry) for entry in document.entries],
             }
         )
+        await self.compress()
 
     async def post(self) -> None:
         """Change the queue; all commands but `add` answer with the whole queue."""

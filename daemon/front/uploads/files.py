@@ -33,7 +33,7 @@ T = TypeVar("T")
 class FileStore:
     """The folder of uploads. Call `open` first; then all methods may be called at any time.
 
-    All methods except `open` raise FileError: BadFileName for a path that is refused, NoSuchFile, …
+    All methods raise FileError: BadFileName for a path that is refused, NoSuchFile, …
 
     Attributes:
         busy: tells whether a file, or a file in a folder, is being printed; called on the loop.
