@@ -92,7 +92,7 @@ async def while_it_lives(printer: Printer, work: Coroutine[Any, Any, object], si
 
     Raises:
         TimeoutError: for `silence` seconds the printer has sent nothing, or only that it still heats, or (after
-            KNOB_TIMEOUT seconds) only that it waits for its user.
+            KNOB_TIMEOUT seconds) only that it waits for its user. The text is for users.
     """
     life, probed_at = _SignsOfLife(printer), 0.0
     unsubscribe = printer.subscribe(life.on_event)
@@ -102,7 +102,7 @@ async def while_it_lives(printer: Printer, work: Coroutine[Any, Any, object], si
             life.update()
             quiet = asyncio.get_running_loop().time() - life.at
             if quiet >= silence:
-                raise TimeoutError
+                raise TimeoutError(f"the printer did not listen for {silence:g} s")
             if quiet >= silence / 2 and probed_at < life.at:
                 printer.probe_soon()
                 probed_at = life.at + quiet

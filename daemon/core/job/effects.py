@@ -462,8 +462,8 @@ class Effects:
         silence = self._config.job.cancel_deadline_s
         try:
             await self._call_off(job, silence)
-        except TimeoutError:
-            job.reason = f"the printer did not listen for {silence:g} s and was stopped by M112"
+        except TimeoutError as error:
+            job.reason = f"{str(error) or 'the printer did not listen'} and was stopped by M112"
             log.warning("job.emergency_stop", reason=job.reason)
             job.machine.fire("cancelled")
             job.printer.emergency_stop(job.reason)
