@@ -11,7 +11,7 @@ from functools import cache
 
 Compact = Callable[[bytes], bytes]
 
-_MOVE = re.compile(rb"G(?:[0-3]|92)(?: ++[XYZEFIJKRSP][+-]?(?:\d++(?:\.\d*+)?|\.\d++))++ *+").fullmatch
+_MOVE = re.compile(rb"G(?:[0-3]|92)(?>(?: ++[XYZEFIJKRSP][+-]?(?:\d++(?:\.\d*+)?|\.\d++))+) *+").fullmatch
 
 _FRACTION = b"|".join(rb"(?<=\.\d{%d}0)" % digits for digits in range(1, 7))
 
@@ -48,7 +48,7 @@ def compactor(keep: str) -> Compact:
     return compact
 
 
-_WORDS = re.compile(rb"G(?:[0-3]|92)(?: *+[XYZEFIJKRSP][+-]?(?:\d++(?:\.\d*+)?|\.\d++))++ *+").fullmatch
+_WORDS = re.compile(rb"G(?:[0-3]|92)(?>(?: *+[XYZEFIJKRSP][+-]?(?:\d++(?:\.\d*+)?|\.\d++))+) *+").fullmatch
 _WORD = re.compile(rb"(?<! ) *+([XYZEFIJKRSP])").sub
 
 

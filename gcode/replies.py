@@ -209,17 +209,17 @@ class Text(Reply):
 
 
 _OK = re.compile(r"ok(?=\s|\Z|[A-Z]\d{0,2}:|[NPB]\d|ok\b|\ufffd)")  # `ok.gcode` is a file
-_PLAIN_OK = re.compile(r"ok(?: N(\d{1,10}+))?+(?: P(\d{1,10}+))?+(?: B(\d{1,10}+))?+\Z")
+_PLAIN_OK = re.compile(r"ok(?>(?: N(\d{1,10}+))?)(?>(?: P(\d{1,10}+))?)(?>(?: B(\d{1,10}+))?)\Z")
 _DAMAGED_OK = re.compile(r"\S{1,2}+ N(\d{1,10}+) P(\d{1,5}+) B(\d{1,5}+)\Z")  # `o3 N5 P63 B7` can only be an ok
 _ADVANCED = re.compile(r"(?<!\S)([NPB])(?:(?<=N):)?(\d{1,10}+)(?!\S)")  # Anycubic has `ok N:12`
 _OK_AT_END = re.compile(
-    r"(?<![A-Za-z])ok(?: N(\d{1,10}+))?+(?: P(\d{1,10}+))?+(?: B(\d{1,10}+))?+\Z"
+    r"(?<![A-Za-z])ok(?>(?: N(\d{1,10}+))?)(?>(?: P(\d{1,10}+))?)(?>(?: B(\d{1,10}+))?)\Z"
 )  # after a line whose end was lost
 _LAST = re.compile(r"\d{1,10}+\Z")
 # An `ok` after a number in a line whose end was lost: Prusa's `echo:Active Extruder: 0ok`, a Marlin's `bedtemp: 28.53 :
 # 0.014ok`. A label has to come first; words that end in "ok" (`book`) and file names do not count.
-_GLUED = re.compile(r"(?!//)(?!.*file)[A-Za-z].*[:\s]-?\d{1,9}+(?:\.\d{1,9}+)?+ok\Z", re.IGNORECASE)
-_RESEND = re.compile(r"(?:resend|rs)(?![A-Za-z]):?\s*+(?:N\s*+:?\s*+)?+(\d{1,10}+)(?!\d)", re.IGNORECASE)
+_GLUED = re.compile(r"(?!//)(?!.*file)[A-Za-z].*[:\s]-?\d{1,9}+(?>(?:\.\d{1,9}+)?)ok\Z", re.IGNORECASE)
+_RESEND = re.compile(r"(?:resend|rs)(?![A-Za-z]):?\s*+(?>(?:N\s*+:?\s*+)?)(\d{1,10}+)(?!\d)", re.IGNORECASE)
 _SKIP = re.compile(r"skip (\d{1,10}+)\Z")
 _GLUED_RESEND = re.compile(r"Resend:\s*+N?(\d{1,10}+)(?!\d)")  # after its error, on the same line
 # A boot loader may leave noise before `start`. If `start` was damaged, the cause of the reset right after it (Marlin,
@@ -229,7 +229,7 @@ _START = re.compile(
     r"|RepRapFirmware\b.* is up and running\.\Z"
 )
 _BUSY = re.compile(r"(?:echo:\s*+)?busy:\s*+(.*)", re.IGNORECASE)
-_TARGET = re.compile(r"Target(Extr\d{1,2}+|Bed):\s*+([+-]?\d{1,7}+(?:\.\d{0,9}+)?+)")  # Repetier
+_TARGET = re.compile(r"Target(Extr\d{1,2}+|Bed):\s*+([+-]?\d{1,7}+(?>(?:\.\d{0,9}+)?))")  # Repetier
 _SIZE = re.compile(r"\s*+(\d{1,15}+)")
 _SD_PROGRESS = re.compile(r"SD printing byte (\d{1,15}+)/(\d{1,15}+)")
 _MALYAN = re.compile(r"NAME[.:]\s*+(\S++)\s++(VER:.*)", re.IGNORECASE)
@@ -238,16 +238,17 @@ _ACTION = re.compile(r"//\s*+action:\s*+(\S++)\s*+(.*)", re.IGNORECASE)
 _REQUEST = re.compile(r"Request(Pause|Continue|Stop|Disconnect):\s*+(.*)")  # Repetier up to 0.92
 _REQUESTS = {"Pause": "pause", "Continue": "resume", "Stop": "cancel", "Disconnect": "disconnect"}
 _UNKNOWN = re.compile(
-    r"(?:(?:echo|error):\s*+|//\s*+|!!\s*+)?+(?:unknown (?:command|[GMTD] code):?|bad command:)\s*+(.*)", re.IGNORECASE
+    r"(?>(?:(?:echo|error):\s*+|//\s*+|!!\s*+)?)(?:unknown (?:command|[GMTD] code):?|bad command:)\s*+(.*)",
+    re.IGNORECASE,
 )
 _NOT_SUPPORTED = re.compile(
-    r"(?:(?:Error|Warning): )?+([GMT]\d{1,5}+(?:\.\d++)?+): Command is not supported\Z"
+    r"(?>(?:(?:Error|Warning): )?)([GMT]\d{1,5}+(?>(?:\.\d++)?)): Command is not supported\Z"
 )  # RepRapFirmware
 _NUMBERED = re.compile(r"N\s*+-?\d++\s*+")  # in front of a command that is quoted as received
-_WORD = re.compile(r"[A-Za-z]\d{1,5}+(?:\.\d{1,3}+)?+")
+_WORD = re.compile(r"[A-Za-z]\d{1,5}+(?>(?:\.\d{1,3}+)?)")
 _BAD_CODE = re.compile(r"E: Bad ([GMT])-code (\d{1,5}+)")  # Teacup
 _ERROR = re.compile(r"((?:serial )?error:|!!|fatal:)\s*+(.*)", re.IGNORECASE | re.DOTALL)
-_COMMAND_ERROR = re.compile(r"[GMT]\d++(?:\.\d++)?+(?:/[GMT]\d++)*+:")  # RepRapFirmware: `Error: G0/G1: …`
+_COMMAND_ERROR = re.compile(r"[GMT]\d++(?>(?:\.\d++)?)(?>(?:/[GMT]\d++)*):")  # RepRapFirmware: `Error: G0/G1: …`
 
 _KINDS: tuple[tuple[ErrorKind, tuple[str, ...]], ...] = (
     ("communication", ("line number", "last line", "linenumber", "checksum", "format error", "expected line")),

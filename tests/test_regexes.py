@@ -17,6 +17,7 @@ OURS = "hal.simulated."  # what a simulated firmware reads is this host's, and n
 ANYWHERE = {"search", "finditer", "findall", "sub", "subn", "split"}
 SHORT, LONG = 500, 4000
 ENOUGH = 0.004  # s of CPU for the long text; a regex of these takes some 0.1 ms
+ROOT = Path(__file__).parent.parent
 LETTERS = 10  # of each regex, that it is tried with
 
 
@@ -127,3 +128,18 @@ def test_every_regex_takes_linear_time():
 )
 def test_a_slow_regex_is_detected(bad, use):
     assert grows_too_fast(re.compile(bad), use) is not None
+
+
+def test_no_group_is_repeated_possessively():
+    """Python 3.11.0 to 3.11.4, thus Debian 12, may match too much there; `(?>(?:…)?)` means the same (gh-106052)."""
+    possessive = re.compile(r"\)(?:[?*+]|\{[\d,{}]+\})\+")
+    sources = [path for package in (*PACKAGES, "nozzled") for path in (ROOT / package).rglob("*.py")]
+    texts = [
+        node.value if isinstance(node.value, str) else node.value.decode("latin-1")
+        for path in sources
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
+    ]
+    assert [text for text in texts if possessive.search(text)] == []
+    assert possessive.search(r"(?:\.\d++)?+")
+    assert possessive.search(r"(?:\s\d){1,8}+")
