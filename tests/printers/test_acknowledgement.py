@@ -197,6 +197,7 @@ async def test_a_lost_line_is_sent_again(tmp_path):
 
     async with rig(tmp_path, Deafened) as host:
         await host.print_moves(MOVES)
+        assert host.firmware.missed
 
 
 @pytest.mark.parametrize("board", [Marlin1, Smoothie, FakeFirmware])
@@ -261,6 +262,7 @@ async def test_repeated_resend_requests_for_a_damaged_line_are_one(tmp_path):
 
     async with rig(tmp_path, Damaged) as host:
         await host.print_moves(MOVES)
+        assert host.firmware.hits
 
 
 async def test_many_resend_requests_at_once_are_one(tmp_path):
@@ -279,6 +281,7 @@ async def test_many_resend_requests_at_once_are_one(tmp_path):
 
     async with rig(tmp_path, Piled) as host:
         await host.print_moves(MOVES)
+        assert host.firmware.piled
 
 
 async def test_the_greeting_ignores_the_answer_to_a_cut_hello(tmp_path):
@@ -296,6 +299,7 @@ async def test_the_greeting_ignores_the_answer_to_a_cut_hello(tmp_path):
 
     async with rig(tmp_path, Cut) as host:
         await host.print_moves(MOVES)
+        assert host.firmware.greeted
 
 
 async def test_a_resend_request_with_a_damaged_number_is_probed(tmp_path):
@@ -312,3 +316,4 @@ async def test_a_resend_request_with_a_damaged_number_is_probed(tmp_path):
 
     async with rig(tmp_path, Garbled) as host:
         await host.print_moves(MOVES, within=90)
+        assert host.firmware.hit

@@ -73,17 +73,20 @@ class Keeps(FakeFirmware):
         yield "ok"
 
 
-@pytest.mark.parametrize("command", ["M113 S0", "M113 S60", "M155 S0"])
-@pytest.mark.parametrize("by_file", [True, False])
+@pytest.mark.parametrize(
+    ("command", "by_file"),
+    [("M113 S0", True), ("M113 S60", True), ("M155 S0", True), ("M113 S0", False), ("M113 S60", False)],
+)
 async def test_a_command_for_fewer_reports_ends_no_print(tmp_path, command, by_file):
     """A file's is not sent; after a client's M113 its silence means less. With M155 S0 a slow move hides M105."""
     async with rig(tmp_path, Keeps) as host:
         lines = ["G29", *([command] if by_file else []), "M104 S200", *["G1 X1"] * 10, "G29", "G1 X2"]
-        if not by_file and command != "M155 S0":
+        if not by_file:
             await host.gcode("G29", command)
         await host.print("\n".join(lines))
         await host.expect_end(S.COMPLETED, within=2000)
         assert host.firmware.open_count == 1
+        assert bool(host.firmware.arrival_times(command)) is not by_file
 
 
 async def test_the_log_has_dialect_and_window_of_a_connection(tmp_path):

@@ -9,11 +9,6 @@ from support.fake_printers import Klipper, Malyan, Prusa, Repetier
 SOON = {"heat_report_s": 8.0}
 
 
-def target_words(firmware, code):
-    """Return the S values of the commands with this code in the file."""
-    return [each.command for each in firmware.arrivals if each.command.startswith(code)]
-
-
 class Clamps(FakeFirmware):
     most = 100.0
     heater = "B"
@@ -35,8 +30,7 @@ async def test_a_target_that_the_firmware_lowers_is_waited_for_and_reported(tmp_
     async with rig(tmp_path, firmware, job=SOON) as host:
         await host.print(f"{line}\n{SQUARE}")
         await host.expect_end(S.COMPLETED, within=90)
-        assert host.log_entries(f"{most:g}")
-        assert str(int(most)) in await host.warning() or host.log_entries("lowered") or host.log_entries("limit")
+        assert host.log_entries(f"to {most:g} °C instead of")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +55,7 @@ async def test_a_refused_target_does_not_keep_a_print_waiting_for_ever(tmp_path)
     async with rig(tmp_path, firmware, job=SOON) as host:
         await host.print(f"M109 S200\n{SQUARE}")
         assert await host.wait_for_end(within=1800) is S.FAILED
-        assert "hotend" in (await host.error()).lower() or "200" in await host.error()
+        assert "200" in await host.error()
 
 
 # -- heaters that no report shows --

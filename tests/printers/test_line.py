@@ -1,5 +1,7 @@
 """Lines that are slow, damaged, cut or gone; printers that are silent, or never stop sending."""
 
+from time import process_time
+
 import pytest
 
 from daemon.bridge.words import JobState as S
@@ -31,6 +33,7 @@ async def test_a_damaged_line_costs_one_repeat_whatever_the_latency(tmp_path, ro
         began = host.now
         await host.expect_end(S.COMPLETED, within=300)
         assert host.firmware.moves == MOVES[:200]
+        assert host.firmware.damaged
         sent = [each for each in host.firmware.arrivals if each.command.startswith("G1 X")]
         assert len(sent) <= 200 + 12, "the lines on their way are sent again, not all that follow"
         assert host.now - began < 3 + 200 * max(round_trip, takes) * 1.2
@@ -42,13 +45,18 @@ async def test_damage_all_the_time_costs_in_proportion(tmp_path, round_trip):
         latency = round_trip / 2
         rx_size = 128
         line_count = 0
+        damaged = 0
 
         def transfer(self, raw):
             self.line_count += 1
-            return raw.replace("G1", "G9", 1) if self.line_count % 37 == 0 else raw
+            if self.line_count % 37 or "G1" not in raw:
+                return raw
+            self.damaged += 1
+            return raw.replace("G1", "G9", 1)
 
     async with rig(tmp_path, Noisy) as host:
         await host.print_moves(MOVES, within=300)
+        assert host.firmware.damaged > 5
         assert len([each for each in host.firmware.arrivals if "X" in each.command]) < 400 * 1.35
 
 
@@ -258,6 +266,7 @@ async def test_a_teacup_whose_move_waits_for_heat_is_no_alarm(tmp_path, from_fil
     async with rig(tmp_path, Waits) as host:
         if from_file:
             await host.print("M104 S200\nM116\n" + lines(MOVES[:50]))
+            await host.expect_end(S.COMPLETED, within=1200)
         else:
             await host.gcode("M104 S200", "M116")
             await host.print_moves(MOVES[:50], within=1200)
@@ -295,7 +304,7 @@ async def test_a_long_command_that_is_busy_is_no_alarm(tmp_path, first):
         assert host.firmware.open_count == 1
 
 
-async def test_a_print_without_progress_is_reported(tmp_path):
+async def test_a_move_that_is_never_acknowledged_ends_the_print_with_a_reason(tmp_path):
     """Reports come, the line is alive; but nothing is acknowledged, and nothing explains it."""
 
     class Stuck(FakeFirmware):
@@ -307,9 +316,8 @@ async def test_a_print_without_progress_is_reported(tmp_path):
     async with rig(tmp_path, Stuck) as host:
         await host.print("M140 S60\n" + lines(MOVES[:100]))
         await host.until(lambda: host.firmware.arrival_times("G1 X40"))
-        await host.sleep(1800)
-        assert host.state.ended or await host.warning() or host.log_entries("progress")
-        assert host.log_entries("progress") or host.state is not S.PRINTING
+        await host.expect_end(S.INTERRUPTED, within=600)
+        assert "no answer to 'G1 X40'" in await host.error()
 
 
 @pytest.mark.parametrize("board", [Prusa, Repetier])
@@ -334,7 +342,7 @@ async def test_an_endless_answer_is_not_stored_completely(tmp_path):
         assert answer[-1] == "ok"
 
 
-async def test_text_without_a_line_end_is_not_stored_completely(tmp_path):
+async def test_a_print_continues_after_text_without_a_line_end(tmp_path):
     class Talks(FakeFirmware):
         def on(self, number, command, raw):
             return (*[b"x" * 4000] * 200, b"\n", "ok") if command == "G1 X5" else None
@@ -351,5 +359,6 @@ async def test_a_line_with_a_thousand_blanks_is_read_quickly(tmp_path):
             return None
 
     async with rig(tmp_path, Blanks) as host:
-        await host.print(lines(MOVES[:50]))
-        await host.until(lambda: host.state.ended, within=120)
+        began = process_time()
+        await host.print_moves(MOVES[:50], within=120)
+        assert process_time() - began < 5

@@ -140,7 +140,7 @@ async def test_a_cancel_during_a_wait_for_the_knob_ends_in_bounded_time(tmp_path
         await host.wait_for_end(within=900)
         assert min(host.firmware.arrival_times("M104 S0", began)) - began < 0.2
         await host.sleep(10)
-        assert host.firmware.is_cold or host.firmware.arrival_times("M112", began)
+        assert host.firmware.arrival_times("M112", began), "nothing else ends its wait"
 
 
 async def test_a_cancel_with_a_late_press_of_the_knob_is_a_cancel(tmp_path):
@@ -244,10 +244,8 @@ async def test_a_stop_is_recognised_in_every_spelling(tmp_path, command):
         await host.sleep(2)
         began = host.now
         answer = await host.gcode(command)
-        if answer.status == 204:
-            assert await host.until(lambda: host.firmware.arrival_times("M112", began), 1) < 0.1
-        else:
-            assert answer.status == 400
+        assert answer.status == 204
+        assert await host.until(lambda: host.firmware.arrival_times("M112", began), 1) < 0.1
 
 
 # -- heat --

@@ -95,7 +95,7 @@ async def test_the_reason_of_a_pause_is_shown(tmp_path, reason):
     async with rig(tmp_path, Fan) as host:
         await host.print(HOT + REST)
         await host.reach(S.PAUSED)
-        assert host.log_entries(reason.removeprefix("echo:"))
+        assert (await host.job_status())["pauseReason"] == reason.removeprefix("echo:")
 
 
 # -- filament --

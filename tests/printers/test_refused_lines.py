@@ -118,9 +118,10 @@ async def test_a_file_with_a_name_of_an_object_that_is_too_long_may_be_started_w
 
 
 @pytest.mark.parametrize("line", ["G1 X10 Y10 " + "E0.12345 " * 12, "M204 " + "P1000.00000 " * 9])
-async def test_a_move_that_is_too_long_prints_whole_or_fails_the_print(tmp_path, line):
-    """It cannot be cut without becoming another one: it goes as it can, or the print fails by that name."""
+async def test_a_move_that_is_too_long_fails_the_print(tmp_path, line):
+    """It cannot be cut without becoming another one."""
     async with rig(tmp_path, FakeFirmware) as host:
         await host.print(f"{SQUARE}{line.strip()}\n{SQUARE}")
-        if await host.wait_for_end() is not S.COMPLETED:
-            assert "characters" in await host.error() or "long" in await host.error()
+        await host.expect_end(S.FAILED)
+        assert f"has {len(line.strip())} characters, the firmware reads 83" in await host.error()
+        assert host.firmware.job_commands[:6] == [*SQUARE.splitlines(), "M104 S0"]

@@ -108,6 +108,7 @@ async def test_repeated_requests_of_repetier_for_late_lines_are_one(tmp_path):
         await host.print("M104 S200\nG28\n" + "\n".join(MOVES) + "\n")
         await host.expect_end(S.COMPLETED, within=300)
         assert [each for each in host.firmware.job_commands if each.startswith("G1")] == MOVES
+        assert host.firmware.late, "the line was late"
         assert len(host.firmware.arrival_times("G1")) < 2 * len(MOVES)
 
 

@@ -16,7 +16,6 @@ import functools
 import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ import structlog.testing
 from daemon.bridge.words import JobState
 from hal import registry
 from hal.errors import NoSuchPort, PortLost
+from support.house import Inline
 from support.http import Api, Response, api
 from support.waiting import pause
 
@@ -434,7 +434,7 @@ def bare(raw: str) -> str:
     return command.rpartition("*")[0].strip() if command != raw and "*" in command else command.strip()
 
 
-class FakeTransport:
+class FirmwareTransport:
     """The `hal.transport.Transport` to a fake firmware."""
 
     baudrate = None
@@ -470,27 +470,9 @@ class FakeTransport:
 _plugged: dict[str, FakeFirmware] = {}
 
 
-def create_transport(address: Any) -> FakeTransport:
+def create_transport(address: Any) -> FirmwareTransport:
     """Return the transport of the address `fake`: to the firmware of the running test."""
-    return FakeTransport(_plugged["fake"], str(address))
-
-
-class _Inline(Executor):
-    """Runs work in the caller's thread: with another thread the clock would run at real speed."""
-
-    def __init__(self, *_args: object, **_more: object) -> None:
-        pass
-
-    def submit(self, work, /, *args, **kwargs):
-        future: Future[Any] = Future()
-        try:
-            future.set_result(work(*args, **kwargs))
-        except OSError as error:
-            future.set_exception(error)
-        return future
-
-    def shutdown(self, **_how: object) -> None:
-        pass
+    return FirmwareTransport(_plugged["fake"], str(address))
 
 
 @dataclass
@@ -594,7 +576,7 @@ async def rig(
     with (
         patch.dict(_plugged, fake=board),
         patch.object(registry, "_BUILT_IN", schemes),
-        patch("daemon.core.core.ThreadPoolExecutor", _Inline),
+        patch("daemon.core.core.ThreadPoolExecutor", Inline),
         structlog.testing.capture_logs() as logs,
     ):
         settings = {"printer": {"address": "fake", **printer}, **sections}

@@ -55,7 +55,10 @@ HOST_COMMANDS = (
 
 
 class Inline(Executor):
-    """Runs work in the caller's thread, so that every run of a test is the same."""
+    """Runs work in the caller's thread: with another thread the virtual clock would run at real speed."""
+
+    def __init__(self, *_args: object, **_more: object) -> None:
+        pass
 
     def submit(self, work, /, *args, **kwargs):
         future = Future()
