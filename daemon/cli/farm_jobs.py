@@ -381,8 +381,10 @@ async def _cancel(farm: FarmClient, args: argparse.Namespace) -> Any:
 
 def _format_cancel(answer: dict[str, Any]) -> str:
     if "counts" not in answer:
-        what = "ends when its printer has confirmed it" if answer["cancelling"] else "is cancelled"
+        what = "is cancelled" if answer["state"] == "cancelled" else "ends when its printer or site has confirmed it"
         return printable(f"copy {answer['number']} of its job {what}")
+    if answer["site"] and answer["state"] not in ("done", "failed", "cancelled"):
+        return printable(f"job {answer['number']} ends when the site {answer['site']} has confirmed it")
     printing = sum(answer["counts"][state] for state in ("claimed", "printing"))
     more = f"; {_copies(printing)} of it {'ends' if printing == 1 else 'end'} when the printers have confirmed it"
     return printable(f"job {answer['number']} is cancelled{more if printing else ''}")

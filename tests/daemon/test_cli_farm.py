@@ -96,6 +96,10 @@ def test_a_job_handed_over_to_a_site_stays_there(run, part):
     assert run("hand-over", number, "munich") == f"job {number} is handed over to the site munich\n"
     assert "the site munich has it" in run("status")
     assert "change it there" in run("hold", number, code=6)
+    [copy] = json.loads(run("why", number, "--json"))["copy_list"]
+    output = run("cancel", copy["id"], "--copy")
+    assert output == "copy 1 of its job ends when its printer or site has confirmed it\n"
+    assert run("cancel", number) == f"job {number} ends when the site munich has confirmed it\n"
 
 
 def test_keys_are_created_shown_once_and_removed(run, farm, monkeypatch, tmp_path):

@@ -138,7 +138,7 @@ class KeyHandler(ApiHandler):
         self.hub = hub
 
     async def delete(self, name: str) -> None:
-        """Revoke a key; its sockets are closed."""
+        """Revoke a key; its sockets get no more messages."""
         own = self.identity
         if own is None or (own.scope < Scope.ADMIN and own.name != name):
             raise KeyRefused("this needs a key of scope admin; other keys may only revoke themselves")
