@@ -197,3 +197,20 @@ def test_only_visible_printers_of_hundreds_are_drawn(new_tab, shared):
     tab.page.get_by_label("Find").fill("x39")
     expect(tab.page.locator("li.printer")).to_have_count(10)
     shared.do(lambda _: [shared.printers.presences.pop(name) for name in many])
+
+
+def test_a_late_answer_does_not_replace_the_result_of_a_newer_search(new_tab):
+    tab = new_tab(**DESKTOP)
+    page, late = tab.page, []
+    page.route("**/api/farm/history?*q=late*", lambda route: late.append(route))
+    tab.open("history")
+    past = page.locator("main .past")
+    past.first.wait_for()
+    count = past.count()
+    with page.expect_request("**/api/farm/history?*q=late*"):
+        page.get_by_label("Find").fill("late")
+    with page.expect_response("**/api/farm/history?*"):
+        page.get_by_label("Find").fill("")
+    late[0].fulfill(json={"copies": []})
+    page.wait_for_timeout(300)
+    expect(past).to_have_count(count)

@@ -4,9 +4,10 @@ import {get, picture} from "./api.mjs";
 import {clock, duration, short, t, why} from "./farm_words.mjs";
 import {html, onValue, signal, useEffect, useState} from "./html.mjs";
 import {ids} from "./store.mjs";
-import {Act, Fail} from "./widgets.mjs";
+import {Act, attempt, Fail} from "./widgets.mjs";
 
 const PAGE_SIZE = 50;
+const SEARCH_DELAY = 300; // ms after the last change of the search
 const fail = signal("");
 const SIGNS = {done: ["✓", "good"], failed: ["✗", "bad"], cancelled: ["–", "dim"]};
 
@@ -37,15 +38,20 @@ export function History() {
   const [filter, setFilter] = useState(/** @type {Record<string, string>} */ ({printer: "", state: "", q: ""}));
   const [known, setKnown] = useState(/** @type {any[]|null} */ (null));
   const [next, setNext] = useState(/** @type {number|null} */ (null));
-  const load = async (/** @type {number|null} */ before) => {
+  const load = async (/** @type {number|null} */ before, isWanted = () => true) => {
     const answer = await get(`api/farm/history?${query(filter, {limit: PAGE_SIZE, before: before ?? ""})}`);
+    if (!isWanted()) return;
     const copies = answer.copies ?? [];
     setKnown(before === null ? copies : [...(known ?? []), ...copies]);
     setNext(copies.length < PAGE_SIZE ? null : copies.at(-1).ended);
   };
   useEffect(() => {
-    const timer = setTimeout(() => load(null).then(() => (fail.value = ""), error => (fail.value = error.message)), known ? 300 : 0);
-    return () => clearTimeout(timer);
+    let isCurrent = true;
+    const timer = setTimeout(() => attempt(fail, () => load(null, () => isCurrent)), known ? SEARCH_DELAY : 0);
+    return () => {
+      isCurrent = false;
+      clearTimeout(timer);
+    };
   }, [filter]);
   const put = (/** @type {string} */ name) => onValue(value => setFilter({...filter, [name]: value}));
   return html`<section class="card"><h2>${t("view_history")}</h2>

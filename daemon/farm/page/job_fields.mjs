@@ -18,7 +18,7 @@ export function JobFields({form, set}) {
     <input maxlength=${MAX_LENGTH[name]} value=${form[name]} list=${list || undefined} onInput=${put(name)} /></label>`;
   const figure = (/** @type {string} */ name, /** @type {string} */ mode) => html`<label class="field"><span>${t(`field_${name}`)}</span>
     <input inputmode=${mode} size="5" autocomplete="off" value=${form[name]} onInput=${put(name)} /></label>`;
-  return html`<div class="wishes">${figure("copies", "numeric")}${text("material", "materials")}${text("colour", "colours")}${figure("nozzle_mm", "decimal")}
+  return html`<div class="job-fields">${figure("copies", "numeric")}${text("material", "materials")}${text("colour", "colours")}${figure("nozzle_mm", "decimal")}
     ${text("group", "groups")}${figure("priority", "text")}
     <label class="field"><span>${t("field_due")}</span><input type="datetime-local" value=${form.due} onInput=${put("due")} /></label>
     <label class="field grows"><span>${t("field_notes")}</span><input maxlength=${MAX_LENGTH.notes} value=${form.notes} onInput=${put("notes")} /></label>

@@ -75,7 +75,7 @@ export const texts = {
   cancel_title: "{name} abbrechen?",
   cancel_body: "Auf {printer} sind {percent} % fertig. Was auf dem Bett liegt, ist verloren.",
   cancel_yes: "Abbrechen",
-  cancel_no: "Weiterdrucken",
+  cancel_no: "Nicht abbrechen",
   orphans: "{n} Exemplare: Ergebnis unbekannt",
   orphans_1: "1 Exemplar: Ergebnis unbekannt",
   orphans_what: "Ihre Drucker antworten nicht. Diese Exemplare werden nicht automatisch noch einmal gedruckt, denn dann könnte es sie zweimal geben. Ein Drucker, der zurückkommt, meldet das Ergebnis selbst; oder das Bett ansehen und das Ergebnis hier eintragen.",
