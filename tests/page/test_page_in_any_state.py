@@ -419,6 +419,39 @@ def test_moves_that_may_hit_a_paused_print_have_to_be_confirmed(new_stage):
     assert sent[-1] == {"command": "G1 X5 F3000"}
 
 
+def test_tools_that_share_a_nozzle_have_its_temperature(new_stage):
+    """With an MMU, the firmware reports one nozzle for all tools."""
+    stage = new_stage(**DESKTOP).open("move")
+    stage.is_in_state("Ready")
+    stage.show(printer={"tool": 3, "heaters": {"tool0": {"actual": 210.0, "target": 210.0}}}, profile={"extruders": 5})
+    expect(stage.button("Extrude")).to_have_attribute("aria-disabled", "false")
+    cold = {**PRINTING["printer"], "tool": 3, "heaters": {"tool0": {"actual": 120.0, "target": 0.0}}}
+    stage.show(**{**PRINTING, "printer": cold})
+    stage.go("now")
+    expect(stage.page.locator("main")).to_contain_text("The nozzle is off during the print")
+
+
+def test_more_files_than_the_list_of_uploads_holds_are_all_sent(new_stage):
+    stage = new_stage(**DESKTOP).open("files")
+    accepted = {"files": {"local": {"path": "part.gcode", "name": "part.gcode"}}}
+    stage.page.route("**/api/files/local", lambda route: route.fulfill(status=201, json=accepted))
+    stage.answer("**/api/files/local/part.gcode", {"gcodeAnalysis": {"errors": [], "warnings": []}})
+    stage.is_in_state("Ready")
+    files = [{"name": f"{number}.gcode", "mimeType": "text/plain", "buffer": b"G28\n"} for number in range(60)]
+    stage.page.locator("input[type=file]").set_input_files(files)
+    expect(stage.page.get_by_text("Uploaded and checked: no problems found")).to_have_count(len(files))
+
+
+def test_a_wrong_number_of_copies_is_refused_with_the_bounds(new_stage):
+    stage = new_stage(**DESKTOP)
+    stage.answer("**/api/queue", QUEUE)
+    stage.open("history")
+    stage.page.locator(".queued").nth(1).get_by_role("button", name="Change").click()
+    stage.page.get_by_label("Copies").fill("1.5")
+    stage.button("Save").click()
+    expect(stage.page.get_by_text("Copies: enter a whole number from 1 to 999.")).to_be_visible()
+
+
 def test_letters_of_twice_the_size_leave_room_for_the_view(new_stage):
     stage = new_stage(**PHONE)
     stage.context.new_cdp_session(stage.page).send("Page.setFontSizes", {"fontSizes": {"standard": 32, "fixed": 26}})

@@ -15,7 +15,7 @@ import {clock, duration, size, t, tn, why} from "./words.mjs";
 const ENDINGS = ".gcode,.gco,.g,.bgcode,.gz,.3mf";
 const POLL = 1000; // ms between two checks whether a file has been analysed
 const MAX_POLLS = 120;
-const MAX_UPLOADS = 50; // in the list
+const MAX_UPLOADS = 50; // in the list: when files are added, the oldest entries over this number are removed, if they have been sent
 const MAX_FINDINGS = 30; // of one upload
 
 const list = signal(/** @type {{files: any[], free: number, total: number}|null} */ (null));
@@ -47,6 +47,17 @@ export async function load() {
 
 // -- uploads -----------------------------------------------------------------------------------------------
 
+/** The list with at most MAX_UPLOADS entries, besides those that still have to be sent. @param {any[]} entries */
+function shortened(entries) {
+  let surplus = entries.length - MAX_UPLOADS;
+  return entries.filter(each => isUnsent(each) || surplus-- <= 0);
+}
+
+/** @param {any} entry */
+function isUnsent({state}) {
+  return state === "waiting" || state === "uploading";
+}
+
 /** @param {Iterable<File>} files @param {string} [into] The folder; by default the one that is shown now. */
 export function addUploads(files, into = folder.value) {
   if (whyRead.value) {
@@ -54,13 +65,13 @@ export function addUploads(files, into = folder.value) {
     return;
   }
   for (const file of files) {
-    uploads.value = [...uploads.value, {id: ++uploadId, file, into, name: file.name, share: 0, state: "waiting", text: ""}].slice(-MAX_UPLOADS);
+    uploads.value = shortened([...uploads.value, {id: ++uploadId, file, into, name: file.name, share: 0, state: "waiting", text: ""}]);
   }
   runUploads();
 }
 
 addEventListener("beforeunload", event => {
-  if (uploads.value.some(each => each.state === "waiting" || each.state === "uploading")) event.preventDefault();
+  if (uploads.value.some(isUnsent)) event.preventDefault();
 });
 
 /** @param {number} id @param {object} changes */

@@ -109,6 +109,12 @@ function power(now, since) {
   return since?.length ? html`<span class="warn">${t("power_was", {what: since.map(each => t(`power_${each}`)).join(", ")})}</span>` : t("power_good");
 }
 
+/** @param {any} machine */
+function loadText({load: value, processors}) {
+  if (typeof value !== "number") return null;
+  return processors ? tn("load_of", processors, {load: number(value, 2)}) : number(value, 2);
+}
+
 function Machine() {
   const {machine = {}, memory = {}, recordTrouble} = known.value ?? {};
   const isLow = (/** @type {any} */ each) => each?.total && each.free / each.total < LOW;
@@ -119,7 +125,7 @@ function Machine() {
     <${Pairs} rows=${[
       [t("machine_model"), machine.model && short(machine.model, 80)],
       [t("power"), power(machine.now ?? null, machine.since ?? null)],
-      [t("load"), typeof machine.load === "number" ? t("load_of", {load: number(machine.load, 2), n: machine.processors ?? "?"}) : null],
+      [t("load"), loadText(machine)],
       [t("processor"), typeof machine.temperature === "number" ? `${number(machine.temperature)} °C` : null],
       [t("memory"), room(machine.memory)],
       [t("disk"), room(machine.disk)],

@@ -3,7 +3,7 @@
 import {gcode, get, post} from "./api.mjs";
 import {html, onValue, signal, useEffect, useState} from "./html.mjs";
 import {heat, Presets} from "./presets.mjs";
-import {degrees, heaterName, heaters, isActive, isPrinting, target, thisPrint, whyNoMove, whyNoPrinter} from "./state.mjs";
+import {degrees, heaterInUse, heaterName, heaters, isActive, isPrinting, target, thisPrint, whyNoMove, whyNoPrinter} from "./state.mjs";
 import {isGone, job, me, net, printer, profile, short} from "./store.mjs";
 import {Act, ask, Fail, NumberField} from "./widgets.mjs";
 import {number, t, tn, typed} from "./words.mjs";
@@ -159,7 +159,7 @@ function Heat() {
 }
 
 function Filament() {
-  const nozzle = printer.value.heaters?.[`tool${printer.value.tool ?? 0}`]?.actual ?? null;
+  const nozzle = printer.value.heaters?.[heaterInUse.value]?.actual ?? null;
   const cold = typeof nozzle === "number" && nozzle < MIN_EXTRUSION ? t("why_cold", {actual: Math.round(nozzle), least: MIN_EXTRUSION}) : "";
   const tool = printer.value.tool ?? 0;
   const count = Math.max(profile.value.extruders ?? 1, ...heaters.value.map(([name]) => (name.startsWith("tool") ? Number(name.slice(4)) + 1 : 1)));

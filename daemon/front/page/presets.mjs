@@ -2,7 +2,7 @@
 
 import {get, post} from "./api.mjs";
 import {html, signal, useEffect} from "./html.mjs";
-import {heaterName, heaters, isActive, whyNoPrinter} from "./state.mjs";
+import {heaterInUse, heaterName, heaters, isActive, whyNoPrinter} from "./state.mjs";
 import {net, printer, sections, short} from "./store.mjs";
 import {Act, Fail} from "./widgets.mjs";
 import {t} from "./words.mjs";
@@ -38,8 +38,7 @@ function heaterNames() {
 /** The targets that a preset sets on this printer. @param {Preset} preset */
 function targetsOf(preset) {
   const names = heaterNames();
-  const tool = `tool${printer.value.tool ?? 0}`;
-  const wanted = /** @type {[string, number|null|undefined][]} */ ([[names.includes(tool) ? tool : "tool0", preset.extruder], ["bed", preset.bed], ["chamber", preset.chamber]]);
+  const wanted = /** @type {[string, number|null|undefined][]} */ ([[heaterInUse.value, preset.extruder], ["bed", preset.bed], ["chamber", preset.chamber]]);
   return /** @type {[string, number][]} */ (wanted.filter(([name, value]) => names.includes(name) && typeof value === "number"));
 }
 
@@ -65,7 +64,7 @@ export function Presets() {
     label=${html`${short(each.name, 40)} <small>${each.extruder ?? "–"}/${each.bed ?? "–"}</small>`}
       run=${() => set(targetsOf(each))} done=${() => areSet(targetsOf(each))} off=${off} fail=${fail} />`)}
     <${Act} kind="cool" label=${t("cool_down")} run=${() => set(cold)} done=${() => areSet(cold)} off=${off} fail=${fail} />
-    ${several && html`<small>${t("presets_for", {nozzle: heaterName(`tool${printer.value.tool ?? 0}`)})}</small>`}</div><${Fail} of=${fail} />`;
+    ${several && html`<small>${t("presets_for", {nozzle: heaterName(heaterInUse.value)})}</small>`}</div><${Fail} of=${fail} />`;
 }
 
 /** For the view Now. */

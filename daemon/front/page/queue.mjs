@@ -53,7 +53,7 @@ function Edit({entry, close}) {
     if (pending) return;
     const copies = typed(wanted.copies);
     if (!Number.isInteger(copies) || copies < least || copies > MAX_COPIES) {
-      fail.value = t("number_range", {label: t("copies"), least, most: MAX_COPIES, unit: ""});
+      fail.value = t("count_range", {label: t("copies"), least, most: MAX_COPIES});
       return;
     }
     setPending(true);

@@ -18,11 +18,17 @@ export const isSilent = computed(() => ["opening", "handshaking"].includes(print
 /** Why the firmware halted, until a user confirms having checked the printer; the connection may be back by then. */
 export const halted = computed(() => (isGone.value ? null : printer.value.fault ?? null));
 
+/** The name of the heater of the tool in use; tools that share a nozzle have only the heater `tool0`. */
+export const heaterInUse = computed(() => {
+  const name = `tool${printer.value.tool ?? 0}`;
+  return printer.value.heaters?.[name] ? name : "tool0";
+});
+
 /** Whether a print goes on with its nozzle off, extruding nothing. At the end of a file that is as it should be. */
 export const printsCold = computed(() => {
   const {state: key, progress} = job.value;
   if (!isActive.value || key !== "printing" || !(progress?.layer > 0) || !(progress.left > END)) return false;
-  return printer.value.heaters?.[`tool${printer.value.tool ?? 0}`]?.target === 0;
+  return printer.value.heaters?.[heaterInUse.value]?.target === 0;
 });
 
 /** What the printer is doing: `key` for code, `word` for users, `icon` and `tone` for the looks. */

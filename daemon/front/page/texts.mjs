@@ -131,7 +131,7 @@ export const texts = {
   fault: "The printer has a fault",
   state_away: "Printer is gone",
   away: "The printer is gone; the print waits for it",
-  away_given_up: "Cancelled: the print ends as soon as the printer is back or nozzled stops waiting for it. Then the heaters are turned off.",
+  away_given_up: "Cancelled: the print ends as soon as the printer is back or nozzled stops waiting for it. The heaters are turned off as soon as the printer is back.",
   silent: "The printer does not answer; the print waits for it",
   away_what: "The print continues if the printer is back soon and was not reset. Check its cable and power.",
   no_connection: "No connection to the printer",

@@ -19,8 +19,8 @@ const TICKS = 100; // in a second
  * @typedef {{first: number, count: number, x: Int32Array, y: Int32Array, z: Int32Array, kind: Uint8Array,
  *   begin: number[], times: Int32Array, offsets: Int32Array}} Chunk
  * @typedef {{number: number, count: number, x: Int32Array, y: Int32Array, kind: Uint8Array, begin: number[],
- *   points: number[], times: number[], offsets: number[]}} Layer Of `points` each is a vertex of the layer (-1: where it
- *   begins); `times` and `offsets` have the second of the plan and the byte of the file at which it is reached.
+ *   points: number[], times: number[], offsets: number[]}} Layer `points`: the vertices at its checkpoints (-1: where it
+ *   begins); `times` and `offsets`: the second of the plan and the byte of the file at which each of them is reached.
  */
 
 const SLICE = 8; // ms of work without a break, so that the page stays responsive

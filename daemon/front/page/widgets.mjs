@@ -26,8 +26,8 @@ export function isMeant(event) {
  *   why the action is not possible now; `sure` asks before; `patience`: ms that the state may take to follow; `reads`: the
  *   action changes nothing, so a browser that may only watch can do it
  */
-export function Act({label, busy, run, sure, done, off: not, fail, kind = "", name, title, patience = PATIENCE, reads = false}) {
-  const off = not || (reads ? "" : whyRead.value);
+export function Act({label, busy, run, sure, done, off: reason, fail, kind = "", name, title, patience = PATIENCE, reads = false}) {
+  const off = reason || (reads ? "" : whyRead.value);
   const [pending, setPending] = useState(false);
   const timer = useRef(0);
   const sent = useRef(false);
