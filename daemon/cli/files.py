@@ -54,7 +54,7 @@ def _for_upload(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", default="", metavar="D", help="folder to put them in; created if necessary")
     parser.add_argument("--select", action="store_true", help="select the file, the last one of several")
     parser.add_argument("--print", action="store_true", help="select the file and print it")
-    parser.add_argument("--force", action="store_true", help="print it despite warnings")
+    parser.add_argument("--force", action="store_true", help="print it even if the checks refuse it")
     parser.add_argument("--plate", type=int, metavar="N", default=None, help="which plate of a .gcode.3mf")
     parser.add_argument("--keep", action="store_true", help="fail if a file of this name exists")
 
@@ -126,7 +126,7 @@ async def _select(client: OctoPrintClient, args: argparse.Namespace) -> Any:
 
 def _for_print(parser: argparse.ArgumentParser) -> None:
     _for_one(parser)
-    parser.add_argument("--force", action="store_true", help="print it despite warnings")
+    parser.add_argument("--force", action="store_true", help="print it even if the checks refuse it")
 
 
 async def _print(client: OctoPrintClient, args: argparse.Namespace) -> Any:

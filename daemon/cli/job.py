@@ -66,7 +66,7 @@ async def _temperatures(client: OctoPrintClient) -> dict[str, Any]:
 
 
 def _for_start(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--force", action="store_true", help="print it despite warnings")
+    parser.add_argument("--force", action="store_true", help="print it even if the checks refuse it")
     parser.add_argument("--once", metavar="KEY", help="start at most one print for this key, also when repeated")
 
 

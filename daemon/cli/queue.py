@@ -50,7 +50,7 @@ def _for_add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--copies", type=int, metavar="N", help="number of copies (default: 1)")
     parser.add_argument("--notes", metavar="T", help="notes for the person at the printer")
     parser.add_argument("--material", metavar="M", help="material that must be loaded, like PLA")
-    parser.add_argument("--force", action="store_true", help="print it despite warnings")
+    parser.add_argument("--force", action="store_true", help="print it even if the checks refuse it")
     parser.add_argument("--front", action="store_true", help="put it before all others")
     parser.add_argument("--once", metavar="KEY", help="add it at most once for this key, also when repeated")
 

@@ -134,7 +134,7 @@ class JobClient extends Part {
     return this.base.get("api/job", opts);
   }
 
-  /** Print the selected file; `opts.force` prints it despite warnings. */
+  /** Print the selected file; `opts.force` prints it even if the checks refuse it. */
   start({ force = false, ...opts } = {}) {
     return this.#command("start", force ? { force } : {}, opts);
   }
@@ -186,7 +186,7 @@ class FilesClient extends Part {
     return this.base.get(entry(location, path), opts);
   }
 
-  /** Select a file; with `print`, print it at once; with `opts.force`, despite warnings. */
+  /** Select a file; with `print`, print it at once; with `opts.force`, even if the checks refuse it. */
   select(location, path, print = false, { force = false, ...opts } = {}) {
     return this.#command(location, path, "select", force ? { print, force } : { print }, opts);
   }

@@ -43,7 +43,7 @@ class JobClient(_Resource):
         """Print the selected file.
 
         Args:
-            force: print it despite warnings.
+            force: print it even if the checks refuse it.
             key: at most one print starts for this key.
         """
         await self._caller.command("/api/job", "start", force=force or None, job=key)
@@ -201,7 +201,7 @@ class FilesClient(_Resource):
             folder: its folder; created if necessary.
             select: select the file, if the printer is free.
             start: print it, if the printer is free; if not, the answer says why (`notPrinted`).
-            force: print it despite warnings.
+            force: print it even if the checks refuse it.
             overwrite: replace a file of this name; otherwise raise Conflict.
             plate: the plate of a .gcode.3mf.
             date: of its last change, in s since 1970; only nozzled uses it.
@@ -246,7 +246,7 @@ class FilesClient(_Resource):
             path: of the file.
             origin: its storage.
             start: print it at once.
-            force: print it despite warnings.
+            force: print it even if the checks refuse it.
             touches: for the rest of a lost print: the nozzle touches the part.
         """
         arguments = {"print": start, "force": force or None, "touches": touches or None}
