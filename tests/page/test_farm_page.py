@@ -202,7 +202,11 @@ def test_only_visible_printers_of_hundreds_are_drawn(new_tab, shared):
 def test_a_late_answer_does_not_replace_the_result_of_a_newer_search(new_tab):
     tab = new_tab(**DESKTOP)
     page, late = tab.page, []
-    page.route("**/api/farm/history?*q=late*", lambda route: late.append(route))
+
+    def hold(route):
+        late.append(route)
+
+    page.route("**/api/farm/history?*q=late*", hold)
     tab.open("history")
     past = page.locator("main .past")
     past.first.wait_for()
