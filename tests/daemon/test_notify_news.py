@@ -14,7 +14,7 @@ def state_of(**values):
 
 
 def notices(news, now=0.0, **values):
-    return [(each.kind, each.what) for each in news.check(state_of(**values), now)]
+    return [(each.kind, each.what) for each in news.check(state_of(**values), now, 0.0)]
 
 
 def test_the_snapshot_is_updated_from_messages():
@@ -44,9 +44,9 @@ def test_a_pause_by_the_printer_is_reported_once_and_one_by_a_user_never():
 def test_two_pauses_of_a_print_are_two_notices():
     news, keys = NoticeFinder(), set()
     for share in (10.0, 20.0):
-        news.check(state_of(), 0.0)
+        news.check(state_of(), 0.0, 0.0)
         at = {"job__state": "paused", "job__pauseReason": "M600", "job__progress": {"completion": share}}
-        keys |= {each.key for each in news.check(state_of(**at), 0.0)}
+        keys |= {each.key for each in news.check(state_of(**at), 0.0, 0.0)}
     assert len(keys) == 2
 
 
@@ -75,7 +75,7 @@ def test_a_warning_is_reported_once_whatever_its_numbers():
 
 def test_a_halt_is_identified_by_its_date_and_names_the_remedy():
     fault = {"at": 1_764_000_000, "text": "Thermal Runaway, system stopped! Heater_ID: 0", "kind": "runaway"}
-    [notice] = NoticeFinder().check(state_of(printer__fault=fault), 0.0)
+    [notice] = NoticeFinder().check(state_of(printer__fault=fault), 0.0, 0.0)
     assert (notice.kind, notice.key) == ("fault", "fault 1764000000")
     assert title_of(notice, "en") == "MK3: The printer has halted"
     assert body_of(notice, "en").splitlines() == [
@@ -95,6 +95,14 @@ def test_a_broken_safety_rule_is_reported_again_only_after_a_while_unbroken():
     assert notices(news, 4.0 + OVER_S, **broken) == [("fault", "trouble")]
 
 
+def test_a_condition_at_the_same_time_after_another_boot_is_another_notice():
+    keys = {
+        NoticeFinder().check(state_of(printer__stop="unconfirmed"), 45.0, date)[0].key
+        for date in (1_764_000_000.0, 1_764_500_000.0)
+    }
+    assert len(keys) == 2
+
+
 def test_a_stop_without_confirmation_is_reported():
     assert notices(NoticeFinder(), printer__stop="unconfirmed") == [("fault", "stop")]
     assert notices(NoticeFinder(), printer__stop="confirmed") == []
@@ -104,7 +112,7 @@ def test_the_bed_is_reported_for_each_copy():
     news = NoticeFinder()
     waits = {"queue__waiting": "nobody has said that the bed is clear", "job__state": "completed"}
     keys = [
-        news.check(state_of(queue__next={"id": 3, "done": done, "path": "a.gcode"}, **waits), 0.0)[0].key
+        news.check(state_of(queue__next={"id": 3, "done": done, "path": "a.gcode"}, **waits), 0.0, 0.0)[0].key
         for done in (0, 0, 1)
     ]
     assert keys == ["bed 3 0", "bed 3 0", "bed 3 1"]
@@ -171,15 +179,16 @@ def test_a_runout_is_reported_once_even_if_the_printer_then_pauses():
     notices(news)
     [notice] = news.event("FilamentRunout", {"sensor": "left", "why": "no filament at left"}, state_of(), 5.0)
     assert (notice.kind, title_of(notice, "en")) == ("paused", "MK3: cube.gcode: the filament has run out")
+    assert notices(news) == []  # M600 was sent, and the print advances to it
     assert notices(news, job__state="paused", job__pauseReason="the printer asks for it") == []
 
 
 def test_power_off_is_reported_before_and_after():
     news = NoticeFinder()
     soon = {"companions.power": {"away": False, "state": {"offAt": 1_764_000_060, "printer": "plug"}}}
-    [notice] = news.check(state_of(**soon), 0.0)
+    [notice] = news.check(state_of(**soon), 0.0, 0.0)
     assert (notice.kind, title_of(notice, "de")) == ("power", "MK3: plug wird gleich abgeschaltet")
-    assert news.check(state_of(**soon), 1.0) == []
+    assert news.check(state_of(**soon), 1.0, 1.0) == []
     gone = news.event("PowerOffByItself", {"switch": "plug"}, state_of(), 9.0)
     cut = news.event("PowerCut", {"switch": "plug", "why": "stop button", "done": False, "error": "x"}, state_of(), 9.0)
     assert [(each.kind, each.what) for each in gone + cut] == [("power", "power_off"), ("fault", "not_cut")]

@@ -13,7 +13,7 @@ from PIL import Image
 from daemon.companions.notify import child
 from daemon.companions.notify.picture import is_jpeg
 from daemon.companions.notify.senders import Apprise, Notification
-from daemon.companions.notify.targets import Target, file_of, load, parse
+from daemon.companions.notify.targets import Target, file_of, load, parse, place_of
 from daemon.errors import ConfigError
 
 LETTER = Notification("1-k", "done", "MK3: a.gcode is done", "It took 3 h.", {}, 1_700_000_000)
@@ -169,6 +169,19 @@ def test_a_credential_of_systemd_overrides_the_folder(tmp_path):
     assert file_of("", tmp_path, environ) == credential
     assert len(load(credential, environ)) == 1
     assert file_of("~/x", tmp_path, environ) == Path("~/x").expanduser()
+
+
+def test_a_mistake_in_a_credential_names_the_file_to_edit(tmp_path):
+    credential = tmp_path / "nozzled.notify-targets"
+    credential.write_text("json://x\n")
+    for source, unit in (
+        ("/etc/nozzled.notify-targets", "nozzled-notify"),
+        ("/etc/nozzled/left.notify-targets", "nozzled-notify@left"),
+    ):
+        environ = {"CREDENTIALS_DIRECTORY": str(tmp_path), "NOZZLED_NOTIFY_TARGETS": source}
+        with pytest.raises(ConfigError, match=f"^{source}, line 1: "):
+            load(credential, environ)
+        assert place_of(credential, environ).endswith(f"into {source} (chmod 600) and restart {unit}")
 
 
 def test_only_a_complete_jpeg_is_a_picture():

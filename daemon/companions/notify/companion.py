@@ -146,7 +146,7 @@ class Notify(Companion):
 
     def _on_snapshot(self) -> None:
         snapshot = self._front
-        for notice in self._news.check(snapshot, asyncio.get_running_loop().time()):
+        for notice in self._news.check(snapshot, asyncio.get_running_loop().time(), self._wall()):
             self._add(notice)
         before, self._last_job = self._last_job, (snapshot.get("job.id"), snapshot.get("job.state"))
         if self._last_job[1] in ENDED and (self._last_job != before or self._is_end_missing):

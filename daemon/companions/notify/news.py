@@ -41,38 +41,45 @@ class NoticeFinder:
     lost: set[int] = field(default_factory=set)
     _over: dict[str, float] = field(default_factory=dict)  # key of a condition → when it ended
 
-    def check(self, front: Mapping[str, Any], now: float) -> list[UserNotice]:
-        """Return the notices for a snapshot; `now` is the time of any steady clock, in s."""
+    def check(self, front: Mapping[str, Any], now: float, date: float) -> list[UserNotice]:
+        """Return the notices for a snapshot.
+
+        Args:
+            front: the snapshot.
+            now: the time of any steady clock, in s.
+            date: in s; part of keys, which are remembered longer than a steady clock runs.
+        """
         job = front.get("job.id")
         notices: list[UserNotice] = []
         if isinstance(job, int) and front.get("job.state") is not None:
             notices += self._job_notices(front, job)
-        notices += self._printer_notices(front, now)
+        notices += self._printer_notices(front, now, date)
         notices += self._bed_notices(front)
         notices += self._power_notices(front)
         return notices
 
-    def event(self, name: str, payload: Mapping[str, Any], front: Mapping[str, Any], now: float) -> list[UserNotice]:
-        """Return the notices for an event of the companion `power`; `now` is a date, in s."""
+    def event(self, name: str, payload: Mapping[str, Any], front: Mapping[str, Any], date: float) -> list[UserNotice]:
+        """Return the notices for an event of the companion `power`; `date` is in s."""
         about = about_job(front)
         job, reason = front.get("job.id"), payload.get("why") or payload.get("error")
         device = payload.get("switch")
         if name == "FilamentRunout":
             details = {**about, "reason": reason or payload.get("sensor"), "share": _share(front)}
-            self.standing.add(f"paused {job}")  # the pause that follows is not reported again
-            return [UserNotice("paused", f"runout {job} {now:.0f}", "runout", details)]
+            self.standing.add(f"runout {job}")
+            return [UserNotice("paused", f"runout {job} {date:.0f}", "runout", details)]
         if name == "PowerCut":
             what = "cut" if payload.get("done") else "not_cut"
-            return [UserNotice("fault", f"cut {now:.0f}", what, {**about, "device": device, "reason": reason})]
+            return [UserNotice("fault", f"cut {date:.0f}", what, {**about, "device": device, "reason": reason})]
         if name in ("PowerOffByItself", "PowerOffFailed"):
             what = "power_off" if name == "PowerOffByItself" else "power_stays"
-            return [UserNotice("power", f"{what} {now:.0f}", what, {**about, "device": device, "reason": reason})]
+            return [UserNotice("power", f"{what} {date:.0f}", what, {**about, "device": device, "reason": reason})]
         return []
 
-    def disk(self, free: float, low: float, printer: str, now: float) -> list[UserNotice]:
-        """Return a notice if fewer than `low` bytes are free on the disk."""
+    def disk(self, free: float, low: float, printer: str, date: float) -> list[UserNotice]:
+        """Return a notice if fewer than `low` bytes are free on the disk; `date` is in s."""
         if free < low:
-            return self._once("disk", UserNotice("disk", f"disk {now:.0f}", "disk", {"printer": printer, "free": free}))
+            about = {"printer": printer, "free": free}
+            return self._once("disk", UserNotice("disk", f"disk {date:.0f}", "disk", about))
         if free > 1.5 * low:
             self.standing.discard("disk")
         return []
@@ -83,6 +90,9 @@ class NoticeFinder:
         state, about = front["job.state"], about_job(front)
         notices: list[UserNotice] = []
         if state in _PAUSES:
+            if f"runout {job}" in self.standing:  # reported already, when the sensor noticed it
+                self.standing.discard(f"runout {job}")
+                self.standing.add(f"paused {job}")
             if reason := front.get("job.pauseReason"):
                 details = {**about, "reason": reason, "share": _share(front)}
                 notices += self._once(
@@ -112,7 +122,7 @@ class NoticeFinder:
 
     # -- the printer -------------------------------------------------------------------------------------------
 
-    def _printer_notices(self, front: Mapping[str, Any], now: float) -> list[UserNotice]:
+    def _printer_notices(self, front: Mapping[str, Any], now: float, date: float) -> list[UserNotice]:
         printer = {"printer": printer_of(front)}
         notices = []
         if isinstance(fault := front.get("printer.fault"), dict):
@@ -125,7 +135,7 @@ class NoticeFinder:
             reason = value if isinstance(value, str) else None
             if value:
                 self._over.pop(name, None)
-                notice = UserNotice("fault", f"{name} {now:.0f}", what, {**printer, "reason": reason})
+                notice = UserNotice("fault", f"{name} {date:.0f}", what, {**printer, "reason": reason})
                 notices += self._once(name, notice)
             elif name in self.standing and now - self._over.setdefault(name, now) >= OVER_S:
                 self.standing.discard(name)

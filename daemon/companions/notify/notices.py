@@ -12,14 +12,15 @@ CLASSES = {
     "back": "A print continues after its connection was lost.",
     "warning": "A print is running, but has a problem, like no progress for a quarter of an hour.",
     "bed": "The queue is waiting for the bed to be cleared.",
-    "fault": "The printer has halted (thermal runaway and the like), or heaters cannot be turned off.",
+    "fault": "The printer has halted (thermal runaway and the like), heaters cannot be turned off, an emergency stop "
+    "was not confirmed, or the power was cut in an emergency.",
     "disk": "The disk is nearly full.",
     "power": "The printer is about to be switched off automatically, was switched off, or could not be.",
 }
 """Each class has its own limit of one message per minute."""
 
 URGENT = frozenset({"fault"})
-"""Classes that are never dropped to make room."""
+"""Classes that are dropped to make room only if nothing else waits."""
 
 MUTED = ("cancelled",)
 """Classes that are off by default: a user who cancels a print knows it."""

@@ -1,7 +1,7 @@
 """The targets of messages. Their addresses contain secrets, so they are in a file of their own, and nowhere else.
 
-A line is `NAME URL`, or `NAME webhook:URL KEY` for our own signed messages; `#` begins a comment. Clients see the name
-and the kind of a target, never its address.
+A line is `NAME URL`, or `NAME webhook:URL KEY` for our own signed messages; a line that begins with `#` is a comment.
+Clients see the name and the kind of a target, never its address.
 """
 
 import os
@@ -115,22 +115,29 @@ def load(path: Path, environ: Mapping[str, str]) -> list[Target]:
         return []
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    credentials = environ.get("CREDENTIALS_DIRECTORY")
-    of_systemd = credentials is not None and path.is_relative_to(credentials)
-    if mode & (stat.S_IRWXG | stat.S_IRWXO) and not of_systemd:
+    source = _source_of(path, environ)
+    if mode & (stat.S_IRWXG | stat.S_IRWXO) and source == path:
         raise ConfigError(f"{path} holds secrets, and other users can read it: chmod 600 {path}")
     if len(data) > MAX_BYTES:
-        raise ConfigError(f"{path} is larger than {MAX_BYTES // 1024} KiB")
+        raise ConfigError(f"{source} is larger than {MAX_BYTES // 1024} KiB")
     try:
-        return parse(data.decode(), str(path))
+        return parse(data.decode(), str(source))
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
+        raise ConfigError(f"{source}: not UTF-8 text (byte {error.start})") from error
 
 
 def place_of(path: Path, environ: Mapping[str, str]) -> str:
-    """Return how to add a target. A credential is systemd's copy, so its source has to be edited."""
-    line = "a line like phone tgram://TOKEN/CHAT"
+    """Return how to add a target."""
+    source = _source_of(path, environ)
+    text = f"put a line like phone tgram://TOKEN/CHAT into {source} (chmod 600)"
+    if source == path:
+        return text
+    printer = source.name.removesuffix(".notify-targets") if source.parent.name == "nozzled" else ""
+    return f"{text} and restart nozzled-notify{f'@{printer}' if printer else ''}"
+
+
+def _source_of(path: Path, environ: Mapping[str, str]) -> Path:
+    """Return the file to edit: a credential is systemd's copy of another file."""
     if (credentials := environ.get("CREDENTIALS_DIRECTORY")) and path.is_relative_to(credentials):
-        file = environ.get(VARIABLE) or "/etc/nozzled.notify-targets"
-        return f"put {line} into {file} (chmod 600) and restart nozzled-notify"
-    return f"put {line} into {path} (chmod 600)"
+        return Path(environ.get(VARIABLE) or "/etc/nozzled.notify-targets")
+    return path

@@ -59,7 +59,7 @@ _BODIES = {
         "runaway": "Thermal runaway: turn the printer off, and check heater and thermistor before the next print.",
         "stop": "Cut the printer's power if it moves or heats.",
         "not_cut": "Cut the printer's power by hand.",
-        "power_soon": "The printer is idle and cold. Any command prevents that.",
+        "power_soon": "The printer is idle and cold. Any command keeps it on.",
         "disk": "Only {free} free. Delete files, or prints and timelapses will fail.",
         "test": "This is what messages from this printer look like.",
         "took": "It took {time}.",
