@@ -177,6 +177,8 @@ async def test_a_new_id_removes_the_topics_of_the_old_one(tmp_path, monkeypatch)
             assert sent["homeassistant/device/nozzled_mk4/config"]
         async with publishing(server, monkeypatch, id="mk4", home_assistant=False) as companion:
             assert companion._broker.of("homeassistant/device/nozzled_mk4/config") == [None]
+        async with publishing(server, monkeypatch, id="mk5", home_assistant=False) as companion:
+            assert companion._broker.of("nozzled/mk4/state") == [None]
 
 
 async def test_single_entities_are_migrated_and_removed(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""The commands over MQTT: a few verbs, never G-code; only if `[mqtt] commands` is on."""
+"""The commands over MQTT: a few verbs, which take no G-code; only if `[mqtt] commands` is on."""
 
 import json
 import math

@@ -177,7 +177,8 @@ class MqttCompanion(Companion):
         if not config.home_assistant:
             if self._announced.get("discovery"):
                 self._outbox.put(Outgoing(self._announced["discovery"], ""))
-                self._remember({})
+            if self._announced != {"base": self._topics.base}:
+                self._remember({"base": self._topics.base})
             return
         described = discovery.PrinterDescription(
             self._id,
