@@ -52,7 +52,7 @@ class DeviceConfig:
     channel: int = option(
         0, "Number of the relay: Tasmota counts from 1 (0: the only one), Shelly from 0.", low=0, high=64
     )
-    user: str = option("", "User name; empty: admin, if the device requires one.")
+    user: str = option("", "User name; empty: admin for tasmota and shelly, else none.")
     password_file: str = option("", "File with its password, or with Home Assistant's token.")
     timeout_s: float = option(5.0, "Timeout for its answer, in seconds.", low=0.1, high=60)
     method: str = option("GET", "HTTP method of the URLs.", choices=("GET", "POST", "PUT"))
@@ -72,7 +72,7 @@ class DeviceConfig:
     payload_on: str = option("ON", "Payload that switches it on, and its state when it is on.")
     payload_off: str = option("OFF", "Payload that switches it off, and its state when it is off.")
     entity: str = option("", "Home Assistant's name of the switch, like switch.printer.")
-    on_command: tuple[str, ...] = option((), 'Program that switches it on, like ["uhubctl", "-a", "on"].')
+    on_command: tuple[str, ...] = option((), 'Program that switches it on, like ["/usr/local/bin/plug", "on"].')
     off_command: tuple[str, ...] = option((), "Program that switches it off.")
     state_command: tuple[str, ...] = option((), "Program that prints its state.")
     relay: str = option("printer", "Instance of nozzled-relay@.service that controls a relay at this computer's GPIO.")

@@ -96,7 +96,7 @@ class Power(Companion):
 
     def does(self) -> str:
         """Return the line for `systemctl status`."""
-        words = {True: "on", False: "off", None: "not known"}
+        words = {True: "on", False: "off", None: "unknown"}
         return ", ".join(f"{switch.name} {words[switch.state]}" for switch in self.switches.values())
 
     async def _poll(self, switch: Switch) -> None:
@@ -230,17 +230,21 @@ class Power(Companion):
     # -- automatic on ----------------------------------------------------------------------------------------
 
     async def _watch_queue(self, switch: Switch) -> None:
-        """Switch the printer on when the queue changes and has an entry; entries from before the off do not count."""
-        last_revision: object = None
+        """Switch the printer on when an entry is added to the queue; if the queue is paused, when it is resumed."""
+        known: set[int] | None = None  # entries that were seen while the queue was not paused
         while True:
             with suppress(ClientError, TypeError, KeyError, DeviceError):  # retried below
                 queue = await self.client.get("/api/queue")
-                waits = not queue["paused"] and any(each["state"] == "waiting" for each in queue["entries"])
-                if switch.state is False and waits and last_revision not in (None, queue["revision"]):
-                    log.info("power.queue", consequence="the printer is switched on")
-                    await switch.turn(on=True)
-                    self.connecting.begin()
-                last_revision = queue["revision"]
+                entries = {each["id"] for each in queue["entries"]}
+                waiting = {each["id"] for each in queue["entries"] if each["state"] == "waiting"}
+                if known is None:
+                    known = entries
+                if not queue["paused"]:
+                    if switch.state is False and waiting - known:
+                        log.info("power.queue", consequence="the printer is switched on")
+                        await switch.turn(on=True)
+                        self.connecting.begin()
+                    known = entries
             await asyncio.sleep(QUEUE_EVERY_S)
 
     # -- requests --------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ class Switch:
 
     Attributes:
         state: whether the device reports that it is on; None: unknown.
-        error: why the state is unknown.
+        error: why the state is unknown, or is not the one that was requested.
         doubtful: an off was sent, and the device has not reported it yet, so it may still switch off.
     """
 

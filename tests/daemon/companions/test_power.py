@@ -337,6 +337,30 @@ async def test_a_job_in_the_queue_switches_the_power_on_once(tmp_path):
         assert rig.switch.commands == [True, False]
 
 
+async def test_only_a_new_entry_of_the_queue_switches_the_power_on(tmp_path):
+    async with bench(tmp_path, "", on_when_job_queued=True) as rig:
+
+        async def queue(command, **more):
+            answer = (await rig.server.post("/api/queue", {"command": command, **more})).json
+            await asyncio.sleep(30)
+            return answer
+
+        await rig.server.upload(("file", "part.gcode", b"G28\n"))
+        await asyncio.sleep(30)
+        first = await queue("add", path="part.gcode")
+        await queue("add", path="part.gcode")
+        await rig.client.companions.ask("power", "off", {"force": True})
+        await queue("remove", id=first["id"])
+        await queue("pause")
+        await queue("resume")
+        assert rig.switch.commands == [False]
+        await queue("pause")
+        await queue("add", path="part.gcode")
+        assert rig.switch.commands == [False]
+        await queue("resume")
+        assert rig.switch.commands == [False, True]
+
+
 async def test_an_unconfirmed_stop_cuts_the_power_if_configured(tmp_path):
     for cut in (False, True):
         async with bench(tmp_path / str(cut), cut_unconfirmed_stop=cut) as rig:

@@ -302,6 +302,8 @@ def test_digest_by_the_example_of_its_standard():
             "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
         )
         assert f'response="{response}"' in authorization
+    assert digest.parse_challenge(header.format("MD5").replace("auth, auth-int", "auth-int, auth")) is not None
+    assert digest.parse_challenge(header.format("MD5").replace("auth, auth-int", "auth-int")) is None
     assert digest.parse_challenge(header.format("SHA-512-256")) is None
     assert digest.parse_challenge('Basic realm="x"') is None
     assert digest.parse_challenge("Digest " + 'a="' * 5000) is None

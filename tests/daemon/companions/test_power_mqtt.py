@@ -109,6 +109,30 @@ async def test_a_tasmota_plug_is_switched_over_mqtt(broker):
     await other.close()
 
 
+async def test_a_state_that_is_neither_on_nor_off_is_reported(broker):
+    await wait_for_broker(broker)
+    running = asyncio.create_task(MqttPlug(broker).run())
+    device = make(DeviceConfig(
+        name="plug", type="mqtt", address=f"127.0.0.1:{broker}", command_topic="cmnd/plug/POWER",
+        state_topic="stat/plug/RESULT", timeout_s=1.0,
+    ))  # fmt: skip
+    await asyncio.sleep(0.1)
+    assert await device.sense() is None
+    await device.on()
+
+    async def reported_state():
+        async with asyncio.timeout(TIMEOUT_S):
+            while (state := await device.sense()) is None:  # noqa: ASYNC110 - other processes
+                await asyncio.sleep(0.01)
+        return state
+
+    with pytest.raises(DeviceError, match=r'plug reported neither ON nor OFF: \{"POWER":"ON"\}'):
+        await reported_state()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await device.close()
+
+
 async def test_a_missing_broker_is_reported(unused_port):
     device = make(DeviceConfig(name="plug", type="mqtt", address=f"127.0.0.1:{unused_port}", topic="p", timeout_s=0.2))
     with pytest.raises(DeviceError, match=rf"plug: no broker at 127.0.0.1:{unused_port}: .*refused"):

@@ -1,4 +1,4 @@
-"""A switch that programs control: run without a shell, and killed with all their children when they take too long."""
+"""A switch that programs control: run without a shell, with a time limit; no child of theirs outlives the call."""
 
 import asyncio
 import os

@@ -16,7 +16,7 @@ def parse_challenge(header: str) -> Mapping[str, str] | None:
     challenge = {name.lower(): quoted or bare for name, quoted, bare in _PARAMETER.findall(parameters)}
     if challenge.get("algorithm", "MD5").upper() not in _HASHES:
         return None
-    if "auth" not in challenge.get("qop", "auth").split(",")[0].split():
+    if "auth" not in [each.strip() for each in challenge.get("qop", "auth").split(",")]:
         return None
     return challenge if "nonce" in challenge and "realm" in challenge else None
 

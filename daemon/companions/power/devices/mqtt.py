@@ -44,6 +44,7 @@ class MqttSwitch:
         if tasmota and config.channel <= 1:
             self._state_topics |= {f"stat/{tasmota}/POWER", f"stat/{tasmota}/POWER1"}
         self._state: bool | None = None
+        self._unreadable = ""  # the last state, if it was neither payload_on nor payload_off
         self._is_offline = False
         self._connection_error = "not connected yet"
         self._client: aiomqtt.Client | None = None  # while connected
@@ -66,7 +67,7 @@ class MqttSwitch:
         if not self._query_topic:
             await self._connect()
             self._check_online()
-            return self._state
+            return self._readable_state()
         self._state_received.clear()
         await self._publish(self._query_topic, "")
         self._check_online()
@@ -75,7 +76,7 @@ class MqttSwitch:
                 await self._state_received.wait()
         except TimeoutError as error:
             raise DeviceError(f"{self._config.name} has not answered over MQTT") from error
-        return self._state
+        return self._readable_state()
 
     async def close(self) -> None:
         """Disconnect from the broker."""
@@ -88,6 +89,12 @@ class MqttSwitch:
     def _check_online(self) -> None:
         if self._is_offline:
             raise DeviceError(f"{self._config.name} is offline, according to {self._available_topic}")
+
+    def _readable_state(self) -> bool | None:
+        if self._unreadable:
+            states = f"{self._config.payload_on} nor {self._config.payload_off}"
+            raise DeviceError(f"{self._config.name} reported neither {states}: {self._unreadable}")
+        return self._state
 
     async def _connect(self) -> aiomqtt.Client:
         if self._task is None:
@@ -115,7 +122,7 @@ class MqttSwitch:
                 self._connection_error = excerpt(str(error)) or type(error).__name__
             if self._client is not None:
                 retry_s = RETRY_S
-            self._client, self._state = None, None
+            self._client, self._state, self._unreadable = None, None, ""
             self._connected.clear()
             await asyncio.sleep(retry_s)
             retry_s = min(2 * retry_s, MAX_RETRY_S)
@@ -148,6 +155,7 @@ class MqttSwitch:
         elif topic in self._state_topics:
             states = {self._config.payload_on.casefold(): True, self._config.payload_off.casefold(): False}
             self._state = states.get(text)
+            self._unreadable = "" if text in states else excerpt(bytes(payload)) or "an empty text"
             self._state_received.set()
 
 

@@ -95,7 +95,7 @@ class Web:
             DeviceError: the status is an error or a redirect.
         """
         if reply.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            raise DeviceError(f"{self.name} refuses the user name or password: check user and password_file")
+            raise DeviceError(f"{self.name} refuses the user name, password or token: check user and password_file")
         if HTTPStatus.MULTIPLE_CHOICES <= reply.status < HTTPStatus.BAD_REQUEST:
             target = _redirect_target(reply.headers.get("location", ""))
             raise DeviceError(f"{self.name} redirects to {target}: correct its address")
