@@ -202,6 +202,20 @@ async def test_films_are_rendered_only_between_prints(tmp_path, camera, ffmpeg):
     assert len(ffmpeg) == 3
 
 
+async def test_a_recording_can_be_deleted_right_before_its_film_is_made(tmp_path, camera, ffmpeg):
+    async with api(tmp_path, switched_on=["timelapse"]) as server, recording(server, type="timed") as companion:
+        await print_it(server, content=SHORT)
+        await until(lambda: companion._film_queue._work is not None)
+        [name] = pictures(server)
+        assert (await server.delete(f"/api/timelapse/unrendered/{name}")).status == 204
+        await asyncio.sleep(60)
+        assert ffmpeg == []
+        await print_it(server, "next.gcode", SHORT, wait=False)
+        await until(lambda: ffmpeg)
+        await until(lambda: not companion._recordings, 600)
+        assert [each["name"].partition("_")[0] for each in (await films(server))["files"]] == ["next"]
+
+
 async def test_without_ffmpeg_the_pictures_stay_and_rendering_is_retried(tmp_path, camera, monkeypatch):
     async def fails(*_):
         raise RenderFailed("ffmpeg cannot be run: No such file or directory")

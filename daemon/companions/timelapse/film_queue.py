@@ -82,6 +82,8 @@ class FilmQueue:
     async def _make(self, recording: Recording) -> None:
         await asyncio.sleep(CALM_S)
         suffix = ".mkv" if await self._copies() else ".mp4"
+        if recording not in self.waiting:  # a user has deleted it meanwhile
+            return
         end = "" if recording.outcome in ("completed", "") else "-fail"
         name = f"{recording.name}{end}{suffix}"
         part = self._films.movies / f".{name}{PART}"

@@ -353,7 +353,7 @@ class Timelapse(Companion):
         while True:
             without_film = [each for each in self._recordings if not each.wanted]
             for each in await self._on_disk(self._films.expire, without_film, self._wall()):
-                self._recordings.remove(each)
+                self._forget(each)
             self._changed()
             await asyncio.sleep(EXPIRE_EVERY_S)
 
