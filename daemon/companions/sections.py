@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config import load_sections, switched_on
-from daemon.config.sections import COMPANIONS
+from daemon.config.sections import COMPANIONS, unit_of
 from daemon.config.writing import render_section
 
 CLASSES = {
@@ -20,8 +20,7 @@ CLASSES = {
 }
 """Section → package and class that describe it."""
 
-_OFF = "# Not switched on. To switch it on, add this section to the file and start nozzled-{}.service."
-_UNITS = {"farm": "farm-agent"}  # companion → unit, where the names differ
+_OFF = "# Not switched on. To switch it on, add this section to the file and start {}.service."
 
 
 def default(section: str) -> Any:
@@ -45,5 +44,5 @@ def render(path: Path | None, environ: Mapping[str, str]) -> Iterator[str]:
             if companion in on:
                 yield text
             else:
-                lines = [_OFF.format(_UNITS.get(companion, companion)), *(f"# {line}" for line in text.splitlines())]
+                lines = [_OFF.format(unit_of(companion)), *(f"# {line}" for line in text.splitlines())]
                 yield "\n".join(lines) + "\n"

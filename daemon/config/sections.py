@@ -16,6 +16,11 @@ COMPANIONS = {
 """Processes beside core and front → their sections; a section in the file switches its companion on."""
 
 
+def unit_of(companion: str) -> str:
+    """Return the name of a companion's unit; `nozzled-farm` is the server of a farm."""
+    return "nozzled-farm-agent" if companion == "farm" else f"nozzled-{companion}"
+
+
 @frozen
 class HttpConfig:
     """The HTTP server."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from daemon.config.sections import unit_of
 from daemon.doctor.finding import Finding, Subject, good, note
 from daemon.doctor.view import View
 from daemon.systemd.installed import Installed
@@ -22,8 +23,8 @@ def companions(_: View, subject: Subject) -> Iterator[Finding]:
 
 def _start(name: str, service: Installed | None) -> str:
     if service is None:
-        return f"nozzled {name} serve"
-    return f"sudo systemctl enable --now nozzled-{name}{f'@{service.printer}' if service.printer else ''}"
+        return "nozzled farm agent" if name == "farm" else f"nozzled {name} serve"
+    return f"sudo systemctl enable --now {unit_of(name)}{f'@{service.printer}' if service.printer else ''}"
 
 
 def _power(state: Mapping[str, Any]) -> Iterator[Finding]:

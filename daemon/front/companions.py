@@ -13,6 +13,7 @@ from dataclasses import field
 from itertools import count
 from typing import Any
 
+from daemon.config.sections import unit_of
 from daemon.errors import CompanionAway, NoSuchCompanion
 from gcode.frozen import frozen, mutable
 
@@ -180,7 +181,7 @@ class Companions:
         """
         companion = self._find(name)
         if self.away(name):
-            raise CompanionAway(f"{name} is switched on, but not running: sudo systemctl enable --now nozzled-{name}")
+            raise CompanionAway(f"{name} is switched on, but not running: sudo systemctl enable --now {unit_of(name)}")
         if len(companion.waiting) >= MAX_WAITING:
             raise CompanionAway(f"{name} is still busy with earlier requests")
         number = next(self._numbers)

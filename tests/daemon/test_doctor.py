@@ -509,4 +509,8 @@ def test_a_companion_that_does_not_run_is_named_with_its_unit(machine):
     assert alone[1].endswith("sudo systemctl enable --now nozzled-power")
     several = machine.worst(companions.companions, service=Installed(machine.root, "left"), **away)
     assert several[1].endswith("sudo systemctl enable --now nozzled-power@left")
+    farm = beside("farm", {}, away=True)
+    assert "-> nozzled farm agent" in machine.worst(companions.companions, **farm)[1]
+    of_farm = machine.worst(companions.companions, service=Installed(machine.root, "left"), **farm)
+    assert of_farm[1].endswith("sudo systemctl enable --now nozzled-farm-agent@left")
     assert machine.look(companions.companions) == []
