@@ -106,10 +106,10 @@ def main(arguments: list[str] | None = None, environ: Mapping[str, str] = os.env
     if len(words) != 1 or not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", words[0]):
         return _say(2, "usage: relay INSTANCE")
     if not re.fullmatch(r"\d{1,4}", environ.get("LINE", "")):
-        return _say(2, f"/etc/nozzled/relay-{words[0]}.conf says no LINE: the offset of the relay's GPIO line, like 17")
+        return _say(2, f"/etc/nozzled/relay-{words[0]}.conf needs LINE, the offset of the relay's GPIO line, like 17")
     chip, low = environ.get("CHIP") or "/dev/gpiochip0", environ.get("ACTIVE_LOW", "no")
     if low not in ("yes", "no"):
-        return _say(2, f"ACTIVE_LOW is yes or no, not {low[:20]}")
+        return _say(2, f"ACTIVE_LOW must be yes or no, not {low[:20]}")
     try:
         relay = RelayLine(chip, int(environ["LINE"]), active_low=low == "yes", held=stored(environ))
     except OSError as error:

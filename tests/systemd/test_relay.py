@@ -114,7 +114,7 @@ def test_invalid_requests_are_refused(capsys, tmp_path):
     for words, environ, why in (
         ([], {}, "usage"),
         (["../x"], {}, "usage"),
-        (["printer"], {}, "relay-printer.conf says no LINE"),
+        (["printer"], {}, "relay-printer.conf needs LINE"),
         (["printer"], {"LINE": "17", "ACTIVE_LOW": "maybe"}, "yes or no"),
         (["printer"], {"LINE": "17", "CHIP": str(tmp_path / "none")}, "No such file"),
     ):

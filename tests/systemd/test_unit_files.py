@@ -13,6 +13,7 @@ import pytest
 from daemon.cli import GAVE_UP, core, farm, front, mqtt, notify, power, timelapse
 from daemon.cli.farm_serve import FOLDER, STORE
 from daemon.config import DiscoveryConfig, HttpConfig, core_socket, stop_socket
+from daemon.config.sections import COMPANIONS, unit_of
 from daemon.core.safety.rules import HEATERS_OFF_TIMEOUT
 from daemon.core.supervision import JOB_TYPE
 from daemon.farm.engine.folder import CONF, GROUP, SEED
@@ -328,6 +329,14 @@ def test_without_root_or_systemd_the_installation_is_refused(name):
     assert done.returncode == 1
     assert "root" in done.stderr or "not started by systemd" in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("name", COMPANIONS)
+def test_an_update_restarts_each_companion(name):
+    installer = (UNITS / "install").read_text().replace("\\\n", " ")
+    restarted = " ".join(re.findall(r"systemctl try-restart (.*)", installer)).split()
+    assert f"{unit_of(name)}.service" in restarted
+    assert f"'{unit_of(name)}@*.service'" in restarted
 
 
 def test_documentation_named_in_units_is_installed():
