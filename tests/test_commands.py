@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from contextlib import closing, contextmanager
@@ -20,7 +19,7 @@ import pytest
 from daemon import cli
 from support import forked_nozzled
 from support.command_blocks import PAGES, ROOT, Block, blocks
-from support.processes import CONFIG, NOZZLED, Child, environment, until
+from support.processes import CONFIG, NOZZLED, Child, environment, free_port, until
 from support.recordings import Recording
 
 BLOCKS = blocks()
@@ -158,8 +157,7 @@ def scene(folder: Path):
     (folder / "examples").mkdir()
     for name in ("examples/cube20.gcode", "cube20.gcode", "cube.gcode", "part.gcode"):
         shutil.copyfile(ROOT / "examples/cube20.gcode", folder / name)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     config = folder / "config.toml"
     config.write_text(f"{CONFIG}[http]\nport = {port}\n[discovery]\nmdns = false\n")
     (folder / "second.toml").write_text(f"{CONFIG}[http]\nport = 0\n[discovery]\nmdns = false\n")

@@ -45,27 +45,27 @@ START = "import sys, nozzled; sys.argv = ['nozzled', 'ports']; sys.exit(nozzled.
 
 @pytest.mark.parametrize("module", ["daemon", "hal", "gcode"])
 def test_a_foreign_module_is_named_with_its_distribution_and_the_remedy(stranger, module):
-    done = run(stranger(module), "-c", START)
-    assert done.returncode == 1
-    assert f"nozzled: the module `{module}` belongs to python-{module} as well; {nozzled.ENVIRONMENT}" in done.stderr
-    assert "Traceback" not in done.stderr
+    result = run(stranger(module), "-c", START)
+    assert result.returncode == 1
+    assert f"nozzled: the module `{module}` belongs to python-{module} as well; {nozzled.ENVIRONMENT}" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_an_obstructing_folder_is_named(tmp_path):
     (tmp_path / "daemon").mkdir()
     (tmp_path / "daemon/__init__.py").touch()
-    done = run(tmp_path, "-c", START)
-    assert done.returncode == 1
-    assert f"the module `daemon` belongs to {tmp_path}/daemon as well" in done.stderr
+    result = run(tmp_path, "-c", START)
+    assert result.returncode == 1
+    assert f"the module `daemon` belongs to {tmp_path}/daemon as well" in result.stderr
 
 
 def test_the_service_warns_about_a_distribution_that_it_breaks(stranger):
     folder = stranger("daemon")
     (folder / "daemon/__init__.py").unlink()
     (folder / "daemon").rmdir()
-    done = run(folder, "-c", START.replace("'ports'", "'serve', '--help'"))
-    assert done.returncode == 0
-    assert "nozzled: the module `daemon` belongs to python-daemon as well, which may be broken now" in done.stderr
+    result = run(folder, "-c", START.replace("'ports'", "'serve', '--help'"))
+    assert result.returncode == 0
+    assert "nozzled: the module `daemon` belongs to python-daemon as well, which may be broken now" in result.stderr
 
 
 @pytest.mark.parametrize("quiet", [[], ["-q"]], ids=["", "quiet"])
@@ -73,9 +73,9 @@ def test_the_service_warns_about_a_distribution_that_it_breaks(stranger):
 def test_the_pytest_plugin_warns_and_does_not_affect_the_tests(stranger, module, quiet):
     folder = stranger(module)
     (folder / "test_it.py").write_text("def test_it(): ...\n")
-    done = run(folder, "-m", "pytest", *quiet, "-p", "nozzled.pytest_plugin", "-p", "no:cacheprovider", "test_it.py")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"nozzled: the module `{module}` belongs to python-{module} as well, and both cannot work" in done.stdout
+    result = run(folder, "-m", "pytest", *quiet, "-p", "nozzled.pytest_plugin", "-p", "no:cacheprovider", "test_it.py")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert f"nozzled: the module `{module}` belongs to python-{module} as well, and both cannot work" in result.stdout
 
 
 def test_nothing_is_reported_without_a_foreign_module():

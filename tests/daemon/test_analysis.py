@@ -12,7 +12,7 @@ from daemon.config import ProfileConfig
 from daemon.front.analysis.service import MAX_ATTEMPTS
 from support import slicers
 from support.analysed import sliced
-from support.analyses import GOOD, SIZED, AtOnce, analysing, known, upload
+from support.analyses import GOOD, SIZED, InlineWorker, analysing, until_analysed, upload
 from support.pictures import picture, with_thumbnail
 
 OUTSIDE = GOOD.replace(b"X100", b"X900")
@@ -21,7 +21,7 @@ OUTSIDE = GOOD.replace(b"X100", b"X900")
 async def test_an_upload_is_analysed_and_its_analysis_shown(tmp_path):
     async with analysing(tmp_path) as client:
         assert (await upload(client)).status == 201
-        answer = await known(client)
+        answer = await until_analysed(client)
         analysis = answer["gcodeAnalysis"]
         assert 250 < analysis["estimatedPrintTime"] < 500
         assert analysis["filament"]["tool0"]["length"] == pytest.approx(2.1)
@@ -38,7 +38,7 @@ async def test_the_end_of_an_analysis_is_an_event(tmp_path):
         notices = []
         client.service.events.subscribe(notices.append)
         await upload(client, name="a b.gcode")
-        await known(client, "a%20b.gcode")
+        await until_analysed(client, "a%20b.gcode")
         [event] = [each for each in notices if each.name == "MetadataAnalysisFinished"]
         about = {name: event.payload[name] for name in ("name", "path", "origin")}
         assert about == {"name": "a b.gcode", "path": "a b.gcode", "origin": "local"}
@@ -49,7 +49,7 @@ async def test_the_end_of_an_analysis_is_an_event(tmp_path):
 async def test_a_selected_file_has_an_estimated_print_time(tmp_path):
     async with analysing(tmp_path) as client:
         await upload(client, select="true")
-        planned = (await known(client))["gcodeAnalysis"]["estimatedPrintTime"]
+        planned = (await until_analysed(client))["gcodeAnalysis"]["estimatedPrintTime"]
         job = (await client.get("/api/job")).json["job"]
         assert job["estimatedPrintTime"] == planned
         assert job["estimate"] == {"planned": planned, "factor": 1.0, "learntFrom": 0}
@@ -89,11 +89,11 @@ async def test_select_without_print_is_never_refused(tmp_path):
 async def test_a_replaced_file_is_analysed_again(tmp_path):
     async with analysing(tmp_path) as client:
         await upload(client, OUTSIDE)
-        assert (await known(client))["gcodeAnalysis"]["errors"]
+        assert (await until_analysed(client))["gcodeAnalysis"]["errors"]
         await upload(client, GOOD)
-        assert (await known(client))["gcodeAnalysis"]["errors"] == []
+        assert (await until_analysed(client))["gcodeAnalysis"]["errors"] == []
         await upload(client, GOOD.replace(b"S200", b"S999"))  # of the same size, in the same second
-        assert (await known(client))["gcodeAnalysis"]["errors"] == [
+        assert (await until_analysed(client))["gcodeAnalysis"]["errors"] == [
             "the file heats tool0 to 999 °C, the profile allows 300 °C (line 1)"
         ]
 
@@ -101,31 +101,31 @@ async def test_a_replaced_file_is_analysed_again(tmp_path):
 async def test_an_analysis_outlives_the_daemon(tmp_path):
     async with analysing(tmp_path) as client:
         await upload(client)
-        first = await known(client)
-    worker = AtOnce()
+        first = await until_analysed(client)
+    worker = InlineWorker()
     async with analysing(tmp_path, worker=worker) as client:
-        assert await known(client) == first
+        assert await until_analysed(client) == first
         assert worker.paths == []
 
 
 async def test_a_deleted_file_is_forgotten(tmp_path):
     async with analysing(tmp_path) as client:
         await upload(client)
-        await known(client)
+        await until_analysed(client)
         await client.delete("/api/files/local/a.gcode")
         assert await client.service.cache.query("SELECT * FROM analyses") == []
 
 
 async def test_the_analysis_process_is_restarted_but_not_for_a_file_that_kills_it(tmp_path):
-    worker = AtOnce(failures=1)
+    worker = InlineWorker(failures=1)
     async with analysing(tmp_path, worker=worker) as client:
         await upload(client)
-        assert (await known(client))["gcodeAnalysis"]["estimatedPrintTime"]
+        assert (await until_analysed(client))["gcodeAnalysis"]["estimatedPrintTime"]
         assert len(worker.paths) == 2
         worker.failures = 10
         answer = await upload(client, name="b.gcode", print="true")
         assert answer.json["effectivePrint"] is True  # nothing is known against it
-        analysis = (await known(client, "b.gcode"))["gcodeAnalysis"]
+        analysis = (await until_analysed(client, "b.gcode"))["gcodeAnalysis"]
         assert analysis == {"errors": [], "warnings": ["the file could not be analysed: killed"]}
         assert len(worker.paths) == 2 + MAX_ATTEMPTS
 
@@ -142,7 +142,7 @@ async def test_binary_gcode_is_analysed(tmp_path):
     async with analysing(tmp_path) as client:
         root = client.service.files.root
         (root / "a.gcode").write_bytes(b"GCDE" + bytes(100))  # put there by hand: uploads are looked at before
-        assert "binary G-code" in (await known(client))["gcodeAnalysis"]["errors"][0]
+        assert "binary G-code" in (await until_analysed(client))["gcodeAnalysis"]["errors"][0]
 
 
 async def test_thumbnails_are_served(tmp_path):
@@ -153,13 +153,13 @@ async def test_thumbnails_are_served(tmp_path):
     picture = f"; thumbnail_JPG begin 32x16 {len(data)}\n" + "\n".join(lines) + "\n; thumbnail_JPG end\n"
     async with analysing(tmp_path) as client:
         await upload(client, picture.encode() + GOOD)
-        path = (await known(client))["thumbnail"]
+        path = (await until_analysed(client))["thumbnail"]
         answer = await client.get(f"/{path}")
         assert (answer.status, answer.headers["Content-Type"]) == (200, "image/png")
         shown = Image.open(io.BytesIO(answer.body))
         assert (shown.format, shown.size) == ("PNG", (32, 16))
         await upload(client, GOOD, name="b.gcode")
-        await known(client, "b.gcode")
+        await until_analysed(client, "b.gcode")
         assert (await client.get("/downloads/thumbnails/local/b.gcode")).status == 404
         assert (await client.get("/downloads/thumbnails/local/none.gcode")).status == 404
 
@@ -169,7 +169,7 @@ async def test_pictures_are_served_in_all_sizes(tmp_path):
         small, large = (with_thumbnail("PNG", b"", picture("PNG", *size)) for size in ((16, 16), (64, 48)))
         large = large.replace(b"begin 32x16", b"begin 64x48")
         await upload(client, small.replace(b"begin 32x16", b"begin 16x16") + large + GOOD)
-        thumbnails = (await known(client))["gcodeAnalysis"]["thumbnails"]
+        thumbnails = (await until_analysed(client))["gcodeAnalysis"]["thumbnails"]
         assert [(each["width"], each["height"]) for each in thumbnails] == [(64, 48), (16, 16)]
         for each in thumbnails:
             answer = await client.get(f"/{each['relative_path']}")
@@ -185,7 +185,7 @@ async def test_pictures_are_served_in_all_sizes(tmp_path):
 async def test_metadata_of_the_slicer_has_moonraker_names(tmp_path):
     async with analysing(tmp_path) as client:
         await upload(client, (slicers.FOLDER / "prusaslicer.gcode").read_bytes())
-        analysis = (await known(client))["gcodeAnalysis"]
+        analysis = (await until_analysed(client))["gcodeAnalysis"]
     expected = {
         "slicer": "PrusaSlicer", "slicer_version": "2.8.1+linux-x64", "estimated_time": 3723, "layer_height": 0.2,
         "first_layer_height": 0.3, "first_layer_extr_temp": 215, "first_layer_bed_temp": 60, "chamber_temp": None,
@@ -230,24 +230,24 @@ async def test_time_left_is_right_throughout_a_print_and_the_printer_is_learnt(t
 
 
 async def test_limits_come_from_the_printer(tmp_path):
-    worker = AtOnce()
+    worker = InlineWorker()
     async with analysing(tmp_path, worker=worker) as client:
         await upload(client)
-        assert (await known(client))["gcodeAnalysis"]["limitsFrom"] == "printer"
+        assert (await until_analysed(client))["gcodeAnalysis"]["limitsFrom"] == "printer"
         assert [line.split()[0] for line in worker.settings] == ["M203", "M201", "M204", "M205"]
 
 
 async def test_a_file_is_analysed_again_for_another_printer(tmp_path):
     async with analysing(tmp_path, address="") as client:
         await upload(client)
-        assert (await known(client))["gcodeAnalysis"]["limitsFrom"] == "defaults"
-    worker = AtOnce()
+        assert (await until_analysed(client))["gcodeAnalysis"]["limitsFrom"] == "defaults"
+    worker = InlineWorker()
     async with analysing(tmp_path, worker=worker) as client:
         await upload(client, name="b.gcode")
-        await known(client, "b.gcode")  # the printer has been asked by now
+        await until_analysed(client, "b.gcode")  # the printer has been asked by now
         await client.get("/api/files/local/a.gcode")
         await client.settle(1)
-        assert (await known(client))["gcodeAnalysis"]["limitsFrom"] == "printer"
+        assert (await until_analysed(client))["gcodeAnalysis"]["limitsFrom"] == "printer"
 
 
 async def test_a_file_awaited_by_a_client_is_not_analysed_at_idle_priority(tmp_path):
@@ -257,7 +257,7 @@ async def test_a_file_awaited_by_a_client_is_not_analysed_at_idle_priority(tmp_p
         urgent.append(order.urgent)
         if not order.urgent:
             await gone.wait()
-        return await AtOnce(profile=ProfileConfig(**SIZED)).run(order)
+        return await InlineWorker(profile=ProfileConfig(**SIZED)).run(order)
 
     async with analysing(tmp_path) as client:
         client.service.analyses._run = run
@@ -278,7 +278,7 @@ async def test_on_a_busy_processor_no_file_is_analysed_at_idle_priority(tmp_path
 
         client.service.analyses._run = noted
         await upload(client)
-        await known(client)
+        await until_analysed(client)
         assert urgent == [True]
 
 
@@ -289,7 +289,7 @@ async def test_an_awaited_file_does_not_wait_for_the_idle_analysis_of_another(tm
         orders.append((order.path.name, order.urgent))
         if not order.urgent and not gone.is_set():
             await gone.wait()
-        return await AtOnce(profile=ProfileConfig(**SIZED)).run(order)
+        return await InlineWorker(profile=ProfileConfig(**SIZED)).run(order)
 
     async with analysing(tmp_path) as client:
         client.service.analyses._run = run

@@ -13,11 +13,12 @@ from daemon.front.analysis.store import LearntPace
 from daemon.front.analysis.watch import Watch
 from support.analysed import analyse
 from support.mortal import Life, World
+from support.waiting import until
 
 MOVES = ["G90", "M83", "G1 Z.3 F6000"] + ["G1 X100 E1 F1200", "G1 X0 E1"] * 30
 
 
-class Known:
+class FakeAnalyses:
     """The stored analyses of files, and facts about printers."""
 
     def __init__(self, analysis):
@@ -31,14 +32,8 @@ class Known:
 
 
 def watching(host, analysis) -> Watch:
-    known = Known(analysis)
+    known = FakeAnalyses(analysis)
     return Watch(host.jobs, known, known, lambda: "sim")
-
-
-async def until(condition) -> None:
-    async with asyncio.timeout(600):  # simulated
-        while not condition():  # noqa: ASYNC110 - as clients poll
-            await asyncio.sleep(0.1)
 
 
 async def test_a_marked_layer_without_extrusion_has_no_height(tmp_path):

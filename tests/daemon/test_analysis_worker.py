@@ -43,9 +43,9 @@ def test_the_process_lowers_its_priority(urgent, expected):
         f"_lower_priority(urgent={urgent}); print(os.sched_getscheduler(0), os.nice(0), OOM_SCORE.read_text())"
     )
     # as nice as this test, which may run with a niceness of its own
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     policy, nice = expected.split()
-    assert done.stdout.split() == [policy, str(min(19, int(nice) + os.nice(0))), "1000"]
+    assert result.stdout.split() == [policy, str(min(19, int(nice) + os.nice(0))), "1000"]
 
 
 @pytest.mark.real_time
@@ -89,8 +89,8 @@ def test_the_service_does_not_load_numpy():
         "import sys, daemon.app, daemon.front.http.server, daemon.cli;"
         "print([name for name in ('numpy', 'PIL', 'matplotlib') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
 
 
 def test_neither_process_loads_what_it_does_not_need():
@@ -104,6 +104,6 @@ def test_neither_process_loads_what_it_does_not_need():
             f"import sys; from daemon.cli import _parser; _parser({command!r}).parse_args([{command!r}]);"
             f"print([name for name in {names} if name in sys.modules], sys.modules.get('ssl'))"
         )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert done.stdout.startswith("[]"), done.stdout
-        assert command == "front" or done.stdout.strip() == "[] None"
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert result.stdout.startswith("[]"), result.stdout
+        assert command == "front" or result.stdout.strip() == "[] None"

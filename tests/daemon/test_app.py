@@ -1,4 +1,3 @@
-import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -10,18 +9,13 @@ from daemon.config import HttpConfig
 from daemon.errors import ConfigError, StateDirTaken
 from support.both import Service
 from support.http import KEY, config
+from support.waiting import until
 
 ENVIRON = {"NOZZLED_API_KEY": KEY}
 
 
 async def start(stack, folder, address="sim?speed=20"):
     return Service(await app.start(stack, config(folder, address), ENVIRON, lambda: 1000.0))
-
-
-async def until(condition):
-    async with asyncio.timeout(600):
-        while not condition():  # noqa: ASYNC110 - any condition, no listener
-            await asyncio.sleep(0.05)
 
 
 def select(service, lines):

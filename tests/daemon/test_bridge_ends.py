@@ -220,7 +220,7 @@ async def test_a_front_that_asks_without_reading_gets_no_more_answers(desk):
     front.say(*(question_message(n, ask.AskConversation(since=0)) for n in range(1000)))
     await asyncio.sleep(READ_TIMEOUT - 1)
     assert core_line.max_unread < MAX_UNREAD + 16 * 110_000
-    assert len(desk.questions) < 40
+    assert 0 < len(desk.questions) < 40
     assert not core_line.reading, "and is not read either"
     front.line.resume_reading()
     await asyncio.sleep(30)
@@ -358,7 +358,7 @@ async def test_frequent_reconnections_do_not_fill_the_log(desk):
         for _ in range(200):
             fake_front(end).line.write(b"\xff" * 8)
             await asyncio.sleep(0.01)
-    assert len(logs) <= 20
+    assert 0 < len(logs) <= 20
 
 
 async def test_a_bug_in_the_snapshot_costs_only_the_connection(desk):

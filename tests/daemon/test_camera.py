@@ -77,7 +77,7 @@ async def test_a_misbehaving_camera_costs_bounded_time_and_five_megabytes(manner
         with pytest.raises(CameraError, match=error) as caught:
             await picture(device.url + STILL + "&secret=1", seconds)
         assert loop.time() - began <= seconds + TIMEOUT_S
-        assert device.picture_count < 3 * MAX_PICTURE
+        assert device.bytes_sent < 3 * MAX_PICTURE
         assert "secret" not in str(caught.value)
 
 

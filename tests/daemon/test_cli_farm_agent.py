@@ -8,7 +8,7 @@ import pytest
 from daemon.cli import main
 from daemon.companions.farm.config import read, seed
 
-GIVEN = {
+CREDENTIALS = {
     "id": "mk3",
     "servers": ["tls://farm.local:4222"],
     "group": "large",
@@ -20,7 +20,7 @@ GIVEN = {
 
 def test_an_enrolment_becomes_a_seed_and_a_section(tmp_path, capsys):
     file, config = tmp_path / "mk3.json", tmp_path / "nozzled.toml"
-    file.write_text(json.dumps(GIVEN))
+    file.write_text(json.dumps(CREDENTIALS))
     assert main(["farm", "join", str(file), "--config", str(config)]) == 0
     shown = capsys.readouterr().out
     assert "SUAKY" not in shown, "the seed is secret"
@@ -28,7 +28,7 @@ def test_an_enrolment_becomes_a_seed_and_a_section(tmp_path, capsys):
     config.write_text(shown)
     section = read(config, {})
     assert (section.id, section.servers, section.group) == ("mk3", ("tls://farm.local:4222",), "large")
-    assert seed(section, {}) == GIVEN["seed"]
+    assert seed(section, {}) == CREDENTIALS["seed"]
     assert (tmp_path / "nozzled.farm-seed").stat().st_mode & 0o777 == 0o600
     assert tomllib.loads(shown)["farm"]["ca_file"] == str(tmp_path / "nozzled.farm-ca.pem")
 
@@ -46,7 +46,7 @@ def test_an_enrolment_becomes_a_seed_and_a_section(tmp_path, capsys):
 )
 def test_an_invalid_enrolment_writes_nothing(tmp_path, capsys, change):
     file = tmp_path / "mk3.json"
-    file.write_text(json.dumps({**GIVEN, **change}))
+    file.write_text(json.dumps({**CREDENTIALS, **change}))
     assert main(["farm", "join", str(file), "--config", str(tmp_path / "nozzled.toml")]) != 0
     assert not (tmp_path / "nozzled.farm-seed").exists()
     assert capsys.readouterr().out == ""

@@ -14,8 +14,8 @@ from daemon.cli.remote import duration, find_server, printable
 from daemon.client import ClientError
 from daemon.errors import ConfigError
 from daemon.front.companions import CompanionReply
-from support.analyses import AtOnce
-from support.client import listening, uploaded
+from support.analyses import InlineWorker
+from support.client import listening
 from support.http import KEY
 from support.waiting import TIMEOUT_S
 
@@ -77,7 +77,7 @@ async def test_a_print_from_upload_to_cancel(tmp_path, capsys):
             await nozzled("files", "upload", str(part), "--folder", "parts", "--print")
             == "parts/part.gcode  (printing)\n"
         )
-        assert uploaded(service) == {"parts/part.gcode": LONG}
+        assert service.uploaded() == {"parts/part.gcode": LONG}
         await nozzled.until_state("Printing")
         assert await nozzled("job", "pause") == "accepted; `nozzled job status` shows the state\n"
         await nozzled.until_state("Paused")
@@ -115,7 +115,7 @@ async def test_files_are_listed_selected_printed_and_deleted(tmp_path, part, cap
         await nozzled("files", "print", "part.gcode")
         await nozzled.until_state("Operational")
         await nozzled("files", "delete", "part.gcode")
-        assert uploaded(service) == {}
+        assert service.uploaded() == {}
         assert "no G-code file" in await nozzled("files", "print", "part.gcode", code=5)
         assert await nozzled("files", "upload", "/no/such.gcode", code=1) == (
             "nozzled: cannot read /no/such.gcode: No such file or directory\n"
@@ -163,7 +163,7 @@ async def test_a_file_that_cannot_be_printed_now_is_still_uploaded(tmp_path, par
     async with listening(tmp_path / "state", "") as (service, url):
         output = await Commands(url, capsys)("files", "upload", part, "--print", code=6)
         assert "uploaded but not printed" in output
-        assert uploaded(service) == {"part.gcode": SHORT}
+        assert service.uploaded() == {"part.gcode": SHORT}
 
 
 @pytest.mark.real_time
@@ -337,7 +337,7 @@ async def test_reasons_against_a_print_are_shown_and_can_be_overridden(tmp_path,
         path = tmp_path / "bad.gcode"
         path.write_bytes(SHORT + b"M112\n")
         service.analyses._enabled = True
-        service.analyses._run = AtOnce().run
+        service.analyses._run = InlineWorker().run
         await service.analyses.open()
         for words in (("files", "upload", str(path), "--print"), ("files", "print", "bad.gcode"), ("job", "start")):
             output = await nozzled(*words, code=6)

@@ -10,7 +10,8 @@ from daemon.cli import main
 from hal.recorder import describe, dump
 from hal.session_file import HOST, PRINTER, Record, SessionEncoder
 from hal.simulated import clock
-from support.recordings import NOON, TRANSCRIPTS, Recording, transcript
+from support.recordings import NOON, Recording, transcript
+from support.transcripts import TRANSCRIPTS
 
 
 def written(path, session):

@@ -18,7 +18,7 @@ from daemon.client.body import FormBody
 from daemon.client.errors import FileChanged, NeverSent
 from daemon.client.exchange import Request, TornadoExchange
 from daemon.http.upload_form import FileBegins, UploadForm
-from support.client import listening, uploaded
+from support.client import listening
 from support.http import KEY
 from support.waiting import TIMEOUT_S
 
@@ -59,14 +59,14 @@ async def test_a_file_is_uploaded_unchanged(tmp_path):
     calls = []
     async with listening(tmp_path / "state", "") as (service, url), OctoPrintClient(url, KEY) as client:
         await client.files.upload(tmp_path / "large.gcode", progress=lambda *call: calls.append(call))
-        assert uploaded(service) == {"large.gcode": LARGE}
+        assert service.uploaded() == {"large.gcode": LARGE}
     assert calls[-1] == (len(LARGE), len(LARGE))
 
 
 async def test_an_empty_file_is_uploaded(tmp_path):
     async with listening(tmp_path, "") as (service, url), OctoPrintClient(url, KEY) as client:
         await client.files.upload(b"", name="empty.gcode")
-        assert uploaded(service) == {"empty.gcode": b""}
+        assert service.uploaded() == {"empty.gcode": b""}
 
 
 @pytest.mark.parametrize(("key", "name", "status"), [("wrong", "a.gcode", 403), (KEY, "a.gcode", 413)])
@@ -80,7 +80,7 @@ async def test_an_upload_that_is_refused_is_refused_before_its_bytes_are_sent(tm
             await client.files.upload(LARGE * 4, name=name, progress=lambda *call: calls.append(call))
         assert raised.value.status == status
         assert isinstance(raised.value, AccessDenied) == (status == 403)
-        assert uploaded(service) == {}
+        assert service.uploaded() == {}
     assert calls == []
 
 
@@ -90,7 +90,7 @@ async def test_a_file_refused_for_its_content_gets_an_answer(tmp_path, content, 
         with pytest.raises(RequestRefused, match=r"is not (a )?G-code") as raised:
             await client.files.upload(content, name=name)
         assert raised.value.status == status
-        assert uploaded(service) == {}
+        assert service.uploaded() == {}
 
 
 async def test_a_server_that_hangs_up_in_the_middle_of_a_file_is_not_waited_for(monkeypatch):
@@ -108,7 +108,7 @@ async def test_a_file_that_shrinks_meanwhile_is_not_uploaded(tmp_path, caplog):
         with pytest.raises(FileChanged, match=f"had {len(LARGE)} bytes"):
             await client.files.upload(path, progress=lambda *_: os.truncate(path, 70_000))
         async with asyncio.timeout(TIMEOUT_S):
-            while uploaded(service):  # noqa: ASYNC110 - there is no event
+            while service.uploaded():  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.01)
 
 
@@ -117,7 +117,7 @@ async def test_a_file_that_grows_meanwhile_is_uploaded_as_it_was(tmp_path):
     path.write_bytes(LARGE)
     async with listening(tmp_path / "state", "") as (service, url), OctoPrintClient(url, KEY) as client:
         await client.files.upload(path, progress=lambda *_: path.write_bytes(LARGE + b"M84\n"))
-        assert uploaded(service) == {"grows.gcode": LARGE}
+        assert service.uploaded() == {"grows.gcode": LARGE}
 
 
 async def test_a_failed_connection_counts_as_never_sent(no_pauses):

@@ -18,6 +18,7 @@ from hal.printer import ConnectionState
 from hal.simulated.firmware import Firmware, FirmwareConfig
 from hal.simulated.memory import SimulatedTransport
 from hal.simulated.oracle import Oracle
+from support.waiting import until
 
 C = ConnectionState
 
@@ -65,12 +66,6 @@ async def connection(address="sim", scripts=(), extra=(), **printer):
         yield link
     finally:
         await link.disconnect()
-
-
-async def until(condition):
-    async with asyncio.timeout(1000):
-        while not condition():  # noqa: ASYNC110 - any condition, no listener
-            await asyncio.sleep(0.01)
 
 
 async def test_a_connection_runs_its_script(fake_ports):
@@ -367,7 +362,7 @@ BY_PATH = "/dev/serial/by-path/pci-0000:01:00.0-usb-0:1.2:1.0-port0"
         ("sim", None, "sim", None),
     ],
 )
-async def test_ports_are_offered_with_baudrates(fake_ports, monkeypatch, port, baudrate, address, used):
+async def test_listed_ports_are_accepted_with_a_baudrate(fake_ports, monkeypatch, port, baudrate, address, used):
     monkeypatch.setattr(ports, "list_ports", lambda: [ports.Port("/dev/ttyUSB7", BY_ID, by_path=BY_PATH)])
     async with connection("serial:/dev/ttyA", extra=("/dev/pts/*",), extra_ports=("/opt/x*",)) as link:
         await link.connect(port, baudrate)

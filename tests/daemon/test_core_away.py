@@ -13,7 +13,7 @@ async def nobody_there(_question):
     raise CoreAway(CORE_AWAY_TEXT)
 
 
-ASKED = [
+REQUESTS = [
     ("job", {"command": "start"}),
     ("job", {"command": "cancel"}),
     ("job", {"command": "pause", "action": "toggle"}),
@@ -28,7 +28,7 @@ ASKED = [
 ]
 
 
-@pytest.mark.parametrize(("path", "body"), ASKED, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("path", "body"), REQUESTS, ids=lambda value: str(value)[:40])
 async def test_requests_are_503_with_a_reason_while_the_core_is_away(tmp_path, monkeypatch, path, body):
     async with api(tmp_path) as server:
         assert (await server.upload(("file", "part.gcode", b"G28\n"))).status == 201

@@ -17,8 +17,9 @@ from daemon.farm.messages import FarmOrder
 from daemon.front.analysis.findings import Findings
 from support.client import in_memory
 from support.companions import HubMessages, companion_key
-from support.farm_list_server import ListServer, meanwhile
+from support.farm_list_server import ListServer
 from support.http import NOW, api
+from support.waiting import meanwhile, until
 
 PART = b"M104 S200\nG28\n" + b"G1 X50 F6000\nG1 X0\n" * 40 + b"M104 S0\n"
 CONFIG = FarmConfig(id="mk3", servers=("nats://127.0.0.1:4222",), group="large", tools=(FarmTool("PLA", "black"),))
@@ -40,12 +41,6 @@ async def agent(server, farm):
     companion.server, companion.key = server, key
     async with meanwhile(companion.serve()):
         yield companion
-
-
-async def until(condition, what, seconds=600):
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - the clock is virtual
-            await asyncio.sleep(0.5)
 
 
 def printer_of(companion):

@@ -14,7 +14,7 @@ from daemon.bridge.messages import Hello, encode
 from daemon.core import front_process
 from daemon.core.front_process import FrontProcess
 from support.bridge import FakeDesk
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT_S, until
 
 HELLO = frame(encode(Hello(version="1")))
 BEGIN = f"""import os, socket, sys, time
@@ -41,12 +41,6 @@ async def running(program, busy=False, environ=None):
         await child.stop()
         end.close()
         await asyncio.sleep(0.01)
-
-
-async def until(condition):
-    async with asyncio.timeout(TIMEOUT_S):
-        while not condition():  # noqa: ASYNC110 - there is no event
-            await asyncio.sleep(0.01)
 
 
 def ended(logs):

@@ -14,6 +14,7 @@ from daemon.front.analysis.findings import Findings, from_analysis
 from daemon.front.analysis.store import FileKey
 from daemon.front.history.filament import usage
 from support.http import NOW, api
+from support.waiting import until
 
 CUBE = b"G28\n" + b"".join(b"G1 X%d Y10 F6000\n" % (n % 100) for n in range(40))
 ANALYSIS = {
@@ -27,12 +28,6 @@ ANALYSIS = {
 PNG = b"\x89PNG as if"
 FOUND = from_analysis(ANALYSIS)
 FOUND = Findings(FOUND.summary, FOUND.details, PNG)
-
-
-async def until(fact) -> None:
-    async with asyncio.timeout(1000):
-        while not fact():  # noqa: ASYNC110 - as clients do
-            await asyncio.sleep(0.1)
 
 
 async def printed(server, name: str, cancel: bool = False, **more) -> int:

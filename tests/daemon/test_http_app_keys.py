@@ -7,7 +7,6 @@ from daemon.front.access.scopes import Scope
 from support.http import KEY, NOW, api
 
 HOST = {"Host": "127.0.0.1:5000"}
-JSON = {**HOST, "Content-Type": "application/json"}
 FORM = {**HOST, "Content-Type": "application/x-www-form-urlencoded"}
 
 

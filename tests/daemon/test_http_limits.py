@@ -22,7 +22,7 @@ from daemon.front.http.server import MAX_HEADERS, listen
 from support.http import KEY, api
 from support.waiting import TIMEOUT_S
 
-STRANGE = b"GET /api/job HTTP/1.1\r\nHost: x\r\n\r\n"
+ANONYMOUS = b"GET /api/job HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def request(path="/api/version", headers=""):
@@ -55,7 +55,7 @@ async def test_anonymous_connections_are_limited_and_do_not_affect_those_with_a_
             assert await status(known[-1][0]) == 200
         strangers = [await connect(listening) for _ in range(5)]
         assert await status(strangers[0][0]) is None  # the fifth has its seat
-        strangers[-1][1].write(STRANGE)
+        strangers[-1][1].write(ANONYMOUS)
         assert await status(strangers[-1][0]) == 403
         for reader, writer in known:
             writer.write(request())
@@ -79,7 +79,7 @@ async def test_an_anonymous_client_over_its_budget_waits_behind_those_with_a_key
         began = asyncio.get_running_loop().time()
         gone, stranger, owner = [await connect(listening) for _ in range(3)]
         gone[1].close()
-        stranger[1].write(STRANGE)
+        stranger[1].write(ANONYMOUS)
         owner[1].write(f"GET /api/version?x=1 HTTP/1.1\r\nHost: x\r\nX-API-KEY:{KEY}\r\n\r\n".encode())
         assert await status(owner[0]) == 200
         assert len(listening.server.door) == 1
@@ -150,7 +150,7 @@ async def test_requests_on_a_closed_connection_are_not_served(tmp_path, monkeypa
 
         monkeypatch.setattr(ApiHandler, "prepare", counted)
         reader, writer = await connect(listening)
-        writer.write(STRANGE * 3000)
+        writer.write(ANONYMOUS * 3000)
         with suppress(ConnectionError):
             await reader.read()
         async with asyncio.timeout(TIMEOUT_S):
@@ -342,9 +342,9 @@ async def test_length_and_hash_are_verified_before_a_file_can_be_printed(tmp_pat
     async with api(tmp_path) as server:
         response = await server.upload(("file", "a.gcode", b"G28\n"), (field, value), ("select", b"true"))
         assert response.status == status
-        taken = status == 201
-        assert set(server.uploaded()) == ({"a.gcode"} if taken else set())
-        assert (await server.get("/api/job")).json["job"]["file"]["name"] == ("a.gcode" if taken else None)
+        is_stored = status == 201
+        assert set(server.uploaded()) == ({"a.gcode"} if is_stored else set())
+        assert (await server.get("/api/job")).json["job"]["file"]["name"] == ("a.gcode" if is_stored else None)
 
 
 @pytest.mark.parametrize(
@@ -365,9 +365,9 @@ def test_the_limit_on_open_files_is_raised_and_connections_fit_below_it(monkeypa
 
 
 @pytest.mark.real_time
-@pytest.mark.parametrize(("path", "done"), [("connection", 0), ("printer/command", 1)])
+@pytest.mark.parametrize(("path", "count"), [("connection", 0), ("printer/command", 1)])
 async def test_after_a_standstill_only_a_stop_of_a_disconnected_client_is_carried_out(
-    tmp_path, monkeypatch, path, done
+    tmp_path, monkeypatch, path, count
 ):
     monkeypatch.setattr(standstill, "THRESHOLD", 0.3)
     monkeypatch.setattr(standstill, "BEAT", 0.1)
@@ -383,10 +383,10 @@ async def test_after_a_standstill_only_a_stop_of_a_disconnected_client_is_carrie
             client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         sleep(0.5)  # noqa: ASYNC251 - the process stands still
         async with asyncio.timeout(TIMEOUT_S):
-            while len(calls) < done:  # noqa: ASYNC110 - as above
+            while len(calls) < count:  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.5)
-        assert len(calls) == done
+        assert len(calls) == count
         await listening.close()
 
 

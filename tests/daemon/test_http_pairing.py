@@ -241,7 +241,7 @@ async def test_the_history_has_the_last_prints_newest_first(tmp_path):
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "101", "x", "", "1e3", "9" * 5000, "²"])
-async def test_the_history_can_be_requested_in_part(tmp_path, limit):
+async def test_an_invalid_limit_of_the_history_is_refused(tmp_path, limit):
     async with api(tmp_path, "") as server:
         assert (await server.get(f"/api/history?limit={limit.replace('²', '%C2%B2')}")).status == 400
 

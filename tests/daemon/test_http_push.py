@@ -11,7 +11,7 @@ from daemon.front.http import push
 from daemon.front.http.server import listen
 from daemon.front.push.subscriber import Subscriber
 from support.http import KEY, api
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT_S, until
 
 pytestmark = pytest.mark.real_time
 OF_A_CLIENT = (Subscriber._run.__code__, push.FramedSocketHandler._beat.__code__)
@@ -54,7 +54,7 @@ async def upgraded(address, headers):
     reader, writer = await asyncio.open_connection(*address.split(":"))
     lines = ["GET /sockjs/websocket HTTP/1.1", *(f"{name}: {value}" for name, value in given.items()), "", ""]
     writer.write("\r\n".join(lines).encode())
-    status = int((await until(reader, b"\r\n")).split()[1])
+    status = int((await read_until(reader, b"\r\n")).split()[1])
     writer.close()
     return status
 
@@ -91,6 +91,10 @@ def _unpacked(frame, kind):
     return next(each[kind] for each in json.loads(frame[1:]) if kind in each)
 
 
+def tasks_of_clients():
+    return [task for task in asyncio.all_tasks() if task.get_coro().cr_code in OF_A_CLIENT]
+
+
 async def test_a_client_that_goes_away_is_forgotten(tmp_path):
     async with served(tmp_path) as (_, address):
         clients = []
@@ -98,11 +102,10 @@ async def test_a_client_that_goes_away_is_forgotten(tmp_path):
             socket = await websocket_connect(f"ws://{address}/sockjs/{path}")
             await read(socket)
             clients.append(socket)
+        assert tasks_of_clients()
         for socket in clients:
             await leave(socket)
-        async with asyncio.timeout(TIMEOUT_S):
-            while any(task.get_coro().cr_code in OF_A_CLIENT for task in asyncio.all_tasks()):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: not tasks_of_clients(), "the clients to be forgotten")
 
 
 @pytest.mark.parametrize(
@@ -156,13 +159,13 @@ async def send(address, path, body=b"", method="POST"):
     return reader, writer
 
 
-async def until(reader, separator):
+async def read_until(reader, separator):
     return await asyncio.wait_for(reader.readuntil(separator), TIMEOUT_S)
 
 
 async def status_of(address, path, body=b"", method="POST"):
     reader, writer = await send(address, path, body, method)
-    head = await until(reader, b"\r\n\r\n")
+    head = await read_until(reader, b"\r\n\r\n")
     writer.close()
     return int(head.split()[1])
 
@@ -170,18 +173,18 @@ async def status_of(address, path, body=b"", method="POST"):
 async def test_messages_can_be_streamed_without_a_websocket(tmp_path):
     async with served(tmp_path) as (server, address):
         reader, writer = await send(address, "/sockjs/123/session/xhr_streaming")
-        head = await until(reader, b"\r\n\r\n")
+        head = await read_until(reader, b"\r\n\r\n")
         assert b"200 OK" in head
         assert b"application/javascript" in head
-        await until(reader, push.PADDING)
-        await until(reader, b"o\n")
-        assert b"connected" in await until(reader, b"\n\r\n")
+        await read_until(reader, push.PADDING)
+        await read_until(reader, b"o\n")
+        assert b"connected" in await read_until(reader, b"\n\r\n")
         assert (
             await status_of(address, "/sockjs/123/session/xhr_send", json.dumps([await login(server)]).encode()) == 204
         )
-        assert b"history" in await until(reader, b"timelapse")
+        assert b"history" in await read_until(reader, b"timelapse")
         second, other = await send(address, "/sockjs/123/session/xhr_streaming")
-        assert b"c[2010" in await until(second, b"]\n")
+        assert b"c[2010" in await read_until(second, b"]\n")
         other.close()
         assert await status_of(address, "/sockjs/123/nobody/xhr_send", b"[]") == 404
         writer.close()
@@ -191,11 +194,11 @@ async def test_a_long_streamed_answer_ends_and_the_next_one_continues(tmp_path, 
     monkeypatch.setattr(push.StreamHandler, "size", 2100)
     async with served(tmp_path) as (server, address):
         reader, writer = await send(address, "/sockjs/123/session/xhr_streaming")
-        await until(reader, b"\r\n0\r\n\r\n")  # the end of a chunked answer
+        await read_until(reader, b"\r\n0\r\n\r\n")  # the end of a chunked answer
         writer.close()
         await status_of(address, "/sockjs/123/session/xhr_send", json.dumps([await login(server)]).encode())
         reader, writer = await send(address, "/sockjs/123/session/xhr_streaming")
-        answer = await until(reader, b"timelapse")
+        answer = await read_until(reader, b"timelapse")
         assert b"o\n" not in answer.split(b"\r\n\r\n")[1].replace(push.PADDING, b"")[:20]  # no new session
         writer.close()
 
@@ -203,7 +206,7 @@ async def test_a_long_streamed_answer_ends_and_the_next_one_continues(tmp_path, 
 async def test_polling_answers_one_frame_at_a_time(tmp_path):
     async with served(tmp_path) as (_, address):
         reader, writer = await send(address, "/sockjs/123/polled/xhr")
-        answer = await until(reader, b"0\r\n\r\n")
+        answer = await read_until(reader, b"0\r\n\r\n")
         assert b"o\n" in answer
         writer.close()
 
@@ -211,12 +214,12 @@ async def test_polling_answers_one_frame_at_a_time(tmp_path):
 async def test_info_and_welcome_have_the_fields_of_sockjs(tmp_path):
     async with served(tmp_path) as (_, address):
         reader, writer = await send(address, "/sockjs/info", method="GET")
-        info = json.loads((await until(reader, b"}")).partition(b"\r\n\r\n")[2])
+        info = json.loads((await read_until(reader, b"}")).partition(b"\r\n\r\n")[2])
         assert (info["websocket"], info["cookie_needed"], info["origins"]) == (True, False, ["*:*"])
         assert isinstance(info["entropy"], int)
         writer.close()
         reader, writer = await send(address, "/sockjs", method="GET")
-        assert (await until(reader, b"SockJS!\n")).endswith(b"Welcome to SockJS!\n")
+        assert (await read_until(reader, b"SockJS!\n")).endswith(b"Welcome to SockJS!\n")
         writer.close()
 
 

@@ -16,19 +16,13 @@ from daemon.errors import AddressInUse
 from daemon.front.http import server as module
 from daemon.front.http.base import ApiHandler
 from support.http import KEY, api, form
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT_S, until
 
 HEAD = f"Host: localhost\r\nX-Api-Key: {KEY}\r\n"
 
 
 def port_of(listener):
     return int(listener.url.rsplit(":", 1)[1].strip("/"))
-
-
-async def until(condition):
-    async with asyncio.timeout(TIMEOUT_S):
-        while not condition():  # noqa: ASYNC110 - there is no event
-            await asyncio.sleep(0.01)
 
 
 async def read_answer(reader):

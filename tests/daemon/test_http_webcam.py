@@ -14,7 +14,7 @@ from daemon.front.http import webcam
 from daemon.front.http.server import listen
 from support.fake_camera import STILL, STREAM, camera
 from support.http import KEY, NOW, api
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT_S, until
 
 SIGNED = r"/webcam/\?action=stream&expires=\d+&by=[0-9a-f]+&signature=[0-9a-f]+"
 
@@ -66,12 +66,6 @@ async def served(server):
         for each in viewers:
             await each.go()
         await listening.close()
-
-
-async def until(condition):
-    async with asyncio.timeout(TIMEOUT_S):
-        while not condition():  # noqa: ASYNC110 - there is no event
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.real_time

@@ -12,11 +12,11 @@ from support.house import house
 
 KLIPPER = FIRMWARES["klipper"]
 FILE = ["M140 S60", "M104 S200", "G28", *(f"G1 X{n % 2 * 20 + 5} Y{n} F5400" for n in range(200))]
-SAID = "SET_IDLE_TIMEOUT"
+IDLE_TIMEOUT = "SET_IDLE_TIMEOUT"
 
 
 def commands(host) -> list[str]:
-    return [each.command for each in host.oracle.commands if each.command.startswith(SAID)]
+    return [each.command for each in host.oracle.commands if each.command.startswith(IDLE_TIMEOUT)]
 
 
 async def paused(host) -> None:
@@ -35,7 +35,7 @@ async def test_a_long_pause_keeps_heat_and_position_on_klipper(tmp_path, seconds
         await asyncio.sleep(1500)
         assert host.board.bed.target == 60
         assert host.board.modal.homed == {0, 1, 2}
-        assert set(commands(host)) == {SAID}, "the time that its user has set is left as it is"
+        assert set(commands(host)) == {IDLE_TIMEOUT}, "the time that its user has set is left as it is"
         assert len(commands(host)) == pytest.approx(1500 / (seconds / 4), abs=3)
         host.jobs.resume()
         await host.until(S.COMPLETED)
@@ -84,7 +84,7 @@ async def test_other_firmwares_get_no_such_command(tmp_path, name):
 
 
 async def test_a_klipper_without_the_command_gets_it_once(tmp_path):
-    known = {word: act for word, act in KLIPPER.speech.commands.items() if word != SAID}
+    known = {word: act for word, act in KLIPPER.speech.commands.items() if word != IDLE_TIMEOUT}
     own = replace(KLIPPER, speech=replace(KLIPPER.speech, commands=known, idle_timeout=0.0))
     async with house(tmp_path, firmware=own) as host:
         await paused(host)

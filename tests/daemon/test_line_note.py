@@ -73,7 +73,7 @@ async def test_a_silent_printer_is_not_noted(tmp_path):
     assert await noted(tmp_path, "serial:/dev/ttyUSB0", event=lost) is None
 
 
-async def test_a_disk_that_is_full_ends_nothing(tmp_path):
+async def test_a_note_that_cannot_be_written_ends_nothing(tmp_path):
     assert await noted(tmp_path / "gone", "serial:/dev/ttyUSB0") is None
 
 

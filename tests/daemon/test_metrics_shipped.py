@@ -88,10 +88,10 @@ def test_promtool_accepts_the_rules_and_they_fire_as_they_should(tmp_path):
         ["check", "rules", RULES.name], ["test", "rules", CASES.name],
         ["check", "config", "--syntax-only", "prometheus.yml"],
     ):  # fmt: skip
-        done = subprocess.run(
+        result = subprocess.run(
             [promtool, *command], cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert result.returncode == 0, result.stdout + result.stderr
 
 
 async def test_promtool_finds_nothing_wrong_with_the_page(tmp_path):
@@ -99,8 +99,8 @@ async def test_promtool_finds_nothing_wrong_with_the_page(tmp_path):
     async with api(tmp_path) as server:
         text = (await server.get("/metrics")).body
     command = [promtool, "check", "metrics"]
-    done = subprocess.run(command, input=text, capture_output=True, timeout=TIMEOUT_S, check=False)  # noqa: ASYNC221 - a moment
-    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+    result = subprocess.run(command, input=text, capture_output=True, timeout=TIMEOUT_S, check=False)  # noqa: ASYNC221 - a moment
+    assert (result.returncode, result.stdout + result.stderr) == (0, b"")
 
 
 @pytest.mark.nightly

@@ -17,7 +17,7 @@ from daemon.front.access.keyring import Keyring, digest
 from daemon.moving import octoprint, reading, transfer
 from daemon.moving.inventory import Inventory, OldKey, Print
 from daemon.moving.transfer import MoveReport
-from support.client import in_memory, uploaded
+from support.client import in_memory
 from support.http import NOW, api
 
 BASE = Path(__file__).parents[1] / "data/octoprint"
@@ -189,7 +189,7 @@ async def test_names_that_are_not_text_are_reported_and_the_rest_is_read(base, t
     "".join([*findings.not_imported, *findings.folders]).encode()
     async with api(tmp_path / "daemon", "") as server, in_memory(server) as client:
         await client.files.upload(base / "uploads" / f"{odd}.gcode")
-        assert list(uploaded(server.service)) == ["\ufffd\ufffd.gcode"]
+        assert list(server.service.uploaded()) == ["\ufffd\ufffd.gcode"]
 
 
 def test_only_some_of_very_many_unreadable_folders_are_named(base):
@@ -259,11 +259,11 @@ async def test_uploads_keep_folders_and_dates_and_only_new_ones_are_copied_again
     shown = []
     async with api(tmp_path / "daemon", "") as server, in_memory(server) as client:
         taken = await transfer.send(client, findings, lambda done, total: shown.append((done, total)))
-        assert set(taken.uploads) == set(uploaded(server.service)) == {"cube.gcode", "Geschenke/benchy (1).gcode", OMA}
+        assert set(taken.uploads) == set(server.service.uploaded()) == {"cube.gcode", "Geschenke/benchy (1).gcode", OMA}
         root = server.service.files.root
         assert {path: (root / path).stat().st_mtime for path in dates} == dates | {OMA: NOW}, "none of the future"
         assert (taken.folders, (root / "empty").is_dir()) == (["empty"], True)
-        assert uploaded(server.service)[OMA] == (BASE / "uploads" / OMA).read_bytes()
+        assert server.service.uploaded()[OMA] == (BASE / "uploads" / OMA).read_bytes()
         assert (shown[0], shown[-1], taken.existing) == ((0, 3), (3, 3), 0)
         again = await transfer.send(client, findings)
         assert (again.uploads, again.existing) == ([], 3)

@@ -274,5 +274,5 @@ async def test_an_end_is_not_lost_though_aiomqtt_loses_it(tmp_path, monkeypatch,
 
 def test_core_and_front_load_no_mqtt_module():
     code = "import daemon.front.main, daemon.core.main, sys; print([m for m in sys.modules if 'mqtt' in m])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"

@@ -16,7 +16,7 @@ from support.mqtt import publishing
 
 BASE = Topics("nozzled/mk3")
 WHERE = "homeassistant/device/nozzled_mk3/config"
-TOLD = PrinterDescription(
+PRINTER = PrinterDescription(
     "mk3", "MK3", "i3", "Marlin", "http://printer:5000", ("tool0", "bed"), commands=True, power=True
 )
 
@@ -53,7 +53,7 @@ CLASSES = {
 
 
 def test_the_message_has_the_form_of_home_assistant():
-    message = discovery.device(TOLD, BASE)
+    message = discovery.device(PRINTER, BASE)
     assert message.keys() <= ROOT
     assert "~" not in message, "refused at the root of a device"
     assert {"device", "origin", "components"} <= message.keys()
@@ -73,7 +73,7 @@ def test_the_message_has_the_form_of_home_assistant():
 
 
 def test_availability_is_a_list_only():
-    message = discovery.device(TOLD, BASE)
+    message = discovery.device(PRINTER, BASE)
     assert "availability_topic" not in message
     assert not any("availability_topic" in each for each in message["components"].values())
     assert message["availability"] == [{"topic": "nozzled/mk3/availability"}]
@@ -82,11 +82,11 @@ def test_availability_is_a_list_only():
 
 
 def test_options_not_inherited_by_entities_are_not_at_the_root():
-    assert not {"qos", "encoding", "command_topic", "state_topic"} & discovery.device(TOLD, BASE).keys()
+    assert not {"qos", "encoding", "command_topic", "state_topic"} & discovery.device(PRINTER, BASE).keys()
 
 
 def test_ids_are_unique_and_survive_renaming():
-    message = discovery.device(TOLD, BASE)
+    message = discovery.device(PRINTER, BASE)
     ids = [each["unique_id"] for each in message["components"].values()]
     assert len(ids) == len(set(ids))
     renamed = discovery.device(
@@ -103,7 +103,7 @@ def test_no_entity_has_the_name_of_its_device(name):
 
 
 def test_a_removed_entity_is_sent_once_with_only_its_platform():
-    message = discovery.device(TOLD, BASE, {"chamber": "sensor", "bed": "sensor"})
+    message = discovery.device(PRINTER, BASE, {"chamber": "sensor", "bed": "sensor"})
     assert message["components"]["chamber"] == {"platform": "sensor"}
     assert len(message["components"]["bed"]) > 1
     assert "chamber" not in discovery.platforms(message)

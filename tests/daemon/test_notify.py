@@ -8,11 +8,12 @@ import json
 import pytest
 
 from daemon.client.errors import RequestRefused
-from support.analyses import analysing, known, upload
+from support.analyses import analysing, until_analysed, upload
 from support.client import in_memory
 from support.fake_spoolman import FakeSpoolman
 from support.http import api
 from support.notify import KEY, FakeInternet, notifying
+from support.waiting import until
 
 LINES = b"G28\nG1 X10 F600\n" + b"G1 X20\nG1 X10\n" * 20
 MUCH = (
@@ -27,12 +28,6 @@ async def print_it(server, content=LINES, name="a.gcode", wait=True):
     if wait:
         await until(lambda: server.service.jobs.state is not None and server.service.jobs.state.ended)
         await asyncio.sleep(30)
-
-
-async def until(true, seconds=3600):
-    async with asyncio.timeout(seconds):
-        while not true():  # noqa: ASYNC110 - the clock is virtual
-            await asyncio.sleep(0.2)
 
 
 async def test_a_finished_print_is_reported_once_despite_restarts(tmp_path):
@@ -164,7 +159,7 @@ async def test_a_print_is_reported_to_spoolman_during_it_and_at_its_end(tmp_path
     ):
         client = in_memory(server)
         await upload(server, MUCH)
-        planned = (await known(server))["gcodeAnalysis"]["filament"]["tool0"]["length"]
+        planned = (await until_analysed(server))["gcodeAnalysis"]["filament"]["tool0"]["length"]
         assert [each["id"] for each in (await client.companions.ask("notify", "spools"))["spools"]] == [3]
         await client.companions.ask("notify", "spool", {"tool": 0, "spool": 3})
         spoolman.outcomes = ["well", "late", "error"]
@@ -189,7 +184,7 @@ async def test_a_spool_with_too_little_filament_is_a_warning_of_the_file(tmp_pat
         await in_memory(server).companions.ask("notify", "spool", {"tool": 0, "spool": 3})
         await upload(server, MUCH)
         await asyncio.sleep(1)
-        warnings = (await known(server))["gcodeAnalysis"]["warnings"]
+        warnings = (await until_analysed(server))["gcodeAnalysis"]["warnings"]
         assert "T0 needs 4.2 m, but spool 3 (Galaxy Black) has 3.4 m left" in warnings
 
 

@@ -1,7 +1,6 @@
 """The outbox: each notification once, one of a class a minute, three tries, bounded, over restarts."""
 
 import json
-import random
 from itertools import pairwise
 
 from hypothesis import given
@@ -100,7 +99,10 @@ _WORDS = st.sampled_from([*_NAMES, "done", "phone"]) | st.none() | st.integers()
 def test_any_content_of_the_file_is_survived(document):
     box = NoticeOutbox()
     box.restore(document if isinstance(document, dict) else {}, ["phone"], 0.0)
-    assert box.add(notice("fresh " + str(random.random())), ["phone"], 0.0) in (True, False)
+    assert box.add(notice("a fresh notice"), ["phone"], 0.0)
+    again = NoticeOutbox()
+    again.restore(json.loads(json.dumps(box.document())), ["phone"], 0.0)
+    assert again.messages[-1].notice.key == "a fresh notice"
 
 
 @given(st.lists(st.tuples(st.sampled_from(sorted(CLASSES)), st.integers(0, 9), st.floats(0, 30)), max_size=60))

@@ -16,7 +16,7 @@ from gcode.errors import QueueFull
 from hal.errors import NotConnected
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.personalities import FIRMWARES
-from support.mortal import Disk, Life, PlaceDisk, World
+from support.mortal import Disk, Life, PlaceDisk, World, until_state
 
 HEAD = ["M140 S50", "M109 S200", "G28", "G1 Z0.2 F600"]
 PART = [
@@ -138,12 +138,6 @@ async def test_a_print_survives_a_hundred_power_cuts_of_its_host(tmp_path, name,
 # -- one power cut --------------------------------------------------------------------------------------------------
 
 
-async def until(host, *states) -> None:
-    async with asyncio.timeout(SLOW):
-        while host.jobs.state not in states and not host.life.over:  # noqa: ASYNC110 - as clients poll
-            await asyncio.sleep(0.05)
-
-
 @asynccontextmanager
 async def printing(cuts, lines=AT_ONCE, seconds: float = 9, *, resets=True):
     """Run a host that has printed for some seconds; a board that `resets` does so when it is opened again."""
@@ -173,7 +167,7 @@ async def left_in_print(folder, seconds: float = 9, meanwhile=None, lines=AT_ONC
 async def test_with_ask_a_print_waits_for_the_user_and_resumes_with_the_next_line(tmp_path):
     cuts = await left_in_print(tmp_path, after_reboot="ask")
     async with cuts.world.host() as host:
-        await until(host, JobState.PAUSED)
+        await until_state(host, JobState.PAUSED)
         printed = len(file_lines(cuts.world))
         assert 0 < printed < 240
         assert "rebooted" in host.jobs.pause_reason
@@ -182,18 +176,18 @@ async def test_with_ask_a_print_waits_for_the_user_and_resumes_with_the_next_lin
         assert cuts.world.firmware.board.hotend.target == 200, "a paused print stays warm"
         assert host.jobs.progress.print_time < 5 * 60, "the boot is no printing time"
         host.jobs.resume()
-        await until(host, JobState.COMPLETED)
+        await until_state(host, JobState.COMPLETED)
     cuts.check(JobState.COMPLETED)
 
 
 async def test_heaters_go_off_after_a_time_without_an_answer(tmp_path):
     cuts = await left_in_print(tmp_path, after_reboot="ask", after_reboot_min=45)
     async with cuts.world.host() as host:
-        await until(host, JobState.PAUSED)
+        await until_state(host, JobState.PAUSED)
         await asyncio.sleep(30 * 60)
     await cuts.power_fails()  # this does not restart the time
     async with cuts.world.host() as host:
-        await until(host, JobState.PAUSED)
+        await until_state(host, JobState.PAUSED)
         await asyncio.sleep(12 * 60)
         assert host.jobs.state is JobState.PAUSED
         assert cuts.world.firmware.board.bed.target == 50
@@ -206,7 +200,7 @@ async def test_heaters_go_off_after_a_time_without_an_answer(tmp_path):
 async def interruption(cuts: Cuts) -> str:
     """Return why the print was interrupted; check that nothing moves and the heaters are off."""
     async with cuts.world.host() as host:
-        await until(host, JobState.INTERRUPTED)
+        await until_state(host, JobState.INTERRUPTED)
         printed = len(file_lines(cuts.world))
         await asyncio.sleep(60)
         assert cuts.world.firmware.board.hotend.target == 0
@@ -250,7 +244,7 @@ async def test_targets_are_compared_with_those_in_the_last_lines(tmp_path, targe
         assert reason in await interruption(cuts)
         return
     async with cuts.world.host() as host:
-        await until(host, JobState.COMPLETED)
+        await until_state(host, JobState.COMPLETED)
     cuts.check(JobState.COMPLETED)
 
 
@@ -270,7 +264,7 @@ async def test_filament_that_a_user_moved_is_not_pulled_back(tmp_path):
     firmware.advance(cuts.world.clock.now)
     before = len(cuts.world.oracle.commands)
     async with cuts.world.host() as host:
-        await until(host, JobState.COMPLETED)
+        await until_state(host, JobState.COMPLETED)
     cuts.check(JobState.COMPLETED)
     sent = [each.command for each in cuts.world.oracle.commands][before:]
     first = next(each for each in sent if each in OF_FILE and " E" in each)
@@ -294,17 +288,17 @@ async def test_a_print_is_not_resumed_from_a_damaged_note(tmp_path):
 async def test_a_paused_print_stays_paused(tmp_path):
     async def pause(host) -> None:
         host.jobs.pause()
-        await until(host, JobState.PAUSED)
+        await until_state(host, JobState.PAUSED)
         await host.connection.commands.send(["G91", "G1 Z1.5", "G90"])  # whatever is sent in a pause
         await asyncio.sleep(5)
 
     cuts = await left_in_print(tmp_path, meanwhile=pause)
     async with cuts.world.host() as host:
-        await until(host, JobState.PAUSED)
+        await until_state(host, JobState.PAUSED)
         await asyncio.sleep(60)
         assert host.jobs.state is JobState.PAUSED
         host.jobs.resume()
-        await until(host, JobState.COMPLETED)
+        await until_state(host, JobState.COMPLETED)
     cuts.check(JobState.COMPLETED)
 
 
@@ -319,7 +313,7 @@ async def test_a_print_that_was_pausing_resuming_or_cancelling_is_interrupted(tm
         else:
             host.jobs.pause()
         if state is JobState.RESUMING:
-            await until(host, JobState.PAUSED)
+            await until_state(host, JobState.PAUSED)
             await asyncio.sleep(1)
             host.jobs.resume()
         await asyncio.sleep(0.005)
@@ -355,7 +349,7 @@ async def test_a_hanging_disk_delays_neither_commands_nor_lines_for_long(tmp_pat
         await host.connection.commands.send(["M117 chat"])
         await asyncio.sleep(15)
         assert "M117 chat" in [each.command for each in cuts.world.oracle.commands]
-        await until(host, JobState.COMPLETED)
+        await until_state(host, JobState.COMPLETED)
     cuts.check(JobState.COMPLETED)
 
 
@@ -389,7 +383,7 @@ async def test_a_note_of_another_print_is_ignored(tmp_path):
     note, before = json.loads(world.place.text), len(world.place.put)
     world.place.text = json.dumps(note | {"page": note["page"] | {"job": 99}}).encode()
     async with world.host() as host:
-        await until(host, JobState.COMPLETED)
+        await until_state(host, JobState.COMPLETED)
     assert json.loads(world.place.put[before])["why"] == "the disk did not know of it"
     assert not [text for text in world.place.put[before:] if b'"job":99' in text]
     cuts.check(JobState.COMPLETED)
@@ -404,12 +398,12 @@ async def test_a_restart_in_the_same_boot_uses_the_logbook_and_updates_the_disk(
         await host.connection.commands.send([f"M117 chat {n}" for n in range(9)])
         await asyncio.sleep(0.03)
     async with world.host() as host:
-        await until(host, JobState.PRINTING)
+        await until_state(host, JobState.PRINTING)
         await asyncio.sleep(1)
         await host.connection.commands.send(["M117 more"])
         await asyncio.sleep(0.5)
     await cuts.power_fails()
     async with world.host() as host:
-        await until(host, JobState.COMPLETED, JobState.INTERRUPTED)
+        await until_state(host, JobState.COMPLETED, JobState.INTERRUPTED)
         assert host.jobs.state is JobState.COMPLETED
     cuts.check(JobState.COMPLETED)

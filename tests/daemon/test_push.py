@@ -19,7 +19,7 @@ from daemon.front.push.subscriber import (
     STALL_TIMEOUT,
 )
 from hal.printer import ActionRequested, TemperaturesRead
-from support.analyses import AtOnce
+from support.analyses import InlineWorker
 from support.house import MOVES
 from support.http import NOW, api
 from support.push import Listener, listening
@@ -138,7 +138,7 @@ M83
 
 async def test_changes_of_height_and_homing_are_sent_while_a_file_with_layers_prints(tmp_path):
     async with api(tmp_path, "sim", analysis={"enabled": True}) as server:
-        server.service.analyses._run = AtOnce().run
+        server.service.analyses._run = InlineWorker().run
         await server.settle(5)
         listener = Listener(server)
         await listener.login()

@@ -11,7 +11,7 @@ from daemon.bridge.remote import RemoteConnection
 from daemon.front.access.scopes import Scope
 from daemon.front.page_files import Files, files
 from daemon.front.push.page import BEAT, CORE_TIMEOUT, GAP, MAX_LINES, RETRY_INTERVAL, Feed, Pages
-from support.analyses import AtOnce
+from support.analyses import InlineWorker
 from support.house import MOVES
 from support.http import NOW, api
 from support.push import Listener
@@ -397,7 +397,7 @@ async def test_waiting_console_lines_are_bounded_and_omitted_ones_counted(tmp_pa
 
 async def test_the_analysis_of_the_selected_file_is_sent_when_it_is_ready(tmp_path):
     async with api(tmp_path, analysis={"enabled": True}) as server:
-        server.service.analyses._run = AtOnce().run
+        server.service.analyses._run = InlineWorker().run
         page = Page(server)
         await page.open()
         assert page.shown["analysis"] is None
@@ -414,7 +414,7 @@ async def test_the_analysis_of_the_selected_file_is_sent_when_it_is_ready(tmp_pa
 async def test_a_refused_file_is_shown_at_once_with_the_reasons(tmp_path):
     profile = {"width_mm": 100.0, "depth_mm": 100.0, "height_mm": 100.0}
     async with api(tmp_path, analysis={"enabled": True}, profile=profile) as server:
-        server.service.analyses._run = AtOnce(profile=server.service.core.connection.profile).run
+        server.service.analyses._run = InlineWorker(profile=server.service.core.connection.profile).run
         page = Page(server)
         await page.open()
         await server.upload(("file", "a.gcode", b"G28\nG1 Z1 F6000\nG1 X5000 E5 F1200\n"), ("select", b"true"))

@@ -25,6 +25,7 @@ from hal.simulated.clock import run
 from hal.simulated.firmware import Firmware, FirmwareConfig
 from hal.simulated.memory import SimulatedTransport
 from support.http import KEY, NOW, api, config
+from support.waiting import until
 
 BOOT = {"NOZZLED_API_KEY": KEY, "NOZZLED_BOOT_ID": "this boot"}
 
@@ -52,12 +53,6 @@ async def entries(server) -> list[tuple]:
     return [
         (each["name"][:-6], each["state"], each["done"]) for each in (await server.get("/api/queue")).json["entries"]
     ]
-
-
-async def until(fact, seconds: float = 600) -> None:
-    async with asyncio.timeout(seconds):
-        while not fact():  # noqa: ASYNC110 - as clients do
-            await asyncio.sleep(0.1)
 
 
 async def printed(server, count: int) -> None:

@@ -1,6 +1,5 @@
 """The daemon's recordings: whole conversations if configured, and the last lines of failed ones."""
 
-import asyncio
 import time
 
 from structlog.testing import capture_logs
@@ -11,11 +10,7 @@ from hal.rerun import rerun
 from hal.session_file import HOST, read
 from hal.simulated.memory import SimulatedTransport
 from support.http import api
-
-
-async def until(condition):
-    while not condition():  # noqa: ASYNC110 - whatever clock
-        await asyncio.sleep(0.1)
+from support.waiting import until
 
 
 async def test_a_connection_is_recorded_and_can_be_replayed(tmp_path):

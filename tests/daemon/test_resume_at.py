@@ -26,7 +26,7 @@ from support import bgcode
 from support.client import listening
 from support.house import SCRIPTS, house
 from support.http import KEY, api
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT_S, until
 
 CUBE = Path(__file__).parents[2] / "examples" / "cube20.gcode"
 SMALL = """\
@@ -289,11 +289,6 @@ async def stopped(tmp_path, text: str = PART, **sections):
 
 async def at_once_too(*arguments):
     return find_place(*arguments)
-
-
-async def until(condition) -> None:
-    while not condition():  # noqa: ASYNC110 - nothing tells it
-        await asyncio.sleep(0.1)
 
 
 def propose(host, **place):

@@ -61,8 +61,8 @@ def test_the_service_gives_up_with_its_own_exit_status(tmp_path):
     crash(tmp_path, MAX_CRASHES, every=0.0, since=time.monotonic())
     variables = {"RUNTIME_DIRECTORY": str(tmp_path), "NOTIFY_SOCKET": str(tmp_path / "nobody")}
     command = [sys.executable, "-m", "daemon", "serve", "--state-dir", tmp_path / "state", "--port", "0"]
-    done = subprocess.run(
+    result = subprocess.run(
         command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env={**os.environ, **variables}
     )
-    assert (done.returncode, "heaters are turned off" in done.stderr) == (GAVE_UP, True)
+    assert (result.returncode, "heaters are turned off" in result.stderr) == (GAVE_UP, True)
     assert not (tmp_path / "state").exists()

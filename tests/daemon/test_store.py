@@ -26,7 +26,7 @@ from daemon.bridge.words import FileStatistics, LastPrint
 from daemon.core.record import store as module
 from daemon.core.record.store import JobRecord, NewJob, Store
 from daemon.errors import StateDirTaken, StoreError
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT_S, until
 
 CUBE = NewJob("parts/cube.gcode", "cube.gcode", 8005, "ab" * 20, 17, "local", "ann", "sim")
 
@@ -51,14 +51,6 @@ async def opened(path: Path, troubles: Troubles | None = None, start: float = 10
 async def on_its_thread(store: Store, statement: str) -> None:
     """Execute a statement on the store's own connection."""
     await store._run(lambda: store._connection.execute(statement).fetchall())
-
-
-async def until(fact: Callable[[], bool]) -> None:
-    for _ in range(5000):
-        if fact():
-            return
-        await asyncio.sleep(0.002)
-    pytest.fail("it did not come to pass within 10 s")
 
 
 def test_a_job_is_recorded_from_begin_to_end(tmp_path):

@@ -24,7 +24,7 @@ from hal.simulated.clock import run
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.personalities import FIRMWARES
 from support.house import Inline
-from support.mortal import SCRIPTS, Disk, Life, World
+from support.mortal import SCRIPTS, Disk, Life, World, until_state
 
 MOVES = [f"G1 X{n % 2 * 10} Y{n} E{n / 10:g} F6000" for n in range(60)]
 SLOW = 600  # simulated seconds
@@ -41,12 +41,6 @@ def moves_of(world) -> list[str]:
 
 def said_by(world, name) -> list[str]:
     return [each.command for each in world.oracle.commands if each.command.startswith(f"M117 {name}")]
-
-
-async def until(host, *states) -> None:
-    async with asyncio.timeout(SLOW):
-        while host.jobs.state not in states and not host.life.over:  # noqa: ASYNC110 - as clients poll
-            await asyncio.sleep(0.01)
 
 
 async def print_on(
@@ -172,18 +166,18 @@ async def test_a_paused_job_stays_paused(tmp_path):
     async with world.host() as host:
         host.jobs.select(world.write(["G28", *MOVES]))
         host.jobs.start()
-        await until(host, JobState.PRINTING)
+        await until_state(host, JobState.PRINTING)
         await asyncio.sleep(3)
         host.jobs.pause()
-        await until(host, JobState.PAUSED)
+        await until_state(host, JobState.PAUSED)
     async with world.host() as host:
         assert host.jobs.state is JobState.REATTACHING
         assert host.jobs.selected.name == "part.gcode"
-        await until(host, JobState.PAUSED)
+        await until_state(host, JobState.PAUSED)
         await asyncio.sleep(60)
         assert host.jobs.state is JobState.PAUSED
         host.jobs.resume()
-        await until(host, JobState.COMPLETED)
+        await until_state(host, JobState.COMPLETED)
     assert moves_of(world) == MOVES
     assert said_by(world, "pause") == list(SCRIPTS.after_pause)
     assert said_by(world, "resume") == list(SCRIPTS.before_resume)
@@ -198,7 +192,7 @@ async def test_requests_while_reattaching_are_carried_out_afterwards(tmp_path, c
         await asyncio.sleep(4)
     async with world.host() as host:
         getattr(host.jobs, command)()
-        await until(host, JobState.PAUSED if command == "pause" else JobState.CANCELLED)
+        await until_state(host, JobState.PAUSED if command == "pause" else JobState.CANCELLED)
         hot = world.firmware.board.hotend.target
         assert hot == (200 if command == "pause" else 0)
     printed = moves_of(world)
@@ -215,7 +209,7 @@ async def interrupted(world, meanwhile) -> str:
         assert host.jobs.state is JobState.PRINTING
     meanwhile()
     async with world.host() as host:
-        await until(host, JobState.INTERRUPTED)
+        await until_state(host, JobState.INTERRUPTED)
         printed = len(moves_of(world))
         await asyncio.sleep(60)
         assert host.connection.ready
@@ -261,7 +255,7 @@ async def test_a_replaced_file_is_printed_as_it_was(tmp_path):
     (tmp_path / "uploads" / "part.gcode").unlink()
     world.write(["M117 another file"])
     async with world.host() as host:
-        await until(host, JobState.COMPLETED)
+        await until_state(host, JobState.COMPLETED)
     assert moves_of(world) == MOVES
 
 
@@ -272,8 +266,8 @@ async def test_a_host_reattaches_when_its_cable_is_back(tmp_path):
         host.jobs.start()
         await asyncio.sleep(4)
         host.connection.printer._transport.unplug()
-        await until(host, JobState.REATTACHING)
-        await until(host, JobState.COMPLETED)
+        await until_state(host, JobState.REATTACHING)
+        await until_state(host, JobState.COMPLETED)
     assert moves_of(world) == MOVES
     assert said_by(world, "start") == list(SCRIPTS.before_start)
 
@@ -294,8 +288,8 @@ async def test_a_cable_that_stays_away_ends_the_print(tmp_path, configured):
         await asyncio.sleep(4)
         world.firmware.plugged_at = world.clock.now + 100
         host.connection.printer._transport.unplug()
-        await until(host, JobState.REATTACHING)
-        await until(host, JobState.INTERRUPTED)
+        await until_state(host, JobState.REATTACHING)
+        await until_state(host, JobState.INTERRUPTED)
         assert "cable is pulled" in host.jobs.error
         assert world.firmware.board.hotend.target == 200
         await asyncio.sleep(120)
@@ -347,9 +341,9 @@ async def test_a_file_with_changed_bytes_ends_the_print_once_detected(tmp_path):
     await killed_in_an_upload(world)
     altered(tmp_path / "uploads" / "part.gcode")
     async with world.host() as host:
-        await until(host, JobState.PRINTING, JobState.INTERRUPTED)
+        await until_state(host, JobState.PRINTING, JobState.INTERRUPTED)
         assert host.jobs.state is JobState.PRINTING, "reading it takes its time, and the printer need not wait"
-        await until(host, JobState.INTERRUPTED, JobState.COMPLETED)
+        await until_state(host, JobState.INTERRUPTED, JobState.COMPLETED)
         assert host.jobs.error == "part.gcode is not what was uploaded: check the disk"
         await asyncio.sleep(10)
         assert world.firmware.board.hotend.target == 0
@@ -363,7 +357,7 @@ async def test_an_unchanged_file_is_printed_completely(tmp_path, capsys):
     world = World(tmp_path)
     await killed_in_an_upload(world)
     async with world.host() as host:
-        await until(host, JobState.COMPLETED, JobState.INTERRUPTED)
+        await until_state(host, JobState.COMPLETED, JobState.INTERRUPTED)
         assert host.jobs.state is JobState.COMPLETED
     assert moves_of(world) == MOVES
     assert "job.file_checked" in capsys.readouterr().out
@@ -398,7 +392,7 @@ async def test_a_file_unreadable_for_its_hash_ends_nothing(tmp_path, capsys, mon
 
     monkeypatch.setattr(file_check, "_add", broken)
     async with world.host() as host:
-        await until(host, JobState.COMPLETED, JobState.INTERRUPTED)
+        await until_state(host, JobState.COMPLETED, JobState.INTERRUPTED)
         assert host.jobs.state is JobState.COMPLETED
     assert "job.file_unchecked" in capsys.readouterr().out
 
@@ -416,7 +410,7 @@ async def test_the_next_host_waits_for_heat_that_the_firmware_turned_off_in_a_pa
             while not moves_of(world):  # noqa: ASYNC110 - as one who looks at the printer
                 await asyncio.sleep(0.1)
         host.jobs.pause()
-        await until(host, JobState.PAUSED)
+        await until_state(host, JobState.PAUSED)
         await asyncio.sleep(20 * 60)
         assert heater.target == 0
         if resumed == "before":
@@ -428,10 +422,10 @@ async def test_the_next_host_waits_for_heat_that_the_firmware_turned_off_in_a_pa
         if resumed == "meanwhile":
             assert host.jobs.state is JobState.REATTACHING
             host.jobs.resume()
-        await until(host, JobState.RESUMING)
-        await until(host, JobState.PRINTING, JobState.COMPLETED)
+        await until_state(host, JobState.RESUMING)
+        await until_state(host, JobState.PRINTING, JobState.COMPLETED)
         assert heater.temperature(world.clock.now) == pytest.approx(200, abs=3)
-        await until(host, JobState.COMPLETED)
+        await until_state(host, JobState.COMPLETED)
     assert moves_of(world) == MOVES
 
 
@@ -461,7 +455,7 @@ async def test_a_print_continues_from_a_snapshot_of_another_version(tmp_path, al
     logbook.close()
     async with world.host() as host:
         assert host.jobs.active
-        await until(host, JobState.COMPLETED)
+        await until_state(host, JobState.COMPLETED)
     assert moves_of(world) == MOVES
 
 
@@ -514,7 +508,7 @@ async def test_a_print_whose_file_was_not_opened_yet_ends_with_that_reason(tmp_p
     logbook.write(logbook.read() | {"file": {}, "state": "STARTING"})
     logbook.close()
     async with world.host() as host:
-        await until(host, JobState.INTERRUPTED)
+        await until_state(host, JobState.INTERRUPTED)
         assert host.jobs.error == "the print could not go on: the file had not been opened yet"
 
 
@@ -582,7 +576,7 @@ async def test_the_next_host_turns_off_heaters_that_a_failed_job_left_on(tmp_pat
         await asyncio.sleep(4)
         world.firmware.plugged_at = world.clock.now + 100
         host.connection.printer._transport.unplug()
-        await until(host, JobState.INTERRUPTED)
+        await until_state(host, JobState.INTERRUPTED)
         await asyncio.sleep(1)
         assert world.firmware.board.hotend.target == 200
     world.client_connects, world.reset_on_open = False, False
@@ -608,7 +602,7 @@ async def cancel_and_die(world, at: int, left: int) -> None:
                 await asyncio.sleep(0.02)
         life.bytes_left = left
         host.jobs.cancel()
-        await until(host, JobState.CANCELLED)
+        await until_state(host, JobState.CANCELLED)
 
 
 @settings(max_examples=FEW, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -623,7 +617,7 @@ def test_a_cancel_is_completed_with_heaters_off_although_hosts_are_killed_in_it(
         await cancel_and_die(world, at, left)
         for life in (*(Life(bytes_left=kill) for kill in kills), Life()):
             async with world.host(life) as host:
-                await until(host, JobState.CANCELLED, JobState.INTERRUPTED, None)
+                await until_state(host, JobState.CANCELLED, JobState.INTERRUPTED, None)
                 if not life.over:
                     await asyncio.sleep(30)
         world.firmware.advance(world.clock.now)

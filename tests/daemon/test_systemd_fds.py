@@ -159,5 +159,5 @@ def test_an_abstract_socket_is_notified_too(monkeypatch):
 def test_the_module_imports_little(tmp_path):
     unwanted = {"asyncio", "tornado", "structlog", "serial"}
     code = f"import daemon.systemd.descriptors, sys; print({unwanted} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
-    assert done.stdout.strip() == "set()"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
+    assert result.stdout.strip() == "set()"

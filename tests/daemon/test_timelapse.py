@@ -21,6 +21,7 @@ from support.fake_camera import jpeg
 from support.http import NOW, api
 from support.push import Listener
 from support.timelapse import Camera, pictures, recording
+from support.waiting import until
 
 LAYERS = 6
 FILE = b"M302 P1\nG28\nM83\n" + b"".join(
@@ -53,12 +54,6 @@ def ffmpeg(monkeypatch):
     monkeypatch.setattr(render, "run", run)
     monkeypatch.setattr(render, "bounds", before)
     return ran
-
-
-async def until(true, seconds=3600):
-    async with asyncio.timeout(seconds):
-        while not true():  # noqa: ASYNC110 - the clock is virtual
-            await asyncio.sleep(0.2)
 
 
 async def print_it(server, name="part.gcode", content=FILE, wait=True):

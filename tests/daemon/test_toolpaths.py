@@ -3,7 +3,7 @@
 import asyncio
 
 from support.analysed import sliced
-from support.analyses import AtOnce, analysing, known, upload
+from support.analyses import InlineWorker, analysing, until_analysed, upload
 from support.http import api
 from support.toolpaths import read
 
@@ -20,7 +20,7 @@ def kept(folder):
 async def test_a_toolpath_is_made_with_the_analysis_and_sent_in_parts(tmp_path):
     async with analysing(tmp_path) as client:
         await upload(client, CUBE)
-        address = (await known(client))["toolpath"]
+        address = (await until_analysed(client))["toolpath"]
         assert address.startswith("api/files/local/a.gcode/toolpath?v=")
         whole = await client.get(f"/{address}")
         assert (whole.status, whole.headers["Content-Type"]) == (200, "application/octet-stream")
@@ -44,7 +44,7 @@ async def test_a_toolpath_is_made_with_the_analysis_and_sent_in_parts(tmp_path):
 async def test_a_missing_toolpath_has_a_reason(tmp_path):
     async with analysing(tmp_path) as client:
         await upload(client, b"G28\nM104 S200\n", name="nothing.gcode")
-        await known(client, "nothing.gcode")
+        await until_analysed(client, "nothing.gcode")
         answer = await client.get("/api/files/local/nothing.gcode/toolpath")
         assert (answer.status, "it has no layers" in answer.error) == (404, True)
         assert "toolpath" not in (await client.get("/api/files/local/nothing.gcode")).json
@@ -65,7 +65,7 @@ async def test_a_folder_may_be_called_toolpath(tmp_path):
         await upload(client, CUBE, name="b.gcode", path="parts/toolpath")
         listed = await client.get("/api/files/local/parts/toolpath")
         assert [each["name"] for each in listed.json["children"]] == ["b.gcode"]
-        await known(client, "parts/toolpath/b.gcode")
+        await until_analysed(client, "parts/toolpath/b.gcode")
         assert (await client.get("/api/files/local/parts/toolpath/b.gcode/toolpath")).status == 200
 
 
@@ -73,12 +73,12 @@ async def test_a_toolpath_lives_as_long_as_its_file(tmp_path):
     async with analysing(tmp_path) as client:
         for name in ("a.gcode", "b.gcode"):
             await upload(client, CUBE, name=name, path="parts")
-            await known(client, f"parts/{name}")
+            await until_analysed(client, f"parts/{name}")
         assert kept(tmp_path) == ["parts/a.gcode", "parts/b.gcode"]
         size = sum((tmp_path / "toolpaths/parts" / name).stat().st_size for name in ("a.gcode", "b.gcode"))
         assert await client.service.files.used_space() == 2 * len(CUBE) + size
         await client.post("/api/files/local/parts/a.gcode", {"command": "move", "destination": "c.gcode"})
-        await known(client, "c.gcode")
+        await until_analysed(client, "c.gcode")
         assert kept(tmp_path) == ["c.gcode", "parts/b.gcode"]
         await client.delete("/api/files/local/parts")
         assert kept(tmp_path) == ["c.gcode"]
@@ -89,7 +89,7 @@ async def test_a_toolpath_lives_as_long_as_its_file(tmp_path):
 async def test_a_lost_or_wrong_toolpath_is_made_again(tmp_path):
     async with analysing(tmp_path) as client:
         await upload(client, CUBE)
-        await known(client)
+        await until_analysed(client)
         (tmp_path / "toolpaths/a.gcode").write_bytes(b"NZTP" + bytes(200))
         assert (await client.get(ADDRESS)).status == 409
         await client.settle(1)
@@ -103,11 +103,11 @@ async def test_a_lost_or_wrong_toolpath_is_made_again(tmp_path):
 async def test_a_toolpath_of_another_format_is_made_again_and_orphans_are_removed(tmp_path, monkeypatch):
     async with analysing(tmp_path) as client:
         await upload(client, CUBE)
-        await known(client)
+        await until_analysed(client)
     (tmp_path / "toolpaths/gone").mkdir()
     (tmp_path / "toolpaths/gone/b.gcode").write_bytes(b"NZTP")
     (tmp_path / "toolpaths/of somebody").write_bytes(b"x")
-    worker = AtOnce()
+    worker = InlineWorker()
     async with analysing(tmp_path, worker=worker) as client:
         assert kept(tmp_path) == ["a.gcode", "of somebody"]
         assert not (tmp_path / "toolpaths/gone").exists()
@@ -125,7 +125,7 @@ async def test_anything_in_place_of_the_folder_is_set_aside(tmp_path):
     (tmp_path / "toolpaths").write_bytes(b"x")
     async with analysing(tmp_path) as client:
         await upload(client, CUBE)
-        assert "toolpath" in await known(client)
+        assert "toolpath" in await until_analysed(client)
         assert (tmp_path / "toolpaths.damaged").read_bytes() == b"x"
 
 
@@ -133,6 +133,6 @@ async def test_without_a_folder_a_file_is_analysed_and_has_no_toolpath(tmp_path)
     async with analysing(tmp_path) as client:
         (tmp_path / "toolpaths").rmdir()
         await upload(client, CUBE)
-        file = await known(client)
+        file = await until_analysed(client)
         assert file["gcodeAnalysis"]["layers"] == 99
         assert "toolpath" not in file

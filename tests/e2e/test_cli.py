@@ -29,7 +29,7 @@ def test_the_command_shows_the_key_of_the_first_start(house, tmp_path):
 
 
 def test_the_module_can_be_run_like_the_command():
-    done = run(
+    result = run(
         [sys.executable, "-m", "daemon", "--version"],
         capture_output=True,
         text=True,
@@ -37,7 +37,7 @@ def test_the_module_can_be_run_like_the_command():
         check=True,
         env=environment(),
     )
-    assert done.stdout == nozzled("--version").stdout
+    assert result.stdout == nozzled("--version").stdout
 
 
 def test_a_failure_is_reported_in_one_line(tmp_path):

@@ -9,9 +9,9 @@ from contextlib import closing
 
 import pytest
 
-from support.fleet import Fleet, free_port, verify
+from support.fleet import Fleet, verify
 from support.mqtt import Mosquitto
-from support.processes import Child, cannot_run, until
+from support.processes import Child, cannot_run, free_port, until
 
 COPIES = (1, 2, 1, 1, 3, 1, 2, 1)
 OF_EACH = 8  # copies of each job of the large one

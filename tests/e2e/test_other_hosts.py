@@ -20,11 +20,11 @@ pytestmark = [pytest.mark.nightly, pytest.mark.timeout(INSTALLING + 300)]
 def peers(tmp_path_factory):
     folder = tmp_path_factory.mktemp("peers")
     (folder / "ports").mkdir()
-    done = subprocess.run(
+    result = subprocess.run(
         ["/bin/sh", PEERS_SH, folder], capture_output=True, text=True, timeout=INSTALLING, check=False
     )
-    if done.returncode:
-        cannot_run(f"the other hosts cannot be installed: {done.stderr.strip()[-500:]}")
+    if result.returncode:
+        cannot_run(f"the other hosts cannot be installed: {result.stderr.strip()[-500:]}")
     return folder
 
 

@@ -10,7 +10,7 @@ import pytest
 from support.client import listening
 from support.plugs import Tasmota
 from support.processes import environment
-from support.waiting import TIMEOUT_S
+from support.waiting import until
 
 pytestmark = pytest.mark.real_time
 
@@ -27,12 +27,6 @@ role = "printer"
 address = "{address}"
 password_file = "plug.password"
 """
-
-
-async def until(condition, seconds=TIMEOUT_S):
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - other processes
-            await asyncio.sleep(0.02)
 
 
 async def test_a_plug_is_switched_by_the_companion_process(tmp_path, record_property):

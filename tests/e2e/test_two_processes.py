@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.processes import NOZZLED, TIMEOUT_S, TOKEN, Daemon, commands_of, environment, head, until
+from support.processes import NOZZLED, TIMEOUT_S, TOKEN, Daemon, commands_of, environment, free_port, head, until
 
 SLOW, FAST = "M220 S20", "M220 S999"  # the print lasts as long as its front is being killed
 
@@ -54,11 +54,6 @@ def is_free(host: str, port: int) -> bool:
     with suppress(OSError), socket.create_server((host, port)):
         return True
     return False
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 @pytest.fixture
@@ -247,7 +242,7 @@ def test_without_a_standard_error_the_reason_of_an_end_goes_to_the_standard_outp
 
 
 def test_the_key_is_for_the_front_alone(house, tmp_path):
-    """Neither the process that analyses a file nor a system command gets the key."""
+    """The process that analyses a file does not get the key."""
     config = tmp_path / "own.toml"
     config.write_text("[analysis]\nenabled = true\n")
     daemon = house.daemon("--config", config, "--printer", "sim")

@@ -76,9 +76,8 @@ def test_any_mixture_of_faults_arrives_once_or_fails_by_name(chances: random.Ran
     mixture(chances)
 
 
-def test_thousands_of_lines_arrive_through_any_mixture(record_property):
+def test_thousands_of_lines_arrive_through_any_mixture():
     totals = count_walks((seed, partial(mixture, random.Random(seed))) for seed in range(80))
-    record_property("counted", dict(totals))
     assert totals["lines accepted"] > 6_000
     assert totals["through"] > 75, "failing by name is the exception"
 
@@ -94,7 +93,7 @@ def test_a_million_lines_arrive_through_any_mixture(part: int, record_property):
 
 
 def tails(dialect: Dialect, fault: str, prints: int = 25) -> tuple[list[BadLine], float]:
-    """Print with one fault on every fiftieth line; return the share of bad lines that had something executed."""
+    """Print with a fault on each fiftieth line; return the runs and the share of bad lines whose tail was executed."""
     runs = [check(dialect, {fault: 0.02}, random.Random(seed), lines=200) for seed in range(prints)]
     return runs, sum(len(run.model.executed_tails) for run in runs) / sum(run.damaged for run in runs)
 

@@ -7,7 +7,7 @@ from gcode.link import HostLink
 from gcode.outgoing import Ticket, job_line
 
 CROSSED = b"Error:Line Number is not Last Line Number+1, Last Line: 0\nResend: 1\nok\n"
-QUESTION = b"\nN99999999 M105*23\n"
+PROBE = b"\nN99999999 M105*23\n"
 
 
 def crossed(count: int) -> tuple[HostLink, float]:
@@ -27,7 +27,7 @@ def test_oks_during_a_rewind_acknowledge_accepted_lines():
     link, now = crossed(8)
     link.receive(b"ok\nok\nok\n", now)
     link.tick(now + 1.0)
-    assert link.data_to_send(now + 1.0) == QUESTION, "nothing is sent again that has arrived"
+    assert link.data_to_send(now + 1.0) == PROBE, "nothing is sent again that has arrived"
     link.receive(b"Error:Line Number is not Last Line Number+1, Last Line: 4\nResend: 5\nok\nok\n", now + 1.1)
     assert link.place.lines == 4
     assert link.data_to_send(now + 1.1).count(b"\n") == 4, "no place of the window is lost"
@@ -62,7 +62,7 @@ def test_the_probe_reveals_that_no_line_arrived():
     link, now = crossed(8)
     link.receive(b"ok\nok\n", now)
     link.tick(now + 1.0)
-    assert link.data_to_send(now + 1.0) == QUESTION
+    assert link.data_to_send(now + 1.0) == PROBE
     link.receive(b"Resend: 1\nok\n", now + 1.1)
     assert link.data_to_send(now + 1.1).startswith(b"N1 G1 X1*")
     link.receive(b"ok\n", now + 1.2)

@@ -19,7 +19,6 @@ from support.marlin import MarlinModel
 from support.walks import FakeLogbook, Hosts, any_rates, feed
 
 FIRST = MAX_WIRE_NUMBER - 20
-ASK = b"N99999999 M105"
 
 
 def link_at(number, spoken=MARLIN, journal=None):
@@ -201,22 +200,22 @@ def test_restarting_numbers_on_a_bad_connection_neither_loses_nor_repeats_lines(
 @given(kills=st.lists(st.integers(1, 60), min_size=1, max_size=6), cut=st.integers(0, 40), late=st.booleans())
 def test_the_next_host_continues_at_the_right_place(kills, cut, late):
     """Killed after some turns, in the middle of a write; the firmware may have executed it by then."""
-    model, ring = MarlinModel(), FakeLogbook()
+    model, logbook = MarlinModel(), FakeLogbook()
     model.last = MAX_WIRE_NUMBER - 13
     hosts = Hosts(
         model,
         [b"G1 X%d" % n for n in range(40)],
-        link_at(MAX_WIRE_NUMBER - 12, MARLIN, ring.note),
-        ring,
-        lambda: HostLink(MARLIN, journal=ring.note),
+        link_at(MAX_WIRE_NUMBER - 12, MARLIN, logbook.note),
+        logbook,
+        lambda: HostLink(MARLIN, journal=logbook.note),
     )
     hosts.walk([(behind, cut, False) for behind in kills], late=late)
     assert model.last < MAX_WIRE_NUMBER
 
 
 def test_the_snapshot_has_the_numbers_on_the_wire():
-    ring = FakeLogbook()
-    link = link_at(MAX_WIRE_NUMBER - 1, MARLIN, ring.note)
+    logbook = FakeLogbook()
+    link = link_at(MAX_WIRE_NUMBER - 1, MARLIN, logbook.note)
     feed(link, [b"G1 X%d" % n for n in range(9)], keep_place=True)
     link.data_to_send(0.0)
     link.receive(b"ok\n" * 4, 0.0)
@@ -226,7 +225,7 @@ def test_the_snapshot_has_the_numbers_on_the_wire():
         link.receive(b"ok\n", 0.0)
         link.data_to_send(0.0)
     after = HostLink(MARLIN)
-    after.reattach(ring.snapshot(), 1.0)
+    after.reattach(logbook.snapshot(), 1.0)
     assert after.data_to_send(1.0) == b"\n" + frame(99_999_999, b"M105")
     assert (after.next_number, after.next_on_wire) == (link.next_number, link.next_on_wire)
     assert after.next_on_wire < START_NUMBER + 20

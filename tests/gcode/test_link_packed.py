@@ -21,8 +21,6 @@ from support.marlin import valid
 from support.packed_line import PackedLine, PackedMarlin, compact
 from support.walks import FakeLogbook, Hosts, any_rates, check_arrived_once, count_nightly, feed
 
-SEEDS = st.integers(0, 2**32).map(random.Random)
-
 
 def check(
     dialect: Dialect, rates: dict[str, float], chances: random.Random, *, lines: int = 60, **options
@@ -100,12 +98,12 @@ def test_an_unnoticed_reset_fails_by_name(seed):
 )  # fmt: skip
 def test_the_next_host_continues_in_any_state_of_the_decoder(kills, late, usb, prusa):
     """Killed in the middle of a write; the next one continues plain, or packed again."""
-    model, ring = PackedMarlin(usb=usb, prusa=prusa), FakeLogbook()
+    model, logbook = PackedMarlin(usb=usb, prusa=prusa), FakeLogbook()
     model.receive(BEGIN)
     model.out.clear()
 
     def begin() -> HostLink:
-        link = HostLink(MARLIN, journal=ring.note)
+        link = HostLink(MARLIN, journal=logbook.note)
         link.may_be_packing()
         return link
 
@@ -113,9 +111,9 @@ def test_the_next_host_continues_in_any_state_of_the_decoder(kills, late, usb, p
         model.receive(BEGIN)
         link.pack()
 
-    first = HostLink(MARLIN, journal=ring.note)
+    first = HostLink(MARLIN, journal=logbook.note)
     first.pack()
-    Hosts(model, [b"G1X%d.%dY.5" % (n, n) for n in range(40)], first, ring, begin, ready).walk(kills, late=late)
+    Hosts(model, [b"G1X%d.%dY.5" % (n, n) for n in range(40)], first, logbook, begin, ready).walk(kills, late=late)
     assert model.executed_tails == []
 
 

@@ -1,7 +1,6 @@
 import re
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -36,8 +35,8 @@ from gcode.replies import (
     heaters,
     parse,
 )
+from support.transcripts import TRANSCRIPTS
 
-TRANSCRIPTS = Path(__file__).parents[1] / "data" / "transcripts"
 RECEIVED = re.compile(r" *\d+\.\d+ <- ?(.*)")
 MATTERS = re.compile(
     r"\s*(?:ok\b|resend|rs |error|!!|fatal|start\b|wait\b|T\d?:|B:|//\s*action|(?:echo:)?busy|FIRMWARE_NAME|cap:|X:)"

@@ -10,7 +10,8 @@ from hal.errors import AddressError, PortLost, RecordingError, ReplayDiffers
 from hal.registry import create
 from hal.replay import ReplayTransport
 from hal.session_file import EVENT, HOST, PRINTER, Record, RecordedSession, SessionEncoder, SessionHeader
-from support.recordings import TRANSCRIPTS, JobSource, Recording, transcript
+from support.recordings import JobSource, Recording, transcript
+from support.transcripts import TRANSCRIPTS
 
 HEADER = SessionHeader("2026-11-22T12:00:00+00:00", "sim", 250000)
 

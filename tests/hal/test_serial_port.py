@@ -23,7 +23,7 @@ from hal.errors import AddressError, NoSuchPort, PortBusy, PortError, PortLost, 
 from hal.registry import parse
 from hal.serial_port import SerialTransport, create_transport
 from support.processes import cannot_run
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT_S, until
 
 pytestmark = pytest.mark.real_time
 
@@ -95,12 +95,6 @@ def far():
     end = FarEnd()
     yield end
     end.unplug()
-
-
-async def until(condition):
-    async with asyncio.timeout(TIMEOUT_S):
-        while not condition():  # noqa: ASYNC110 - what is waited for knows no events
-            await asyncio.sleep(0.001)
 
 
 @pytest.mark.parametrize("baudrate", [115200, 250000])
@@ -315,8 +309,8 @@ def test_the_port_never_becomes_the_controlling_terminal(far):
         "except OSError:\n    print('none')\n"
     )
     command = [sys.executable, "-c", script, far.path]
-    done = subprocess.run(command, start_new_session=True, capture_output=True, text=True, check=True)
-    assert done.stdout == "none\n"
+    result = subprocess.run(command, start_new_session=True, capture_output=True, text=True, check=True)
+    assert result.stdout == "none\n"
 
 
 async def test_a_link_opens_what_it_points_to(far, tmp_path):

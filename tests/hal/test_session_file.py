@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hal import session_file
 from hal.errors import RecordingError
 from hal.session_file import EVENT, HOST, PRINTER, Record, SessionEncoder, SessionHeader, read
-from support.recordings import TRANSCRIPTS, transcript
+from support.recordings import transcript
+from support.transcripts import TRANSCRIPTS
 
 HEADER = SessionHeader("2026-11-22T12:00:00+00:00", "sim", 115200, "1.2", {"poll_interval": 2.0, "window_lines": 4})
 RECORDS = [Record(n / 8, HOST if n % 2 else PRINTER, b"N%d G1 X%d\n" % (n, n)) for n in range(40)]

@@ -2,30 +2,20 @@
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from hal.simulated.heat_control import Pid
 from hal.simulated.heater import BED, CHAMBER, HeaterFault
 from support.lone_printer import HALTED, LonePrinter
-
-_RECORDED = Path(__file__).parents[1] / "data" / "transcripts" / "marlin-advok-heat.txt"
-_ENTRY = re.compile(r" *(\d+\.\d+) (->|<-) ?(.*)")
-
+from support.transcripts import experiments
 
 # ── as recorded ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def experiments():
-    """Return [(title, [(is_sent, text, time)])] of the recording, without the boot."""
-    sections = []
-    for line in _RECORDED.read_text().splitlines():
-        if line.startswith("### "):
-            sections.append((line[4:], []))
-        elif match := _ENTRY.match(line):
-            sections[-1][1].append((match[2] == "->", match[3], float(match[1])))
-    return [each for each in sections[1:] if each[1]]
+def experiments_after_boot():
+    """Return the experiments of the recording, without its boot."""
+    return experiments("marlin-advok-heat.txt")[1:]
 
 
 class Host:
@@ -85,7 +75,7 @@ def kinds(lines):
 
 def test_the_dialogue_about_heat_matches_the_recording():
     host = Host(LonePrinter(emergency_parser=True, advanced_ok=True, host_actions=True, flow_control=True))
-    dialogues, compared = experiments(), 0
+    dialogues, compared = experiments_after_boot(), 0
     ends = [entries[0][2] for _, entries in dialogues[1:]] + [dialogues[-1][1][-1][2]]
     for (title, entries), end in zip(dialogues, ends, strict=True):
         replies = host.play(entries, end)
@@ -96,7 +86,7 @@ def test_the_dialogue_about_heat_matches_the_recording():
 
 @pytest.mark.parametrize(("wait", "title"), [("M109 S200", "M109 S200"), ("M190 S60", "M140 S60")])
 def test_the_countdown_matches_the_recording(wait, title):
-    entries = next(each for name, each in experiments() if name.startswith(title))
+    entries = next(each for name, each in experiments_after_boot() if name.startswith(title))
     recorded = [text.partition(" W:")[2] for _, text, _ in entries if " W:" in text]
     _, replies = LonePrinter().wait(wait)
     counted = [line.partition(" W:")[2] for line in replies if " W:" in line]

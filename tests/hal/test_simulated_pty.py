@@ -243,5 +243,7 @@ def test_a_host_prints_over_tcp(start):
 
 
 def test_help_has_an_example():
-    done = subprocess.run([sys.executable, "-m", "hal.simulated", "--help"], capture_output=True, text=True, check=True)
-    assert "example:\n  python -m hal.simulated --pty" in done.stdout
+    result = subprocess.run(
+        [sys.executable, "-m", "hal.simulated", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "example:\n  python -m hal.simulated --pty" in result.stdout

@@ -1,15 +1,11 @@
 """The simulated Marlin answers what the real one answered in recorded dialogues, up to numbers."""
 
-import ast
 import re
-from pathlib import Path
 
 import pytest
 
 from hal.simulated.firmware import Firmware, FirmwareConfig
-
-_TRANSCRIPTS = Path(__file__).parents[1] / "data" / "transcripts"
-_ENTRY = re.compile(r" *(\d+\.\d+) (->|<-) ?(.*)")
+from support.transcripts import experiments, to_bytes
 
 PLAIN = FirmwareConfig(flow_control=True)  # the recording's bridge held bytes back
 ADVOK = FirmwareConfig(flow_control=True, emergency_parser=True, advanced_ok=True, host_actions=True)
@@ -20,21 +16,6 @@ _LEFT_OUT = {
     ("marlin-plain-basic.txt", "'M410'"),  # ran twice there, so that its ok came
     ("marlin-plain-basic.txt", "'M108'"),  # after the next line had been sent
 }
-
-
-def _experiments(name):
-    """Return [(title, [(is_sent, text)])] of a recording."""
-    experiments = []
-    for line in (_TRANSCRIPTS / name).read_text().splitlines():
-        if line.startswith("### "):
-            experiments.append((line[4:], []))
-        elif match := _ENTRY.match(line):
-            experiments[-1][1].append((match[2] == "->", match[3], float(match[1])))
-    return experiments
-
-
-def _bytes(text):
-    return ast.literal_eval(text) if text.startswith(("b'", 'b"')) else text.encode() + b"\n"
 
 
 def _normal(line):
@@ -59,7 +40,7 @@ class Dialogue:
             if sent:
                 if answered:  # what was sent without waiting was sent at once
                     output += self.advance(max(at, self.now))
-                self.firmware.receive(_bytes(text), self.now)
+                self.firmware.receive(to_bytes(text), self.now)
             answered = not sent
         output += self.advance(self.now + 0.14)  # less than the pause before the next experiment
         return [_normal(line) for line in output.decode().split("\n")[:-1]]
@@ -87,7 +68,7 @@ def _expected(entries):
 )
 def test_the_dialogue_is_the_recorded_one(name, config):
     dialogue, compared = Dialogue(config), 0
-    for title, entries in _experiments(name):
+    for title, entries in experiments(name):
         answer = dialogue.play(entries)
         if title == "'M410'":  # the machine stands still for a second first
             answer += dialogue.advance(dialogue.now + 1.0).decode().splitlines()
@@ -142,7 +123,7 @@ def test_m112_waits_for_room_in_the_receive_buffer_with_an_emergency_parser():
 
 def test_lines_beyond_the_buffers_are_lost_silently():
     dialogue = Dialogue(FirmwareConfig(baudrate=115200))
-    entries = next(e for title, e in _experiments("marlin-plain-overflow.txt") if "30 numbered" in title)
+    entries = next(e for title, e in experiments("marlin-plain-overflow.txt") if "30 numbered" in title)
     answer = dialogue.play(entries) + dialogue.advance(dialogue.now + 60).decode().splitlines()
     oks = answer.count("ok")
     assert 24 <= oks <= 27  # 26 recorded, M110's included

@@ -14,16 +14,9 @@ from hal.simulated.oracle import Oracle
 from hal.simulated.scenario import Fault, Scenario
 from hal.simulated.tcp import TcpPrinter, _HostConnection
 from hal.tcp_port import TcpTransport
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT_S, until
 
 pytestmark = pytest.mark.real_time
-
-
-async def until(condition, what):
-    async with asyncio.timeout(TIMEOUT_S):
-        while not condition():  # noqa: ASYNC110 - there is no event
-            await asyncio.sleep(0.01)
-    assert condition(), what
 
 
 @asynccontextmanager

@@ -1,7 +1,5 @@
 """A printer for programs without an event loop."""
 
-import subprocess
-import sys
 from contextlib import contextmanager
 
 import pytest
@@ -9,6 +7,7 @@ import pytest
 from gcode.errors import CommandError, NozzledError
 from hal.errors import AddressError, NoSuchPort
 from hal.testing.blocking import BlockingPrinter
+from support.hil_guide import pty_printer
 
 
 @contextmanager
@@ -19,18 +18,6 @@ def opened(address="sim"):
         yield printer
     finally:
         printer.close()
-
-
-@contextmanager
-def pty_printer(folder):
-    """Run a simulated printer in real time behind a pty; yields its address."""
-    program = [sys.executable, "-m", "hal.simulated", "--pty", str(folder / "port"), "--speed", "50"]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert "->" in process.stdout.readline()
-            yield f"serial:{folder / 'port'}"
-        finally:
-            process.terminate()
 
 
 def assert_works(printer):

@@ -4,15 +4,13 @@ import json
 import re
 import subprocess
 import sys
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from hal.session_file import HOST, PRINTER, read
+from support.hil_guide import code_of_guide, pty_printer
 from support.processes import LIFETIME, environment
 
-GUIDE = Path(__file__).parents[2] / "docs" / "hil.md"
 # without the other plugins that happen to be installed here, which take seconds to import
 ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
@@ -34,33 +32,12 @@ def run_pytest(folder, *options, **files):
     )
 
 
-def code_of_guide(language, first):
-    """Return the block of code in the guide that begins so."""
-    blocks = re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    return next(block for block in blocks if block.startswith(first))
-
-
-@contextmanager
-def pty_printer(folder):
-    """Run a simulated printer behind a pty, which is hardware to the plugin; yields its address."""
-    port = folder / "port"
-    options = ["--pty", str(port), "--oracle", str(folder / "oracle.jsonl"), "--speed", "50"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "hal.simulated", *options], stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert "->" in process.stdout.readline()
-            yield f"serial:{port}"
-        finally:
-            process.terminate()
-
-
 def test_the_worked_example_of_the_guide_passes(tmp_path):
     (tmp_path / "noise.toml").write_text(code_of_guide("toml", "[[fault]]"))
-    done = run_pytest(tmp_path, test_printer=code_of_guide("python", "import pytest"))
-    assert done.returncode == 0, done.stdout
-    assert "5 passed" in done.stdout
-    assert "skipped" not in done.stdout
+    result = run_pytest(tmp_path, test_printer=code_of_guide("python", "import pytest"))
+    assert result.returncode == 0, result.stdout
+    assert "5 passed" in result.stdout
+    assert "skipped" not in result.stdout
 
 
 FAILING = """
@@ -74,12 +51,12 @@ async def test_fails(printer):
 
 
 def test_a_failing_test_shows_and_stores_its_session(tmp_path):
-    done = run_pytest(tmp_path, "--sessions", "kept", test_it=FAILING)
-    assert done.returncode == 1
-    assert "session with the printer" in done.stdout
-    assert re.search(r"\d\.\d{3} -> N\d+ M118 the last words\*\d+", done.stdout)
+    result = run_pytest(tmp_path, "--sessions", "kept", test_it=FAILING)
+    assert result.returncode == 1
+    assert "session with the printer" in result.stdout
+    assert re.search(r"\d\.\d{3} -> N\d+ M118 the last words\*\d+", result.stdout)
     [recording] = (tmp_path / "kept").iterdir()  # of the failing test only
-    assert f"nozzled replay --show {recording.relative_to(tmp_path)}" in done.stdout
+    assert f"nozzled replay --show {recording.relative_to(tmp_path)}" in result.stdout
     session = read([recording])
     assert b"M118 the last words" in b"".join(each.data for each in session.records if each.kind == HOST)
     assert b"the last words" in b"".join(each.data for each in session.records if each.kind == PRINTER)
@@ -108,9 +85,9 @@ def test_missing(printer):
 
 
 def test_a_scenario_applies_to_one_test(tmp_path):
-    done = run_pytest(tmp_path, test_it=FAULTS)
-    assert "2 passed, 1 error" in done.stdout, done.stdout
-    assert "missing.toml: No such file" in done.stdout
+    result = run_pytest(tmp_path, test_it=FAULTS)
+    assert "2 passed, 1 error" in result.stdout, result.stdout
+    assert "missing.toml: No such file" in result.stdout
 
 
 ON_HARDWARE = """
@@ -144,31 +121,31 @@ def test_without_a_printer():
 
 def test_only_allowed_tests_run_on_hardware_and_heaters_are_left_off(tmp_path):
     with pty_printer(tmp_path) as address:
-        done = run_pytest(tmp_path, "--printer", address, "--allow-heat", test_it=ON_HARDWARE)
-    assert "1 failed, 2 passed, 3 skipped" in done.stdout, done.stdout
-    assert "with the heater on" in done.stdout
-    assert f"NOT TESTED on {address}: it moves; allow that with --allow-motion" in done.stdout
-    assert done.stdout.count("NOT TESTED") == 3
+        result = run_pytest(tmp_path, "--printer", address, "--allow-heat", test_it=ON_HARDWARE)
+    assert "1 failed, 2 passed, 3 skipped" in result.stdout, result.stdout
+    assert "with the heater on" in result.stdout
+    assert f"NOT TESTED on {address}: it moves; allow that with --allow-motion" in result.stdout
+    assert result.stdout.count("NOT TESTED") == 3
     lines = (tmp_path / "oracle.jsonl").read_text().splitlines()
     heating = [each["command"] for each in map(json.loads, lines) if each["command"].startswith("M104")]
     assert heating[-2:] == ["M104 S40", "M104 S0"]
 
 
 def test_heat_is_not_allowed_by_default(tmp_path):
-    done = run_pytest(tmp_path, "--printer", "serial:/dev/null", "-k", "heats", test_it=ON_HARDWARE)
-    assert "1 skipped" in done.stdout, done.stdout
-    assert "it heats; allow that with --allow-heat" in done.stdout
+    result = run_pytest(tmp_path, "--printer", "serial:/dev/null", "-k", "heats", test_it=ON_HARDWARE)
+    assert "1 skipped" in result.stdout, result.stdout
+    assert "it heats; allow that with --allow-heat" in result.stdout
 
 
 def test_an_invalid_address_is_an_error_that_names_it(tmp_path):
-    done = run_pytest(tmp_path, "--printer", "parallel:lpt1", test_it=FAILING)
-    assert "unknown kind of printer 'parallel'" in done.stdout
+    result = run_pytest(tmp_path, "--printer", "parallel:lpt1", test_it=FAILING)
+    assert "unknown kind of printer 'parallel'" in result.stdout
 
 
 def test_a_printer_is_not_shared_by_processes(tmp_path):
-    done = run_pytest(tmp_path, "-p", "xdist", "--printer", "serial:/dev/null", "-n", "2", test_it=FAILING)
-    assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "run without -n" in done.stderr
+    result = run_pytest(tmp_path, "-p", "xdist", "--printer", "serial:/dev/null", "-n", "2", test_it=FAILING)
+    assert result.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "run without -n" in result.stderr
 
 
 STRANGER = """
@@ -192,5 +169,5 @@ def printer():
 
 
 def test_a_project_without_printers_is_not_affected(tmp_path):
-    done = run_pytest(tmp_path, test_it=STRANGER, conftest=ITS_FIXTURES)
-    assert "2 passed" in done.stdout, done.stdout
+    result = run_pytest(tmp_path, test_it=STRANGER, conftest=ITS_FIXTURES)
+    assert "2 passed" in result.stdout, result.stdout

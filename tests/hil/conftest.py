@@ -38,7 +38,8 @@ CANNOT = {
 
 PTY_SPEED = 50.0
 OTHERS = tuple(name for name in FIRMWARES if name != "marlin")
-SIMULATED = ("memory", "pty", *OTHERS)
+VIRTUAL = ("memory", *OTHERS)  # on the virtual clock
+SIMULATED = (*VIRTUAL, "pty")
 
 
 class PtyDevice(PortDevice):
@@ -115,8 +116,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     names = [metafunc.config.getoption("printer")] if metafunc.config.getoption("printer") else list(SIMULATED)
     if metafunc.definition.get_closest_marker("port"):
-        names = [name for name in names if name not in ("memory", *OTHERS)]
+        names = [name for name in names if name not in VIRTUAL]
     names = [name for name in names if (name, metafunc.definition.name) not in CANNOT]
-    virtual = ("memory", *OTHERS)
-    params = [pytest.param(name, marks=() if name in virtual else pytest.mark.real_time, id=name) for name in names]
+    params = [pytest.param(name, marks=() if name in VIRTUAL else pytest.mark.real_time, id=name) for name in names]
     metafunc.parametrize("device", params, indirect=True)

@@ -141,7 +141,7 @@ def take(browser: Browser, service: Running, name: str, view: str, options: dict
     stage.show(**STATE, server={"time": NOW})
     stage.open(view)
     stage.is_in_state("Printing")
-    stage.talk([[line[0], NOW, line[2:]] for line in TALK.splitlines()])
+    stage.add_to_console([[line[0], NOW, line[2:]] for line in TALK.splitlines()])
     stage.page.locator(WAIT.get(view, "main .card")).first.wait_for(state="attached")
     stage.page.wait_for_timeout(2500)  # for what the page loads later; the chart is redrawn every 2 s
     save(stage.page, FOLDER / f"page-{name}.png")

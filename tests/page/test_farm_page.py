@@ -7,15 +7,14 @@ import pytest
 from playwright.sync_api import expect
 
 from daemon.farm.messages import Presence
-from support.axe import found_in
-from support.browser import Tab
+from support.axe import faults_of
+from support.browser import Tab, tabs
 from support.farm_page import furnished
 
 pytestmark = pytest.mark.real_time
 
 DESKTOP = {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light"}
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "color_scheme": "dark"}
-GUARD = 0.55  # s in which a button that has replaced another one ignores taps
 
 
 class FarmTab(Tab):
@@ -27,10 +26,6 @@ class FarmTab(Tab):
             f"for (const [name, value] of Object.entries({json.dumps(storage)})) localStorage.setItem(name, value)"
         )
         self.page.goto(f"{self.root}#{view}")
-        return self
-
-    def wait_for_guard(self):
-        self.page.wait_for_timeout(1000 * GUARD)
         return self
 
     def card(self, name):
@@ -46,16 +41,8 @@ def shared(tmp_path_factory):
 
 @pytest.fixture
 def new_tab(chromium, shared):
-    tabs = []
-
-    def new(**options):
-        tabs.append(FarmTab(chromium, shared, **options))
-        return tabs[-1]
-
-    yield new
-    for each in tabs:
-        each.context.close()
-    assert [error for each in tabs for error in each.errors] == []
+    with tabs(FarmTab, chromium, shared) as new:
+        yield new
 
 
 def test_a_room_of_printers_is_operated_from_the_page(new_tab, shared, axe):
@@ -72,7 +59,7 @@ def test_a_room_of_printers_is_operated_from_the_page(new_tab, shared, axe):
     expect(tab.card("mk3-1")).to_contain_text("59 min left, done")
     expect(tab.card("mini-2")).to_contain_text("The firmware stopped: Heating failed.")
     page.evaluate(axe)
-    assert found_in(tab) == []
+    assert faults_of(tab) == []
     # the button is pending until the printer confirms that the bed is clear
     tab.card("mk3-4").get_by_role("button", name="Bed is clear").click()
     expect(tab.card("mk3-4")).to_contain_text("Ready")
@@ -84,7 +71,7 @@ def test_a_room_of_printers_is_operated_from_the_page(new_tab, shared, axe):
     expect(dialog).to_contain_text("41 % are done")
     expect(dialog.get_by_role("button", name="Keep it")).to_be_focused()
     expect(dialog.get_by_role("button", name="Cancel it")).to_be_disabled()
-    assert found_in(tab) == []
+    assert faults_of(tab) == []
     tab.wait_for_guard()
     dialog.get_by_role("button", name="Cancel it").click()
     expect(dialog).to_have_count(0)
@@ -117,7 +104,7 @@ def test_jobs_are_put_in_order_held_changed_and_submitted(new_tab, shared, axe, 
     expect(tab.button("Hold: hinge.gcode")).to_be_visible()
     tab.button("Edit: benchy.gcode").click()
     page.evaluate(axe)
-    assert found_in(tab) == []
+    assert faults_of(tab) == []
     page.get_by_label("Material").fill("PLA")
     page.get_by_label("Nozzle, mm").fill("0,4")
     tab.button("Save").click()
@@ -140,7 +127,7 @@ def test_jobs_are_put_in_order_held_changed_and_submitted(new_tab, shared, axe, 
     row = page.locator(".submit li")
     expect(row.nth(1)).to_contain_text("the file is empty")
     expect(row.nth(0)).to_contain_text("is job 4")
-    assert found_in(tab) == []
+    assert faults_of(tab) == []
     tab.button("Try again: empty.gcode").click()
     expect(row.nth(1)).to_contain_text("the file is empty")
     job = shared.do(lambda jobs: jobs.job("4"))
@@ -152,7 +139,7 @@ def test_jobs_are_put_in_order_held_changed_and_submitted(new_tab, shared, axe, 
     page.get_by_label("State").select_option("done")
     expect(benchy).to_have_count(0)
     expect(page.locator("main .past").first).to_contain_text("bracket left.gcode")
-    assert found_in(tab) == []
+    assert faults_of(tab) == []
     with page.expect_download() as saved:
         tab.button("Save as CSV").click()
     assert "bracket left.gcode,1,done,mk3-3" in saved.value.path().read_text()
@@ -168,7 +155,7 @@ def test_the_page_works_on_a_phone_in_german_and_without_the_server(new_tab, sha
     for view in ("printers", "jobs", "submit", "history", "settings"):
         tab.go(view)
         page.locator("main .card").first.wait_for()
-        assert found_in(tab) == [], view
+        assert faults_of(tab) == [], view
     tab.button("Schlüssel anlegen").wait_for()
     tab.go("printers")
     expect(page.locator("main")).to_contain_text("<img src=x")
@@ -181,7 +168,7 @@ def test_the_page_works_on_a_phone_in_german_and_without_the_server(new_tab, sha
     expect(tab.card("mk3-1")).to_have_class("card printer old")
     shared.come_back()
     expect(page.locator(".fresh")).to_have_text("Live")
-    assert found_in(tab) == []
+    assert faults_of(tab) == []
 
 
 def test_only_visible_printers_of_hundreds_are_drawn(new_tab, shared):

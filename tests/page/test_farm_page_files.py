@@ -65,7 +65,9 @@ def test_other_files_are_not_served():
     index = page_files.find("")
     assert index.kind.startswith("text/html")
     assert b"<script" in index.data
-    for address in re.findall(r'(?:href|src)="page/([^"]+)"', index.data.decode()):
+    addresses = re.findall(r'(?:href|src)="page/([^"]+)"', index.data.decode())
+    assert addresses
+    for address in addresses:
         assert page_files.find(address) is not None, address
 
 
@@ -73,8 +75,8 @@ def test_other_files_are_not_served():
 def page():
     """The texts in both languages, and results of the pure functions, from one run of node."""
     script = Path(__file__).with_name("farm_page_pure.mjs")
-    done = subprocess.run(["node", script, page_files.OWN], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+    result = subprocess.run(["node", script, page_files.OWN], capture_output=True, text=True, check=True)
+    return json.loads(result.stdout)
 
 
 def test_every_text_exists_in_both_languages(page):

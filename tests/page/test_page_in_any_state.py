@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from support.axe import found_in
+from support.axe import faults_of
 from support.processes import until
 
 pytestmark = pytest.mark.real_time
@@ -148,23 +148,23 @@ def faults(stage, view, *, filled=True):
     stage.page.locator(f"main > :not(p.empty) {FILLED.get(view, '') if filled else ''}").first.wait_for(
         state="attached"
     )
-    return found_in(stage)
+    return faults_of(stage)
 
 
-def opened(stage, words):
+def faults_when_opened(stage, words):
     """Open totals, the form of a queue entry, a file and its layers in 3D; return the faults of each."""
     stage.go("history")
     stage.page.locator(".queued").nth(1).get_by_role("button", name=words["change"]).click()
     stage.page.locator("summary").click()
     expect(stage.page.locator("tbody tr")).to_have_count(2)
-    violations = {("opened", "history"): found_in(stage)}
+    violations = {("opened", "history"): faults_of(stage)}
     stage.go("files")
     stage.page.locator("button.what", has_text="example.gcode").click()
     stage.page.locator(".toolpath canvas[data-layer]").wait_for()
-    violations["opened", "files"] = found_in(stage)
+    violations["opened", "files"] = faults_of(stage)
     stage.button(words["toolpath_solid"]).click()
     stage.page.locator(".orbit canvas:not([data-vertices='0'])").wait_for()
-    violations["opened", "3d"] = found_in(stage)
+    violations["opened", "3d"] = faults_of(stage)
     stage.page.locator("button.what", has_text="example.gcode").click()
     return violations
 
@@ -207,7 +207,7 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(new_stage, axe, running, part,
         violations |= {(state, view): faults(stage, view) for view in VIEWS}
     stage.show(**PRINTING, toolpath=toolpath)
     stage.is_in_state(words["job_printing"])
-    violations |= opened(stage, words)
+    violations |= faults_when_opened(stage, words)
     height = stage.page.locator("header").bounding_box()["height"]
     stage.lose()
     stage.is_in_state(words["state_unknown"])
@@ -241,7 +241,7 @@ def test_axe_finds_nothing_in_dialogs(new_stage, axe):
     stage.page.goto(stage.root)
     expect(stage.page.get_by_role("heading", name="Welcome to nozzled")).to_be_visible()
     stage.page.evaluate(axe)
-    assert found_in(stage) == []
+    assert faults_of(stage) == []
     stage.open().page.reload()
     stage.is_in_state("Ready")
     stage.page.evaluate(axe)
@@ -251,7 +251,7 @@ def test_axe_finds_nothing_in_dialogs(new_stage, axe):
     stage.page.get_by_role("dialog").wait_for()
     assert stage.page.evaluate(f"({taps})('Cancel the print').disabled"), "a second tap must not answer the question"
     expect(stage.button("Cancel the print")).to_be_enabled()
-    assert found_in(stage) == []
+    assert faults_of(stage) == []
     stage.page.keyboard.press("Escape")
     before = stage.page.locator("main").bounding_box()
     stage.ask_for_access(app_name="<b>app</b>", remote_address="192.168.1.20", code="K7Q2")
@@ -262,7 +262,7 @@ def test_axe_finds_nothing_in_dialogs(new_stage, axe):
     request = stage.page.get_by_role("dialog", name="A device asks for access")
     expect(request).to_contain_text("<b>app</b> asks for access, from 192.168.1.20.")
     expect(request.get_by_role("button", name="Later")).to_be_focused()
-    assert found_in(stage) == []
+    assert faults_of(stage) == []
     stage.page.keyboard.press("Escape")
     expect(request).to_have_count(0)
     stage.show(**{**PRINTING, "printer": {**NO_PRINTER, "state": "fault", "error": "it was unplugged"}})
@@ -271,11 +271,11 @@ def test_axe_finds_nothing_in_dialogs(new_stage, axe):
     expect(stage.page.locator("main")).not_to_contain_text("has ended")
     stage.show(**STATES["state_stopped"])
     stage.page.get_by_label("I have read these").check()
-    assert found_in(stage) == []
+    assert faults_of(stage) == []
 
 
 def test_a_lost_print_continues_after_the_user_has_checked_the_part(new_stage, axe):
-    stage = new_stage(**{**PHONE, "viewport": {"width": 320, "height": 640}})
+    stage = new_stage(**PHONE)
     stage.answer("**/api/history?*", {"jobs": [LOST]})
     stage.answer("**/api/resume-at", PROPOSED)
     stage.open()
@@ -296,7 +296,7 @@ def test_a_lost_print_continues_after_the_user_has_checked_the_part(new_stage, a
     ):
         expect(dialog).to_contain_text(text)
     expect(dialog.get_by_role("button", name="Do not print")).to_be_focused()
-    assert found_in(stage) == []
+    assert faults_of(stage) == []
     assert dialog.evaluate("each => each.scrollWidth <= each.clientWidth")
     go_on = dialog.get_by_role("button", name="Print from layer 118 on")
     go_on.click(force=True)
@@ -325,10 +325,10 @@ def test_a_fault_stays_in_view_and_a_target_is_pending_until_the_printer_reports
     expect(stage.page.get_by_text(halt_text)).to_have_count(1)
     expect(stage.page.locator("main")).to_contain_text("Switch the printer off, let it cool")
     expect(stage.page.get_by_label("Heat", exact=True)).to_have_count(0)  # no button offers to heat it again
-    stage.page.wait_for_timeout(600)  # taps on a button that has just changed are ignored
+    stage.wait_for_guard()
     stage.button("Print").click()
     expect(stage.page.get_by_role("dialog", name="Print vase.gcode?")).to_contain_text(halt_text)
-    assert found_in(stage) == []
+    assert faults_of(stage) == []
     stage.page.keyboard.press("Escape")
     with stage.page.expect_request("**/api/connection") as request:
         stage.button("I have checked it").click()
@@ -532,8 +532,8 @@ def test_an_hour_of_messages_does_not_grow_the_heap(new_stage):
                 at = 60 * minute + second
                 heaters = {"tool0": {"actual": 215 + at % 7 / 7, "target": 215}, "bed": {"actual": 60, "target": 60}}
                 progress = {**PRINTING["job"]["progress"], "time": at, "timeShare": at / 10_000, "layer": minute}
-                stage.hear({"set": {"printer.heaters": heaters, "job.progress": progress}})
-                stage.talk([[">", at, f"N{at * 9 + i} G1 X{at % 200}.{i} Y{i} E.0313*88"] for i in range(9)])
+                stage.send({"set": {"printer.heaters": heaters, "job.progress": progress}})
+                stage.add_to_console([[">", at, f"N{at * 9 + i} G1 X{at % 200}.{i} Y{i} E.0313*88"] for i in range(9)])
                 stage.page.clock.run_for(1000)
 
     minutes(0, 31)  # until every buffer is full: half an hour of temperatures
@@ -581,7 +581,7 @@ def test_settings_show_messages_and_spools_if_they_are_switched_on(new_stage, ax
     stage.page.get_by_label("A print was cancelled").check()
     stage.button("Send a test").click()
     expect(stage.page.get_by_text("mail: no answer yet")).to_be_visible()
-    expect(stage.page.locator("main")).to_contain_text("given up after 3 tries: 401")
+    expect(stage.page.locator("main")).to_contain_text("given up after 3 attempts: 401")
     with stage.page.expect_request("**/ask"):
         stage.page.get_by_role("combobox", name=re.compile("^T1")).select_option("7")
     expect(stage.page.locator("main")).to_contain_text("24 Nov 2025")
@@ -600,7 +600,7 @@ def test_settings_show_messages_and_spools_if_they_are_switched_on(new_stage, ax
     assert {"do": "choose", "with": {"classes": {"cancelled": True}}} in requests
     assert {"do": "spool", "with": {"tool": 1, "spool": 7}} in requests
     stage.page.evaluate(axe)
-    assert found_in(stage) == []
+    assert faults_of(stage) == []
 
 
 POWER = {
@@ -647,13 +647,13 @@ def test_now_switches_the_power_and_announces_that_it_goes_off(new_stage, axe):
     expect(main).to_contain_text("Filament sensor left: no filament")
     expect(main).to_contain_text("The stop button is ready.")
     stage.page.evaluate(axe)
-    assert found_in(stage) == []
+    assert faults_of(stage) == []
     stage.button("Keep it on").click()
     expect(main).not_to_contain_text("will be switched off soon")
     stage.button("Switch off: Printer").click()
     dialog = stage.page.get_by_role("dialog")
     expect(dialog).to_contain_text("the printer is busy (Printing): Printer stays on. A print in progress is lost")
-    stage.page.wait_for_timeout(600)  # taps that were meant for what was here before are ignored
+    stage.wait_for_guard()
     dialog.get_by_role("button", name="Switch it off").click()
     expect(stage.button("Switch on: Printer")).to_be_visible()
     assert requests[-1] == {"do": "off", "with": {"device": "Printer", "force": True}}

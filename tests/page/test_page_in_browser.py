@@ -146,7 +146,7 @@ def test_pause_resume_and_confirmed_cancel_work_by_keyboard_alone(new_tab, servi
     assert tab.page.evaluate("pressed")
     assert service.state == "Paused"
     expect(tab.button("Resume")).to_be_focused()
-    tab.page.wait_for_timeout(600)
+    tab.wait_for_guard()
     press("Enter")
     tab.is_in_state("Printing")
 
@@ -190,7 +190,7 @@ def test_the_rest_of_a_cancelled_print_is_printed_from_prints(new_tab, service):
     dialog = tab.page.get_by_role("dialog", name="Continue part.gcode?")
     expect(dialog).to_contain_text("Layer2 / 3")
     dialog.get_by_label("The nozzle touches the top of the part").check()
-    tab.page.wait_for_timeout(600)
+    tab.wait_for_guard()
     dialog.get_by_role("button", name="Print from layer 2 on").click()
     tab.is_in_state("Printing")
     expect(tab.page.locator("main")).to_contain_text("part-from-layer-2.gcode")

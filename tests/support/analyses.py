@@ -24,7 +24,7 @@ GOOD = (
 SIZED = {"width_mm": 200.0, "depth_mm": 200.0, "height_mm": 200.0}
 
 
-class AtOnce:
+class InlineWorker:
     """Replaces the worker process: records the files; the first `failures` runs fail."""
 
     def __init__(self, failures: int = 0, profile: ProfileConfig | None = None) -> None:
@@ -51,7 +51,7 @@ class AtOnce:
 async def analysing(folder, address="sim", worker=None, profile=None, priority="idle", **more):
     analysis = {"enabled": True, "priority": priority}
     async with api(folder, address, analysis=analysis, profile=profile or SIZED, **more) as client:
-        worker = worker or AtOnce()
+        worker = worker or InlineWorker()
         worker.profile = client.service.config.profile
         client.service.analyses._run = worker.run
         yield client
@@ -62,7 +62,7 @@ async def upload(client, content=GOOD, name="a.gcode", **fields):
     return await client.upload(*parts, ("file", name, content))
 
 
-async def known(client, path="a.gcode"):
+async def until_analysed(client, path="a.gcode"):
     """Wait until a file has been analysed; return it as clients see it."""
     for _ in range(50):
         answer = (await client.get(f"/api/files/local/{path}?layers=1")).json

@@ -6,7 +6,7 @@ AXE = """async () => {
 }"""
 
 
-def found_in(tab):
+def faults_of(tab):
     """Return the violations in a tab, into which axe has been loaded."""
     width = tab.page.evaluate("document.documentElement.scrollWidth")  # on a phone innerWidth grows with it
     return tab.page.evaluate(AXE) + ([f"{width} px wide"] if width > tab.page.viewport_size["width"] else [])

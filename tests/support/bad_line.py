@@ -65,7 +65,7 @@ class BadLine:
         self.model = model
         self.commands: list[Ticket] = []  # of users, in order
         self.sent: dict[int, bytes] = {}  # number → command, as the link first framed it
-        self.left_out: list[bytes] = []  # texts that were refused repeatedly
+        self.left_out: dict[int, bytes] = {}  # number → text that was refused repeatedly
         self.damaged = 0
         self.now = 0.0
         self._rates = rates
@@ -132,9 +132,13 @@ class BadLine:
 
     @property
     def wrong(self) -> list[bytes]:
-        """The lines that the printer has accepted by number, although another command was sent under it."""
+        """The lines that the printer has accepted by number, although no such command was sent under it."""
         accepted = zip(self.model.numbers, self.model.accepted, self.model.lines, strict=True)
-        return [line for number, command, line in accepted if number is not None and self.sent[number] != command]
+        return [
+            line
+            for number, command, line in accepted
+            if number is not None and command not in (self.sent[number], self.left_out.get(number))
+        ]
 
     # -- users -----------------------------------------------------------------------------------------------
 
@@ -167,7 +171,7 @@ class BadLine:
             number, _, command = line[1:].rpartition(b"*")[0].partition(b" ")
             before = self.sent.get(int(number), b"")
             if command == b"M105" and before.startswith((b"M117 ", b"M118 ")):
-                self.left_out.append(self.sent.pop(int(number)))  # a text that was damaged three times
+                self.left_out[int(number)] = self.sent.pop(int(number))  # a text that was damaged three times
             assert self.sent.setdefault(int(number), command) == command, "a number means one command, always"
 
     def _damage(self, line: bytes) -> Iterable[bytes]:

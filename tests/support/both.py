@@ -15,3 +15,8 @@ class Service:
     def __getattr__(self, name: str) -> Any:
         core = self.__dict__["core"]
         return getattr(core if hasattr(core, name) else self.__dict__["front"], name)
+
+    def uploaded(self) -> dict[str, bytes]:
+        """Return every file below the uploads, those that clients do not see included."""
+        root = self.files.root
+        return {str(each.relative_to(root)): each.read_bytes() for each in root.rglob("*") if each.is_file()}

@@ -10,7 +10,7 @@ from daemon.bridge import questions as ask
 from daemon.bridge.core_end import CoreEnd
 from daemon.bridge.frames import Frames, frame
 from daemon.bridge.front_end import FrontEnd, _Wire
-from daemon.bridge.messages import QuestionMessage, decode, encode
+from daemon.bridge.messages import QuestionMessage, encode
 from daemon.bridge.snapshot import JobSummary, Snapshot
 from daemon.bridge.words import JobState
 
@@ -152,7 +152,3 @@ def fake_front(end: CoreEnd) -> FakeFront:
 def connected(end: CoreEnd, front: FrontEnd, on_end: Callable[[], None] = lambda: None) -> tuple[Line, Line]:
     """Connect both ends; return the core's end of the line, and the front's."""
     return line_between(end._new_front(), _Wire(front, on_end))
-
-
-def decoded(data: bytes, kind: Any) -> Any:
-    return decode(data, kind)

@@ -11,6 +11,7 @@ from support.processes import TOKEN
 
 TIMEOUT_MS = waiting.TIMEOUT_S * 1000
 expect.set_options(timeout=TIMEOUT_MS)
+GUARD = 0.6  # s; the page ignores taps for half a second
 
 
 class Tab:
@@ -68,6 +69,10 @@ class Tab:
 
     def is_in_state(self, word):
         expect(self.page.locator("h1")).to_have_text(word)
+
+    def wait_for_guard(self):
+        """Wait until a button takes taps that has replaced another one: earlier ones were meant for what was there."""
+        self.page.wait_for_timeout(1000 * GUARD)
 
     def go(self, view):
         """Change the view of the open page."""

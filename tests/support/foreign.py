@@ -19,15 +19,15 @@ def installed(folder: Path, *requirements: str) -> Path:
     subprocess.run(make, check=True, timeout=INSTALLING, env=environment())
     options = ("--quiet", "--disable-pip-version-check", "--no-compile")
     command = [sys.executable, "-m", "pip", "--python", python, "install", *options, *requirements]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALLING, check=False, env=environment())
-    if done.returncode:
-        cannot_run(f"{', '.join(requirements)} cannot be installed: {done.stderr.strip().splitlines()[-1]}")
+    result = subprocess.run(command, capture_output=True, text=True, timeout=INSTALLING, check=False, env=environment())
+    if result.returncode:
+        cannot_run(f"{', '.join(requirements)} cannot be installed: {result.stderr.strip().splitlines()[-1]}")
     return python.parent
 
 
 def run(*command: str | Path) -> str:
     """Run a program, which must succeed; return its output."""
-    done = subprocess.run(
+    result = subprocess.run(
         command,
         capture_output=True,
         text=True,
@@ -36,5 +36,5 @@ def run(*command: str | Path) -> str:
         env=environment(),
         stdin=subprocess.DEVNULL,
     )
-    assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
-    return done.stdout
+    assert result.returncode == 0, f"{command}: {result.stdout}\n{result.stderr}"
+    return result.stdout

@@ -152,8 +152,7 @@ class Api:
 
     def uploaded(self) -> dict[str, bytes]:
         """Return every file below the uploads, those that clients do not see included."""
-        root = self.service.files.root
-        return {str(each.relative_to(root)): each.read_bytes() for each in root.rglob("*") if each.is_file()}
+        return self.service.uploaded()
 
 
 def form(*parts: tuple[str, bytes] | tuple[str, str, bytes], boundary: str = "frontier") -> tuple[bytes, str]:

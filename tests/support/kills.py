@@ -38,10 +38,10 @@ def kill_front(key: str, _oracle: Path) -> dict[str, Any]:
 
 def kill_core(key: str, oracle: Path) -> dict[str, Any]:
     """`took` until the printer has lines of another core; `answer`: the slowest meanwhile; `same` front, same file."""
-    before, (core, front), there = job(key), pids(), lines(oracle)
+    before, (core, front), line_count = job(key), pids(), lines(oracle)
     os.kill(core, signal.SIGKILL)
     began, answers, same = time.monotonic(), [], True
-    while lines(oracle) <= there + LINES:  # asking systemd each time would cost more than what is measured
+    while lines(oracle) <= line_count + LINES:  # asking systemd each time would cost more than what is measured
         time.sleep(PAUSE)
         sent_at = time.monotonic()
         after = job(key)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from daemon.bridge.words import Selection
+from daemon.bridge.words import JobState, Selection
 from daemon.config import Config, PauseConfig, ScriptsConfig
 from daemon.core.connection.connection import Connection
 from daemon.core.job.controller import JobController
@@ -24,6 +24,7 @@ from hal.simulated.memory import DeviceClock, SimulatedTransport
 from hal.simulated.oracle import Oracle
 from support.house import Inline, Records
 
+SLOW = 900  # simulated seconds
 SCRIPTS = ScriptsConfig(
     before_start=("M117 start 1", "M117 start 2"),
     after_pause=("M117 pause 1", "M117 pause 2"),
@@ -326,3 +327,10 @@ class World:
         store = MortalStore(life, self.disk)
         await store.open(self.disk.folder)
         return store
+
+
+async def until_state(host: Host, *states: JobState | None) -> None:
+    """Wait until the job is in one of these states, or the host has been killed."""
+    async with asyncio.timeout(SLOW):
+        while host.jobs.state not in states and not host.life.over:  # noqa: ASYNC110 - as clients poll
+            await asyncio.sleep(0.02)

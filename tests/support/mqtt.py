@@ -3,8 +3,7 @@
 import asyncio
 import json
 import shutil
-import socket
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import aiomqtt
@@ -15,14 +14,8 @@ from daemon.companions.mqtt.config import MqttConfig
 from support.client import in_memory
 from support.companions import HubMessages, companion_key, running
 from support.http import NOW
-from support.processes import Child, cannot_run
+from support.processes import Child, cannot_run, free_port
 from support.waiting import TIMEOUT_S
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Mosquitto:
@@ -85,29 +78,29 @@ class Payloads(dict):
 async def listener(port, topic="#", **options):
     payloads = Payloads()
 
-    async def listen(client):
-        async for message in client.messages:
+    async def listen():
+        async for message in payloads.client.messages:
             payloads[message.topic.value] = message.payload.decode()
             payloads.all.append((message.topic.value, message.payload.decode(), message.retain))
 
+    connection = AsyncExitStack()
     for _ in range(100):  # the broker is still starting
-        try:
-            async with aiomqtt.Client("127.0.0.1", port, **options) as client:
-                payloads.client = client
-                await client.subscribe(topic)
-                task = asyncio.create_task(listen(client))
-                try:
-                    yield payloads
-                finally:
-                    task.cancel()
-                    with suppress(asyncio.CancelledError, aiomqtt.MqttError):
-                        await task
-                return
-        except aiomqtt.MqttError:
-            if payloads.client is not None:
-                return
-            await asyncio.sleep(0.05)
-    raise AssertionError("the broker does not answer")
+        with suppress(aiomqtt.MqttError):
+            payloads.client = await connection.enter_async_context(aiomqtt.Client("127.0.0.1", port, **options))
+            break
+        await asyncio.sleep(0.05)
+    else:
+        raise AssertionError("the broker does not answer")
+    await payloads.client.subscribe(topic)
+    task = asyncio.create_task(listen())
+    try:
+        yield payloads
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, aiomqtt.MqttError):
+            await task
+        with suppress(aiomqtt.MqttError):  # the broker may have ended
+            await connection.aclose()
 
 
 class FakeBroker:

@@ -1,6 +1,5 @@
 """A real NATS and a farm server as processes, and a fake server for an end of the carrier."""
 
-import asyncio
 import http.client
 import json
 import shutil
@@ -8,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from daemon.farm.messages import Holdings, YesOrNo
@@ -57,15 +56,8 @@ class NatsProcess:
 
     def stop(self, number=signal.SIGKILL):
         """Kill it."""
-        self.process.send_signal(signal.SIGCONT)
         self.process.send_signal(number)
         self.process.wait(60)
-
-    def freeze(self):
-        self.process.send_signal(signal.SIGSTOP)
-
-    def thaw(self):
-        self.process.send_signal(signal.SIGCONT)
 
 
 @contextmanager
@@ -170,27 +162,3 @@ class RecordingDuties:
             raise self.errors.popleft()
         self.reports.append((printer, report))
         return self.answer
-
-
-async def eventually(condition, what, seconds=60.0):
-    """Wait on this loop's clock for a true value; return it."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
-    while not (value := condition()):
-        assert loop.time() < end, f"waited {seconds:g} s in vain for {what}"
-        await asyncio.sleep(0.02)
-    return value
-
-
-@asynccontextmanager
-async def running(*works):
-    """Run coroutines during the block; an exception in one of them fails the test."""
-    tasks = [asyncio.ensure_future(each) for each in works]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(result, Exception):
-                raise result

@@ -96,5 +96,5 @@ class PackedLine(BadLine):
             return
         command = numberless(line).rpartition(b"*")[0]
         if command == b"M105" and self.sent.get(number, b"").startswith((b"M117 ", b"M118 ")):
-            self.left_out.append(self.sent.pop(number))
+            self.left_out[number] = self.sent.pop(number)
         assert self.sent.setdefault(number, command) == command, "a number means one command, always"

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -52,6 +53,12 @@ def cannot_run(reason: str) -> None:
     if os.environ.get("NOZZLED_NO_SKIP") == "1":
         pytest.fail(f"cannot run here, and NOZZLED_NO_SKIP=1 allows no skips: {reason}")
     pytest.skip(reason)
+
+
+def free_port() -> int:
+    """Return a TCP port that was free a moment ago, for a program that cannot choose one itself."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 def environment() -> dict[str, str]:
@@ -327,15 +334,15 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
     if mount is None or os.geteuid() != 0:
         cannot_run("mounting a small file system takes root and mount")
     folder.mkdir()
-    done = subprocess.run(
+    result = subprocess.run(
         [str(mount), "-t", "tmpfs", "-o", f"size={size}", "nozzled-test", folder],
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
         check=False,
     )
-    if done.returncode:
-        cannot_run(f"mount: {done.stderr.strip()}")
+    if result.returncode:
+        cannot_run(f"mount: {result.stderr.strip()}")
     try:
         yield folder
     finally:

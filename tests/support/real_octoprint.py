@@ -1,13 +1,12 @@
 """The real OctoPrint with its virtual printer, on its own port and in its own folders."""
 
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from support.foreign import installed
-from support.processes import LIFETIME, Child, environment, until
+from support.processes import LIFETIME, Child, environment, free_port, until
 
 VERSION = "1.11.8"
 KEY = "0123456789ABCDEF0123456789ABCDEF"
@@ -39,7 +38,7 @@ def octoprint(folder: Path) -> Iterator[str]:
     (base / "config.yaml").write_text(CONFIG % KEY)
     user = [program, "--basedir", base, "user", "add", "test", "--password", "test-password", "--admin"]
     subprocess.run(user, check=True, capture_output=True, timeout=LIFETIME, env=environment())
-    port = _free_port()
+    port = free_port()
     where = ["--host", "127.0.0.1", "--port", str(port), "--basedir", base]
     child = Child([program, "serve", "--iknowwhatimdoing", *where], folder / "octoprint.log")
     try:
@@ -48,8 +47,3 @@ def octoprint(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         child.end()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])

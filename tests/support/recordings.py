@@ -1,11 +1,8 @@
 """Conversations between the real driver and a simulated printer, recorded in files."""
 
-import ast
 import asyncio
-import re
 from collections import deque
 from dataclasses import asdict
-from pathlib import Path
 
 from gcode.outgoing import job_line
 from hal.driver import LinePrinter, LinkSettings
@@ -13,24 +10,18 @@ from hal.recorder import Recorder, RecordingFolder, RecordingTransport, describe
 from hal.session_file import EVENT, HOST, PRINTER, Record, RecordedSession, SessionHeader, read
 from hal.simulated.firmware import Firmware, FirmwareConfig
 from hal.simulated.memory import SimulatedTransport
+from support.transcripts import experiments, to_bytes
 
 NOON = 1_795_348_800.0  # 2026-11-22 12:00 UTC
 
 
-TRANSCRIPTS = Path(__file__).parents[1] / "data" / "transcripts"
-_ENTRY = re.compile(r" *(\d+\.\d+) (->|<-) ?(.*)")
-
-
 def transcript(name) -> RecordedSession:
     """Return a recorded dialogue as a session; its experiments follow each other in one conversation."""
-    records, began = [Record(0.0, EVENT, b"open")], 0.0
-    for line in (TRANSCRIPTS / name).read_text().splitlines():
-        if line.startswith("### "):
-            began = records[-1].time  # some experiments count from zero again
-        elif match := _ENTRY.match(line):
-            text = match[3]
-            data = ast.literal_eval(text) if text.startswith(("b'", 'b"')) else text.encode() + b"\n"
-            records.append(Record(max(began, float(match[1])), HOST if match[2] == "->" else PRINTER, data))
+    records = [Record(0.0, EVENT, b"open")]
+    for _, entries in experiments(name):
+        began = records[-1].time  # some experiments count from zero again
+        for is_sent, text, seconds in entries:
+            records.append(Record(max(began, seconds), HOST if is_sent else PRINTER, to_bytes(text)))
     return RecordedSession(SessionHeader("2026-11-22T12:00:00+00:00", "serial:/dev/ttyACM0", 115200, "0.1.0"), records)
 
 

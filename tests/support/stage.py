@@ -29,19 +29,19 @@ class Stage(Tab):
         self._seq = 0
         self._is_lost = False
         self.page.clock.install()
-        self.page.route_web_socket("**/sockjs/websocket", self._opened)
+        self.page.route_web_socket("**/sockjs/websocket", self._join)
 
     def show(self, **changes):
         """Send the service's last state with these changes."""
         self._is_lost = False
         self._changes = changes
-        self._say()
+        self._send_state()
 
-    def talk(self, lines):
+    def add_to_console(self, lines):
         """Send lines for the console."""
-        self.hear({"console": {"lines": lines, "dropped": 0}})
+        self.send({"console": {"lines": lines, "dropped": 0}})
 
-    def hear(self, what):
+    def send(self, what):
         """Send the next message."""
         self._seq += 1
         self._socket.send(json.dumps({"page": {"seq": self._seq, **what}}))
@@ -61,21 +61,21 @@ class Stage(Tab):
         """Answer requests to a path of the API."""
         self.page.route(path, lambda route: route.fulfill(json=body))
 
-    def _opened(self, socket):
+    def _join(self, socket):
         self._socket = socket
         if self._is_lost:
             socket.close()
             return
         server = socket.connect_to_server()
-        server.on_message(self._heard)
+        server.on_message(self._on_message)
 
-    def _heard(self, message):
+    def _on_message(self, message):
         page = json.loads(message).get("page", {})
         if "all" in page:
             self._real = page["all"]
             self._seq = 0
-            self._say()
+            self._send_state()
 
-    def _say(self):
+    def _send_state(self):
         if self._real is not None:
-            self.hear({"all": merged(self._real, self._changes)})
+            self.send({"all": merged(self._real, self._changes)})

@@ -79,15 +79,15 @@ class Box:
 
     def run(self, *command: str | Path, seconds: float = TIMEOUT_S, check: bool = True) -> str:
         """Run a command to its end; return its output."""
-        done = subprocess.run(
+        result = subprocess.run(
             [SCRIPT, "run", self.folder, *command],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False,
         )  # fmt: skip
-        if check and done.returncode:
+        if check and result.returncode:
             raise Failed(
-                f"{' '.join(map(str, command))}: {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+                f"{' '.join(map(str, command))}: {result.returncode}\n{result.stdout[-2000:]}{result.stderr[-2000:]}"
             )
-        return done.stdout.strip()
+        return result.stdout.strip()
 
     def shell(self, script: str) -> str:
         return self.run("sh", "-ec", script)
@@ -129,10 +129,10 @@ def booted(folder: Path) -> Iterator[Box]:
     Raises:
         CannotRun: this machine or user cannot.
     """
-    done = subprocess.run([SCRIPT, "up", folder], capture_output=True, text=True, timeout=120, check=False)
-    if done.returncode == CANNOT:
-        raise CannotRun(done.stderr.strip())
-    assert done.returncode == 0, done.stderr
+    result = subprocess.run([SCRIPT, "up", folder], capture_output=True, text=True, timeout=120, check=False)
+    if result.returncode == CANNOT:
+        raise CannotRun(result.stderr.strip())
+    assert result.returncode == 0, result.stderr
     box = Box(folder)
     try:
         yield box

@@ -4,14 +4,14 @@ import ast
 import re
 from pathlib import Path
 
-_FOLDER = Path(__file__).parents[1] / "data" / "transcripts"
+TRANSCRIPTS = Path(__file__).parents[1] / "data" / "transcripts"
 _ENTRY = re.compile(r" *(\d+\.\d+) (->|<-) ?(.*)")
 
 
 def experiments(name):
     """Return the experiments of a recording: [(title, [(whether the host sent it, text, seconds)])]."""
     experiments = [("", [])]
-    for line in (_FOLDER / name).read_text().splitlines():
+    for line in (TRANSCRIPTS / name).read_text().splitlines():
         if line.startswith("### "):
             experiments.append((line[4:], []))
         elif match := _ENTRY.match(line):

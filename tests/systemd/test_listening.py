@@ -71,7 +71,7 @@ def test_the_default_address_needs_no_drop_in(tmp_path, text, capsys):
         '[http]\nhost = "printer.local"', '[http]\nhost = "0.0.0.0\\nListenStream=1"', "http = 1",
     ],
 )  # fmt: skip
-def test_malformed_credentials_give_no_access(tmp_path, text, capsys):
+def test_a_malformed_configuration_listens_only_for_this_computer(tmp_path, text, capsys):
     assert drop_in(tmp_path, text) is None
     assert "listens only for this computer" in capsys.readouterr().err
 
@@ -100,7 +100,7 @@ def test_an_index_that_does_not_answer_is_reported_at_once(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("host", "listens", "count"),
+    ("host", "listens", "is_logged"),
     [
         ("0.0.0.0", "127.0.0.1", True),
         ("0.0.0.0", "0.0.0.0", False),
@@ -108,8 +108,8 @@ def test_an_index_that_does_not_answer_is_reported_at_once(monkeypatch, capsys):
         ("127.0.0.1", "::", False),
     ],
 )
-def test_an_address_not_yet_applied_by_systemd_is_logged(host, listens, count):
+def test_an_address_not_yet_applied_by_systemd_is_logged(host, listens, is_logged):
     listening = SimpleNamespace(host=listens, port=5000)
     with capture_logs() as logs:
         front.warn_if_elsewhere(merge(Config(), {"http": {"host": host}}, "test"), listening)
-    assert [each["event"] for each in logs] == ["http.not_as_configured"] * count
+    assert [each["event"] for each in logs] == ["http.not_as_configured"] * is_logged

@@ -22,9 +22,9 @@ OFF = b"\nM112\nM104 S0\nM140 S0\nM107\n"
 def safe_off(folder, unit="nozzled"):
     """Run the script as the unit does, with only the standard library; return its exit status and output."""
     command = [sys.executable, "-I", "-S", SCRIPT, unit, "--state", folder / "state", "--config", folder / "etc"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env={})
-    assert "Traceback" not in done.stderr
-    return done.returncode, done.stderr.strip()
+    result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env={})
+    assert "Traceback" not in result.stderr
+    return result.returncode, result.stderr.strip()
 
 
 def note(folder, text, unit="nozzled"):

@@ -47,12 +47,12 @@ def test_a_print_survives_kills_hangs_a_restart_and_an_upgrade(box, tmp_path, re
     daemon.print_file(part.name, part.read_bytes())
     box.until(lambda: len(printer.accepted()) > 100, "the print to be under way", seconds=300)
     daemon.post("/api/printer/command", {"command": SLOW})
-    replaced(box, daemon, printer, "upgrade", lambda: upgrade(box))
+    replace_core(box, daemon, printer, "upgrade", lambda: upgrade(box))
     it_is_two_services_now(box)
-    record_property("measured", killed(box, "front", FRONT_KILLS))
-    record_property("measured", killed(box, "core", CORE_KILLS))
-    replaced(box, daemon, printer, "SIGSTOP", lambda: both_stand_still(box))
-    replaced(box, daemon, printer, "restart", lambda: box.run("systemctl", "restart", "nozzled.service"))
+    record_property("measured", kill_repeatedly(box, "front", FRONT_KILLS))
+    record_property("measured", kill_repeatedly(box, "core", CORE_KILLS))
+    replace_core(box, daemon, printer, "SIGSTOP", lambda: both_stand_still(box))
+    replace_core(box, daemon, printer, "restart", lambda: box.run("systemctl", "restart", "nozzled.service"))
     assert len(printer.printed()) < len(commands_of(part)), "the print was too short for all that"
     daemon.post("/api/printer/command", {"command": FAST})
     box.until(lambda: daemon.state == "Operational", "the print's end", seconds=300)
@@ -78,10 +78,10 @@ def it_is_two_services_now(box):
     assert " front " in box.run("ps", "-o", "args=", "-p", str(box.main_pid("nozzled-front.service")))
 
 
-def killed(box, part, times):
+def kill_repeatedly(box, part, times):
     """Kill core or front; the other one's state stays the same, and lines continue.
 
-    Return a sentence with the seconds until then; for the front the limit is 1.5 s.
+    Return a sentence with the seconds until then.
     """
     (box.folder / "kills.py").write_bytes(Path(kills.__file__).read_bytes())
     command = ["/usr/bin/python3", "-I", SHARED / "kills.py", part, str(times), KEY, SHARED / "oracle.jsonl"]
@@ -101,14 +101,14 @@ def both_stand_still(box):
     box.until(lambda: box.main_pid("nozzled-front.service") not in (0, front), "another front")
 
 
-def replaced(box, daemon, printer, what, do):
+def replace_core(box, daemon, printer, what, do):
     """Replace the core with a new one, which continues the print."""
     pid = box.main_pid("nozzled.service")
     do()
     box.until(lambda: box.main_pid("nozzled.service") not in (0, pid), f"another core after {what}")
     box.until(lambda: daemon.state == "Printing", f"the print to go on after {what}")
-    there = len(printer.accepted())
-    box.until(lambda: len(printer.accepted()) > there + 5, f"lines after {what}")
+    count = len(printer.accepted())
+    box.until(lambda: len(printer.accepted()) > count + 5, f"lines after {what}")
 
 
 def upgrade(box):

@@ -325,10 +325,10 @@ def test_the_udev_rule_starts_the_instance_and_names_its_port():
 def test_without_root_or_systemd_the_installation_is_refused(name):
     if os.geteuid() == 0 and Path("/run/systemd/system").is_dir():
         cannot_run("root would install it here, where systemd runs")
-    done = subprocess.run([UNITS / name], capture_output=True, text=True, timeout=waiting.TIMEOUT_S, check=False)
-    assert done.returncode == 1
-    assert "root" in done.stderr or "not started by systemd" in done.stderr
-    assert done.stdout == ""
+    result = subprocess.run([UNITS / name], capture_output=True, text=True, timeout=waiting.TIMEOUT_S, check=False)
+    assert result.returncode == 1
+    assert "root" in result.stderr or "not started by systemd" in result.stderr
+    assert result.stdout == ""
 
 
 @pytest.mark.parametrize("name", COMPANIONS)
@@ -348,11 +348,11 @@ def test_documentation_named_in_units_is_installed():
 
 
 def test_the_installer_refuses_options_that_it_does_not_know():
-    done = subprocess.run(
+    result = subprocess.run(
         [UNITS / "install", "--whels"], capture_output=True, text=True, timeout=waiting.TIMEOUT_S, check=False
     )
-    assert done.returncode == 1
-    assert "--wheels FOLDER" in done.stderr
+    assert result.returncode == 1
+    assert "--wheels FOLDER" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,6 @@
 """A switch behind a real MQTT broker; the plug follows Tasmota's documentation."""
 
 import asyncio
-import shutil
-import socket
-import subprocess
 
 import aiomqtt
 import pytest
@@ -11,8 +8,9 @@ import pytest
 from daemon.companions.power.config import DeviceConfig
 from daemon.companions.power.devices import make
 from daemon.companions.power.errors import DeviceError
-from support.processes import cannot_run
-from support.waiting import TIMEOUT_S
+from support.mqtt import Mosquitto
+from support.processes import free_port
+from support.waiting import TIMEOUT_S, until
 
 pytestmark = pytest.mark.real_time
 
@@ -38,28 +36,10 @@ class MqttPlug:
 
 
 @pytest.fixture
-def unused_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
-@pytest.fixture
-def broker(tmp_path, unused_port):
-    program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin")
-    if program is None:
-        cannot_run("mosquitto is missing: apt-get install mosquitto")
-    (tmp_path / "conf").write_text(f"listener {unused_port} 127.0.0.1\nallow_anonymous true\n")
-    process = subprocess.Popen([program, "-c", tmp_path / "conf"], stderr=subprocess.DEVNULL)
-    yield unused_port
-    process.terminate()
-    process.wait()
-
-
-async def when(condition, seconds=TIMEOUT_S):
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - other processes
-            await asyncio.sleep(0.01)
+def broker(tmp_path):
+    server = Mosquitto(tmp_path).start()
+    yield server.port
+    server.end()
 
 
 async def wait_for_broker(port):
@@ -93,7 +73,7 @@ async def test_a_tasmota_plug_is_switched_over_mqtt(broker):
         while await other.sense() is not True:  # noqa: ASYNC110 - the broker delivers to one client after the other
             await asyncio.sleep(0.01)
     await other.off()
-    await when(lambda: not plug.is_on)
+    await until(lambda: not plug.is_on)
     async with asyncio.timeout(TIMEOUT_S):  # an older state may still be on its way
         while await device.sense() is not False:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
@@ -133,7 +113,8 @@ async def test_a_state_that_is_neither_on_nor_off_is_reported(broker):
     await device.close()
 
 
-async def test_a_missing_broker_is_reported(unused_port):
+async def test_a_missing_broker_is_reported():
+    unused_port = free_port()
     device = make(DeviceConfig(name="plug", type="mqtt", address=f"127.0.0.1:{unused_port}", topic="p", timeout_s=0.2))
     with pytest.raises(DeviceError, match=rf"plug: no broker at 127.0.0.1:{unused_port}: .*refused"):
         await device.on()

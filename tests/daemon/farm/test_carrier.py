@@ -22,7 +22,8 @@ from daemon.farm.messages import (
     Report,
     YesOrNo,
 )
-from support.nats import RecordingDuties, eventually, nats_server, running
+from support.nats import RecordingDuties, nats_server
+from support.waiting import meanwhile, until
 
 
 class InMemory:
@@ -45,14 +46,14 @@ class OverNats:
 
 
 async def there(*ends):
-    await eventually(lambda: all(end.connected for end in ends), "the ends to be connected")
+    await until(lambda: all(end.connected for end in ends), "the ends to be connected")
 
 
 async def an_offer_arrives_and_is_withdrawn(way, tmp_path):
     server, agent, duties = way.server(), way.agent("offered"), RecordingDuties()
-    async with running(server.run(duties), agent.run()), aclosing(agent.offers()) as offers:
+    async with meanwhile(server.run(duties), agent.run()), aclosing(agent.offers()) as offers:
         await there(server, agent)
-        await eventually(lambda: duties.connections, "the streams")
+        await until(lambda: duties.connections, "the streams")
         await server.offer("offered", Offer("copy-1", 1, name="cube", size=7))
         assert await anext(offers) == Offer("copy-1", 1, name="cube", size=7)
         await server.withdraw("offered")
@@ -62,7 +63,7 @@ async def an_offer_arrives_and_is_withdrawn(way, tmp_path):
 async def an_offer_reaches_its_printer_alone(way, tmp_path):
     server, duties = way.server(), RecordingDuties()
     one, other = way.agent("alone"), way.agent("alone-2")
-    async with running(server.run(duties), one.run(), other.run()), aclosing(one.offers()) as offers:
+    async with meanwhile(server.run(duties), one.run(), other.run()), aclosing(one.offers()) as offers:
         await there(server, one, other)
         await server.offer("alone", Offer("old", 1))
         await asyncio.sleep(0.1)
@@ -79,7 +80,7 @@ async def questions_are_answered(way, tmp_path):
     server, agent, duties = way.server(), way.agent("asking"), RecordingDuties()
     duties.contents = bytes(range(256)) * 4096
     duties.held_copies = Holdings([HeldCopy("c", 3, "claimed", "n", cancel=True)])
-    async with running(server.run(duties), agent.run()):
+    async with meanwhile(server.run(duties), agent.run()):
         await there(server, agent)
         assert await agent.claim("c", 3, "nonce") == YesOrNo(yes=True)
         assert [(printer, each.nonce) for printer, each in duties.claims] == [("asking", "nonce")]
@@ -98,7 +99,7 @@ async def questions_are_answered(way, tmp_path):
 async def a_report_is_answered_once_it_is_written_down(way, tmp_path):
     server, agent, duties = way.server(), way.agent("reporting"), RecordingDuties()
     report = Report("c", 1, "done", 5.0, seconds=77)
-    async with running(server.run(duties), agent.run()):
+    async with meanwhile(server.run(duties), agent.run()):
         await there(server, agent)
         duties.errors.append(RuntimeError("the disk is full"))
         with pytest.raises(FarmUnreachable, match="the disk is full"):
@@ -112,14 +113,14 @@ async def a_report_is_answered_once_it_is_written_down(way, tmp_path):
 
 async def a_presence_is_heard_and_remembered(way, tmp_path):
     server, agent, duties = way.server(), way.agent("present"), RecordingDuties()
-    async with running(agent.run()):
-        async with running(server.run(duties)):
-            await eventually(lambda: server.connected and agent.connected and duties.connections, "both")
+    async with meanwhile(agent.run()):
+        async with meanwhile(server.run(duties)):
+            await until(lambda: server.connected and agent.connected and duties.connections, "both")
             await agent.present(Presence(1.0, "boot", ready=True, state="Operational"))
-            await eventually(lambda: "present" in duties.presences, "the presence")
+            await until(lambda: "present" in duties.presences, "the presence")
         another, later = way.server(), RecordingDuties()
-        async with running(another.run(later)):
-            await eventually(lambda: "present" in later.presences, "what was said before the server began")
+        async with meanwhile(another.run(later)):
+            await until(lambda: "present" in later.presences, "what was said before the server began")
             assert another.presences["present"] == Presence(1.0, "boot", ready=True, state="Operational")
 
 
@@ -134,7 +135,7 @@ async def an_order_is_answered_or_given_up(way, tmp_path):
         return OrderAnswer(ok=True, data=b"\xff\xd8")
 
     agent.orders(obey)
-    async with running(server.run(duties), agent.run()):
+    async with meanwhile(server.run(duties), agent.run()):
         await there(server, agent)
         answer = await server.order("ordered", FarmOrder("cancel", copy="c", by="anna"))
         assert (answer, done) == (OrderAnswer(ok=True, data=b"\xff\xd8"), [FarmOrder("cancel", copy="c", by="anna")])
@@ -150,8 +151,8 @@ async def files_and_failures_are_kept(way, tmp_path):
     data = b"G28\n" * 300_000
     name = hashlib.sha256(data).hexdigest()
     (tmp_path / "part").write_bytes(data)
-    async with running(server.run(duties)):
-        await eventually(lambda: server.connected and duties.connections, "the server")
+    async with meanwhile(server.run(duties)):
+        await until(lambda: server.connected and duties.connections, "the server")
         for _ in range(2):
             await server.put_file(name, tmp_path / "part")
         await server.get_file(name, tmp_path / "got")
@@ -168,12 +169,12 @@ async def both_come_again_when_nats_does(way, tmp_path):
     server, agent, duties = way.server(), way.agent("again"), RecordingDuties()
     connections = []
     agent.on_connect = lambda: connections.append(1)
-    async with running(server.run(duties), agent.run()), aclosing(agent.offers()) as offers:
-        await eventually(lambda: server.connected and agent.connected and duties.connections, "both")
+    async with meanwhile(server.run(duties), agent.run()), aclosing(agent.offers()) as offers:
+        await until(lambda: server.connected and agent.connected and duties.connections, "both")
         await server.offer("again", Offer("kept", 1))
         assert (await anext(offers)).copy == "kept"
         way.stop()
-        await eventually(lambda: not server.connected and not agent.connected, "both to notice")
+        await until(lambda: not server.connected and not agent.connected, "both to notice")
         assert "NATS" in server.trouble
         assert "NATS" in agent.trouble
         with pytest.raises(FarmUnreachable, match=r"cannot reach again: .*NATS"):
@@ -182,7 +183,7 @@ async def both_come_again_when_nats_does(way, tmp_path):
             with pytest.raises(FarmUnreachable):
                 await lost
         way.start()
-        await eventually(lambda: duties.connections == 2 and agent.connected, "both to come again")
+        await until(lambda: duties.connections == 2 and agent.connected, "both to come again")
         await server.offer("again", Offer("later", 1))
         assert (await anext(offers)).copy == "later"
         assert await agent.claim("c", 1, "n") == YesOrNo(yes=True)
@@ -192,7 +193,7 @@ async def both_come_again_when_nats_does(way, tmp_path):
 async def two_servers_share_the_questions(way, tmp_path):
     one, two, agent = RecordingDuties(), RecordingDuties(), way.agent("shared")
     ends = way.server(), way.server()
-    async with running(ends[0].run(one), ends[1].run(two), agent.run()):
+    async with meanwhile(ends[0].run(one), ends[1].run(two), agent.run()):
         await there(*ends, agent)
         for number in range(40):
             await agent.claim("c", number, "n")

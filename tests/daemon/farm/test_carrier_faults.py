@@ -13,14 +13,15 @@ from daemon.farm.carrier.memory import FarmFaults, FarmInMemory
 from daemon.farm.carrier.rates import PrinterRates
 from daemon.farm.carrier.subjects import is_own_inbox, sender
 from daemon.farm.messages import Offer
-from support.nats import RecordingDuties, running
+from support.nats import RecordingDuties
+from support.waiting import meanwhile
 
 
 async def ask_many(faults, times=60):
     """Send many questions; return the number of answers, and of questions that reached the server."""
     farm, duties = FarmInMemory(faults, seed=1), RecordingDuties()
     agent, server, answered = farm.agent("mk3"), farm.server(), 0
-    async with running(server.run(duties), agent.run()):
+    async with meanwhile(server.run(duties), agent.run()):
         await asyncio.sleep(0.1)
         for number in range(times):
             try:
@@ -47,7 +48,7 @@ async def test_questions_and_answers_may_be_lost_doubled_or_late():
 async def test_a_printer_cut_off_neither_sends_nor_receives():
     farm, duties = FarmInMemory(), RecordingDuties()
     agent, server = farm.agent("mk3"), farm.server()
-    async with running(server.run(duties), agent.run()):
+    async with meanwhile(server.run(duties), agent.run()):
         await asyncio.sleep(0.1)
         farm.cut("mk3")
         await server.offer("mk3", Offer("c", 1))

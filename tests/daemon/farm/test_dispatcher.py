@@ -16,7 +16,7 @@ from daemon.farm.server.dispatcher import Dispatcher
 from daemon.farm.server.files import FarmFiles
 from daemon.farm.server.list_thread import ListThread
 from daemon.farm.server.service import drop_old_files
-from support.nats import eventually, running
+from support.waiting import meanwhile, until
 
 GCODE = b"G28\nG1 X10 Y10\n"
 SHA = hashlib.sha256(GCODE).hexdigest()
@@ -58,7 +58,7 @@ class Printer:
                 self.offered.append(offer)
 
     async def offer(self):
-        await eventually(lambda: self.offered and self.offered[-1], f"an offer to {self.name}", 600)
+        await until(lambda: self.offered and self.offered[-1], f"an offer to {self.name}", 600)
         return self.offered[-1]
 
 
@@ -83,7 +83,7 @@ class Farm:
 async def serving(farm, number=0):
     jobs, files, dispatcher = await farm.begin(number)
     try:
-        async with running(dispatcher.run(), files.run()):
+        async with meanwhile(dispatcher.run(), files.run()):
             yield jobs, files, dispatcher
     finally:
         await jobs.close()
@@ -109,7 +109,7 @@ def farm(tmp_path):
 async def test_a_ready_printer_gets_an_offer_the_file_and_its_claim(farm, tmp_path):
     mk3, mk4 = Printer(farm.memory, "mk3"), Printer(farm.memory, "mk4")
     mk4.ready = False
-    async with serving(farm) as (jobs, files, _), running(mk3.run(), mk4.run()):
+    async with serving(farm) as (jobs, files, _), meanwhile(mk3.run(), mk4.run()):
         job = await submit(jobs, files, tmp_path)
         offer = await mk3.offer()
         assert (offer.attempt, offer.sha256, offer.size, offer.job) == (1, SHA, len(GCODE), job.id)
@@ -134,7 +134,7 @@ async def test_a_ready_printer_gets_an_offer_the_file_and_its_claim(farm, tmp_pa
 async def test_a_copy_is_offered_to_another_printer_when_its_lease_ends(farm, tmp_path):
     dead = Printer(farm.memory, "dead")
     async with serving(farm) as (jobs, files, _):
-        async with running(dead.run()):
+        async with meanwhile(dead.run()):
             job = await submit(jobs, files, tmp_path)
             first = await dead.offer()
             await asyncio.sleep(40)
@@ -143,7 +143,7 @@ async def test_a_copy_is_offered_to_another_printer_when_its_lease_ends(farm, tm
             assert await states(jobs, job) == ["offered"]
         late = dead.end
         good = Printer(farm.memory, "good")
-        async with running(good.run(), late.run()):
+        async with meanwhile(good.run(), late.run()):
             second = await good.offer()
             assert (second.copy, second.attempt) == (first.copy, 2)
             assert not (await late.claim(first.copy, 1, "n")).yes
@@ -153,12 +153,12 @@ async def test_a_copy_is_offered_to_another_printer_when_its_lease_ends(farm, tm
 async def test_a_claim_stays_however_long_its_printer_is_silent(farm, tmp_path):
     mk3 = Printer(farm.memory, "mk3")
     async with serving(farm) as (jobs, files, dispatcher):
-        async with running(mk3.run()):
+        async with meanwhile(mk3.run()):
             job = await submit(jobs, files, tmp_path)
             offer = await mk3.offer()
             assert (await mk3.end.claim(offer.copy, 1, "n")).yes
         other = Printer(farm.memory, "other")
-        async with running(other.run()):
+        async with meanwhile(other.run()):
             await asyncio.sleep(600)
             assert await states(jobs, job) == ["claimed"]
             assert dispatcher.is_away("mk3")
@@ -171,31 +171,31 @@ async def test_a_claim_stays_however_long_its_printer_is_silent(farm, tmp_path):
 
 async def test_a_printer_holds_one_copy_and_gets_the_next_when_it_is_ready_again(farm, tmp_path):
     mk3 = Printer(farm.memory, "mk3")
-    async with serving(farm) as (jobs, files, _), running(mk3.run()):
+    async with serving(farm) as (jobs, files, _), meanwhile(mk3.run()):
         job = await submit(jobs, files, tmp_path, copies=2)
         offer = await mk3.offer()
         assert (await mk3.end.claim(offer.copy, 1, "n")).yes
         await asyncio.sleep(100)  # it says that it is ready, which is wrong
         assert await states(jobs, job) == ["claimed", "waiting"]
         await mk3.end.report(Report(offer.copy, 1, "not_begun", 1.0, nonce="n"))
-        await eventually(lambda: mk3.offered[-1].attempt == 2, "the same copy again")
+        await until(lambda: mk3.offered[-1].attempt == 2, "the same copy again", 60)
         assert mk3.offered[-1].copy == offer.copy
 
 
 async def test_an_offer_cancelled_by_the_user_is_withdrawn_and_cannot_be_claimed(farm, tmp_path):
     mk3 = Printer(farm.memory, "mk3")
-    async with serving(farm) as (jobs, files, _), running(mk3.run()):
+    async with serving(farm) as (jobs, files, _), meanwhile(mk3.run()):
         job = await submit(jobs, files, tmp_path)
         offer = await mk3.offer()
         await jobs.call(lambda each: each.cancel_job(job.id))
-        await eventually(lambda: mk3.offered[-1] is None, "the offer to be withdrawn")
+        await until(lambda: mk3.offered[-1] is None, "the offer to be withdrawn", 60)
         assert not (await mk3.end.claim(offer.copy, 1, "n")).yes
         assert not (await mk3.end.renew(offer.copy, 1)).yes
 
 
 async def test_a_cancel_of_a_print_is_repeated_until_its_printer_reports_the_end(farm, tmp_path):
     mk3 = Printer(farm.memory, "mk3")
-    async with serving(farm) as (jobs, files, _), running(mk3.run()):
+    async with serving(farm) as (jobs, files, _), meanwhile(mk3.run()):
         job = await submit(jobs, files, tmp_path)
         offer = await mk3.offer()
         await mk3.end.claim(offer.copy, 1, "n")
@@ -220,7 +220,7 @@ async def test_a_cancel_of_a_print_is_repeated_until_its_printer_reports_the_end
 
 async def test_a_restarted_server_requeues_only_expired_offers(farm, tmp_path):
     one, two = Printer(farm.memory, "one"), Printer(farm.memory, "two")
-    async with running(one.run(), two.run()):
+    async with meanwhile(one.run(), two.run()):
         async with serving(farm) as (jobs, files, _):
             job = await submit(jobs, files, tmp_path, copies=3)
             first, second = await one.offer(), await two.offer()
@@ -240,7 +240,7 @@ async def test_a_restarted_server_requeues_only_expired_offers(farm, tmp_path):
 
 async def test_without_nats_nothing_is_offered_and_the_list_still_answers(farm, tmp_path):
     mk3 = Printer(farm.memory, "mk3")
-    async with serving(farm) as (jobs, files, dispatcher), running(mk3.run()):
+    async with serving(farm) as (jobs, files, dispatcher), meanwhile(mk3.run()):
         await asyncio.sleep(1)
         farm.memory.stop()
         job = await submit(jobs, files, tmp_path)
@@ -251,7 +251,7 @@ async def test_without_nats_nothing_is_offered_and_the_list_still_answers(farm, 
         farm.memory.start()
         assert (await mk3.offer()).job == job.id
         assert dispatcher.trouble == ""
-        await eventually(lambda: SHA in farm.memory.files, "the file to be stored")
+        await until(lambda: SHA in farm.memory.files, "the file to be stored", 60)
 
 
 async def test_a_copy_that_fails_too_often_is_published_with_its_reason(farm, tmp_path):
@@ -259,7 +259,7 @@ async def test_a_copy_that_fails_too_often_is_published_with_its_reason(farm, tm
         job = await submit(jobs, files, tmp_path)
         for number in range(1, 4):
             printer = Printer(farm.memory, f"p{number}")
-            async with running(printer.run()):
+            async with meanwhile(printer.run()):
                 offer = await printer.offer()
                 assert offer.attempt == number
                 await printer.end.report(Report(offer.copy, number, "declined", 1.0, reason="its card is full"))
@@ -273,7 +273,7 @@ async def test_a_copy_that_fails_too_often_is_published_with_its_reason(farm, tm
 async def test_a_lost_offer_is_repeated_and_an_outdated_presence_ignored(farm, tmp_path):
     farm.memory.faults = FarmFaults(lost=1.0)
     mk3 = Printer(farm.memory, "mk3")
-    async with serving(farm) as (jobs, files, dispatcher), running(mk3.run()):
+    async with serving(farm) as (jobs, files, dispatcher), meanwhile(mk3.run()):
         await submit(jobs, files, tmp_path)
         await dispatcher.on_presence("mk3", Presence(50.0, "boot", ready=True))
         await asyncio.sleep(3)
@@ -313,7 +313,7 @@ async def test_a_restarted_agent_and_a_late_presence_are_not_two_agents(farm):
 
 async def test_two_servers_with_one_list_offer_no_copy_twice(farm, tmp_path):
     printers = [Printer(farm.memory, f"p{number}") for number in range(6)]
-    async with serving(farm, 1) as (jobs, files, _), serving(farm, 2), running(*(each.run() for each in printers)):
+    async with serving(farm, 1) as (jobs, files, _), serving(farm, 2), meanwhile(*(each.run() for each in printers)):
         job = await submit(jobs, files, tmp_path, copies=6)
         offers = [await each.offer() for each in printers]
         assert len({offer.copy for offer in offers}) == 6
@@ -327,12 +327,12 @@ async def test_two_servers_with_one_list_offer_no_copy_twice(farm, tmp_path):
 async def test_a_file_evicted_from_the_cache_is_read_from_the_object_store(farm, tmp_path):
     jobs, files, _ = await farm.begin()
     files.max_bytes = 10
-    async with running(files.run()):
+    async with meanwhile(files.run()):
         named = []
         for text in (b"first file", b"second file"):
             (tmp_path / "upload").write_bytes(text)
             named.append((await files.take(tmp_path / "upload"))[0])
-            await eventually(lambda: not files.not_stored, "the file to be stored")
+            await until(lambda: not files.not_stored, "the file to be stored", 60)
         assert len([*(tmp_path / "cache0").iterdir()]) == 1
         assert await files.chunk(named[0], 6) == b"file"
         with pytest.raises(FarmRefused, match="no file"):
@@ -345,7 +345,7 @@ async def test_a_file_evicted_from_the_cache_is_read_from_the_object_store(farm,
 async def test_an_old_unused_file_is_removed_and_its_history_stays(farm, tmp_path):
     async with serving(farm) as (jobs, files, _):
         job = await submit(jobs, files, tmp_path)
-        await eventually(lambda: SHA in farm.memory.files, "the file to be stored")
+        await until(lambda: SHA in farm.memory.files, "the file to be stored", 60)
         farm.now += 200 * 86400
         await drop_old_files(jobs, files, 180)
         assert await files.chunk(SHA, 0) == GCODE  # it waits to be printed

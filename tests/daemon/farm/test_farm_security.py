@@ -16,7 +16,8 @@ from daemon.farm.carrier.server_end import QUESTION_BURST, QUESTION_RATE, NatsSe
 from daemon.farm.engine.folder import EngineFolder
 from daemon.farm.engine.users import make_key
 from daemon.farm.messages import FarmOrder, Offer, OrderAnswer, Presence, YesOrNo
-from support.nats import RecordingDuties, eventually, nats_server, running
+from support.nats import RecordingDuties, nats_server
+from support.waiting import meanwhile, until
 
 REPLY_TARGETS = [
     "farm.claim.mk4", "farm.report.mk4", "farm.offer.mk4", "farm.order.mk4", "$KV.printers.mk4", "farm.failed.mk4",
@@ -95,8 +96,8 @@ async def test_a_server_with_another_certificate_is_refused(engine, tmp_path):
     other = EngineFolder(tmp_path / "other")
     other.init(["127.0.0.1"], 4222, tmp_path / "store")
     agent = NatsAgentEnd("mk4", engine.address("mk4", str(tmp_path / "other/ca.pem")))
-    async with running(agent.run()):
-        await eventually(lambda: "certificate" in agent.trouble, "the agent to say what is wrong")
+    async with meanwhile(agent.run()):
+        await until(lambda: "certificate" in agent.trouble, "the agent to say what is wrong")
         assert not agent.connected
     with pytest.raises(ssl.SSLError):
         tls_context(engine.ca).load_verify_locations(cadata="no certificate")
@@ -115,10 +116,10 @@ async def test_a_printer_does_its_work_with_the_least_permissions(engine):
         return OrderAnswer(ok=True, data=bytes(500_000))
 
     agent.orders(obey)
-    async with running(server.run(duties), agent.run()):
-        await eventually(lambda: server.connected and agent.connected and duties.connections, "both")
+    async with meanwhile(server.run(duties), agent.run()):
+        await until(lambda: server.connected and agent.connected and duties.connections, "both")
         await agent.present(Presence(1.0, "boot", ready=True))
-        await eventually(lambda: "good" in duties.presences, "the presence")
+        await until(lambda: "good" in duties.presences, "the presence")
         assert await agent.claim("c", 1, "n") == YesOrNo(yes=True)
         assert await agent.file("c", 1, 0) == duties.contents[: 512 * 1024]
         await server.offer("good", Offer("c", 1))
@@ -139,15 +140,15 @@ async def messages_to(mk4):
 @pytest.mark.real_time
 async def test_a_rogue_printer_can_neither_send_nor_receive_for_others(engine):
     server, duties = NatsServerEnd(engine.address("server")), RecordingDuties()
-    async with running(server.run(duties)), engine.raw("rogue") as (rogue, errors), engine.raw("mk4") as (mk4, _):
-        await eventually(lambda: server.connected and duties.connections, "the server")
+    async with meanwhile(server.run(duties)), engine.raw("rogue") as (rogue, errors), engine.raw("mk4") as (mk4, _):
+        await until(lambda: server.connected and duties.connections, "the server")
         received = await messages_to(mk4)
         for subject in PUBLISHED:
             await rogue.publish(subject, b'{"copy":"c","attempt":1,"nonce":"n","kind":"done","at":1,"boot":"b"}')
         for subject in SUBSCRIBED:
             await rogue.subscribe(subject, cb=_into(received))
         await rogue.flush()
-        await eventually(lambda: len(errors) >= len(PUBLISHED) + len(SUBSCRIBED), "NATS to refuse all of it")
+        await until(lambda: len(errors) >= len(PUBLISHED) + len(SUBSCRIBED), "NATS to refuse all of it")
         refused = "\n".join(errors).lower()
         for subject in PUBLISHED:
             assert f'publish to "{subject}"'.lower() in refused
@@ -162,8 +163,8 @@ async def test_a_rogue_printer_can_neither_send_nor_receive_for_others(engine):
 @pytest.mark.real_time
 async def test_an_answer_goes_only_to_the_printer_that_asked(engine):
     server, duties = NatsServerEnd(engine.address("server")), RecordingDuties()
-    async with running(server.run(duties)), engine.raw("rogue") as (rogue, _), engine.raw("mk4") as (mk4, _):
-        await eventually(lambda: server.connected and duties.connections, "the server")
+    async with meanwhile(server.run(duties)), engine.raw("rogue") as (rogue, _), engine.raw("mk4") as (mk4, _):
+        await until(lambda: server.connected and duties.connections, "the server")
         received = await messages_to(mk4)
         for long in (
             b'{"copy":"%s","attempt":1,"nonce":"n"}' % (b"x" * 900),
@@ -179,7 +180,7 @@ async def test_an_answer_goes_only_to_the_printer_that_asked(engine):
                 await rogue.publish(f"farm.{kind}.rogue", question, reply=reply)
             await rogue.publish("$KV.printers.rogue", b'{"at":1,"boot":"b"}', reply=reply)
         await rogue.flush()
-        await eventually(lambda: "rogue" in duties.presences, "its presences")
+        await until(lambda: "rogue" in duties.presences, "its presences")
         await asyncio.sleep(0.3)
         assert received == []
         assert (duties.claims, duties.reports, "mk4" in duties.presences) == ([], [], False)
@@ -197,8 +198,8 @@ async def test_a_flood_from_one_printer_does_not_affect_the_others(engine):
         NatsAgentEnd("mk4", engine.address("mk4")),
         RecordingDuties(),
     )
-    async with running(server.run(duties), agent.run()), engine.raw("rogue") as (rogue, _):
-        await eventually(lambda: server.connected and agent.connected and duties.connections, "both")
+    async with meanwhile(server.run(duties), agent.run()), engine.raw("rogue") as (rogue, _):
+        await until(lambda: server.connected and agent.connected and duties.connections, "both")
         loop = asyncio.get_running_loop()
         began = loop.time()
         for number in range(3000):
@@ -216,11 +217,11 @@ async def test_a_revoked_printer_is_disconnected_at_once_and_enrolled_again_with
     engine.keys["lost"] = engine.folder.enrol("lost", "large").seed
     assert engine.folder.reload() == ""
     agent = NatsAgentEnd("lost", engine.address("lost"))
-    async with running(agent.run()):
-        await eventually(lambda: agent.connected, "the agent to be let in")
+    async with meanwhile(agent.run()):
+        await until(lambda: agent.connected, "the agent to be let in")
         engine.folder.revoke("lost")
         assert engine.folder.reload() == ""
-        await eventually(lambda: not agent.connected and "revoked" in agent.trouble, "the agent to be put out")
+        await until(lambda: not agent.connected and "revoked" in agent.trouble, "the agent to be put out")
         with pytest.raises(FarmUnreachable, match="revoked"):
             await agent.holdings()
         old = engine.keys["lost"]
@@ -228,8 +229,8 @@ async def test_a_revoked_printer_is_disconnected_at_once_and_enrolled_again_with
         assert engine.folder.reload() == ""
         assert engine.keys["lost"] != old
         again = NatsAgentEnd("lost", engine.address("lost"))
-        async with running(again.run()):
-            await eventually(lambda: again.connected, "the new key to be let in")
+        async with meanwhile(again.run()):
+            await until(lambda: again.connected, "the new key to be let in")
             assert not agent.connected
 
 

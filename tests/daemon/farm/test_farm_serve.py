@@ -9,7 +9,8 @@ from daemon.farm.carrier.agent_end import NatsAgentEnd
 from daemon.farm.carrier.connect import NatsAddress
 from daemon.farm.carrier.errors import FarmUnreachable
 from daemon.farm.messages import Presence, Report
-from support.nats import FarmServerProcess, eventually, nats_server, running
+from support.nats import FarmServerProcess, nats_server
+from support.waiting import meanwhile, until
 
 GCODE = b"G28\nG1 X10 Y10 E1\n" + (b";" * 99 + b"\n") * 7000  # of more than one chunk
 
@@ -20,8 +21,8 @@ async def test_a_job_survives_a_restart_and_an_outage_of_nats(tmp_path):
         server = FarmServerProcess(tmp_path / "farm", nats.url)
         agent = NatsAgentEnd("mk3", NatsAddress((nats.url,)))
         try:
-            async with running(agent.run()):
-                await eventually(lambda: agent.connected, "the agent's connection")
+            async with meanwhile(agent.run()):
+                await until(lambda: agent.connected, "the agent's connection")
                 job = await asyncio.to_thread(server.upload, "cube.gcode", GCODE, copies=2)
                 await agent.present(Presence(1.0, "boot", ready=True))
                 offer = await anext(agent.offers())
@@ -46,8 +47,8 @@ async def test_a_job_survives_a_restart_and_an_outage_of_nats(tmp_path):
             }
             nats.start()
             agent = NatsAgentEnd("mk3", NatsAddress((nats.url,)))
-            async with running(agent.run()):
-                await eventually(lambda: agent.connected, "the agent to come again")
+            async with meanwhile(agent.run()):
+                await until(lambda: agent.connected, "the agent to come again")
                 await _told(agent, Report(offer.copy, offer.attempt, "done", 2.0, nonce="n"))
                 await agent.present(Presence(2.0, "boot", ready=True))
                 second = await anext(agent.offers())

@@ -15,7 +15,7 @@ from daemon.farm.server.files import FarmFiles
 from daemon.farm.server.list_thread import ListThread
 from support.farm_http import FarmApi, events, fake_analysis
 from support.http import form
-from support.nats import eventually, running
+from support.waiting import meanwhile, until
 
 
 @asynccontextmanager
@@ -33,7 +33,7 @@ async def whole_farm(folder, memory):
     api = FarmApi(farm, app)
     api.first_key = key.read_text("utf-8").strip()
     try:
-        async with running(dispatcher.run(), files.run()):
+        async with meanwhile(dispatcher.run(), files.run()):
             yield api
     finally:
         await app.settings["farm_hub"].close()
@@ -56,13 +56,13 @@ async def test_a_copy_goes_from_upload_to_history_while_every_address_answers(tm
         return OrderAnswer(ok=True, data=b"\xff\xd8")
 
     agent.orders(obey)
-    async with whole_farm(tmp_path, memory) as api, running(agent.run(), listen()):
-        await eventually(lambda: agent.connected, "the agent")
+    async with whole_farm(tmp_path, memory) as api, meanwhile(agent.run(), listen()):
+        await until(lambda: agent.connected, "the agent")
         await present(ready=True, state="Operational", bed_clear=True, tools=[])
         watcher = api.begin("/api/farm/events")
         body, kind = form(("material", b""), ("file", "cube.gcode", b"G28\n"))
         job = (await api.request("POST", "/api/farm/jobs", body, headers={"Content-Type": kind})).json
-        offer = await eventually(lambda: offers and offers[-1], "an offer", 60)
+        offer = await until(lambda: offers and offers[-1], "an offer", 60)
         assert (await agent.claim(offer.copy, offer.attempt, "n")).yes
         await present(ready=False, state="Printing", file="cube.gcode", copy=offer.copy)
         await agent.report(Report(offer.copy, offer.attempt, "printing", 1.0, nonce="n"))

@@ -1,7 +1,6 @@
 """A hub and a site: whole jobs go over once, states come back, and a disconnected site continues printing."""
 
 import asyncio
-import socket
 from contextlib import asynccontextmanager
 
 import pytest
@@ -17,7 +16,9 @@ from daemon.farm.messages import Presence, Report, Tool
 from daemon.farm.server.files import FarmFiles
 from daemon.farm.server.list_thread import ListThread
 from daemon.farm.server.sites import OwnSite, SiteHub
-from support.nats import FarmServerProcess, eventually, nats_server, running
+from support.nats import FarmServerProcess, nats_server
+from support.processes import free_port
+from support.waiting import meanwhile, until
 
 GCODE = b"G28\nG1 X10 Y10\n" * 60_000  # of more than one chunk
 
@@ -88,8 +89,8 @@ async def test_a_job_reaches_its_site_once_despite_lost_messages(tmp_path, lose)
     async with both(tmp_path) as (hub, here, files, site, lane):
         lane.lose = lose
         job = await handed_over(hub, files, tmp_path)
-        async with running(site.run()):
-            await eventually(lambda: site._added, "the job", 600)
+        async with meanwhile(site.run()):
+            await until(lambda: site._added, "the job", 600)
             (site_job,) = await here.call(lambda each: each.jobs())
             assert (site_job.id, site_job.copies, site_job.material, site_job.priority, site_job.notes) == (
                 job.id, 2, "PLA", 5, "with brim",
@@ -108,8 +109,8 @@ async def test_a_job_reaches_its_site_once_despite_lost_messages(tmp_path, lose)
 async def test_a_site_cut_off_continues_printing_and_reports_later(tmp_path):
     async with both(tmp_path) as (hub, here, files, site, lane):
         job = await handed_over(hub, files, tmp_path)
-        async with running(site.run()):
-            await eventually(lambda: site._added, "the job", 600)
+        async with meanwhile(site.run()):
+            await until(lambda: site._added, "the job", 600)
             lane.cut = True
             await asyncio.sleep(60)
             assert site.trouble == "the hub does not answer"
@@ -125,8 +126,8 @@ async def test_a_site_cut_off_continues_printing_and_reports_later(tmp_path):
 async def test_a_cancel_at_the_hub_is_pending_until_the_site_confirms_it(tmp_path):
     async with both(tmp_path) as (hub, here, files, site, lane):
         job = await handed_over(hub, files, tmp_path)
-        async with running(site.run()):
-            await eventually(lambda: site._added, "the job", 600)
+        async with meanwhile(site.run()):
+            await until(lambda: site._added, "the job", 600)
             offer = await here.call(lambda each: each.offer("mk3", READY, 60))
             await here.call(lambda each: each.claim("mk3", offer.copy, 1, "n"))
             lane.cut = True
@@ -145,11 +146,11 @@ async def test_a_cancel_at_the_hub_is_pending_until_the_site_confirms_it(tmp_pat
 async def test_a_restarted_site_reports_its_jobs_again_and_accepts_none_twice(tmp_path):
     async with both(tmp_path) as (hub, here, files, site, lane):
         job = await handed_over(hub, files, tmp_path)
-        async with running(site.run()):
-            await eventually(lambda: site._added, "the job", 600)
+        async with meanwhile(site.run()):
+            await until(lambda: site._added, "the job", 600)
         await print_one(here)
         again = OwnSite(here, site._files, lane, tmp_path)
-        async with running(again.run()):
+        async with meanwhile(again.run()):
             await asyncio.sleep(60)
         assert sorted(await states(hub, job)) == ["done", "waiting"]
         assert len(await here.call(lambda each: each.jobs())) == 1
@@ -176,7 +177,7 @@ async def test_a_site_is_cut_off_and_reconnects_over_two_real_nats_servers(tmp_p
     places, servers = {}, []
     for name in ("hub", "munich"):
         places[name] = EngineFolder(tmp_path / name)
-    places["hub"].init(["127.0.0.1"], 4222, tmp_path / "hub/store", leaf_port=_free_port())
+    places["hub"].init(["127.0.0.1"], 4222, tmp_path / "hub/store", leaf_port=free_port())
     with nats_server(tmp_path / "hub", None) as hub_nats:
         enrolled = places["hub"].enrol("munich", role="site")
         assert places["hub"].reload() == ""
@@ -202,8 +203,8 @@ async def _hand_over_cut_off_and_come_back(tmp_path, places, hub, site, hub_nats
     ca = {name: tls_context(str(tmp_path / name / "ca.pem")) for name in places}
     at_hub = NatsAgentEnd("hub-mk3", NatsAddress((f"tls://127.0.0.1:{hub_nats.port}",), seeds["hub-mk3"], ca["hub"]))
     agent = NatsAgentEnd("mk3", NatsAddress((f"tls://127.0.0.1:{site_nats.port}",), seeds["mk3"], ca["munich"]))
-    async with running(agent.run(), at_hub.run()):
-        await eventually(lambda: agent.connected and at_hub.connected, "both agents")
+    async with meanwhile(agent.run(), at_hub.run()):
+        await until(lambda: agent.connected and at_hub.connected, "both agents")
         await at_hub.present(Presence(1.0, "boot", ready=True))
         taken = 0
         for is_stored in (False, True):  # the second copy begins and ends while the site is cut off
@@ -236,9 +237,3 @@ def _served(folder, name, nats, sites):
     where = folder / name
     more = f'ca_file = "{where}/ca.pem"\nseed_file = "{where}/server.seed"\n[sites]\n{sites}\n'
     return FarmServerProcess(folder / f"farm-{name}", f"tls://127.0.0.1:{nats.port}", more)
-
-
-def _free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
