@@ -85,7 +85,7 @@ def test_a_room_of_printers_is_operated_from_the_page(new_tab, shared, axe):
     page.get_by_role("button", name="All 6").click()
     # a user enters the outcome that the printer cannot report
     orphans = page.locator(".orphans")
-    expect(orphans).to_contain_text("copy 3 on mk3-2. It was printing")
+    expect(orphans).to_contain_text("copy 3 on mk3-2. It was being printed when")
     orphans.get_by_role("button", name="It was finished").click()
     expect(orphans).to_have_count(0)
     assert shared.do(lambda jobs: jobs.counts())["done"] == 2

@@ -287,6 +287,7 @@ def test_a_lost_print_continues_after_the_user_has_checked_the_part(new_stage, a
     assert request.value.post_data_json == {"command": "propose", "print": 7}
     dialog = stage.page.get_by_role("dialog", name="Continue vase.gcode?")
     for text in (
+        "It was in layer 118. The printer restarted: it has forgotten where it was. The printer may not",
         "Layer118 / 240",
         "23.60 mm",
         "47,893",
@@ -450,6 +451,33 @@ def test_a_wrong_number_of_copies_is_refused_with_the_bounds(new_stage):
     stage.page.get_by_label("Copies").fill("1.5")
     stage.button("Save").click()
     expect(stage.page.get_by_text("Copies: enter a whole number from 1 to 999.")).to_be_visible()
+
+
+def test_a_print_without_a_record_whose_printer_is_away_can_be_cancelled(new_stage):
+    """The core prints without a record, and so without an id, while its disk is full."""
+    stage = new_stage(**DESKTOP).open()
+    stage.is_in_state("Ready")
+    gone = {**NO_PRINTER, "state": "fault", "error": "serial:/dev/ttyUSB0 is gone"}
+    stage.show(printer=gone, job={**PRINTING["job"], "id": None, "state": "reattaching"})
+    stage.is_in_state("Printer is gone")
+    expect(stage.page.locator(".notice")).to_contain_text("The print continues if the printer is back soon")
+    expect(stage.button("Cancel print")).to_have_attribute("aria-disabled", "false")
+
+
+def test_the_sentences_about_a_file_are_separated(new_stage):
+    stage = new_stage(**DESKTOP)
+    prints = {"success": 3, "failure": 0, "last": {"success": True, "date": 1_795_000_000, "printTime": 600}}
+    known = {"errors": [], "warnings": []}
+    file = {"name": "a.gcode", "path": "a.gcode", "type": "machinecode", "size": 900, "date": 1_795_000_000}
+    file |= {"prints": prints, "gcodeAnalysis": known}
+    stage.answer("**/api/files?*", {"files": [file], "free": 10**9, "total": 10**9})
+    layers = [{"duration_s": seconds, "height": 0.2, "z": seconds / 25} for seconds in (5, 10)]
+    stage.answer("**/api/files/local/a.gcode?*", {"layers": layers})
+    stage.open("files")
+    stage.page.locator("button.what").click()
+    details = stage.page.locator(".details")
+    expect(details).to_contain_text("takes longest: 10 s. All layers are 0.20 mm high.")
+    expect(details).to_contain_text("Printed 3 times; last print completed, ")
 
 
 def test_letters_of_twice_the_size_leave_room_for_the_view(new_stage):
@@ -643,7 +671,7 @@ def test_now_switches_the_power_and_announces_that_it_goes_off(new_stage, axe):
     stage.show(companions={"power": {"state": {**POWER, "offAt": soon}, "away": False}})
     main = stage.page.locator("main")
     expect(main).to_contain_text("Printer is idle and cold, and will be switched off soon.")
-    expect(main).to_contain_text("lamp does not answer: connection refused")
+    expect(main).to_contain_text("lamp: unknown lamp does not answer: connection refused")
     expect(main).to_contain_text("Filament sensor left: no filament")
     expect(main).to_contain_text("The stop button is ready.")
     stage.page.evaluate(axe)

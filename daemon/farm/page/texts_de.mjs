@@ -8,7 +8,7 @@ export const texts = {
   view_jobs: "Aufträge",
   view_submit: "Neu",
   view_history: "Verlauf",
-  view_settings: "Einstellungen",
+  view_settings: "Optionen",
   fresh: "Live",
   may_look: "Dieser Browser darf nur zusehen.",
   connecting: "Verbindung zum Server der Farm wird aufgebaut…",

@@ -69,7 +69,7 @@ function Layers({path}) {
   const bars = layers.map((each, index) => `M${((index + 0.5) * 600) / layers.length} 80v-${Math.max(1, (76 * each.duration_s) / longest).toFixed(1)}`).join("");
   return html`<figure class="chart bars"><svg viewBox="0 0 600 80" preserveAspectRatio="none" role="img" aria-label=${t("layers_chart")}>
     <path d=${bars} stroke-width=${Math.max(0.5, 480 / layers.length)} /></svg>
-    <figcaption>${t("layers_chart")}. ${t("layers_slowest", {n: slowest + 1, z: number(layers[slowest].z, 2), time: duration(longest)})}
+    <figcaption>${t("layers_chart")}. ${t("layers_slowest", {n: slowest + 1, z: number(layers[slowest].z, 2), time: duration(longest)})}${" "}
       ${heights.length ? t(low === high ? "layers_even" : "layers_varied", {low: number(low, 2), high: number(high, 2)}) : ""}</figcaption></figure>`;
 }
 
@@ -133,7 +133,7 @@ export function Details({file, onMoved}) {
       <dl class="pairs">${figures(known).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${short(value, 120)}</dd></div>`)}</dl>
       ${file.toolpath && html`<${ToolpathView} path=${file.toolpath} />`}
       <${Layers} path=${file.path} />` : html`<p class="dim">${t("not_analysed")}</p>`}
-    ${last && html`<p class="dim">${tn("printed_times", (file.prints.success ?? 0) + (file.prints.failure ?? 0))}
+    ${last && html`<p class="dim">${tn("printed_times", (file.prints.success ?? 0) + (file.prints.failure ?? 0))}${" "}
       ${outcome(file)}, ${clock(last.date)}${last.printTime ? `, ${duration(last.printTime)}` : ""}</p>`}
     <${SlicerSettings} path=${file.path} />
     <${Rename} file=${file} onMoved=${onMoved} />

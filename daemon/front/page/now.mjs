@@ -39,7 +39,7 @@ function sureOfThisFile() {
 }
 
 /** The id of a print that was cancelled while its printer was away: it ends when the printer is back. */
-const cancelledAway = signal(/** @type {number|null} */ (null));
+const cancelledAway = signal(/** @type {number|null|undefined} */ (undefined)); // null is the id of a print without a record
 const isCancelledAway = () => job.value.state === "reattaching" && job.value.id === cancelledAway.value;
 
 async function cancel() {

@@ -88,8 +88,9 @@ function Proposal({proposal, load}) {
     event.preventDefault();
     load({layer: Math.min(proposal.layers, Math.max(1, Math.round(Number(layer)) || 1))});
   };
-  return html`<p>${t("go_on_was", {clock: clock(was.ended), lines: number(was.lines)})} ${was.layer ? t("go_on_was_in", {n: number(was.layer)}) : ""}
-      ${was.reason ? sentence(short(was.reason)) : ""} ${t("go_on_whole")}</p>
+  const account = [t("go_on_was", {clock: clock(was.ended), lines: number(was.lines)}), was.layer && t("go_on_was_in", {n: number(was.layer)}),
+    was.reason && sentence(short(was.reason)), t("go_on_whole")].filter(Boolean).join(" ");
+  return html`<p>${account}</p>
     <dl class="facts">${facts.map((/** @type {any} */ [name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
     <form class="row" onSubmit=${showOther}><label>${t("go_on_first")} <input type="number" inputmode="numeric" min="1" max=${proposal.layers} value=${layer}
       onInput=${onValue(setLayer)} /></label>
