@@ -609,7 +609,7 @@ def test_settings_show_messages_and_spools_if_they_are_switched_on(new_stage, ax
     stage.page.get_by_label("A print was cancelled").check()
     stage.button("Send a test").click()
     expect(stage.page.get_by_text("mail: no answer yet")).to_be_visible()
-    expect(stage.page.locator("main")).to_contain_text("given up after 3 attempts: 401")
+    expect(stage.page.locator("main")).to_contain_text("given up after 3 tries: 401")
     with stage.page.expect_request("**/ask"):
         stage.page.get_by_role("combobox", name=re.compile("^T1")).select_option("7")
     expect(stage.page.locator("main")).to_contain_text("24 Nov 2025")
