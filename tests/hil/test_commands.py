@@ -30,17 +30,17 @@ async def test_the_position_is_reported_at_rest(device):
 
 
 async def test_simultaneous_commands_get_their_own_answers_in_order(device):
-    done = []
+    answered = []
 
     async def ask(printer, mark):
         answer = await printer.send(f"M118 {mark}")
-        done.append(mark)
+        answered.append(mark)
         return answer
 
     marks = [f"mark-{number}" for number in range(8)]
     async with device.ready() as printer:
         answers = await asyncio.gather(*(ask(printer, mark) for mark in marks))
-    assert done == marks
+    assert answered == marks
     for mark, answer in zip(marks, answers, strict=True):
         assert [other for other in marks if any(other in line for line in answer)] == [mark]
 
@@ -78,8 +78,8 @@ async def test_a_submitted_command_goes_out_before_a_later_one(device):
         await printer.send("M118 mark-2")
         dialogue = " ".join(printer.flight_recorder.tail())
         assert 0 < dialogue.index("mark-1") < dialogue.index("mark-2")
-        if (taken := device.accepted()) is not None:
-            assert [each for each in taken if "mark" in each] == ["M118 mark-1", "M118 mark-2"]
+        if (accepted := device.accepted()) is not None:
+            assert [each for each in accepted if "mark" in each] == ["M118 mark-1", "M118 mark-2"]
 
 
 async def test_an_unknown_command_is_reported_and_harmless(device):
@@ -143,10 +143,10 @@ async def test_traffic_is_counted_and_recorded(device):
 
 async def test_cancelling_one_wait_does_not_affect_other_answers(device):
     async with device.ready() as printer:
-        given_up = asyncio.create_task(printer.send(f"G4 P{300 * device.speed:g}"))
+        waiting = asyncio.create_task(printer.send(f"G4 P{300 * device.speed:g}"))
         await device.until(lambda: not printer.idle)
-        given_up.cancel()
+        waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await given_up
+            await waiting
         for mark in ("mark-1", "mark-2"):
             assert any(mark in line for line in await printer.send(f"M118 {mark}"))

@@ -40,14 +40,14 @@ def harmless(count):
     return [line for text in numbered(count) for line in (text, "M105", "G4 P30")]
 
 
-def taken(device):
+def accepted_marks(device):
     """Return the numbered lines that the device has accepted; None if it cannot be known."""
     commands = device.accepted()
     return None if commands is None else [each for each in commands if MARK.search(each)]
 
 
-def assert_taken(device, commands):
-    accepted = taken(device)
+def assert_accepted(device, commands):
+    accepted = accepted_marks(device)
     assert accepted is None or accepted == [each for each in commands if each.startswith("M118")]
 
 
@@ -62,7 +62,7 @@ async def test_every_line_arrives_once_in_order_as_the_position_confirms(device)
         printer.feed(lines)
         await finish(printer, lines)
         assert (printer.place.lines, printer.place.offset) == (60, 60 * LENGTH)
-        assert_taken(device, lines.commands)
+        assert_accepted(device, lines.commands)
 
 
 async def test_the_position_only_ever_grows(device):
@@ -89,7 +89,7 @@ async def test_a_held_job_sends_no_lines_but_commands_are_sent(device):
         printer.release()
         await finish(printer, lines)
         assert printer.place.lines == 10
-        assert_taken(device, lines.commands)
+        assert_accepted(device, lines.commands)
 
 
 async def test_a_job_held_in_the_middle_drains_waits_and_continues(device):
@@ -108,9 +108,9 @@ async def test_a_job_held_in_the_middle_drains_waits_and_continues(device):
         printer.release()
         await finish(printer, lines)
         assert printer.place.lines == 45
-        done = len([each for each in lines.commands[:at] if each.startswith("M118")])
+        count = len([each for each in lines.commands[:at] if each.startswith("M118")])
         marks = [each for each in lines.commands if each.startswith("M118")]
-        assert_taken(device, [*marks[:done], "M118 send-000", *marks[done:]])
+        assert_accepted(device, [*marks[:count], "M118 send-000", *marks[count:]])
 
 
 async def test_a_starved_source_is_read_again_when_it_wakes(device):
@@ -125,7 +125,7 @@ async def test_a_starved_source_is_read_again_when_it_wakes(device):
             printer.wake()
             await finish(printer, lines)
             assert printer.place.lines == count
-        assert_taken(device, lines.commands)
+        assert_accepted(device, lines.commands)
 
 
 async def test_an_early_end_of_a_job_drops_nothing_in_flight(device):
@@ -139,7 +139,7 @@ async def test_an_early_end_of_a_job_drops_nothing_in_flight(device):
         assert lines.count - at in (0, 1)
         await asyncio.sleep(0.3)
         assert (printer.place.lines, lines.count - at in (0, 1)) == (at, True)
-        assert_taken(device, lines.commands[:at])
+        assert_accepted(device, lines.commands[:at])
 
 
 async def test_the_next_job_counts_from_its_own_start(device):
@@ -176,7 +176,7 @@ async def test_commands_go_out_between_the_lines_of_a_job_in_order(device):
     for number, answer in enumerate(answers):
         assert any(f"send-{number:03}" in line for line in answer)
     assert heard == order[-len(heard) :]  # the recorder is short: what it still has
-    if (commands := taken(device)) is not None:
+    if (commands := accepted_marks(device)) is not None:
         assert [each for each in commands if "line" in each] == numbered(6)
         assert [each for each in commands if "send" in each] == numbered(3, "send")
         assert commands.index("M118 send-000") < commands.index("M118 line-005")
