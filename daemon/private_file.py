@@ -4,6 +4,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from daemon.move_new import move_new
+
 
 def write_private(path: Path, text: str, *, replace: bool) -> None:
     """Write a file that only its owner may read; it appears at `path` once it is complete. Raises OSError.
@@ -25,8 +27,8 @@ def write_private(path: Path, text: str, *, replace: bool) -> None:
         if replace:
             temporary.rename(path)
             return
-        with suppress(FileExistsError):
-            path.hardlink_to(temporary)  # a rename would replace an existing file, which may be in use already
+        with suppress(FileExistsError):  # it may be in use already
+            move_new(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

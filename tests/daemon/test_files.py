@@ -197,6 +197,21 @@ async def test_of_two_uploads_without_overwriting_one_wins(tmp_path):
     assert on_disk(tmp_path) == {"a.gcode": b"two"}
 
 
+async def test_without_hard_links_files_are_uploaded_and_moved(tmp_path, monkeypatch):
+    """FAT, exFAT and some shares have none."""
+
+    def refuse(*_args, **_options):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    store = await opened(tmp_path)
+    await put(store, "a.gcode", b"old", overwrite=False)
+    with pytest.raises(FileExists):
+        await put(store, "a.gcode", b"new", overwrite=False)
+    await store.move("a.gcode", "b.gcode")
+    assert on_disk(tmp_path) == {"b.gcode": b"old"}
+
+
 @pytest.mark.parametrize(
     ("path", "error", "error_text"),
     [

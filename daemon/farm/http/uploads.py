@@ -102,14 +102,13 @@ class FarmUpload:
 
     async def _analyse(self, upload: FileFacts) -> FileFacts:
         """Analyse the file under its own suffix, which tells the analysis the format."""
-        named = self._path.with_suffix(PurePosixPath(upload.name).suffix.lower())
         picture = picture_of(self._farm.folder, upload.sha256)
         await asyncio.to_thread(picture.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
-        await asyncio.to_thread(os.link, self._path, named)
-        try:
-            return await self._farm.analyse(named, upload, picture)
-        finally:
-            await asyncio.to_thread(named.unlink, missing_ok=True)
+        await asyncio.to_thread(self._rename, PurePosixPath(upload.name).suffix.lower())
+        return await self._farm.analyse(self._path, upload, picture)
+
+    def _rename(self, suffix: str) -> None:
+        self._path = self._path.rename(self._path.with_suffix(suffix))
 
     def _close(self) -> None:
         if self._file is not None:

@@ -20,6 +20,7 @@ from daemon.front.uploads.hashes import NO_HASHES, HashBook, Hashes, NoHashes
 from daemon.front.uploads.room import Room
 from daemon.front.uploads.tree import TreeEntry, file_entry, folder_entry, signature
 from daemon.front.uploads.unpacker import Unpack, in_process
+from daemon.move_new import move_new
 from daemon.set_aside import set_aside
 
 _INCOMING = ".incoming"
@@ -444,8 +445,7 @@ def _place(source: Path, final: Path, *, overwrite: bool = False) -> None:
     if overwrite or source.is_dir():
         source.rename(final)
     else:
-        final.hardlink_to(source)  # a rename would replace a file that was created in the meantime
-        source.unlink()
+        move_new(source, final)
     _sync(final.parent)
 
 
