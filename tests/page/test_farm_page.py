@@ -145,6 +145,14 @@ def test_jobs_are_put_in_order_held_changed_and_submitted(new_tab, shared, axe, 
     assert "bracket left.gcode,1,done,mk3-3" in saved.value.path().read_text()
 
 
+def test_files_that_do_not_fit_in_the_list_are_counted(new_tab):
+    page = new_tab(**DESKTOP).open("submit").page
+    files = [{"name": f"{n}.gcode", "mimeType": "text/plain", "buffer": b"G28\n"} for n in range(203)]
+    page.locator("#files").set_input_files(files)
+    expect(page.locator(".submit li")).to_have_count(200)
+    expect(page.get_by_role("alert").filter(has_text="3 were left out")).to_be_visible()
+
+
 def test_the_page_works_on_a_phone_in_german_and_without_the_server(new_tab, shared, axe):
     evil = "<img src=x onerror=document.title=1>\u202e"
     shared.change("mini-2", name=evil, reason=evil, group=evil, url="javascript:alert(1)")

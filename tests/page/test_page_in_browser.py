@@ -350,6 +350,10 @@ def test_several_files_are_moved_into_a_new_folder_inspected_and_deleted(new_tab
     tab.button("Create").click()
     expect(tab.page.get_by_text("parts/")).to_be_visible()
     tab.button("Choose several").click()
+    tab.page.get_by_label("Choose parts").check()
+    tab.button("Add to the queue").click(force=True)  # it says why it is off
+    expect(tab.page.get_by_text("Only folders are chosen.")).to_be_visible()
+    tab.page.get_by_label("Choose parts").uncheck()
     for name in ("one.gcode", "two.gcode"):
         tab.page.get_by_label(f"Choose {name}").check()
     tab.page.get_by_label("Move to").select_option("parts")

@@ -28,7 +28,9 @@ function newKey() {
 /** @param {FileList|File[]} files */
 export function choose(files) {
   const fresh = [...files].map(file => /** @type {Row} */ ({id: newKey(), file, fields: null, state: "chosen", share: 0, error: "", job: null}));
-  rows.value = [...rows.value.filter(each => each.state !== "done"), ...fresh].slice(0, MAX_ROWS);
+  const all = [...rows.value.filter(each => each.state !== "done"), ...fresh];
+  rows.value = all.slice(0, MAX_ROWS);
+  fail.value = all.length > MAX_ROWS ? tn("too_many_files", all.length - MAX_ROWS, {max: number(MAX_ROWS)}) : "";
 }
 
 /** @param {string} id @param {Partial<Row>} changes */

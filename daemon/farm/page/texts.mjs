@@ -171,6 +171,8 @@ export const texts = {
   field_notes: "Notes",
   wrong_field: "{field}: the farm does not accept this value.",
   no_file: "Choose a file first.",
+  too_many_files: "Only {max} files fit in one list: {n} were left out. Submit these first.",
+  too_many_files_1: "Only {max} files fit in one list: one was left out. Submit these first.",
   submit_files_1: "Submit",
   submit_files: "Submit {n} files",
   upload_waits: "waiting for the file before it",

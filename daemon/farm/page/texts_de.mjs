@@ -157,6 +157,8 @@ export const texts = {
   field_notes: "Notizen",
   wrong_field: "{field}: Diesen Wert nimmt die Farm nicht an.",
   no_file: "Zuerst eine Datei auswählen.",
+  too_many_files: "Nur {max} Dateien passen in eine Liste: {n} wurden ausgelassen. Zuerst diese einreichen.",
+  too_many_files_1: "Nur {max} Dateien passen in eine Liste: eine wurde ausgelassen. Zuerst diese einreichen.",
   submit_files_1: "Anlegen",
   submit_files: "{n} Dateien anlegen",
   upload_waits: "wartet auf die Datei davor",

@@ -78,9 +78,10 @@ export function Several({rows, folders, onDone}) {
     const destination = `${target ? `${target}/` : ""}${path.split("/").at(-1)}`;
     return post(`api/files/local/${address(path)}`, {command: "move", destination});
   }, onDone);
+  const files = paths.filter(path => rows.some(one => one.path === path && one.type !== "folder"));
+  const noFile = none || (files.length ? "" : t("only_folders"));
   const queue = () => {
     setQueued(0);
-    const files = paths.filter(path => rows.some(one => one.path === path && one.type !== "folder"));
     return forEach(files, path => post("api/queue", {command: "add", path}).then(() => setQueued(count => count + 1)), async () => {});
   };
   return html`<div class="notice several"><div class="row apart"><b role="status">${tn("chosen", paths.length)}</b>
@@ -89,7 +90,7 @@ export function Several({rows, folders, onDone}) {
     <div class="row"><label>${t("move_to")} <select value=${target} onChange=${onValue(setTarget)}>
         <option value="">/</option>${folders.map(path => html`<option key=${path} value=${path}>${short(path, 60)}</option>`)}</select></label>
       <${Act} label=${t("move_verb")} busy=${t("moving")} run=${move} off=${none} fail=${fail} />
-      ${sections.value.queue && html`<${Act} label=${t("queue_verb")} run=${queue} off=${none} fail=${fail} />`}</div>
+      ${sections.value.queue && html`<${Act} label=${t("queue_verb")} run=${queue} off=${noFile} fail=${fail} />`}</div>
     <div class="row"><${Act} kind="danger" label=${t("delete")} busy=${t("deleting")} sure=${sure}
       run=${() => forEach(paths, path => remove(`api/files/local/${address(path)}`), onDone)} off=${none} fail=${fail} /></div>
     <${Queued} count=${queued} /><${Fail} of=${fail} /></div>`;

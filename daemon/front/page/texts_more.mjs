@@ -45,6 +45,7 @@ export const texts = {
   chosen: "{n} chosen",
   chosen_1: "1 chosen",
   none_chosen: "Nothing is chosen.",
+  only_folders: "Only folders are chosen. Choose the files in them.",
   move_to: "Move to",
   move_verb: "Move",
   moving: "Moving…",

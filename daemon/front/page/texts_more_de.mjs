@@ -40,6 +40,7 @@ export const texts = {
   chosen: "{n} gewählt",
   chosen_1: "1 gewählt",
   none_chosen: "Es ist nichts gewählt.",
+  only_folders: "Es sind nur Ordner gewählt. Die Dateien darin auswählen.",
   move_to: "Verschieben nach",
   move_verb: "Verschieben",
   moving: "Wird verschoben…",

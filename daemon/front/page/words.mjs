@@ -98,10 +98,10 @@ export function number(value, digits = 0) {
   return formatter("NumberFormat", {minimumFractionDigits: digits, maximumFractionDigits: digits}).format(value);
 }
 
-/** A reason as a whole sentence: capitalised, with a full stop. @param {unknown} reason */
+/** A reason as a whole sentence: capitalised, but for the name of a setting, with a full stop. @param {unknown} reason */
 export function sentence(reason) {
   const text = why(reason).slice(0, 300);
-  return text && `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+  return text && `${/^\w+[._]\w/.test(text) ? text[0] : text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }
 
 /** `1 h 20 min`; below 100 s in seconds. @param {number} seconds */
