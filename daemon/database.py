@@ -273,7 +273,11 @@ class Database:
     def _replace(self, path: Path, error: sqlite3.DatabaseError) -> sqlite3.Connection:
         set_aside(path, str(error), self.lost, also=("-wal", "-shm"))
         db = _connect(path)
-        self._migrate(db, path.parent)
+        try:
+            self._migrate(db, path.parent)
+        except BaseException:
+            db.close()
+            raise
         return db
 
     def _migrate(self, db: sqlite3.Connection, folder: Path) -> bool:

@@ -17,6 +17,7 @@ from daemon.front.analysis.findings import VERSION, Findings
 from daemon.front.analysis.store import AnalysisStore, FileKey, LearntPace
 from daemon.front.cache import cache as module
 from daemon.front.cache.cache import Cache
+from support.processes import open_below
 
 CUBE = FileKey("parts/cube.gcode", 8005, 1_700_000_000)
 FOUND = Findings({"estimatedPrintTime": 60.0}, b"details", b"picture")
@@ -170,6 +171,19 @@ async def test_an_invalid_database_is_set_aside_and_a_new_one_created(tmp_path):
     assert (tmp_path / "front.db.damaged").read_bytes() == NONSENSE
     async with opened(tmp_path) as cache:
         assert await content(cache) == FILLED
+
+
+async def test_a_database_that_cannot_be_replaced_is_not_left_open(tmp_path, monkeypatch):
+    (tmp_path / "front.db").write_bytes(NONSENSE)
+
+    def full(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Cache, "_fill", full)
+    cache = Cache(Troubles().append)
+    with pytest.raises(StoreError, match="is full") as caught:
+        await cache.open(tmp_path)
+    assert not open_below(tmp_path), caught.value  # whose traceback holds all that was opened
 
 
 async def test_a_database_that_is_damaged_in_use_is_set_aside_and_the_next_analysis_is_kept(tmp_path):

@@ -1,11 +1,9 @@
 """Printer addresses and the backends behind them."""
 
 import gc
-import os
 import re
 from dataclasses import replace
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,6 +15,7 @@ from hal.errors import AddressError
 from hal.printer import ConnectionState
 from hal.registry import Address, check, create, natural_int, parse, positive_float, positive_int, schemes
 from hal.serial_port import SerialTransport
+from support.processes import open_below
 
 printable = st.text().filter(str.isprintable)
 options = st.dictionaries(printable.filter(bool), printable, max_size=4)
@@ -112,7 +111,7 @@ def test_an_address_is_checked_without_opening_anything():
 def test_checking_leaves_no_file_open(tmp_path):
     check(f"sim?oracle={tmp_path}/accepted")
     gc.collect()
-    assert not [each for each in Path("/proc/self/fd").iterdir() if os.path.realpath(each).startswith(str(tmp_path))]
+    assert not open_below(tmp_path)
 
 
 async def test_a_printer_keeps_the_name_of_its_address_whatever_is_added():

@@ -55,6 +55,12 @@ def cannot_run(reason: str) -> None:
     pytest.skip(reason)
 
 
+def open_below(folder: Path) -> list[str]:
+    """Return the files in a folder that this process has open."""
+    opened = (os.path.realpath(each) for each in Path("/proc/self/fd").iterdir())
+    return [each for each in opened if each.startswith(str(folder))]
+
+
 def free_port() -> int:
     """Return a TCP port that was free a moment ago, for a program that cannot choose one itself."""
     with socket.create_server(("127.0.0.1", 0)) as free:

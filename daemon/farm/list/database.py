@@ -89,7 +89,11 @@ class ListDatabase:
         self.wall = wall
         self._engine = _engine(url)
         self.is_sqlite = self._engine.dialect.name == "sqlite"
-        self.migrate()
+        try:
+            self.migrate()
+        except BaseException:
+            self.close()  # nobody else has it
+            raise
 
     def close(self) -> None:
         """Close the connections."""
@@ -188,8 +192,12 @@ def _engine(url: str) -> sa.Engine:
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # `_begin_sqlite` begins transactions, instead of the module sqlite3
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {BUSY_MS}"):
-        connection.execute(f"PRAGMA {pragma}")
+    try:
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {BUSY_MS}"):
+            connection.execute(f"PRAGMA {pragma}")
+    except sqlite3.Error:
+        connection.close()  # the pool drops it, open
+        raise
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -4,7 +4,7 @@ import os
 import sqlite3
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 import sqlalchemy as sa
@@ -34,6 +34,7 @@ from daemon.farm.list.job_list import JobList
 from daemon.farm.list.values import BEGUN_STATES, FAULT_PAUSE_S, FINAL_STATES, FileFacts, JobChanges, JobRequest
 from daemon.farm.messages import Presence, Report, Tool
 from support.postgresql import postgresql
+from support.processes import open_below
 
 NIGHTLY = os.environ.get("NOZZLED_PROFILE") == "nightly"
 SHA = "ab" * 32
@@ -520,6 +521,18 @@ def test_the_list_is_stored_and_a_newer_schema_is_not_touched(tmp_path, wall):
         JobList(f"sqlite:///{tmp_path / 'text.db'}", wall)
     with pytest.raises(ConfigError, match="not 'mysql'"):
         JobList("mysql://x/y", wall)
+
+
+def test_a_list_that_cannot_be_opened_leaves_no_file_open(tmp_path, wall):
+    newer, text = tmp_path / "newer.db", tmp_path / "text.db"
+    JobList(f"sqlite:///{newer}", wall).close()
+    with closing(sqlite3.connect(newer)) as db, db:
+        db.execute("UPDATE farm_counters SET value = 99 WHERE name = 'schema'")
+    text.write_text("no database, and longer than the header of one would be" * 3)
+    for path in (newer, text):
+        with pytest.raises(StoreError) as caught:
+            JobList(f"sqlite:///{path}", wall)
+        assert not open_below(tmp_path), caught.value  # whose traceback holds all that was opened
 
 
 def test_a_list_of_an_earlier_version_is_upgraded(tmp_path, wall, monkeypatch):
