@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import weakref
 from contextlib import suppress
 
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
@@ -21,6 +22,7 @@ class ListServer:
     def __init__(self, farm, data=DATA):
         self.farm, self.data = farm, data
         self.jobs = JobList("sqlite://", lambda: EPOCH + asyncio.get_running_loop().time())
+        weakref.finalize(self, self.jobs.close)  # tests read the list until their end
         self.sha = hashlib.sha256(data).hexdigest()
         self.jobs.put_file(FileFacts(sha256=self.sha, size=len(data), name="cube.gcode"))
         self.end = farm.server()

@@ -20,6 +20,7 @@ from .waiting import TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tests/systemd/box"
+BOX_PYTHON = "/usr/bin/python3"  # the box is a layer above this machine's files
 SHARED = Path("/run/shared")  # the box's folder, as seen inside
 CANNOT = 77
 POLL = 0.3  # s; each look starts a process in the box
@@ -62,7 +63,7 @@ class Box:
     def ask(self, *request: str) -> tuple[int, str]:
         """Send an HTTP request; return status and body, or 0 and the reason why there is no answer."""
         if self._client is None:
-            command = [SCRIPT, "run", self.folder, "/usr/bin/python3", "-I", "-c", CLIENT]
+            command = [SCRIPT, "run", self.folder, BOX_PYTHON, "-I", "-c", CLIENT]
             self._client = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         client = self._client
         assert client.stdin is not None
@@ -273,7 +274,16 @@ def install(box: Box, *options: str) -> str:
 
 
 def make_wheels(folder: Path) -> None:
-    """Make wheels of this checkout and of all that it depends on, without the network."""
+    """Make wheels of this checkout and of all that it depends on, without the network.
+
+    Raises:
+        CannotRun: they are of another Python than the box's, which cannot install them.
+    """
+    ours, theirs = (_minor_version(each) for each in (sys.executable, BOX_PYTHON))
+    if ours != theirs:
+        raise CannotRun(
+            f"the wheels would be of Python {ours}, but {BOX_PYTHON} is {theirs}: make .venv with {BOX_PYTHON}"
+        )
     folder.mkdir()
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder],
@@ -287,6 +297,11 @@ def make_wheels(folder: Path) -> None:
             installed = distribution(name)
             _repack(installed, folder)
             pending += [_name(each) for each in installed.requires or [] if ";" not in each]
+
+
+def _minor_version(python: str) -> str:
+    command = [python, "-I", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=TIMEOUT_S).stdout.strip()
 
 
 def _name(requirement: str) -> str:

@@ -19,7 +19,10 @@ def wheels(tmp_path_factory):
     with (base / "wheels-lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
-            systemd_box.make_wheels(begun)
+            try:
+                systemd_box.make_wheels(begun)
+            except systemd_box.CannotRun as error:
+                cannot_run(str(error))
             begun.rename(folder)
     return folder
 
