@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from daemon import database
 from daemon.core.record.store import NewJob, Store
 from daemon.errors import StateDirTaken, StoreError
 from daemon.front.analysis.findings import VERSION, Findings
@@ -171,6 +173,13 @@ async def test_an_invalid_database_is_set_aside_and_a_new_one_created(tmp_path):
     assert (tmp_path / "front.db.damaged").read_bytes() == NONSENSE
     async with opened(tmp_path) as cache:
         assert await content(cache) == FILLED
+
+
+def test_no_parameter_of_a_statement_has_a_number():
+    """Python 3.12.0 to 3.12.3 takes `?1` for a name, and warns of a name with a value from a sequence."""
+    sources = [*Path(database.__file__).parent.rglob("*.py")]
+    assert len(sources) > 100
+    assert [str(each) for each in sources if re.search(r"\?\d", each.read_text("utf-8"))] == []
 
 
 async def test_a_database_that_cannot_be_replaced_is_not_left_open(tmp_path, monkeypatch):

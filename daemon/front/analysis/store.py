@@ -87,7 +87,7 @@ class AnalysisStore:
     async def learn(self, printer: str, planned: float, actual: float) -> None:
         """Store the duration of a print, in s, from its first layer on."""
         await self._table.change(_LEARN, printer, planned, actual)
-        await self._table.change(_UNLEARN, printer, PACE_PRINTS)
+        await self._table.change(_UNLEARN, printer, printer, PACE_PRINTS)
 
     async def learnt(self, printer: str) -> LearntPace:
         """Return the pace of a printer.
@@ -101,14 +101,19 @@ class AnalysisStore:
 
 _GET = "SELECT * FROM analyses WHERE path = ? AND size = ? AND date = ? AND version = ?"
 _SUMMARIES = """
-    SELECT path, size, date, summary, thumbnail IS NOT NULL AS has_thumbnail FROM analyses
-    WHERE version = ?2 AND (?1 = '' OR path = ?1 OR substr(path, 1, length(?1) + 1) = ?1 || '/')
+    SELECT path, size, date, summary, thumbnail IS NOT NULL AS has_thumbnail
+    FROM analyses, (SELECT ? AS under)
+    WHERE version = ? AND (under = '' OR path = under OR substr(path, 1, length(under) + 1) = under || '/')
 """
 _PUT = "INSERT OR REPLACE INTO analyses VALUES (?, ?, ?, ?, ?, ?, ?)"
-_FORGET = "DELETE FROM analyses WHERE path = ?1 OR substr(path, 1, length(?1) + 1) = ?1 || '/'"
+_FORGET = """
+    DELETE FROM analyses WHERE EXISTS (
+        SELECT 1 FROM (SELECT ? AS under) WHERE path = under OR substr(path, 1, length(under) + 1) = under || '/'
+    )
+"""
 _LEARN = "INSERT INTO print_times (printer, planned, actual) VALUES (?, ?, ?)"
 _UNLEARN = """
-    DELETE FROM print_times WHERE printer = ?1 AND id NOT IN
-        (SELECT id FROM print_times WHERE printer = ?1 ORDER BY id DESC LIMIT ?2)
+    DELETE FROM print_times WHERE printer = ? AND id NOT IN
+        (SELECT id FROM print_times WHERE printer = ? ORDER BY id DESC LIMIT ?)
 """
 _LEARNT = "SELECT sum(planned), sum(actual), count(*) FROM print_times WHERE printer = ?"

@@ -103,8 +103,15 @@ class Cache(Database):
         db.execute("RELEASE earlier")
 
 
-_HASHES = "SELECT * FROM hashes WHERE ?1 = '' OR path = ?1 OR substr(path, 1, length(?1) + 1) = ?1 || '/'"
-_FORGET = "DELETE FROM hashes WHERE path = ?1 OR substr(path, 1, length(?1) + 1) = ?1 || '/'"
+_HASHES = """
+    SELECT hashes.* FROM hashes, (SELECT ? AS under)
+    WHERE under = '' OR path = under OR substr(path, 1, length(under) + 1) = under || '/'
+"""
+_FORGET = """
+    DELETE FROM hashes WHERE EXISTS (
+        SELECT 1 FROM (SELECT ? AS under) WHERE path = under OR substr(path, 1, length(under) + 1) = under || '/'
+    )
+"""
 
 
 async def open_cache(state_dir: Path) -> Cache:

@@ -206,7 +206,7 @@ class History:
         while rows := await self._cache.query(_UNDETAILED, BATCH):
             details = [await self._details(row) for row in rows]
             await self._cache.keep(*(statement for statements in details for statement in statements))
-        await self._cache.keep((_FORGET_PICTURES, (MAX_PICTURES,)))
+        await self._cache.keep((_FORGET_PICTURES, (MAX_PICTURES, MAX_PICTURES)))
 
     async def _details(self, row: sqlite3.Row) -> list[tuple[str, Sequence[Any]]]:
         key = FileKey(row["path"], row["size"], row["mtime_ns"] // 10**9)
@@ -409,10 +409,11 @@ _SUMS = ", ".join(
     ]
 )
 _COPIED = """
-    SELECT (SELECT min(id) FROM prints WHERE id > ?1) AS oldest,
-        (SELECT max(id) FROM prints WHERE id > ?1) AS newest, (SELECT min(id) FROM prints) AS lowest,
-        (SELECT started FROM prints WHERE id = (SELECT max(id) FROM prints WHERE id > ?1)) AS began,
-        (SELECT min(id) FROM prints WHERE ended IS NULL AND id > ?1) AS unfinished
+    SELECT (SELECT min(id) FROM prints WHERE id > bound) AS oldest,
+        (SELECT max(id) FROM prints WHERE id > bound) AS newest, (SELECT min(id) FROM prints) AS lowest,
+        (SELECT started FROM prints WHERE id = (SELECT max(id) FROM prints WHERE id > bound)) AS began,
+        (SELECT min(id) FROM prints WHERE ended IS NULL AND id > bound) AS unfinished
+    FROM (SELECT ? AS bound)
 """
 _SHIFT = "UPDATE prints SET id = id - ? WHERE id > ?"
 _COLUMNS = (
@@ -443,8 +444,8 @@ _DETAIL = """
     WHERE id = ?
 """
 _FORGET_PICTURES = """
-    DELETE FROM pictures WHERE (SELECT count(*) FROM pictures) > ?1
-    AND hash NOT IN (SELECT picture FROM prints WHERE picture IS NOT NULL ORDER BY id DESC LIMIT ?1)
+    DELETE FROM pictures WHERE (SELECT count(*) FROM pictures) > ?
+    AND hash NOT IN (SELECT picture FROM prints WHERE picture IS NOT NULL ORDER BY id DESC LIMIT ?)
 """
 _PICTURE = "SELECT png FROM pictures WHERE hash = (SELECT picture FROM prints WHERE id = ?)"
 _STATE = "UPDATE prints SET state = ? WHERE id = ? AND ended IS NULL AND state != ?"
