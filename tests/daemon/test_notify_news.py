@@ -3,7 +3,7 @@
 import pytest
 
 from daemon.companions.front_state import FrontState
-from daemon.companions.notify.news import OVER_S, NoticeFinder, end_key, ends
+from daemon.companions.notify.news import OVER_S, RUNOUT_S, NoticeFinder, end_key, ends
 from daemon.companions.notify.notices import UserNotice
 from daemon.companions.notify.texts import _BODIES, _TITLES, LANGUAGES, body_of, duration, title_of
 
@@ -181,6 +181,14 @@ def test_a_runout_is_reported_once_even_if_the_printer_then_pauses():
     assert (notice.kind, title_of(notice, "en")) == ("paused", "MK3: cube.gcode: the filament has run out")
     assert notices(news) == []  # M600 was sent, and the print advances to it
     assert notices(news, job__state="paused", job__pauseReason="the printer asks for it") == []
+
+
+def test_a_pause_long_after_a_runout_is_reported():
+    news = NoticeFinder()
+    news.event("FilamentRunout", {"sensor": "left", "why": "no filament at left"}, state_of(), 5.0)
+    assert news.check(state_of(), 6.0, 6.0) == []  # M600 was answered without a pause
+    paused = state_of(job__state="paused", job__pauseReason="the nozzle is cold")
+    assert [each.what for each in news.check(paused, 0.0, 5.0 + RUNOUT_S)] == ["paused"]
 
 
 def test_power_off_is_reported_before_and_after():

@@ -18,6 +18,9 @@ MAX_AGE_S = 12 * 3600.0
 OVER_S = 60.0
 """A condition is reported again only after it was over this long: a front that has just started reports none."""
 
+RUNOUT_S = 600.0
+"""A pause that begins this soon after a runout was reported is not reported again: it is the pause for it."""
+
 EVENTS = ("FilamentRunout", "PowerCut", "PowerOffByItself", "PowerOffFailed")
 """Events of the companion `power`."""
 
@@ -40,6 +43,7 @@ class NoticeFinder:
     standing: set[str] = field(default_factory=set)
     lost: set[int] = field(default_factory=set)
     _over: dict[str, float] = field(default_factory=dict)  # key of a condition → when it ended
+    _runouts: dict[int, float] = field(default_factory=dict)  # id of a print → date of its runout, until it pauses
 
     def check(self, front: Mapping[str, Any], now: float, date: float) -> list[UserNotice]:
         """Return the notices for a snapshot.
@@ -52,7 +56,7 @@ class NoticeFinder:
         job = front.get("job.id")
         notices: list[UserNotice] = []
         if isinstance(job, int) and front.get("job.state") is not None:
-            notices += self._job_notices(front, job)
+            notices += self._job_notices(front, job, date)
         notices += self._printer_notices(front, now, date)
         notices += self._bed_notices(front)
         notices += self._power_notices(front)
@@ -65,7 +69,8 @@ class NoticeFinder:
         device = payload.get("switch")
         if name == "FilamentRunout":
             details = {**about, "reason": reason or payload.get("sensor"), "share": _share(front)}
-            self.standing.add(f"runout {job}")
+            if isinstance(job, int):
+                self._runouts = {job: date}
             return [UserNotice("paused", f"runout {job} {date:.0f}", "runout", details)]
         if name == "PowerCut":
             what = "cut" if payload.get("done") else "not_cut"
@@ -86,12 +91,12 @@ class NoticeFinder:
 
     # -- the print ---------------------------------------------------------------------------------------------
 
-    def _job_notices(self, front: Mapping[str, Any], job: int) -> list[UserNotice]:
+    def _job_notices(self, front: Mapping[str, Any], job: int, date: float) -> list[UserNotice]:
         state, about = front["job.state"], about_job(front)
         notices: list[UserNotice] = []
         if state in _PAUSES:
-            if f"runout {job}" in self.standing:  # reported already, when the sensor noticed it
-                self.standing.discard(f"runout {job}")
+            runout = self._runouts.pop(job, None)
+            if runout is not None and date - runout < RUNOUT_S:  # reported already, when the sensor noticed it
                 self.standing.add(f"paused {job}")
             if reason := front.get("job.pauseReason"):
                 details = {**about, "reason": reason, "share": _share(front)}
