@@ -231,15 +231,15 @@ class Power(Companion):
 
     async def _watch_queue(self, switch: Switch) -> None:
         """Switch the printer on when an entry is added to the queue; if the queue is paused, when it is resumed."""
-        known: set[int] | None = None  # entries that were seen while the queue was not paused
+        known: set[int] | None = None  # entries seen while the printer was on, or while the queue was not paused
         while True:
             with suppress(ClientError, TypeError, KeyError, DeviceError):  # retried below
                 queue = await self.client.get("/api/queue")
                 entries = {each["id"] for each in queue["entries"]}
                 waiting = {each["id"] for each in queue["entries"] if each["state"] == "waiting"}
-                if known is None:
+                if known is None or switch.state is True:
                     known = entries
-                if not queue["paused"]:
+                elif not queue["paused"]:
                     if switch.state is False and waiting - known:
                         log.info("power.queue", consequence="the printer is switched on")
                         await switch.turn(on=True)

@@ -359,6 +359,11 @@ async def test_only_a_new_entry_of_the_queue_switches_the_power_on(tmp_path):
         assert rig.switch.commands == [False]
         await queue("resume")
         assert rig.switch.commands == [False, True]
+        await queue("pause")
+        await queue("add", path="part.gcode")
+        await rig.client.companions.ask("power", "off", {"force": True})
+        await queue("resume")
+        assert rig.switch.commands == [False, True, False], "the entry is from before the power went off"
 
 
 async def test_an_unconfirmed_stop_cuts_the_power_if_configured(tmp_path):
