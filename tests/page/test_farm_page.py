@@ -194,7 +194,8 @@ def test_only_visible_printers_of_hundreds_are_drawn(new_tab, shared):
     shared.do(lambda _: [shared.printers.presences.pop(name) for name in many])
 
 
-def test_a_late_answer_does_not_replace_the_result_of_a_newer_search(new_tab):
+@pytest.mark.parametrize("answer", [{"json": {"copies": []}}, {"status": 503, "json": {"error": "it was busy"}}])
+def test_a_late_answer_does_not_replace_the_result_of_a_newer_search(new_tab, answer):
     tab = new_tab(**DESKTOP)
     page, late = tab.page, []
 
@@ -210,6 +211,7 @@ def test_a_late_answer_does_not_replace_the_result_of_a_newer_search(new_tab):
         page.get_by_label("Find").fill("late")
     with page.expect_response("**/api/farm/history?*"):
         page.get_by_label("Find").fill("")
-    late[0].fulfill(json={"copies": []})
+    late[0].fulfill(**answer)
     page.wait_for_timeout(300)
     expect(past).to_have_count(count)
+    expect(page.get_by_role("alert").filter(has_text="it was busy")).to_have_count(0)

@@ -4,7 +4,7 @@ import {get, picture} from "./api.mjs";
 import {clock, duration, short, t, why} from "./farm_words.mjs";
 import {html, onValue, signal, useEffect, useState} from "./html.mjs";
 import {ids} from "./store.mjs";
-import {Act, attempt, Fail} from "./widgets.mjs";
+import {Act, Fail} from "./widgets.mjs";
 
 const PAGE_SIZE = 50;
 const SEARCH_DELAY = 300; // ms after the last change of the search
@@ -47,7 +47,10 @@ export function History() {
   };
   useEffect(() => {
     let isCurrent = true;
-    const timer = setTimeout(() => attempt(fail, () => load(null, () => isCurrent)), known ? SEARCH_DELAY : 0);
+    const show = (/** @type {string} */ text) => {
+      if (isCurrent) fail.value = text;
+    };
+    const timer = setTimeout(() => load(null, () => isCurrent).then(() => show(""), error => show(error.message)), known ? SEARCH_DELAY : 0);
     return () => {
       isCurrent = false;
       clearTimeout(timer);
