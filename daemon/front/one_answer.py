@@ -55,7 +55,20 @@ async def answer_of(module: str, task: Mapping[str, Any], seconds: float, max_by
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 process.kill()
-        await process.wait()
+        await _end_of(process)
+
+
+async def _end_of(process: asyncio.subprocess.Process) -> None:
+    """Wait for the end of a process; a cancellation takes effect after it."""
+    ending = asyncio.ensure_future(process.wait())
+    cancellation: asyncio.CancelledError | None = None
+    while not ending.done():
+        try:
+            await asyncio.wait([ending])
+        except asyncio.CancelledError as error:
+            cancellation = error
+    if cancellation is not None:
+        raise cancellation
 
 
 async def _talk(process: asyncio.subprocess.Process, task: bytes, max_bytes: int) -> dict[str, Any]:
