@@ -94,7 +94,9 @@ class AddressInUse(ServiceError):
             return cls(f"cannot listen on {host}:{port}: {error.strerror or error}")
         from hal import holders  # noqa: PLC0415 - only needed for this message
 
-        return cls(f"the HTTP port {host}:{port} is taken by {holders.describe(holders.of_tcp_port(port))}")
+        holder = holders.describe(holders.of_tcp_port(port))
+        remedy = "end it, or choose another port (http.port, --port)"
+        return cls(f"the HTTP port {host}:{port} is taken by {holder}: {remedy}")
 
 
 class PortNotAllowed(ServiceError):

@@ -7,6 +7,7 @@ often and gives up. Commands that talk to a running daemon (job, files, printer)
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -98,7 +99,8 @@ def _parse(words: list[str]) -> argparse.Namespace:
 def _open_standard_streams() -> None:
     """Open /dev/null for each closed standard stream; otherwise a port or a file would get its number.
 
-    If only stderr is closed (`nozzled serve 2>&-`), errors go to stdout instead.
+    If only stderr is closed (`nozzled serve 2>&-`), errors go to stdout instead. A character that the locale cannot
+    write is escaped.
     """
     closed = []
     for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
@@ -112,6 +114,8 @@ def _open_standard_streams() -> None:
                 os.dup2(os.open(os.devnull, os.O_RDWR), fd)  # dup2: children inherit it, too
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(fd, mode, closefd=False))
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr has it: a file's name may not suit the locale
 
 
 class _Parser(argparse.ArgumentParser):

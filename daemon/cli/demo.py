@@ -94,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
             _say("commands    nozzled job, nozzled pair and others work in another terminal after")
             _say(f"            {_export(url, key)}")
             _say(f"printer     simulated Marlin, {args.speed:g} times faster than real time")
+            _say("            at first, the time left is that of a real printer")
             duration_s = asyncio.run(_print(OctoPrintClient(url, key), plain_name(path.name), content, leave=args.exit))
             is_exact = _summary(content, oracle, duration_s)
             if not args.exit:

@@ -74,7 +74,10 @@ def run(args: argparse.Namespace) -> int:
             simulation, outcome = clock.run(_simulate(plan, on_progress), pace=args.speed)
         outcome = _with_analysis(outcome, plan)
         if write_report is not None:
-            write_report(args.report, plan, simulation, outcome)
+            try:
+                write_report(args.report, plan, simulation, outcome)
+            except OSError as error:
+                raise SimulationError(f"{args.report} cannot be written: {error.strerror}") from error
     _print(outcome, plan, as_json=args.json)
     return 0 if outcome.good else FAILED
 

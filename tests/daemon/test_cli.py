@@ -2,7 +2,9 @@
 
 import argparse
 import importlib
+import io
 import stat
+import sys
 
 import pytest
 
@@ -232,6 +234,15 @@ def test_ctrl_c_prints_no_traceback(monkeypatch):
 
     monkeypatch.setattr(ports_command, "run", interrupted)
     assert main(["ports"]) == 1
+
+
+def test_a_character_that_the_locale_cannot_write_is_escaped(monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    monkeypatch.setattr(ports_command, "run", lambda _: sys.stdout.write("Würfel 21 °C\n") * 0)
+    assert main(["ports"]) == 0
+    sys.stdout.flush()
+    assert written.getvalue() == rb"W\xfcrfel 21 \xb0C" + b"\n"
 
 
 def test_serving_without_a_printer_lists_the_ports(tmp_path, empty, capsys, monkeypatch):

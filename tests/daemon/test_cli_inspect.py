@@ -134,6 +134,14 @@ def test_a_plot_is_written(capsys, tmp_path):
     assert len(picture.convert("RGB").getcolors(1_000_000)) > 50  # something is drawn
 
 
+def test_a_plot_that_cannot_be_written_is_named_once(capsys):
+    if find_spec("matplotlib") is None:
+        cannot_run("matplotlib is not installed")
+    code, _, err = inspected(capsys, CUBE, "--plot", "/proc/cube.png")
+    assert code == 1
+    assert err.splitlines()[-1] == "nozzled: /proc/cube.png cannot be written: No such file or directory"
+
+
 def test_priming_is_no_flow_in_a_plot():
     samples = Samples(layer=1)
     analyser = Analyser(Machine(), watch=samples.take)

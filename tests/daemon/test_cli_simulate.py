@@ -4,12 +4,13 @@ import json
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
 from daemon.cli import main
 from support import bgcode
-from support.processes import EXAMPLE, environment, nozzled
+from support.processes import EXAMPLE, cannot_run, environment, nozzled
 
 SQUARE = """\
 ; a square of one layer
@@ -151,6 +152,14 @@ def test_without_the_library_for_plots_a_report_is_refused_at_once(capsys, squar
     assert code == 1
     assert "nozzled[report]" in printed.err
     assert printed.out == ""
+
+
+def test_a_report_that_cannot_be_written_is_an_error_of_one_line(capsys, square):
+    if find_spec("matplotlib") is None:
+        cannot_run("matplotlib is not installed")
+    code, printed = simulate(capsys, square, "--report", "/proc/report.html")
+    assert code == 1
+    assert printed.err.splitlines()[-1] == "nozzled: /proc/report.html cannot be written: No such file or directory"
 
 
 def test_an_empty_file_is_printed_exactly(capsys, tmp_path):

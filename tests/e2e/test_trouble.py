@@ -47,7 +47,8 @@ def test_an_http_port_in_use_names_its_holder(house, tmp_path):
     front = first.event("front.started")["pid"]
     assert second.wait(TIMEOUT_S) == 1
     last = second.output().splitlines()[-1]
-    assert last == f"nozzled: the HTTP port 127.0.0.1:{port} is taken by nozzled (pid {front})"
+    holder = f"nozzled: the HTTP port 127.0.0.1:{port} is taken by nozzled (pid {front})"
+    assert last == f"{holder}: end it, or choose another port (http.port, --port)"
     assert second.events("front.started") == []  # nor has the printer been connected
     assert "Traceback" not in second.output()
 

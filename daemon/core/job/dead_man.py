@@ -71,7 +71,7 @@ class DeadMan:
         if by_itself is not None and not _knows(printer.identity):
             return Protection(by_itself)
         if not self._config.dead_man_min:
-            return Protection(None, "it is turned off by safety.dead_man_min = 0")
+            return Protection(None, "the printer's own timer is turned off by safety.dead_man_min = 0")
         if not _knows(printer.identity):
             return Protection(None, f"no such timer is known of this firmware: {printer.identity.name}")
         if self._refused:

@@ -123,7 +123,8 @@ def draw(analysis: Analysis, samples: Samples, title: str, out: Path, diameter: 
     try:
         figure.savefig(out, dpi=100)
     except (OSError, ValueError) as error:
-        raise ServiceError(f"{out} cannot be written: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise ServiceError(f"{out} cannot be written: {reason or error}") from error
 
 
 def _curve(axes: Any, curves: Curves, curve: Curve, label: str, analysis: Analysis, samples: Samples) -> None:
