@@ -11,6 +11,7 @@ from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
 from daemon.front.cameras import Cameras
 from daemon.front.http import webcam
+from daemon.front.http.openapi import describe
 from daemon.front.http.server import listen
 from support.fake_camera import STILL, STREAM, camera
 from support.http import KEY, NOW, api
@@ -209,7 +210,11 @@ async def test_changed_cameras_are_stored(tmp_path):
         {"name": "Nozzle", "streamUrl": "http://127.0.0.1:8081/stream", "flipV": True},
         {"name": "Top", "hlsUrl": "http://cam/x"},
     ]
+    change = describe()["paths"]["/api/settings"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    camera = change["properties"]["webcam"]["properties"]["cameras"]["items"]
     async with api(tmp_path, "") as server:
+        longest = {"name": "a" * camera["properties"]["name"]["maxLength"]}
+        assert (await server.post("/api/settings", {"webcam": {"cameras": [longest]}})).status == 200
         answer = await server.post("/api/settings", {"webcam": {"cameras": cameras, "name": "Bed"}})
         assert answer.status == 200
         shown_cameras = answer.json["webcam"]["cameras"]
@@ -224,6 +229,7 @@ async def test_changed_cameras_are_stored(tmp_path):
             [{"name": "a/b"}],
             [{"name": "classic"}],
             [{"name": "a"}] * 9,
+            [{"name": "a" * (camera["properties"]["name"]["maxLength"] + 1)}],
             [{"name": "a", "streamUrl": "javascript:x"}],
             [{"name": "a"}, {"name": "A"}],
             [{"name": "a", "flipH": 3}],

@@ -39,7 +39,8 @@ def _settings() -> dict[str, dict[str, Operation]]:
         "name": address,
         **dict.fromkeys(("flipH", "flipV", "rotate90"), flag),
     }
-    camera = obj({**one, "cameras": array(obj(one, required=["name"]), maxItems=8)}, required=[])
+    another = obj({**one, "name": {"type": "string", "minLength": 1, "maxLength": 40}}, required=["name"])
+    camera = obj({**one, "cameras": array(another, maxItems=8)}, required=[])
     change = obj(
         {
             "appearance": obj({"name": text}, required=[]),
