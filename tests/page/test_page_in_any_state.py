@@ -462,6 +462,15 @@ def test_a_print_without_a_record_whose_printer_is_away_can_be_cancelled(new_sta
     stage.is_in_state("Printer is gone")
     expect(stage.page.locator(".notice")).to_contain_text("The print continues if the printer is back soon")
     expect(stage.button("Cancel print")).to_have_attribute("aria-disabled", "false")
+    stage.answer("**/api/job", {})
+    stage.button("Cancel print").click()
+    stage.page.get_by_role("button", name="Cancel the print").click()
+    expect(stage.page.locator(".notice")).to_contain_text("Cancelled: the print ends")
+    stage.show()
+    stage.is_in_state("Ready")
+    stage.show(printer=gone, job={**PRINTING["job"], "id": None, "state": "reattaching"})  # the next print
+    expect(stage.page.locator(".notice")).to_contain_text("The print continues if the printer is back soon")
+    expect(stage.button("Cancel print")).to_have_attribute("aria-disabled", "false")
 
 
 def test_the_sentences_about_a_file_are_separated(new_stage):

@@ -2,7 +2,7 @@
 
 import {choice, keepChoice, post} from "./api.mjs";
 import {Chart} from "./chart.mjs";
-import {computed, html, signal, useEffect, useState} from "./html.mjs";
+import {computed, effect, html, signal, useEffect, useState} from "./html.mjs";
 import {Picture} from "./picture.mjs";
 import {Refusal} from "./refusal.mjs";
 import {sureToStart} from "./start.mjs";
@@ -42,10 +42,15 @@ function sureOfThisFile() {
 const cancelledAway = signal(/** @type {number|null|undefined} */ (undefined)); // null is the id of a print without a record
 const isCancelledAway = () => job.value.state === "reattaching" && job.value.id === cancelledAway.value;
 
+// the next print may be without an id too
+effect(() => {
+  if (job.value.state !== "reattaching") cancelledAway.value = undefined;
+});
+
 async function cancel() {
   const {id, state: key} = job.value;
   await post("api/job", {command: "cancel"});
-  if (key === "reattaching") cancelledAway.value = id;
+  if (key === "reattaching" && job.value.state === key) cancelledAway.value = id;
 }
 
 /** Pause or resume in one place, cancel far from it; no button moves when the state changes. */
