@@ -13,6 +13,7 @@ from daemon.front.analysis.service import MAX_ATTEMPTS
 from support import slicers
 from support.analysed import sliced
 from support.analyses import GOOD, SIZED, InlineWorker, analysing, until_analysed, upload
+from support.http import NOW, form
 from support.pictures import picture, with_thumbnail
 
 OUTSIDE = GOOD.replace(b"X100", b"X900")
@@ -136,6 +137,36 @@ async def test_a_slow_analysis_does_not_delay_a_print(tmp_path):
         client.service.analyses._run = lambda _order: stuck.wait()
         answer = await upload(client, OUTSIDE, print="true")
         assert answer.json["effectivePrint"] is True
+
+
+@pytest.mark.parametrize("begins", ["a file", "a job"])
+async def test_no_print_begins_after_its_client_has_given_up(tmp_path, monkeypatch, begins):
+    async with analysing(tmp_path) as client:
+        loop, stuck = asyncio.get_running_loop(), asyncio.Event()
+        started = loop.time()
+        monkeypatch.setattr(client.service.house.front, "wall", lambda: NOW + loop.time() - started)
+        client.service.analyses._run = lambda _order: stuck.wait()
+        await upload(client, GOOD)
+        path, command = "/api/files/local/a.gcode", {"command": "select", "print": True}
+        if begins == "a job":
+            await client.post(path, {"command": "select"})
+            path, command = "/api/job", {"command": "start"}
+        late = await client.post(path, command, headers={"Nozzled-Until": f"{NOW + 10}"})  # the analysis may take 20 s
+        assert (late.status, client.service.jobs.active) == (408, False)
+        in_time = await client.post(path, command, headers={"Nozzled-Until": f"{NOW + 60}"})
+        assert (in_time.status, client.service.jobs.active) == (204, True)
+
+
+async def test_an_upload_is_stored_but_not_printed_after_its_client_has_given_up(tmp_path, monkeypatch):
+    async with analysing(tmp_path) as client:
+        loop, stuck = asyncio.get_running_loop(), asyncio.Event()
+        started = loop.time()
+        monkeypatch.setattr(client.service.house.front, "wall", lambda: NOW + loop.time() - started)
+        client.service.analyses._run = lambda _order: stuck.wait()
+        body, kind = form(("file", "a.gcode", GOOD), ("print", b"true"))
+        headers = {"Content-Type": kind, "Nozzled-Until": f"{NOW + 10}"}
+        answer = await client.request("POST", "/api/files/local", body, headers=headers)
+        assert (answer.status, answer.json["effectivePrint"], client.service.jobs.active) == (201, False, False)
 
 
 async def test_binary_gcode_is_analysed(tmp_path):

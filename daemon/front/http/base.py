@@ -137,6 +137,14 @@ class ApiHandler(BaseHandler):
             return
         if self.settings["stood_still"]() and not self.is_never_too_late and self.has_client_gone():
             raise Refused(408, "nozzled was held up and the client has gone, so nothing was done")
+        self.check_time_left()
+
+    def check_time_left(self) -> None:
+        """Refuse if the request's deadline has passed; called again after a wait, before the core is asked.
+
+        Raises:
+            Refused: as `time_left`.
+        """
         if (left := self.time_left(self.service.wall())) is not None:
             patience_of_client.set(left)  # the core checks it again, since it may hang
 

@@ -82,9 +82,12 @@ class FilesHandler(Cached):
 
         Raises:
             UnfitFile: the file should not be printed.
+            Refused: the client has given up meanwhile.
         """
         patience = self.service.config.analysis.patience_s
-        return await self.service.watch.check(_selection(entry, None), patience, touches=touches)
+        is_known = await self.service.watch.check(_selection(entry, None), patience, touches=touches)
+        self.check_time_left()
+        return is_known
 
     async def select(self, entry: TreeEntry, keyed: KeyedRequest | None = None) -> None:
         """Select a file; given a keyed request, print it as well.

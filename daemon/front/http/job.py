@@ -75,6 +75,7 @@ class JobHandler(ApiHandler):
         jobs = self.service.jobs
         if jobs.selected is not None and not jobs.active:
             await self.service.watch.check(jobs.selected, self.service.config.analysis.patience_s)
+            self.check_time_left()
 
     async def _pause(self, action: object) -> None:
         """Pause, resume or toggle; a missing job is reported before an unknown action."""

@@ -239,6 +239,8 @@ class UploadHandler(FilesHandler):
             await self.check(entry)
         except UnfitFile as error:
             return str(error)
+        except Refused as error:  # the client has given up; the file stays
+            return error.text
         return ""
 
     def _tell(self, entry: TreeEntry, fields: dict[str, str], *, selected: bool, printing: bool) -> None:

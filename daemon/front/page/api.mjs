@@ -8,6 +8,7 @@ import {t} from "./words.mjs";
 
 const KEY = "nozzled.key";
 const TIMEOUT = 10000; // ms to wait for an answer
+const START_TIMEOUT = 40000; // ms; before a print nozzled waits for the analysis of its file, 20 s unless configured
 
 /** The key, once it has been read from the storage. */
 let currentKey = "";
@@ -133,6 +134,11 @@ export async function post(path, body, options = {}) {
   });
   const text = await response.text();
   return text ? JSON.parse(text) : null;
+}
+
+/** Start a print. @param {string} path @param {object} body @returns {Promise<any>} */
+export function postStart(path, body) {
+  return post(path, body, {timeout: START_TIMEOUT});
 }
 
 /** @param {string} path @param {object} body @returns {Promise<any>} */

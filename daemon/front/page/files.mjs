@@ -1,6 +1,6 @@
 /** The view Files: the list, uploads with the findings of the checks, printing and deleting. */
 
-import {address, get, post, remove, upload} from "./api.mjs";
+import {address, get, postStart, remove, upload} from "./api.mjs";
 import {html, onValue, signal, useEffect, useState} from "./html.mjs";
 import {Details, outcome} from "./inspect.mjs";
 import {refused, showRefusal} from "./refusal.mjs";
@@ -163,7 +163,7 @@ function Upload({entry}) {
 async function print(file) {
   refused.value = null;
   try {
-    await post(`api/files/local/${address(file.path)}`, {command: "select", print: true});
+    await postStart(`api/files/local/${address(file.path)}`, {command: "select", print: true});
     location.hash = "#now";
   } catch (error) {
     await showRefusal(error, file.path);

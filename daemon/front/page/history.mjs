@@ -1,6 +1,6 @@
 /** The view Prints: the queue, and earlier prints with their outcome, searched, summed up and printed again. */
 
-import {download, get, post} from "./api.mjs";
+import {download, get, postStart} from "./api.mjs";
 import {html, onValue, signal, useEffect} from "./html.mjs";
 import {Queue} from "./queue.mjs";
 import {Continue} from "./resume_at.mjs";
@@ -98,7 +98,7 @@ function Again({each}) {
   const off = each.fileExists === false ? t("file_gone") : whyNoPrinter.value || (isActive.value ? t("why_printing") : "");
   const name = short(each.name ?? each.path, 80);
   const run = async () => {
-    await post(`api/history/${each.id}`, {command: "reprint"});
+    await postStart(`api/history/${each.id}`, {command: "reprint"});
     location.hash = "#now";
   };
   return html`<${Act} label=${t("print_again")} name=${`${t("print_again")} ${name}`} busy=${t("starting")} sure=${() => sureToStart(name, isIdle, each.path)} run=${run} off=${off} fail=${fail} />`;

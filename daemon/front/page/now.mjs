@@ -1,6 +1,6 @@
 /** The view Now: the print and its buttons, what the printer and the print report, temperatures, toolpath and camera. */
 
-import {choice, keepChoice, post} from "./api.mjs";
+import {choice, keepChoice, post, postStart} from "./api.mjs";
 import {Chart} from "./chart.mjs";
 import {computed, effect, html, signal, useEffect, useState} from "./html.mjs";
 import {Picture} from "./picture.mjs";
@@ -62,7 +62,7 @@ function Buttons() {
     const {file} = job.value;
     return html`<div class="row apart buttons">
       ${file ? html`<${Act} key="start" kind=${halted.value ? "" : "main"} label=${t("start")} busy=${t("starting")} sure=${sureOfThisFile}
-        run=${() => post("api/job", {command: "start"})} off=${off} fail=${fail}
+        run=${() => postStart("api/job", {command: "start"})} off=${off} fail=${fail}
         done=${() => Boolean(job.value.active)} />` : ""}
       <a class="button" href="#files">${t(file ? "other_file" : "choose_file")}</a></div>`;
   }

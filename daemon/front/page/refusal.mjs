@@ -1,6 +1,6 @@
 /** Why a file is refused; it can be printed anyway after the user has confirmed having read the reasons. */
 
-import {address, Failure, get, post} from "./api.mjs";
+import {address, Failure, get, postStart} from "./api.mjs";
 import {html, onChecked, signal, useEffect, useState} from "./html.mjs";
 import {isActive, whyNoPrinter} from "./state.mjs";
 import {job, short} from "./store.mjs";
@@ -52,7 +52,7 @@ export function Refusal({path, name, reasons, onDone}) {
       ${onDone && html`<button type="button" autofocus onClick=${onDone}>${t("refused_leave")}</button>`}
       ${read && html`<${Act} kind="danger" label=${tn("print_anyway", errors.length)} busy=${t("starting")} off=${whyNoPrinter.value}
         run=${async () => {
-          await post(`api/files/local/${address(path)}`, {command: "select", print: true, force: true});
+          await postStart(`api/files/local/${address(path)}`, {command: "select", print: true, force: true});
           onDone?.();
           location.hash = "#now";
         }} done=${() => Boolean(job.value.active)} fail=${fail} />`}

@@ -1,6 +1,6 @@
 /** The setup of a printer in steps: port, firmware, printer model, first test. */
 
-import {address, get, post, upload} from "./api.mjs";
+import {address, get, post, postStart, upload} from "./api.mjs";
 import {html, onValue, signal, useEffect, useState} from "./html.mjs";
 import {isActive} from "./state.mjs";
 import {isAdmin, isNew, job, printer, profile, short} from "./store.mjs";
@@ -117,7 +117,7 @@ function TestStep() {
   const done = job.value.file?.name === "first test.gcode" && job.value.state === "completed";
   const run = async () => {
     const answer = await upload(testFile(), "", true, () => {}, () => {});
-    await post(`api/files/local/${address(answer.files.local.path)}`, {command: "select", print: true});
+    await postStart(`api/files/local/${address(answer.files.local.path)}`, {command: "select", print: true});
   };
   return html`<${Step} number=${4} name=${t("setup_test")} done=${done}><p>${t(done ? "setup_test_done" : "setup_test_what")}</p>
     <div class="row"><${Act} label=${t("setup_test_run")} busy=${t("starting")} run=${run} done=${() => Boolean(job.value.active) || job.value.state === "completed"}
