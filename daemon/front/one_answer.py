@@ -16,6 +16,8 @@ from daemon.front.access.keys import environment_of_children
 from daemon.front.bounded_process import bound
 from gcode.errors import NozzledError
 
+KILL_TIMEOUT = 1.0  # s until a killed process has ended; a stop of the service may take 5
+
 
 class NoAnswer(ServiceError):
     """The process could not be started, took too long, died, or gave no valid answer."""
@@ -59,14 +61,17 @@ async def answer_of(module: str, task: Mapping[str, Any], seconds: float, max_by
 
 
 async def _end_of(process: asyncio.subprocess.Process) -> None:
-    """Wait for the end of a process; a cancellation takes effect after it."""
+    """Wait for the end of a killed process, which a hanging disk may prevent; a cancellation takes effect after it."""
+    loop = asyncio.get_running_loop()
     ending = asyncio.ensure_future(process.wait())
     cancellation: asyncio.CancelledError | None = None
-    while not ending.done():
+    give_up_at = loop.time() + KILL_TIMEOUT
+    while not ending.done() and (left := give_up_at - loop.time()) > 0:
         try:
-            await asyncio.wait([ending])
+            await asyncio.wait([ending], timeout=left)
         except asyncio.CancelledError as error:
             cancellation = error
+    ending.cancel()
     if cancellation is not None:
         raise cancellation
 
