@@ -14,6 +14,8 @@ from daemon.cli import main
 from daemon.config import Config, ProfileConfig
 from daemon.errors import FileError, NoSuchPlace
 from daemon.front.analysis.file_analysis import analyse, machine
+from daemon.front.analysis.findings import from_analysis
+from daemon.front.analysis.store import FileKey
 from daemon.front.resuming.place import ResumePlace, place_before, start_sequence
 from daemon.front.resuming.proposal import ResumeTarget, warnings
 from daemon.front.resuming.proposal import propose as propose_there
@@ -273,13 +275,18 @@ SECOND = PART.index(";LAYER_CHANGE\n;Z:0.4")
 
 
 @asynccontextmanager
-async def stopped(tmp_path, text: str = PART, **sections):
+async def stopped(tmp_path, text: str = PART, *, analysed: bool = False, **sections):
     """A service whose print of a file was cancelled in its second layer; looks through files at once."""
     async with api(tmp_path / "state", "sim?speed=20", **sections) as host:
         host.application.settings["resuming"] = resuming = Resuming(host.service.front)
         resuming.find = at_once_too
         assert (await propose(host)).error == "nothing has been printed yet"
         await host.upload(("file", "part.gcode", text.encode()), ("print", b"true"))
+        if analysed:
+            path = host.service.files.root / "part.gcode"
+            key = FileKey(path.name, path.stat().st_size, int(path.stat().st_mtime))
+            findings = from_analysis(analyse(path, machine(ProfileConfig())).as_json())
+            await host.service.front.analyses._store.put(key, findings)
         await until(lambda: host.service.jobs.progress.offset > text.index(";Z:0.4") + 99)
         assert (await propose(host)).error == "part.gcode is being printed"
         await host.post("/api/job", {"command": "cancel"})
@@ -320,6 +327,15 @@ async def test_the_layer_of_the_end_is_proposed_and_its_rest_printed_after_conse
         assert "is being printed" in (await propose(host)).error
         assert (await start(host, answer["token"])).status == 409, "it cannot be printed twice"
         assert sorted(host.uploaded()) == ["part-from-layer-2.gcode", "part.gcode"]
+
+
+async def test_a_print_that_ended_before_its_first_layer_has_nothing_below_a_later_one(tmp_path):
+    waits = "G4 P400 ; before ;Z:0.4\n" * 50
+    async with stopped(tmp_path, waits + PART, analysed=True) as host:
+        answer = (await propose(host, layer=3)).json
+        assert answer["print"]["layer"] is None
+        gap = "the print ended before its first layer: what belongs below layer 3 would be missing"
+        assert answer["warnings"] == [gap]
 
 
 async def test_a_resumed_print_can_be_resumed_again_under_a_new_name(tmp_path):
@@ -567,7 +583,10 @@ def test_a_gap_is_reported(small):
     place = there(small, ResumeTarget(layer=2))
     scripts = Config().scripts
     assert warnings(place, scripts, 1) == []
-    assert "the layers up to 9 would be missing" in warnings(replace(place, layer=9), scripts, 2)[0]
+    (gap,) = warnings(replace(place, layer=9), scripts, 2)
+    assert gap == "the print ended in layer 2: what belongs between it and layer 9 would be missing"
+    (gap,) = warnings(place, scripts, 0)
+    assert gap == "the print ended before its first layer: what belongs below layer 2 would be missing"
 
 
 @pytest.mark.real_time

@@ -250,7 +250,13 @@ def temperatures_text(targets: dict[str, float]) -> str:
 
 
 def warnings(proposal: Proposal, scripts: ScriptsConfig, reached: int | None = None) -> list[str]:
-    """Return warnings for the user; `reached` is the layer in which the print ended."""
+    """Return warnings for the user.
+
+    Args:
+        proposal: where the print is to continue.
+        scripts: of the configuration.
+        reached: the layer in which the print ended, 0 before the first; None: unknown.
+    """
     texts = []
     if scripts.before_start:
         texts.append("scripts.before_start is left out, as it may home Z: " + "; ".join(scripts.before_start))
@@ -260,5 +266,9 @@ def warnings(proposal: Proposal, scripts: ScriptsConfig, reached: int | None = N
             f"the bed (another object, a purge), which is up to {proposal.highest:g} mm high"
         )
     if reached is not None and proposal.layer is not None and proposal.layer > reached + 1:
-        texts.append(f"the print ended in layer {reached}: the layers up to {proposal.layer} would be missing")
+        texts.append(
+            f"the print ended in layer {reached}: what belongs between it and layer {proposal.layer} would be missing"
+            if reached
+            else f"the print ended before its first layer: what belongs below layer {proposal.layer} would be missing"
+        )
     return texts

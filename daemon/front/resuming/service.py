@@ -92,10 +92,10 @@ class Resuming:
     def _as_json(self, job: dict[str, Any], proposal: Proposal) -> dict[str, Any]:
         """Return what the user has to know before confirming."""
         names = ("id", "name", "path", "state", "ended", "reason", "lines", "offset", "filamentLength")
-        reached = job["layersDone"] or None
+        reached = job["layersDone"]
         return {
             "expires": int(LIFETIME),
-            "print": {**{name: job[name] for name in names}, "layer": reached},
+            "print": {**{name: job[name] for name in names}, "layer": reached or None},
             "layer": proposal.layer,
             "layers": proposal.layers,
             "line": proposal.line,
