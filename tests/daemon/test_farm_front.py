@@ -162,22 +162,27 @@ async def test_only_the_core_knows_the_outcome_of_a_key(tmp_path):
         assert (await server.get("/api/job/keyed?key=a&behind=x")).status == 400
 
 
-async def test_a_start_that_waited_too_long_begins_nothing(tmp_path):
+@pytest.mark.parametrize(
+    ("part", "method", "reason"),
+    [("watch", "check", "10 s too late and was not carried out"), ("queue", "unless_used", "was dropped")],
+)
+async def test_a_start_that_waited_too_long_begins_nothing(tmp_path, part, method, reason):
     now = [NOW]
     async with api(tmp_path) as server:
         await server.upload(("file", "cube.gcode", PART))
         server.service.front.wall = lambda: now[0]
-        check_file = server.service.front.watch.check
+        slowed = getattr(server.service, part)
+        work = getattr(slowed, method)
 
         async def slow(*args, **more):
             now[0] += 40
-            return await check_file(*args, **more)
+            return await work(*args, **more)
 
-        server.service.front.watch.check = slow
+        setattr(slowed, method, slow)
         request = {"command": "select", "print": True, "job": "late"}
         until_then = {"Nozzled-Until": f"{NOW + 30}"}
         answer = await server.post("/api/files/local/cube.gcode", request, headers=until_then)
-        assert (answer.status, "was dropped" in answer.error) == (408, True), answer.error
+        assert (answer.status, reason in answer.error) == (408, True), answer.error
         assert (await server.get("/api/job/keyed?key=late")).json["print"] is None
         assert not server.service.jobs.active
 
