@@ -15,7 +15,7 @@ MAX_SHOWN = 10  # lines of each kind; the JSON has them all
 def summary(outcome: Outcome, name: str) -> Iterator[str]:
     """Yield the lines of a summary."""
     yield f"{name}: {_verdict(outcome)}"
-    yield f"  as a print {_as_print(outcome)}"
+    yield f"  part       {_part(outcome)}"
     yield from _first_lines([f"{level}: {text}" for level, text in _analysis(outcome)])
     yield f"  time       {clock_time(outcome.duration_s)}, of it {clock_time(outcome.moving_s)} moving" + _paused(
         outcome
@@ -46,13 +46,13 @@ def _verdict(outcome: Outcome) -> str:
     if outcome.exact:
         return "every line arrived exactly once, but the part did NOT come out"
     because = [outcome.state.lower(), outcome.reason or "", outcome.difference]
-    return "NOT printed as it is: " + "; ".join(each for each in because if each)
+    return "NOT printed exactly: " + "; ".join(each for each in because if each)
 
 
-def _as_print(outcome: Outcome) -> str:
+def _part(outcome: Outcome) -> str:
     if not outcome.against:
-        return "the part came out"
-    return "the part did NOT come out: " + "; ".join(outcome.against)
+        return "came out"
+    return "did NOT come out: " + "; ".join(outcome.against)
 
 
 def _analysis(outcome: Outcome) -> Iterator[tuple[str, str]]:

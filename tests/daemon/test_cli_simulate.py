@@ -52,7 +52,7 @@ def refusal(capsys, *arguments):
 def test_the_result_is_described_in_words(capsys, square):
     code, printed = simulate(capsys, square, "--link", "115200")
     assert code == 0
-    assert printed.out.startswith("square.gcode: printed, every line exactly once\n")
+    assert printed.out.startswith("square.gcode: printed, every line exactly once\n  part       came out\n")
     assert re.search(r"lines +11 of 11, 0 asked for again", printed.out)
     assert re.search(r"material +0\.004 m of filament", printed.out)
     assert re.search(r"tool0 +up to 2\d\d\.\d °C, target 200 °C, reached after 0:0\d:\d\d", printed.out)
@@ -91,7 +91,7 @@ def test_an_inexact_print_fails_with_the_reason(capsys, square, tmp_path):
     assert (result["exact"], [each["what"] for each in result["faults"]]) == (False, ["kill"])
     code, printed = simulate(capsys, square, "--scenario", scenario)
     assert code == 1
-    assert printed.out.startswith("square.gcode: NOT printed as it is: ")
+    assert printed.out.startswith("square.gcode: NOT printed exactly: ")
     assert "the host\n" in printed.out
     assert "connection lost" in printed.out
 

@@ -205,8 +205,10 @@ async def test_a_companion_not_switched_on_does_not_exist(tmp_path):
         client = in_memory(server)
         assert await client.get("/api/companions") == {"companions": {}}
         for path in ("/api/companions/power", "/api/companions/power/requests"):
-            with pytest.raises(NotFound, match="no section for it"):
+            with pytest.raises(NotFound, match=r"no section \[power\] or \[sensors\]"):
                 await client.get(path)
+        with pytest.raises(NotFound, match="there is no companion 'oven'"):
+            await client.get("/api/companions/oven")
         with pytest.raises(NotFound):
             await client.companions.ask("power", "on")
         assert not (tmp_path / "companions").exists()
