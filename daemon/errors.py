@@ -91,7 +91,8 @@ class AddressInUse(ServiceError):
     def of(cls, host: str, port: int, error: OSError) -> Self:
         """Return the error for an address at which this process cannot listen."""
         if error.errno != errno.EADDRINUSE:
-            return cls(f"cannot listen on {host}:{port}: {error.strerror or error}")
+            reason = str(error.strerror or error).partition(" (while attempting")[0]  # asyncio repeats the address
+            return cls(f"cannot listen on {host}:{port}: {reason}")
         from hal import holders  # noqa: PLC0415 - only needed for this message
 
         holder = holders.describe(holders.of_tcp_port(port))

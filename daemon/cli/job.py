@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from daemon.cli.progress import ProgressLine, as_line, as_table, is_under_way
-from daemon.cli.remote import Action, add_actions, run
+from daemon.cli.remote import Action, accepted, add_actions, run
 from daemon.client import Conflict, OctoPrintClient
 from daemon.client.shapes import JobInformation
 from hal.registry import positive_float
@@ -74,24 +74,19 @@ async def _start(client: OctoPrintClient, args: argparse.Namespace) -> None:
     await client.job.start(force=args.force, key=args.once)
 
 
-def _accepted(_: None) -> str:
-    """Return the text for a request that the daemon has accepted; the printer may need a while."""
-    return "accepted; `nozzled job status` shows the state"
-
-
 _ACTIONS = {
     "status": Action("Show the print and its progress.", _status, _format),
     "watch": Action("Show the progress in one line until the print ends.", _watch, arguments=_for_watch),
-    "start": Action("Print the selected file.", _start, _accepted, _for_start),
-    "pause": Action("Pause the print; does nothing if it is paused.", lambda client, _: client.job.pause(), _accepted),
+    "start": Action("Print the selected file.", _start, accepted, _for_start),
+    "pause": Action("Pause the print; does nothing if it is paused.", lambda client, _: client.job.pause(), accepted),
     "resume": Action(
-        "Resume a paused print; does nothing if it runs.", lambda client, _: client.job.resume(), _accepted
+        "Resume a paused print; does nothing if it runs.", lambda client, _: client.job.resume(), accepted
     ),
     "toggle": Action(
-        "Pause a running print, resume a paused one.", lambda client, _: client.job.toggle_pause(), _accepted
+        "Pause a running print, resume a paused one.", lambda client, _: client.job.toggle_pause(), accepted
     ),
-    "cancel": Action("End the print.", lambda client, _: client.job.cancel(), _accepted),
+    "cancel": Action("End the print.", lambda client, _: client.job.cancel(), accepted),
     "restart": Action(
-        "Start a paused print again from its beginning.", lambda client, _: client.job.restart(), _accepted
+        "Start a paused print again from its beginning.", lambda client, _: client.job.restart(), accepted
     ),
 }

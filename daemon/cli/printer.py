@@ -194,5 +194,5 @@ _ACTIONS = {
     "cooldown": Action("Turn all heaters off.", _cooldown),
     "home": Action("Move axes to their origin.", _home, arguments=_for_home),
     "jog": Action("Move the head.", _jog, arguments=_for_jog),
-    "send": Action("Send G-code.", _send, arguments=_for_send),
+    "send": Action("Send G-code; the console of the page shows the answers.", _send, arguments=_for_send),
 }

@@ -55,6 +55,11 @@ class Action:
     arguments: Callable[[argparse.ArgumentParser], None] = lambda _: None
 
 
+def accepted(_: None) -> str:
+    """Return the text for a request that the daemon has accepted; the printer may need a while."""
+    return "accepted; `nozzled job status` shows the state"
+
+
 def add_actions(parser: argparse.ArgumentParser, actions: Mapping[str, Action]) -> None:
     """Declare the actions of a command, each with the options that choose the daemon."""
     add_to(parser.add_subparsers(required=True, metavar="ACTION"), actions)
