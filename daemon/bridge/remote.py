@@ -312,8 +312,14 @@ class RemoteJobs:
 
     @property
     def warning(self) -> str | None:
-        """What is wrong with a print that goes on nevertheless."""
-        return self.summary.warning
+        """What is wrong with a print that goes on nevertheless; that nothing is recorded comes first."""
+        if (trouble := self._channel.latest().record_trouble) is None:
+            return self.summary.warning
+        return (
+            f"the print goes on, but is not recorded: {trouble}"
+            if self.active
+            else f"prints are not recorded: {trouble}"
+        )
 
     @property
     def pause_reason(self) -> str | None:

@@ -1,3 +1,5 @@
+import sqlite3
+
 from daemon.errors import StoreError
 from support.http import NOW, api
 
@@ -82,12 +84,23 @@ async def test_a_database_in_trouble_does_not_hide_the_job(tmp_path, monkeypatch
         assert [each["name"] for each in (await server.get("/api/files")).json["files"]] == ["square.gcode"]
 
 
-async def test_trouble_with_the_store_is_shown_and_is_no_error(tmp_path):
+async def test_a_print_that_is_not_recorded_goes_on_with_a_warning(tmp_path, monkeypatch):
+    async def full(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
     async with api(tmp_path) as server:
         assert "warning" not in (await server.get("/api/job")).json
-        server.service.store._note_trouble(OSError("database or disk is full"))
+        monkeypatch.setattr(server.service.store, "_run", full)
+        await server.upload(("file", "square.gcode", SQUARE), ("print", b"true"))
         answer = (await server.get("/api/job")).json
+        assert answer["state"] in ("Starting", "Printing")
         assert answer["warning"] == "the print goes on, but is not recorded: database or disk is full"
         assert "error" not in answer
-        server.service.store._note_recovery()
+        await server.settle(600)
+        answer = (await server.get("/api/job")).json
+        assert (answer["state"], answer["progress"]["completion"]) == ("Operational", 100.0)
+        assert answer["warning"] == "prints are not recorded: database or disk is full"
+        monkeypatch.undo()
+        assert (await server.post("/api/control/job", {"command": "start"})).status == 204
+        await server.settle(1)
         assert "warning" not in (await server.get("/api/job")).json

@@ -112,7 +112,7 @@ def _job(service: "Front", scrape: Scrape) -> Iterator[_Row]:
     jobs = service.jobs
     yield from _states("job_state", JobState, jobs.state)
     yield "job_active", int(jobs.active)
-    yield "job_warning", int(jobs.active and jobs.warning is not None)
+    yield "job_warning", int(jobs.active and jobs.summary.warning is not None)
     if jobs.active:
         progress, outlook = jobs.progress, service.watch.outlook()
         share = outlook.time_share if outlook is not None else None

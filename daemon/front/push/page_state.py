@@ -144,7 +144,6 @@ def _job(service: "Front") -> dict[str, Any]:
     jobs, state = service.jobs, service.jobs.state
     panel_print = service.connection.panel_print if not jobs.active else None
     refused = service.watch.refused
-    record_trouble = service.core.record_trouble
     ended = state is not None and state.ended
     return {
         "state": state.value if state is not None else None,
@@ -154,7 +153,7 @@ def _job(service: "Front") -> dict[str, Any]:
         "file": _of_panel(panel_print) if panel_print is not None else _file(jobs.selected),
         "progress": _progress(service, panel_print),
         "pauseReason": jobs.pause_reason,
-        "warning": f"the print goes on, but is not recorded: {record_trouble}" if record_trouble else jobs.warning,
+        "warning": jobs.warning,
         "error": jobs.error,
         "refused": {"name": refused.name, "path": refused.path, "reasons": refused.reasons} if refused else None,
         "last": {"outcome": state.value, "reason": jobs.error} if state is not None and ended else None,

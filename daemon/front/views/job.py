@@ -52,10 +52,8 @@ class JobView:
             answer["refused"] = {"name": refused.name, "path": refused.path, "reasons": refused.reasons}
         if reason := service.jobs.pause_reason:
             answer["pauseReason"] = reason
-        if trouble := service.core.record_trouble:
+        if warning := service.jobs.warning:
             # a field of ours: the print goes on, and clients must not take this for an error of the printer
-            answer["warning"] = f"the print goes on, but is not recorded: {trouble}"
-        elif warning := service.jobs.warning:
             answer["warning"] = warning
         return answer
 
