@@ -111,13 +111,13 @@ function Pad() {
       checked=${step.value === each} onChange=${() => (step.value = each)} />${number(each, each < 1 ? 1 : 0)}</label>`)}</fieldset>
     <div class="pad" tabindex="0" role="group" aria-label=${t("pad")} onKeyDown=${onPadKey}>
       <${Jog} axis="y" sign=${1} arrow="↑" /><${Jog} axis="x" sign=${-1} arrow="←" />
-      <${Act} kind="jog jhome" label=${t("home")} name=${t("home_all")} busy=${t("homing")} patience=${HOMING_TIMEOUT} done=${isHomingDone} sure=${() => sureDown(true)}
+      <${Act} kind="jog jhome" label=${t("home")} name=${t("home_all")} busy=${t("homing")} timeout=${HOMING_TIMEOUT} done=${isHomingDone} sure=${() => sureDown(true)}
         run=${home(["x", "y", "z"])} off=${whyNoMove.value} fail=${moveFail} />
       <${Jog} axis="x" sign=${1} arrow="→" /><${Jog} axis="y" sign=${-1} arrow="↓" />
       <${Jog} axis="z" sign=${1} arrow="↑" /><${Jog} axis="z" sign=${-1} arrow="↓" />
     </div>
     <div class="row">${["x", "y", "z"].map(axis => html`<${Act} key=${axis} label=${t("home_axis", {axis: axis.toUpperCase()})}
-      busy=${t("homing")} patience=${HOMING_TIMEOUT} done=${isHomingDone} sure=${() => sureDown(axis === "z")} run=${home([axis])} off=${whyNoMove.value} fail=${moveFail} />`)}
+      busy=${t("homing")} timeout=${HOMING_TIMEOUT} done=${isHomingDone} sure=${() => sureDown(axis === "z")} run=${home([axis])} off=${whyNoMove.value} fail=${moveFail} />`)}
       <${Act} label=${t("motors_off")} run=${() => gcode({command: "M84"})} off=${whyNoMove.value || (isActive.value ? t("why_printing") : "")} fail=${moveFail} /></div>
     <${Fail} of=${moveFail} />
     <p class="dim">${whyNoMove.value || whyUnhomed() || t("pad_hint")}</p>

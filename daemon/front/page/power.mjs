@@ -37,7 +37,7 @@ function Switch({device, away}) {
   const whyNot = away ? t("psu_away") : "";
   const button = (/** @type {boolean} */ wanted) => html`<${Act} key=${wanted} label=${t(wanted ? "psu_on" : "psu_off")} busy=${t("psu_switching")}
     name=${t(wanted ? "psu_on_name" : "psu_off_name", {name: short(name, 40)})} off=${whyNot} fail=${fail}
-    run=${() => (wanted ? request("on", {device: name}) : switchOff(name))} done=${() => isOn() !== !wanted} patience=${TIMEOUT} />`;
+    run=${() => (wanted ? request("on", {device: name}) : switchOff(name))} done=${() => isOn() !== !wanted} timeout=${TIMEOUT} />`;
   return html`<div class="row apart"><span>${short(name, 40)}: <b>${t(on === null ? "psu_is_unknown" : on ? "psu_is_on" : "psu_is_off")}</b>${device.error && html` <small class="warn">${short(device.error, 200)}</small>`}</span>
     <span class="row">${on !== true && button(true)}${on !== false && button(false)}</span></div>`;
 }

@@ -5,7 +5,7 @@ import {html, onValue, signal, useEffect, useRef, useState} from "./html.mjs";
 import {whyRead} from "./state.mjs";
 import {plain, t, typed, why} from "./words.mjs";
 
-const PATIENCE = 10000; // ms in which the state has to change after an action
+const ACTION_TIMEOUT = 10000; // ms in which the state has to change after an action
 const REPLACED = 500; // ms in which a tap is ignored after a button has changed under the finger
 const ROUNDING = 0.6; // by which a printer may round a value
 const WAKE = 400; // ms in which a tap is ignored after the screen has woken up
@@ -22,11 +22,11 @@ export function isMeant(event) {
  * A button for one action. It shows that the action is pending until `done` is true of the state; a failure goes to `fail`, a
  * signal that `Fail` shows.
  * @param {{label: any, busy?: string, run: () => Promise<unknown>, sure?: () => Promise<boolean>, done?: () => boolean,
- *   off?: string, fail: any, kind?: string, name?: string, title?: string, patience?: number, reads?: boolean}} props `off`:
- *   why the action is not possible now; `sure` asks before; `patience`: ms that the state may take to follow; `reads`: the
+ *   off?: string, fail: any, kind?: string, name?: string, title?: string, timeout?: number, reads?: boolean}} props `off`:
+ *   why the action is not possible now; `sure` asks before; `timeout`: ms that the state may take to follow; `reads`: the
  *   action changes nothing, so a browser that may only watch can do it
  */
-export function Act({label, busy, run, sure, done, off: reason, fail, kind = "", name, title, patience = PATIENCE, reads = false}) {
+export function Act({label, busy, run, sure, done, off: reason, fail, kind = "", name, title, timeout = ACTION_TIMEOUT, reads = false}) {
   const off = reason || (reads ? "" : whyRead.value);
   const [pending, setPending] = useState(false);
   const timer = useRef(0);
@@ -58,8 +58,8 @@ export function Act({label, busy, run, sure, done, off: reason, fail, kind = "",
       sent.current = true;
       timer.current = setTimeout(() => {
         setPending(false);
-        fail.value = t("no_change_yet", {n: patience / 1000});
-      }, patience);
+        fail.value = t("no_change_yet", {n: timeout / 1000});
+      }, timeout);
     } catch (error) {
       setPending(false);
       fail.value = /** @type {Error} */ (error).message;
@@ -201,7 +201,7 @@ export function NumberField({label, unit, value, least, most, send, fail, off, i
       setPending(false);
     };
     if (isReached) return end("");
-    const timer = setTimeout(() => end(t("no_change_yet", {n: PATIENCE / 1000})), PATIENCE);
+    const timer = setTimeout(() => end(t("no_change_yet", {n: ACTION_TIMEOUT / 1000})), ACTION_TIMEOUT);
     return () => clearTimeout(timer);
   }, [sent, isReached]);
   const shown = text ?? (value === null ? "" : plain(Math.round(value * 10) / 10));
