@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, CDPSession, sync_playwr
 from bench.hosts import KEY, HostFailed
 
 SLOWER = 4
-TIMEOUT_S = 60.0  # s for a page to be of use
+TIMEOUT = 60.0  # s for a page to be of use
 POLL = 0.02
 
 _LOOK = """(signs => {
@@ -51,14 +51,14 @@ class Visited:
         Raises:
             HostFailed: it never was.
         """
-        began, end = time.time(), time.monotonic() + TIMEOUT_S
+        began, end = time.time(), time.monotonic() + TIMEOUT
         self.page.goto(self._address, wait_until="commit")
         while time.monotonic() < end:
             found = self.tools.send("Runtime.evaluate", {"expression": "globalThis.benchUseful"})["result"]
             if "value" in found:
                 return float(found["value"]) / 1000 - began
             time.sleep(POLL)
-        raise HostFailed(f"{self._address} was of no use within {TIMEOUT_S:g} s")
+        raise HostFailed(f"{self._address} was of no use within {TIMEOUT:g} s")
 
     def metric(self, name: str) -> float:
         """Return a figure that the browser keeps of the page."""
@@ -117,6 +117,6 @@ def theirs(context: BrowserContext, url: str) -> Visited:
             page.locator("#login-user").fill("bench")
             page.locator("#login-password").fill("bench")
             page.locator("#login-button").click()
-            page.locator("#state_wrapper").wait_for(timeout=1000 * TIMEOUT_S)
+            page.locator("#state_wrapper").wait_for(timeout=1000 * TIMEOUT)
             context.add_cookies([{**each} for each in other.cookies()])  # type: ignore[typeddict-item]  # they differ in name alone
     return Visited(context.new_page(), f"{url}/", [("#state_wrapper", "Printing"), ("#temp", "°C")])

@@ -14,7 +14,7 @@ from bench.hosts import HostFailed, Served
 from bench.toolpath import PARTS, part
 
 STEPS = 100
-TIMEOUT_S = 180.0  # s for an analysis
+TIMEOUT = 180.0  # s for an analysis
 
 _FIRST = """async name => {
   const seen = () => new Promise(resolve => requestAnimationFrame(() => setTimeout(resolve)));
@@ -96,10 +96,10 @@ def measure(host: Served, folder: Path, browser: Browser) -> Iterator[Drawn]:
 def _upload(host: Served, path: Path) -> None:
     """Upload a file, and wait for its toolpath and a moment of quiet."""
     host.client.upload(path)
-    end = time.monotonic() + TIMEOUT_S
+    end = time.monotonic() + TIMEOUT
     while not host.client.call("GET", f"/api/files/local/{quote(path.name)}").get("toolpath"):
         if time.monotonic() > end:
-            raise HostFailed(f"{path.name} had no toolpath within {TIMEOUT_S:g} s")
+            raise HostFailed(f"{path.name} had no toolpath within {TIMEOUT:g} s")
         time.sleep(0.2)
     time.sleep(1.0)
 

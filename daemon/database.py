@@ -23,7 +23,7 @@ DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 FOREIGN = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_SCHEMA)
 """Errors of a database that is not ours, or was changed: other tables, other columns."""
 
-LOCK_RETRY_S = 0.05
+LOCK_RETRY_INTERVAL = 0.05
 """Seconds until a lock that another process holds is tried again."""
 
 LOCKS = Path("/proc/locks")
@@ -85,7 +85,7 @@ class Database:
                 raise
             else:
                 return
-            await asyncio.sleep(LOCK_RETRY_S)
+            await asyncio.sleep(LOCK_RETRY_INTERVAL)
 
     async def close(self) -> None:
         """Close the database and release the lock; idempotent."""

@@ -19,7 +19,7 @@ from bench.fakeprinter import FakePrinter, NoCompiler, build
 from bench.load import BLOCK, Loaded
 from gcode.framing import frame
 from support.processes import cannot_run, until
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 SHA256_OF_5000 = "f6e1aa644adda18c8ff7eca0abf09bf0f695eb27c46e3129318ccec8e016a38c"
 
@@ -214,7 +214,7 @@ def test_sigterm_ends_the_printer_and_the_hosts_too(fakeprinter, tmp_path):
             until(lambda: len(processes.tree(process.pid)) == 3, "the printer and the host")
             children = processes.tree(process.pid)[1:]
             process.terminate()
-            _, output = process.communicate(timeout=TIMEOUT_S)
+            _, output = process.communicate(timeout=TIMEOUT)
         finally:
             process.kill()
     assert b"stopped" in output

@@ -1,4 +1,4 @@
-"""Names: no two classes of the distribution have the same one."""
+"""Names: no two classes of the distribution have the same one, and durations say that they are ones once."""
 
 import re
 from collections import defaultdict
@@ -6,6 +6,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 CLASS = re.compile(r"^ *class (\w+)[:(]", re.MULTILINE)  # a syntax tree takes 4 s for all of them
+
+DURATION_TWICE = re.compile(r"^(_?[A-Z_]*(?:TIMEOUT|INTERVAL|DELAY|PERIOD|EVERY|RETRY|POLL)_S)\b", re.MULTILINE)
 
 
 def test_class_names_are_unique():
@@ -16,3 +18,14 @@ def test_class_names_are_unique():
                 files[name].add(str(path.relative_to(ROOT)))
     assert len(files) > 900, "the pattern finds too few classes"
     assert {name: sorted(paths) for name, paths in files.items() if len(paths) > 1} == {}
+
+
+def test_durations_have_the_endings_of_the_guide():
+    found = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for folder in ("gcode", "hal", "daemon", "systemd", "tests", "bench")
+        for path in (ROOT / folder).rglob("*.py")
+        for name in DURATION_TWICE.findall(path.read_text("utf-8"))
+    }
+    assert DURATION_TWICE.findall("RETRY_TIMEOUT_S = 1.0") == ["RETRY_TIMEOUT_S"]
+    assert found == set()

@@ -11,7 +11,7 @@ from daemon.errors import CameraError
 from gcode.frozen import frozen
 
 BLOCK = 64 * 1024  # bytes per read
-CONNECT_TIMEOUT_S = 3.0
+CONNECT_TIMEOUT = 3.0
 OK = 200
 _REDIRECTS = range(300, 400)
 
@@ -126,7 +126,7 @@ def _split(url: str) -> SplitResult:
 async def _connect(parts: SplitResult) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
-    async with asyncio.timeout(CONNECT_TIMEOUT_S):
+    async with asyncio.timeout(CONNECT_TIMEOUT):
         return await asyncio.open_connection(parts.hostname, port, ssl=secure or None, limit=BLOCK)
 
 

@@ -47,10 +47,10 @@ SPEED = 60.0
 # The clock of the host is not sped up as the printer's is: the firmware must wait for heat, and the dead man is off.
 CONFIG = '[log]\nformat = "json"\n[job]\nheat_up = "firmware"\n[safety]\ndead_man_min = 0\n'
 _EXPECTED_EVENTS = {"printer.not_protected"}  # of CONFIG: not shown as warnings
-TIMEOUT_S = 15.0  # for the daemon to start, connect, select a file, or end
+TIMEOUT = 15.0  # for the daemon to start, connect, select a file, or end
 IN_MINUTES_FROM_S = 100.0  # time left from which it is shown in minutes
-POLL_S = 0.25  # between two queries of the job
-LINE_INTERVAL_S = 2.0  # between two lines of progress, if stdout is not a terminal
+POLL_INTERVAL = 0.25  # between two queries of the job
+LINE_INTERVAL = 2.0  # between two lines of progress, if stdout is not a terminal
 PAUSED, ENDED_WELL, ENDED = "Paused", "Operational", ("Operational", "Offline", "Offline after error")
 
 _LAYER = re.compile(rb"^;\s*(?:LAYER_CHANGE|LAYER:)", re.MULTILINE)
@@ -147,7 +147,7 @@ def _daemon(folder: Path, printer: str, host: str) -> Iterator[tuple[str, str]]:
         yield watch.url(), key
     finally:
         process.terminate()
-        process.wait(TIMEOUT_S)
+        process.wait(TIMEOUT)
 
 
 class _LogWatch:
@@ -161,7 +161,7 @@ class _LogWatch:
         threading.Thread(target=self._read, daemon=True).start()
 
     def url(self) -> str:
-        if not self._url_known.wait(TIMEOUT_S) or not self._url:
+        if not self._url_known.wait(TIMEOUT) or not self._url:
             raise DemoFailed("the daemon did not start: " + (" ".join(self._warnings[-3:]) or "it logged no reason"))
         return self._url
 
@@ -216,11 +216,11 @@ async def _print(client: OctoPrintClient, name: str, content: bytes, *, leave: b
 
 async def _until(client: OctoPrintClient, condition: Callable[[JobInformation], bool], what: str) -> None:
     try:
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             while not condition(await client.job.get()):  # noqa: ASYNC110 - a client can only poll
-                await asyncio.sleep(POLL_S / 5)
+                await asyncio.sleep(POLL_INTERVAL / 5)
     except TimeoutError:
-        raise DemoFailed(f"waited {TIMEOUT_S:g} s in vain for {what}") from None
+        raise DemoFailed(f"waited {TIMEOUT:g} s in vain for {what}") from None
 
 
 async def _watch(client: OctoPrintClient, content: bytes, *, leave: bool) -> float:
@@ -230,7 +230,7 @@ async def _watch(client: OctoPrintClient, content: bytes, *, leave: bool) -> flo
     was_paused = False
     with contextlib.closing(_progress()) as progress:
         while job["state"] not in ENDED:
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(POLL_INTERVAL)
             job = await client.job.get()
             percent = job["progress"]["completion"] or 0.0
             details = f"{_layer(job, layers)}  {await _temperatures(client)}  {_time_left(job)}"
@@ -272,7 +272,7 @@ class _PrintBar:
 
 
 class _ProgressLines:
-    """Progress in a file or a pipe: a line every LINE_INTERVAL_S, and the last one."""
+    """Progress in a file or a pipe: a line every LINE_INTERVAL, and the last one."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -281,7 +281,7 @@ class _ProgressLines:
 
     def show(self, state: str, percent: float, details: str) -> None:
         self._line = f"{state:<10} {percent:3.0f}%  {details}".rstrip()
-        if self._clock() - self._written_at >= LINE_INTERVAL_S:
+        if self._clock() - self._written_at >= LINE_INTERVAL:
             self._written_at = self._clock()
             self.close()
 

@@ -29,7 +29,7 @@ from gcode.errors import NozzledError
 EXAMPLE = "sudo nozzled doctor --bundle"
 
 FAILED = 1
-TIMEOUT_S = 10.0  # for the daemon's answers
+TIMEOUT = 10.0  # for the daemon's answers
 ENDPOINTS = {
     "version": "/api/version", "job": "/api/job", "connection": "/api/connection", "printer": "/api/printer",
     "companions": "/api/companions",
@@ -161,7 +161,7 @@ def _ask_daemon(args: argparse.Namespace, host: str, port: int) -> tuple[str | N
 
 async def _ask(url: str, key: str) -> dict[str, Any]:
     responses = {}
-    async with asyncio.timeout(TIMEOUT_S), OctoPrintClient(url, key) as client:
+    async with asyncio.timeout(TIMEOUT), OctoPrintClient(url, key) as client:
         for name, path in ENDPOINTS.items():
             try:
                 responses[name] = await client.get(path)

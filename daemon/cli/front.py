@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 NICENESS = 5  # above the core's 0: a busy front leaves the processor to the wire
 EXAMPLE = "nozzled front --config /etc/nozzled.toml"
-RETRY_S = 3.0  # until a wrong configuration, or an address in use, is worth another try
+RETRY_INTERVAL = 3.0  # until a wrong configuration, or an address in use, is worth another try
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,14 +44,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the front. Under systemd, which restarts it at once and for ever, a failed start takes RETRY_S."""
+    """Run the front. Under systemd, which restarts it at once and for ever, a failed start takes RETRY_INTERVAL."""
     began = time.monotonic()
     try:
         return _run(args)
     except Exception as error:
-        if notify.is_there() and time.monotonic() - began < RETRY_S:
+        if notify.is_there() and time.monotonic() - began < RETRY_INTERVAL:
             notify.status(f"{error} (trying again)")
-            time.sleep(RETRY_S)
+            time.sleep(RETRY_INTERVAL)
         raise
 
 

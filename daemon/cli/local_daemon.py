@@ -26,7 +26,7 @@ WHICH = "use --config or --state-dir to name the daemon"
 LOCK = "front.lock"
 """File in the state directory that a running front holds locked."""
 
-CONNECT_TIMEOUT_S = 1.0
+CONNECT_TIMEOUT = 1.0
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared with, not listened on
 
 
@@ -170,7 +170,7 @@ def is_served(host: str, port: int) -> bool:
     if not port:
         return False
     try:
-        with socket.create_connection((host, port), CONNECT_TIMEOUT_S):
+        with socket.create_connection((host, port), CONNECT_TIMEOUT):
             return True
     except OSError:
         return False

@@ -22,8 +22,8 @@ from daemon.systemd.descriptors import DescriptorStore
 from hal.loop import WatchedLoop
 
 EXAMPLE = "nozzled serve --printer '/dev/ttyACM0?baudrate=250000' --host 0.0.0.0"
-PORT_TIMEOUT_S = 2.0  # for a front that is ending to release the HTTP port
-PORT_POLL_S = 0.1
+PORT_TIMEOUT = 2.0  # for a front that is ending to release the HTTP port
+PORT_POLL_INTERVAL = 0.1
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,11 +70,11 @@ def _require_free_port(http: HttpConfig) -> None:
     """
     if not http.port or os.environ.get("LISTEN_FDS"):
         return
-    end = time.monotonic() + PORT_TIMEOUT_S
+    end = time.monotonic() + PORT_TIMEOUT
     while (error := _bind_error(http)) is not None and error.errno == errno.EADDRINUSE:
         if time.monotonic() >= end:
             raise AddressInUse.of(http.host, http.port, error)
-        time.sleep(PORT_POLL_S)
+        time.sleep(PORT_POLL_INTERVAL)
 
 
 def _bind_error(http: HttpConfig) -> OSError | None:

@@ -14,7 +14,7 @@ from daemon.client.exchange import Exchange, HttpAnswer, Request
 PAUSES = (0.5, 1.0)
 """Seconds before each retry of a request; a restart of the daemon takes about one."""
 
-TIMEOUT_S = 30.0
+TIMEOUT = 30.0
 """For an answer."""
 
 _TEMPORARY = (502, 503, 504)  # a proxy whose server restarts
@@ -41,7 +41,7 @@ class Caller:
 
     async def fetch(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
         """Return the bytes at a path, for content other than JSON."""
-        request = Request("GET", self.url + _with_query(path, query), dict(self._headers), None, TIMEOUT_S)
+        request = Request("GET", self.url + _with_query(path, query), dict(self._headers), None, TIMEOUT)
         answer = await self._answer(request)
         return answer.body
 
@@ -51,7 +51,7 @@ class Caller:
         return await self.post(path, {"command": command, **arguments})
 
     async def post(
-        self, path: str, data: Mapping[str, Any], seconds: float = TIMEOUT_S, headers: Mapping[str, str] | None = None
+        self, path: str, data: Mapping[str, Any], seconds: float = TIMEOUT, headers: Mapping[str, str] | None = None
     ) -> Any:
         """Send JSON; return the answer, None if it is empty."""
         return await self._call("POST", path, json.dumps(data).encode(), "application/json", seconds, headers)
@@ -80,7 +80,7 @@ class Caller:
         path: str,
         body: bytes | FormBody | None = None,
         kind: str = "",
-        seconds: float = TIMEOUT_S,
+        seconds: float = TIMEOUT,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         sent = {**self._headers, **({"Content-Type": kind} if kind else {}), **(headers or {})}

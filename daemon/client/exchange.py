@@ -14,7 +14,7 @@ from daemon.client.body import FormBody
 from daemon.client.errors import NeverSent, Unreachable
 
 HANG_UP_S = 2.0  # for an answer that arrives after the server has closed the connection
-CONNECT_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT = 10.0
 MAX_ANSWER = 32 * 1024 * 1024  # bytes; a list of 10,000 files has some 7 million
 
 _NEVER_SENT = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH)
@@ -117,7 +117,7 @@ def _of_tornado(request: Request, form: FormBody | None) -> HTTPRequest:
         request.method,
         headers,
         request.body if isinstance(request.body, bytes) else None,
-        connect_timeout=min(CONNECT_TIMEOUT_S, request.seconds),
+        connect_timeout=min(CONNECT_TIMEOUT, request.seconds),
         request_timeout=request.seconds,
         follow_redirects=False,  # another server must not get the key
         expect_100_continue=form is not None,  # a refusal comes before the bytes

@@ -14,9 +14,9 @@ from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, W
 from daemon.client.caller import Caller
 from daemon.client.errors import BadAnswer, ClientError, RequestRefused, Unreachable, refusal
 
-PING_S = 20.0  # a vanished peer is detected after two of them
-CONNECT_TIMEOUT_S = 10.0
-CLOSE_TIMEOUT_S = 1.0
+PING_INTERVAL = 20.0  # a vanished peer is detected after two of them
+CONNECT_TIMEOUT = 10.0
+CLOSE_TIMEOUT = 1.0
 PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before each attempt to reconnect; the last one repeats."""
 
@@ -80,10 +80,10 @@ class Push:
         proof = await self._log_in()
         url = "ws" + self._caller.url.removeprefix("http") + "/sockjs/websocket"
         request = HTTPRequest(
-            url, headers=self._caller.headers, connect_timeout=CONNECT_TIMEOUT_S, request_timeout=CONNECT_TIMEOUT_S
+            url, headers=self._caller.headers, connect_timeout=CONNECT_TIMEOUT, request_timeout=CONNECT_TIMEOUT
         )
         try:
-            socket = await websocket_connect(request, ping_interval=PING_S, max_message_size=MAX_MESSAGE)
+            socket = await websocket_connect(request, ping_interval=PING_INTERVAL, max_message_size=MAX_MESSAGE)
         except HTTPClientError as error:
             raise _refused(url, error) from error
         except WebSocketError as error:
@@ -109,10 +109,10 @@ class Push:
 
 
 async def _close(socket: WebSocketClientConnection) -> None:
-    """Close the connection, and wait for the peer for up to CLOSE_TIMEOUT_S."""
+    """Close the connection, and wait for the peer for up to CLOSE_TIMEOUT."""
     socket.close()
     with suppress(TimeoutError):
-        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+        async with asyncio.timeout(CLOSE_TIMEOUT):
             while await socket.read_message() is not None:
                 pass
 

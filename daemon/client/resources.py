@@ -19,7 +19,7 @@ from daemon.client.shapes import (
 
 _MIN_RATE = 32 * 1024  # bytes/s; a slower upload counts as stalled
 _GRACE_S = 60.0  # in addition to that
-_READ_TIMEOUT_S = 1000.0  # for a small board to read a large file
+_READ_TIMEOUT = 1000.0  # for a small board to read a large file
 
 
 class _Resource:
@@ -158,13 +158,13 @@ class ResumeAtClient(_Resource):
         """
         places = {"layer": layer, "height": height, "line": line}
         arguments = {name: value for name, value in places.items() if value is not None}
-        answer = await self._caller.post("/api/resume-at", {"command": "propose", **arguments}, _READ_TIMEOUT_S)
+        answer = await self._caller.post("/api/resume-at", {"command": "propose", **arguments}, _READ_TIMEOUT)
         return cast("dict[str, Any]", answer)
 
     async def start(self, token: str, *, force: bool = False) -> dict[str, Any]:
         """Print the proposal; return its file."""
         data = {"command": "start", "token": token, **({"force": True} if force else {})}
-        return cast("dict[str, Any]", await self._caller.post("/api/resume-at", data, _READ_TIMEOUT_S))
+        return cast("dict[str, Any]", await self._caller.post("/api/resume-at", data, _READ_TIMEOUT))
 
 
 class FilesClient(_Resource):

@@ -20,10 +20,10 @@ from daemon.client.errors import RequestRefused
 from daemon.client.push import Message
 from gcode.frozen import frozen
 
-MIN_INTERVAL_S = 0.25  # between two messages to the front
-RETRY_S = 2.0  # after the front did not answer, or refused
-REPEAT_S = 20.0  # after which the state is reported again, as a restarted front does not have it
-CLAIM_TIMEOUT_S = 2.0  # for the front to confirm that a client still waits; a later confirmation may be outdated
+MIN_INTERVAL = 0.25  # between two messages to the front
+RETRY_INTERVAL = 2.0  # after the front did not answer, or refused
+REPEAT_INTERVAL = 20.0  # after which the state is reported again, as a restarted front does not have it
+CLAIM_TIMEOUT = 2.0  # for the front to confirm that a client still waits; a later confirmation may be outdated
 MAX_WAITING = 64  # events, messages and answers of each kind for the front; the oldest are dropped
 
 log = structlog.get_logger()
@@ -110,7 +110,7 @@ class Companion:
     async def tell_now(self) -> bool:
         """Report the state at once; return whether the front has received it."""
         try:
-            async with asyncio.timeout(CLAIM_TIMEOUT_S), self._posting:
+            async with asyncio.timeout(CLAIM_TIMEOUT), self._posting:
                 await self.client.post(f"/api/companions/{self.name}", {"state": self._state})
         except (ClientError, TimeoutError) as error:
             log.warning("companion.not_heard", reason=str(error) or "the front did not answer")
@@ -124,8 +124,8 @@ class Companion:
                 async for message in self.client.push(subscription=subscription):
                     yield message
             except ClientError as error:
-                log.warning("companion.not_told", reason=str(error), again_s=RETRY_S)
-            await asyncio.sleep(RETRY_S)
+                log.warning("companion.not_told", reason=str(error), again_s=RETRY_INTERVAL)
+            await asyncio.sleep(RETRY_INTERVAL)
 
     # -- the process -----------------------------------------------------------------------------------------
 
@@ -145,11 +145,11 @@ class Companion:
         """Send the front the state and all waiting messages."""
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(REPEAT_S):
+                async with asyncio.timeout(REPEAT_INTERVAL):
                     await self._wake.wait()
             self._wake.clear()
             await self._report_once()
-            await asyncio.sleep(MIN_INTERVAL_S)
+            await asyncio.sleep(MIN_INTERVAL)
 
     async def _report_once(self) -> None:
         waiting = {kind: [*queue] for kind, queue in self._queues.items()}
@@ -160,7 +160,7 @@ class Companion:
                 report = {"state": self._state, **{kind: each for kind, each in waiting.items() if each}}
                 await self.client.post(f"/api/companions/{self.name}", report)
         except ClientError as error:
-            log.warning("companion.not_heard", reason=str(error), again_s=RETRY_S)
+            log.warning("companion.not_heard", reason=str(error), again_s=RETRY_INTERVAL)
             if isinstance(error, RequestRefused) and error.status == HTTPStatus.BAD_REQUEST:
                 return  # a front of another version would refuse it again
             for kind, each in waiting.items():
@@ -168,7 +168,7 @@ class Companion:
                     room = MAX_WAITING - len(self._queues[kind])  # newer ones may have been added in the meantime
                     self._queues[kind].extendleft(reversed(each[len(each) - min(room, len(each)) :]))
             self._wake.set()
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(RETRY_INTERVAL)
 
     async def _take_requests(self) -> None:
         """Carry out the requests that the front passes on, concurrently."""
@@ -176,8 +176,8 @@ class Companion:
             try:
                 requests = (await self.client.get(f"/api/companions/{self.name}/requests"))["requests"]
             except ClientError as error:
-                log.warning("companion.not_asked", reason=str(error), again_s=RETRY_S)
-                await asyncio.sleep(RETRY_S)
+                log.warning("companion.not_asked", reason=str(error), again_s=RETRY_INTERVAL)
+                await asyncio.sleep(RETRY_INTERVAL)
                 continue
             for request in requests:
                 self._begin(self._answer(request))
@@ -205,8 +205,8 @@ class Companion:
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
-            async with asyncio.timeout(CLAIM_TIMEOUT_S):
+            async with asyncio.timeout(CLAIM_TIMEOUT):
                 await self.client.post(f"/api/companions/{self.name}/requests", {"id": number})
         except (ClientError, TimeoutError):
             return False
-        return loop.time() - began < CLAIM_TIMEOUT_S
+        return loop.time() - began < CLAIM_TIMEOUT

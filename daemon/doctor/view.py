@@ -18,8 +18,8 @@ from hal.ports import Port
 
 MAX_BYTES = 4 * 1024 * 1024  # of a file, or of a program's output
 GROUP_RW = 0o060
-RUN_TIMEOUT_S = 10.0  # for a program
-WEB_TIMEOUT_S = 0.5  # for a web server of this machine
+RUN_TIMEOUT = 10.0  # for a program
+WEB_TIMEOUT = 0.5  # for a web server of this machine
 MAX_WEB_BYTES = 64 * 1024  # of its answer
 
 
@@ -67,7 +67,7 @@ def _run(words: Sequence[str]) -> str | None:
         return None
     try:
         process = subprocess.run(  # noqa: S603 - words of our own, and no shell
-            words, capture_output=True, timeout=RUN_TIMEOUT_S, check=False, stdin=subprocess.DEVNULL, env=_environment()
+            words, capture_output=True, timeout=RUN_TIMEOUT, check=False, stdin=subprocess.DEVNULL, env=_environment()
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -80,7 +80,7 @@ def _fetch(url: str, *, any_status: bool = False) -> WebAnswer | None:
     from urllib.parse import urlsplit  # noqa: PLC0415 - as above
 
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=WEB_TIMEOUT_S)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=WEB_TIMEOUT)
     try:
         connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
         answer = connection.getresponse()

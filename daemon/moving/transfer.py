@@ -20,8 +20,8 @@ from daemon.front.access.scopes import Scope
 from daemon.moving.inventory import Inventory, Print, SourceUpload
 from gcode.frozen import mutable
 
-LOCK_TIMEOUT_S = 10.0  # while the daemon writes to its database
-HISTORY_DELAY_S = 15  # until the history has rows that were added to the database
+LOCK_TIMEOUT = 10.0  # while the daemon writes to its database
+HISTORY_DELAY = 15  # until the history has rows that were added to the database
 MIN_KEY = 24  # characters; a shorter key could be guessed, so it is not imported
 REASON = "printed by OctoPrint, which does not record why a print ended"
 
@@ -141,7 +141,7 @@ async def add_notes(client: OctoPrintClient, notes: dict[str, str], report: Move
     Raises:
         ClientError: the daemon does not answer, or the key does not allow this.
     """
-    retries = HISTORY_DELAY_S if report.prints else 0
+    retries = HISTORY_DELAY if report.prints else 0
     for path, text in notes.items():
         while not (jobs := (await client.history.list(path=path, limit="1"))["jobs"]) and retries > 0:
             retries -= 1
@@ -186,7 +186,7 @@ def add_prints(database: Path, prints: list[Print], sizes: dict[str, int], repor
     if not prints:
         return
     try:
-        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=rw", uri=True, timeout=LOCK_TIMEOUT_S)) as db:
+        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=rw", uri=True, timeout=LOCK_TIMEOUT)) as db:
             db.isolation_level = None
             with transaction(db, durable=True):
                 rows = list(_new(db, [each for each in prints if each.path in sizes], sizes))

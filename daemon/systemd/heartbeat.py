@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from daemon.systemd import notify
 
-STATUS_EVERY_S = 5.0
+STATUS_INTERVAL = 5.0
 BEATS = 4  # per watchdog period, so that two may be late
 
 
@@ -39,7 +39,7 @@ class Heartbeat:
     @property
     def interval(self) -> float:
         """Seconds between two beats."""
-        return STATUS_EVERY_S if self._period is None else min(STATUS_EVERY_S, self._period / BEATS)
+        return STATUS_INTERVAL if self._period is None else min(STATUS_INTERVAL, self._period / BEATS)
 
     def start(self) -> None:
         """Start the beats."""

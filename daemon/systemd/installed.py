@@ -12,7 +12,7 @@ from gcode.frozen import frozen
 
 NAME = "nozzled"
 UNITS = "etc/systemd/system"
-SYSTEMCTL_TIMEOUT_S = 5.0
+SYSTEMCTL_TIMEOUT = 5.0
 
 Systemctl = Callable[..., str]
 """Runs systemctl with these arguments; returns its output, "" if it fails."""
@@ -96,7 +96,7 @@ def systemctl(*words: str) -> str:
             ["systemctl", *words],  # noqa: S607 - the system's own
             capture_output=True,
             text=True,
-            timeout=SYSTEMCTL_TIMEOUT_S,
+            timeout=SYSTEMCTL_TIMEOUT,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 MAX_STATUS = 200  # characters
-SEND_TIMEOUT_S = 0.2  # for a service manager that does not read, as the loop has to serve the printer
+SEND_TIMEOUT = 0.2  # for a service manager that does not read, as the loop has to serve the printer
 
 
 def is_there(environ: Mapping[str, str] = os.environ) -> bool:
@@ -66,5 +66,5 @@ def _notify(message: str, descriptors: Sequence[int] = (), *, wait: bool = True)
     address = "\0" + path[1:] if path.startswith("@") else path
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock, suppress(OSError):
-        sock.settimeout(SEND_TIMEOUT_S if wait else 0.0)
+        sock.settimeout(SEND_TIMEOUT if wait else 0.0)
         sock.sendmsg([message.encode()], rights, 0, address)

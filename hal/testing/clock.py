@@ -9,7 +9,7 @@ from hal.simulated.clock import VirtualClockLoop
 
 T = TypeVar("T")
 
-TIMEOUT_S = 30.0
+TIMEOUT = 30.0
 """Seconds that `until` waits by default."""
 
 
@@ -39,7 +39,7 @@ class Clock:
         """Let seconds pass for the printer."""
         await asyncio.sleep(seconds)
 
-    async def until(self, condition: Callable[[], object], timeout: float = TIMEOUT_S) -> None:  # noqa: ASYNC109 - callers choose the timeout
+    async def until(self, condition: Callable[[], object], timeout: float = TIMEOUT) -> None:  # noqa: ASYNC109 - callers choose the timeout
         """Wait until `condition` returns a true value.
 
         Raises:

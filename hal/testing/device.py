@@ -19,7 +19,7 @@ from hal.testing.session import SessionKeeper
 from hal.transport import Transport
 
 HEATERS_OFF = ("M104 S0", "M140 S0")
-TIMEOUT_S = 30.0  # on the loop's clock
+TIMEOUT = 30.0  # on the loop's clock
 
 
 class HotPrinterError(NozzledError):
@@ -98,7 +98,7 @@ class Device:
     async def end(self, printer: Printer) -> None:
         """Turn the heaters off if possible, which sets `heaters_are_off`, and close."""
         with suppress(NozzledError, TimeoutError):  # the test reports the error, and `turn_heaters_off` tries again
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(TIMEOUT):
                 printer.feed(None)
                 for command in HEATERS_OFF:
                     await printer.send(command, urgent=True)
@@ -120,7 +120,7 @@ class Device:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait for a condition."""
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             while not condition():  # noqa: ASYNC110 - a condition has no events
                 await asyncio.sleep(0.005)
 

@@ -477,7 +477,7 @@ async def test_repeated_connections_are_accepted_at_a_limited_rate(desk, tmp_pat
         each.close()
     front = FrontEnd()
     front.keep_connected(tmp_path / "core.sock")
-    async with asyncio.timeout(waiting.TIMEOUT_S):
+    async with asyncio.timeout(waiting.TIMEOUT):
         await front.first()
     await front.close()
     end.close()
@@ -643,14 +643,14 @@ async def test_the_front_reconnects_by_itself(desk, tmp_path):
         end = CoreEnd(desk)
         before = desk.snapshots
         await end.listen(path)
-        async with asyncio.timeout(waiting.TIMEOUT_S):
+        async with asyncio.timeout(waiting.TIMEOUT):
             while not desk.listeners:  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.01)
             await front.first()
         await front.ask(ask.Start())
         assert front.latest().revision > before
         end.close()
-        async with asyncio.timeout(waiting.TIMEOUT_S):
+        async with asyncio.timeout(waiting.TIMEOUT):
             while desk.listeners:  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.01)
         with pytest.raises(CoreAway):

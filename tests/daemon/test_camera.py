@@ -12,7 +12,7 @@ from daemon.camera.mjpeg import MAX_PICTURE, PictureParts
 from daemon.config import CameraConfig, WebcamConfig
 from daemon.errors import CameraError
 from support.fake_camera import STILL, STREAM, camera, jpeg
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 PICTURES = [jpeg(number) for number in range(3)]
 
@@ -70,13 +70,13 @@ async def test_a_picture_is_fetched_from_a_stream_and_with_a_password():
     ],
 )
 async def test_a_misbehaving_camera_costs_bounded_time_and_five_megabytes(manner, error):
-    seconds = 0.3 if manner in ("stall", "drip") else TIMEOUT_S
+    seconds = 0.3 if manner in ("stall", "drip") else TIMEOUT
     loop = asyncio.get_running_loop()
     async with camera(manner=manner) as device:
         began = loop.time()
         with pytest.raises(CameraError, match=error) as caught:
             await picture(device.url + STILL + "&secret=1", seconds)
-        assert loop.time() - began <= seconds + TIMEOUT_S
+        assert loop.time() - began <= seconds + TIMEOUT
         assert device.bytes_sent < 3 * MAX_PICTURE
         assert "secret" not in str(caught.value)
 

@@ -11,7 +11,7 @@ from daemon.front.access.keyring import Keyring, digest
 from daemon.front.access.scopes import Scope
 from daemon.front.http.server import listen
 from support.http import KEY, api
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 
 def run(capsys, folder, *words):
@@ -98,7 +98,7 @@ async def test_a_key_that_is_rotated_or_revoked_ends_within_a_second_in_the_runn
         phone = (await asyncio.to_thread(run, capsys, tmp_path, "keys", "add", "phone"))[1]
 
         async def until(key, status):
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(TIMEOUT):
                 while (await server.get("/api/version", key=key)).status != status:  # noqa: ASYNC110 - as a client would
                     await asyncio.sleep(0.2)
 

@@ -17,7 +17,7 @@ from daemon.front.companions import CompanionReply
 from support.analyses import InlineWorker
 from support.client import listening
 from support.http import KEY
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 SHORT = b"G28\n" + b"".join(b"G1 X%d F6000\n" % (n % 2 * 20) for n in range(200))
 LONG = b"".join(b"G1 X%d F6000\n" % (n % 2 * 100) for n in range(2000))  # half an hour
@@ -60,7 +60,7 @@ class Commands:
         return json.loads(self._capsys.readouterr().out)
 
     async def until_state(self, state):
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             while (await self.json("job", "status"))["state"] != state:  # noqa: ASYNC110 - a client only sees what it asks for
                 await asyncio.sleep(0.02)
 
@@ -123,7 +123,7 @@ async def test_files_are_listed_selected_printed_and_deleted(tmp_path, part, cap
 
 
 async def until_target(nozzled, heater, target):
-    async with asyncio.timeout(TIMEOUT_S):
+    async with asyncio.timeout(TIMEOUT):
         while (await nozzled.json("printer", "temp")).get(heater, {}).get("target") != target:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.02)
 
@@ -369,7 +369,7 @@ async def test_the_queue_and_the_history(tmp_path, part, capsys):
             "no print starts: nobody has said that the bed is clear",
         ]
         await nozzled("queue", "clear-bed")
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             while (await nozzled.json("queue", "list"))["entries"]:  # noqa: ASYNC110 - as people look
                 await asyncio.sleep(0.1)
         assert " completed " in await nozzled("history", "list", "--state", "completed")

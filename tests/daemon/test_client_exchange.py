@@ -20,7 +20,7 @@ from daemon.client.exchange import Request, TornadoExchange
 from daemon.http.upload_form import FileBegins, UploadForm
 from support.client import listening
 from support.http import KEY
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 pytestmark = pytest.mark.real_time
 
@@ -96,7 +96,7 @@ async def test_a_file_refused_for_its_content_gets_an_answer(tmp_path, content, 
 async def test_a_server_that_hangs_up_in_the_middle_of_a_file_is_not_waited_for(monkeypatch):
     monkeypatch.setattr("daemon.client.exchange.HANG_UP_S", 0.0)
     async with Peer(b"HTTP/1.1 100 Continue\r\n\r\n") as peer, OctoPrintClient(peer.url, KEY) as client:
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             with pytest.raises(Unreachable, match="in the middle of the file"):
                 await client.files.upload(LARGE * 20, name="large.gcode")
 
@@ -107,7 +107,7 @@ async def test_a_file_that_shrinks_meanwhile_is_not_uploaded(tmp_path, caplog):
     async with listening(tmp_path / "state", "") as (service, url), OctoPrintClient(url, KEY) as client:
         with pytest.raises(FileChanged, match=f"had {len(LARGE)} bytes"):
             await client.files.upload(path, progress=lambda *_: os.truncate(path, 70_000))
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             while service.uploaded():  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.01)
 

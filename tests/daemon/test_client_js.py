@@ -12,7 +12,7 @@ from support.chromium import launch_options
 from support.client import listening
 from support.http import KEY, api
 from support.processes import LIFETIME, cannot_run
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 MODULE = Path(__file__).parents[2] / "daemon" / "client" / "octoprint.mjs"
 SCENARIO = Path(__file__).parents[1] / "support" / "client_scenario.mjs"
@@ -75,7 +75,7 @@ async def test_a_print_from_node_without_a_web_socket(tmp_path):
         check(json.loads(await run_in_node(RUN, url, KEY, "xhr_streaming")))
 
 
-BROWSER = TIMEOUT_S * 1000  # ms
+BROWSER = TIMEOUT * 1000  # ms
 IN_PAGE = """async ([scenario, key, transport]) => {
     const { OctoPrintClient } = await import("/client/octoprint.mjs");
     const source = URL.createObjectURL(new Blob([scenario], { type: "text/javascript" }));

@@ -15,7 +15,7 @@ from daemon.client import caller as caller_module
 from daemon.client import push as push_module
 from support import http
 from support.client import listening
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 pytestmark = pytest.mark.real_time
 
@@ -98,7 +98,7 @@ async def first(count, url, key=KEY, **options):
     received = []
     async with (
         OctoPrintClient(url, key) as client,
-        asyncio.timeout(TIMEOUT_S),
+        asyncio.timeout(TIMEOUT),
         aclosing(client.push(**options)) as messages,
     ):
         async for message in messages:
@@ -138,7 +138,7 @@ async def test_a_lost_connection_is_reopened_with_a_new_session():
 
 async def test_a_client_reconnects_to_a_server_that_was_away():
     async with serving(['{"current": 1}', None], ['{"current": 2}']) as (server, url):
-        async with OctoPrintClient(url, KEY) as client, asyncio.timeout(TIMEOUT_S), aclosing(client.push()) as messages:
+        async with OctoPrintClient(url, KEY) as client, asyncio.timeout(TIMEOUT), aclosing(client.push()) as messages:
             assert await anext(messages) == Message("current", 1)
             server.status = 503  # a proxy whose server restarts
             asyncio.get_running_loop().call_later(0.1, setattr, server, "status", 200)

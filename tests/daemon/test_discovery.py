@@ -8,7 +8,7 @@ from daemon.front import discovery
 from daemon.front.discovery import AvahiFile, Discovery, announcement, is_loopback, lan_address, service_file
 from support.http import config
 from support.processes import cannot_run
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 UUID = "4ff9fe5f-3257-41fc-8e83-fcba84824b20"
 
@@ -135,7 +135,7 @@ async def test_zeroconf_finds_the_announced_service(tmp_path, monkeypatch):
     try:
         kind = "_octoprint._tcp.local."
         name = f"{announcer._announcement.name}.{kind}"
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             while (info := await seeker.async_get_service_info(kind, name, 3000)) is None:
                 pass
         assert info.port == 5000

@@ -27,7 +27,7 @@ from daemon.front.cache.cache import Cache
 from daemon.front.uploads import files as module
 from daemon.front.uploads.filenames import check_path
 from daemon.front.uploads.files import FileStore
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 pytestmark = pytest.mark.real_time  # threads and a disk are what is tested
 
@@ -119,7 +119,7 @@ async def test_a_cancelled_upload_leaves_nothing_or_the_complete_file(tmp_path, 
 
     def slow(self, *args):
         entered.set()
-        assert leave.wait(TIMEOUT_S)
+        assert leave.wait(TIMEOUT)
         return real(self, *args)
 
     monkeypatch.setattr(module.Upload, stage, slow)

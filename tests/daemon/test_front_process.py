@@ -14,7 +14,7 @@ from daemon.bridge.messages import Hello, encode
 from daemon.core import front_process
 from daemon.core.front_process import FrontProcess
 from support.bridge import FakeDesk
-from support.waiting import TIMEOUT_S, until
+from support.waiting import TIMEOUT, until
 
 HELLO = frame(encode(Hello(version="1")))
 BEGIN = f"""import os, socket, sys, time
@@ -49,7 +49,7 @@ def ended(logs):
 
 async def test_a_front_that_cannot_start_ends_the_core_with_its_status():
     async with running("sys.exit(3)") as (child, gave_up):
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             await gave_up.wait()
         assert child.failed == 3
 
@@ -151,10 +151,10 @@ async def test_a_front_is_terminated_and_killed_if_it_does_not_end(monkeypatch):
     deaf = "import signal\nsignal.signal(15, lambda *_: None)\nwhile True: time.sleep(1)"
     for program in (WORKS + STAYS, WORKS + deaf):
         async with running(program) as (child, _):
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(TIMEOUT):
                 await child.works.wait()
             process = child._process
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             assert await process.wait() in (-signal.SIGTERM, -signal.SIGKILL)
 
 
@@ -163,7 +163,7 @@ async def test_the_cores_variables_of_systemd_are_not_passed_on(tmp_path):
     environ = {"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "1", "LISTEN_FDS": "1", "NOZZLED_API_KEY": "k"}
     tells = f"open({str(variables)!r}, 'w').write(repr(sorted(os.environ)))\n"
     async with running(tells + WORKS + STAYS, environ=environ) as (child, _):
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             await child.works.wait()
     assert "NOZZLED_API_KEY" in variables.read_text()
     assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS"} & set(eval(variables.read_text()))

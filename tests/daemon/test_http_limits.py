@@ -20,7 +20,7 @@ from daemon.front.http.bounded_server import MAX_DESCRIPTORS, RESERVED_DESCRIPTO
 from daemon.front.http.seats import SeatLimits, Seats
 from daemon.front.http.server import MAX_HEADERS, listen
 from support.http import KEY, api
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 ANONYMOUS = b"GET /api/job HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -36,7 +36,7 @@ async def connect(listening):
 async def status(reader):
     """Return the status of the next answer; None where the connection was closed instead."""
     try:
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), TIMEOUT_S)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), TIMEOUT)
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
     length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
@@ -62,7 +62,7 @@ async def test_anonymous_connections_are_limited_and_do_not_affect_those_with_a_
             assert await status(reader) == 200
         for _, writer in known + strangers:
             writer.close()
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             while len(listening.server.seats):  # noqa: ASYNC110 - the server sees it when it sees it
                 await asyncio.sleep(0.01)
         await listening.close()
@@ -153,7 +153,7 @@ async def test_requests_on_a_closed_connection_are_not_served(tmp_path, monkeypa
         writer.write(ANONYMOUS * 3000)
         with suppress(ConnectionError):
             await reader.read()
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             while len(listening.server.seats):  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.01)
         assert len(served) <= 5 * BURST, "an address may have 100, and 10 each second that this takes"
@@ -265,7 +265,7 @@ async def test_a_client_that_does_not_read_its_download_is_dropped(tmp_path, mon
         _, writer = await connect(listening)
         writer.transport.pause_reading()
         writer.write(request("/downloads/files/local/a.gcode"))
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             while not len(listening.server.seats):  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.01)
             while len(listening.server.seats):  # noqa: ASYNC110 - as above
@@ -382,7 +382,7 @@ async def test_after_a_standstill_only_a_stop_of_a_disconnected_client_is_carrie
             head = f"POST /api/{path} HTTP/1.1\r\nHost: x\r\nX-Api-Key: {KEY}\r\nContent-Type: application/json\r\n"
             client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         sleep(0.5)  # noqa: ASYNC251 - the process stands still
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             while len(calls) < count:  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.5)

@@ -11,7 +11,7 @@ from daemon.front.http import push
 from daemon.front.http.server import listen
 from daemon.front.push.subscriber import Subscriber
 from support.http import KEY, api
-from support.waiting import TIMEOUT_S, until
+from support.waiting import TIMEOUT, until
 
 pytestmark = pytest.mark.real_time
 OF_A_CLIENT = (Subscriber._run.__code__, push.FramedSocketHandler._beat.__code__)
@@ -31,7 +31,7 @@ async def served(folder, **sections):
 
 
 async def read(socket):
-    return await asyncio.wait_for(socket.read_message(), TIMEOUT_S)
+    return await asyncio.wait_for(socket.read_message(), TIMEOUT)
 
 
 async def leave(socket):
@@ -160,7 +160,7 @@ async def send(address, path, body=b"", method="POST"):
 
 
 async def read_until(reader, separator):
-    return await asyncio.wait_for(reader.readuntil(separator), TIMEOUT_S)
+    return await asyncio.wait_for(reader.readuntil(separator), TIMEOUT)
 
 
 async def status_of(address, path, body=b"", method="POST"):

@@ -16,7 +16,7 @@ from daemon.errors import AddressInUse
 from daemon.front.http import server as module
 from daemon.front.http.base import ApiHandler
 from support.http import KEY, api, form
-from support.waiting import TIMEOUT_S, until
+from support.waiting import TIMEOUT, until
 
 HEAD = f"Host: localhost\r\nX-Api-Key: {KEY}\r\n"
 
@@ -72,7 +72,7 @@ async def test_a_client_that_sends_too_slowly_is_disconnected(tmp_path, start, m
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(listener))
         writer.write(start.encode())
         ended = asyncio.ensure_future(reader.read())
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             while not ended.done():
                 writer.write(b"x: y\r\n" if "Content-Length" not in start and start else b"")
                 await asyncio.wait([ended], timeout=0.1)
@@ -105,7 +105,7 @@ async def test_a_client_that_sends_everything_first_still_gets_its_refusal(tmp_p
     body, kind = form(("file", "a.stl", b"solid\n" * 1_000_000))
 
     def upload(port, key):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
         connection.request("POST", "/api/files/local", body, {"Content-Type": kind, "X-Api-Key": key})
         answer = connection.getresponse()
         answer.read()
@@ -157,7 +157,7 @@ def send_large(port, mebibytes):
     block = b"G1 X10 Y20 E0.5\n" * 65536  # 1 MiB
     start, end = form(("file", "large.gcode", b"@"))[0].split(b"@")
     size = len(start) + mebibytes * len(block) + len(end)
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
     headers = {"X-Api-Key": KEY, "Content-Type": form()[1], "Content-Length": str(size)}
     connection.request("POST", "/api/files/local", iter([start, *[block] * mebibytes, end]), headers)
     answer = connection.getresponse()
@@ -175,14 +175,14 @@ def test_a_large_upload_and_its_download_use_little_memory(tmp_path):
         assert send_large(port, 1) == 201  # imports and buffers are there now
         before = peak_kib(process.pid)
         assert send_large(port, 64) == 201
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
         connection.request("GET", "/downloads/files/local/large.gcode", headers={"X-Api-Key": KEY})
         assert len(connection.getresponse().read()) == 64 * 1024 * 1024
         connection.close()
         assert peak_kib(process.pid) - before < 20 * 1024
     finally:
         process.terminate()
-        process.wait(TIMEOUT_S)
+        process.wait(TIMEOUT)
         process.stdout.close()
 
 

@@ -15,7 +15,7 @@ from daemon.front.http.openapi import describe
 from daemon.front.http.server import listen
 from support.fake_camera import STILL, STREAM, camera
 from support.http import KEY, NOW, api
-from support.waiting import TIMEOUT_S, until
+from support.waiting import TIMEOUT, until
 
 SIGNED = r"/webcam/\?action=stream&expires=\d+&by=[0-9a-f]+&signature=[0-9a-f]+"
 
@@ -31,14 +31,14 @@ class Viewer:
 
     async def picture(self):
         """Return the next picture."""
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             head = await self.reader.readuntil(b"\xff\xd8\xff")
             rest = await self.reader.readuntil(b"\xff\xd9\r\n")
         return head[-3:] + rest
 
     async def ends(self):
         """Wait until the stream has ended."""
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             while await self.reader.read(2**16):
                 pass
         return True

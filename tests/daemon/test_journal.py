@@ -7,7 +7,7 @@ import structlog
 
 from daemon import log as service_log
 from daemon.log import journal
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def journald(tmp_path):
     """Where entries arrive."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "socket"))
-        listener.settimeout(TIMEOUT_S)
+        listener.settimeout(TIMEOUT)
         yield listener
 
 

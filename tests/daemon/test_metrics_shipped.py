@@ -16,7 +16,7 @@ from daemon.front.metrics.families import FAMILIES, exposed, table
 from support.client import listening
 from support.http import KEY, api
 from support.processes import cannot_run
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "examples" / "prometheus"
@@ -89,7 +89,7 @@ def test_promtool_accepts_the_rules_and_they_fire_as_they_should(tmp_path):
         ["check", "config", "--syntax-only", "prometheus.yml"],
     ):  # fmt: skip
         result = subprocess.run(
-            [promtool, *command], cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            [promtool, *command], cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT, check=False
         )
         assert result.returncode == 0, result.stdout + result.stderr
 
@@ -99,7 +99,7 @@ async def test_promtool_finds_nothing_wrong_with_the_page(tmp_path):
     async with api(tmp_path) as server:
         text = (await server.get("/metrics")).body
     command = [promtool, "check", "metrics"]
-    result = subprocess.run(command, input=text, capture_output=True, timeout=TIMEOUT_S, check=False)  # noqa: ASYNC221 - a moment
+    result = subprocess.run(command, input=text, capture_output=True, timeout=TIMEOUT, check=False)  # noqa: ASYNC221 - a moment
     assert (result.returncode, result.stdout + result.stderr) == (0, b"")
 
 

@@ -18,7 +18,7 @@ from daemon.front.access.companion_keys import key_path
 from support.client import listening
 from support.mqtt import broker, listener
 from support.processes import NOZZLED, Child, cannot_run
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 pytestmark = pytest.mark.real_time
 
@@ -135,7 +135,7 @@ async def test_user_and_password_are_sent_and_a_wrong_one_is_reported(tmp_path):
                     tmp_path, url, mosquitto.port, username="mk3", password_file=str(tmp_path / name)
                 )
                 try:
-                    async with asyncio.timeout(TIMEOUT_S):
+                    async with asyncio.timeout(TIMEOUT):
                         while not (it := one._broker) or not (it.connected if error is None else it.trouble):  # noqa: ASYNC110 - there is no event
                             await asyncio.sleep(0.05)
                     assert error is None or error in one._broker.trouble.lower()
@@ -176,7 +176,7 @@ async def test_the_certificate_of_the_broker_is_checked(tmp_path):
             await stop(one, task)
         stranger, task = await in_process(tmp_path, url, mosquitto.port, tls=True)
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(TIMEOUT):
                 while not (it := stranger._broker) or not it.trouble:  # noqa: ASYNC110 - there is no event
                     await asyncio.sleep(0.05)
             assert "certificate verify failed" in stranger._broker.trouble
@@ -224,7 +224,7 @@ async def test_an_end_during_the_first_message_still_publishes_offline(tmp_path,
     monkeypatch.setattr(aiomqtt, "Client", Slow)
     async with broker(tmp_path) as mosquitto, listening(tmp_path / "state", "", switched_on=["mqtt"]) as (_, url):
         one, task = await in_process(tmp_path, url, mosquitto.port)
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             while not payloads:  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.02)
         await stop(one, task)
@@ -261,7 +261,7 @@ async def test_an_end_is_not_lost_though_aiomqtt_loses_it(tmp_path, monkeypatch,
     monkeypatch.setattr(aiomqtt, "Client", Losing)
     async with broker(tmp_path) as mosquitto, listening(tmp_path / "state", "", switched_on=["mqtt"]) as (_, url):
         one, task = await in_process(tmp_path, url, mosquitto.port, commands=True)
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             if losing == "disconnect":
                 while not one._broker or not one._broker.connected:  # noqa: ASYNC110 - there is no event
                     await asyncio.sleep(0.02)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.companions.notify.notices import CLASSES, UserNotice
-from daemon.companions.notify.outbox import INTERVAL_S, MAX_WAITING, RETRY_PAUSES_S, NoticeOutbox
+from daemon.companions.notify.outbox import INTERVAL, MAX_WAITING, RETRY_PAUSES_S, NoticeOutbox
 
 
 def notice(key, kind="done"):
@@ -33,10 +33,10 @@ def test_a_class_is_reported_once_a_minute_with_the_number_left_out():
         box.add(notice(f"k{number}"), ["phone"], number * 1.0)
     box.add(notice("other", "failed"), ["phone"], 3.0)
     assert [each.notice.key for each in box.messages] == ["k0", "other"]
-    assert box.next_release() == INTERVAL_S
-    box.release(["phone"], INTERVAL_S - 0.1)
+    assert box.next_release() == INTERVAL
+    box.release(["phone"], INTERVAL - 0.1)
     assert len(box.messages) == 2
-    box.release(["phone"], INTERVAL_S)
+    box.release(["phone"], INTERVAL)
     assert [(each.notice.key, each.unsaid) for each in box.messages] == [("k0", 0), ("other", 0), ("k3", 2)]
     assert not box.add(notice("k1"), ["phone"], 999.0)
 
@@ -119,4 +119,4 @@ def test_no_class_is_reported_more_than_once_a_minute(events):
     for each in sent.values():
         keys = [key for _, key in each]
         assert len(keys) == len(set(keys))
-        assert all(later - earlier >= INTERVAL_S for (earlier, _), (later, _) in pairwise(each))
+        assert all(later - earlier >= INTERVAL for (earlier, _), (later, _) in pairwise(each))

@@ -28,7 +28,7 @@ from support import bgcode
 from support.client import listening
 from support.house import SCRIPTS, house
 from support.http import KEY, api
-from support.waiting import TIMEOUT_S, until
+from support.waiting import TIMEOUT, until
 
 CUBE = Path(__file__).parents[2] / "examples" / "cube20.gcode"
 SMALL = """\
@@ -626,7 +626,7 @@ async def test_the_daemon_searches_in_a_separate_process(tmp_path, monkeypatch, 
 
 
 async def settled(condition) -> None:
-    async with asyncio.timeout(TIMEOUT_S):
+    async with asyncio.timeout(TIMEOUT):
         while not condition():  # noqa: ASYNC110 - nothing tells it
             await asyncio.sleep(0.02)
 

@@ -15,7 +15,7 @@ from daemon.front.access.scopes import Scope
 from daemon.set_aside import make_way
 from support.both import Service
 from support.http import config
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 CORE = ["nozzled.db", "lock", "preset", "line.json"]
 FRONT = ["front.db", "front.lock", "api-key", "uuid", "keys.json"]
@@ -67,7 +67,7 @@ async def test_the_service_starts_whatever_is_in_place_of_its_files(tmp_path, mo
     assert crashes._read(run / "starts") == [1000.0]
     async with AsyncExitStack() as stack:
         service = Service(await app.start(stack, config(state, "sim?speed=20"), environ, lambda: 1000.0))
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             while not service.connection.ready:  # noqa: ASYNC110 - no listener in this test
                 await asyncio.sleep(0.1)
         assert service.core.store.trouble is None

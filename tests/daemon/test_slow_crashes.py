@@ -11,7 +11,7 @@ from daemon.cli import GAVE_UP
 from daemon.core.slow_crashes import CRASH_PERIOD, FILE, MAX_CRASHES, SlowCrashes
 from daemon.errors import KeepsCrashing
 from hal.printer import ConnectionState, StateChanged
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 READY = StateChanged(ConnectionState.HANDSHAKING, ConnectionState.READY)
 
@@ -62,7 +62,7 @@ def test_the_service_gives_up_with_its_own_exit_status(tmp_path):
     variables = {"RUNTIME_DIRECTORY": str(tmp_path), "NOTIFY_SOCKET": str(tmp_path / "nobody")}
     command = [sys.executable, "-m", "daemon", "serve", "--state-dir", tmp_path / "state", "--port", "0"]
     result = subprocess.run(
-        command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env={**os.environ, **variables}
+        command, capture_output=True, text=True, timeout=TIMEOUT, check=False, env={**os.environ, **variables}
     )
     assert (result.returncode, "heaters are turned off" in result.stderr) == (GAVE_UP, True)
     assert not (tmp_path / "state").exists()

@@ -26,7 +26,7 @@ from daemon.bridge.words import FileStatistics, LastPrint
 from daemon.core.record import store as module
 from daemon.core.record.store import JobRecord, NewJob, Store
 from daemon.errors import StateDirTaken, StoreError
-from support.waiting import TIMEOUT_S, until
+from support.waiting import TIMEOUT, until
 
 CUBE = NewJob("parts/cube.gcode", "cube.gcode", 8005, "ab" * 20, 17, "local", "ann", "sim")
 
@@ -135,7 +135,7 @@ async def main():
     os.kill(os.getpid(), 9)
 asyncio.run(main())
 """
-    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=TIMEOUT_S).returncode == -9
+    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=TIMEOUT).returncode == -9
 
     async def reopened() -> list[JobRecord]:
         async with opened(tmp_path) as store:
@@ -186,7 +186,7 @@ def test_checkpoints_are_coalesced_to_the_newest(tmp_path):
 
 
 def test_a_full_disk_stops_nothing_is_reported_once_and_recovers(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "RETRY_S", 0.01)
+    monkeypatch.setattr(module, "RETRY_INTERVAL", 0.01)
     troubles = Troubles()
 
     async def spell(store: Store, job_id: int | None, state: str) -> None:
@@ -226,7 +226,7 @@ def test_only_the_newest_progress_waits_while_writing_fails(tmp_path):
             await until(lambda: bool(troubles))
             assert len(store._pending) == 1
             await on_its_thread(store, "PRAGMA query_only = OFF")
-        async with opened(tmp_path) as store:  # closing has tried again, RETRY_S or not
+        async with opened(tmp_path) as store:  # closing has tried again, RETRY_INTERVAL or not
             [job] = await store.jobs(1)
             return job
 

@@ -13,7 +13,7 @@ from daemon.core.supervision import Supervision, forget_job_type, job_type
 from daemon.errors import ConfigError
 from daemon.log import journal
 from daemon.reloading import Reloader
-from daemon.systemd.heartbeat import STATUS_EVERY_S
+from daemon.systemd.heartbeat import STATUS_INTERVAL
 from support.http import api
 
 PID = 4711
@@ -60,7 +60,7 @@ async def test_no_watchdog_is_fed_if_none_is_configured(manager, tmp_path, varia
     if not variables:
         del environ["WATCHDOG_USEC"]
     async with api(tmp_path / "state", "") as server:
-        assert Supervision(server.service, environ, PID).interval == STATUS_EVERY_S
+        assert Supervision(server.service, environ, PID).interval == STATUS_INTERVAL
         assert "WATCHDOG=1" not in await beats(manager, server.service, environ, 60)
 
 
@@ -118,7 +118,7 @@ def test_a_front_that_cannot_start_ends_slowly_if_it_is_always_restarted(manager
     with pytest.raises(ConfigError, match="port"):
         front.run(parser.parse_args(["--config", str(wrong)]))
     manager.sync()
-    assert slept == ([front.RETRY_S] if below_systemd else [])
+    assert slept == ([front.RETRY_INTERVAL] if below_systemd else [])
     assert any("port" in message for message in manager.messages if message.startswith("STATUS=")) == below_systemd
 
 
@@ -130,7 +130,7 @@ def test_a_front_with_a_missing_part_ends_slowly_too(manager, monkeypatch):
     front.arguments(parser)
     with pytest.raises(ImportError):
         front.run(parser.parse_args([]))
-    assert slept == [front.RETRY_S]
+    assert slept == [front.RETRY_INTERVAL]
 
 
 async def test_journal_entries_name_printer_and_job(tmp_path):

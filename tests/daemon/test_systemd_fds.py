@@ -9,7 +9,7 @@ import pytest
 from daemon.systemd import notify
 from daemon.systemd.descriptors import DescriptorStore
 from support.processes import LIFETIME, environment
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 PID = 4711
 
@@ -143,14 +143,14 @@ def test_a_manager_that_hangs_costs_no_time(tmp_path, monkeypatch):
         began = time.monotonic()
         notify.keep("serial", 0)
         notify.drop("serial")
-        assert time.monotonic() - began < TIMEOUT_S
+        assert time.monotonic() - began < TIMEOUT
 
 
 def test_an_abstract_socket_is_notified_too(monkeypatch):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         name = f"nozzled-test-{os.getpid()}"
         listener.bind(f"\0{name}")
-        listener.settimeout(TIMEOUT_S)
+        listener.settimeout(TIMEOUT)
         monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
         notify.reloading(12.5)
         assert listener.recv(100) == b"RELOADING=1\nMONOTONIC_USEC=12500000"

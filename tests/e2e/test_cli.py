@@ -5,7 +5,7 @@ from subprocess import run
 
 import pytest
 
-from support.processes import TIMEOUT_S, environment, nozzled
+from support.processes import TIMEOUT, environment, nozzled
 
 
 def test_only_the_shown_key_opens_the_api(house, tmp_path):
@@ -33,7 +33,7 @@ def test_the_module_can_be_run_like_the_command():
         [sys.executable, "-m", "daemon", "--version"],
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_S,
+        timeout=TIMEOUT,
         check=True,
         env=environment(),
     )

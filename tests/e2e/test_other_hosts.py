@@ -11,7 +11,7 @@ from support.processes import SimulatedPrinter, cannot_run, commands_of, head
 
 PEERS_SH = Path(__file__).parents[2] / "bench" / "peers.sh"
 INSTALLING = 900  # s; OctoPrint has some 60 dependencies
-TIMEOUT_S = 80.0  # s for a print of some seconds; the simulated printer lives for 100 s
+TIMEOUT = 80.0  # s for a print of some seconds; the simulated printer lives for 100 s
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(INSTALLING + 300)]
 
@@ -35,7 +35,7 @@ def test_another_host_prints_intact_on_the_simulated_printer(peers, tmp_path, na
     printer = SimulatedPrinter(tmp_path, 60, peers / "ports" / "printer")
     try:
         host.connect(printer.link, 115200, Print(part, 0, ""))
-        host.print_file(0.5, TIMEOUT_S)
+        host.print_file(0.5, TIMEOUT)
         host.disconnect()
     finally:
         host.stop()

@@ -9,7 +9,7 @@ import pytest
 
 from daemon.cli.demo import compare
 from support.processes import LIFETIME, TOKEN, commands_of, head, nozzled, until
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def begin(house, tmp_path, lines=None, speed=100, baudrate=None):
 def terminate(daemon):
     """End the daemon as systemd does."""
     daemon.signal(signal.SIGTERM)
-    assert daemon.wait(TIMEOUT_S) == 0
+    assert daemon.wait(TIMEOUT) == 0
 
 
 def test_sigterm_during_a_print_turns_heaters_off_at_once(house, tmp_path):
@@ -70,7 +70,7 @@ def test_sigterm_does_not_wait_for_a_client_in_the_middle_of_an_upload(house, tm
         yield b"G28\n" * 1000
         daemon.signal(signal.SIGTERM)
         until(lambda: "M140 S0" in printer.accepted(), "heaters off")
-        assert daemon.wait(TIMEOUT_S) == 0
+        assert daemon.wait(TIMEOUT) == 0
         yield b"G28\n" * 1_000_000
 
     with pytest.raises(OSError, match=r"[Rr]eset|[Pp]ipe|closed"):
@@ -112,8 +112,8 @@ def test_sigterm_does_not_wait_for_a_disk_that_hangs(house, tmp_path):
     until(lambda: list((daemon.folder / "uploads" / ".incoming").iterdir()), "the upload to reach the disk")
     daemon.signal(signal.SIGTERM)
     until(lambda: "M140 S0" in printer.accepted(), "heaters off")
-    assert daemon.wait(TIMEOUT_S) == 0
-    client.join(TIMEOUT_S)
+    assert daemon.wait(TIMEOUT) == 0
+    client.join(TIMEOUT)
 
 
 def test_sigterm_ends_in_time_if_the_printer_does_not_answer(house, tmp_path):
@@ -145,7 +145,7 @@ def test_sigterm_ends_in_time_while_the_firmware_waits_for_a_temperature(house, 
 def test_after_a_kill_heaters_go_off_and_a_new_start_prints_the_whole_file(house, tmp_path):
     printer, first, part = begin(house, tmp_path, lines=1500)
     first.signal(signal.SIGKILL)
-    first.wait(TIMEOUT_S)
+    first.wait(TIMEOUT)
     before = len(printer.accepted())
     second = house.daemon("--printer", printer.address)
     second.until_state("Operational")
@@ -168,7 +168,7 @@ def test_after_a_kill_heaters_go_off_and_a_new_start_prints_the_whole_file(house
 def test_after_a_kill_heaters_go_off_though_another_program_has_the_http_port(house, tmp_path):
     printer, first, _ = begin(house, tmp_path, lines=1500)
     first.signal(signal.SIGKILL)
-    first.wait(TIMEOUT_S)
+    first.wait(TIMEOUT)
     before = len(printer.accepted())
     with socket.create_server(("127.0.0.1", 0)) as other:
         second = house.daemon("--printer", printer.address, "--port", str(other.getsockname()[1]))

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from daemon.core.supervision import JOB_TYPE
-from support.processes import CONFIG, LIFETIME, NOZZLED, TIMEOUT_S, TOKEN, House, commands_of, head, until
+from support.processes import CONFIG, LIFETIME, NOZZLED, TIMEOUT, TOKEN, House, commands_of, head, until
 from support.service_manager import ServiceManager
 
 HOST_COMMANDS = ("M85", "M110", "M113", "M114", "M115", "M118", "M155", "M211", "M400", "M503")
@@ -77,7 +77,7 @@ def test_readiness_status_and_stopping_are_notified(manager, tmp_path):
     ]
     process.send_signal(signal.SIGTERM)
     manager.wait_for("STOPPING=1")
-    assert process.wait(TIMEOUT_S) == 0, manager.output()
+    assert process.wait(TIMEOUT) == 0, manager.output()
 
 
 def test_a_watchdog_is_fed(manager, tmp_path):
@@ -97,8 +97,8 @@ def test_requests_wait_in_the_socket_until_the_daemon_runs(manager, tmp_path, li
     first = start(manager, tmp_path, listening, NOZZLED_API_KEY=TOKEN)
     assert get(listening, "/api/version")[0] == 200
     first.kill()
-    first.wait(TIMEOUT_S)
-    with closing(socket.create_connection(listening.getsockname(), TIMEOUT_S)) as waiting:
+    first.wait(TIMEOUT)
+    with closing(socket.create_connection(listening.getsockname(), TIMEOUT)) as waiting:
         waiting.sendall(f"GET /api/version HTTP/1.1\r\nHost: x\r\nX-Api-Key: {TOKEN}\r\n\r\n".encode())
         start(manager, tmp_path, listening, NOZZLED_API_KEY=TOKEN)
         waiting.settimeout(LIFETIME)
@@ -117,7 +117,7 @@ def test_an_abort_shows_the_stack_of_each_thread(manager, tmp_path):
     process = start(manager, tmp_path, NOZZLED_API_KEY=TOKEN)
     manager.wait_for("READY=1")
     process.send_signal(signal.SIGABRT)
-    assert process.wait(TIMEOUT_S) == -signal.SIGABRT
+    assert process.wait(TIMEOUT) == -signal.SIGABRT
     assert "Fatal Python error: Aborted" in manager.output()
     assert "most recent call first" in manager.output()
 
@@ -143,12 +143,12 @@ def test_a_print_survives_kills_and_a_restart_with_each_line_sent_once(manager, 
         for _ in range(3):
             until_further(process)
             process.kill()
-            process.wait(TIMEOUT_S)
+            process.wait(TIMEOUT)
             process = run()
         until_further(process)
         (tmp_path / "run" / JOB_TYPE).write_text("restart\n")
         process.terminate()
-        assert process.wait(TIMEOUT_S) == 0, manager.output()
+        assert process.wait(TIMEOUT) == 0, manager.output()
         run()
         until(lambda: get(listening, "/api/job")[1]["state"] == "Operational", "the print's end", LIFETIME)
         arrived = [command for command in printer.accepted() if command.split()[0] not in HOST_COMMANDS]

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from daemon.cli.demo import compare
-from support.processes import CONFIG, LIFETIME, NOZZLED, TIMEOUT_S, commands_of, environment, head, small_disk, until
+from support.processes import CONFIG, LIFETIME, NOZZLED, TIMEOUT, commands_of, environment, head, small_disk, until
 
 MIB = 1024 * 1024
 MAX_GROWTH = 20_000_000  # bytes of memory that an upload of any size may take
@@ -34,7 +34,7 @@ def test_a_second_daemon_on_the_same_state_names_the_first(house):
     first = house.daemon()
     first.event("http.listening")
     second = house.daemon()
-    assert second.wait(TIMEOUT_S) == 1
+    assert second.wait(TIMEOUT) == 1
     assert f"state directory {first.folder} is in use by nozzled (pid {first.pid})" in second.output()
     assert "Traceback" not in second.output()
     assert first.state == "Offline"
@@ -45,7 +45,7 @@ def test_an_http_port_in_use_names_its_holder(house, tmp_path):
     _, port = first.address
     second = house.daemon("--port", str(port), state=tmp_path / "other")
     front = first.event("front.started")["pid"]
-    assert second.wait(TIMEOUT_S) == 1
+    assert second.wait(TIMEOUT) == 1
     last = second.output().splitlines()[-1]
     holder = f"nozzled: the HTTP port 127.0.0.1:{port} is taken by nozzled (pid {front})"
     assert last == f"{holder}: end it, or choose another port (http.port, --port)"
@@ -58,7 +58,7 @@ def test_an_http_port_in_use_ends_a_daemon_that_is_connecting_too(house, tmp_pat
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         daemon = house.daemon("--port", str(port), "--printer", printer.address)
-        assert daemon.wait(TIMEOUT_S) == 1
+        assert daemon.wait(TIMEOUT) == 1
     assert f"(pid {os.getpid()})" in daemon.output()
     assert "Traceback" not in daemon.output()
 
@@ -120,7 +120,7 @@ def test_a_printer_unplugged_in_a_print_gets_heaters_off_when_it_is_back(house, 
     daemon.print_file(head(None, tmp_path))
     until(lambda: len(printer.accepted()) > 300, "the print to be under way")
     printer.signal(signal.SIGTERM)
-    printer.wait(TIMEOUT_S)
+    printer.wait(TIMEOUT)
     ended = daemon.event("job.ended")
     assert ended["outcome"] == "INTERRUPTED"
     assert "unplugged" in ended["reason"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.processes import NOZZLED, TIMEOUT_S, TOKEN, Daemon, commands_of, environment, free_port, head, until
+from support.processes import NOZZLED, TIMEOUT, TOKEN, Daemon, commands_of, environment, free_port, head, until
 
 SLOW, FAST = "M220 S20", "M220 S999"  # the print lasts as long as its front is being killed
 
@@ -113,7 +113,7 @@ def test_sigterm_ends_a_stopped_front_too(printing):
     front = front_of(daemon)
     os.kill(front, signal.SIGSTOP)
     daemon.signal(signal.SIGTERM)
-    assert daemon.wait(TIMEOUT_S) == 0
+    assert daemon.wait(TIMEOUT) == 0
     until(lambda: gone(front), "the front to end")
     assert daemon.events("front.hangs")
     assert "M104 S0" in printer.accepted()
@@ -128,7 +128,7 @@ def test_the_front_ends_with_its_core_and_the_port_is_free_at_once(printing, sta
     if stands_still:
         os.kill(front, signal.SIGSTOP)
     daemon.signal(signal.SIGKILL)
-    daemon.wait(TIMEOUT_S)
+    daemon.wait(TIMEOUT)
     until(lambda: gone(front) and all(map(gone, below)), "the front to end")
     until(lambda: is_free(host, port), "the port")  # a zombie's threads may still be about to end
 
@@ -151,7 +151,7 @@ def test_ctrl_c_reaches_both_processes_and_heaters_go_off_first(tmp_path, house,
         until(lambda: b"printer.connected" in Path(log.name).read_bytes(), "the printer")
         fronts = children(daemon.pid)
         os.killpg(daemon.pid, number)
-        assert daemon.wait(TIMEOUT_S) == 0
+        assert daemon.wait(TIMEOUT) == 0
         until(lambda: all(map(gone, fronts)), "the front to end")
         log_text = Path(log.name).read_text()
         assert "Traceback" not in log_text
@@ -180,7 +180,7 @@ def test_a_front_that_cannot_start_ends_the_service_with_its_reason(house, tmp_p
     config = tmp_path / "own.toml"
     config.write_text('[http]\ntrusted_proxies = ["nobody"]\n')
     daemon = house.daemon("--config", config)
-    assert daemon.wait(TIMEOUT_S) == 1
+    assert daemon.wait(TIMEOUT) == 1
     assert "trusted_proxies: nobody" in daemon.output()
     assert "Traceback" not in daemon.output()
 
@@ -226,7 +226,7 @@ def test_the_service_works_without_a_standard_error(tmp_path, closed):
                     "output that goes there by mistake must not reach a client"
                 )
         daemon.terminate()
-        assert daemon.wait(TIMEOUT_S) == 0
+        assert daemon.wait(TIMEOUT) == 0
         until(lambda: gone(front), "the front to end")
     finally:
         daemon.kill()
@@ -236,7 +236,7 @@ def test_the_service_works_without_a_standard_error(tmp_path, closed):
 def test_without_a_standard_error_the_reason_of_an_end_goes_to_the_standard_output(tmp_path):
     command = f'exec "{NOZZLED}" serve --state-dir "{tmp_path}" --port 0 --printer nonsense 2>&-'
     shell = ["/bin/sh", "-c", command]
-    ended = subprocess.run(shell, check=False, capture_output=True, env=environment(), timeout=TIMEOUT_S)
+    ended = subprocess.run(shell, check=False, capture_output=True, env=environment(), timeout=TIMEOUT)
     assert ended.returncode == 1
     assert b"nozzled: 'nonsense': unknown kind of printer" in ended.stdout
 

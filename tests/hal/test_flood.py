@@ -9,7 +9,7 @@ import pytest
 from hal.flood import COST, PERIOD, PORTION, Flood
 from hal.serial_port import SerialTransport
 from hal.tcp_port import TcpTransport
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 FOR = 0.7  # s
 
@@ -137,7 +137,7 @@ async def test_a_serial_line_is_read_in_portions_and_nothing_is_lost():
                 written += os.write(master, TALK)
             await asyncio.sleep(0.002)
         assert 0 < listener.lines < MOST * (loop.time() - began)
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             while listener.bytes < written:  # noqa: ASYNC110 - as one who looks
                 await asyncio.sleep(0.01)
     finally:

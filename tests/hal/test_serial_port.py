@@ -23,7 +23,7 @@ from hal.errors import AddressError, NoSuchPort, PortBusy, PortError, PortLost, 
 from hal.registry import parse
 from hal.serial_port import SerialTransport, create_transport
 from support.processes import cannot_run
-from support.waiting import TIMEOUT_S, until
+from support.waiting import TIMEOUT, until
 
 pytestmark = pytest.mark.real_time
 
@@ -261,7 +261,7 @@ async def test_a_cancelled_open_leaves_nothing_locked(far, monkeypatch):
     opened = []
 
     def slow(*args, **options):
-        go_on.wait(TIMEOUT_S)
+        go_on.wait(TIMEOUT)
         opened.append(open_port(*args, **options))
         return opened[0]
 

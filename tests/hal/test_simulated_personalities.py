@@ -13,7 +13,7 @@ from hal.simulated.firmware import Firmware
 from hal.simulated.personalities import FIRMWARES
 from support.transcripts import experiments, to_bytes
 
-TIMEOUT_S = 400.0  # s, device time: longer than any recorded command
+TIMEOUT = 400.0  # s, device time: longer than any recorded command
 _ASKED = ["\r", "Resend:#\r", "ok\r"]
 _REPEATS = re.compile(r"(echo:busy|Waiting for|ok? ?T:|ok? ?B:| T:|T:|B:)")
 
@@ -50,7 +50,7 @@ class Dialogue:
 
     def until_answered(self, count, at_least):
         end = self.now + at_least
-        limit = end + TIMEOUT_S
+        limit = end + TIMEOUT
         while self.now < end or (self._oks() < count and self.now < limit):
             due = self.firmware.next_event()
             self.now = min(limit if due is None else max(due, self.now), end if self.now < end else limit)

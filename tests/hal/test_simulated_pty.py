@@ -14,7 +14,7 @@ import pytest
 from gcode.framing import frame
 from hal.session_file import HOST, PRINTER, read
 from support.processes import until
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def start(tmp_path):
 
 def test_a_link_that_cannot_be_created_is_reported_in_a_sentence(start, tmp_path):
     process, link = start(link=tmp_path / "none" / "x")
-    out, output = process.communicate(timeout=TIMEOUT_S)
+    out, output = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, out) == (1, "")
     assert output == (
         f"hal.simulated: cannot create the port at {link}: No such file or directory; choose another path\n"
@@ -59,7 +59,7 @@ class Host:
     def write(self, data):
         assert os.write(self.fd, data) == len(data)
 
-    def until(self, end, seconds=TIMEOUT_S):
+    def until(self, end, seconds=TIMEOUT):
         """Return the lines up to and including the first that begins with `end`."""
         lines, deadline = [], time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -99,7 +99,7 @@ def test_a_host_prints_on_it_and_sigterm_ends_it(start, tmp_path):
         host.write(b"G1 X%d F6000\n" % n)
         assert host.until(b"ok") == [b"ok"]
     process.send_signal(signal.SIGTERM)
-    assert process.wait(TIMEOUT_S) == 0
+    assert process.wait(TIMEOUT) == 0
     assert not os.path.lexists(link)
     host.close()
     accepted = [json.loads(line) for line in (tmp_path / "oracle.jsonl").read_text().splitlines()]
@@ -146,7 +146,7 @@ def test_unread_output_is_dropped(start):
     time.sleep(1.0)  # some 5000 reports, 200 kB
     assert _resident(process.pid) - before < 1_000_000
     process.send_signal(signal.SIGINT)
-    assert process.wait(TIMEOUT_S) == 0
+    assert process.wait(TIMEOUT) == 0
     host.close()
 
 
@@ -165,7 +165,7 @@ def test_a_dangling_link_is_replaced(start, tmp_path):
 def test_an_existing_file_is_not_replaced(start, tmp_path):
     (tmp_path / "printer").write_text("precious")
     process, link = start()
-    assert process.wait(TIMEOUT_S) == 1
+    assert process.wait(TIMEOUT) == 1
     assert "exists" in process.stderr.read()
     assert link.read_text() == "precious"
 
@@ -182,7 +182,7 @@ def test_a_scenario_happens_and_is_recorded(start, tmp_path):
     assert host.until(b"from outer space")[-1] == b"from outer space"
     host.until(b"ok")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(TIMEOUT_S) == 0
+    assert process.wait(TIMEOUT) == 0
     host.close()
     session = read([tmp_path / "session.jsonl.gz"])
     assert not session.cut
@@ -212,7 +212,7 @@ def test_a_pulled_cable_removes_the_port_until_it_is_plugged_in(start, tmp_path)
 def test_a_bad_scenario_is_reported_in_a_sentence(start, tmp_path, text, error):
     (tmp_path / "scenario.toml").write_text(text)
     process, _ = start("--scenario", tmp_path / "scenario.toml")
-    out, err = process.communicate(timeout=TIMEOUT_S)
+    out, err = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, out) == (1, "")
     assert err.startswith(f"hal.simulated: scenario {tmp_path}/scenario.toml: {error}")
     assert err.count("\n") == 1
@@ -234,12 +234,12 @@ def test_a_host_prints_over_tcp(start):
     process, _ = start(link=None, where=("--tcp", "127.0.0.1:0"))
     output = process.stdout.readline()
     host, port = output.removeprefix("tcp -> ").strip().split(":")
-    with socket.create_connection((host, int(port)), timeout=TIMEOUT_S) as line:
+    with socket.create_connection((host, int(port)), timeout=TIMEOUT) as line:
         reply = b""
         while b"M301" not in reply:
             reply += line.recv(4096)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(TIMEOUT_S) == 0
+    assert process.wait(TIMEOUT) == 0
 
 
 def test_help_has_an_example():

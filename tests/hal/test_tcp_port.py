@@ -14,7 +14,7 @@ from hal.simulated.oracle import Oracle
 from hal.simulated.scenario import Fault, Scenario
 from hal.simulated.tcp import TcpPrinter, _HostConnection
 from hal.tcp_port import TcpTransport
-from support.waiting import TIMEOUT_S, until
+from support.waiting import TIMEOUT, until
 
 pytestmark = pytest.mark.real_time
 
@@ -122,7 +122,7 @@ async def test_a_pulled_cable_is_noticed_and_the_port_comes_back():
 
 async def open_again(address):
     """Connect as soon as there is a listener; return whether a printer answered."""
-    async with asyncio.timeout(TIMEOUT_S):
+    async with asyncio.timeout(TIMEOUT):
         while True:
             host = create(address)
             try:

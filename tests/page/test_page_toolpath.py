@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from support.processes import TOKEN, until
 from support.toolpaths import read
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 pytestmark = pytest.mark.real_time
 
@@ -82,7 +82,7 @@ def uploaded(service, path):
 def blob(service, address):
     host, port = service.address
     request = urllib.request.Request(f"http://{host}:{port}/{address}", headers={"X-Api-Key": TOKEN})
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
         return answer.read()
 
 

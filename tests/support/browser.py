@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from support import waiting
 from support.processes import TOKEN
 
-TIMEOUT_MS = waiting.TIMEOUT_S * 1000
+TIMEOUT_MS = waiting.TIMEOUT * 1000
 expect.set_options(timeout=TIMEOUT_MS)
 GUARD = 0.6  # s; the page ignores taps for half a second
 

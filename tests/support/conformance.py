@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from support.http import form
 from support.processes import until
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 FILE = "conformance.gcode"
 LONG = b"G4 P100\n" * 30_000  # 50 min; less on a printer that is faster than real time
@@ -33,7 +33,7 @@ class Server:
 
     def request(self, method, path, body=None, headers=None, key=True):
         authentication = {"X-Api-Key": self._key} if key else {}
-        connection = http.client.HTTPConnection(self._netloc, timeout=TIMEOUT_S)
+        connection = http.client.HTTPConnection(self._netloc, timeout=TIMEOUT)
         try:
             connection.request(method, path, body, {**authentication, **(headers or {})})
             return Answer(connection.getresponse())
@@ -60,7 +60,7 @@ class Server:
         return self.get("/api/connection").json["current"]["state"]
 
     def until(self, *states):
-        until(lambda: self.state in states, f"one of {states}, not {self.state}", TIMEOUT_S)
+        until(lambda: self.state in states, f"one of {states}, not {self.state}", TIMEOUT)
 
     # -- states --------------------------------------------------------------------------------------------
 
@@ -88,13 +88,13 @@ class Server:
         if self.get(f"/api/files/local/{FILE}").status == 404:
             assert self.upload(("file", FILE, LONG)).status == 201
         assert self.post(f"/api/files/local/{FILE}", {"command": "select"}).status == 204
-        until(lambda: self.get("/api/job").json["job"]["file"]["name"] == FILE, "the file to be selected", TIMEOUT_S)
+        until(lambda: self.get("/api/job").json["job"]["file"]["name"] == FILE, "the file to be selected", TIMEOUT)
 
     def choose_nothing(self):
         self.go_online()
         if self.get("/api/job").json["job"]["file"]["name"] is not None:
             self.post("/api/files/local/current", {"command": "unselect"})
-            until(lambda: self.get("/api/job").json["job"]["file"]["name"] is None, "no file to be selected", TIMEOUT_S)
+            until(lambda: self.get("/api/job").json["job"]["file"]["name"] is None, "no file to be selected", TIMEOUT)
 
     def print(self):
         self.choose()

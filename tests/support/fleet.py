@@ -19,7 +19,7 @@ import msgspec
 from daemon.cli import main
 from daemon.farm.engine.folder import EngineFolder
 from support.nats import FarmServerProcess, NatsProcess
-from support.processes import NOZZLED, TIMEOUT_S, TOKEN, Child, SimulatedPrinter, free_port, until
+from support.processes import NOZZLED, TIMEOUT, TOKEN, Child, SimulatedPrinter, free_port, until
 
 FINAL_STATES = ("done", "failed", "cancelled")
 POLL = 1.0  # s
@@ -103,7 +103,7 @@ class FleetPrinter:
         self.start_service()
 
     def ask(self, path):
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)) as connection:
             connection.request("GET", path, headers={"X-Api-Key": TOKEN})
             answer = connection.getresponse()
             return answer.status, json.loads(answer.read() or b"null")

@@ -18,7 +18,7 @@ from daemon import app
 from daemon.config import Config
 from daemon.front.http.server import make_app
 from support.both import Service
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 KEY = "0123456789abcdef-key"
 NOW = 1_700_000_000.0  # what wall() says
@@ -122,7 +122,7 @@ class Api:
             return connection.response
         if not connection.finished.is_set():
             delegate.finish()
-        await asyncio.wait_for(connection.finished.wait(), TIMEOUT_S)
+        await asyncio.wait_for(connection.finished.wait(), TIMEOUT)
         return connection.response
 
     async def get(self, path: str, **more: Any) -> Response:

@@ -15,7 +15,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-TIMEOUT_S = 90.0  # as in support.waiting, which does not exist in the box
+TIMEOUT = 90.0  # as in support.waiting, which does not exist in the box
 LINES = 5  # more than are on their way
 PAUSE = 0.01  # s
 
@@ -47,7 +47,7 @@ def kill_core(key: str, oracle: Path) -> dict[str, Any]:
         after = job(key)
         answers.append(time.monotonic() - sent_at)
         same = same and state_of(after)[1] == state_of(before)[1] and state_of(after)[0] in ("Printing", "Resuming")
-        if sent_at - began > TIMEOUT_S:
+        if sent_at - began > TIMEOUT:
             raise SystemExit(f"the print does not go on: {after}")
     took, now = time.monotonic() - began, pids()
     return {"took": took, "answer": max(answers), "same": same and now[0] not in (0, core) and now[1] == front}
@@ -71,7 +71,7 @@ def job(key: str) -> dict[str, Any]:
     request = urllib.request.Request("http://127.0.0.1:5000/api/job", headers={"X-Api-Key": key})
     while True:
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
                 body: dict[str, Any] = json.load(answer)
                 return body
         except (ConnectionError, http.client.HTTPException):  # accepted by the process that was just killed

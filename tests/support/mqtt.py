@@ -15,7 +15,7 @@ from support.client import in_memory
 from support.companions import HubMessages, companion_key, running
 from support.http import NOW
 from support.processes import Child, cannot_run, free_port
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 
 class Mosquitto:
@@ -62,7 +62,7 @@ class Payloads(dict):
         self.all = []
         self.client = None
 
-    async def until(self, condition, what, seconds=TIMEOUT_S):
+    async def until(self, condition, what, seconds=TIMEOUT):
         try:
             async with asyncio.timeout(seconds):
                 while not condition(self):  # noqa: ASYNC110 - a listener without a queue

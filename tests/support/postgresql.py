@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from support.processes import cannot_run, until
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 PLACES = ("/usr/lib/postgresql/*/bin", "/usr/local/pgsql/bin", "/opt/homebrew/bin")
 
@@ -46,7 +46,7 @@ def postgresql():
             yield f"postgresql://farm@/postgres?host={where}"
         finally:
             server.terminate()
-            server.wait(TIMEOUT_S)
+            server.wait(TIMEOUT)
 
 
 def _account():

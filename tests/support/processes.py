@@ -26,7 +26,7 @@ import pytest
 from gcode.compact import in_full
 from gcode.reader import Reader
 
-from .waiting import TIMEOUT_S
+from .waiting import TIMEOUT
 
 LIFETIME = 1800.0  # s; a module of browser tests shares one service, and takes minutes beside other work
 POLL = 0.01  # s; the shortest, as most conditions are requests, which cost the processes under test CPU time
@@ -38,7 +38,7 @@ TOKEN = "end-to-end-test-key"
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], what: str, seconds: float = TIMEOUT_S) -> T:
+def until(condition: Callable[[], T], what: str, seconds: float = TIMEOUT) -> T:
     """Return the condition's first true value."""
     began = time.monotonic()
     while not (value := condition()):
@@ -166,7 +166,7 @@ class Child:
         self._watchdog.cancel()
         if self.running:
             self.process.kill()  # SIGKILL ends a stopped process too
-        self.process.wait(TIMEOUT_S)
+        self.process.wait(TIMEOUT)
 
 
 class SimulatedPrinter(Child):
@@ -225,7 +225,7 @@ class Daemon(Child):
         """Return the events of this name logged so far."""
         return [event for event in self._logged.so_far() if event["event"] == name]
 
-    def event(self, name: str, seconds: float = TIMEOUT_S) -> dict[str, Any]:
+    def event(self, name: str, seconds: float = TIMEOUT) -> dict[str, Any]:
         """Wait for the first event of this name; return it."""
         until(lambda: self.events(name) or not self.running, f"the log to say {name}", seconds)
         events = self.events(name)
@@ -243,7 +243,7 @@ class Daemon(Child):
         self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any]:
         """Return status and parsed answer."""
-        with closing(http.client.HTTPConnection(*self.address, timeout=TIMEOUT_S)) as connection:
+        with closing(http.client.HTTPConnection(*self.address, timeout=TIMEOUT)) as connection:
             connection.request(method, path, body, {"X-Api-Key": self._key, **(headers or {})})
             response = connection.getresponse()
             data = response.read()
@@ -279,7 +279,7 @@ class Daemon(Child):
     def state(self) -> str:
         return str(self.get("/api/job")["state"])
 
-    def until_state(self, state: str, seconds: float = TIMEOUT_S) -> None:
+    def until_state(self, state: str, seconds: float = TIMEOUT) -> None:
         until(lambda: self.state == state, f"the state {state}", seconds)
 
     def print_file(self, path: Path) -> None:
@@ -344,7 +344,7 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
         [str(mount), "-t", "tmpfs", "-o", f"size={size}", "nozzled-test", folder],
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_S,
+        timeout=TIMEOUT,
         check=False,
     )
     if result.returncode:
@@ -352,4 +352,4 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        subprocess.run(["umount", "--lazy", folder], check=True, timeout=TIMEOUT_S)
+        subprocess.run(["umount", "--lazy", folder], check=True, timeout=TIMEOUT)

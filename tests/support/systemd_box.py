@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .processes import Lines, accepted  # a benchmark finds this module by another name
-from .waiting import TIMEOUT_S
+from .waiting import TIMEOUT
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tests/systemd/box"
@@ -76,9 +76,9 @@ class Box:
     def close(self) -> None:
         """End the HTTP client."""
         if self._client is not None:
-            self._client.communicate(timeout=TIMEOUT_S)
+            self._client.communicate(timeout=TIMEOUT)
 
-    def run(self, *command: str | Path, seconds: float = TIMEOUT_S, check: bool = True) -> str:
+    def run(self, *command: str | Path, seconds: float = TIMEOUT, check: bool = True) -> str:
         """Run a command to its end; return its output."""
         result = subprocess.run(
             [SCRIPT, "run", self.folder, *command],
@@ -93,7 +93,7 @@ class Box:
     def shell(self, script: str) -> str:
         return self.run("sh", "-ec", script)
 
-    def until(self, condition: Callable[[], T], what: str, seconds: float = TIMEOUT_S) -> T:
+    def until(self, condition: Callable[[], T], what: str, seconds: float = TIMEOUT) -> T:
         """Return the condition's first true value."""
         end = time.monotonic() + seconds
         while not (value := condition()):
@@ -138,7 +138,7 @@ def booted(folder: Path) -> Iterator[Box]:
     try:
         yield box
     finally:
-        subprocess.run([SCRIPT, "down", folder], timeout=TIMEOUT_S, check=True)
+        subprocess.run([SCRIPT, "down", folder], timeout=TIMEOUT, check=True)
         box.close()
 
 
@@ -301,7 +301,7 @@ def make_wheels(folder: Path) -> None:
 
 def _minor_version(python: str) -> str:
     command = [python, "-I", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=TIMEOUT_S).stdout.strip()
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=TIMEOUT).stdout.strip()
 
 
 def _name(requirement: str) -> str:

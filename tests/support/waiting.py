@@ -9,10 +9,10 @@ from hal.simulated.clock import VirtualClockLoop
 
 T = TypeVar("T")
 
-TIMEOUT_S = 90.0
+TIMEOUT = 90.0
 """A passing test waits no longer than necessary; on a slow machine, beside the rest of the suite, that can be long."""
 
-VIRTUAL_TIMEOUT_S = 3600.0
+VIRTUAL_TIMEOUT = 3600.0
 POLL = 0.01  # s; the shortest
 POLLS_PER_WAIT = 200  # polling makes a long wait longer by at most 1 / POLLS_PER_WAIT
 
@@ -33,7 +33,7 @@ async def until(condition: Callable[[], T], what: str = "the condition", seconds
     """Wait on the loop's clock, which may be virtual, for a condition's first true value; return it."""
     loop = asyncio.get_running_loop()
     if seconds is None:
-        seconds = VIRTUAL_TIMEOUT_S if isinstance(loop, VirtualClockLoop) else TIMEOUT_S
+        seconds = VIRTUAL_TIMEOUT if isinstance(loop, VirtualClockLoop) else TIMEOUT
     began = loop.time()
     while not (value := condition()):
         assert loop.time() - began < seconds, f"waited {seconds:g} s in vain for {what}"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.processes import House, until
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 SCRIPT = Path(__file__).parents[2] / "systemd/safe_off.py"
 OFF = b"\nM112\nM104 S0\nM140 S0\nM107\n"
@@ -22,7 +22,7 @@ OFF = b"\nM112\nM104 S0\nM140 S0\nM107\n"
 def safe_off(folder, unit="nozzled"):
     """Run the script as the unit does, with only the standard library; return its exit status and output."""
     command = [sys.executable, "-I", "-S", SCRIPT, unit, "--state", folder / "state", "--config", folder / "etc"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env={})
+    result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False, env={})
     assert "Traceback" not in result.stderr
     return result.returncode, result.stderr.strip()
 

@@ -59,7 +59,7 @@ def analyze():
         # behind the colon are the system's own units
         environment = {**os.environ, "SYSTEMD_UNIT_PATH": f"{path}:"} if path else None
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=waiting.TIMEOUT_S, check=False, env=environment
+            command, capture_output=True, text=True, timeout=waiting.TIMEOUT, check=False, env=environment
         )
 
     return run
@@ -325,7 +325,7 @@ def test_the_udev_rule_starts_the_instance_and_names_its_port():
 def test_without_root_or_systemd_the_installation_is_refused(name):
     if os.geteuid() == 0 and Path("/run/systemd/system").is_dir():
         cannot_run("root would install it here, where systemd runs")
-    result = subprocess.run([UNITS / name], capture_output=True, text=True, timeout=waiting.TIMEOUT_S, check=False)
+    result = subprocess.run([UNITS / name], capture_output=True, text=True, timeout=waiting.TIMEOUT, check=False)
     assert result.returncode == 1
     assert "root" in result.stderr or "not started by systemd" in result.stderr
     assert result.stdout == ""
@@ -349,7 +349,7 @@ def test_documentation_named_in_units_is_installed():
 
 def test_the_installer_refuses_options_that_it_does_not_know():
     result = subprocess.run(
-        [UNITS / "install", "--whels"], capture_output=True, text=True, timeout=waiting.TIMEOUT_S, check=False
+        [UNITS / "install", "--whels"], capture_output=True, text=True, timeout=waiting.TIMEOUT, check=False
     )
     assert result.returncode == 1
     assert "--wheels FOLDER" in result.stderr

@@ -16,8 +16,8 @@ PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before each attempt to reconnect; the last one repeats."""
 
 STEADY_S = 60.0  # duration of a connection that counts as good, so that the pauses start over
-PUBLISH_TIMEOUT_S = 5.0
-PARTING_TIMEOUT_S = 2.0  # for the last message
+PUBLISH_TIMEOUT = 5.0
+PARTING_TIMEOUT = 2.0  # for the last message
 
 log = structlog.get_logger()
 
@@ -80,7 +80,7 @@ class Broker:
         finally:
             while not connection.done():
                 connection.cancel()
-                await asyncio.wait({connection}, timeout=PARTING_TIMEOUT_S + PUBLISH_TIMEOUT_S)
+                await asyncio.wait({connection}, timeout=PARTING_TIMEOUT + PUBLISH_TIMEOUT)
 
     async def _stay_connected(self) -> None:
         loop, failures = asyncio.get_running_loop(), 0
@@ -103,7 +103,7 @@ class Broker:
             username=config.username or None,
             will=aiomqtt.Will(self._availability, "offline", qos=1, retain=True),
             keepalive=config.keepalive_s,
-            timeout=PUBLISH_TIMEOUT_S,
+            timeout=PUBLISH_TIMEOUT,
             max_queued_incoming_messages=64,
             **self._options,
         )
@@ -112,7 +112,7 @@ class Broker:
                 await self._talk(client)
             except asyncio.CancelledError:  # after a clean end the broker does not send the will
                 with suppress(aiomqtt.MqttError, TimeoutError):
-                    async with asyncio.timeout(PARTING_TIMEOUT_S):
+                    async with asyncio.timeout(PARTING_TIMEOUT):
                         await client.publish(self._availability, "offline", qos=1, retain=True)
                 raise
 
@@ -135,7 +135,7 @@ class Broker:
 
     async def _send_one(self, client: aiomqtt.Client, message: Outgoing) -> None:
         try:
-            async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+            async with asyncio.timeout(PUBLISH_TIMEOUT):
                 await client.publish(message.topic, message.payload, qos=message.qos, retain=message.retain)
                 _check_cancelled()
         except BaseException:  # the message was not sent, for any reason

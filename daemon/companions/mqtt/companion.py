@@ -24,8 +24,8 @@ from daemon.companions.mqtt.topics import Topics, cleaned
 from daemon.private_file import write_private
 
 TICK_S = 1.0
-MACHINE_EVERY_S = 60.0  # between two queries of the computer's health
-MAX_BIRTH_DELAY_S = 5.0  # of the answer to Home Assistant's start; random, so that many printers do not answer at once
+MACHINE_INTERVAL = 60.0  # between two queries of the computer's health
+MAX_BIRTH_DELAY = 5.0  # of the answer to Home Assistant's start; random, so that many printers do not answer at once
 LATE_S = 10.0  # age from which a command is refused: its sender has given up, and another print may be running
 CATCH_UP_S = 3.0  # after the process hung; commands that are read in this time may have waited, and are refused
 MAX_COMMANDS = 16  # waiting
@@ -119,7 +119,7 @@ class MqttCompanion(Companion):
         while True:
             with suppress(ClientError, KeyError, TypeError):
                 self._machine = (await self.client.get("/api/health"))["machine"]
-            await asyncio.sleep(MACHINE_EVERY_S)
+            await asyncio.sleep(MACHINE_INTERVAL)
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
@@ -273,7 +273,7 @@ class MqttCompanion(Companion):
                 received_at = now - 2 * LATE_S if late else now  # a time so long ago that it is refused
                 self._command_queue.put_nowait((received_at, payload))
         elif payload == b"online":  # Home Assistant has restarted
-            delay = random.uniform(0, MAX_BIRTH_DELAY_S)  # noqa: S311 - no secret
+            delay = random.uniform(0, MAX_BIRTH_DELAY)  # noqa: S311 - no secret
             asyncio.get_running_loop().call_later(delay, self._outbox.requeue_retained)
 
     async def _carry_out_commands(self) -> None:

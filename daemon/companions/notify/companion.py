@@ -34,10 +34,10 @@ PAUSES_S = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 20.0)
 """Seconds between queries for the end of a print in the history, which has it a moment later."""
 
 FILAMENT_WAIT_S = 6.0  # for the filament that a print has used, before its end is reported
-TARGETS_EVERY_S = 30.0
-DISK_EVERY_S = 600.0
-SPOOLS_EVERY_S = 300.0  # while nothing is printed
-TEST_TIMEOUT_S = 8.0  # for the result of a test message, and for Spoolman
+TARGETS_INTERVAL = 30.0
+DISK_INTERVAL = 600.0
+SPOOLS_INTERVAL = 300.0  # while nothing is printed
+TEST_TIMEOUT = 8.0  # for the result of a test message, and for Spoolman
 MIB = 2**20
 ENDED = ("completed", "cancelled", "failed", "interrupted")
 SUBSCRIPTION = {"page": {"patient": True}, "state": False, "plugins": False, "events": [*news_of.EVENTS]}
@@ -112,10 +112,10 @@ class Notify(Companion):
             await self._stock.open()
         self._tell()
         parts: list[Coroutine[Any, Any, None]] = [
-            self._delivery.run(), self._listen(), self._watch_ends(), self._every(TARGETS_EVERY_S, self._read_targets)
+            self._delivery.run(), self._listen(), self._watch_ends(), self._every(TARGETS_INTERVAL, self._read_targets)
         ]  # fmt: skip
         if self._config.disk_free_mib:
-            parts.append(self._every(DISK_EVERY_S, self._check_disk))
+            parts.append(self._every(DISK_INTERVAL, self._check_disk))
         if self._stock is not None:
             parts.append(self._report_filament(self._stock))
         async with asyncio.TaskGroup() as group:
@@ -295,7 +295,7 @@ class Notify(Companion):
             raise Refusal(404, f"unknown target {str(target)[:40]!r}; known targets: {', '.join(names)}")
         about = {"printer": news_of.printer_of(self._front)}
         notice = UserNotice("test", f"test {self._wall():.3f}", "test", about)
-        results = await self._delivery.test(notice, str(target) if target is not None else None, TEST_TIMEOUT_S)
+        results = await self._delivery.test(notice, str(target) if target is not None else None, TEST_TIMEOUT)
         waiting = sorted(set(names if target is None else [str(target)]) - {each.target for each in results})
         return Answer(200, {"results": [_as_json(each) for each in results], "waiting": waiting})
 
@@ -317,7 +317,7 @@ class Notify(Companion):
 
     async def _from_spoolman(self, work: Coroutine[Any, Any, T]) -> T:
         try:
-            async with asyncio.timeout(TEST_TIMEOUT_S):
+            async with asyncio.timeout(TEST_TIMEOUT):
                 return await work
         except SpoolmanRefused as error:
             raise Refusal(404 if error.gone else 409, str(error)) from error
@@ -348,7 +348,7 @@ class Notify(Companion):
                 log.warning("spoolman.not_kept", reason=str(error), consequence="nothing is reported until it can be")
             busy = self._active or bool(stock.ledger.due())
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._spoolman.every_s if busy else SPOOLS_EVERY_S):
+                async with asyncio.timeout(self._spoolman.every_s if busy else SPOOLS_INTERVAL):
                     await self._spool_wake.wait()
             self._spool_wake.clear()
 

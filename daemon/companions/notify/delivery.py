@@ -20,7 +20,7 @@ from daemon.private_file import write_private
 from daemon.set_aside import set_aside
 
 FILE = "outbox.json"
-RETRY_S = 30.0  # after the disk was full
+RETRY_INTERVAL = 30.0  # after the disk was full
 
 log = structlog.get_logger()
 
@@ -164,7 +164,7 @@ class NoticeDelivery:
                 self._saved = text
             except OSError as error:
                 log.warning("notify.not_kept", reason=str(error), consequence="a restart may send a message twice")
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(RETRY_INTERVAL)
                 self._dirty.set()
 
     async def _release_due(self) -> None:

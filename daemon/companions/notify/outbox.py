@@ -15,7 +15,7 @@ from gcode.frozen import mutable
 MAX_WAITING = 20
 """Waiting notices; an additional one replaces the oldest that is not urgent."""
 
-INTERVAL_S = 60.0
+INTERVAL = 60.0
 """Seconds between two notices of a class."""
 
 RETRY_PAUSES_S = (10.0, 60.0)
@@ -101,7 +101,7 @@ class NoticeOutbox:
             return False
         self.note([notice.key])
         kind = notice.kind
-        if kind in self._held or now - self._last.get(kind, -INTERVAL_S) < INTERVAL_S:
+        if kind in self._held or now - self._last.get(kind, -INTERVAL) < INTERVAL:
             _, before = self._held.get(kind, (notice, -1))
             self._held[kind] = (notice, before + 1)
             return True
@@ -114,7 +114,7 @@ class NoticeOutbox:
 
     def release(self, targets: Iterable[str], now: float) -> None:
         """Queue the held notices whose class may send again."""
-        for kind in [each for each in self._held if now - self._last.get(each, -INTERVAL_S) >= INTERVAL_S]:
+        for kind in [each for each in self._held if now - self._last.get(each, -INTERVAL) >= INTERVAL]:
             notice, unsaid = self._held.pop(kind)
             self._send(notice, unsaid, targets, now)
 
@@ -144,7 +144,7 @@ class NoticeOutbox:
 
     def next_release(self) -> float | None:
         """Return when the next class may send again; None: no class waits."""
-        return min((self._last.get(kind, -INTERVAL_S) + INTERVAL_S for kind in self._held), default=None)
+        return min((self._last.get(kind, -INTERVAL) + INTERVAL for kind in self._held), default=None)
 
     def record(self, message: QueuedNotice, target: str, reason: str | None, now: float, date: float) -> DeliveryResult:
         """Record an attempt (`reason` None: sent); drop a notice that has reached all targets."""

@@ -6,7 +6,7 @@ from daemon.client import ClientError, OctoPrintClient
 
 ADDRESS = "/webcam/?action=snapshot"
 MAX_BYTES = 5 * 1024 * 1024
-TIMEOUT_S = 5.0
+TIMEOUT = 5.0
 
 _BEGIN, _END = b"\xff\xd8\xff", b"\xff\xd9"
 
@@ -14,7 +14,7 @@ _BEGIN, _END = b"\xff\xd8\xff", b"\xff\xd9"
 async def fetch(client: OctoPrintClient) -> bytes | None:
     """Return a picture; None if there is none in time."""
     try:
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             data = await client.fetch(ADDRESS)
     except (ClientError, TimeoutError):
         return None

@@ -22,7 +22,7 @@ MEMORY = 512 * 1024 * 1024
 
 MAX_PROCESSES = 2  # of apprise, at the same time
 MAX_ANSWER = 4096  # bytes
-KILL_TIMEOUT_S = 2.0  # for a killed process to end
+KILL_TIMEOUT = 2.0  # for a killed process to end
 
 _OK = range(200, 300)
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY",
@@ -136,7 +136,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         with suppress(ProcessLookupError):
             process.kill()
         with suppress(TimeoutError):
-            async with asyncio.timeout(KILL_TIMEOUT_S):
+            async with asyncio.timeout(KILL_TIMEOUT):
                 await process.wait()
     process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - a grandchild could keep the pipes open
 

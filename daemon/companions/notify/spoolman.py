@@ -14,7 +14,7 @@ from daemon.companions.notify.notices import one_line
 from daemon.errors import ConfigError
 from gcode.errors import NozzledError
 
-TIMEOUT_S = 10.0
+TIMEOUT = 10.0
 MAX_ANSWER = 8 * 1024 * 1024  # bytes
 MAX_SPOOLS = 300  # the newest; all of them go through the front at once
 
@@ -105,10 +105,10 @@ class Spoolman:
         body = json.dumps(data).encode() if data is not None else None
         headers = {"Content-Type": "application/json"} if body is not None else {}
         try:
-            async with asyncio.timeout(TIMEOUT_S):
-                answer = await self._exchange.send(Request(method, self._url + path, headers, body, TIMEOUT_S))
+            async with asyncio.timeout(TIMEOUT):
+                answer = await self._exchange.send(Request(method, self._url + path, headers, body, TIMEOUT))
         except TimeoutError as error:
-            raise SpoolmanAway(f"Spoolman did not answer within {TIMEOUT_S:g} s") from error
+            raise SpoolmanAway(f"Spoolman did not answer within {TIMEOUT:g} s") from error
         except (Unreachable, OSError, ValueError) as error:
             raise SpoolmanAway(f"Spoolman does not answer at {self._url}") from error
         return _content(answer)

@@ -16,7 +16,7 @@ from daemon.set_aside import set_aside
 
 FILE = "spools.json"
 MAX_TOOLS = 16
-USE_TIMEOUT_S = 180.0
+USE_TIMEOUT = 180.0
 """How long after the end of a print the filament that it used may become known."""
 
 log = structlog.get_logger()
@@ -103,7 +103,7 @@ class Stock:
                 end, used = end_key(job), _lengths(job.get("filament"))
                 if self.ledger.has_ended(end) or job.get("ended") is None:
                     continue
-                if used or date - float(job["ended"]) > USE_TIMEOUT_S or not job.get("began"):
+                if used or date - float(job["ended"]) > USE_TIMEOUT or not job.get("began"):
                     self.ledger.take(_job(job["id"], job), used, final=True)
                     self.ledger.end(end, _job(job["id"], job))
             await self._save()

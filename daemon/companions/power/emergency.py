@@ -15,8 +15,8 @@ import structlog
 from daemon.client import ClientError, OctoPrintClient
 from daemon.companions.power.stopping import Stopping
 
-ANSWER_TIMEOUT_S = 4.0  # the core knows after 3 s whether the board has confirmed
-ACCEPT_TIMEOUT_S = 0.25  # for the core to accept the stop
+ANSWER_TIMEOUT = 4.0  # the core knows after 3 s whether the board has confirmed
+ACCEPT_TIMEOUT = 0.25  # for the core to accept the stop
 
 log = structlog.get_logger()
 
@@ -98,7 +98,7 @@ class Emergency:
         if self._socket is None:
             return
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            async with asyncio.timeout(ANSWER_TIMEOUT):
                 await self._ask(self._socket)
         except (OSError, TimeoutError) as error:
             log.warning("power.stop_not_taken", by="core", reason=str(error) or "it did not answer")
@@ -123,12 +123,12 @@ class Emergency:
     async def _by_front(self) -> None:
         if self.direct:
             with suppress(TimeoutError):
-                async with asyncio.timeout(ACCEPT_TIMEOUT_S):
+                async with asyncio.timeout(ACCEPT_TIMEOUT):
                     await self._accepted.wait()
             if self._accepted.is_set():
                 return
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            async with asyncio.timeout(ANSWER_TIMEOUT):
                 await self._client.printer.send("M112")
         except (ClientError, TimeoutError) as error:
             log.warning("power.stop_not_taken", by="front", reason=str(error) or "it did not answer")

@@ -26,11 +26,11 @@ PLUGIN = "psucontrol"  # OctoPrint's, whose apps show their switch
 CHANGED = "plugin_psucontrol_psu_state_changed"
 EVENTS = ["Connected", "EmergencyStop", "Error", "PrintStarted", "PrintResumed"]
 HEATERS = ("runaway", "not_heating", "too_cold", "too_hot", "sensor")  # faults of heaters, by `halt_kind`
-ANNOUNCED_EVERY_S = 1.0  # between two readings of the printer's state while an off is announced
-IDLE_EVERY_S = 5.0  # between two readings otherwise
-QUEUE_EVERY_S = 10.0  # between two readings of the queue
+ANNOUNCED_INTERVAL = 1.0  # between two readings of the printer's state while an off is announced
+IDLE_INTERVAL = 5.0  # between two readings otherwise
+QUEUE_INTERVAL = 10.0  # between two readings of the queue
 ROUNDING_S = 0.05  # error of the age of our own commands: the front rounds ages to hundredths of a second
-REQUEST_TIMEOUT_S = 9.0  # the front waits 10 s
+REQUEST_TIMEOUT = 9.0  # the front waits 10 s
 
 log = structlog.get_logger()
 
@@ -163,7 +163,7 @@ class Power(Companion):
                 await self._switch_off_automatically(switch)
             self.changed()
             self._check_soon.clear()
-            pause = ANNOUNCED_EVERY_S if self._plan.off_at is not None else IDLE_EVERY_S
+            pause = ANNOUNCED_INTERVAL if self._plan.off_at is not None else IDLE_INTERVAL
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._check_soon.wait()
@@ -183,7 +183,7 @@ class Power(Companion):
                 return
         began = self._loop.time()  # later commands are a client's
         if self._config.before_off:
-            await asyncio.sleep(ANNOUNCED_EVERY_S)
+            await asyncio.sleep(ANNOUNCED_INTERVAL)
 
         async def objection() -> str | None:
             printer = await self.watch.read()
@@ -245,7 +245,7 @@ class Power(Companion):
                         await switch.turn(on=True)
                         self.connecting.begin()
                     known = entries
-            await asyncio.sleep(QUEUE_EVERY_S)
+            await asyncio.sleep(QUEUE_INTERVAL)
 
     # -- requests --------------------------------------------------------------------------------------------
 
@@ -261,10 +261,10 @@ class Power(Companion):
         switch = self._find(parameters.get("device"))
         on = {"on": True, "connect": True, "off": False}.get(do, switch.state is not True)
         try:
-            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+            async with asyncio.timeout(REQUEST_TIMEOUT):
                 await self._switch(switch, on=on, force=parameters.get("force") is True)
         except TimeoutError:
-            raise Refusal(503, f"{switch.name} did not answer within {REQUEST_TIMEOUT_S:g} s") from None
+            raise Refusal(503, f"{switch.name} did not answer within {REQUEST_TIMEOUT:g} s") from None
         except DeviceError as error:
             raise Refusal(503, str(error)) from error
         finally:
@@ -302,7 +302,7 @@ class Power(Companion):
         if not going_off or self.printer is None:
             return
         try:
-            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+            async with asyncio.timeout(REQUEST_TIMEOUT):
                 await self._settled.wait()
         except TimeoutError:
             raise Refusal(503, f"{self.printer.name} is being switched off and does not answer") from None

@@ -10,7 +10,7 @@ from daemon.companions.power.rules import HeaterSeen, PrinterNow
 
 TOLERANCE_S = 0.5  # between two estimates of the same moment
 BUSY = ("printing", "paused", "pausing", "resuming", "cancelling", "finishing")
-TIMEOUT_S = 5.0  # s
+TIMEOUT = 5.0  # s
 
 
 class PrinterWatch:
@@ -25,7 +25,7 @@ class PrinterWatch:
     async def read(self) -> PrinterNow:
         """Return the printer's state; it is unknown if there is no valid answer."""
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(TIMEOUT):
                 self.latest = await self._read()
         except (ClientError, TimeoutError, TypeError, ValueError, AttributeError, KeyError):
             self.latest = PrinterNow()

@@ -16,8 +16,8 @@ from daemon.companions.power.emergency import Emergency
 from daemon.companions.power.errors import DeviceError
 from daemon.companions.power.sensing import Debounced, Runout
 
-FRONT_TIMEOUT_S = 5.0
-RETRY_S = 1.0  # after the front refused a pause
+FRONT_TIMEOUT = 5.0
+RETRY_INTERVAL = 1.0  # after the front refused a pause
 MAX_TRIES = 600
 PRINTING = ("Starting", "Printing", "Printing from SD", "Resuming")
 MAX_PROGRESS = 6  # checks with progress after M600: the printer may still execute commands from before it
@@ -155,7 +155,7 @@ class FilamentSensor:
         """Return whether a print accepted the action; the print with the id `unless` is left alone."""
         for _ in range(MAX_TRIES):
             try:
-                async with asyncio.timeout(FRONT_TIMEOUT_S):
+                async with asyncio.timeout(FRONT_TIMEOUT):
                     job = await self._client.get("/api/job")
                     number = job.get("print", {}).get("id")
                     if str(job["state"]) not in PRINTING:
@@ -166,10 +166,10 @@ class FilamentSensor:
                     await self._send(action)
                     self._paused = number
             except Conflict:
-                await asyncio.sleep(RETRY_S)  # the print cannot pause at this moment
+                await asyncio.sleep(RETRY_INTERVAL)  # the print cannot pause at this moment
             except (ClientError, TimeoutError, TypeError, KeyError) as error:
                 log.warning("power.not_paused", sensor=self.name, reason=str(error) or "nozzled did not answer")
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(RETRY_INTERVAL)
             else:
                 log.warning("power.runout", sensor=self.name, why=why, action=action)
                 self._tell("FilamentRunout", {"sensor": self.name, "why": why, "action": action})
@@ -186,9 +186,9 @@ class FilamentSensor:
         """Return whether the print has stopped after M600; a firmware without M600 just continues."""
         until, last_place, checks_with_progress = self._loop.time() + WATCH_S, None, 0
         while self._loop.time() < until and not self.present:
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(RETRY_INTERVAL)
             try:
-                async with asyncio.timeout(FRONT_TIMEOUT_S):
+                async with asyncio.timeout(FRONT_TIMEOUT):
                     job = await self._client.get("/api/job")
                 state, place = str(job["state"]), job["progress"]["filepos"]
             except (ClientError, TimeoutError, TypeError, KeyError):

@@ -10,8 +10,8 @@ from daemon.companions.power.devices import PowerDevice
 from daemon.companions.power.errors import DeviceError
 
 SETTLE_S = 4.0  # for the device to report the state that it was switched to
-POLL_EVERY_S = 0.5  # between two readings of that state
-CHECK_EVERY_S = 1.0  # between two checks whether a slow device may still be switched
+POLL_INTERVAL = 0.5  # between two readings of that state
+CHECK_INTERVAL = 1.0  # between two checks whether a slow device may still be switched
 
 Objection = Callable[[], Awaitable[str | None]]  # returns a reason against switching now; None: there is none
 
@@ -97,7 +97,7 @@ class Switch:
     async def _send(self, *, on: bool, objection: Objection | None) -> None:
         sending = asyncio.ensure_future(self.device.on() if on else self.device.off())
         try:
-            while not (await asyncio.wait((sending,), timeout=CHECK_EVERY_S if objection is not None else None))[0]:
+            while not (await asyncio.wait((sending,), timeout=CHECK_INTERVAL if objection is not None else None))[0]:
                 reason = await objection() if objection is not None else None
                 if reason is not None and not sending.done():
                     raise Withdrawn(reason, sent=True)
@@ -122,7 +122,7 @@ class Switch:
         while await self._read() is not on and loop.time() < until:
             if self.state is None and self.error is None:
                 return
-            await asyncio.sleep(POLL_EVERY_S)
+            await asyncio.sleep(POLL_INTERVAL)
 
     async def _read(self) -> bool | None:
         try:

@@ -12,7 +12,7 @@ from daemon.companions.timelapse.plan import FilmPlan, LayerPictures
 from daemon.errors import CameraError
 from gcode.frozen import frozen
 
-TIMEOUT_S = 2.0  # for a picture
+TIMEOUT = 2.0  # for a picture
 
 log = structlog.get_logger()
 
@@ -121,7 +121,7 @@ class FrameRecorder:
         path = str(self._films.path_of(recording, recording.frames + 1))
         self._event("CaptureStart", {"file": path})
         try:
-            data = await picture(self.camera.url, TIMEOUT_S, headers=dict(self.camera.headers))
+            data = await picture(self.camera.url, TIMEOUT, headers=dict(self.camera.headers))
             await self._on_disk(self._films.add, recording, data)
         except (CameraError, NoRoom, OSError) as error:
             self._failed(path, str(error))

@@ -12,9 +12,9 @@ from gcode.frozen import frozen
 
 MIB = 1024 * 1024
 MIN_MEMORY = 600 * MIB  # bytes; with less nothing is encoded
-RENDER_TIMEOUT_S = 6 * 3600.0  # for one film
+RENDER_TIMEOUT = 6 * 3600.0  # for one film
 MAX_OUTPUT = 4000  # characters at the end of ffmpeg's output
-PROBE_TIMEOUT_S = 5.0
+PROBE_TIMEOUT = 5.0
 RUNTIME = Path("/run/systemd/system")
 
 
@@ -100,7 +100,7 @@ async def _works(words: Sequence[str]) -> bool:
             *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
-        async with asyncio.timeout(PROBE_TIMEOUT_S):
+        async with asyncio.timeout(PROBE_TIMEOUT):
             return await process.wait() == 0
     except (OSError, TimeoutError):
         return False
@@ -125,14 +125,14 @@ async def run(words: Sequence[str], folder: Path) -> None:
         raise RenderFailed(f"cannot run {words[0]}: {error.strerror}") from error
     output = bytearray()
     try:
-        async with asyncio.timeout(RENDER_TIMEOUT_S):
+        async with asyncio.timeout(RENDER_TIMEOUT):
             if process.stderr is not None:
                 while block := await process.stderr.read(4096):
                     output += block
                     del output[:-MAX_OUTPUT]
             code = await process.wait()
     except TimeoutError:
-        raise RenderFailed(f"it took more than {RENDER_TIMEOUT_S / 3600:g} h") from None
+        raise RenderFailed(f"it took more than {RENDER_TIMEOUT / 3600:g} h") from None
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):

@@ -25,7 +25,7 @@ EVENTS = frozenset({
     "PrintStarted", "PrintDone", "PrintFailed", "PrintCancelled", "PrintPaused", "PrintResumed", "SettingsUpdated",
 })  # fmt: skip
 SUBSCRIPTION = {"state": {"logs": False}, "events": sorted(EVENTS), "plugins": False}
-EXPIRE_EVERY_S = 3600.0
+EXPIRE_INTERVAL = 3600.0
 ACTIVE = ("printing", "paused", "pausing", "resuming", "finishing", "cancelling")
 TURNED = {"flip_h": "flipH", "flip_v": "flipV", "rotate": "rotate90"}
 ENDED = frozenset({"completed", "cancelled", "failed", "interrupted"})
@@ -355,7 +355,7 @@ class Timelapse(Companion):
             for each in await self._on_disk(self._films.expire, without_film, self._wall()):
                 self._forget(each)
             self._changed()
-            await asyncio.sleep(EXPIRE_EVERY_S)
+            await asyncio.sleep(EXPIRE_INTERVAL)
 
     def _on_disk(self, function: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
         return asyncio.get_running_loop().run_in_executor(self._disk, function, *args)

@@ -50,8 +50,8 @@ MAX_LEAD_LINES = 1000
 STALL_S = 0.1
 """Seconds without a line of the file after which a command takes the next number instead of the reserved one."""
 
-RETRY_S = 5.0  # between two attempts to write to a disk that has failed
-DISK_TIMEOUT_S = 10.0
+RETRY_INTERVAL = 5.0  # between two attempts to write to a disk that has failed
+DISK_TIMEOUT = 10.0
 """Seconds that a write may take; after that the print goes on without the disk."""
 
 MAX_UNCONFIRMED = 64
@@ -208,7 +208,7 @@ class Places:
         self._store(self._make_place(number=number, fed=self._logbook.fed, modes=modes))
         while self._writing is not None and not self._gave_up:
             if self._task is not None:
-                await asyncio.wait([self._task], timeout=DISK_TIMEOUT_S)
+                await asyncio.wait([self._task], timeout=DISK_TIMEOUT)
             await asyncio.sleep(0)
 
     def checkpoint(self) -> None:
@@ -379,7 +379,7 @@ class Places:
         self._task.add_done_callback(self._on_put)
         loop = asyncio.get_running_loop()
         self._write_started = loop.time()
-        self._timeout = loop.call_later(DISK_TIMEOUT_S, self._give_up, "the disk does not answer")
+        self._timeout = loop.call_later(DISK_TIMEOUT, self._give_up, "the disk does not answer")
 
     @staticmethod
     async def _put(disk: Disk, text: bytes) -> None:
@@ -418,7 +418,7 @@ class Places:
             try:
                 await disk.put(_as_text(stored))
             except OSError:
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(RETRY_INTERVAL)
             else:
                 self._on_disk = stored
                 return

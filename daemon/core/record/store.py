@@ -19,7 +19,7 @@ from daemon.database import Database, transaction
 from daemon.errors import StoreError
 from gcode.frozen import frozen
 
-RETRY_S = 5.0
+RETRY_INTERVAL = 5.0
 """Seconds until a failed write is tried again."""
 
 COMPLETED = "COMPLETED"
@@ -231,7 +231,7 @@ class Store(Database):
         except sqlite3.Error as error:
             self._note_trouble(error)
             if not self._closing:
-                self._retry = done.get_loop().call_later(RETRY_S, self._try_again)
+                self._retry = done.get_loop().call_later(RETRY_INTERVAL, self._try_again)
             return
         for job_id, progress in batch.items():
             if self._pending[job_id] is progress:

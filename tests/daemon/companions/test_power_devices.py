@@ -13,7 +13,7 @@ from daemon.companions.power.devices import digest, make
 from daemon.companions.power.devices.answers import read_state, value_at
 from daemon.companions.power.errors import DeviceError
 from support import plugs
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 pytestmark = pytest.mark.real_time
 
@@ -185,7 +185,7 @@ async def test_a_plug_that_hangs_drips_or_floods_is_given_up_in_time(how):
         began = loop.time()
         with pytest.raises(DeviceError, match="does not answer"):
             await device.on()
-        assert loop.time() - began < TIMEOUT_S, "it would be for ever"
+        assert loop.time() - began < TIMEOUT, "it would be for ever"
         await device.close()
 
 

@@ -10,7 +10,7 @@ from daemon.companions.power.devices import make
 from daemon.companions.power.errors import DeviceError
 from support.mqtt import Mosquitto
 from support.processes import free_port
-from support.waiting import TIMEOUT_S, until
+from support.waiting import TIMEOUT, until
 
 pytestmark = pytest.mark.real_time
 
@@ -43,7 +43,7 @@ def broker(tmp_path):
 
 
 async def wait_for_broker(port):
-    async with asyncio.timeout(TIMEOUT_S):
+    async with asyncio.timeout(TIMEOUT):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -69,12 +69,12 @@ async def test_a_tasmota_plug_is_switched_over_mqtt(broker):
     assert await other.sense() is None, "it has reported nothing, and has no query topic"
     await device.on()
     assert await device.sense() is True
-    async with asyncio.timeout(TIMEOUT_S):
+    async with asyncio.timeout(TIMEOUT):
         while await other.sense() is not True:  # noqa: ASYNC110 - the broker delivers to one client after the other
             await asyncio.sleep(0.01)
     await other.off()
     await until(lambda: not plug.is_on)
-    async with asyncio.timeout(TIMEOUT_S):  # an older state may still be on its way
+    async with asyncio.timeout(TIMEOUT):  # an older state may still be on its way
         while await device.sense() is not False:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
     assert plug.commands[0] == ("", False)
@@ -101,7 +101,7 @@ async def test_a_state_that_is_neither_on_nor_off_is_reported(broker):
     await device.on()
 
     async def reported_state():
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT):
             while (state := await device.sense()) is None:  # noqa: ASYNC110 - other processes
                 await asyncio.sleep(0.01)
         return state

@@ -23,7 +23,7 @@ from daemon.core.stop_socket import StopSocket
 from support.client import in_memory
 from support.companions import FakeSwitch, beside
 from support.http import NOW, api
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 FILE = b"G28\n" + b"".join(b"G1 X%d F3000\n" % (10 + i % 2 * 100) for i in range(900))
 FILAMENT = SensorsConfig(filament=(FilamentConfig(name="left", pin="GPIO17"),))
@@ -267,7 +267,7 @@ async def test_a_stop_uses_the_cores_socket_while_the_front_hangs(tmp_path):
     began = asyncio.get_running_loop().time()
     while not line.stopped:  # noqa: ASYNC110 - there is no event
         await asyncio.sleep(0.005)
-    assert asyncio.get_running_loop().time() - began < TIMEOUT_S, "the way over the front takes an hour"
+    assert asyncio.get_running_loop().time() - began < TIMEOUT, "the way over the front takes an hour"
     assert line.stopped == 1
     emergency.end()
     await asyncio.sleep(0.05)

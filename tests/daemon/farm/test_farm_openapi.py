@@ -13,7 +13,7 @@ from daemon.farm.list.values import FileFacts, JobRequest
 from daemon.farm.messages import OrderAnswer, Presence
 from support.described import NIGHTLY, USUAL, addresses, call, send_two
 from support.farm_http import NOW, farm_api
-from support.waiting import TIMEOUT_S
+from support.waiting import TIMEOUT
 
 ENDLESS = "/api/farm/events"  # an answer without an end
 
@@ -37,10 +37,10 @@ def server(tmp_path_factory):
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    assert started.wait(TIMEOUT_S)
+    assert started.wait(TIMEOUT)
     yield running["url"], running["key"]
     running["loop"].call_soon_threadsafe(stop.set)
-    thread.join(TIMEOUT_S)
+    thread.join(TIMEOUT)
 
 
 ADDRESSES = [each for each in addresses(describe()) if each[0] != ENDLESS]

@@ -15,7 +15,7 @@ from daemon.companions.power.devices.answers import excerpt
 from daemon.companions.power.errors import DeviceError
 
 DEFAULT_PORT = 1883
-RETRY_S, MAX_RETRY_S = 1.0, 30.0  # between attempts to reach the broker
+RETRY_INTERVAL, MAX_RETRY_INTERVAL = 1.0, 30.0  # between attempts to reach the broker
 _KEEPALIVE_S = 15
 _MAX_PAYLOAD = 1024  # bytes; longer payloads are ignored
 _MAX_UNREAD = 100  # messages
@@ -114,18 +114,18 @@ class MqttSwitch:
             raise DeviceError(f"{self._config.name}: cannot publish to the broker: {excerpt(str(error))}") from error
 
     async def _stay_connected(self) -> None:
-        retry_s = RETRY_S
+        retry_s = RETRY_INTERVAL
         while True:
             try:
                 await self._listen()
             except (aiomqtt.MqttError, OSError, ValueError) as error:
                 self._connection_error = excerpt(str(error)) or type(error).__name__
             if self._client is not None:
-                retry_s = RETRY_S
+                retry_s = RETRY_INTERVAL
             self._client, self._state, self._unreadable = None, None, ""
             self._connected.clear()
             await asyncio.sleep(retry_s)
-            retry_s = min(2 * retry_s, MAX_RETRY_S)
+            retry_s = min(2 * retry_s, MAX_RETRY_INTERVAL)
 
     async def _listen(self) -> None:
         config = self._config
