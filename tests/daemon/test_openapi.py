@@ -7,6 +7,7 @@ import pytest
 import schemathesis
 from hypothesis import settings
 
+from daemon.front.http.errors import STATUSES
 from daemon.front.http.openapi import describe
 from daemon.front.http.server import load_handler
 from support.described import NIGHTLY, USUAL, addresses, call, send_two
@@ -37,6 +38,20 @@ async def test_every_address_is_described_with_every_method(tmp_path):
     for path, handler in there.items():
         methods = {each.lower() for each in handler.allowed()}
         assert set(described[path]) == methods, path
+
+
+def test_each_status_of_an_error_is_described_where_it_can_occur():
+    operations = [
+        (method, path, set(each["responses"]), "requestBody" in each, "security" in each)
+        for path, item in describe()["paths"].items()
+        for method, each in item.items()
+    ]
+    assert {str(status) for status in STATUSES.values()} <= set().union(*(each[2] for each in operations))
+    for method, path, statuses, has_body, needs_no_key in operations:
+        assert ("408" in statuses) == (method not in ("get", "head")), path
+        assert ("501" in statuses) == ("503" in statuses), path
+        assert ("411" in statuses) == (has_body and needs_no_key), path
+    assert {"408", "501"} <= set(describe()["paths"]["/api/job"]["post"]["responses"])
 
 
 async def test_the_description_and_its_page_need_no_key_and_load_nothing(tmp_path):

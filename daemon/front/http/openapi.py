@@ -7,7 +7,7 @@ from typing import Any
 
 from daemon import __version__
 from daemon.front.http import openapi_cameras, openapi_clients, openapi_companions, openapi_queue
-from daemon.front.http.openapi_parts import BOOLEAN, FORM_BOOLEAN, JOB_KEY, NUMBER, TEXT, Operation, Schema
+from daemon.front.http.openapi_parts import BOOLEAN, FORM_BOOLEAN, JOB_KEY, NUMBER, TEXT, Operation, Schema, refusals
 from daemon.front.http.openapi_parts import cached as _cached
 from daemon.front.http.openapi_parts import command as _command
 from daemon.front.http.openapi_parts import in_path as _in_path
@@ -45,13 +45,21 @@ def describe() -> dict[str, Any]:
 
 
 def _item(operations: dict[str, Operation]) -> dict[str, Operation]:
-    """Add HEAD to an item with GET."""
+    """Add HEAD to an item with GET, and the refusals that depend on the method or on the core."""
+    operations = {method: _refused(method, each) for method, each in operations.items()}
     if "get" in operations:
         get = operations["get"]
         answers = {status: {"description": each["description"]} for status, each in get["responses"].items()}
         head = {**get, "summary": "GET without the body.", "responses": answers}
         return {**operations, "head": head}
     return operations
+
+
+def _refused(method: str, operation: Operation) -> Operation:
+    """Add 408, if the operation changes something, and 501, if it asks the core."""
+    late = refusals(408) if method != "get" else {}
+    strange = refusals(501) if "503" in operation["responses"] else {}
+    return {**operation, "responses": {**operation["responses"], **late, **strange}}
 
 
 def _paths() -> dict[str, dict[str, Operation]]:

@@ -11,12 +11,15 @@ ERRORS = {
     400: "The body is malformed, or a command or value in it is invalid.",
     403: "The key is missing or wrong, or does not allow this.",
     404: "Not found.",
+    408: "The request waited so long that its client has given up, so nothing was done.",
     409: "The state does not allow this: no printer, a print in progress, a name that is taken.",
+    411: "A request without a key must give the length of its body.",
     413: "The body is too large.",
     415: "The body is not JSON, or the file is not G-code.",
     422: "The idempotency key was already used for another request.",
     429: "Too many wrong keys, or too many requests for keys; Retry-After may say when to try again.",
     500: "A fault in the daemon, its disk, or a program that it runs.",
+    501: "The core is of another version, which does not know this request: restart it.",
     502: "The camera delivers no picture.",
     503: "Too many commands wait for the printer, or core or companion do not run.",
     507: "The disk or the quota is full.",
@@ -49,10 +52,7 @@ def operation(
         else {str(status): {"description": "Done.", **json_of(done)}}
     )
     body_errors = () if body is None else (400, 413, 415)
-    bad = {
-        str(code): {"description": ERRORS[code], **json_of(ref("Error"))}
-        for code in sorted({403, 429, *body_errors, *errors})
-    }
+    bad = refusals(*sorted({403, 429, *body_errors, *errors}))
     operation: Operation = {"summary": summary, "responses": {**good, **bad}, **more}
     if body is not None:
         operation["requestBody"] = {"required": True, **json_of(body)}
@@ -61,7 +61,14 @@ def operation(
 
 def keyless(operation: Operation) -> Operation:
     """Mark an operation as needing no key."""
-    return {**operation, "security": [{}, {"key": []}, {"bearer": []}]}
+    bad = refusals(411) if "requestBody" in operation else {}
+    responses = {**operation["responses"], **bad}
+    return {**operation, "security": [{}, {"key": []}, {"bearer": []}], "responses": responses}
+
+
+def refusals(*statuses: int) -> dict[str, Any]:
+    """Describe answers with an error."""
+    return {str(status): {"description": ERRORS[status], **json_of(ref("Error"))} for status in statuses}
 
 
 def cached(operation: Operation) -> Operation:
@@ -77,8 +84,7 @@ def keyed(operation: Operation) -> Operation:
     key["description"] = (
         "A repeated request with the same key does not begin a second print. May be sent as `job` in the body instead."
     )
-    bad = {str(code): {"description": ERRORS[code], **json_of(ref("Error"))} for code in (409, 422, 500, 503, 507)}
-    responses = {**operation["responses"], **bad}
+    responses = {**operation["responses"], **refusals(409, 422, 500, 503, 507)}
     return {**operation, "parameters": [*operation.get("parameters", []), key], "responses": responses}
 
 
