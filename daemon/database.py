@@ -349,7 +349,7 @@ def _locked(path: Path, what: str) -> int:
         os.write(lock, f"{os.getpid()}\n".encode())
     except BlockingIOError:
         os.close(lock)
-        raise StateDirTaken(f"{what} is in use by {_holder(path)}") from None
+        raise StateDirTaken(f"{what} is in use by {_holder(path)}; end it, or choose another --state-dir") from None
     except BaseException:
         os.close(lock)
         raise

@@ -35,7 +35,10 @@ def test_a_second_daemon_on_the_same_state_names_the_first(house):
     first.event("http.listening")
     second = house.daemon()
     assert second.wait(TIMEOUT) == 1
-    assert f"state directory {first.folder} is in use by nozzled (pid {first.pid})" in second.output()
+    taken = (
+        f"state directory {first.folder} is in use by nozzled (pid {first.pid}); end it, or choose another --state-dir"
+    )
+    assert taken in second.output()
     assert "Traceback" not in second.output()
     assert first.state == "Offline"
 

@@ -83,6 +83,6 @@ def plain_modes(modes: Modes) -> dict[str, Any]:
 
 
 def modes_of(plain: dict[str, Any]) -> Modes:
-    """Return the modes that `plain_modes` of any version returned; before 0.2 they had no m83."""
+    """Return the modes that `plain_modes` of any version returned; those of old ones have no m83."""
     values = {"m83": plain["relative_e"]} | plain | {"feedrate": plain["feedrate"].encode()}
     return msgspec.convert(values, Modes, builtin_types=(bytes,))
