@@ -186,7 +186,10 @@ class NatsConnection:
     async def _connect(self, client: Client, on_closed: Callable[[], Awaitable[None]]) -> None:
         await client.connect(closed_cb=on_closed, **self._options())
         await self._set_up(client)
-        await client.flush()
+        # The PING of nats-py's flush overtakes commands that its flusher task has not written yet, so the first PONG
+        # proves nothing of the last subscriptions. The task has run by then, and a second PING comes after them.
+        for _ in range(2):
+            await client.flush()
 
     def _options(self) -> dict[str, Any]:
         address = self._address

@@ -6,7 +6,7 @@ import pytest
 
 from daemon.errors import ConfigError
 from daemon.farm.carrier.agent_end import NatsAgentEnd
-from daemon.farm.carrier.connect import NatsAddress
+from daemon.farm.carrier.connect import NatsAddress, NatsConnection
 from daemon.farm.carrier.ending import in_time
 from daemon.farm.carrier.errors import FarmUnreachable
 from daemon.farm.carrier.memory import FarmFaults, FarmInMemory
@@ -14,7 +14,7 @@ from daemon.farm.carrier.rates import PrinterRates
 from daemon.farm.carrier.subjects import is_own_inbox, sender
 from daemon.farm.messages import Offer
 from support.nats import RecordingDuties
-from support.waiting import meanwhile
+from support.waiting import meanwhile, until
 
 
 async def ask_many(faults, times=60):
@@ -59,6 +59,34 @@ async def test_a_printer_cut_off_neither_sends_nor_receives():
         assert agent.connected
         await server.offer("mk3", Offer("d", 1))
         assert (await anext(agent.offers())).copy == "d"
+
+
+@pytest.mark.real_time
+async def test_a_connection_counts_only_when_nats_has_every_subscription():
+    """nats-py writes a PING before subscriptions that wait; a question that came meanwhile found no server."""
+    wanted, had, at_last_pong = 30, [], []
+
+    async def nats(reader, writer):
+        writer.write(b'INFO {"server_id": "x", "version": "2.11.0", "max_payload": 1048576, "headers": true}\r\n')
+        while line := await reader.readline():
+            if line.startswith(b"SUB "):
+                had.append(line)
+            elif line.startswith(b"PING"):
+                at_last_pong[:] = [len(had)]
+                writer.write(b"PONG\r\n")
+        writer.close()
+
+    async def subscribe_all(client):
+        for number in range(wanted):
+            await client.subscribe(f"farm.{number}", cb=asyncio.sleep)
+
+    async with await asyncio.start_server(nats, "127.0.0.1", 0) as server:
+        address = NatsAddress((f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}",))
+        connection, connected = NatsConnection(address, "test", subscribe_all), []
+        connection.on_change = lambda: connected.extend(at_last_pong if connection.connected else ())
+        async with meanwhile(connection.run()):
+            await until(lambda: connected, "the connection")
+    assert connected == [wanted]
 
 
 @pytest.mark.parametrize("reply", ["farm.claim.mk4", "_INBOX_mk4.x", "_INBOX_mk3", "_INBOX_mk33.x", "_INBOX_mk3.*", ""])
