@@ -76,7 +76,10 @@ _REPORTS_BY_OKS = frozenset({"M303"})
 """Code words of commands that report temperatures in lines that begin with `ok` but acknowledge nothing (PID_autotune
 of Marlin 1.0)."""
 
-_MOVES = (b"G0", b"G1")
+_MOVES = frozenset({"G0", "G1", "G2", "G3"})
+
+_MIN_PLACES = 7
+"""Moves that the smallest planner holds: BLOCK_BUFFER_SIZE is a power of two, at least 8, and one block stays empty."""
 
 _DECODER_HEAD = 8  # bytes; a line about the decoder has `[MP]` within them, as Prusa puts blanks in front
 
@@ -119,7 +122,7 @@ class HostLink:
         self._partial = b""  # a reply line that is not complete
         self._plain = True  # `_partial` is empty and `_ok_is_plain` holds
         self._reason = ""  # the firmware's last communication error: the reason for the resend request that follows
-        self._planner = 0  # the largest number of free planner blocks that the firmware has reported
+        self._places = _MIN_PLACES  # of the planner, by the largest number of free ones that was reported
         self.dialect = dialect
 
     @property
@@ -410,17 +413,21 @@ class HostLink:
             self._recovery.foreign_ok = not self._flight.lines or self._flight.first_unanswered != number
 
     def _note_planner(self, free: int) -> None:
-        """Count a move, and whether it found the planner empty: then every block but its own is free."""
-        self._planner = max(self._planner, free)
-        self._counters.planner_reports += 1
-        self._counters.planner_empty += free == self._planner
+        """Count a move, and whether it found the planner empty: then every place but its own is free.
+
+        If all places are free, it moved nothing: `G1 F3000`, or a cold extrusion (marlin-advok-motion.txt).
+        """
+        self._places = max(self._places, (1 << free.bit_length()) - 1)
+        if free < self._places:
+            self._counters.planner_reports += 1
+            self._counters.planner_empty += free == self._places - 1
 
     def _on_ok(self, reply: Reply, now: float, events: list[LinkEvent]) -> None:
         recovery, lines = self._recovery, self._flight.lines
         number = self._answered(reply) if isinstance(reply, Ok) else None
         if isinstance(reply, Ok) and reply.buffer is not None and len(lines) == 1 and self._dialect.learns:
             self._outbox.slots = reply.buffer + 1  # all but the one of the answered line are free
-        if isinstance(reply, Ok) and reply.planner is not None and lines and bare(lines[0])[:2] in _MOVES:
+        if isinstance(reply, Ok) and reply.planner is not None and lines and code_word(command_of(lines[0])) in _MOVES:
             self._note_planner(reply.planner)
         if isinstance(reply, Ok) and reply.heaters and lines and code_word(command_of(lines[0])) in _REPORTS_BY_OKS:
             self._note_sign_of_life(now)

@@ -1296,13 +1296,31 @@ def test_resend_requests_are_counted_by_their_reason():
 def test_moves_with_an_empty_planner_are_counted_if_reported():
     link = fed(*moves(9))
     link.data_to_send(0.0)
-    link.receive(b"ok N1 P15 B3\nok N2 P14 B3\n", 0.1)
+    link.receive(b"ok N1 P14 B3\nok N2 P13 B3\n", 0.1)
     assert (link.counters.planner_reports, link.counters.planner_empty) == (2, 1)
-    link.receive(b"ok N3 P15 B3\nok\n", 0.2)
+    link.receive(b"ok N3 P14 B3\nok\n", 0.2)
     assert (link.counters.planner_reports, link.counters.planner_empty) == (3, 2)
 
 
 def test_reserved_numbers_are_used_by_commands():
+def test_a_command_that_moves_nothing_says_nothing_about_the_planner():
+    """marlin-advok-motion.txt: `ok P15` for a cold extrusion and `ok P14` for a move, both with an empty planner."""
+    link = fed(b"G1 F3000", b"G1 E5", b"G17", b"G1 X1", dialect=replace(MARLIN, window_bytes=1000))
+    link.data_to_send(0.0)
+    link.receive(b"ok N1 P15 B3\nok N2 P15 B3\nok N3 P15 B3\n", 0.1)
+    assert (link.counters.planner_reports, link.counters.planner_empty) == (0, 0)
+    link.receive(b"ok N4 P14 B3\n", 0.2)
+    assert (link.counters.planner_reports, link.counters.planner_empty) == (1, 1)
+
+
+def test_a_planner_that_was_never_seen_empty_is_not_taken_for_empty():
+    """The host has reattached in the middle of a print."""
+    link = fed(*moves(9))
+    link.data_to_send(0.0)
+    link.receive(b"ok N1 P1 B3\nok N2 P2 B3\nok N3 P1 B3\n", 0.1)
+    assert (link.counters.planner_reports, link.counters.planner_empty) == (3, 0)
+
+
     link, at = HostLink(Dialect("any", window_lines=4), permits=lambda *_: link.next_number in (3, 4)), 0.0
     lines = iter([job_line(n, b"G1 X%d" % n) for n in range(9)])
     link.reserve_numbers(3, 2)
