@@ -14,14 +14,13 @@ INCH = 25.4
 _FEEDRATE = re.compile(rb"F\s*(\d+\.?\d*|\.\d+)")
 _FAN = re.compile(rb"M106(?!\d)(?!.*P\s*0*[1-9])(?:.*S\s*(\d+))?")
 _FAN_OFF = re.compile(rb"M107(?!\d)(?!.*P\s*0*[1-9])")
-_FACTOR = re.compile(rb"M22([01])(?!\d)(?:.*?\bS\s*(\d{1,4}))?")
+_FACTOR = re.compile(rb"M22([01])(?!\d)(?:.*?S\s*(\d{1,4}))?")
 _RESTORES_FEED = re.compile(rb"M220(?!\d).*R")
 _TOOL = re.compile(rb"T(\d{1,2})(?!\d)")
 _CODE_G = re.compile(rb"G0*(\d+)(?![\d.])")
 _MOVE_CODES = frozenset({b"0", b"1", b"2", b"3"})
 _MOVES = frozenset({b"G0 ", b"G1 ", b"G2 ", b"G3 "})
 _G, _M, _T = b"GMT"
-_SMALL = ord("a")
 
 
 def may_change_modes(command: bytes) -> bool:
@@ -66,8 +65,7 @@ class Modes:
 
     def note(self, command: bytes) -> None:
         """Follow one command as it is sent."""
-        if command[0] >= _SMALL:
-            command = command.upper()
+        command = command.upper()
         if command[0] == _G:
             if match := _CODE_G.match(command):
                 self._note_g(match[1], command)

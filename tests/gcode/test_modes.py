@@ -40,6 +40,8 @@ def after(*lines: str, e_mode: EMode = "last") -> Modes:
         (["G28 X Y"], Modes(homed=True)),
         (["G28", "M84"], Modes()),
         (["M220 S150", "M221 S95"], Modes(feed=150, flow=95)),
+        (["M220S50", "M221T0S90"], Modes(feed=50, flow=90)),
+        (["G1 X1 f3000", "M106 s7", "M220 s80"], Modes(feedrate=b"3000", fan=7, feed=80)),
         (["M220 S150", "M220 B", "M220 S80", "M220 R"], Modes()),
         (["M221 T0 S90", "M220", "M2200 S5", "M221"], Modes(flow=90)),
         (["G28", "M84 S600"], Modes(homed=True)),
