@@ -339,12 +339,13 @@ class Recovery:
             dialect: of the firmware; one that does not count lines cannot be probed.
 
         Raises:
-            PrinterSilent: the printer answered none of MAX_PROBES probes.
+            PrinterSilent: the printer answered none of MAX_PROBES probes, or was silent for as long.
         """
         self._probes = self._probes + 1 if since == self._probed_at else 1
         self._probed_at = now
         if self._probes > MAX_PROBES:
-            raise PrinterSilent(f"no answer to {oldest!r}, nor to {MAX_PROBES} probes")
+            rest = f"nor to {MAX_PROBES} probes" if dialect.numbered else "and no other sign of life"
+            raise PrinterSilent(f"no answer to {oldest!r}, {rest}")
         if dialect.numbered:
             self._enter("silence")
             self._probe(flight, dialect)

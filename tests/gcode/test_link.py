@@ -762,7 +762,7 @@ def test_a_firmware_without_line_numbers_gets_none(dialect):
     assert link.data_to_send(0.1) == b"G1 X2\n"
     for times in range(1, 5):
         link.tick(0.1 + 30.0 * times)
-        assert link.data_to_send(0.1 + 30.0 * times) == b"", "there is nothing to ask it with"
+        assert link.data_to_send(0.1 + 30.0 * times) == b"", "it cannot be probed"
     assert isinstance(link.error, PrinterSilent)
 
 
