@@ -241,9 +241,9 @@ class Analyser:
         comments.pictures.finish()
         about, layers = comments.about(), self._layers.result()
         tools = totals.tools(settings.filament_diameters(comments.settings), self._machine.filament)
+        area = max((use.volume_mm3 / use.length_mm for use in tools), default=self._machine.filament_area)
         filament = sum(tool.length_mm for tool in tools)
         checks.finish(totals.bounds, comments, filament, complete=self._last in (b"\n", b"\r", b""))
-        area = self._machine.filament_area
         return Analysis(
             size=self._size,
             commands=self._follower.count,

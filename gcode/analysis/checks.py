@@ -92,7 +92,7 @@ class Checks:
         self._cold_moves = 0  # moves that extrude after the hotend was turned off
         self._forth = 0.0  # mm of filament that printing moves push out
         self._printing = self._idle = 0  # moves that extrude, and moves with an E at which the extruder already is
-        self.klipper = machine.dialect_known and machine.dialect.name == "Klipper"
+        self._for_macros = False  # it calls macros, so it is for a firmware without a limit, if that is not known
         self._lost = losses(LOSSES, machine.dialect, {}) if machine.dialect_known else {}
         self._targets: dict[int, float] = {}
         self._too_hot_line = 0  # the last line with too high a target
@@ -147,7 +147,7 @@ class Checks:
         name, _, parameters = text.partition(" ")
         if name.upper() == "SET_GCODE_OFFSET":
             self._move_origin(name, {word[:1] for word in words_of(parameters)} & set("XYZ"), all_=False)
-        self.klipper |= self._call(text, line) and not self.machine.dialect_known
+        self._for_macros |= self._call(text, line) and not self.machine.dialect_known
 
     def _call(self, text: str, line: int) -> bool:
         """Check the macro that a text calls; tell whether it calls one."""
@@ -172,7 +172,7 @@ class Checks:
         """Check the length of a command; for an unknown firmware a long one is only a warning."""
         dialect = self.machine.dialect
         most = dialect.longest_command
-        if len(command) <= most or self.klipper:
+        if len(command) <= most or self._for_macros:
             return
         fitted = fitting(command, dialect)
         if fitted is None or len(fitted) <= most:

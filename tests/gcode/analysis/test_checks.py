@@ -165,6 +165,9 @@ def test_a_long_line_is_measured_as_the_firmware_reads_it():
     long_ = HEAD + BODY + "G1 X55." + "0" * 120 + "\n" + TAIL
     assert findings(long_, dialect=KLIPPER) == ([], [])
     assert findings(long_, dialect=REPRAPFIRMWARE) == ([], [])
+    object_ = "EXCLUDE_OBJECT_DEFINE NAME=a POLYGON=" + "[1,2]," * 3000
+    [error] = findings(f"{object_}\n{HEAD}{BODY}{TAIL}", dialect=KLIPPER)[0]
+    assert "characters" in error, "the print would fail at it"
     errors, warnings = findings(long_, dialect_known=False)
     assert (errors, warnings) == ([], ["a command has 127 characters, many firmwares read 83 of them (line 5)"])
     assert findings("EXCLUDE_OBJECT_DEFINE NAME=" + "x" * 99 + "\n" + HEAD + BODY + TAIL, dialect_known=False) == (
