@@ -1,4 +1,7 @@
-"""Splits G2 and G3 as Marlin does (gcode/motion/G2_G3.cpp): into chords of about a millimetre, each a move."""
+"""Splits G2 and G3 as Marlin 2.0 does (gcode/motion/G2_G3.cpp): into chords of about a millimetre, each a move.
+
+Marlin 2.1 makes at least 72 chords of a full circle (MIN_CIRCLE_SEGMENTS), which matters to small ones only.
+"""
 
 import math
 from collections.abc import Iterator

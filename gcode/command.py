@@ -1,7 +1,7 @@
 """One G-code command, parsed: `G1X10Y-.5` → letter G, number 1, X 10.0, Y -0.5.
 
-The syntax is Marlin's: letters in either case, optional blanks between words, one command a line. Commands with free
-text (M117, M118, …) keep it as text.
+The syntax is that of Marlin with GCODE_CASE_INSENSITIVE: letters in either case, optional blanks between words, one
+command a line. Commands with free text (M117, M118, …) keep it as text.
 """
 
 import re
@@ -65,7 +65,8 @@ class Command:
 def parse(line: str | bytes) -> Command:
     """Parse one command, without line number, checksum and comment.
 
-    A letter that comes twice keeps its first value, as in Marlin's parser. A `(comment)` between words is ignored.
+    A letter that comes twice keeps its first value. Firmwares differ in that: Marlin 1.0 takes the first (`code_seen`),
+    Marlin 2 the last (gcode/parser.h, `set`). A `(comment)` between words is ignored.
 
     Raises:
         CommandError: the line does not begin with G, M, T or D and a number, or holds a line break.

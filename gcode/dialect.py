@@ -125,7 +125,7 @@ REPETIER = Dialect(
     ),
     stopped_by=("stopped by m112",),
     urgent_if_parser=frozenset({"M108", "M112"}),
-    heat=HeatTraits(min_extrude=150.0, by_r=False, by_s_cools=True, gives_up=120.0, residency=0.0),
+    heat=HeatTraits(min_extrude=150.0, by_r=False, by_s_cools=True, residency=0.0),
     idle=IdleTraits(keeps_motors=_KEEP_MOTORS),
     unknown=_CHECKS | {"M0", "M1", "M141", "M191", "M410", "M412", "M420", "M486", "M566", "M572", "M593", "M701",
                        "M702", "M703", "M876", "M900"},

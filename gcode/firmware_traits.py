@@ -1,4 +1,7 @@
-"""What may differ from firmware to firmware: the fields of a dialect, facts on which link, driver and job act."""
+"""What may differ from firmware to firmware: the fields of a dialect.
+
+Link, driver and job act on most of them; the others are for the tables of docs/firmware.md and for the tests.
+"""
 
 from dataclasses import field
 from typing import Literal
@@ -102,7 +105,6 @@ class HeatTraits:
         by_s_cools: with S they wait for cooling too, as with R.
         cooling_gives_up: (°C, s): a wait for cooling ends if the heater cools by less than that in that time; None: it
             does not.
-        gives_up: seconds after which a wait ends short of the target; None: it does not end, or the firmware halts.
         residency: seconds that a heater has to stay near its target before a wait ends, by default.
     """
 
@@ -110,7 +112,6 @@ class HeatTraits:
     by_r: bool = True
     by_s_cools: bool = False
     cooling_gives_up: tuple[float, float] | None = None
-    gives_up: float | None = None
     residency: float = 10.0
 
 

@@ -122,7 +122,7 @@ class Greeting:
             self._on_ok(now)
         elif isinstance(reply, Busy) or (isinstance(reply, Temperatures) and reply.waiting):
             self._on_busy(now)
-        elif not isinstance(reply, Temperatures):  # those that an earlier host turned on never end
+        elif not isinstance(reply, Temperatures):  # reports that the previous host turned on never end
             self._due = max(self._due, now + (self._quiet if self._answered else BANNER))
         self._boots = isinstance(reply, BoardStarted)
         if isinstance(reply, UnknownCommand):

@@ -29,7 +29,7 @@ class Residency:
 
     Attributes:
         target: in °C.
-        cool: wait for cooling too (R); with S a hotter heater ends the wait.
+        cool: wait for cooling too (R); with S, a heater above the hysteresis ends the wait.
         seconds: that the heater has to stay near the target.
     """
 

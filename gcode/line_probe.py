@@ -1,7 +1,7 @@
 """LineProbe: asks a printer which line it wants next, when no host remembers what was sent.
 
 A firmware that counts lines refuses a line with an impossible number, and names the line that it expects. The probe
-changes nothing. The line feed in front of it ends whatever the dead host left half-sent in the receive buffer. The
+changes nothing. The line feed in front of it ends whatever the previous host left half-sent in the receive buffer. The
 firmware may request that line again or take it for a command, so the probe is repeated until two answers agree.
 """
 
@@ -82,7 +82,7 @@ class LineProbe:
         self._previous, self._answer = self._answer, None
         self._probes += 1
         self._due = now + PROBE_TIMEOUT
-        # An order that the dead host left half-sent swallows the RESET in front of the probe, and the decoder then
+        # An order that the previous host left half-sent swallows the RESET in front of the probe, and the decoder then
         # finds no line end in it. So another RESET precedes that one; not at once where a firmware without a decoder
         # may answer these bytes.
         resets = self._packing == "unreported" or (self._packing == "reported" and silent)

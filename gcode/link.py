@@ -282,7 +282,7 @@ class HostLink:
         if self.error is not None:
             return []
         events: list[LinkEvent] = []
-        if self._plain:  # the hot path: 99 of a hundred replies in a print end here
+        if self._plain:  # the hot path: 99 of 100 replies in a print end here
             if data == b"ok\n":
                 return self._acknowledge("ok", now, events)
             if data in _OKS:

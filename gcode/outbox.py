@@ -1,7 +1,7 @@
 """Outbox: which line goes to the firmware next, and in which form.
 
-While the firmware has room, lines go out in this order: urgent commands, lines that were requested again, the line with
-which numbers start over, other commands, lines of the job.
+While the firmware has room, lines go out in this order: lines that were requested again, as their numbers come first;
+urgent commands; the line with which numbers start over; other commands; lines of the job.
 
 The firmware has room for `window_lines` lines in its command queue (or as many as ADVANCED_OK reports) and for
 `window_bytes` bytes in its receive buffer (`gcode/dialect.py`): Marlin's BUFSIZE and RX_BUFFER_SIZE. Lines count from
@@ -127,7 +127,7 @@ class Outbox:
 
     @property
     def has_more(self) -> bool:
-        """A command or a line of the job waits to be sent."""
+        """A command that is not urgent, or a line of the job, waits to be sent."""
         if self._pull is not None and not self.held:
             self._lookahead = self._lookahead or self._pull()
             return bool(self.queue) or self._lookahead is not None
@@ -194,7 +194,7 @@ class Outbox:
         return self.packer.probe(raw)
 
     def _take_before_job(self) -> Sent | None:
-        """Return the next line that goes before the job's: urgent, requested again, renumbering, or a command."""
+        """Return the next line that goes before the job's: requested again, urgent, renumbering, or a command."""
         flight, recovery = self._flight, self._recovery
         if self.urgent and not flight.replaying and self._may_go(self.urgent[0]):
             return self._take_urgent()

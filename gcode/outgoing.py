@@ -113,7 +113,7 @@ class Counters:
 
     Attributes:
         resends: resend requests.
-        timeouts: silences after which the link probed.
+        timeouts: silences that lasted too long.
         stray_oks: `ok`s while no line was in flight.
         bad_checksums: resend requests with a bad checksum as the reason.
         wrong_numbers: resend requests with a wrong line number as the reason.

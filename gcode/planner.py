@@ -4,7 +4,7 @@ Theory of operation. A block is one straight move: it accelerates, cruises and b
 a maximum speed, by junction deviation or by classic jerk. The look-ahead finds the highest corner speeds from which the
 printer can still stop at the end of the last known move. When a block is fetched for execution, its exit speed becomes
 final, and with it the next block's entry speed. The rules are those of Marlin 2.1's planner.cpp (`_populate_block`,
-`recalculate_trapezoids`), and of Klipper's toolhead.py where `square_corner` is set.
+`recalculate_trapezoids`). Of Klipper, only the limits are here; `gcode/analysis/klipper.py` plans as its toolhead.py.
 
 Simplified: lengths are not rounded to motor steps, moves of only a few steps are not left out, and a stop means
 0 mm/s, where Marlin has 0.05 mm/s (MINIMUM_PLANNER_SPEED).

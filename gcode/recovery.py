@@ -43,14 +43,15 @@ MAX_REPEATS = 10
 """Requests for one line without any progress that end the conversation."""
 
 MAX_DOUBLED_OKS = 16
-"""Answered lines that doubled oks alone cannot explain. After more of them, a request for line 1 means that the board
+"""Answered lines that doubled oks alone can explain. After more of them, a request for line 1 is damaged, or the board
 was reset."""
 
 MAX_PROBES = 3
 """Unanswered probes after which the printer counts as silent."""
 
 MAX_DOUBTS = 3
-"""Requests for lines out of reach, each for another line, that end the conversation."""
+"""Requests for lines out of reach, each for another line, that are answered by a probe; one more ends the
+conversation."""
 
 MAX_CROSSED = 200
 """Requests in a row that end the conversation although each came too soon to answer the line that was sent again."""
@@ -122,7 +123,7 @@ class Recovery:
         rewinding: a line was requested, and nothing is sent until all lines after it are answered or have vanished.
         raw: a probe to send before anything else.
         echo: the M118 whose echo the link awaits.
-        echo_due: that M118 has to be sent, before everything but `raw`.
+        echo_due: that M118 has to be sent: after lines that were requested again, before all others.
         owed_ok: the `ok` that belongs to a request has not come yet.
         foreign_ok: the next `ok` answers none of our lines, but an empty line, or the tail of a cut line that the
             firmware took for a command.
@@ -166,7 +167,7 @@ class Recovery:
 
     @property
     def settled(self) -> bool:
-        """No rewind, no probe and no reattaching is under way."""
+        """No rewind and no reattaching is under way, and no probe waits to be sent."""
         return not (self.phase is Phase.REWINDING or self.raw or self._reattached_at is not None)
 
     # -- requests ------------------------------------------------------------------------------------------
@@ -336,7 +337,7 @@ class Recovery:
             since: when the silence began: at the last sign of life, or with the last probe.
             now: the time.
             flight: the lines in flight.
-            dialect: of the firmware; one that does not count lines cannot be probed.
+            dialect: of the firmware; without line numbers it cannot be probed.
 
         Raises:
             PrinterSilent: the printer answered none of MAX_PROBES probes, or was silent for as long.

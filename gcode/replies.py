@@ -42,7 +42,7 @@ class Ok(Reply):
     """An `ok`. ADVANCED_OK adds line number, free planner blocks and free command slots.
 
     Attributes:
-        number: of the answered line, as `N12`; None for `N0`, which a Malyan adds to every ok.
+        number: of the answered line, as `N12`; None for `N0`, which some Malyans add to every ok.
         planner: free planner blocks, as `P15`.
         buffer: free command slots, as `B3`.
         heaters: a temperature report on the same line.
@@ -88,7 +88,7 @@ class Busy(Reply):
     """A sign of life during a long command.
 
     Attributes:
-        reason: `processing`, `paused for user` or `paused for input`.
+        reason: `processing`, `paused for user`, `paused for input`, or `heating` (Teacup).
         always: the firmware reports it during every long command, so its silence means something.
     """
 

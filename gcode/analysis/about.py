@@ -99,7 +99,7 @@ class _Fields:
         self._facts = facts
 
     def _values(self, name: str) -> list[str]:
-        """Return the values of the first key in the file: one, or one for each tool."""
+        """Return the values of the first key that the file has: one, or one for each tool."""
         for key in self._row.fields.get(name, ()):
             keys = key.split("|") if "|" in key else [key.format(tool) for tool in range(MAX_TOOLS)]
             if values := [self._facts[each] for each in dict.fromkeys(keys) if self._facts.get(each)]:

@@ -1,7 +1,7 @@
 """How slicers write their name and metadata into a file: a table with a row for each slicer.
 
-Its sources are files that they wrote, and their published code. A key is the text before `=`, `:` or, in Simplify3D, a
-comma, in lower case; `{}` in a key is the number of a tool, `|` separates the keys of different tools.
+Its sources are files that the slicers wrote, and their published code. A key is the text before `=`, `:` or, in
+Simplify3D, a comma, in lower case; `{}` in a key is the number of a tool, `|` separates the keys of different tools.
 """
 
 import re
@@ -40,7 +40,7 @@ class Slicer:
     Attributes:
         name: Moonraker's name for it, if there is one.
         marks: beginnings of comments that identify it; a group is the version.
-        fields: the keys of each field; of several, the first one in the file counts.
+        fields: the keys of each field, the best first; the first that the file has counts.
         engine: it is part of other slicers, whose marks take precedence.
         commas: it writes settings as `key,value`.
     """

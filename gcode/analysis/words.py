@@ -1,4 +1,4 @@
-"""Reads the parameters of a block's moves as columns of numbers: `G1 X10 E.5` in 200,000 lines at once.
+"""Reads the parameters of a block's moves as columns of numbers: `G1 X10 E.5` in some ten thousand lines at once.
 
 Nearly all lines of a sliced file are plain moves: G0 to G3, then capital letters, each followed by a number. They are
 read by arithmetic on all bytes of a block together. If many lines have another form, `loose` finds their beginnings and
