@@ -30,13 +30,13 @@ EXTRUDE_SHARE = 0.64 / (math.pi * 1.75**2 / 4)
 """Share of the maximum speed and acceleration that Klipper allows the extruder alone by default with a 0.4 mm nozzle:
 4 · nozzle² over the filament's cross-section (extruder.py, `max_extrude_only_velocity`)."""
 
-_TINY = 1e-6  # mm, far below a motor step
+TINY = 1e-6  # mm, far below a motor step
 MAX_LENGTH = 1e6  # mm; a longer move is a mistake
 _MIN_LIMIT, _MAX_LIMIT = 1e-3, 1e9  # a limit outside this range is a mistake, and ignored
-_STRAIGHT = 0.999999  # cosine of a turn that counts as none
-_SHORT = 1.0  # mm; a slight corner before a shorter move is treated as part of a circle
-_SLIGHT = math.sqrt(0.5) + 1e-9  # cosine of the largest slight turn: just under 45°, so that rounding decides nothing
-_ALIKE = 0.99 + 1e-9  # a corner slower than this share of both safe speeds is taken at the safe speed
+STRAIGHT = 0.999999  # cosine of a turn that counts as none
+SHORT = 1.0  # mm; a slight corner before a shorter move is treated as part of a circle
+SLIGHT = math.sqrt(0.5) + 1e-9  # cosine of the largest slight turn: just under 45°, so that rounding decides nothing
+ALIKE = 0.99 + 1e-9  # a corner slower than this share of both safe speeds is taken at the safe speed
 _FEW = range(2, BLOCKS // 2)  # waiting moves with which short moves are slowed down
 
 Vector = tuple[float, float, float, float]
@@ -229,13 +229,13 @@ def block(start: Vector, end: Vector, feedrate: float, limits: MotionLimits, que
     delta = dx, dy, dz, de = end[0] - start[0], end[1] - start[1], end[2] - start[2], end[3] - start[3]
     extruded = abs(de)
     length = math.sqrt(dx * dx + dy * dy + dz * dz)
-    if length < _TINY:
+    if length < TINY:
         length, acceleration, lowest = extruded, limits.retract, limits.min_feedrate
-    elif extruded < _TINY:
+    elif extruded < TINY:
         acceleration, lowest = limits.travel, limits.min_travel_feedrate
     else:
         acceleration, lowest = limits.printing, limits.min_feedrate
-    if not (_TINY <= length <= MAX_LENGTH and extruded <= MAX_LENGTH):
+    if not (TINY <= length <= MAX_LENGTH and extruded <= MAX_LENGTH):
         return None
     direction = (dx / length, dy / length, dz / length, de / length)
     nominal = _slowed(length, max(feedrate, lowest, MIN_SPEED), queued, limits.min_segment_time)
@@ -285,7 +285,7 @@ def _corner_by_jerk(before: Block, after: Block, jerk: Sequence[float]) -> float
         change = abs(next_speed - speed) if speed * next_speed > 0 else max(abs(speed), abs(next_speed))
         if change * share > limit:
             share = limit / change
-    if min(before.safe, after.safe) > _ALIKE * share * slower:
+    if min(before.safe, after.safe) > ALIKE * share * slower:
         return min(after.safe, slower)
     return slower * share
 
@@ -298,9 +298,9 @@ def _squared_by_deviation(before: Block, after: Block, limits: MotionLimits) -> 
     """
     one, two = _unit(before.direction), _unit(after.direction)
     cosine = one[0] * two[0] + one[1] * two[1] + one[2] * two[2] + one[3] * two[3]  # of the turn; 1 is straight on
-    if cosine > _STRAIGHT:
+    if cosine > STRAIGHT:
         return math.inf
-    if cosine < -_STRAIGHT:
+    if cosine < -STRAIGHT:
         return 0.0  # a full reversal
     turned = (two[0] - one[0], two[1] - one[1], two[2] - one[2], two[3] - one[3])
     size = math.hypot(*turned)
@@ -310,7 +310,7 @@ def _squared_by_deviation(before: Block, after: Block, limits: MotionLimits) -> 
             acceleration = rate * size / abs(part)
     half = math.sqrt((1 + cosine) / 2)  # sine of half the angle between the two
     squared = acceleration * limits.junction_deviation * half / (1 - half)
-    if after.length < _SHORT and cosine > _SLIGHT:  # radius = length / angle
+    if after.length < SHORT and cosine > SLIGHT:  # radius = length / angle
         squared = min(squared, acceleration * after.length / math.acos(cosine))
     return squared
 

@@ -12,7 +12,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from gcode.command import COMMENT, m_code
+from gcode.command import COMMENT, TEXT_COMMANDS, m_code
 from gcode.frozen import frozen
 
 PLAIN = re.compile(rb"(?:G0?[0-3](?!\d)|T)[^GgMm]*\Z").match
@@ -39,7 +39,7 @@ _TARGETS: Mapping[str, Mapping[str, str]] = {
     "M600": {"R": _HOTEND},  # to resume with
     "G26": {"H": _HOTEND, "B": _BED},
 }  # fmt: skip
-_TEXT = m_code(16, 23, 28, 30, 32, 33, 117, 118, 486, 928)
+_TEXT = m_code(486, *(int(code[1:]) for code in TEXT_COMMANDS))  # M486 has the name of an object
 _NUMBER = rb"(?:0x[0-9a-f]+|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|nan)"
 _COMMAND = re.compile(rb"([GM])[\s+]*(%s)((?:[^GM{]|\{[^}]*\}?)*)" % _NUMBER, re.IGNORECASE)
 _WORD = re.compile(rb"([A-Z])[\s=\"'(+]*(?:\{([^}]*)|(%s(?::%s)*))" % (_NUMBER, _NUMBER), re.IGNORECASE)

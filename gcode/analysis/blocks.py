@@ -76,6 +76,5 @@ class Blocks:
         """Replace a byte order mark by blanks after the first line, so that no other line moves."""
         if self._offset or not text.startswith(_BOM):
             return text
-        ends = [at for at in (text.find(b"\n"), text.find(b"\r")) if at >= 0]
-        end = min(ends, default=len(text))
+        end = text.find(b"\n")
         return text[len(_BOM) : end] + b" " * len(_BOM) + text[end:]

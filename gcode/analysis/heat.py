@@ -5,15 +5,10 @@ import math
 from gcode.analysis.machine import HeatModel, Machine
 from gcode.command import Command
 from gcode.frozen import frozen, mutable
-from gcode.heating import RESIDENCY
+from gcode.heating import RESIDENCY, SETS_TARGET
 from gcode.too_hot import named_target
 
-# Command → (heater, whether it waits). `tool` is the active one.
-_HEATERS = {
-    "M104": ("tool", False), "M109": ("tool", True),
-    "M140": ("bed", False), "M190": ("bed", True),
-    "M141": ("chamber", False), "M191": ("chamber", True),
-}  # fmt: skip
+_WAITS = frozenset({"M109", "M190", "M191"})
 _MAX_TARGETS = 64  # different targets of a heater that are remembered
 
 
@@ -43,7 +38,7 @@ def heat_command(command: Command, tool: int) -> HeatCommand | None:
         if number is None or target is None or not math.isfinite(target) or "L" in command:
             return None
         return HeatCommand(f"tool{min(max(number, 0), 99):.0f}", target, wait=False)
-    heater, wait = _HEATERS.get(command.code, ("", False))
+    heater, wait = SETS_TARGET.get(command.code, ""), command.code in _WAITS
     target = command.get("S", command.get("R"))
     if not heater or target is None or not math.isfinite(target):
         return None

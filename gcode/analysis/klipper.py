@@ -14,12 +14,11 @@ import numpy as np
 
 from gcode.analysis.arrays import Bools, Floats, Ints
 from gcode.analysis.speeds import LimitRows, Moves, Profile, corner_speeds, durations
-from gcode.planner import MIN_SPEED
+from gcode.planner import MIN_SPEED, TINY
 
 HORIZON = 256
 """Moves that the planner sees ahead; Klipper looks as far as it needs."""
 
-_TINY = 1e-6
 _INSTANT_CORNER = 1.0  # mm/s by which the extruder may change its speed at once, by default
 
 
@@ -33,7 +32,7 @@ class KlipperCorners:
     def moves(self, delta: Floats, feedrate: Floats, rests: Bools, limits: LimitRows) -> Moves:
         """Return the moves; see `speeds.Corners.moves`."""
         path = np.sqrt((delta[:3] ** 2).sum(axis=0))
-        alone = path < _TINY
+        alone = path < TINY
         length = np.where(alone, np.abs(delta[3]), path)
         direction = delta / length
         nominal = np.minimum(np.maximum(feedrate, MIN_SPEED), np.where(alone, limits.feedrates[3], limits.feedrates[0]))
@@ -48,7 +47,7 @@ class KlipperCorners:
         before = np.concatenate((self._direction, direction[:, :-1]), axis=1)
         previous = np.concatenate((self._last, current[:, :-1]), axis=1)
         corner = np.minimum(_corners(before, direction, previous, current), np.minimum(previous[0], current[0]))
-        still = rests | alone | (np.abs(before[:3]).max(axis=0) < _TINY)
+        still = rests | alone | (np.abs(before[:3]).max(axis=0) < TINY)
         self._direction, self._last = direction[:, -1:], current[:, -1:]
         entry = np.where(still, 0.0, corner)
         return Moves(length, direction, nominal, acceleration, entry, np.minimum(decel, acceleration))
@@ -66,7 +65,7 @@ def _corners(before: Floats, after: Floats, previous: Floats, current: Floats) -
         by_radius = radius * np.minimum(current[3] * current[1], previous[3] * previous[1])
         by_length = tangent * np.minimum(current[2], previous[2])
         bent = np.where(1.0 - half_sine > 0, np.minimum(by_radius, by_length), np.inf)
-        extruder = np.where(bend > _TINY, (_INSTANT_CORNER / bend) ** 2, np.inf)
+        extruder = np.where(bend > TINY, (_INSTANT_CORNER / bend) ** 2, np.inf)
     return np.minimum(np.where(half_cosine > 0, bent, np.inf), extruder)
 
 

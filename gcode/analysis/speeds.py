@@ -8,7 +8,6 @@ the start; NumPy has both.
 Units are mm, mm/s, mm/s² and s. Axes are rows: X, Y, Z, E.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -16,15 +15,9 @@ import numpy as np
 
 from gcode.analysis.arrays import Bools, Floats
 from gcode.frozen import frozen
-from gcode.planner import MIN_SPEED, PLACES, MotionLimits
+from gcode.planner import ALIKE, MIN_SPEED, PLACES, SHORT, SLIGHT, STRAIGHT, TINY, MotionLimits
 
 HORIZON = PLACES - 2  # corners ahead of a move whose exit becomes final: one place is executed, one is free
-
-_TINY = 1e-6  # mm, far below a motor step
-_STRAIGHT = 0.999999  # this and the next three are as in gcode.planner
-_SHORT = 1.0  # mm
-_SLIGHT = math.sqrt(0.5) + 1e-9
-_ALIKE = 0.99 + 1e-9
 
 
 @frozen
@@ -69,7 +62,7 @@ def limit_rows(settings: Sequence[MotionLimits], counts: Sequence[int]) -> Limit
 
 def has_length(delta: Floats) -> Bools:
     """Tell which moves have a length; `delta` is the travel of each axis in mm."""
-    x, y, z, e = np.abs(delta) >= _TINY
+    x, y, z, e = np.abs(delta) >= TINY
     return x | y | z | e
 
 
@@ -124,7 +117,7 @@ class Corners:
             safe = np.minimum(nominal, _least(limits.jerk, turns))
             safe_before = np.concatenate((self._safe, safe[:-1]))
             corner = _by_jerk(before, direction, slower, nominal, limits.jerk)
-            alike = np.minimum(safe_before, safe) > _ALIKE * corner
+            alike = np.minimum(safe_before, safe) > ALIKE * corner
             corner = np.where(alike, np.minimum(safe, slower), corner) ** 2
             self._safe = safe[-1:]
         else:
@@ -138,7 +131,7 @@ def _kinds(delta: Floats, limits: LimitRows) -> tuple[Floats, Floats, Floats]:
     """Return length, acceleration and minimum speed, which depend on the kind of move."""
     extruded = np.abs(delta[3])
     length = np.sqrt(delta[0] ** 2 + delta[1] ** 2 + delta[2] ** 2)
-    extruder_only, travel = length < _TINY, extruded < _TINY
+    extruder_only, travel = length < TINY, extruded < TINY
     acceleration = np.where(travel, limits.travel, np.where(extruder_only, limits.retract, limits.printing))
     lowest = np.where(travel, limits.min_travel_feedrate, limits.min_feedrate)
     return np.where(extruder_only, extruded, length), acceleration, lowest
@@ -158,7 +151,7 @@ def _by_jerk(before: Floats, after: Floats, slower: Floats, nominal: Floats, jer
         speed, next_speed = leaving * slower, entering * nominal
         onwards = speed * next_speed > 0
         change = np.where(onwards, np.abs(next_speed - speed), np.maximum(np.abs(speed), np.abs(next_speed)))
-        share = np.minimum(share, limit / np.maximum(change, _TINY))
+        share = np.minimum(share, limit / np.maximum(change, TINY))
     return slower * share
 
 
@@ -174,14 +167,14 @@ def _squared_by_deviation(
         acceleration = np.minimum(acceleration, _least(limits.accelerations, size / turned))
         half = np.sqrt((1 + cosine) / 2)
         squared = acceleration * limits.junction_deviation * half / (1 - half)
-        circle = np.where((length < _SHORT) & (cosine > _SLIGHT), acceleration * length / np.arccos(cosine), np.inf)
+        circle = np.where((length < SHORT) & (cosine > SLIGHT), acceleration * length / np.arccos(cosine), np.inf)
     squared = np.minimum(squared, circle)
-    return np.where(cosine > _STRAIGHT, np.inf, np.where(cosine < -_STRAIGHT, 0.0, squared))
+    return np.where(cosine > STRAIGHT, np.inf, np.where(cosine < -STRAIGHT, 0.0, squared))
 
 
 def _unit(direction: Floats) -> Floats:
     """Return directions normalised over all four axes, as Marlin does for the angle of a corner."""
-    return direction / np.sqrt((direction**2).sum(axis=0).clip(_TINY))
+    return direction / np.sqrt((direction**2).sum(axis=0).clip(TINY))
 
 
 class Profile(ABC):
