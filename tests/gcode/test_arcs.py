@@ -40,7 +40,7 @@ def test_height_and_filament_change_evenly():
         assert point[2:] == pytest.approx((5 * n / len(points), 2 * n / len(points)))
 
 
-def test_small_circles_have_as_many_chords_as_in_marlin():
+def test_small_circles_have_as_many_chords_as_in_marlin_2_0():
     small = (0.5, 0.0, 0.0, 0.0)
     assert len(list(chords(small, small, ORIGIN, clockwise=False))) == 24
     assert len(list(chords(small, (0.0, 0.5, 0.0, 0.0), ORIGIN, clockwise=False))) == 6

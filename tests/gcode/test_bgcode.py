@@ -15,7 +15,6 @@ from support.analysed import analyse
 from support.pictures import picture
 
 TEXT = b";LAYER_CHANGE\n;Z:0.2\nG1 X10.5 Y20 E.125 F1800\nG1 X11 E0.5\nM117 Layer 5 of 9\n; a comment\nM104 S200\n" * 40
-COMMANDS = b"".join(line + b"\n" for line in TEXT.splitlines() if not line.startswith(b";"))
 
 
 def decode(data: bytes, cuts: tuple[int, ...] = ()) -> bytes:
@@ -80,17 +79,15 @@ def test_the_result_is_the_same_however_it_is_split(cuts):
 
 def test_each_damaged_byte_is_detected():
     data = bgcode.whole(TEXT[:300])
-    good = decode(data)
     for at in range(10, len(data)):
         bad = bytearray(data)
         bad[at] ^= 0x10
         with pytest.raises(BgcodeError, match=r"binary G-code: (block \d+|the file is cut off in block \d+)"):
             decode(bytes(bad))
-    assert decode(data) == good
 
 
 def test_each_truncation_is_detected():
-    """But one behind a block of G-code, as the file does not say how many there are."""
+    """Except right after a block of G-code, as the file does not say how many blocks there are."""
     data = bgcode.whole(TEXT[:300])
     for size in range(len(data)):
         if size == _ends(data)[-2]:
@@ -166,4 +163,3 @@ def test_metadata_of_the_tables_is_read_like_comments():
         if line.startswith(b";"):
             comments.note(line, number)
     assert comments.settings["layer_height"] == "0.2"
-    assert COMMANDS.startswith(b"G1 X10.5")

@@ -161,7 +161,7 @@ def test_the_greeting_restarts_when_the_board_boots():
 
 
 @pytest.mark.parametrize("word", [b"echo:busy: processing\n", b"T:59.1 /200.0 B:60.0 /60.0 @:127 B@:0 W:?\n"])
-def test_a_printer_busy_for_another_host_is_not_greeted(word):
+def test_a_printer_busy_for_the_previous_host_is_not_greeted(word):
     greeting = Greeting(0.0)
     messages = [greeting.data_to_send(0.0)]
     for at in range(1, 60):

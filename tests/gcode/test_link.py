@@ -210,7 +210,7 @@ def test_feed_counts_from_zero_and_none_ends():
     assert (link.place.lines, link.place.offset) == (0, 0)
 
 
-def test_discard_returns_unsent_lines():
+def test_discard_drops_the_job_and_returns_waiting_commands():
     link = fed(*moves(3), dialect=UNKNOWN)
     waiting = [Ticket(b"M105"), Ticket(b"M106")]
     for ticket in waiting:
@@ -465,7 +465,7 @@ def test_a_damaged_request_is_probed():
     sent(link)
     link.receive(b"ok\nResend: 99\x1a4\nok\n", 0.0)
     assert link.data_to_send(0.0) == PROBE
-    assert link.data_to_send(0.1) == b"", "nothing goes behind the question"
+    assert link.data_to_send(0.1) == b"", "nothing is sent behind the probe"
     link.receive(b"Resend: 2\nok\n", 0.2)
     link.tick(link.deadline)
     assert numbers(link, 1.0) == [2, 3, 4, 5]
@@ -764,6 +764,7 @@ def test_a_firmware_without_line_numbers_gets_none(dialect):
         link.tick(0.1 + 30.0 * times)
         assert link.data_to_send(0.1 + 30.0 * times) == b"", "it cannot be probed"
     assert isinstance(link.error, PrinterSilent)
+    assert str(link.error) == "no answer to 'G1 X2', and no other sign of life"
 
 
 def test_an_unknown_command_is_answered_whatever_number_the_firmware_quotes():
@@ -1095,13 +1096,13 @@ def test_answers_are_assigned_by_their_content():
 
 
 def test_a_command_with_any_output_ends_after_a_silence():
-    link, (fan, target) = link_and_tickets(b"M503", b"M104 S200")
+    link, (settings, target) = link_and_tickets(b"M503", b"M104 S200")
     link.receive(b"EPR:3 11 0.0000 something\r\n", 0.1)
     link.receive(b"EPR:3 15 0.0000 else\r\n", 0.25)
     assert link.tick(0.26) == [target]
     assert link.deadline == pytest.approx(0.45)
-    assert link.tick(0.45) == [fan]
-    assert fan.replies == ["EPR:3 11 0.0000 something", "EPR:3 15 0.0000 else", "ok 1"]
+    assert link.tick(0.45) == [settings]
+    assert settings.replies == ["EPR:3 11 0.0000 something", "EPR:3 15 0.0000 else", "ok 1"]
 
 
 def test_an_answer_in_order_ends_earlier_commands():
@@ -1227,7 +1228,7 @@ def test_a_text_refused_repeatedly_is_left_out(text):
         f"a line was left out, as the firmware kept refusing it: {text.decode()}"
     ]
     assert link.data_to_send(9.0) == b"N1 M105*38\n"
-    assert journal[-1] == b"N1 M105*38\n", "and by another host too"
+    assert journal[-1] == b"N1 M105*38\n", "and by the next host too"
     link.receive(b"ok T:20.0 /0.0\n", 9.1)
     assert (link.place.lines, link.place.offset) == (1, 10)
     assert sent(link, 9.2) == [b"G1 X1"]
@@ -1302,7 +1303,6 @@ def test_moves_with_an_empty_planner_are_counted_if_reported():
     assert (link.counters.planner_reports, link.counters.planner_empty) == (3, 2)
 
 
-def test_reserved_numbers_are_used_by_commands():
 def test_a_command_that_moves_nothing_says_nothing_about_the_planner():
     """marlin-advok-motion.txt: `ok P15` for a cold extrusion and `ok P14` for a move, both with an empty planner."""
     link = fed(b"G1 F3000", b"G1 E5", b"G17", b"G1 X1", dialect=replace(MARLIN, window_bytes=1000))
@@ -1321,6 +1321,7 @@ def test_a_planner_that_was_never_seen_empty_is_not_taken_for_empty():
     assert (link.counters.planner_reports, link.counters.planner_empty) == (3, 0)
 
 
+def test_reserved_numbers_are_used_by_commands():
     link, at = HostLink(Dialect("any", window_lines=4), permits=lambda *_: link.next_number in (3, 4)), 0.0
     lines = iter([job_line(n, b"G1 X%d" % n) for n in range(9)])
     link.reserve_numbers(3, 2)

@@ -22,7 +22,7 @@ from support.walks import any_rates, check_arrived_once, count_nightly, count_wa
 SEEDS = st.integers(0, 2**32).map(random.Random)
 HARMLESS = ("delay", "lose reply", "delay reply", "slow printer", "command", "hold", "report", "busy")
 """What gives the firmware no reason to flush its buffer. An ok too many, or several urgent commands while the printer
-does not read, put more on their way than its receive buffer holds."""
+does not read, put more bytes in flight than its receive buffer holds."""
 
 
 def check(
@@ -57,7 +57,7 @@ def mixture(chances: random.Random, lines: int = 60) -> BadLine:
 @given(chances=SEEDS)
 def test_each_kind_of_fault_is_repaired(dialect: Dialect, fault: str, chances: random.Random):
     error = check(dialect, {fault: 0.05}, chances).link.error
-    assume(not isinstance(error, PrinterSilent))  # three questions lost in a row: one print in some thousand
+    assume(not isinstance(error, PrinterSilent))  # three probes lost in a row: one print in some thousand
     assert error is None
 
 

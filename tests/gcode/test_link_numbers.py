@@ -90,7 +90,7 @@ def test_numbers_restart_on_a_printer_idle_for_years_too():
 
 
 def test_a_missing_line_is_sent_before_numbers_restart():
-    """Its ok was one too many; M110 is taken whatever is missing before it."""
+    """Its ok was one too many; M110 is accepted whatever is missing before it."""
     link = link_at(MAX_WIRE_NUMBER - 1)
     feed(link, [b"G1 X1", b"G1 X2"], keep_place=True)
     wire(link)
@@ -100,7 +100,7 @@ def test_a_missing_line_is_sent_before_numbers_restart():
     link.tick(1.0)
     assert wire(link, 1.0) == [(b"900000", b"G1 X2")]
     link.receive(b"ok\n", 1.1)
-    assert wire(link, 1.1) == [(b"99999999", b"M105")], "asked again"
+    assert wire(link, 1.1) == [(b"99999999", b"M105")], "probed again"
 
 
 def test_a_firmware_that_counts_nothing_is_probed_once():

@@ -76,7 +76,7 @@ def test_a_million_lines_arrive_through_any_mixture(part, record_property):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_an_unnoticed_reset_fails_by_name(seed):
-    """It is plain again and counts from 0: of what goes packed it makes nothing, and the question shows it."""
+    """It is plain again and counts from 0: of what goes packed it makes nothing, and the probe shows it."""
     line = PackedLine(HostLink(MARLIN, BYTE_TIME), PackedMarlin(), {}, random.Random(seed))
     execute, resets = line.model.execute_one, [0]
 
@@ -174,8 +174,8 @@ def test_a_decoder_in_a_wrong_state_is_corrected_and_finally_given_up():
         assert link.deadline == now + DOUBT
         events = link.tick(now + DOUBT)
         assert [type(each) for each in events] == ([LinkNotice] if last else [])
-        question = link.data_to_send(now + DOUBT)
-        assert question.startswith(RESET + b"\nN99999999 M105*"), "what has become of the lines on their way?"
+        probe = link.data_to_send(now + DOUBT)
+        assert probe.startswith(RESET + b"\nN99999999 M105*"), "what has become of the lines in flight?"
         link.receive(b"[MP] PV01 OFF ESP\nResend: %d\nok\n" % (4 * doubts - 3), now + 1)
         link.tick(now + 2)
         again = link.data_to_send(now + 2)

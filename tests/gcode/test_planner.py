@@ -143,7 +143,7 @@ def test_turning_back_stops_by_junction_deviation():
 
 
 def test_a_right_angle_by_jerk():
-    # both axes change by their whole speed, and Marlin stops to the jerk of each where that is as fast
+    # each axis changes by its whole speed, so the lower jerk of the two is the speed of the corner
     expected = trapezoid(30, 80, 1000, 0, 10) + trapezoid(30, 80, 1000, 10, 0)
     assert total([(0, 0), (30, 0), (30, 30)], 80, jerky(10, 10, 1, 5)) == pytest.approx(expected, **EXACT)
     slower = trapezoid(30, 80, 1000, 0, 4) + trapezoid(30, 80, 1000, 4, 0)
@@ -180,7 +180,7 @@ def test_a_straight_continuation_at_a_lower_feedrate_slows_down():
     assert [move.seconds for move in slower] == pytest.approx(expected, **EXACT)
 
 
-def test_from_rest_a_move_may_jump_to_the_jerk_of_its_slowest_axis():
+def test_from_rest_a_move_may_jump_to_the_jerk_of_its_strictest_axis():
     machine = jerky(10, 5, 1, 5)
     assert safe_speed(block(HOME, (30, 40, 0, 0), 100, machine), machine.jerk) == pytest.approx(5 / 0.8)
     assert safe_speed(block(HOME, (30, 40, 0, 0), 4, machine), machine.jerk) == 4

@@ -43,7 +43,7 @@ MOVES = st.lists(
 
 
 @given(MOVES)
-def test_the_total_time_is_the_sum_of_all_moves(moves):
+def test_the_total_time_is_that_of_a_planner_move_by_move(moves):
     expected = klipper_planner.seconds(moves, LIMITS)
     assert vectorised(moves).sum() == pytest.approx(sum(expected), rel=0.03, abs=0.02)
 
@@ -74,7 +74,7 @@ def test_a_file_sets_speed_acceleration_and_corners():
 
 
 @pytest.mark.parametrize("slower", ["SET_VELOCITY_LIMIT ACCEL=500 VELOCITY=50", "M204 S500"])
-def test_a_lower_travel_speed_does_not_slow_retraction(slower):
+def test_lower_limits_in_a_file_do_not_slow_retraction(slower):
     known = klipper(MotionLimits())
     retract, feedrate = known.retract, known.feedrates[3]
     if slower.startswith("M204"):

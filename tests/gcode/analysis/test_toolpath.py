@@ -1,4 +1,4 @@
-"""Toolpaths, read back, are the way of the nozzle."""
+"""Toolpaths, read back, are the path of the nozzle."""
 
 import math
 
