@@ -292,7 +292,7 @@ async def test_a_missing_file_fails_and_turns_heaters_off(tmp_path):
     async with house(tmp_path) as host:
         await host.reach(S.FAILED)
         await host.settle()
-        assert "part.gcode" in host.jobs.error
+        assert host.jobs.error == "part.gcode cannot be read: No such file or directory"
         assert host.accepted == ["M104 S0", "M140 S0", "M400", "M114", *SCRIPTS.after_failure]
 
 

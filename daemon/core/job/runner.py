@@ -53,7 +53,7 @@ class Runner:
     """The life of one job."""
 
     def __init__(self, kit: Kit, snapshot: JobSnapshot, printer: Printer, state: JobState = JobState.STARTING) -> None:
-        """Make the job of this snapshot; nothing happens before `run`."""
+        """Make the job of this snapshot; nothing happens before `begin` or `start`."""
         self._kit = kit
         self.job = Job(snapshot, printer, JobMachine(self._recorded, state), Steps(snapshot, self.keep))
         self.replaced = False  # another job has begun: printer, logbook and kept file belong to that one
@@ -79,9 +79,9 @@ class Runner:
             self.give_up_soon()
 
     def give_up_soon(self) -> None:
-        """End a job with a postponed cancel if its printer does not come back within `cancel_deadline_s` seconds."""
+        """End a job with a postponed cancel if it is not reattached within `cancel_deadline_s` seconds."""
         deadline = self._kit.config.job.cancel_deadline_s
-        reason = f"it was cancelled, and the printer has not come back within {deadline:g} s: it may still be hot"
+        reason = f"it was cancelled, and the printer has not answered for {deadline:g} s and may still be hot"
         asyncio.get_running_loop().call_later(deadline, self._give_up, CannotGoOn(reason))
 
     def _give_up(self, reason: CannotGoOn) -> None:
@@ -178,12 +178,12 @@ class Runner:
         if not isinstance(error, NozzledError | OSError):
             log.error("job.bug", exc_info=error)
         if job.state is JobState.REATTACHING:
-            job.end("interrupt", f"the print could not go on: {error}")
+            job.end("interrupt", f"the print could not go on: {_reason(job, error)}")
             kit.heaters_off.due = True
             if kit.connection.ready:
                 await kit.heaters_off.now(job.printer)
             return
-        job.end(verdict(error), str(error))
+        job.end(verdict(error), _reason(job, error))
         if kit.connection.ready:
             await self._after_failure(in_danger=isinstance(error, Unsafe))
 
@@ -257,6 +257,13 @@ def verdict(error: BaseException) -> Trigger:
     """Return the trigger for an error: a lost line or board interrupts a job, anything else fails it."""
     interrupting = PortError | PrinterReset | NotConnected | StepsDiffer | CannotGoOn
     return "interrupt" if isinstance(error, interrupting) else "fail"
+
+
+def _reason(job: Job, error: BaseException) -> str:
+    """Return why an error ends a job, in a sentence for the user."""
+    if isinstance(error, OSError):  # effects read no other file; where it is on this machine is no client's business
+        return f"{job.snapshot.selection.path} cannot be read: {error.strerror or error}"
+    return str(error) if isinstance(error, NozzledError) else "an internal error; the log has more"
 
 
 def _bad_line(counters: Counters) -> str | None:
