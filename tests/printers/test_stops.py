@@ -168,8 +168,10 @@ async def test_a_firmware_that_stays_halted_is_revived_on_request(tmp_path, boar
         assert not host.ready
         assert not host.firmware.arrival_times(board.revival), "nobody has looked at it yet"
         assert f"send {board.revival} or connect again" in await host.error()
-        refused = await host.gcode(board.revival, "G28")
-        assert refused.status == 400
+        for commands in ((board.revival, "G28"), ("G28", board.revival)):
+            refused = await host.gcode(*commands)
+            assert refused.status == 400
+            assert f"send {board.revival} alone" in refused.error
         if by == "connect":
             assert (await host.api.post("/api/connection", {"command": "connect"})).status == 204
         else:

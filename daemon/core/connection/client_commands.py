@@ -96,10 +96,10 @@ class ClientCommands:
 
     def _revive(self, commands: Sequence[str]) -> None:
         """Revive a halted firmware at a client's request."""
-        first = commands[0][:40]
+        revival = next(filter(is_revival, commands))[:40]
         if len(commands) > 1:
-            raise CommandError(f"the printer has halted: send {first} alone, and the rest when it is ready")
-        log.warning("printer.reviving", reason=f"a client sent {first}")
+            raise CommandError(f"the printer has halted: send {revival} alone, and the rest when it is ready")
+        log.warning("printer.reviving", reason=f"a client sent {revival}")
         self._connection.revive()
 
     def _checked(self, command: str, *, cold: bool = False) -> bytes:
