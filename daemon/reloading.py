@@ -27,6 +27,7 @@ class Reloader:
     def __init__(
         self,
         part: HasConfig,
+        config: Config,
         reread: Callable[[], Config],
         sections: Sequence[str],
         also: Callable[[], None] | None = None,
@@ -35,11 +36,13 @@ class Reloader:
 
         Args:
             part: the part whose configuration is replaced.
+            config: as it was read at the start; the part's own may hold choices made over the API as well.
             reread: returns the new one; blocks.
             sections: those that can change at any time, as the part looks them up at each use.
             also: has other processes reload too; None: there are none, and another process logs the outcome.
         """
         self._part = part
+        self._read = config
         self._reread = reread
         self._sections = sections
         self._also = also
@@ -62,10 +65,11 @@ class Reloader:
         notify.ready()
 
     def _apply(self, config: Config) -> None:
-        present = self._part.config
-        changed = [each.name for each in fields(config) if getattr(config, each.name) != getattr(present, each.name)]
+        before = self._read
+        changed = [each.name for each in fields(config) if getattr(config, each.name) != getattr(before, each.name)]
         applied = {name: getattr(config, name) for name in changed if name in self._sections}
-        self._part.config = replace(present, **applied)
+        self._read = replace(before, **applied)
+        self._part.config = replace(self._part.config, **applied)
         service_log.set_level(config.log.level)
         if self._also is None:
             return

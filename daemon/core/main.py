@@ -87,7 +87,7 @@ async def run(
             child = FrontProcess(end, front, environ, listening, busy, stop.set)
             end.on_hello = child.on_sign_of_life
         if reread is not None:
-            reloader = Reloader(core, reread, SECTIONS, child.reload if child else lambda: None)
+            reloader = Reloader(core, config, reread, SECTIONS, child.reload if child else lambda: None)
             loop.add_signal_handler(signal.SIGHUP, reloader.begin)
         if child is None:
             path = _socket_path(environ)

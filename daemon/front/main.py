@@ -89,7 +89,7 @@ async def run(
         stack.push_async_callback(in_time, discovery.stop)
         discovery.start()
         if reread is not None:
-            loop.add_signal_handler(signal.SIGHUP, Reloader(front, reread, SECTIONS).begin)
+            loop.add_signal_handler(signal.SIGHUP, Reloader(front, config, reread, SECTIONS).begin)
         gc.freeze()  # exempt everything loaded so far from garbage collection
         notify.ready()
         await stop.wait()

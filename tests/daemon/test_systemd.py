@@ -8,6 +8,7 @@ import structlog
 
 from daemon.bridge.words import JobState, Selection
 from daemon.cli import front
+from daemon.config import Config
 from daemon.core.main import SECTIONS
 from daemon.core.supervision import Supervision, forget_job_type, job_type
 from daemon.errors import ConfigError
@@ -175,7 +176,7 @@ async def test_a_reload_applies_the_settings_that_it_can(manager, tmp_path, as_b
             log=replace(now.log, level="error"),
         )
         passed_on = []
-        reloader = Reloader(service.core, lambda: new, SECTIONS, lambda: passed_on.append("to the front"))
+        reloader = Reloader(service.core, now, lambda: new, SECTIONS, lambda: passed_on.append("to the front"))
         reloader.begin()
         reloader.begin()
         await reloader._task
@@ -185,13 +186,30 @@ async def test_a_reload_applies_the_settings_that_it_can(manager, tmp_path, as_b
     assert [line.partition("=")[0] for line in manager.messages] == ["RELOADING", "MONOTONIC_USEC", "READY"]
 
 
+async def test_a_printer_chosen_over_the_api_needs_no_restart_at_a_reload(tmp_path, as_before):
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "preset").write_text("mk3s\n")
+    async with api(state, "") as server:
+        core, configured = server.service.core, Config()
+        assert core.config.profile.preset == "mk3s"
+        new = replace(configured, appearance=replace(configured.appearance, name="Kitchen"))
+        with structlog.testing.capture_logs() as logged:
+            reloader = Reloader(core, configured, lambda: new, SECTIONS, lambda: None)
+            reloader.begin()
+            await reloader._task
+        assert core.config.appearance.name == "Kitchen"
+        assert core.config.profile.preset == "mk3s"
+    assert not [each for each in logged if each["event"] == "config.needs_restart"]
+
+
 async def test_an_unreadable_configuration_changes_nothing(manager, tmp_path, as_before):
     def reread():
         raise ConfigError("nozzled.toml: not valid TOML")
 
     async with api(tmp_path / "state", "") as server:
         before = server.service.config
-        reloader = Reloader(server.service.core, reread, SECTIONS, lambda: None)
+        reloader = Reloader(server.service.core, before, reread, SECTIONS, lambda: None)
         with structlog.testing.capture_logs() as logged:
             reloader.begin()
             await reloader._task
