@@ -41,7 +41,7 @@ class Database:
 
     file: ClassVar[str]  # its name in the state directory
     lock: ClassVar[str]  # name of the lock file
-    holds: ClassVar[str]  # for the message that the lock is held: text before "state directory …"
+    holds: ClassVar[str]  # for the message that the lock is held: text before "the state directory …"
     lost: ClassVar[str]  # the consequence for the user when it is damaged
     schema: ClassVar[Path]  # folder of v1.sql, v2.sql, …
     spare: ClassVar[bool] = False  # if the disk cannot be used, work in memory
@@ -169,12 +169,12 @@ class Database:
             try:
                 state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
                 _free(state_dir / self.lock)
-                stack.callback(os.close, _locked(state_dir / self.lock, f"{self.holds}state directory {state_dir}"))
+                stack.callback(os.close, _locked(state_dir / self.lock, f"{self.holds}the state directory {state_dir}"))
                 db = self._usable(path)
             except OSError as error:
-                db = self._spare(StoreError(f"state directory {state_dir}: {error.strerror}"), state_dir)
+                db = self._spare(StoreError(f"cannot use the state directory {state_dir}: {error.strerror}"), state_dir)
             except sqlite3.Error as error:
-                db = self._spare(StoreError(f"database {path}: {error}"), state_dir)
+                db = self._spare(StoreError(f"cannot open the database {path}: {error}"), state_dir)
             self._folder = state_dir
             self._resources = stack.pop_all()
         return db

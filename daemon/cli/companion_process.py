@@ -70,7 +70,7 @@ def own_folder(state: Path, name: str, environ: Mapping[str, str]) -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{folder}: {error.strerror}") from error
+        raise ConfigError(f"cannot make the folder {folder}: {error.strerror}") from error
     return folder.resolve()  # ffmpeg and others run in another working directory
 
 

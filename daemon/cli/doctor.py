@@ -108,7 +108,7 @@ def _write(path: Path, view: View, subject: Subject, results: list[Finding], res
         with open(path, "xb", opener=lambda file, flags: os.open(file, flags, 0o600)) as file:
             file.write(bundle.pack(clean, name, time.time()))
     except OSError as error:
-        raise FileError(f"{path}: {error.strerror}") from error
+        raise FileError(f"cannot write {path}: {error.strerror}") from error
     return f"{path} has {len(clean)} files without keys, addresses and names; check its contents before you share it"
 
 

@@ -69,7 +69,7 @@ def _join(args: argparse.Namespace) -> int:
             write_private(ca, enrolment["ca"], replace=True)
             ca.chmod(0o644)
     except OSError as error:
-        raise ConfigError(f"{config.parent}: {error.strerror or error}") from error
+        raise ConfigError(f"cannot write to {config.parent}: {error.strerror or error}") from error
     files = {"seed_file": str(seed), **({"ca_file": str(ca)} if enrolment["ca"] else {})}
     names = ("id", "servers", "group")
     section = {name: enrolment[name] for name in names if enrolment[name]} | files
@@ -98,16 +98,16 @@ def _enrolment(path: Path) -> Mapping[str, Any]:
         with path.open("rb") as file:
             content = json.loads(file.read(MAX_ENROLMENT))
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from error
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not what `nozzled farm enrol` writes: {error}") from error
+        raise ConfigError(f"{path} is not what `nozzled farm enrol` writes: {error}") from error
     fields = (
         {name: content.get(name, "") for name in ("id", "group", "seed", "ca")} if isinstance(content, dict) else {}
     )
     servers = content.get("servers") if fields else None
     are_texts = isinstance(servers, list) and all(isinstance(each, str) for each in (*fields.values(), *servers))
     if not are_texts or not fields["seed"].startswith("SU") or not fields["seed"].isalnum():
-        raise ConfigError(f"{path}: not what `nozzled farm enrol` writes")
+        raise ConfigError(f"{path} is not what `nozzled farm enrol` writes")
     if not all(_WORDS.fullmatch(each) for each in (fields["group"], *(servers or ()))):
         raise ConfigError(f"{path}: its group or a server address is not valid")
     check(FarmConfig(id=fields["id"], servers=tuple(servers or ())))

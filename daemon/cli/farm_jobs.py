@@ -75,7 +75,7 @@ def _run(args: argparse.Namespace) -> int:
     except ClientError as error:
         return _failed(error, url, as_json=args.json)
     except OSError as error:
-        return _say(f"{error.filename}: {error.strerror}", 1)
+        return _say(f"cannot read {error.filename}: {error.strerror}", 1)
     if text := json.dumps(answer) if args.json else action.show(answer):
         print(text)
     return 0
@@ -93,6 +93,8 @@ def _key(path: Path | None, environ: Mapping[str, str]) -> str:
     for each in [path] if path is not None else [Path(name).expanduser() for name in KEY_FILES]:
         try:
             return each.read_text("utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise ClientError(f"cannot read {each}: it is not plain text") from error
         except OSError:
             if path is not None:
                 raise

@@ -158,9 +158,9 @@ def _enrolment(path: Path) -> "Enrolment":
     try:
         return msgspec.json.decode(path.read_bytes(), type=Enrolment)
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from error
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
     except msgspec.MsgspecError as error:
-        raise ConfigError(f"{path}: not what `nozzled farm enrol --site` writes: {error}") from error
+        raise ConfigError(f"{path} is not what `nozzled farm enrol --site` writes: {error}") from error
 
 
 def _enrol(args: argparse.Namespace) -> int:
@@ -175,7 +175,9 @@ def _enrol(args: argparse.Namespace) -> int:
     try:
         write_private(target, msgspec.json.format(msgspec.json.encode(enrolment).decode()), replace=True)
     except OSError as error:
-        raise ConfigError(f"{target}: {error.strerror}; {args.id} is enrolled: use --again") from error
+        raise ConfigError(
+            f"cannot write {target}: {error.strerror}; {args.id} is enrolled by now, so repeat this with --again"
+        ) from error
     action = "init --hub" if args.site else "join"
     _print_reload(folder.reload())
     print(

@@ -15,6 +15,7 @@ from daemon.cli import local_daemon, remote
 from daemon.cli.remote import Action, add_server, printable
 from daemon.client import OctoPrintClient
 from daemon.front.access.keyring import Keyring
+from daemon.moving.inventory import count
 
 if TYPE_CHECKING:
     from daemon.moving.inventory import Inventory
@@ -90,14 +91,14 @@ def _in_state(inventory: "Inventory", report: "MoveReport", sizes: dict[str, int
     from daemon.core.record.store import Store  # noqa: PLC0415 - for the name of its file
     from daemon.moving import transfer  # noqa: PLC0415 - as above
 
-    target = local_daemon.find(args)
-    if (
-        args.url
-        or os.environ.get(remote.URL_ENVIRONMENT)
-        or not os.access(target.state / Store.file, os.R_OK | os.W_OK)
-    ):
-        reason = f"they go to {target.state}: run this on the daemon's own computer, with sudo if it is a service"
-        report.not_imported += [f"{what}: {reason}" for what, exists in _local_data(inventory, args) if exists]
+    # with an address, the configuration here is not the daemon's: it need not even be valid
+    is_elsewhere = bool(args.url or os.environ.get(remote.URL_ENVIRONMENT))
+    target = None if is_elsewhere else local_daemon.find(args)
+    if target is None or not os.access(target.state / Store.file, os.R_OK | os.W_OK):
+        folder = "the daemon's state directory" if target is None else str(target.state)
+        how = "run this on the daemon's own computer, with sudo if it is a service"
+        report.not_imported += [f"{what}, as {folder} cannot be written from here: {how}"
+                                for what, exists in _local_data(inventory, args) if exists]  # fmt: skip
         return
     if not args.no_keys:
         transfer.add_keys(Keyring(target.state, time.time), inventory, report, keep=args.keep_keys)
@@ -106,8 +107,8 @@ def _in_state(inventory: "Inventory", report: "MoveReport", sizes: dict[str, int
 
 def _local_data(inventory: "Inventory", args: argparse.Namespace) -> list[tuple[str, bool]]:
     return [
-        (f"{len(inventory.keys)} keys", bool(inventory.keys) and not args.no_keys),
-        (f"statistics of {len(inventory.prints)} prints", bool(inventory.prints)),
+        (count(len(inventory.keys), "key"), bool(inventory.keys) and not args.no_keys),
+        (f"statistics of {count(len(inventory.prints), 'print')}", bool(inventory.prints)),
     ]
 
 
@@ -136,8 +137,8 @@ def _format_inventory(inventory: "Inventory") -> str:
     rows = [
         ("uploads", f"{len(inventory.uploads)} ({size / 1e6:,.1f} MB)" if inventory.uploads else ""),
         ("empty folders", str(len(inventory.folders)) if inventory.folders else ""),
-        ("statistics", f"{len(inventory.prints)} prints" if inventory.prints else ""),
-        ("notes", f"of {len(inventory.notes)} files" if inventory.notes else ""),
+        ("statistics", count(len(inventory.prints), "print") if inventory.prints else ""),
+        ("notes", f"of {count(len(inventory.notes), 'file')}" if inventory.notes else ""),
         ("profile", " / ".join(inventory.profile[key] for key in ("name", "model") if key in inventory.profile)),
         ("presets", ", ".join(each["name"] for each in inventory.presets)),
         ("webcam", str(inventory.webcam.get("streamUrl") or inventory.webcam.get("snapshotUrl") or "")),
@@ -153,8 +154,8 @@ def _format_report(inventory: "Inventory", report: "MoveReport") -> str:
     rows = [
         ("uploads", f"{len(report.uploads)}{before}" if inventory.uploads else ""),
         ("empty folders", str(len(report.folders)) if report.folders else ""),
-        ("statistics", f"{report.prints} prints" if inventory.prints else ""),
-        ("notes", f"of {report.notes} files" if report.notes else ""),
+        ("statistics", count(report.prints, "print") if inventory.prints else ""),
+        ("notes", f"of {count(report.notes, 'file')}" if report.notes else ""),
         *report.settings.items(),
         *((f"key of {name}", key or "unchanged") for name, key in report.keys.items()),
     ]

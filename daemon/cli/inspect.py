@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from daemon.cli.options import UNFIT, add_config, add_preset, configured
 from daemon.config import ProfileConfig
+from daemon.errors import FileError
 from daemon.packing.as_text import unpacked
 from gcode.analysis.about import About
 from gcode.analysis.result import Analysis, Box
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     with unpacked(args.file, args.plate) as path:
         analysis = _analyse_and_plot(path, printer, args) if args.plot else analyse(path, printer)
     if args.thumbnail:
-        _write_thumbnail(analysis, args.thumbnail)
+        _write_thumbnail(args.file, analysis, args.thumbnail)
     if args.json:
         json.dump(analysis.as_json(), sys.stdout, indent=2)
         print()
@@ -93,12 +94,21 @@ def _ask_limits(address: str) -> tuple[tuple[str, ...], str]:
     return asyncio.run(ask())
 
 
-def _write_thumbnail(analysis: Analysis, path: Path) -> None:
-    """Write the largest readable thumbnail as PNG, if the file has one."""
+def _write_thumbnail(file: Path, analysis: Analysis, path: Path) -> None:
+    """Write the largest readable thumbnail as PNG; if the file has none, say so.
+
+    Raises:
+        FileError: the picture cannot be written.
+    """
     from daemon.front.analysis.thumbnails import as_png, largest  # noqa: PLC0415 - Pillow
 
-    if (picture := largest(analysis.thumbnails)) is not None:
+    if (picture := largest(analysis.thumbnails)) is None:
+        print(f"nozzled: {_plain(file.name)} has no readable picture, so {path} was not written", file=sys.stderr)
+        return
+    try:
         path.write_bytes(as_png(picture))
+    except OSError as error:
+        raise FileError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 _LIMITS = {

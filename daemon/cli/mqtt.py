@@ -47,7 +47,8 @@ def _format(companion: dict[str, Any]) -> str:
     state = companion["state"] or {}
     rows = [not_running("mqtt")] if companion["away"] else []
     if state:
-        connection = "connected" if state["connected"] else f"not connected: {state['trouble'] or 'connecting'}"
+        trouble = f"not connected: {state['trouble']}" if state["trouble"] else "connecting"
+        connection = "connected" if state["connected"] else trouble
         rows += [f"broker    {state['broker']}, {connection}", f"topics    {state['topic']}/#"]
         rows += ["commands  accepted"] if state["commands"] else []
     return "\n".join(printable(row) for row in rows)

@@ -58,6 +58,11 @@ async def _connect(client: OctoPrintClient, args: argparse.Namespace) -> None:
     await client.connection.connect(args.port, args.baudrate)
 
 
+def _connecting(_: None) -> str:
+    """Return the text for a connection that has begun: it may still fail."""
+    return "connecting; `nozzled printer status` shows the outcome"
+
+
 def _for_temperature(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "targets",
@@ -96,7 +101,7 @@ def _number(text: str) -> float:
     except ValueError:
         number = float("nan")
     if not abs(number) < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
     return number
 
 
@@ -179,7 +184,7 @@ async def _send(client: OctoPrintClient, args: argparse.Namespace) -> None:
 
 _ACTIONS = {
     "status": Action("Show connection, state and temperatures.", _status, _format),
-    "connect": Action("Start connecting to a printer.", _connect, arguments=_for_connect),
+    "connect": Action("Start connecting to a printer.", _connect, _connecting, _for_connect),
     "disconnect": Action(
         "Disconnect from the printer; this ends a print.", lambda client, _: client.connection.disconnect()
     ),

@@ -185,7 +185,7 @@ def _explicit_key(args: argparse.Namespace, environ: Mapping[str, str]) -> str:
     try:
         return str(args.key_file.read_text("utf-8").strip())
     except (OSError, UnicodeDecodeError) as error:
-        raise ClientError(f"{args.key_file}: {_why(error)}") from error
+        raise ClientError(f"cannot read the key file {args.key_file}: {_why(error)}") from error
 
 
 def _why(error: OSError | UnicodeDecodeError) -> str:

@@ -42,7 +42,7 @@ def _about(session: RecordedSession) -> str:
 
 
 def _report(outcome: ReplayOutcome) -> int:
-    extent = f"{outcome.played} of {outcome.records} records, lines sent again: {outcome.lines}"
+    extent = f"{outcome.played} of {outcome.records} records ({outcome.lines} commands of users and jobs)"
     if outcome.difference is None:
         print(f"no difference in {extent}")
         return 0

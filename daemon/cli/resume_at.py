@@ -42,8 +42,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="?",
         metavar="FILE",
-        help="the G-code file that was being printed (default: the file of the last print, which must have ended "
-        "early: continues at its last layer)",
+        help="the G-code file that was being printed (default: the file of the last print, from its last layer on, if "
+        "that print ended early)",
     )
     parser.add_argument("--plate", type=int, metavar="N", default=None, help="which plate of a .gcode.3mf")
     place = parser.add_mutually_exclusive_group()
@@ -104,7 +104,7 @@ def _write_if_agreed(args: argparse.Namespace, output: Path) -> bool:
     try:
         _write(args.file, proposal, output)
     except OSError as error:
-        raise FileError(f"{output}: {error.strerror}") from error
+        raise FileError(f"cannot write {output}: {error.strerror}") from error
     return True
 
 
@@ -136,7 +136,10 @@ def _ask_user(name: str, output: Path | None = None, *, printed: bool) -> bool:
     """Ask the user, and tell whether the answer is yes; no input means no."""
     what = ("Replace" if output is not None and output.exists() else "Write") + (" and print" if printed else "")
     print(f"{what} {name}? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):  # no input: what follows gets a line of its own
+        print(file=sys.stderr)
+    return answer.strip().lower() in ("y", "yes")
 
 
 def _umask() -> int:
@@ -177,6 +180,6 @@ async def _print(client: OctoPrintClient, args: argparse.Namespace) -> Any:
     try:
         answer = await client.files.upload(args.output)
     except OSError as error:
-        raise ClientError(f"{args.output}: {error.strerror or error}") from error
+        raise ClientError(f"cannot read {args.output}: {error.strerror or error}") from error
     await client.files.select(answer["files"]["local"]["path"], start=True, touches=True)
     return answer

@@ -3,8 +3,9 @@
 import argparse
 from typing import Any
 
+from daemon.cli.companion import not_running
 from daemon.cli.remote import Action, add_actions, printable, run
-from daemon.client import OctoPrintClient
+from daemon.client import ClientError, OctoPrintClient
 
 __all__ = ["EXAMPLE", "arguments", "run"]
 
@@ -31,7 +32,10 @@ def _describe(spool: dict[str, Any]) -> str:
 
 
 async def _status(client: OctoPrintClient, _: argparse.Namespace) -> Any:
-    return ((await client.companions.get("notify"))["state"] or {}).get("spoolman")
+    companion = await client.companions.get("notify")
+    if companion["state"] is None:  # only the companion knows whether Spoolman is configured
+        raise ClientError(not_running("notify") if companion["away"] else "nozzled-notify has just started: try again")
+    return companion["state"].get("spoolman")
 
 
 def _format(spoolman: dict[str, Any] | None) -> str:

@@ -80,7 +80,7 @@ def _read(path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
     except ValueError as error:  # TOMLDecodeError, or int() refuses 5,000 digits
@@ -272,9 +272,9 @@ def _allowed(kind: object, rule: Option) -> str:
     if kind is bool:
         return "true or false"
     if kind is str:
-        return "text in quotes, on one line"
+        return "text in quotes, on one line, without control characters"
     if kind == Texts:
-        return "a list of texts, none of them empty or with a line break"
+        return "a list of texts, none of them empty or with a line break or another control character"
     if kind == Macros:
         return "a list of tables, each with name and commands"
     if rule.each is not None:

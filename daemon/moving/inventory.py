@@ -58,6 +58,11 @@ class OldKey:
     key: str = field(repr=False)
 
 
+def count(number: int, what: str) -> str:
+    """Return a number of things, in words."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 @mutable
 class Inventory:
     """Everything that can be imported; missing parts are empty.

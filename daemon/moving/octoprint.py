@@ -16,7 +16,7 @@ from daemon.camera.addresses import stream_of
 from daemon.config import CameraConfig
 from daemon.errors import FileError
 from daemon.front.queue.document import MAX_NOTES_LENGTH
-from daemon.moving.inventory import Inventory, OldKey, Print, SourceUpload
+from daemon.moving.inventory import Inventory, OldKey, Print, SourceUpload, count
 from daemon.moving.reading import MAX_ENTRIES, Walk, contents, holds, is_text, printable_name
 
 PRINTABLE = (".gcode", ".gco", ".g", ".bgcode", ".gcode.gz", ".gcode.3mf")
@@ -59,7 +59,7 @@ def read(folder: Path) -> Inventory:
     try:
         return _read(_base(folder))
     except OSError as error:
-        raise FileError(f"{error.filename or folder}: {error.strerror}; try with sudo") from error
+        raise FileError(f"cannot read {error.filename or folder}: {error.strerror}; try with sudo") from error
 
 
 def _read(base: Path) -> Inventory:
@@ -86,7 +86,7 @@ def _base(folder: Path) -> Path:
             if (each / "config.yaml").is_file():
                 return each
         except OSError as error:
-            raise FileError(f"{each}: {error.strerror}; try with sudo") from error
+            raise FileError(f"cannot read {each}: {error.strerror}; try with sudo") from error
     raise FileError(
         f"{folder} is not OctoPrint's base directory, as it has no config.yaml; most have it at "
         f"~/.octoprint (/home/pi/.octoprint on OctoPi), or as `basedir` in an unpacked backup"
@@ -137,7 +137,7 @@ def _uploads(inventory: Inventory, root: Path) -> None:
     inventory.not_imported += walk.trouble
     if others:
         inventory.not_imported.append(
-            f"{_count(len(others), 'file')} that {'are' if len(others) > 1 else 'is'} not G-code: {_some(others)}"
+            f"{count(len(others), 'file')} that {'are' if len(others) > 1 else 'is'} not G-code: {_some(others)}"
         )
 
 
@@ -269,7 +269,9 @@ def _webcam(inventory: Inventory, config: dict[str, Any]) -> None:
             inventory.webcam[name] = True
     stream, snapshot = str(inventory.webcam.get("streamUrl", "")), str(inventory.webcam.get("snapshotUrl", ""))
     if stream.startswith("/") and not stream_of(CameraConfig(stream_url=stream, snapshot_url=snapshot)):
-        inventory.hints.append("the camera's address has no host: it needs OctoPi's proxy, which goes with OctoPrint")
+        inventory.hints.append(
+            "the camera's address has no host: it needs OctoPi's proxy, which is removed with OctoPrint"
+        )
 
 
 def _keys(inventory: Inventory, base: Path) -> None:
@@ -287,7 +289,7 @@ def _keys(inventory: Inventory, base: Path) -> None:
             inventory.keys.append(OldKey(str(name), key))
     if users:
         inventory.not_imported.append(
-            f"{_count(len(users), 'user')} with passwords and groups: nozzled uses keys instead"
+            f"{count(len(users), 'user')} with passwords and groups: nozzled uses keys instead"
         )
 
 
@@ -310,8 +312,8 @@ def _not_imported(base: Path, config: dict[str, Any], places: dict[str, Path]) -
     for name, what in FOLDERS.items():
         if what and name in places:
             walk = Walk(places[name], what)
-            if count := sum(1 for _ in walk.files()):
-                yield f"{what} ({_count(count, 'file')})"
+            if files := sum(1 for _ in walk.files()):
+                yield f"{what} ({count(files, 'file')})"
             yield from walk.trouble
     for section, key, what in (
         ("events", "subscriptions", "programs run at events"),
@@ -320,8 +322,8 @@ def _not_imported(base: Path, config: dict[str, Any], places: dict[str, Path]) -
         ("terminalFilters", "", "terminal filters"),
     ):
         value = config.get(section)
-        if count := len(_list(_mapping(value).get(key) if key else value)):
-            yield f"{what} ({count})"
+        if entries := len(_list(_mapping(value).get(key) if key else value)):
+            yield f"{what} ({entries})"
     if scripts := _mapping(_mapping(config.get("scripts")).get("gcode")):
         yield f"G-code scripts in the settings: {', '.join(map(str, scripts))}"
     if _mapping(config.get("api")).get("key"):
@@ -353,10 +355,6 @@ def _yaml(path: Path) -> Any:
         return yaml.safe_load(data)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise FileError(f"{path} is not valid YAML: {' '.join(str(error).split())[:200]}") from error
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _some(names: list[str]) -> str:

@@ -86,7 +86,7 @@ def contents(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise FileError(f"{path}: {error.strerror}; try with sudo") from error
+        raise FileError(f"cannot read {path}: {error.strerror}; try with sudo") from error
     if len(data) > MAX_BYTES:
         raise FileError(f"{path} is larger than {MAX_BYTES // 1024 // 1024} MiB")
     return data

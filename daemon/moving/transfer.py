@@ -17,7 +17,7 @@ from daemon.database import transaction
 from daemon.errors import AccessError, ConfigError
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
-from daemon.moving.inventory import Inventory, Print, SourceUpload
+from daemon.moving.inventory import Inventory, Print, SourceUpload, count
 from gcode.frozen import mutable
 
 LOCK_TIMEOUT = 10.0  # while the daemon writes to its database
@@ -193,10 +193,11 @@ def add_prints(database: Path, prints: list[Print], sizes: dict[str, int], repor
                 db.executemany(_INSERT, rows)
         report.prints = len(rows)
     except sqlite3.Error as error:
-        report.not_imported.append(f"the statistics of {len(prints)} prints: {database}: {error}")
+        what = f"the statistics of {count(len(prints), 'print')}"
+        report.not_imported.append(f"{what}, as {database} cannot be written: {error}")
         return
     if missing := sum(each.path not in sizes for each in prints):
-        report.not_imported.append(f"the statistics of {missing} prints whose files no longer exist")
+        report.not_imported.append(f"the statistics of {count(missing, 'print')} whose files no longer exist")
 
 
 def _new(db: sqlite3.Connection, prints: list[Print], sizes: dict[str, int]) -> Iterator[tuple[object, ...]]:

@@ -121,7 +121,7 @@ async def test_a_second_front_is_refused_with_the_holder_of_the_database(tmp_pat
     async with opened(tmp_path):
         with pytest.raises(StateDirTaken) as caught:
             await module.open_cache(tmp_path)
-        assert str(caught.value).startswith(f"the front's part of state directory {tmp_path} is in use by ")
+        assert str(caught.value).startswith(f"the front's part of the state directory {tmp_path} is in use by ")
         assert f"pid {os.getpid()}" in str(caught.value)
 
 

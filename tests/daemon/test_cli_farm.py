@@ -153,6 +153,13 @@ def test_the_list_is_copied_while_it_is_in_use(run, tmp_path):
     assert "name a new file" in run("backup", str(copy), *options, code=1)
 
 
+def test_a_key_file_that_is_no_text_is_named(run, tmp_path):
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(b"\x89PNG")
+    output = run("status", "--key-file", str(picture), code=1)
+    assert f"nozzled: cannot read {picture}: it is not plain text" in output
+
+
 def test_a_missing_farm_is_named(run, part, monkeypatch):
     monkeypatch.setenv("NOZZLED_FARM_URL", "http://127.0.0.1:1")
     assert "no farm answers at http://127.0.0.1:1: is `nozzled farm serve` running there?" in run("status", code=3)

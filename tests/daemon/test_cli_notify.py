@@ -5,7 +5,7 @@ import argparse
 import pytest
 
 from daemon.cli import notify, spool
-from daemon.client.errors import NotFound
+from daemon.client.errors import ClientError, NotFound
 from support.client import in_memory
 from support.fake_spoolman import FakeSpoolman
 from support.http import api
@@ -40,6 +40,12 @@ async def test_messages_are_tested_and_spools_listed(tmp_path):
         assert await output_of(spool, client, "list") == "    3  Prusament  Galaxy Black  PLA  1000 g left"
         assert await output_of(spool, client, "use", "3") == "T0  3  Prusament  Galaxy Black  PLA  1000 g left"
         assert await output_of(spool, client, "none") == "T0  no spool"
+
+
+async def test_a_companion_that_has_not_reported_is_not_taken_for_a_missing_spoolman(tmp_path):
+    async with api(tmp_path, switched_on=["notify"]) as server:
+        with pytest.raises(ClientError, match="nozzled-notify is not running"):
+            await output_of(spool, in_memory(server), "status")
 
 
 async def test_a_companion_not_switched_on_is_reported(tmp_path):

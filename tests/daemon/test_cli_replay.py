@@ -43,8 +43,8 @@ def test_no_difference_exits_0(tmp_path, recorded, capsys):
     assert main(["replay", written(tmp_path / "a", recorded)]) == 0
     total = len(recorded.records)
     assert capsys.readouterr().out == (
-        f"sim, 2026-11-22T12:00:00+00:00, nozzled 0\nno difference in {total} of {total} records, "
-        "lines sent again: 51\n"
+        f"sim, 2026-11-22T12:00:00+00:00, nozzled 0\nno difference in {total} of {total} records "
+        "(51 commands of users and jobs)\n"
     )
 
 

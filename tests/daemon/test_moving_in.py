@@ -409,7 +409,7 @@ async def test_the_command_takes_over_everything(tmp_path, monkeypatch):
         await client.history.note((await client.history.list(path="cube.gcode"))["jobs"][0]["id"], "mine")
         other = (await command._import(client, findings, args))["shown"]
     assert notes == ["oil the rod", "", ""]
-    assert "of 1 files" in shown
+    assert "of 1 file\n" in shown
     assert "the notes of gone.gcode, which has no print in the history: lost" in shown
     assert "the notes of cube.gcode" not in again
     assert "the notes of cube.gcode, whose last print has other notes: oil the rod" in other
@@ -418,7 +418,7 @@ async def test_the_command_takes_over_everything(tmp_path, monkeypatch):
     assert "3 prints" in shown
     assert "key of OctoApp" in shown
     assert "not shown again" in shown
-    args.url = "http://elsewhere"
+    args.url, args.config = "http://elsewhere", tmp_path / "none.toml"  # a configuration that cannot be read
     taken = MoveReport()
     command._in_state(findings, taken, {}, args)
     assert len(taken.not_imported) == 2
