@@ -60,7 +60,7 @@ def _tables(outcome: Outcome) -> str:
             _table("Kinds of faults", ("what", "how often"), kinds),
             _table("Faults", ("time", "what", "line"), faults),
             _table("Pauses", ("from", "to", "what"), pauses),
-            _table("How the host took them", ("time", "who", "what"), events),
+            _table("How the host reacted", ("time", "who", "what"), events),
             _table("Underruns", ("time", "line", "seconds"), underruns),
         ]
     )

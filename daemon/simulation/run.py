@@ -241,7 +241,7 @@ class Simulation:
         """Do what a user would do after ATTENDED seconds: answer the printer, resume a paused print."""
         now = self._loop.time()
         if self._asked_at is not None and not self.firmware.asks_user:
-            self._note_pause(self._asked_at, now, "waits for somebody")
+            self._note_pause(self._asked_at, now, "waits for its user")
         self._asked_at = (self._asked_at or now) if self.firmware.asks_user else None
         if self._asked_at is not None and now - self._asked_at >= ATTENDED and self._transport is not None:
             self._transport.press_knob()

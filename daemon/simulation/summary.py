@@ -17,10 +17,9 @@ def summary(outcome: Outcome, name: str) -> Iterator[str]:
     yield f"{name}: {_verdict(outcome)}"
     yield f"  part       {_part(outcome)}"
     yield from _first_lines([f"{level}: {text}" for level, text in _analysis(outcome)])
-    yield f"  time       {clock_time(outcome.duration_s)}, of it {clock_time(outcome.moving_s)} moving" + _paused(
-        outcome
-    )
-    yield f"  lines      {outcome.lines} of {outcome.file_lines}, {outcome.resends} asked for again"
+    moving = f"{clock_time(outcome.moving_s)} of it moving"
+    yield f"  time       {clock_time(outcome.duration_s)}, {moving}{_paused(outcome)}"
+    yield f"  lines      {outcome.lines} of {outcome.file_lines}, {_resends(outcome.resends)}"
     yield f"  material   {outcome.filament_mm / 1000:.3f} m of filament" + _by_tool(outcome)
     yield f"  layers     {outcome.layers}{_longest_layers(outcome)}"
     yield f"  peak       {outcome.peak_lines_per_s} lines/s, {outcome.peak_bytes_per_s:.0f} bytes/s{_wire(outcome)}"
@@ -61,6 +60,10 @@ def _analysis(outcome: Outcome) -> Iterator[tuple[str, str]]:
     yield from (("error", text) for text in outcome.errors if text not in outcome.against)
     if outcome.clipped:
         yield "clipped", f"{moves(outcome.clipped)} at the end of an axis, {outcome.clipped_laying} with material"
+
+
+def _resends(count: int) -> str:
+    return "1 resend request" if count == 1 else f"{count} resend requests"
 
 
 def _paused(outcome: Outcome) -> str:
@@ -108,7 +111,7 @@ def _stretch(bottleneck: Bottleneck) -> str:
 
 
 def _cause(cause: str) -> str:
-    return "the wire" if cause == "wire" else "the way of lines and answers"
+    return "the wire" if cause == "wire" else "the wait for answers"
 
 
 def _events(outcome: Outcome) -> Iterator[str]:

@@ -53,7 +53,7 @@ def test_the_result_is_described_in_words(capsys, square):
     code, printed = simulate(capsys, square, "--link", "115200")
     assert code == 0
     assert printed.out.startswith("square.gcode: printed, every line exactly once\n  part       came out\n")
-    assert re.search(r"lines +11 of 11, 0 asked for again", printed.out)
+    assert re.search(r"lines +11 of 11, 0 resend requests", printed.out)
     assert re.search(r"material +0\.004 m of filament", printed.out)
     assert re.search(r"tool0 +up to 2\d\d\.\d °C, target 200 °C, reached after 0:0\d:\d\d", printed.out)
     assert printed.err == ""
