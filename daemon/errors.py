@@ -13,7 +13,7 @@ NozzledError
     ├── TooLate                  the core got to a question after its client had given up
     ├── NoSuchCompanion          a companion (power, timelapse, notify) that is not switched on
     ├── CompanionAway            a companion that is switched on is not running, or does not answer
-    ├── StoreError               a database that cannot be opened, or was made by a newer version
+    ├── StoreError               a database that cannot be opened, read or written
     ├── AnalysisFailed           a file could not be analysed: the process for it died or took too long
     ├── CameraError              a camera gives no picture: no answer, no JPEG, too large
     ├── AccessError              who may use the API
@@ -125,7 +125,7 @@ class CompanionAway(ServiceError):
 
 
 class StoreError(ServiceError):
-    """The database cannot be opened, or was made by a newer version."""
+    """The database cannot be opened, read or written."""
 
 
 class AccessError(ServiceError):

@@ -45,7 +45,7 @@ def unusable(path: Path, need: int = os.R_OK | os.W_OK) -> str | None:
         return None
     if not path.is_file():
         return "it is not a file"
-    return None if os.access(path, need) else "it belongs to another user"
+    return None if os.access(path, need) else "the service has no permission to use it"
 
 
 def make_way(path: Path, consequence: str, need: int = os.R_OK | os.W_OK) -> None:

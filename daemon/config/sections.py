@@ -192,7 +192,7 @@ class JobConfig:
     )
     cancel_deadline_s: float = option(
         30.0,
-        "Seconds of silence after which the printer of a cancelled job is stopped by M112. A firmware that is silent "
+        "Seconds of silence after which the printer of a cancelled or failed job gets M112. A firmware that is silent "
         "during its last moves gets at least five minutes for them.",
         low=5,
         high=3600,
@@ -253,7 +253,9 @@ class SafetyConfig:
 class ScriptsConfig:
     """G-code sent around a job, one list entry per line; {z}, {bed_target} and a few others are filled in."""
 
-    connected: tuple[str, ...] = option((), "When the printer has answered for the first time.", gcode=True)
+    connected: tuple[str, ...] = option(
+        (), "Each time the printer has connected; not when a print is reattached.", gcode=True
+    )
     before_start: tuple[str, ...] = option((), "Before the first line of a file.", gcode=True)
     after_pause: tuple[str, ...] = option((), "When a paused job is at rest.", gcode=True)
     before_resume: tuple[str, ...] = option((), "Before a paused job resumes.", gcode=True)

@@ -1,7 +1,7 @@
 """JournalWriter: log entries with fields for systemd's journal, by its native protocol (one datagram each).
 
-`journalctl -u nozzled` shows sentences in place of JSON, and `journalctl JOB_ID=12` or `PRINTER=…` finds the entries
-of one print or printer.
+`journalctl -u nozzled` shows events with their values in place of JSON, and `journalctl JOB_ID=12` or `PRINTER=…` finds
+the entries of one print or printer.
 """
 
 import os

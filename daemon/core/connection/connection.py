@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
 
 import structlog
@@ -79,7 +78,6 @@ class Connection:
         self.stop_confirmed: bool | None = None  # whether the last emergency stop was confirmed; None: not known yet
         self.logbook = logbook or Logbook()
         self._line = LineKeeper(descriptors)
-        self._tried = asyncio.Event()  # the first attempt to connect has ended, with or without success
         self._keeps = False  # try to connect again whenever the connection is lost
         self._saves = False  # the next printer that answers becomes the given one
         self.on_chosen: Callable[[str], None] = lambda _: None  # called with the address of that printer
@@ -233,13 +231,6 @@ class Connection:
         except AddressError as error:
             log.warning("printer.still_hot", printer=address, reason=str(error))
 
-    async def first_attempt(self, limit: float) -> None:
-        """Wait until the first attempt to connect has ended, if there is one, for `limit` seconds at most."""
-        if self._task is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(limit):
-                    await self._tried.wait()
-
     async def connect(
         self, port: str | None = None, baudrate: int | None = None, *, find: bool = False, save: bool = False
     ) -> None:
@@ -333,7 +324,6 @@ class Connection:
             await self._reattach(address, reattachment)
         else:
             await self._connect(address, revive=revive)
-        self._tried.set()
         lost = False  # look for the board that was connected, whatever its port's name is now
         delay = self._config.printer.retry_s
         retry_at_once = reattachment is not None and not self.ready

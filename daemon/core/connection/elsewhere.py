@@ -29,7 +29,7 @@ class Elsewhere:
         self._positions: list[dict[str, float]] = []
 
     async def at_work(self) -> bool:
-        """Tell whether the printer works for another host; takes up to a minute."""
+        """Tell whether the printer works for another host; takes about a minute."""
         printer = self._connection.printer
         if printer is None:
             return False

@@ -1,8 +1,9 @@
 """JobSnapshot: all that a job has to remember. The host writes it to the logbook, and the next host reattaches by it.
 
-It is written at each change of state and each step of a script, which costs a copy in memory. It is valid on the same
-boot only: its times are the monotonic clock's, and a reboot loses the line. The snapshot of a job that has ended says
-how it ended, as the store may not have recorded the end in time.
+It is written at each change of state and each step of a script, which costs a copy in memory. Its times are those of
+the monotonic clock, so they hold for this boot; `survival` moves the times of the copy on the disk (`places`) to the
+next boot's clock. The snapshot of a job that has ended says how it ended, as the store may not have recorded the end in
+time.
 
 A print outlives an upgrade and a downgrade, so snapshots of other versions are read: unknown fields are ignored at
 every level, and missing ones have their defaults. A field is never renamed and never changes its meaning. A version

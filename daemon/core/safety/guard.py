@@ -16,7 +16,8 @@ from gcode.replies import Heaters
 from hal.printer import ConnectionState, Event, StateChanged, TemperaturesRead
 
 GRACE_PERIOD = 60.0
-"""Seconds after heaters off in which no rule counts. If one is broken later, an emergency stop follows."""
+"""Seconds after heaters off in which no rule counts. If one is broken later although no heater has a target, an
+emergency stop follows."""
 
 MIN_CHECK, MAX_CHECK = 5.0, 30.0
 """The minimum and maximum seconds between two checks that reports still come."""
@@ -114,7 +115,7 @@ class Guard:
 
     async def _turn_off_unless_used(self, used_at: float) -> None:
         """Turn the heaters off that were left on, unless the printer works for another host."""
-        # the questions take up to a minute, but not longer than a heater may be left on
+        # the questions take about a minute, but not longer than a heater may be left on
         at_work = await Elsewhere(self._connection, self._config.safety.idle_heat_min * 60 / QUESTIONS).at_work()
         if at_work:
             self._used_at = self._loop.time()
