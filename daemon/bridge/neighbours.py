@@ -58,12 +58,14 @@ def answer_of(reply: AnswerMessage | RefusalMessage, question: Question) -> Any:
     """
     if isinstance(reply, RefusalMessage):
         if reply.text.startswith(NOT_UNDERSTOOD):  # early versions had no class for this refusal
-            raise OtherVersion(reply.text)
+            raise OtherVersion(f"{reply.text}; the core is of another version: restart nozzled.service")
         raise error_of(reply.error, reply.text)
     try:
         return decode(reply.answer, type(question).answer)
     except msgspec.DecodeError as error:
-        raise OtherVersion(f"the core is of another version, its answer has another type: {error}") from error
+        raise OtherVersion(
+            f"the core is of another version, and its answer has another type: {error}; restart nozzled.service"
+        ) from error
 
 
 def understood(value: Any, kind: type[T]) -> T:

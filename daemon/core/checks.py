@@ -77,7 +77,7 @@ def commands(texts: list[str]) -> list[str]:
         raise QueueFull(f"cannot queue {len(texts)} commands: at most {MAX_COMMANDS} may wait for the printer")
     for text in texts:
         if len(text) > MAX_LINE:
-            raise CommandError(f"the command has {len(text)} characters, no firmware reads so many: {text[:40]}…")
+            raise CommandError(f"the command has {len(text)} characters, more than any firmware reads: {text[:40]}…")
     return texts
 
 
@@ -121,7 +121,7 @@ def choice(number: int, prompt: Prompt | None) -> int:
 
 def _text(text: str) -> None:
     if len(text) > MAX_TEXT or _has_control(text):
-        raise BadFileName(f"a name may have {MAX_TEXT} characters, none of them control characters: {text[:40]!r}")
+        raise BadFileName(f"a name has at most {MAX_TEXT} characters, and no control characters: {text[:40]!r}")
 
 
 def _has_control(text: str) -> bool:

@@ -78,7 +78,7 @@ class Addresses:
         given = self.given
         if port in (None, "", "AUTO"):
             if given is None:
-                raise PortNotAllowed("no port is named, and none is configured")
+                raise PortNotAllowed("no port is named, and none is configured: name one, or set printer.address")
             return given
         if port in (VIRTUAL, "sim"):
             return given if given and given.scheme == "sim" else parse("sim")
@@ -88,7 +88,7 @@ class Addresses:
         address = await asyncio.to_thread(address_of, port)
         # neither options of `sim` nor `replay`: they read and write files
         if address.scheme != "serial" or not await self._is_allowed(address.target):
-            raise PortNotAllowed(f"{port} is not a port that clients may connect to")
+            raise PortNotAllowed(f"{port} is not a port that clients may connect to; printer.extra_ports allows more")
         return address
 
     async def _is_allowed(self, path: str) -> bool:

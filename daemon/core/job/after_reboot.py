@@ -152,7 +152,7 @@ async def check(job: Job, stream: FileStream, stored: StoredPlace, place: Reatta
         raise CannotGoOn("the printer does not report its position")
     _check_position(expected, reported)
     await _correct_filament(printer, place.modes, expected, reported)
-    log.info("job.place_found", wanted=expected, told=reported, lines=place.fed.lines, offset=place.fed.offset)
+    log.info("job.place_found", expected=expected, reported=reported, lines=place.fed.lines, offset=place.fed.offset)
 
 
 def _check_heat(printer: Printer, stored: StoredPlace, place: ReattachedPlace, ahead: Mapping[str, float]) -> None:

@@ -73,7 +73,7 @@ class DeadMan:
         if not self._config.dead_man_min:
             return Protection(None, "the printer's own timer is turned off by safety.dead_man_min = 0")
         if not _knows(printer.identity):
-            return Protection(None, f"no such timer is known of this firmware: {printer.identity.name}")
+            return Protection(None, f"this firmware has no known timer that turns heaters off: {printer.identity.name}")
         if self._refused:
             return Protection(None, f"this build of the firmware does not know M85: {printer.identity.name}")
         paused = self._state() in (JobState.PAUSED, JobState.PAUSING)

@@ -9,7 +9,7 @@ So each leaves room for every healthy printer: a false alarm costs a print.
 Rule             | broken when                                                                 | known by
 not rising       | far below its target, and no warmer than it was                             | the reports
 drifting         | away from a target that had been reached, or ever hotter on its way down    | the reports
-above maximum    | hotter than the profile allows, overshoot included                          | the reports
+above maximum    | hotter than the profile allows by more than a healthy overshoot             | the reports
 no report        | a heater is on, and no temperature is reported                              | their absence
 too hot a target | a file or a client asks for more than the profile allows: never sent        | `gcode.too_hot.excess`
 reply stall      | the printer has stopped answering: `gcode.errors.PrinterSilent`             | the link
@@ -126,7 +126,7 @@ class HeaterWatch:
             return None
         return (
             f"{self._name} does not get warmer: at {actual:.1f} °C it has not risen by {bounds.rise:g} °C in "
-            f"{bounds.rise_within:g} s, its target is {self._target:g} °C"
+            f"{bounds.rise_within:g} s; its target is {self._target:g} °C"
         )
 
     def _drifting(self, actual: float, now: float) -> str | None:
