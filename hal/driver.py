@@ -184,6 +184,7 @@ class LinePrinter(LinkStatus):
 
         Raises:
             PortError: the line cannot be opened, or nothing answers; the state is FAULT then.
+            FirmwareHalted: the firmware has halted, and was not revived; the state is FAULT then.
         """
         await self._become_ready(self._transport.open, partial(self._handshake.first_contact, revive=revive))
 
@@ -391,13 +392,13 @@ class LinePrinter(LinkStatus):
 
     def _shut(self, error: NozzledError) -> None:
         self._reports.stop()
-        self._pump.end(error)
+        self._pump.end(error, keep_open=self._stopping is not None)
         self._commands.end(error)
         self._rest_watch.end(error)
 
     def _require_open(self) -> None:
-        if self._error is not None:
-            raise self._error
+        if self._pump.ended:
+            raise self._error or NotConnected("the connection was closed")
 
     def _require_link(self) -> HostLink:
         if self._link is None or self._state in (ConnectionState.FAULT, ConnectionState.OFFLINE):

@@ -215,9 +215,11 @@ class Handshake:
         answer = _HaltTest()
         self._pump.divert = divert = answer.receive
         self._pump.write(test + b"\n")
-        await asyncio.wait([answer.reason], timeout=HALT_TEST_TIMEOUT)
-        if self._pump.divert == divert:  # an emergency stop may have replaced it
-            self._pump.divert = None
+        try:
+            await asyncio.wait([answer.reason], timeout=HALT_TEST_TIMEOUT)
+        finally:
+            if self._pump.divert == divert:  # an emergency stop may have replaced it
+                self._pump.divert = None
         return answer.reason.result() if answer.reason.done() else None
 
     async def _revive(self, command: bytes) -> str | None:

@@ -290,7 +290,7 @@ class CommandSink(Protocol):
         Raises:
             NotConnected: the state is not READY.
             ForbiddenCommand: only the link may send the command.
-            CommandError: it is empty or holds a line break.
+            CommandError: it is empty, holds a line break, or is longer than the firmware reads.
             NozzledError: the connection ended before the answer came.
         """
 
@@ -434,6 +434,7 @@ class Lifetime(Protocol):
 
         Raises:
             PortError: the line cannot be opened, or nothing answers; the state is FAULT then.
+            FirmwareHalted: the firmware has halted, and was not revived; the state is FAULT then.
         """
 
     async def reattach(self, snapshot: LinkSnapshot | LinkEstimate, identity: FirmwareIdentity) -> None:

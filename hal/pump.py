@@ -234,16 +234,16 @@ class Pump:
 
     # -- the end -------------------------------------------------------------------------------------------
 
-    def end(self, error: NozzledError) -> None:
+    def end(self, error: NozzledError, *, keep_open: bool = False) -> None:
         """End the conversation: send nothing more, and raise the error in all waiters.
 
-        The transport is closed unless an emergency stop still needs it.
+        The transport is closed, unless it is to be kept open for an emergency stop that is not confirmed yet.
         """
         self._ended = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self.divert is None:
+        if not keep_open:
             self.transport.close()
         self.greeting = self.line_probe = None
         fail_waiters(self._drain_waiters, error)

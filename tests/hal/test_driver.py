@@ -159,6 +159,24 @@ async def test_closing_ends_an_opening():
     assert printer.state is C.OFFLINE
 
 
+@pytest.mark.parametrize("cancelled", [True, False])
+async def test_closing_ends_a_halt_test(cancelled):
+    """Klipper's: it identifies itself, and the answer to the test does not come."""
+    transport = FakeTransport(lambda line: answers("Klipper")(line) if b"M11" in line else b"")
+    printer = LinePrinter(transport)
+    opening = asyncio.create_task(printer.open())
+    await asyncio.sleep(1)
+    assert transport.commands[-1] == "STATUS"
+    if cancelled:
+        opening.cancel()
+        await asyncio.sleep(0)
+    await printer.close()
+    assert transport.calls == ["open", "close"]
+    with pytest.raises(asyncio.CancelledError if cancelled else NotConnected):
+        await opening
+    assert printer.state is C.OFFLINE
+
+
 async def test_a_connection_is_opened_once():
     async with connected(FakeTransport(answers())) as printer:
         with pytest.raises(NotConnected):
