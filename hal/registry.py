@@ -69,7 +69,7 @@ class Address:
         """
         for name in self.options:
             if name not in names:
-                raise AddressError(f"{self}: unknown option {name!r}; allowed: {', '.join(names)}")
+                raise AddressError(f"{self}: unknown option {name!r}; allowed: {', '.join(names) or 'none'}")
 
     def option(self, name: str, kind: Callable[[str], T], allowed: str) -> T | None:
         """Return the option, converted by `kind`; None: the address does not have it.
@@ -173,6 +173,13 @@ def positive_float(text: str) -> float:
     if not 0 < number < math.inf:
         raise ValueError(f"{text!r} is not a finite number above 0")
     return number
+
+
+def yes_or_no(text: str) -> bool:
+    """Return whether a text is `yes` and not `no`, or raise ValueError."""
+    if text not in ("yes", "no"):
+        raise ValueError(f"{text!r} is neither yes nor no")
+    return text == "yes"
 
 
 def _backend(scheme: str) -> Backend:

@@ -12,7 +12,7 @@ from gcode.frozen import frozen
 from gcode.packing import text_on_wire
 from gcode.replies import decode
 from hal.errors import AddressError, PortError, PortLost, RecordingError, ReplayDiffers
-from hal.registry import Address
+from hal.registry import Address, yes_or_no
 from hal.session_file import EVENT, HOST, PRINTER, Record, RecordedSession, read
 
 MAX_SILENCE = 1.0
@@ -266,7 +266,5 @@ def create_transport(address: Address) -> ReplayTransport:
     address.allow("lenient")
     if not address.target:
         raise AddressError(f"{address}: name the file of the recording, as in replay:/tmp/session.jsonl.gz")
-    if address.options.get("lenient", "no") not in ("yes", "no"):
-        raise AddressError(f"{address}: lenient must be yes or no")
-    strict = address.options.get("lenient", "no") == "no"
-    return ReplayTransport(read([Path(address.target)]), str(address), strict=strict)
+    lenient = address.option("lenient", yes_or_no, "yes or no")
+    return ReplayTransport(read([Path(address.target)]), str(address), strict=not lenient)

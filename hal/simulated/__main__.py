@@ -46,8 +46,13 @@ def main(arguments: list[str] | None = None) -> int:
             firmware = Firmware(_config(options), _oracle(options.oracle, stack))
             return asyncio.run(_serve(options, firmware, stack))
     except (OSError, ScenarioError) as error:
-        sys.stderr.write(f"hal.simulated: {error}\n")
+        sys.stderr.write(f"hal.simulated: {_reason(error)}\n")
         return 1
+
+
+def _reason(error: OSError | ScenarioError) -> str:
+    """Return the error as a sentence, without Python's `[Errno 2]`."""
+    return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
 
 
 def _config(options: argparse.Namespace) -> FirmwareConfig:

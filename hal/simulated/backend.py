@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO, cast
 
 from hal.errors import AddressError, PortError, ScenarioError
 from hal.registry import Address, natural_int, positive_float, positive_int
@@ -31,16 +32,16 @@ def create_transport(address: Address) -> SimulatedTransport:
     the loop runs, so that past faults do not happen again when the host reattaches.
 
     Raises:
-        AddressError: the address has a target, or an option is unknown or invalid.
+        AddressError: the address has a target, an option is unknown or invalid, or the oracle's file cannot be written.
     """
     address.allow("firmware", "scenario", "speed", "seed", "baudrate", "oracle", *OPTIONS)
     if address.target:
         raise AddressError(f"{address}: the simulated printer has no port, so nothing follows {address.scheme!r}")
     config = config_of(address)
     speed = address.option("speed", positive_float, "a number above 0, like 20 or 0.5") or 1.0
-    if config.scenario:
-        return _LastingTransport(address, Firmware(config), speed)
-    return SimulatedTransport(Firmware(config, _oracle(address)), address=str(address), speed=speed)
+    if path := address.option("oracle", str, "the name of a file"):
+        _open_record(address, path, "a").close()  # this may be only a check of the address: another printer writes it
+    return _AddressedTransport(address, Firmware(config), speed)
 
 
 def config_of(address: Address) -> FirmwareConfig:
@@ -72,17 +73,22 @@ def _oracle(address: Address) -> Oracle | None:
     path = address.option("oracle", str, "the name of a file")
     if path is None:
         return None
-    try:
-        file = Path(path).open("w", encoding="utf-8", buffering=1)  # noqa: SIM115 - lives as long as the oracle
-    except OSError as error:
-        raise AddressError(f"{address}: cannot write {path}: {error.strerror}") from error
+    file = _open_record(address, path, "w")
     oracle = Oracle(file)
     weakref.finalize(oracle, file.close)
     return oracle
 
 
-class _LastingTransport(SimulatedTransport):
-    """A transport to the printer that all transports of this address share while the loop runs."""
+def _open_record(address: Address, path: str, mode: str) -> TextIO:
+    """Open the file for accepted commands, to be emptied (`w`) or kept (`a`)."""
+    try:
+        return cast("TextIO", Path(path).open(mode, encoding="utf-8", buffering=1))
+    except OSError as error:
+        raise AddressError(f"{address}: cannot write {path}: {error.strerror}") from error
+
+
+class _AddressedTransport(SimulatedTransport):
+    """A transport to the printer of an address; with a scenario, all of them share one printer while the loop runs."""
 
     def __init__(self, address: Address, firmware: Firmware, speed: float) -> None:
         super().__init__(firmware, str(address), speed)
@@ -92,6 +98,8 @@ class _LastingTransport(SimulatedTransport):
         powered = _powered.setdefault(asyncio.get_running_loop(), {})
         if self._address not in powered:
             self._firmware.oracle = _oracle(self._parsed_address) or self._firmware.oracle
-            powered[self._address] = self._firmware, self._clock
-        self._firmware, self._clock = powered[self._address]
+            if self._firmware.config.scenario:
+                powered[self._address] = self._firmware, self._clock
+        else:
+            self._firmware, self._clock = powered[self._address]
         super()._connect(on_data, on_lost)

@@ -218,6 +218,11 @@ class Board:
             self.say("Hotend Idle Timeout")
             self.heat.cool_to(self.inactivity.hotend_idle.hotend, self.inactivity.hotend_idle.bed, self.now)
 
+    def end_wait(self) -> None:
+        """Forget the wait of the running command, which ends early."""
+        self.waiting = self.counts_as_move = False
+        self.busy_reason = "processing"
+
     def answer(self, text: str) -> None:
         """Answer the command by this line instead of a plain `ok`."""
         self.answer_line = text

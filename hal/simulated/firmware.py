@@ -227,6 +227,9 @@ class Firmware:
             self.say(line.format(text=text))
         self._stop_machine()
         self._halt_reason = text
+        if self._running is not None:  # it ends here, and is answered
+            self.board.end_wait()
+            self._running, self._resume_at = iter(()), self.now
 
     def _stop_machine(self) -> None:
         """Stop all moves, heaters, fans, prints from the card, and reports."""
@@ -245,7 +248,7 @@ class Firmware:
         self._queue.clear()
         self._running = None
         self._resume_at = self._busy_at = math.inf
-        self.board.waiting = False
+        self.board.end_wait()
         self.board.quick_stop()
         self.heat.off(self.now)
         self._note_idle()
@@ -463,8 +466,10 @@ class Firmware:
         speech = self.config.speech
         if speech.stop.m112_reboots:
             self.boot(0.0, heard=True)
-        elif not speech.stop.halt.by_m112:  # otherwise M112 waits in the queue
+        elif not speech.stop.halt.by_m112:
             self._stop(speech.stop.stopped)
+        elif not speech.stop.halt.m112_waits:
+            self.halt(speech.stop.halt.by_m112)
 
     def _answer_at_once(self, *lines: str) -> None:
         for line in lines:
@@ -542,10 +547,14 @@ class Firmware:
 
     def _resume(self) -> None:
         """Run the current command until it takes time again."""
-        if self._running is None:
+        running = self._running
+        if running is None:
             return
-        self._resume_at = next(self._running, -math.inf)
-        if self._resume_at == -math.inf:
+        resume_at = next(running, -math.inf)
+        if self._running is not running:
+            return  # it has halted the firmware, which ended it
+        self._resume_at = resume_at
+        if resume_at == -math.inf:
             self._finish()
 
     def _finish(self) -> None:

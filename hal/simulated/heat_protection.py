@@ -21,7 +21,8 @@ class ProtectionLimits:
         overshoot: how far below `maximum` the highest target is (HOTEND_OVERSHOOT).
         watch_period: in which the reading has to rise (WATCH_TEMP_PERIOD).
         watch_increase: by how much (WATCH_TEMP_INCREASE).
-        watch_near: nothing is watched within this, plus the increase and 1 °C, below the target (TEMP_HYSTERESIS).
+        watch_near: a reading that is this, the increase and 1 °C below the target, or nearer, is not watched
+            (TEMP_HYSTERESIS).
         runaway_period: how long the reading may be too low (THERMAL_PROTECTION_PERIOD).
         runaway_below: how far below the target it is too low (THERMAL_PROTECTION_HYSTERESIS).
     """

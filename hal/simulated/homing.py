@@ -1,4 +1,4 @@
-"""G28, the endstops, and switching motors off."""
+"""Homing (G28), and switching the motors on and off (M17, M18, M84)."""
 
 import math
 from collections.abc import Sequence
@@ -18,6 +18,8 @@ def _home(board: Board, command: Command) -> Wait:
     yield from board.synchronise()
     for axis in [i for i in range(3) if AXES[i] in command] or range(3):
         yield from _home_axis(board, axis)
+        if axis not in board.modal.homed:
+            return
     if board.config.speech.reports.homed:
         board.report_position()
 
@@ -28,6 +30,7 @@ def _home_axis(board: Board, axis: int) -> Wait:
     for distance, feedrate in _search(axis, away, broken=broken):
         yield from _drive(board, axis, distance, feedrate)
     if broken:
+        modal.homed.discard(axis)
         board.runner.kill("echo:Homing Failed")
         return
     modal.position[axis] = modal.offset[axis] = 0.0

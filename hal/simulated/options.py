@@ -5,15 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 from gcode.frozen import frozen
-from hal.registry import positive_float, positive_int
+from hal.registry import positive_float, positive_int, yes_or_no
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.heater import HeaterConfig
 from hal.simulated.scenario import Fault, Scenario
 
 TOUCH_SCREEN_AT = 10.0
 """Seconds after power-on at which the print of a touch screen begins."""
-
-_YES_OR_NO = {"yes": True, "no": False}
 
 
 @frozen
@@ -39,13 +37,6 @@ def apply_options(config: FirmwareConfig, values: Mapping[str, object]) -> Firmw
         if value is not None:
             config = OPTIONS[name].apply(config, value)
     return config
-
-
-def yes_or_no(text: str) -> bool:
-    """Convert `yes` or `no` to a bool, or raise ValueError."""
-    if text not in _YES_OR_NO:
-        raise ValueError(f"{text!r} is neither yes nor no")
-    return _YES_OR_NO[text]
 
 
 def milliseconds(text: str) -> float:

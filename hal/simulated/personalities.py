@@ -88,7 +88,7 @@ _KLIPPER = Speech(
                 "// Printer is shutdown",
                 "!! {text}",
             ),
-            works=_codes("M105 M110 M112 M115 FIRMWARE_RESTART"),
+            works=_codes("M105 M110 M112 M114 M115 M118 RESPOND FIRMWARE_RESTART"),
             by_m112="Shutdown due to M112 command",
             by_error=True,
         )
@@ -97,7 +97,8 @@ _KLIPPER = Speech(
     idle_timeout=600.0,
     dtr_resets=False,
 )
-"""Klipper's pseudo-terminal, as recorded (klipper.txt); the idle timeout is that of extras/idle_timeout.py."""
+"""Klipper's pseudo-terminal, as recorded (klipper.txt) and by its gcode.py: M112 acts when it is read, and a few
+commands work after a shutdown. The idle timeout is that of extras/idle_timeout.py."""
 
 _TEACUP = Speech(
     lines=LineRules(
@@ -323,6 +324,7 @@ _SMOOTHIE = Speech(
             ok=False,
             works=_codes("M2 M5 M9 M30 M80 M81 M105 M106 M107 M114 M115 M119 M503 M911 M999"),
             by_m112="ok Emergency Stop Requested - reset or M999 required to exit HALT state",
+            m112_waits=True,
             by_error=True,
         )
     ),

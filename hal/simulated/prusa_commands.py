@@ -99,15 +99,15 @@ def change_filament(board: Board, _command: Command) -> Wait:
 
 
 def select(board: Board, command: Command) -> None:
-    """T0 to T4 without a multi-material unit: the answer has no line end, so the `ok` follows in it (Tcodes.cpp)."""
+    """T0 to T4: without a multi-material unit the answer has no line end, so the `ok` follows in it (Tcodes.cpp)."""
     tool = int(command.code[1:])
-    if tool < board.config.extruders and not board.config.shared_nozzle:
-        board.answer(f"echo:Active Extruder: {tool}ok")
-    elif tool < board.config.extruders:
-        board.modal.tool = tool
-    else:
+    if tool >= board.config.extruders:
         board.say(f"echo:T{tool + ord('0')}")
         board.say("Invalid extruder")
+        return
+    board.modal.tool = tool
+    if not board.config.shared_nozzle:
+        board.answer(f"echo:Active Extruder: {tool}ok")
 
 
 def pause(board: Board, command: Command) -> Wait:

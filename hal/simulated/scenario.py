@@ -88,7 +88,7 @@ _ALLOWED: dict[str, tuple[str, ...]] = {
 
 @frozen
 class Fault:
-    """One fault, with its settings. It happens `count` times; by default once, or with a probability without limit.
+    """One fault, with its settings. It happens `count` times; by default once, or any number of times by `probability`.
 
     Raises:
         ScenarioError: a setting is invalid; names the setting, its value, and what is allowed.

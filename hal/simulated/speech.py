@@ -25,6 +25,7 @@ class Halt:
         refused: the commands that get that answer; empty: all but `works`.
         works: the commands that still work.
         by_m112: the reason when M112 causes this halt; empty: M112 silences the firmware instead.
+        m112_waits: that M112 waits behind the lines before it.
         by_error: the firmware's own errors cause this halt.
         reads: lines are read; otherwise they are lost, and their numbers do not count.
     """
@@ -35,6 +36,7 @@ class Halt:
     refused: frozenset[str] = frozenset()
     works: frozenset[str] = frozenset()
     by_m112: str = ""
+    m112_waits: bool = False
     by_error: bool = False
     reads: bool = True
 

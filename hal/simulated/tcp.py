@@ -2,6 +2,8 @@
 
 import asyncio
 import math
+import os
+import socket
 from collections.abc import Callable
 
 from hal.errors import PortError
@@ -51,7 +53,11 @@ class TcpPrinter:
 
     async def _plug_in(self, *, power_up: bool) -> tuple[str, int]:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _HostConnection(self), self._host, self._port)
+        try:
+            self._server = await loop.create_server(lambda: _HostConnection(self), self._host, self._port)
+        except OSError as error:
+            reason = str(error.strerror) if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+            raise OSError(f"cannot listen on {self._host}:{self._port}: {reason}; choose another address") from error
         address = self._server.sockets[0].getsockname()
         self._port = address[1]  # after a replug it is the same
         transport = SimulatedTransport(

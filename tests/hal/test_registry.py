@@ -108,10 +108,17 @@ def test_an_address_is_checked_without_opening_anything():
             check(wrong)
 
 
-def test_checking_leaves_no_file_open(tmp_path):
-    check(f"sim?oracle={tmp_path}/accepted")
+@pytest.mark.parametrize("more", ["", "&scenario=faults.toml"])
+def test_checking_leaves_no_file_open_or_changed(tmp_path, monkeypatch, more):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "faults.toml").write_text('[[fault]]\nwhat = "hang"\ntime = 1\n')
+    (tmp_path / "accepted").write_text("of a printer that is running\n")
+    check(f"sim?oracle=accepted{more}")
     gc.collect()
     assert not open_below(tmp_path)
+    assert (tmp_path / "accepted").read_text() == "of a printer that is running\n"
+    with pytest.raises(AddressError, match="cannot write none/accepted: No such file or directory"):
+        check(f"sim?oracle=none/accepted{more}")
 
 
 async def test_a_printer_keeps_the_name_of_its_address_whatever_is_added():

@@ -237,7 +237,7 @@ async def test_a_job_other_than_the_recorded_one_loses_the_connection(tmp_path):
     ("address", "reason"),
     [
         ("replay", "name the file of the recording"),
-        ("replay:x?lenient=perhaps", "lenient must be yes or no"),
+        ("replay:x?lenient=perhaps", "lenient is 'perhaps'; allowed: yes or no"),
         ("replay:x?speed=2", "unknown option 'speed'"),
     ],
 )

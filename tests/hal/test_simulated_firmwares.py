@@ -173,7 +173,23 @@ def test_a_target_is_cut_to_whole_degrees_and_to_the_highest(command, target):
     assert f"/{target}.0 " in board.send("M105")[0]
 
 
+def test_prusa_with_several_hotends_changes_to_the_chosen_one():
+    board = printer("prusa", extruders=2)
+    assert board.send("T1", "M104 S200") == ["echo:Active Extruder: 1ok", "ok"]
+    assert [each.target for each in board.heat.hotends] == [0, 200]
+
+
 # -- others --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["marlin", "klipper", "repetier", "smoothie"])
+@pytest.mark.parametrize("lines", [["G28"], ["G4 S60"], ["G1 X200 F60"] * 9 + ["G1 X0"] * 9])
+def test_a_halt_ends_the_running_command_and_lines_are_still_answered(name, lines):
+    board = printer(name, Fault("halt", time=8, text="Something went wrong"), rx_buffer=1000)
+    board.send(*lines, seconds=5)
+    assert not board.firmware.halted
+    answer = board.send("M115", seconds=5)
+    assert any(line.startswith(("FIRMWARE_NAME", "ok FIRMWARE_NAME", "fatal:")) for line in answer)
 
 
 def test_marlin_1_0_ends_a_line_at_a_colon_and_finds_its_number_anywhere():
@@ -202,11 +218,12 @@ def test_marlin_removes_a_backslash_before_it_checks_the_checksum():
     assert printer("prusa").send(numbered(1, "M117 a\\b"))[-1] == "ok"
 
 
-def test_smoothieware_accepts_g1_before_homing_and_requests_again_without_an_ok():
+def test_smoothieware_says_ok_to_a_move_that_waits_for_the_planner_and_requests_a_line_without_an_ok():
     board = printer("smoothie")
     board.send("G28", seconds=60)
-    assert board.send(*["G1 X100 F60", "G1 X0"] * 8).count("ok") == 16  # a Marlin would hold the last ones back
-    assert board.send(damaged(1, "M105")) == []  # until a move is done
+    assert board.send(*["G1 X100 F60", "G1 X0"] * 8).count("ok") == 16  # a Marlin would hold the last one back
+    assert board.send(damaged(1, "M105"), seconds=90) == []  # it is not read before the first move is done
+    assert board.send(seconds=20)[0] == "rs N1"
 
 
 def test_smoothieware_that_has_halted_answers_without_an_ok():
@@ -233,6 +250,33 @@ def test_a_klipper_that_shut_down_gives_its_reason_to_each_command():
     assert answer[0] == "// Heater extruder not heating at expected rate"
     assert answer[-2:] == ["!! Heater extruder not heating at expected rate", "ok"]
     assert board.send("M105")[0].startswith("ok B:")
+    assert board.send("M114")[0].startswith("X:")
+    assert board.send("M118 hello", "RESPOND MSG=hello") == ["echo: hello", "ok"] * 2
+
+
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("name", ["marlin", "klipper"])
+def test_an_endstop_that_does_not_trigger_ends_the_homing(name, axis):
+    board = printer(name, Fault("endstop", time=2, axis="XYZ"[axis]))
+    answer = board.send("G28", seconds=300)
+    if name == "marlin":
+        assert answer[-2:] == ["echo:Homing Failed", "Error:Printer halted. kill() called!"]
+    else:
+        assert answer == ["// Klipper state: Shutdown", "ok"]
+    assert board.firmware.board.modal.homed == set(range(axis))
+
+
+def test_klipper_reads_m112_during_a_command():
+    board = printer("klipper")
+    board.send("G28", seconds=5)
+    assert board.send("M112") == ["// Klipper state: Shutdown", "ok", "ok"]
+
+
+def test_smoothieware_reads_m112_after_the_lines_before_it():
+    board = printer("smoothie")
+    board.send("G28", seconds=5)
+    assert board.send("M112") == []
+    assert board.send(seconds=60)[-1].startswith("ok Emergency Stop Requested")
 
 
 def test_a_stopped_marlin_refuses_moves_and_still_says_ok():

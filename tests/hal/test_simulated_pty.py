@@ -49,6 +49,22 @@ def test_a_link_that_cannot_be_created_is_reported_in_a_sentence(start, tmp_path
     )
 
 
+def test_an_address_in_use_is_reported_in_a_sentence(start):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        process, _ = start(where=("--tcp", address))
+        out, output = process.communicate(timeout=TIMEOUT)
+    assert (process.returncode, out) == (1, "")
+    assert output == f"hal.simulated: cannot listen on {address}: Address already in use; choose another address\n"
+
+
+def test_a_file_that_cannot_be_written_is_reported_in_a_sentence(start, tmp_path):
+    process, _ = start("--oracle", tmp_path / "none" / "x")
+    out, output = process.communicate(timeout=TIMEOUT)
+    assert (process.returncode, out) == (1, "")
+    assert output == f"hal.simulated: {tmp_path}/none/x: No such file or directory\n"
+
+
 class Host:
     """A raw host: nothing but a file descriptor."""
 

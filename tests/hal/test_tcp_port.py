@@ -44,7 +44,7 @@ def port_of(address):
         ("tcp:printer:70000", "the port is '70000'; allowed: 1 to 65535"),
         ("tcp::8080", "':8080' is not a host and port"),
         ("tcp:fe80::1:8080", "is not a host and port"),
-        ("tcp:printer:8080?baudrate=9600", "unknown option 'baudrate'"),
+        ("tcp:printer:8080?baudrate=9600", "unknown option 'baudrate'; allowed: none"),
     ],
 )
 def test_an_invalid_address_is_refused(text, error):
