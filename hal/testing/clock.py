@@ -13,6 +13,17 @@ TIMEOUT = 30.0
 """Seconds that `until` waits by default."""
 
 
+async def until(condition: Callable[[], object], timeout: float = TIMEOUT) -> None:  # noqa: ASYNC109 - callers choose the timeout
+    """Wait until `condition` returns a true value.
+
+    Raises:
+        TimeoutError: it did not within `timeout` seconds.
+    """
+    async with asyncio.timeout(timeout):
+        while not condition():  # noqa: ASYNC110 - a condition has no events
+            await asyncio.sleep(0.005)
+
+
 class Clock:
     """An event loop that runs only during `run`.
 
@@ -45,9 +56,7 @@ class Clock:
         Raises:
             TimeoutError: it did not within `timeout` seconds.
         """
-        async with asyncio.timeout(timeout):
-            while not condition():  # noqa: ASYNC110 - a condition has no events
-                await asyncio.sleep(0.005)
+        await until(condition, timeout)
 
     def close(self) -> None:
         """End the loop and its remaining tasks."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gcode.errors import FirmwareHalted, NozzledError
+from gcode.heating import heaters_off
 from hal import registry
 from hal.driver import LinePrinter
 from hal.printer import Event, FirmwareSaid, Printer
@@ -15,11 +16,9 @@ from hal.registry import Address
 from hal.simulated import clock
 from hal.simulated.firmware import Firmware
 from hal.simulated.memory import DeviceClock, SimulatedTransport
+from hal.testing.clock import TIMEOUT, until
 from hal.testing.session import SessionKeeper
 from hal.transport import Transport
-
-HEATERS_OFF = ("M104 S0", "M140 S0")
-TIMEOUT = 30.0  # on the loop's clock
 
 
 class HotPrinterError(NozzledError):
@@ -100,7 +99,7 @@ class Device:
         with suppress(NozzledError, TimeoutError):  # the test reports the error, and `turn_heaters_off` tries again
             async with asyncio.timeout(TIMEOUT):
                 printer.feed(None)
-                for command in HEATERS_OFF:
+                for command in _heaters_off(printer):
                     await printer.send(command, urgent=True)
                 self.heaters_are_off = True
         await printer.close()
@@ -113,19 +112,25 @@ class Device:
         """
         if not self.heaters_are_off:
             with suppress(NozzledError):
-                async with self.ready():
-                    pass
+                async with self.ready() as printer:
+                    await printer.send("M105")  # its report names every heater
         if not self.heaters_are_off:
             raise HotPrinterError("the heaters could not be turned off: CUT THE PRINTER'S POWER if it is hot")
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Wait for a condition."""
-        async with asyncio.timeout(TIMEOUT):
-            while not condition():  # noqa: ASYNC110 - a condition has no events
-                await asyncio.sleep(0.005)
+        """Wait until `condition` returns a true value, on the loop's clock."""
+        await until(condition)
 
     def _listen(self, transport: Transport) -> Transport:
         return RecordingTransport(transport, self.session, asyncio.get_running_loop().time)
+
+
+def _heaters_off(printer: Printer) -> list[str]:
+    """Return the commands that turn off every heater that the printer has reported."""
+    reported = printer.heaters
+    hotends = sum(name.startswith("tool") for name in reported)
+    chamber = "chamber" in reported and reported["chamber"].target is not None
+    return heaters_off(hotends, chamber=chamber, heaters=reported)
 
 
 class SimulatedDevice(Device):

@@ -8,7 +8,7 @@ import inspect
 import re
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -25,6 +25,9 @@ LAST_LINES = 60  # of the session, in the report of a failing test
 
 DEVICE = pytest.StashKey["Device"]()
 """The key of a test's device, whose session is shown if the test fails."""
+
+_CLOCK = pytest.StashKey["Clock"]()
+"""The key of a test's clock; another project's fixture of the name `clock` sets none."""
 
 _MARKERS = (
     "heats: the test heats the printer; on hardware with --allow-heat only",
@@ -50,27 +53,18 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     for line in _MARKERS:
         config.addinivalue_line("markers", line)
-    if _address(config) != SIMULATED and config.getoption("numprocesses", None):
+    if not _is_simulated(_address(config)) and config.getoption("numprocesses", None):
         raise pytest.UsageError("--printer: one printer serves one test at a time; run without -n")
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip tests that are not allowed on hardware, before anything is connected."""
-    address = _address(item.config)
-    if _uses_printer(item) and not _is_simulated(address):
-        for marker, option in (("heats", "allow_heat"), ("moves", "allow_motion")):
-            if item.get_closest_marker(marker) and not item.config.getoption(option):
-                pytest.skip(f"NOT TESTED on {address}: it {marker}; allow that with --{option.replace('_', '-')}")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
     """Run an `async def` test that uses these fixtures on their loop."""
-    if not (_uses_printer(pyfuncitem) and inspect.iscoroutinefunction(pyfuncitem.obj)):
+    clock = pyfuncitem.stash.get(_CLOCK, None)
+    if clock is None or not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     names = inspect.signature(pyfuncitem.obj).parameters
     arguments = {name: value for name, value in pyfuncitem.funcargs.items() if name in names}
-    clock: Any = pyfuncitem.funcargs["clock"]
     clock.run(pyfuncitem.obj(**arguments))
     return True
 
@@ -97,11 +91,13 @@ def printer_address(request: pytest.FixtureRequest) -> "Address":
 
 
 @pytest.fixture
-def clock(printer_address: "Address") -> "Iterator[Clock]":
+def clock(request: pytest.FixtureRequest, printer_address: "Address") -> "Iterator[Clock]":
     """The printer's time and loop: virtual for a simulated printer, real for any other."""
     from hal.testing.clock import Clock  # noqa: PLC0415 - see the module's docstring
 
+    _skip_if_forbidden(request.node)
     clock = Clock(virtual=printer_address.scheme == SIMULATED)
+    request.node.stash[_CLOCK] = clock
     yield clock
     clock.close()
 
@@ -120,7 +116,12 @@ def scenario(request: pytest.FixtureRequest, printer_address: "Address") -> "Sce
 
 
 @pytest.fixture
-def printer_device(request: pytest.FixtureRequest, printer_address: "Address", scenario: "Scenario | None") -> "Device":
+def printer_device(
+    request: pytest.FixtureRequest,
+    printer_address: "Address",
+    clock: "Clock",  # noqa: ARG001 - the test runs on its loop
+    scenario: "Scenario | None",
+) -> "Device":
     """The device at the address, for tests that connect to it themselves."""
     from hal.testing.device import PortDevice  # noqa: PLC0415 - see the module's docstring
     from hal.testing.simulated import simulated_device  # noqa: PLC0415 - as above
@@ -164,8 +165,14 @@ def _is_simulated(address: str) -> bool:
     return re.match(rf"{SIMULATED}(\?|$)", address) is not None
 
 
-def _uses_printer(item: pytest.Item) -> bool:
-    return bool({"clock", "printer_device"} & set(getattr(item, "fixturenames", ())))
+def _skip_if_forbidden(item: pytest.Item) -> None:
+    """Skip a test that is not allowed on hardware, before anything is connected."""
+    address = _address(item.config)
+    if _is_simulated(address):
+        return
+    for marker, option in (("heats", "allow_heat"), ("moves", "allow_motion")):
+        if item.get_closest_marker(marker) and not item.config.getoption(option):
+            pytest.skip(f"NOT TESTED on {address}: it {marker}; allow that with --{option.replace('_', '-')}")
 
 
 def _file_name(nodeid: str) -> str:

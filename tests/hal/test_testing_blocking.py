@@ -6,7 +6,11 @@ import pytest
 
 from gcode.errors import CommandError, NozzledError
 from hal.errors import AddressError, NoSuchPort
+from hal.simulated.config import FirmwareConfig
+from hal.simulated.firmware import Firmware
+from hal.simulated.heater import CHAMBER
 from hal.testing.blocking import BlockingPrinter
+from hal.testing.device import SimulatedDevice
 from support.hil_guide import pty_printer
 
 
@@ -49,6 +53,31 @@ def test_a_file_is_printed_without_host_commands(tmp_path):
         assert "the end" in dialogue
         assert "X:20.00" in "".join(printer.send("M114"))
         assert "@pause" not in dialogue
+
+
+def test_a_file_is_printed_when_its_last_move_is_done(tmp_path):
+    """Teacup does not know M400, and says ok to it at once."""
+    path = tmp_path / "part.gcode"
+    path.write_text("G28\nG1 X100 F600\n")
+    with opened("sim?firmware=teacup") as printer:
+        printer.print_file(path)
+        firmware = printer._device.firmware
+        assert firmware.board.planner.idle_at(firmware.now) == firmware.now
+
+
+@pytest.mark.parametrize("connected", [True, False])
+async def test_every_heater_is_off_at_the_end(connected):
+    device = SimulatedDevice(Firmware(FirmwareConfig(extruders=2, chamber=CHAMBER)))
+    printer = await device.open()
+    for command in ("M104 T1 S200", "M141 S50"):
+        await printer.send(command)
+    if connected:
+        await device.end(printer)
+    else:
+        await printer.close()
+        await device.turn_heaters_off()
+    assert device.heaters_are_off
+    assert [each.target for each in device.firmware.heat.all] == [0, 0, 0, 0]
 
 
 def test_simulated_time_passes_only_while_the_printer_is_used():

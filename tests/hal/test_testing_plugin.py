@@ -142,6 +142,24 @@ def test_an_invalid_address_is_an_error_that_names_it(tmp_path):
     assert "unknown kind of printer 'parallel'" in result.stdout
 
 
+BY_ITSELF = """
+async def test_connects_by_itself(printer_device):
+    printer = await printer_device.open()
+    assert printer.heaters
+    await printer_device.end(printer)
+"""
+
+
+def test_a_coroutine_that_uses_the_device_alone_runs_on_its_loop(tmp_path):
+    result = run_pytest(tmp_path, test_it=BY_ITSELF)
+    assert "1 passed" in result.stdout, result.stdout
+
+
+def test_simulated_printers_run_in_several_processes(tmp_path):
+    result = run_pytest(tmp_path, "-p", "xdist", "--printer", "sim?extruders=2", "-n", "2", test_it=BY_ITSELF)
+    assert "1 passed" in result.stdout, result.stdout + result.stderr
+
+
 def test_a_printer_is_not_shared_by_processes(tmp_path):
     result = run_pytest(tmp_path, "-p", "xdist", "--printer", "serial:/dev/null", "-n", "2", test_it=FAILING)
     assert result.returncode == pytest.ExitCode.USAGE_ERROR
@@ -158,6 +176,9 @@ def test_nothing_of_ours_is_there():
 
 def test_a_fixture_of_the_same_name_is_its_own(printer):
     assert printer == "laser"
+
+async def test_a_coroutine_is_run_by_its_own_plugin(clock):
+    assert clock == "sundial"
 """
 ITS_FIXTURES = """
 import pytest
@@ -165,9 +186,20 @@ import pytest
 @pytest.fixture
 def printer():
     return "laser"
+
+@pytest.fixture
+def clock():
+    return "sundial"
+
+def pytest_pyfunc_call(pyfuncitem):
+    if pyfuncitem.name == "test_a_coroutine_is_run_by_its_own_plugin":
+        try:
+            pyfuncitem.obj(**pyfuncitem.funcargs).send(None)
+        except StopIteration:
+            return True
 """
 
 
 def test_a_project_without_printers_is_not_affected(tmp_path):
     result = run_pytest(tmp_path, test_it=STRANGER, conftest=ITS_FIXTURES)
-    assert "2 passed" in result.stdout, result.stdout
+    assert "3 passed" in result.stdout, result.stdout
