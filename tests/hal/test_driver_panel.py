@@ -245,7 +245,7 @@ async def test_separately_reported_targets_apply_to_reports_without_targets():
 
 
 @pytest.mark.parametrize("autoreport", [True, False])
-async def test_queries_of_the_card_belong_to_the_driver_in_a_replay_too(tmp_path, autoreport):
+async def test_queries_of_the_card_come_from_the_recording_in_a_rerun(tmp_path, autoreport):
     config = FirmwareConfig(sd_card=True, autoreport=autoreport)
     async with Recording(tmp_path, config) as recording:
         recording.simulated.start_panel_print("CUBE.GCO", 1700)

@@ -31,7 +31,7 @@ class Held:
         self.calls.append("hold")
 
     def resume(self):
-        self.calls.append("go on")
+        self.calls.append("resume")
 
 
 async def test_a_portion_is_handled_and_the_rest_waits():
@@ -44,9 +44,9 @@ async def test_a_portion_is_handled_and_the_rest_waits():
     flood.take(b"x\n" * 1000)
     assert held.calls == ["hold"]
     await asyncio.sleep(PERIOD)
-    assert held.calls == ["hold", "go on"]
+    assert held.calls == ["hold", "resume"]
     flood.take(b"x\n" * PORTION)
-    assert held.calls == ["hold", "go on"], "the time restarts"
+    assert held.calls == ["hold", "resume"], "the time restarts"
 
 
 async def test_a_closed_port_is_not_read_again():
@@ -78,13 +78,13 @@ async def test_a_portion_is_measured_by_its_cost():
     flood.take(b"T:20.0 /0.0\n" * 4)
     assert held.calls == ["hold"]
     await asyncio.sleep(PERIOD * 1.5)
-    assert held.calls == ["hold", "go on"]
+    assert held.calls == ["hold", "resume"]
     held.cost = 5 * COST
     flood.take(b"T:20.0 /0.0\n" * 80)
     await asyncio.sleep(PERIOD * 4.9)
-    assert held.calls == ["hold", "go on", "hold"], "one that costs more is made up for by a longer time"
+    assert held.calls == ["hold", "resume", "hold"], "one that costs more is made up for by a longer time"
     await asyncio.sleep(PERIOD * 0.2)
-    assert held.calls[-1] == "go on"
+    assert held.calls[-1] == "resume"
     assert held.taken.count(b"\n") == 4 * 4 + 80
 
 

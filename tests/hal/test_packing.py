@@ -66,7 +66,7 @@ async def test_lines_are_packed_if_the_firmware_reports_a_decoder(name):
 async def test_nothing_is_packed_if_switched_off_or_without_a_decoder(name):
     line = WireTap(name)
     printer = await printed(line, packing="off" if name in UNPACK else "auto")
-    reset = RESET if name == "prusa-3.9" else b""  # which does not contain the requests
+    reset = RESET if name == "prusa-3.9" else b""  # it reports no capabilities, so a reset finds out about a decoder
     assert line.wire.count(b"\xff") == reset.count(b"\xff")
     assert line.moves == MOVES
     await printer.close()
@@ -82,7 +82,7 @@ async def test_a_decoder_left_on_by_another_host_is_detected(before, packs):
     line.write(before)
     await asyncio.sleep(1)
     line.close()
-    logbook.packs = packs  # by the host before; another program tells nothing
+    logbook.packs = packs  # noted by the previous host; another program notes nothing
     began = asyncio.get_running_loop().time()
     printer = await printed(line, logbook)
     assert line.moves == MOVES
@@ -104,7 +104,8 @@ async def test_an_emergency_stop_is_read_in_any_state_of_the_decoder(name, begun
     await asyncio.sleep(2)
     assert not printer.stopping
     assert printer.state is ConnectionState.FAULT
-    assert line._firmware.halted or line._firmware.config.speech.dtr_resets
+    config = line._firmware.config
+    assert line._firmware.halted == config.emergency_parser, "without the parser, DTR has reset the board since"
     await printer.close()
 
 

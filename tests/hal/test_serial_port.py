@@ -536,7 +536,7 @@ def test_a_bad_address_names_the_part(address, part):
         create_transport(parse(address))
 
 
-# -- going on where another host was ---------------------------------------------------------------------------
+# -- reattaching to the previous host's conversation -----------------------------------------------------------
 
 
 async def reopened(transport, host):

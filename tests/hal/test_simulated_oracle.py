@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hal.simulated.file_check import Verdict
 from hal.simulated.oracle import Oracle
 from support.printer_bench import PrinterBench
 
@@ -113,7 +114,7 @@ def oracle_of(lines):
 def test_a_file_printed_exactly_once_is_recognised():
     verdict = oracle_of(["M115", *LINES[:3], "M105", *LINES[3:], "M105"]).same_as_file(FILE)
     assert verdict
-    assert verdict == (verdict.__class__)(exact=True, lines=6, total=6)
+    assert verdict == Verdict(exact=True, lines=6, total=6)
 
 
 @pytest.mark.parametrize(

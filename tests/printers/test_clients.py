@@ -83,7 +83,7 @@ async def test_an_answer_to_a_prompt_overtakes_everything(tmp_path):
         await host.until(lambda: host.state in (S.COMPLETED, S.PAUSED), 20)
 
 
-async def test_m112_takes_effect_at_receipt(tmp_path):
+async def test_m112_is_sent_at_once_if_lines_are_acknowledged_at_receipt(tmp_path):
     class Slow(Repetier):
         def on(self, number, command, raw):
             return (10.0,) if command.startswith("G1") else super().on(number, command, raw)

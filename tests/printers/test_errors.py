@@ -10,7 +10,7 @@ MOVES = "".join(f"G1 X{n % 100} Y{n % 50} E{n}\n" for n in range(60))
 
 
 class Says(FakeFirmware):
-    """Says something about one command of the file, the second time and later as well."""
+    """Answers one command of the file by `reply`, each time that it comes."""
 
     at = "G1 X5 "
     reply: tuple[str | float, ...] = ()
@@ -229,7 +229,7 @@ async def test_moves_that_marlin_leaves_out_before_homing_fail_the_print(tmp_pat
         assert host.firmware.is_cold
 
 
-async def test_a_jog_that_marlin_leaves_out_does_not_end_the_print(tmp_path):
+async def test_a_client_s_move_that_marlin_leaves_out_does_not_end_the_print(tmp_path):
     async with rig(tmp_path, says("echo:Home Z First", "ok", at="G27")) as host:
         await host.print(MOVES)
         await host.gcode("G27")

@@ -26,8 +26,7 @@ async def test_a_starting_klipper_is_connected_once_it_has_started(tmp_path):
                 )
             return super().on(number, command, raw)
 
-    firmware_class = Starts
-    async with rig(tmp_path, firmware_class, printer={"connect": False}) as host:
+    async with rig(tmp_path, Starts, printer={"connect": False}) as host:
         host.firmware.ready_at = host.now + 20
         await host.sleep(25)
         await host.until(lambda: host.ready, 60)
@@ -177,7 +176,7 @@ async def test_a_print_continues_after_a_filament_change_that_ends_at_the_printe
 
 
 class Panel(FakeFirmware):
-    """A panel whose buttons only send requests to the host."""
+    """A panel whose buttons only ask the host to act."""
 
     move_seconds = 0.1
     m115 = (MARLIN, *cap(EMERGENCY_PARSER=0, HOST_ACTION_COMMANDS=1))

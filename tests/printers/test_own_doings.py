@@ -35,7 +35,7 @@ class Mk3(Minded, Prusa):
 
 
 @pytest.mark.parametrize("wait", [1, 6, 600])
-async def test_a_print_goes_on_hot_after_a_pause_in_which_the_printer_has_cooled(tmp_path, wait):
+async def test_a_print_continues_hot_after_a_pause_in_which_the_printer_has_cooled(tmp_path, wait):
     async with rig(tmp_path, Mk3) as host:
         await host.print(f"{HOT}M117 Insert\nM601\n{REST}")
         await host.reach(S.PAUSED)
@@ -63,7 +63,7 @@ async def test_a_print_is_paused_and_resumed_at_the_panel(tmp_path):
         await host.sleep(10)
         host.firmware.say("// action:resumed")
         await host.expect_end(S.COMPLETED)
-        assert not host.firmware.arrival_times("M602"), "the firmware has gone on already"
+        assert not host.firmware.arrival_times("M602"), "the firmware has resumed already"
 
 
 @pytest.mark.parametrize(
