@@ -232,7 +232,8 @@ class Firmware:
             self._running, self._resume_at = iter(()), self.now
 
     def _stop_machine(self) -> None:
-        """Stop all moves, heaters, fans, prints from the card, and reports."""
+        """Stop all moves, heaters, fans, prints from the card or of another host, and reports."""
+        self._visitor = None
         self.board.quick_stop()
         self.board.heaters_off()
         self.board.sd = SdCard(self.say, self._card)
@@ -274,9 +275,10 @@ class Firmware:
             self.on_unplug()
 
     def visit(self, seconds: float) -> None:
-        """Have another host print for `seconds`, over its own port."""
-        self._visitor = Visitor(self.now + seconds)
-        self._work()
+        """Have another host print for `seconds`, over its own port, unless the firmware has halted."""
+        if not (self.halted or self._halt_reason):
+            self._visitor = Visitor(self.now + seconds)
+            self._work()
 
     def pause(self, seconds: float) -> None:
         """Pause the print as the firmware does on its own: ask the host, or (Prusa) drop queued lines without an `ok`.

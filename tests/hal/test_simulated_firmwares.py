@@ -310,6 +310,14 @@ def test_a_print_of_a_touch_screen_shows_only_in_temperatures_and_positions():
     assert (board.heat.hotends[0].target, board.heat.bed.target) == (0, 0)
 
 
+@pytest.mark.parametrize("halts_at", [8, 60])
+@pytest.mark.parametrize("name", ["marlin", "klipper"])
+def test_a_halt_ends_the_print_of_a_touch_screen(name, halts_at):
+    board = printer(name, Fault("touch_print", time=10, seconds=300), Fault("halt", time=halts_at, text="Too hot"))
+    board.run(100)
+    assert (board.heat.hotends[0].target, board.heat.bed.target) == (0, 0)
+
+
 def test_tools_that_share_a_nozzle_share_its_heat():
     board = printer("marlin", extruders=5, shared_nozzle=True)
     board.send("M104 T3 S200")
