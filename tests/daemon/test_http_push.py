@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -203,12 +204,16 @@ async def test_a_long_streamed_answer_ends_and_the_next_one_continues(tmp_path, 
         writer.close()
 
 
-async def test_polling_answers_one_frame_at_a_time(tmp_path):
+async def test_polling_answers_one_frame_at_a_time(tmp_path, monkeypatch):
     async with served(tmp_path) as (_, address):
-        reader, writer = await send(address, "/sockjs/123/polled/xhr")
-        answer = await read_until(reader, b"0\r\n\r\n")
-        assert b"o\n" in answer
-        writer.close()
+        for frame in (b"o", b'a[{"connected"', b"h"):
+            monkeypatch.setattr(push, "HEARTBEAT", 0.1 if frame == b"h" else TIMEOUT)
+            reader, writer = await send(address, "/sockjs/123/polled/xhr")
+            answer = await read_until(reader, b"\r\n0\r\n\r\n")
+            writer.close()
+            one_line = re.fullmatch(rb"[0-9a-f]+\r\n(.*)\n\r\n0\r\n\r\n", answer.partition(b"\r\n\r\n")[2])
+            assert one_line is not None, answer
+            assert one_line[1].startswith(frame)
 
 
 async def test_info_and_welcome_have_the_fields_of_sockjs(tmp_path):

@@ -7,7 +7,7 @@ browsers cannot send one there; it gets nothing but the version until it shows a
 import asyncio
 import json
 import secrets
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from http.client import responses
 from typing import TYPE_CHECKING, Any
 
@@ -202,9 +202,9 @@ class StreamSession:
             self._expiry = asyncio.get_running_loop().call_later(RECONNECT_TIMEOUT, self.close)
 
     async def _send(self, texts: Sequence[str]) -> None:
-        await self._attached.wait()
-        if self._receiver is not None:
-            await self._receiver.write_frame_line(_frame(texts))
+        while (receiver := self._receiver) is None:  # a request that has just ended may have been attached
+            await self._attached.wait()
+        await receiver.write_frame_line(_frame(texts))
 
     def close(self) -> None:
         """End the session; idempotent."""
@@ -309,13 +309,13 @@ class StreamHandler(StreamsHandler):
     async def write_frame_line(self, frame: str) -> None:
         """Write a frame; return when it is sent."""
         await self._flush(frame.encode() + b"\n")
-        if self._written >= self.size:
-            self.ended.set()
 
-    def _flush(self, data: bytes) -> Awaitable[None]:
+    async def _flush(self, data: bytes) -> None:
         self._written += len(data)
         self.write(data)
-        return self.flush()
+        await self.flush()
+        if self._written >= self.size:
+            self.ended.set()
 
     def on_connection_close(self) -> None:
         """End the request when the client disconnects; its session waits for the next."""
@@ -324,7 +324,7 @@ class StreamHandler(StreamsHandler):
 
 
 class PushPollHandler(StreamHandler):
-    """/sockjs/<server>/<session>/xhr: long polling: the answer ends after one frame."""
+    """/sockjs/<server>/<session>/xhr: long polling: the answer ends after one frame, of whatever kind."""
 
     padding = b""
     size = 1
