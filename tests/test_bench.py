@@ -18,7 +18,7 @@ from bench import analysis, attacks, hosts, idle, link, micro, place, prints, pr
 from bench.fakeprinter import FakePrinter, NoCompiler, build
 from bench.load import BLOCK, Loaded
 from gcode.framing import frame
-from support.processes import cannot_run, until
+from support.processes import cannot_run, has_ended, until
 from support.waiting import TIMEOUT
 
 SHA256_OF_5000 = "f6e1aa644adda18c8ff7eca0abf09bf0f695eb27c46e3129318ccec8e016a38c"
@@ -198,14 +198,6 @@ def test_a_stopped_run_shows_its_partial_results(monkeypatch, capsys):
     assert "S2q      nozzled        257" in output.out
 
 
-def _runs(pid: int) -> bool:
-    """Return whether a process runs; one that ended but was not reaped yet (a grandchild, by init) does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def test_sigterm_ends_the_printer_and_the_hosts_too(fakeprinter, tmp_path):
     environment = {**os.environ, "NOZZLED_BENCH_DIR": str(fakeprinter.parent), "TMPDIR": str(tmp_path)}
     command_line = [sys.executable, "-m", "bench", "link", "S2q", "--only", "raw1", "--repeat", "1"]
@@ -218,7 +210,7 @@ def test_sigterm_ends_the_printer_and_the_hosts_too(fakeprinter, tmp_path):
         finally:
             process.kill()
     assert b"stopped" in output
-    until(lambda: not any(map(_runs, children)), "the end of the printer and the host")
+    until(lambda: all(map(has_ended, children)), "the end of the printer and the host")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -20,6 +20,15 @@ def restored_logging():
 
 
 @pytest.fixture
+def no_settings(monkeypatch, tmp_path):
+    """Hide the caller's settings of the command line, and a daemon of theirs."""
+    for name in ("NOZZLED_API_KEY", "NOZZLED_CONFIG", "NOZZLED_URL", "STATE_DIRECTORY", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("daemon.cli.local_daemon.is_served", lambda *_: False)
+
+
+@pytest.fixture
 def manager(tmp_path, monkeypatch):
     """Run a service manager, at NOTIFY_SOCKET."""
     manager = ServiceManager(tmp_path)

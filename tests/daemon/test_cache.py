@@ -19,15 +19,12 @@ from daemon.front.analysis.findings import VERSION, Findings
 from daemon.front.analysis.store import AnalysisStore, FileKey, LearntPace
 from daemon.front.cache import cache as module
 from daemon.front.cache.cache import Cache
+from support.databases import Troubles, on_its_thread
 from support.processes import open_below
 
 CUBE = FileKey("parts/cube.gcode", 8005, 1_700_000_000)
 FOUND = Findings({"estimatedPrintTime": 60.0}, b"details", b"picture")
 NONSENSE = b"not a database, but long enough to have a header\n" * 10
-
-
-class Troubles(list[Exception]):
-    """Troubles reported by a cache."""
 
 
 @asynccontextmanager
@@ -41,11 +38,6 @@ async def opened(folder: Path, troubles: Troubles | None = None) -> AsyncIterato
     finally:
         await cache.close()
     assert reports is troubles or not reports
-
-
-async def on_its_thread(cache: Cache, statement: str) -> None:
-    """Execute a statement on the cache's own connection."""
-    await cache._run(lambda: cache._connection.execute(statement).fetchall())
 
 
 async def filled(cache: Cache, committed: Callable[[], Awaitable[None]] | None = None) -> None:

@@ -17,14 +17,7 @@ from hal.holders import Holder
 from hal.ports import Port
 from hal.registry import check
 
-
-@pytest.fixture(autouse=True)
-def plain_environment(monkeypatch, tmp_path):
-    """None of the caller's settings."""
-    for name in ("NOZZLED_API_KEY", "NOZZLED_CONFIG", "NOZZLED_URL", "STATE_DIRECTORY", "XDG_STATE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("daemon.cli.local_daemon.is_served", lambda *_: False)  # nor any daemon of theirs
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 @pytest.fixture

@@ -16,12 +16,8 @@ SOCKET = "ActiveState=active\nListen=0.0.0.0:8080 (Stream)\n"
 
 
 @pytest.fixture(autouse=True)
-def plain_environment(monkeypatch, tmp_path):
-    """None of the caller's settings, and no service that listens."""
-    for name in ("NOZZLED_API_KEY", "NOZZLED_URL", "NOZZLED_CONFIG", "STATE_DIRECTORY", "XDG_STATE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(local_daemon, "is_served", lambda _host, _port: False)
+def no_service(no_settings, monkeypatch):
+    """No settings of the caller, and no service that listens."""
     monkeypatch.setattr(installed, "systemctl", lambda *_: "")
     monkeypatch.setattr(local_daemon.host_and_port, "__defaults__", (lambda *_: "",))
 

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import json
-from contextlib import contextmanager
 
 import pytest
 from structlog.testing import capture_logs
@@ -24,11 +23,8 @@ LONG = b"".join(b"G1 X%d F6000\n" % (n % 2 * 100) for n in range(2000))  # half 
 
 
 @pytest.fixture(autouse=True)
-def plain_environment(monkeypatch, tmp_path):
-    """None of the caller's settings but the daemon's key."""
-    for name in ("NOZZLED_URL", "NOZZLED_CONFIG", "STATE_DIRECTORY", "XDG_STATE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+def only_the_key(no_settings, monkeypatch):
+    """No settings of the caller but the daemon's key."""
     monkeypatch.setenv("NOZZLED_API_KEY", KEY)
     with capture_logs():  # the daemon's own log goes where the commands print
         yield
@@ -229,15 +225,13 @@ def options(config=None, url=None, key_file=None):
     return argparse.Namespace(config=config, url=url, key_file=key_file)
 
 
-@contextmanager
-def api_key(settings, text):
-    (settings.parent / "state" / "api-key").write_text(text)
-    yield
+def write_own_key(settings):
+    (settings.parent / "state" / "api-key").write_text("the-daemons-own-key\n")
 
 
 def test_the_daemon_and_the_key_of_this_machine_come_from_its_configuration(settings):
-    with api_key(settings, "the-daemons-own-key\n"):
-        server = find_server(options(settings), {})
+    write_own_key(settings)
+    server = find_server(options(settings), {})
     assert (server.url, server.key) == ("http://127.0.0.1:8080", "the-daemons-own-key")
 
 
@@ -253,8 +247,8 @@ def test_the_environment_names_another_daemon_and_key_and_the_command_line_wins(
 @pytest.mark.parametrize("named", [{"url": "http://127.0.0.1:8080"}, {}])
 def test_the_key_of_this_machine_is_not_sent_to_a_given_address(settings, named):
     environ = {} if named else {"NOZZLED_URL": "http://elsewhere"}
-    with api_key(settings, "the-daemons-own-key\n"):
-        assert find_server(options(settings, **named), environ).key == ""
+    write_own_key(settings)
+    assert find_server(options(settings, **named), environ).key == ""
 
 
 def test_an_unreadable_key_is_reported_with_its_path(settings, tmp_path):

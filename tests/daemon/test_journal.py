@@ -20,10 +20,8 @@ def journald(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def as_before(monkeypatch):
+def no_context(restored_logging, monkeypatch):
     monkeypatch.setattr(journal, "context", dict)
-    yield
-    structlog.reset_defaults()
 
 
 def fields(data):

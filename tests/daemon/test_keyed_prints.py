@@ -13,10 +13,9 @@ from daemon.core.job.keyed import KeyedPrints
 from daemon.errors import JobConflict, KeyReused, NeverBegan, StoreError
 from gcode.errors import NozzledError
 from hal.simulated.clock import run
-from support.mortal import Disk, Life, World
+from support.mortal import Disk, Life, World, until_over
 
 KEYS = ("a", "b", "c")
-BED = 0.05  # s between two looks at the job
 
 
 def world_in(folder) -> World:
@@ -39,12 +38,6 @@ def begun(world, key: str) -> int:
 
 def keyed(host) -> KeyedPrints:
     return KeyedPrints(host.jobs, host.records, lambda: host.connection.address)
-
-
-async def over(host) -> None:
-    async with asyncio.timeout(1000):
-        while host.jobs.active and not host.life.over:  # noqa: ASYNC110 - as clients poll
-            await asyncio.sleep(BED)
 
 
 STEPS = st.lists(
@@ -86,7 +79,7 @@ def test_each_key_begins_one_print_at_most(tmp_path_factory, steps):
                     if life.over:
                         more = True
                         break
-                await over(host)
+                await until_over(host)
                 if tasks:
                     await asyncio.wait(tasks, timeout=5)
             assert all(begun(world, key) <= 1 for key in KEYS), [begun(world, key) for key in KEYS]
@@ -138,7 +131,7 @@ async def test_a_key_belongs_to_one_request(tmp_path):
         assert (first.again, again.again, again.job) == (False, True, first.job)
         with pytest.raises(KeyReused):
             await prints.begin(selection("a"), "a", "other")
-        await over(host)
+        await until_over(host)
         assert host.jobs.job_key == "a"
         job = await prints.find("a")
         assert (job.state, job.began, job.ended) == ("completed", True, True)
@@ -154,9 +147,9 @@ async def test_a_refusal_leaves_the_key_unused(tmp_path):
         with pytest.raises(JobConflict):
             await prints.begin(selection("b"), "b", "one")
         assert await prints.find("b") is None
-        await over(host)
+        await until_over(host)
         assert not (await prints.begin(selection("b"), "b", "one")).again
-        await over(host)
+        await until_over(host)
     assert begun(world, "b") == 1
 
 
@@ -175,7 +168,7 @@ async def test_a_job_recorded_but_never_begun_is_reported_as_such(tmp_path):
         assert host.jobs.state is JobState.INTERRUPTED
         assert (await host.records.statistics("a.gcode")).failure == 0, "it was no print"
         assert not (await prints.begin(selection("a"), "another", "one")).again
-        await over(host)
+        await until_over(host)
     assert begun(world, "a") == 1
 
 

@@ -6,12 +6,11 @@ from dataclasses import replace
 import pytest
 
 from daemon.bridge.words import JobState
-from support.mortal import Disk, Life, World
+from support.mortal import Disk, Life, World, until_over
 
 MOVES = [f"G1 X{n % 2 * 10} Y{n} E{n / 10:g} F6000" for n in range(30)]
 PART = ["M104 S200", *MOVES]
 STEP = 131  # bytes between two cuts: every phase, and no two in the same place of a line
-SLOW = 600  # simulated seconds
 
 
 def world_in(folder) -> World:
@@ -25,19 +24,13 @@ def moves_of(world) -> list[str]:
     return [each.command for each in world.oracle.commands if each.command in MOVES]
 
 
-async def ended(host) -> None:
-    async with asyncio.timeout(SLOW):
-        while host.jobs.active and not host.life.over:  # noqa: ASYNC110 - as clients poll
-            await asyncio.sleep(0.05)
-
-
 async def begun(world, cut: float, user: str = "ann") -> bool:
     """Print until so many bytes are sent; False: the print was over before."""
     async with world.host(life := Life(bytes_left=cut)) as host:
         if not life.over:
             host.jobs.select(replace(world.write(PART), user=user))
             host.jobs.start()
-            await ended(host)
+            await until_over(host)
         return life.over
 
 
@@ -95,7 +88,7 @@ async def test_after_a_power_cut_the_file_can_be_printed_again(tmp_path):
     async with world.host() as host:
         assert host.jobs.selected.path == "part.gcode"
         host.jobs.start()
-        await ended(host)
+        await until_over(host)
         assert host.jobs.state is JobState.COMPLETED
     assert moves_of(world)[printed:] == MOVES
 
@@ -118,7 +111,7 @@ async def test_an_older_store_does_not_mislead_a_reattached_print(tmp_path, back
         world.disk.roll_back(max(-back, -len(world.disk.synced)))
         async with world.host() as host:
             back_again = host.jobs.active
-            await ended(host)
+            await until_over(host)
             state = host.jobs.state
         printed = moves_of(world)[before:]
         assert printed == MOVES[: len(printed)], "never twice, never a gap"
@@ -138,7 +131,7 @@ async def test_a_continued_print_keeps_its_heat_despite_an_older_job_in_the_stor
     world.reset_on_open = False  # which would turn off the heat as well
     async with world.host() as host:
         assert host.jobs.state is JobState.REATTACHING
-        await ended(host)
+        await until_over(host)
         assert host.jobs.state is JobState.COMPLETED
         assert world.firmware.board.hotend.target == 200
         host.connection.printer._transport.unplug()

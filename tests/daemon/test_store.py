@@ -1,6 +1,6 @@
 """The database of jobs: its content after reopening, access to it, and failures of the disk.
 
-Real SQLite on a real disk and in real time, as its thread is half of the matter.
+Tests that are not `async def` run a loop of their own in real time, for the database's thread.
 """
 
 import asyncio
@@ -26,13 +26,10 @@ from daemon.bridge.words import FileStatistics, LastPrint
 from daemon.core.record import store as module
 from daemon.core.record.store import JobRecord, NewJob, Store
 from daemon.errors import StateDirTaken, StoreError
+from support.databases import Troubles, on_its_thread
 from support.waiting import TIMEOUT, until
 
 CUBE = NewJob("parts/cube.gcode", "cube.gcode", 8005, "ab" * 20, 17, "local", "ann", "sim")
-
-
-class Troubles(list[Exception]):
-    """Troubles reported by a store."""
 
 
 @asynccontextmanager
@@ -46,11 +43,6 @@ async def opened(path: Path, troubles: Troubles | None = None, start: float = 10
     finally:
         await store.close()
     assert reports is troubles or not reports
-
-
-async def on_its_thread(store: Store, statement: str) -> None:
-    """Execute a statement on the store's own connection."""
-    await store._run(lambda: store._connection.execute(statement).fetchall())
 
 
 def test_a_job_is_recorded_from_begin_to_end(tmp_path):

@@ -16,8 +16,8 @@ from daemon.core.job.opening import open_upload
 from daemon.core.job.streamer import FileStream
 from gcode.host_commands import CancelJob, HeatAndWait, PauseJob, meaning
 from gcode.outgoing import forbidden, job_line
-from gcode.reader import Reader
 from support.house import Inline
+from support.reading import read_whole
 
 CUBE = Path(__file__).parents[2] / "examples" / "cube20.gcode"
 
@@ -61,14 +61,6 @@ async def drain(source):
         else:
             await asyncio.sleep(0.001)
     return lines
-
-
-def read_whole(data):
-    reader = Reader()
-    reader.feed(data)
-    lines = list(reader)
-    reader.finish()
-    return lines + list(reader)
 
 
 async def test_the_example_is_streamed_as_the_reader_reads_it():

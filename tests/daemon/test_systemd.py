@@ -20,12 +20,6 @@ from support.http import api
 PID = 4711
 
 
-@pytest.fixture
-def as_before():
-    yield
-    structlog.reset_defaults()
-
-
 def print_lines(service, lines):
     path = service.files.root / "part.gcode"
     path.write_text(lines)
@@ -165,7 +159,8 @@ def test_without_systemd_the_reason_of_a_stop_is_unknown():
     forget_job_type({})
 
 
-async def test_a_reload_applies_the_settings_that_it_can(manager, tmp_path, as_before):
+@pytest.mark.usefixtures("restored_logging")
+async def test_a_reload_applies_the_settings_that_it_can(manager, tmp_path):
     async with api(tmp_path / "state", "") as server:
         service = server.service
         now = service.config
@@ -186,7 +181,8 @@ async def test_a_reload_applies_the_settings_that_it_can(manager, tmp_path, as_b
     assert [line.partition("=")[0] for line in manager.messages] == ["RELOADING", "MONOTONIC_USEC", "READY"]
 
 
-async def test_a_printer_chosen_over_the_api_needs_no_restart_at_a_reload(tmp_path, as_before):
+@pytest.mark.usefixtures("restored_logging")
+async def test_a_printer_chosen_over_the_api_needs_no_restart_at_a_reload(tmp_path):
     state = tmp_path / "state"
     state.mkdir()
     (state / "preset").write_text("mk3s\n")
@@ -203,7 +199,8 @@ async def test_a_printer_chosen_over_the_api_needs_no_restart_at_a_reload(tmp_pa
     assert not [each for each in logged if each["event"] == "config.needs_restart"]
 
 
-async def test_an_unreadable_configuration_changes_nothing(manager, tmp_path, as_before):
+@pytest.mark.usefixtures("restored_logging")
+async def test_an_unreadable_configuration_changes_nothing(manager, tmp_path):
     def reread():
         raise ConfigError("nozzled.toml: not valid TOML")
 

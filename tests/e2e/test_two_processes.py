@@ -10,7 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from support.processes import NOZZLED, TIMEOUT, TOKEN, Daemon, commands_of, environment, free_port, head, until
+from support.processes import (
+    NOZZLED,
+    TIMEOUT,
+    TOKEN,
+    Daemon,
+    commands_of,
+    environment,
+    free_port,
+    has_ended,
+    head,
+    until,
+)
 
 SLOW, FAST = "M220 S20", "M220 S999"  # the print lasts as long as its front is being killed
 
@@ -24,14 +35,6 @@ def command_line(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
-
-
-def gone(pid: int) -> bool:
-    """Return whether a process has ended; one that its parent has not reaped yet counts as ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 def front_of(daemon: Daemon) -> int:
@@ -114,7 +117,7 @@ def test_sigterm_ends_a_stopped_front_too(printing):
     os.kill(front, signal.SIGSTOP)
     daemon.signal(signal.SIGTERM)
     assert daemon.wait(TIMEOUT) == 0
-    until(lambda: gone(front), "the front to end")
+    until(lambda: has_ended(front), "the front to end")
     assert daemon.events("front.hangs")
     assert "M104 S0" in printer.accepted()
 
@@ -129,7 +132,7 @@ def test_the_front_ends_with_its_core_and_the_port_is_free_at_once(printing, sta
         os.kill(front, signal.SIGSTOP)
     daemon.signal(signal.SIGKILL)
     daemon.wait(TIMEOUT)
-    until(lambda: gone(front) and all(map(gone, below)), "the front to end")
+    until(lambda: has_ended(front) and all(map(has_ended, below)), "the front to end")
     until(lambda: is_free(host, port), "the port")  # a zombie's threads may still be about to end
 
 
@@ -152,7 +155,7 @@ def test_ctrl_c_reaches_both_processes_and_heaters_go_off_first(tmp_path, house,
         fronts = children(daemon.pid)
         os.killpg(daemon.pid, number)
         assert daemon.wait(TIMEOUT) == 0
-        until(lambda: all(map(gone, fronts)), "the front to end")
+        until(lambda: all(map(has_ended, fronts)), "the front to end")
         log_text = Path(log.name).read_text()
         assert "Traceback" not in log_text
         if number is signal.SIGINT:
@@ -227,7 +230,7 @@ def test_the_service_works_without_a_standard_error(tmp_path, closed):
                 )
         daemon.terminate()
         assert daemon.wait(TIMEOUT) == 0
-        until(lambda: gone(front), "the front to end")
+        until(lambda: has_ended(front), "the front to end")
     finally:
         daemon.kill()
         daemon.wait()

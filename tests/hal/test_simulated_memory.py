@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from gcode.framing import frame
-from gcode.reader import Reader
 from hal.errors import PortLost
 from hal.simulated.firmware import Firmware, FirmwareConfig
 from hal.simulated.memory import SimulatedTransport
 from hal.simulated.oracle import Oracle
+from support.reading import read_whole
 
 _CUBE = Path(__file__).parents[2] / "examples" / "cube20.gcode"
 
@@ -51,11 +51,7 @@ def _ignore(_value):
 
 
 def _commands(path):
-    reader = Reader()
-    reader.feed(path.read_bytes())
-    commands = [command for _, command in reader]
-    reader.finish()
-    return commands + [command for _, command in reader]
+    return [command for _, command in read_whole(path.read_bytes())]
 
 
 async def test_the_example_arrives_command_for_command():

@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
+import msgspec
 from tornado.httputil import HTTPHeaders, RequestStartLine
 
 from daemon.farm.http.seams import FarmSeams
 from daemon.farm.http.server import make_app, prepare
 from daemon.farm.list.job_list import JobList
-from daemon.farm.list.values import FileFacts
 from daemon.farm.messages import AWAY, FarmOrder, OrderAnswer, Presence
 from support.http import Api, Recorder
 
@@ -79,16 +79,12 @@ class Calls:
 
 async def fake_analysis(path, known, picture):
     """Analyse a file: the facts are constant, the warning is the file's suffix."""
-    return replace_facts(known, material="PLA", extent=(20.0, 20.0, 30.0), warnings=(path.suffix,))
+    return msgspec.structs.replace(known, material="PLA", extent=(20.0, 20.0, 30.0), warnings=(path.suffix,))
 
 
 def events(body):
     """Return the data of server-sent events."""
     return [json.loads(each) for each in re.findall(rb"^data: (.*)$", body, re.MULTILINE)]
-
-
-def replace_facts(facts, **changes):
-    return FileFacts(**{name: getattr(facts, name) for name in FileFacts.__struct_fields__} | changes)
 
 
 class FarmApi(Api):

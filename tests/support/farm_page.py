@@ -5,6 +5,8 @@ import threading
 from concurrent.futures import Future
 from pathlib import Path
 
+import msgspec
+
 from daemon.farm.http.seams import FarmSeams
 from daemon.farm.http.server import listen, make_app, prepare
 from daemon.farm.list.job_list import JobList
@@ -36,8 +38,7 @@ class PrintersThatObey(Printers):
     def change(self, printer, **changes):
         """Change the presence of a printer."""
         known = self.presences.get(printer, Presence(at=self.now, boot="b"))
-        fields = {name: getattr(known, name) for name in Presence.__struct_fields__}
-        self.presences[printer] = Presence(**{**fields, **changes})
+        self.presences[printer] = msgspec.structs.replace(known, **changes)
         self.wake()
 
 

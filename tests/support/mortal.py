@@ -329,6 +329,13 @@ class World:
         return store
 
 
+async def until_over(host: Host) -> None:
+    """Wait until the job has ended, or the host has been killed."""
+    async with asyncio.timeout(SLOW):
+        while host.jobs.active and not host.life.over:  # noqa: ASYNC110 - as clients poll
+            await asyncio.sleep(0.05)
+
+
 async def until_state(host: Host, *states: JobState | None) -> None:
     """Wait until the job is in one of these states, or the host has been killed."""
     async with asyncio.timeout(SLOW):

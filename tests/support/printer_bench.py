@@ -3,9 +3,10 @@
 import gzip
 from pathlib import Path
 
-from gcode.reader import Reader
 from hal.simulated.firmware import Firmware, FirmwareConfig
 from hal.simulated.oracle import Oracle
+
+from .reading import read_whole
 
 
 class PrinterBench:
@@ -70,8 +71,4 @@ def text(path: Path) -> str:
 
 def commands(path: Path) -> list[str]:
     """Return the commands of a G-code file, compressed or not."""
-    reader = Reader()
-    reader.feed(contents(path))
-    commands = [command for _, command in reader]
-    reader.finish()
-    return [command.decode() for command in (*commands, *(each for _, each in reader))]
+    return [command.decode() for _, command in read_whole(contents(path))]

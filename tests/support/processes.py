@@ -24,8 +24,8 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from gcode.compact import in_full
-from gcode.reader import Reader
 
+from .reading import read_whole
 from .waiting import TIMEOUT
 
 LIFETIME = 1800.0  # s; a module of browser tests shares one service, and takes minutes beside other work
@@ -53,6 +53,14 @@ def cannot_run(reason: str) -> None:
     if os.environ.get("NOZZLED_NO_SKIP") == "1":
         pytest.fail(f"cannot run here, and NOZZLED_NO_SKIP=1 allows no skips: {reason}")
     pytest.skip(reason)
+
+
+def has_ended(pid: int) -> bool:
+    """Return whether a process has ended; one that its parent has not reaped yet has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def open_below(folder: Path) -> list[str]:
@@ -94,12 +102,7 @@ def head(lines: int | None, folder: Path) -> Path:
 
 def commands_of(path: Path) -> list[str]:
     """Return the commands of a print of this file."""
-    reader = Reader()
-    reader.feed(path.read_bytes())
-    commands = [command for _, command in reader]
-    reader.finish()
-    commands += [command for _, command in reader]
-    return [in_full(command).decode() for command in commands]
+    return [in_full(command).decode() for _, command in read_whole(path.read_bytes())]
 
 
 class Lines(Generic[T]):

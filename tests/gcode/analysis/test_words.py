@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from gcode.analysis.blocks import BLOCK, Blocks, LineBlock
 from gcode.analysis.words import COLUMNS, _read, read
 from gcode.command import parse
-from gcode.reader import MAX_LINE, Reader, clean
+from gcode.reader import MAX_LINE, clean
+from support.reading import read_whole
 
 _PARTS = st.sampled_from(
     [
@@ -94,21 +95,13 @@ def read_all(data: bytes, *, unusual: bool = False) -> list[tuple[int, object]]:
     return sorted(lines, key=lambda each: each[0])
 
 
-def read_by_line(data: bytes) -> list[tuple[int, bytes]]:
-    reader = Reader()
-    reader.feed(data)
-    lines = list(reader)
-    reader.finish()
-    return lines + list(reader)
-
-
 def assert_agree(data: bytes) -> None:
     for unusual in (False, True):
         _assert_agree(data, unusual=unusual)
 
 
 def _assert_agree(data: bytes, *, unusual: bool) -> None:
-    ours, theirs = read_all(data, unusual=unusual), read_by_line(data)
+    ours, theirs = read_all(data, unusual=unusual), read_whole(data)
     assert [offset for offset, _ in ours] == [offset for offset, _ in theirs]
     for (_, mine), (_, line) in zip(ours, theirs, strict=True):
         if isinstance(mine, bytes):
