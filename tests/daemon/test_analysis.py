@@ -131,12 +131,14 @@ async def test_the_analysis_process_is_restarted_but_not_for_a_file_that_kills_i
         assert len(worker.paths) == 2 + MAX_ATTEMPTS
 
 
-async def test_a_slow_analysis_does_not_delay_a_print(tmp_path):
+async def test_a_slow_analysis_delays_a_print_only_for_a_while(tmp_path):
     async with analysing(tmp_path) as client:
-        stuck = asyncio.Event()
+        loop, stuck = asyncio.get_running_loop(), asyncio.Event()
         client.service.analyses._run = lambda _order: stuck.wait()
+        began = loop.time()
         answer = await upload(client, OUTSIDE, print="true")
         assert answer.json["effectivePrint"] is True
+        assert loop.time() - began == pytest.approx(client.service.config.analysis.patience_s, abs=0.1)
 
 
 @pytest.mark.parametrize("begins", ["a file", "a job"])

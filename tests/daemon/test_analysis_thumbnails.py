@@ -41,7 +41,7 @@ def test_a_picture_with_too_many_pixels_is_not_decoded():
 def test_a_damaged_picture_is_decoded_or_ignored(noise, kind, at):
     data = picture(kind)
     image = decode(Thumbnail("png", 32, 16, data[:at] + noise + data[at + len(noise) :]))
-    assert image is None or isinstance(image, Image.Image)
+    assert image is None or image.width * image.height <= MAX_PIXELS
 
 
 def test_a_picture_is_drawn_for_the_terminal():

@@ -1,30 +1,27 @@
 import argparse
 import asyncio
 import json
+from contextlib import AsyncExitStack
 
 import pytest
 
+from daemon import app
 from daemon.cli import invited, main
 from daemon.cli.options import HOST, PORT, STATE_DIR
 from daemon.cli.serve import front_command
 from daemon.front.access.keyring import Keyring, digest
 from daemon.front.access.scopes import Scope
-from daemon.front.http.server import listen
-from support.http import KEY, api
-from support.waiting import TIMEOUT
+from daemon.front.http.server import listen, make_app
+from support.both import Service
+from support.http import KEY, NOW, Api, api, config
+
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 def run(capsys, folder, *words):
     code = main([*words, "--state-dir", str(folder)])
     output = capsys.readouterr()
     return code, output.out.strip(), output.err.strip()
-
-
-@pytest.fixture(autouse=True)
-def no_settings_of_ours(monkeypatch):
-    for name in ("NOZZLED_API_KEY", "NOZZLED_URL", "NOZZLED_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("daemon.cli.local_daemon.is_served", lambda *_: False)
 
 
 def test_a_key_is_created_listed_and_revoked(capsys, tmp_path):
@@ -91,20 +88,22 @@ async def test_an_app_is_allowed_and_another_refused(capsys, tmp_path, monkeypat
         await listening.close()
 
 
-@pytest.mark.real_time
 async def test_a_key_that_is_rotated_or_revoked_ends_within_a_second_in_the_running_daemon(capsys, tmp_path):
-    async with api(tmp_path, "") as server:
+    async with AsyncExitStack() as stack:
+        house = await app.start(stack, config(tmp_path, ""), {}, lambda: NOW)
+        server = Api(Service(house), make_app(house.front))
         capsys.readouterr()  # what the service has logged
-        phone = (await asyncio.to_thread(run, capsys, tmp_path, "keys", "add", "phone"))[1]
+        first, phone = run(capsys, tmp_path, "key")[1], run(capsys, tmp_path, "keys", "add", "phone")[1]
 
-        async def until(key, status):
-            async with asyncio.timeout(TIMEOUT):
-                while (await server.get("/api/version", key=key)).status != status:  # noqa: ASYNC110 - as a client would
-                    await asyncio.sleep(0.2)
+        async def statuses(*keys):
+            return [(await server.get("/api/version", key=key)).status for key in keys]
 
-        await until(phone, 200)
-        await asyncio.to_thread(run, capsys, tmp_path, "keys", "revoke", "phone")
-        await until(phone, 403)
+        await asyncio.sleep(1)
+        assert await statuses(first, phone) == [200, 200]
+        assert run(capsys, tmp_path, "keys", "revoke", "phone")[0] == 0
+        rotated = run(capsys, tmp_path, "key", "--rotate")[1]
+        await asyncio.sleep(1)
+        assert await statuses(first, phone, rotated) == [403, 403, 200]
 
 
 @pytest.mark.real_time

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 import pytest
 
 from daemon.cli import main
+from hal.session_file import PRINTER, read
 from support import bgcode
 from support.processes import EXAMPLE, cannot_run, environment, nozzled
 
@@ -96,10 +97,22 @@ def test_an_inexact_print_fails_with_the_reason(capsys, square, tmp_path):
     assert "connection lost" in printed.out
 
 
-@pytest.mark.parametrize("firmware", ["marlin", "prusa", "repetier", "smoothie", "klipper"])
-def test_another_firmware_is_simulated(capsys, square, firmware):
-    code, printed = simulate(capsys, square, "--firmware", firmware)
+@pytest.mark.parametrize(
+    ("firmware", "name"),
+    [
+        ("marlin", b"Marlin"),
+        ("prusa", b"Prusa-Firmware"),
+        ("repetier", b"Repetier"),
+        ("smoothie", b"Smoothieware"),
+        ("klipper", b"Klipper"),
+    ],
+)
+def test_another_firmware_is_simulated(capsys, square, tmp_path, firmware, name):
+    record = tmp_path / "session.jsonl.gz"
+    code, printed = simulate(capsys, square, "--firmware", firmware, "--record", record)
     assert code == 0, printed.out
+    said = b"".join(each.data for each in read([record]).records if each.kind == PRINTER)
+    assert b"FIRMWARE_NAME:" + name in said
 
 
 def test_a_session_can_be_recorded_and_replayed(capsys, square, tmp_path):

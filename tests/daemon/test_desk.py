@@ -21,7 +21,7 @@ from daemon.core.core import begin
 from daemon.core.desk import Desk
 from daemon.errors import BadFileName, ConfigError, FileError, JobConflict, PortNotAllowed, StorageFull
 from gcode.errors import CommandError, ForbiddenCommand, NozzledError, QueueFull
-from hal.errors import AddressError
+from hal.errors import AddressError, NotConnected
 from hal.printer import ConnectionState, Prompt
 from support.bridge import connected
 from support.http import config
@@ -164,12 +164,14 @@ async def test_long_lists_of_commands_stay_in_their_order(tmp_path):
 
 async def test_a_stop_waits_for_no_list(tmp_path):
     async with house(tmp_path, "line") as pair:
-        sending = [asyncio.create_task(pair.ask(ask.Send(commands=["M105"] * 250))) for _ in range(3)]
-        await pair.remote.connection.send(["M117 x"] * 300 + ["M112"])
-        assert pair.core.connection.state is ConnectionState.FAULT
-        assert {type(each) for each in await asyncio.gather(*sending, return_exceptions=True)} <= {
-            type(None), QueueFull, *(type(each.exception()) for each in sending if each.exception()),
-        }  # fmt: skip
+        async with pair.core.connection.commands._sending:  # a list is being checked
+            sending = [asyncio.create_task(pair.ask(ask.Send(commands=["M105"] * 250))) for _ in range(3)]
+            await asyncio.sleep(1)
+            await pair.remote.connection.send(["M117 x"] * 300 + ["M112"])
+            assert pair.core.connection.state is ConnectionState.FAULT
+            assert not any(each.done() for each in sending)
+        results = await asyncio.gather(*sending, return_exceptions=True)
+        assert [type(each) for each in results] == [NotConnected] * 3
 
 
 # -- a front that is not ours ------------------------------------------------------------------------------------
@@ -349,20 +351,26 @@ async def test_refused_questions_do_not_disturb_a_print(tmp_path):
         assert pair.core.jobs.state is JobState.PRINTING
 
 
-async def test_a_very_long_command_delays_nothing_and_is_still_checked(tmp_path):
+async def test_a_very_long_command_delays_nothing_and_is_still_checked(tmp_path, monkeypatch):
     """Klipper's commands may have 16 KiB, and one that heats by a list takes a tenth of a second to check."""
     async with house(tmp_path, "line") as pair:
-        printer, turns = pair.core.connection.printer, []
+        printer, loop = pair.core.connection.printer, asyncio.get_running_loop()
         printer.check = lambda command: command.encode()
         sent = []
         printer.submit = lambda *commands: sent.extend(commands)
         with pytest.raises(CommandError, match="the profile allows"):
             await pair.ask(ask.Send(commands=["M104 S{1:" + "1:" * 5000 + "999}"]))
         polygon = "EXCLUDE_OBJECT_DEFINE NAME=a POLYGON=" + "[1,2]," * 1000
-        began = asyncio.get_running_loop().real_clock()
-        sending = [asyncio.create_task(pair.ask(ask.Send(commands=each))) for each in ([polygon], ["M117 b"])]
-        while not all(task.done() for task in sending):
-            turns.append(asyncio.get_running_loop().real_clock() - began)
-            await asyncio.sleep(0)
+        check, in_thread = pair.core.connection.commands.refuse_too_hot, {}
+
+        def slow(command):
+            in_thread[command] = asyncio.current_task() is None  # none of the core's tasks: work for a thread
+            loop.advance(0.1)
+            check(command)
+
+        monkeypatch.setattr(pair.core.connection.commands, "refuse_too_hot", slow)
+        began = loop.time()
+        await asyncio.gather(*(pair.ask(ask.Send(commands=each)) for each in ([polygon], ["M117 b"])))
         assert sent == [polygon.encode(), b"M117 b"]
-        assert len(turns) > 2
+        assert in_thread == {polygon.encode(): True, b"M117 b": False}
+        assert loop.time() - began == pytest.approx(10 * 0.1 + 0.1), "a thread checks for a tenth of the time"

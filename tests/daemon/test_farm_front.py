@@ -118,7 +118,7 @@ async def test_a_file_outside_the_bed_is_declined_by_the_front(tmp_path):
         assert (await server.get("/api/history")).json["jobs"] == []
 
 
-async def test_only_the_core_knows_the_outcome_of_a_key(tmp_path):
+async def test_the_front_answers_each_question_of_the_agent(tmp_path):
     farm = FarmInMemory()
     async with api(tmp_path, switched_on=["farm"]) as server, agent(server, farm) as companion:
         printer = printer_of(companion)
@@ -195,9 +195,11 @@ async def test_a_second_agent_with_the_same_notes_does_not_begin(tmp_path):
 
 
 def test_an_invalid_configuration_is_refused(tmp_path):
-    for bad in (FarmConfig(), FarmConfig(id="MK3", servers=("a",)), FarmConfig(id="mk3")):
-        with pytest.raises(ConfigError):
+    for bad in (FarmConfig(), FarmConfig(id="MK3", servers=("a",))):
+        with pytest.raises(ConfigError, match=r"farm\.id"):
             check(bad)
+    with pytest.raises(ConfigError, match=r"farm\.servers"):
+        check(FarmConfig(id="mk3"))
     with pytest.raises(ConfigError, match="nozzled farm join"):
         seed(CONFIG, {})
     (tmp_path / "nozzled.farm-seed").write_text("SUAB\n")

@@ -110,6 +110,7 @@ async def test_octoapp_finds_its_keys(tmp_path):
         settings = (await server.get("/api/settings")).json
         assert settings["webcam"]["webcams"] == []
         assert [each["name"] for each in settings["temperature"]["profiles"]] == ["PLA", "PETG", "ABS"]
+        assert settings["terminalFilters"]
         assert all(each["regex"] for each in settings["terminalFilters"])
         assert (await server.get("/plugin/pluginmanager/plugins/versions")).json == {}
         assert (await server.get("/api/connection")).json["current"]["state"] == "Operational"

@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,9 +47,14 @@ async def test_parts_of_the_state_can_be_excluded(tmp_path):
 
 async def test_the_number_of_past_temperatures_can_be_limited(tmp_path):
     async with api(tmp_path) as server:
+        loop, past = asyncio.get_running_loop(), server.application.settings["hub"]._history
+        past._wall = lambda: NOW + loop.time()
         await server.settle(30)
+        complete = (await server.get("/api/printer?history=true")).json["temperature"]["history"]
+        assert len(complete) > 5
         history = (await server.get("/api/printer?history=true&limit=5")).json["temperature"]["history"]
-        assert history[0]["time"] == int(NOW)  # the date stands still in tests: one entry a second
+        assert history == complete[-5:]
+        assert history[0]["time"] < history[-1]["time"] <= NOW + loop.time()
         assert set(history[0]) >= {"time", "tool0", "bed"}
         assert set(history[0]["bed"]) == {"actual", "target"}
         bed = (await server.get("/api/printer/bed?history=true")).json

@@ -52,6 +52,7 @@ async def test_a_print_is_published_from_start_to_end_at_a_limited_rate(tmp_path
         assert jobs[-1]["outcome"] == "completed"
         assert jobs[-1]["file"] == "a part.gcode"
         percents = [each["progress"] for each in jobs if each["progress"] is not None]
+        assert len(set(percents)) > 5
         assert percents == sorted(percents)
         assert all(isinstance(each, int) for each in percents)
         assert len(jobs) < 101 + took / 30 + 10

@@ -642,7 +642,7 @@ async def test_every_state_is_sent_to_all_however_short(tmp_path):
             assert ends
             assert not any(flags["printing"] for flags in ends), "who counts prints by it counts one"
             assert all(flags["finishing"] for flags in ends)
-        assert len([text for text in texts if text == "Finishing"]) == 1
+        assert [each["state"]["text"] for each in rare.of("current")].count("Finishing") == 1
 
 
 async def test_a_past_state_is_sent_with_its_own_file(tmp_path):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from daemon.companions.timelapse.render import FilmLook, RenderFailed, arguments, bounds, copying, run
 from support.fake_camera import jpeg
 from support.processes import cannot_run
+from support.waiting import until
 
 pytestmark = pytest.mark.real_time
 
@@ -70,10 +72,20 @@ async def test_a_failure_of_ffmpeg_is_reported_and_its_memory_bounded(tmp_path):
         await run([*await bounds(64), "ffmpeg", *arguments(25, 0, FilmLook(), tmp_path / "x.part")], tmp_path)
 
 
-async def test_a_cancelled_rendering_ends_ffmpeg(tmp_path):
+async def test_a_cancelled_rendering_ends_ffmpeg(tmp_path, monkeypatch):
     frames(tmp_path, 40, (1920, 1080))
+    begin, begun = asyncio.create_subprocess_exec, []
+
+    async def noted(*command, **options):
+        begun.append(await begin(*command, **options))
+        return begun[0]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", noted)
     task = asyncio.create_task(run(["ffmpeg", *arguments(1, 60, FilmLook(0), tmp_path / "x.part")], tmp_path))
-    await asyncio.sleep(0.3)
+    await until(lambda: begun, "ffmpeg")
+    await asyncio.sleep(0.3)  # it is at work
+    assert begun[0].returncode is None
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert begun[0].returncode == -signal.SIGKILL
