@@ -27,7 +27,7 @@ from daemon.front.cache.cache import Cache
 from daemon.front.uploads import files as module
 from daemon.front.uploads.filenames import check_path
 from daemon.front.uploads.files import FileStore
-from support.waiting import TIMEOUT
+from support.waiting import TIMEOUT, until
 
 pytestmark = pytest.mark.real_time  # threads and a disk are what is tested
 
@@ -125,18 +125,14 @@ async def test_a_cancelled_upload_leaves_nothing_or_the_complete_file(tmp_path, 
     monkeypatch.setattr(module.Upload, stage, slow)
     descriptors = descriptors_open()
     task = asyncio.create_task(put(store, "a.gcode", b"x" * 100_000))
-    await asyncio.to_thread(entered.wait, 10)
+    assert await asyncio.to_thread(entered.wait, TIMEOUT)
     task.cancel()
     await asyncio.sleep(0.05)  # discarding has begun, or waits for the lock
     leave.set()
     with pytest.raises(asyncio.CancelledError):
         await task
-    for _ in range(500):
-        if not left_over(tmp_path) and descriptors_open() == descriptors:
-            break
-        await asyncio.sleep(0.01)
+    await until(lambda: not left_over(tmp_path) and descriptors_open() == descriptors, "what the upload has opened")
     assert on_disk(tmp_path) in ({}, {"a.gcode": b"x" * 100_000})
-    assert descriptors_open() == descriptors
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

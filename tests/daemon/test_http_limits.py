@@ -122,7 +122,6 @@ async def test_connections_wait_for_free_descriptors_without_a_busy_loop(tmp_pat
     assert caplog.text.count("Too many open files") == 1
 
 
-@pytest.mark.real_time
 async def test_simultaneous_uploads_share_the_quota(tmp_path):
     async with api(tmp_path, "", http={"quota_mib": 1}) as server:
         room = server.service.front.files.room

@@ -10,6 +10,7 @@ import structlog
 from daemon import log as service_log
 from daemon.log import Limiter, LogWriter, configure, secrets
 from daemon.log.journal import PROCESSORS, JournalWriter
+from support.waiting import TIMEOUT
 
 pytestmark = pytest.mark.usefixtures("restored_logging")
 
@@ -28,7 +29,7 @@ class Stalled(io.StringIO):
 
     def write(self, text):
         self.reached.set()
-        self.go_on.wait(10)
+        self.go_on.wait(TIMEOUT)
         return super().write(text)
 
 
@@ -99,7 +100,7 @@ def test_a_stalled_stream_blocks_nothing_and_dropped_entries_are_counted(monkeyp
     stream = Stalled()
     writer = LogWriter(stream)
     writer.msg("first")
-    assert stream.reached.wait(5)
+    assert stream.reached.wait(TIMEOUT)
     for number in range(15):  # ten wait, five are dropped
         writer.msg(f"line {number}")
     stream.go_on.set()
@@ -140,10 +141,6 @@ def test_no_local_variable_of_a_failed_function_is_in_the_log(form):
     assert "a-key-that" not in text
 
 
-class Journal(io.StringIO):
-    """A terminal's stream in the place of journald's socket."""
-
-
 MADE = "aB3-" + "x_Y7" * 9 + "zzz"
 
 
@@ -169,7 +166,7 @@ def test_no_key_reaches_the_log(form, template, tmp_path):
         except ValueError:
             log.exception("handler.failed")
 
-    stream = Journal()
+    stream = io.StringIO()
     if form == "journal":
         path = tmp_path / "socket"
         writer = JournalWriter(stream, path)  # there is no listener: it goes to the stream

@@ -64,7 +64,7 @@ async def test_the_broker_publishes_offline_after_a_kill_and_the_companion_at_a_
             await payloads.until(connected, "the words of another process")
             second.signal(signal.SIGTERM)
             await payloads.until(lambda it: it[AVAILABILITY] == "offline", "its own last word")
-            assert await asyncio.to_thread(second.wait, 10) == 0
+            assert await asyncio.to_thread(second.wait, TIMEOUT) == 0
         finally:
             second.end()
         async with listener(mosquitto.port) as late:

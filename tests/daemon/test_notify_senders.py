@@ -15,6 +15,7 @@ from daemon.companions.notify.picture import is_jpeg
 from daemon.companions.notify.senders import Apprise, Notification
 from daemon.companions.notify.targets import Target, file_of, load, parse, place_of
 from daemon.errors import ConfigError
+from support.waiting import TIMEOUT
 
 LETTER = Notification("1-k", "done", "MK3: a.gcode is done", "It took 3 h.", {}, 1_700_000_000)
 SECRET = "s3cr3t-t0ken"
@@ -72,7 +73,7 @@ async def test_a_refusal_is_reported_by_its_status_without_the_address():
 
 
 STRANGE = {
-    "hangs": ("import time; time.sleep(60)", "it took longer than 1 s"),
+    "hangs": ("import time; time.sleep(600)", "it took longer than 1 s"),
     "dies": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "apprise's process died (-9)"),
     "lies": ('print(\'{"sent": "yes"}\')', "refused"),
     "talks": ("print('x' * 10**6)", "apprise's process died (0)"),
@@ -83,7 +84,7 @@ STRANGE = {
 @pytest.mark.parametrize("kind", STRANGE)
 async def test_a_misbehaving_process_is_ended_in_time(kind):
     program, reason = STRANGE[kind]
-    sender = Apprise(1, (sys.executable, "-S", "-c", program))
+    sender = Apprise(1 if kind == "hangs" else TIMEOUT, (sys.executable, "-S", "-c", program))
     assert (await sender.send(Target("phone", "json", "json://x"), LETTER)).startswith(reason)
 
 
@@ -98,7 +99,7 @@ with open({str(arguments)!r}, "wb") as file:
     file.write(open("/proc/self/cmdline", "rb").read() + open("/proc/self/environ", "rb").read())
 print(json.dumps({{"sent": asked["url"].endswith({SECRET!r})}}))
 """
-    sender = Apprise(30, (sys.executable, "-S", "-c", program))
+    sender = Apprise(TIMEOUT, (sys.executable, "-S", "-c", program))
     assert await sender.send(Target("phone", "json", f"json://x/{SECRET}"), LETTER) is None
     assert SECRET.encode() not in arguments.read_bytes().replace(program.encode(), b"")
 

@@ -1,6 +1,7 @@
 """A switch behind a real MQTT broker; the plug follows Tasmota's documentation."""
 
 import asyncio
+from dataclasses import replace
 
 import aiomqtt
 import pytest
@@ -20,12 +21,14 @@ class MqttPlug:
 
     def __init__(self, port):
         self.port, self.is_on, self.commands = port, False, []
+        self.listens = asyncio.Event()
 
     async def run(self):
         will = aiomqtt.Will("tele/plug/LWT", "Offline", retain=True)
         async with aiomqtt.Client("127.0.0.1", self.port, will=will) as client:
             await client.subscribe("cmnd/plug/+")
             await client.publish("tele/plug/LWT", "Online", retain=True)
+            self.listens.set()
             async for message in client.messages:
                 payload = message.payload.decode()
                 self.commands.append((payload, message.retain))
@@ -58,13 +61,13 @@ async def test_a_tasmota_plug_is_switched_over_mqtt(broker):
     await wait_for_broker(broker)
     plug = MqttPlug(broker)
     running = asyncio.create_task(plug.run())
-    config = DeviceConfig(name="plug", type="mqtt", address=f"127.0.0.1:{broker}", topic="plug", timeout_s=1.0)
+    config = DeviceConfig(name="plug", type="mqtt", address=f"127.0.0.1:{broker}", topic="plug", timeout_s=TIMEOUT)
     device = make(config)
     other = make(DeviceConfig(
         name="plug", type="mqtt", address=f"mqtt://127.0.0.1:{broker}", command_topic="cmnd/plug/POWER",
-        state_topic="stat/plug/POWER", available_topic="tele/plug/LWT", timeout_s=1.0,
+        state_topic="stat/plug/POWER", available_topic="tele/plug/LWT", timeout_s=TIMEOUT,
     ))  # fmt: skip
-    await asyncio.sleep(0.1)
+    await plug.listens.wait()
     assert await device.sense() is False
     assert await other.sense() is None, "it has reported nothing, and has no query topic"
     await device.on()
@@ -82,7 +85,9 @@ async def test_a_tasmota_plug_is_switched_over_mqtt(broker):
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await device.close()
-    device = make(config)
+    device = make(config)._device
+    await device._connect()
+    device._config = replace(config, timeout_s=1.0)
     with pytest.raises(DeviceError, match=r"plug (has not answered|is offline)"):
         await device.sense()
     await device.close()
@@ -91,12 +96,13 @@ async def test_a_tasmota_plug_is_switched_over_mqtt(broker):
 
 async def test_a_state_that_is_neither_on_nor_off_is_reported(broker):
     await wait_for_broker(broker)
-    running = asyncio.create_task(MqttPlug(broker).run())
+    plug = MqttPlug(broker)
+    running = asyncio.create_task(plug.run())
     device = make(DeviceConfig(
         name="plug", type="mqtt", address=f"127.0.0.1:{broker}", command_topic="cmnd/plug/POWER",
-        state_topic="stat/plug/RESULT", timeout_s=1.0,
+        state_topic="stat/plug/RESULT", timeout_s=TIMEOUT,
     ))  # fmt: skip
-    await asyncio.sleep(0.1)
+    await plug.listens.wait()
     assert await device.sense() is None
     await device.on()
 

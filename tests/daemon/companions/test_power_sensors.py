@@ -23,7 +23,7 @@ from daemon.core.stop_socket import StopSocket
 from support.client import in_memory
 from support.companions import FakeSwitch, beside
 from support.http import NOW, api
-from support.waiting import TIMEOUT
+from support.waiting import TIMEOUT, until
 
 FILE = b"G28\n" + b"".join(b"G1 X%d F3000\n" % (10 + i % 2 * 100) for i in range(900))
 FILAMENT = SensorsConfig(filament=(FilamentConfig(name="left", pin="GPIO17"),))
@@ -296,7 +296,7 @@ async def test_a_stop_sent_to_the_core_is_not_sent_to_the_front_as_well(tmp_path
         emergency = Emergency(SimpleNamespace(printer=SimpleNamespace(send=send)), socket)
         assert emergency.direct is (not by_front)
         emergency.stop()
-        await asyncio.sleep(0.4 if not by_front else 0.05)
+        await (until(lambda: sent) if by_front else asyncio.sleep(0.4))
         assert sent == by_front
         emergency.end()
         sent.clear()
