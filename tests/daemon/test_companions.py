@@ -135,7 +135,7 @@ async def test_requests_to_a_missing_companion_are_refused_at_once(tmp_path):
 
 async def test_undelivered_states_and_events_are_sent_again(tmp_path):
     async with api(tmp_path, "", switched_on=["power"]) as server, beside(server, Switch) as switch:
-        refused = server.service.companions.on_report
+        on_report = server.service.companions.on_report
 
         def away(*_):
             raise Refused(503, "")
@@ -146,7 +146,7 @@ async def test_undelivered_states_and_events_are_sent_again(tmp_path):
         listener = Listener(server)
         await listener.login()
         await asyncio.sleep(10)
-        server.service.companions.on_report = refused
+        server.service.companions.on_report = on_report
         await asyncio.sleep(10)
         assert server.service.companions.state("power") == {"on": True}
         assert listener.events("PowerCut") == [{"on": True}]
@@ -174,14 +174,14 @@ async def test_the_oldest_undelivered_events_are_dropped(tmp_path):
         def away(*_):
             raise Refused(503, "")
 
-        hear, server.service.companions.on_report = server.service.companions.on_report, away
+        on_report, server.service.companions.on_report = server.service.companions.on_report, away
         for n in range(40):
             switch.event("PowerCut", {"n": n})
         await asyncio.sleep(1)  # they are on their way, in vain
         for n in range(40, 120):
             switch.event("PowerCut", {"n": n})
         await asyncio.sleep(10)
-        server.service.companions.on_report = hear
+        server.service.companions.on_report = on_report
         await asyncio.sleep(10)
         assert [each["n"] for each in listener.events("PowerCut")] == [*range(56, 120)]
 

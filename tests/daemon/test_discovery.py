@@ -1,5 +1,7 @@
 import asyncio
 import importlib
+import socket
+import sys
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -34,9 +36,10 @@ def test_only_addresses_of_a_local_network_are_announced(host, address):
     assert lan_address(host) == address
 
 
-@pytest.mark.parametrize(("host", "routes"), [("0.0.0.0", {2: "192.168.7.7"}), ("::", {2: "192.168.7.7"})])
-def test_a_service_listening_everywhere_is_announced_by_its_default_route(monkeypatch, host, routes):
-    monkeypatch.setattr(discovery, "_outgoing", lambda family: routes.get(int(family)))
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_service_listening_everywhere_is_announced_by_its_default_route(monkeypatch, host):
+    routes = {socket.AF_INET: "192.168.7.7"}
+    monkeypatch.setattr(discovery, "_outgoing", routes.get)
     assert lan_address(host) == "192.168.7.7"
     monkeypatch.setattr(discovery, "_outgoing", lambda _: None)
     assert lan_address(host) is None
@@ -61,7 +64,7 @@ def test_a_name_fits_into_a_label_of_dns(tmp_path, name):
 
 
 async def started(settings, monkeypatch, **patches):
-    """Start; return the announcements and the responder."""
+    """Return announcements that have begun; `address` is the computer's."""
     monkeypatch.setattr(discovery, "lan_address", lambda _: patches.get("address", "192.168.1.5"))
     announcer = Discovery(settings, UUID, 5000)
     announcer.start()
@@ -101,7 +104,7 @@ async def test_without_avahi_zeroconf_or_a_network_nothing_is_announced_and_noth
     settings = config(tmp_path, http={"host": "0.0.0.0"})
     announcer = await started(settings, monkeypatch, address=None)
     assert announcer._responder is None
-    monkeypatch.setitem(__import__("sys").modules, "zeroconf.asyncio", None)
+    monkeypatch.setitem(sys.modules, "zeroconf.asyncio", None)
     announcer = await started(settings, monkeypatch)
     assert announcer._responder is None
     await announcer.stop()

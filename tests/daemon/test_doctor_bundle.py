@@ -179,7 +179,7 @@ def test_useful_facts_stay_in_the_bundle():
         "at X192.168.77.9:80",
     ],
 )
-def test_credentials_in_addresses_are_removed(text):
+def test_credentials_in_commands_settings_and_headers_are_removed(text):
     shown = Scrubber().scrub(text)
     for private in ("HeimNetz", "wlanpasswort77", "wort77", "192.168.77.9", "7KQ2"):
         assert private not in shown

@@ -137,7 +137,7 @@ async def test_an_address_of_another_machine_is_an_error(tmp_path):
 
 
 SERVE = """
-import asyncio, sys, time
+import asyncio, sys
 from pathlib import Path
 from support.http import api
 from daemon.front.http.server import listen
@@ -186,7 +186,7 @@ def test_a_large_upload_and_its_download_use_little_memory(tmp_path):
         process.stdout.close()
 
 
-def test_every_lazily_loaded_handler_exists(tmp_path):
+def test_every_lazily_loaded_handler_exists():
     routes = re.findall(r'lazy\("(\w+)", "(\w+)"\)', Path(module.__file__).read_text())
     assert len(routes) > 40
     for where, name in routes:

@@ -462,10 +462,10 @@ async def test_metrics_have_states_and_no_names(tmp_path):
 # -- push ------------------------------------------------------------------------------------------------------
 
 
-async def watch(api, until):
-    """Return pushed events until there are this many."""
+async def watch(api, count):
+    """Begin a watcher; return its connection, and its events when there are so many."""
     connection = api.begin("/api/farm/events")
-    while len(messages := events(connection.response.body)) < until:  # noqa: ASYNC110 - the test's end of a socket
+    while len(messages := events(connection.response.body)) < count:  # noqa: ASYNC110 - the test's end of a socket
         await asyncio.sleep(0.1)
     return connection, messages
 

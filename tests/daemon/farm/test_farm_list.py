@@ -568,7 +568,7 @@ def test_the_next_offer_is_found_by_an_index():
     assert not any("TEMP B-TREE" in step for step in steps)
 
 
-def test_every_listener_hears_of_a_change(farm):
+def test_each_change_is_announced_and_reading_is_not(farm):
     calls = []
     farm.on_change = lambda: calls.append(1)
     submit(farm)
