@@ -6,6 +6,7 @@ often and gives up. Commands that talk to a running daemon (job, files, printer)
 """
 
 import argparse
+import errno
 import importlib
 import io
 import os
@@ -19,6 +20,7 @@ from gcode.errors import NozzledError
 
 FAILED, WRONG = 1, 2
 STDOUT, STDERR = 1, 2
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 GAVE_UP = 70  # the unit's RestartPreventExitStatus=: systemd starts safe-off instead of another core
 
 WITHOUT_TLS = ("serve", "core")  # the core has no network
@@ -56,11 +58,14 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
+    if argv is None:
+        _use_utf8()
     _open_standard_streams()
     words = sys.argv[1:] if argv is None else list(argv)
     args = _parse(words)
     try:
         code: int = args.run(args)
+        sys.stdout.flush()
     except KeepsCrashing as error:
         print(f"nozzled: {error}", file=sys.stderr)
         return GAVE_UP
@@ -70,9 +75,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return FAILED
     except BrokenPipeError:  # the reader of our output has closed it: `nozzled … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
+        return FAILED
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        print(f"nozzled: {error.filename or 'the output cannot be written'}: {error.strerror}", file=sys.stderr)
+        _drop_output()
         return FAILED
     return code
+
+
+def _drop_output() -> None:
+    """Let the rest of the output, which Python writes as it ends, vanish."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parse(words: list[str]) -> argparse.Namespace:
@@ -94,6 +110,16 @@ def _parse(words: list[str]) -> argparse.Namespace:
     if unknown:
         args.parser.error(f"unrecognized arguments: {' '.join(unknown)}; see `{args.parser.prog} --help`")
     return args
+
+
+def _use_utf8() -> None:
+    """Start again in UTF-8 mode if the locale has another encoding: it could not express the names of all files.
+
+    Besides, they would change with the locale: a service and a user's command may have different ones.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1" and sys.executable:
+        os.environ["PYTHONUTF8"] = "1"  # for child processes as well
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same command line
 
 
 def _open_standard_streams() -> None:

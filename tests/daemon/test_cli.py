@@ -4,18 +4,21 @@ import argparse
 import importlib
 import io
 import stat
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from daemon import __version__
 from daemon.cli import COMMANDS, main
 from daemon.cli import ports as ports_command
-from daemon.config import COMPANIONS, Config, merge, switched_on
+from daemon.config import COMPANIONS, Config, load, merge, switched_on
 from daemon.config.writing import render
 from hal.holders import Holder
 from hal.ports import Port
 from hal.registry import check
+from support.processes import NOZZLED, environment
 
 pytestmark = pytest.mark.usefixtures("no_settings")
 
@@ -121,6 +124,19 @@ def test_the_output_of_config_is_a_configuration(tmp_path, capsys):
     assert capsys.readouterr().out == printed
     assert printed.startswith(render(config))
     assert "\nevery_s = 30.0\n" in printed
+
+
+@pytest.mark.parametrize("program", [[NOZZLED], [sys.executable, "-m", "daemon"]])
+def test_every_command_reads_and_writes_utf8_whatever_the_locale(program, tmp_path):
+    path = tmp_path / "Küche.toml"
+    path.write_text('[appearance]\nname = "Küche №2"\n', "utf-8")
+    ascii_locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    printed = subprocess.run(
+        [*program, "config", "--config", path], env=environment() | ascii_locale, capture_output=True, check=True
+    )
+    again = tmp_path / "again.toml"
+    again.write_bytes(printed.stdout)
+    assert load(again, {}) == load(path, {})
 
 
 def test_the_output_of_config_switches_no_companion_on(tmp_path, capsys, empty):
@@ -236,6 +252,14 @@ def test_a_character_that_the_locale_cannot_write_is_escaped(monkeypatch):
     assert main(["ports"]) == 0
     sys.stdout.flush()
     assert written.getvalue() == rb"W\xfcrfel 21 \xb0C" + b"\n"
+
+
+@pytest.mark.parametrize("command", [["ports"], ["config"]])
+def test_a_full_disk_below_the_output_is_named(command, empty):
+    with Path("/dev/full").open("w") as full:
+        run = [NOZZLED, *command, *(["--config", empty] if command == ["config"] else [])]
+        ended = subprocess.run(run, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "nozzled: the output cannot be written: No space left on device\n")
 
 
 def test_serving_without_a_printer_lists_the_ports(tmp_path, empty, capsys, monkeypatch):
