@@ -10,7 +10,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def _key(path: Path | None, environ: Mapping[str, str]) -> str:
     """Return the key from the file, the environment or a default file; "" if there is none: the farm will refuse it."""
     if path is None and environ.get(KEY):
         return environ[KEY].strip()
-    for each in [path] if path is not None else [Path(name).expanduser() for name in KEY_FILES]:
+    for each in [path] if path is not None else _default_key_files():
         try:
             return each.read_text("utf-8").strip()
         except UnicodeDecodeError as error:
@@ -99,6 +100,12 @@ def _key(path: Path | None, environ: Mapping[str, str]) -> str:
             if path is not None:
                 raise
     return ""
+
+
+def _default_key_files() -> Iterator[Path]:
+    for name in KEY_FILES:
+        with suppress(RuntimeError):  # this user has no home directory
+            yield Path(name).expanduser()
 
 
 def _failed(error: ClientError, url: str, *, as_json: bool) -> int:

@@ -3,22 +3,36 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from daemon.config.home import expanded
 from daemon.config.sections import Config
+from daemon.errors import ConfigError
 from daemon.systemd.directories import of_systemd
 
 UPLOADS = "uploads"
 """Folder in the state directory: the front writes there, the core reads."""
 
+_OWN = ".local/state/nozzled"  # the user's own state directory, in the home directory
+
 
 def state_dir(config: Config, environ: Mapping[str, str]) -> Path:
-    """Return the directory for uploads and databases: the configured one, systemd's, or the user's own."""
+    """Return the directory for uploads and databases: the configured one, systemd's, or the user's own.
+
+    Raises:
+        ConfigError: it is below a home directory, and there is none.
+    """
     if config.paths.state_dir:
-        return Path(config.paths.state_dir).expanduser()
+        return expanded(config.paths.state_dir)
     if directory := of_systemd(environ, "STATE_DIRECTORY"):
         return directory
     xdg = Path(environ.get("XDG_STATE_HOME", ""))
-    base = xdg if xdg.is_absolute() else Path(environ.get("HOME") or Path.home()) / ".local/state"
-    return base / "nozzled"
+    if xdg.is_absolute():
+        return xdg / "nozzled"
+    if home := environ.get("HOME"):
+        return Path(home) / _OWN
+    try:
+        return Path.home() / _OWN
+    except RuntimeError as error:  # a container may run under a number that no user has
+        raise ConfigError("this user has no home directory: name a directory with --state-dir, or set HOME") from error
 
 
 def runtime_file(environ: Mapping[str, str]) -> Path | None:
@@ -45,4 +59,4 @@ def stop_socket(environ: Mapping[str, str], state: Path) -> Path:
 
 def key_file(config: Config, state: Path) -> Path:
     """Return the file that holds the API key."""
-    return Path(config.api.key_file).expanduser() if config.api.key_file else state / "api-key"
+    return expanded(config.api.key_file) if config.api.key_file else state / "api-key"

@@ -236,6 +236,17 @@ def test_the_state_directory_comes_from_the_configuration_systemd_or_the_user():
     assert state_dir(Config(), home) == Path("/home/ann/.local/state/nozzled")
 
 
+def test_without_a_home_directory_a_path_below_it_is_refused(monkeypatch):
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # a container may run under a number that no user has
+    with pytest.raises(ConfigError, match="--state-dir"):
+        state_dir(Config(), {})
+    for path, who in (("~/prints", "~"), ("~nobody-of-this-name/prints", "~nobody-of-this-name")):
+        named = merge(Config(), {"paths": {"state_dir": path}}, "test")
+        with pytest.raises(ConfigError, match=f"{path}: .* for {who}:"):
+            state_dir(named, {})
+
+
 def test_the_key_is_in_the_state_directory_unless_configured():
     assert key_file(Config(), Path("/state")) == Path("/state/api-key")
     named = merge(Config(), {"api": {"key_file": "/etc/key"}}, "test")

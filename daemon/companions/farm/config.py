@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from daemon.config import load_sections
+from daemon.config.home import expanded
 from daemon.config.options import option
 from daemon.errors import ConfigError
 from daemon.farm.messages import PRINTER_ID, Tool
@@ -79,7 +80,7 @@ def seed(config: FarmConfig, environ: Mapping[str, str]) -> str:
             if text and text != NO_SEED:
                 return text
     if config.seed_file:
-        path = Path(config.seed_file).expanduser()
+        path = expanded(config.seed_file)
         try:
             return path.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:

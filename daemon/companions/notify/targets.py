@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from daemon.config.home import expanded
 from daemon.errors import ConfigError
 
 MAX_TARGETS = 10
@@ -94,7 +95,7 @@ def _webhook(name: str, parameters: list[str], where: str) -> Target:
 def file_of(configured: str, folder: Path, environ: Mapping[str, str]) -> Path:
     """Return the targets file: configured, a credential, named by the environment, or in the folder."""
     if configured:
-        return Path(configured).expanduser()
+        return expanded(configured)
     credentials = environ.get("CREDENTIALS_DIRECTORY")
     if credentials and (Path(credentials) / CREDENTIAL).exists():
         return Path(credentials) / CREDENTIAL

@@ -11,6 +11,7 @@ import structlog
 
 from daemon import __version__
 from daemon.config import LinkConfig
+from daemon.config.home import expanded
 from hal.link_settings import LinkSettings
 from hal.printer import Conversation
 from hal.session_file import Record
@@ -43,7 +44,7 @@ class Recordings:
         if config.record:
             from hal import recorder  # noqa: PLC0415 - what is not switched on is not loaded
 
-            folder = Path(config.record).expanduser()
+            folder = expanded(config.record)
             self._target = recorder.RecordingFolder(folder, config.record_max_mib << 20, config.record_keep)
         self._wall = wall
         self._faults = state / FAULTS
