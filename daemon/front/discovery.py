@@ -19,6 +19,7 @@ import structlog
 
 from daemon import OCTOPRINT
 from daemon.config import Config
+from daemon.front.access.hosts import host_name
 from gcode.frozen import frozen
 
 AVAHI = Path("/run/avahi-daemon")  # exists while Avahi runs
@@ -99,10 +100,15 @@ class Discovery:
 
 def announcement(config: Config, uuid: str, port: int) -> Announcement:
     """Return the announcement, with the TXT records that OctoPrint's clients read."""
-    host = socket.gethostname().partition(".")[0]
+    host = _short_name()
     name = f"{config.appearance.name or 'nozzled'} on {host}"
     octoprint = {"path": "/", "version": OCTOPRINT, "api": "0.1", "uuid": uuid, "model": config.profile.model}
     return Announcement(_fitting(name), port, {"_octoprint._tcp": octoprint, "_http._tcp": {"path": "/"}})
+
+
+def _short_name() -> str:
+    """Return the first part of this machine's host name; never empty."""
+    return host_name().partition(".")[0] or "localhost"
 
 
 def _fitting(name: str) -> str:
@@ -123,11 +129,13 @@ def lan_address(host: str) -> str | None:
 
     Public addresses are never announced.
     """
-    address: str | None = host
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - a comparison
-        address = _outgoing(socket.AF_INET6 if host == "::" else socket.AF_INET)
-    if address is None and host == "::":
-        address = _outgoing(socket.AF_INET)
+    if host == "::":  # by IPv4, too: most providers give public addresses for IPv6
+        return _local(_outgoing(socket.AF_INET6)) or _local(_outgoing(socket.AF_INET))
+    return _local(_outgoing(socket.AF_INET) if host == "0.0.0.0" else host)  # noqa: S104 - a comparison
+
+
+def _local(address: str | None) -> str | None:
+    """Return the address if it is one of a local network."""
     try:
         parsed = ip_address(address or "")
     except ValueError:
@@ -157,7 +165,7 @@ class AvahiFile:
 
     def _write(self) -> None:
         temporary = self._path.with_suffix(".new")
-        temporary.write_text(service_file(self._announcement))
+        temporary.write_text(service_file(self._announcement), "utf-8")  # as XML is, whatever the locale
         temporary.rename(self._path)
 
     async def stop(self) -> None:
@@ -199,7 +207,7 @@ class Zeroconf:
                 port=self._announcement.port,
                 properties=dict(records),
                 parsed_addresses=[self._address],
-                server=f"{socket.gethostname().partition('.')[0]}.local.",
+                server=f"{_short_name()}.local.",
             )
             await self._zeroconf.async_register_service(info, allow_name_change=True)
 

@@ -1,5 +1,6 @@
 import asyncio
 import importlib
+import os
 import socket
 import sys
 import xml.etree.ElementTree as ET
@@ -7,6 +8,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from daemon.front import discovery
+from daemon.front.access.hosts import name_for_others
 from daemon.front.discovery import AvahiFile, Discovery, announcement, is_loopback, lan_address, service_file
 from support.http import config
 from support.processes import cannot_run
@@ -43,6 +45,21 @@ def test_a_service_listening_everywhere_is_announced_by_its_default_route(monkey
     assert lan_address(host) == "192.168.7.7"
     monkeypatch.setattr(discovery, "_outgoing", lambda _: None)
     assert lan_address(host) is None
+
+
+def test_where_ipv6_has_a_public_address_the_one_for_ipv4_is_announced(monkeypatch):
+    routes = {socket.AF_INET6: "2a02:810::7", socket.AF_INET: "192.168.7.7"}
+    monkeypatch.setattr(discovery, "_outgoing", routes.get)
+    assert lan_address("::") == "192.168.7.7"
+    routes[socket.AF_INET6] = "fd00::7"
+    assert lan_address("::") == "fd00::7"
+
+
+@pytest.mark.parametrize(("host", "shown"), [(b"m\xfcller", "m?ller"), (b"", "localhost"), (b"pi.lan", "pi")])
+def test_whatever_the_host_name_is_the_service_is_announced(tmp_path, monkeypatch, host, shown):
+    monkeypatch.setattr(socket, "gethostname", lambda: os.fsdecode(host))
+    assert announcement(config(tmp_path), UUID, 5000).name == f"nozzled on {shown}"
+    assert f"http://{name_for_others('0.0.0.0', ())}:5000".encode()  # a link, for a QR code
 
 
 def test_the_service_file_has_the_fields_of_clients_and_escapes_names(tmp_path):

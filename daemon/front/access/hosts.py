@@ -19,9 +19,14 @@ def host_of(header: str) -> str:
         return ""
 
 
+def host_name() -> str:
+    """Return this machine's host name, in which bytes that are not UTF-8 are question marks."""
+    return socket.gethostname().encode("utf-8", "replace").decode()
+
+
 def own_host_names(configured: Iterable[str]) -> frozenset[str]:
     """Return this machine's host names."""
-    name = socket.gethostname().lower()
+    name = host_name().lower()
     short = name.partition(".")[0]
     return frozenset({"localhost", name, short, f"{short}.local", *(each.lower() for each in configured)})
 
@@ -34,7 +39,7 @@ def name_for_others(host: str, configured: Sequence[str]) -> str | None:
         return configured[0]
     if host not in EVERYWHERE:
         return f"[{host}]" if ":" in host else host
-    return f"{socket.gethostname().lower().partition('.')[0]}.local"
+    return f"{host_name().lower().partition('.')[0]}.local"
 
 
 def is_ours(header: str, names: Collection[str]) -> bool:
