@@ -150,7 +150,19 @@ def host_and_port(target: LocalDaemon, ask: Systemctl = installed.systemctl) -> 
 
 def reached_at(host: str) -> str:
     """Return the address at which this machine reaches a server that listens on `host`."""
+    if host == "::" and not _has_ipv6():
+        return _EVERYWHERE["0.0.0.0"]  # noqa: S104 - as above
     return _EVERYWHERE.get(host, host)
+
+
+def _has_ipv6() -> bool:
+    """Tell whether this machine has IPv6; where sysctl has switched it off, a server can still listen on `::`."""
+    try:
+        with socket.socket(socket.AF_INET6) as attempt:
+            attempt.bind((_EVERYWHERE["::"], 0))
+    except OSError:
+        return False
+    return True
 
 
 def _first(addresses: list[str]) -> str:

@@ -7,7 +7,7 @@ import json
 import pytest
 from structlog.testing import capture_logs
 
-from daemon.cli import main
+from daemon.cli import local_daemon, main
 from daemon.cli.files import _format, _UploadBar
 from daemon.cli.remote import duration, find_server, printable
 from daemon.client import ClientError
@@ -276,10 +276,17 @@ def test_a_configuration_without_a_port_or_with_an_error_is_reported(tmp_path):
 @pytest.mark.parametrize(
     ("host", "url"), [("::", "http://[::1]:5000"), ("::1", "http://[::1]:5000"), ("10.0.0.5", "http://10.0.0.5:5000")]
 )
-def test_an_address_to_listen_on_becomes_one_to_connect_to(tmp_path, host, url):
+def test_an_address_to_listen_on_becomes_one_to_connect_to(tmp_path, host, url, monkeypatch):
+    monkeypatch.setattr(local_daemon, "_has_ipv6", lambda: True)
     path = tmp_path / "nozzled.toml"
     path.write_text(f'[http]\nhost = "{host}"\n')
     assert find_server(options(path), {"NOZZLED_API_KEY": "key"}).url == url
+
+
+def test_without_ipv6_a_server_that_listens_everywhere_is_reached_by_ipv4(monkeypatch):
+    monkeypatch.setattr(local_daemon, "_has_ipv6", lambda: False)
+    assert local_daemon.reached_at("::") == "127.0.0.1"
+    assert local_daemon.reached_at("::1") == "::1"
 
 
 # -- text for users ------------------------------------------------------------------------------------------------
