@@ -17,7 +17,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time  # noqa: TID251 - progress is shown in real time
 from collections import Counter
@@ -35,7 +34,7 @@ from daemon.client.shapes import JobInformation
 from daemon.errors import ServiceError
 from daemon.front.access.hosts import name_for_others
 from daemon.front.access.keys import ENVIRONMENT
-from daemon.packing.as_text import unpacked
+from daemon.packing.as_text import temporary_folder, unpacked
 from daemon.packing.kinds import plain_name
 from gcode.compact import in_full
 from gcode.host_commands import meaning
@@ -84,10 +83,10 @@ def run(args: argparse.Namespace) -> int:
         raise DemoFailed(f"there is no file {path}")
     with unpacked(path) as text:
         content = text.read_bytes()
-    with tempfile.TemporaryDirectory(prefix="nozzled-demo-") as folder:
-        oracle = Path(folder, "oracle.jsonl")
+    with temporary_folder("nozzled-demo-") as folder:
+        oracle = folder / "oracle.jsonl"
         printer = f"sim?speed={args.speed:g}&oracle={quote(str(oracle))}"
-        with _daemon(Path(folder), printer, args.host) as (url, key):
+        with _daemon(folder, printer, args.host) as (url, key):
             _say(f"page        {_link(url, key)}")
             if os.environ.get("SSH_CONNECTION") and name_for_others(args.host, ()) is None:
                 _say(_ssh_hint())

@@ -16,7 +16,7 @@ from daemon.config import Config
 from daemon.errors import FileError
 from daemon.front.resuming.place import LIFT, PRIME
 from daemon.front.resuming.proposal import Proposal, ResumeTarget, propose, temperatures_text, warnings
-from daemon.packing.as_text import unpacked
+from daemon.packing.as_text import temporary_folder, unpacked
 from daemon.packing.kinds import plain_name
 
 EXAMPLE = "nozzled resume-at part.gcode --height 23.4"
@@ -73,8 +73,8 @@ def _of_last_print(args: argparse.Namespace) -> int:
     """Continue the last print: where it ended, unless another place is named."""
     if args.output is None:
         return last_print.resume(args, _check, partial(_ask_user, printed=True))
-    with tempfile.TemporaryDirectory(prefix="nozzled-") as folder:
-        return last_print.fetch(args, Path(folder)) or _of_file(args)
+    with temporary_folder() as folder:
+        return last_print.fetch(args, folder) or _of_file(args)
 
 
 def _of_file(args: argparse.Namespace) -> int:

@@ -12,6 +12,22 @@ MAX_UNPACKED = 4 * 1024 * 1024 * 1024  # bytes
 
 
 @contextmanager
+def temporary_folder(prefix: str = "nozzled-") -> Iterator[Path]:
+    """Yield the path of a folder that is deleted afterwards.
+
+    Raises:
+        FileError: no folder can be made; all places for one may be read-only, or on a disk that is full.
+    """
+    try:
+        folder = TemporaryDirectory(prefix=prefix)
+    except OSError as error:
+        reason = f"cannot make a temporary folder: {error.strerror}"
+        raise FileError(f"{reason}; make room there, or name another place by TMPDIR") from error
+    with folder as path:
+        yield Path(path)
+
+
+@contextmanager
 def unpacked(path: Path, plate: int | None = None) -> Iterator[Path]:
     """Yield the path of a file's text, the file itself or an unpacked copy, which is deleted afterwards.
 
@@ -30,8 +46,8 @@ def unpacked(path: Path, plate: int | None = None) -> Iterator[Path]:
         return
     from daemon.packing.unpacking import unpack  # noqa: PLC0415 - few files need it
 
-    with TemporaryDirectory(prefix="nozzled-") as folder:
-        text = Path(folder) / (Path(plain_name(path.name)).name or "unpacked.gcode")
+    with temporary_folder() as folder:
+        text = folder / (Path(plain_name(path.name)).name or "unpacked.gcode")
         try:
             unpack(path, text, MAX_UNPACKED, plate)
         except FileError as error:

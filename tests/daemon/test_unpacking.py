@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import gzip
 import hashlib
 import io
@@ -197,6 +198,18 @@ def test_the_unpacked_text_is_removed_afterwards(tmp_path):
     assert not text_path.exists()
     path.write_bytes(PACKED["cube.bgcode"][:-1])
     with pytest.raises(NotPrintable, match=r"a.bgcode: binary G-code: the file is cut off"), unpacked(path):
+        pass
+
+
+def test_without_room_for_an_unpacked_copy_the_reason_is_named(tmp_path, monkeypatch):
+    path = tmp_path / "cube.gcode.gz"
+    path.write_bytes(gzip.compress(b"G28\n"))
+
+    def no_room(*_: str) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr("tempfile.mkdtemp", no_room)
+    with pytest.raises(FileError, match=r"No usable temporary directory .* TMPDIR"), unpacked(path):
         pass
 
 
