@@ -172,7 +172,9 @@ class Database:
                 stack.callback(os.close, _locked(state_dir / self.lock, f"{self.holds}the state directory {state_dir}"))
                 db = self._usable(path)
             except OSError as error:
-                db = self._spare(StoreError(f"cannot use the state directory {state_dir}: {error.strerror}"), state_dir)
+                db = self._spare(
+                    StoreError(f"cannot use the state directory {state_dir}: {_why(error, state_dir)}"), state_dir
+                )
             except sqlite3.Error as error:
                 db = self._spare(StoreError(f"cannot open the database {path}: {error}"), state_dir)
             self._folder = state_dir
@@ -322,6 +324,13 @@ def transaction(db: sqlite3.Connection, *, durable: bool) -> Iterator[sqlite3.Co
     finally:
         if db.in_transaction:
             db.execute("ROLLBACK")
+
+
+def _why(error: OSError, state_dir: Path) -> str:
+    """Return why the state directory cannot be used."""
+    if state_dir.is_symlink() and not state_dir.exists():
+        return "it is a link that leads nowhere; is the disk mounted?"
+    return "it is not a folder" if isinstance(error, FileExistsError) else error.strerror or str(error)
 
 
 def _free(path: Path) -> None:

@@ -432,10 +432,15 @@ async def test_a_database_that_is_damaged_in_a_print_is_set_aside_and_the_next_p
     assert (tmp_path / "nozzled.db.damaged").exists()
 
 
-def test_a_directory_that_cannot_be_created_is_named(tmp_path):
+def test_a_directory_that_cannot_be_used_is_named_with_the_reason(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"state directory .*/file/state: Not a directory"):
         asyncio.run(Store(lambda: 0.0, print).open(tmp_path / "file" / "state"))
+    with pytest.raises(StoreError, match=r"state directory .*/file: it is not a folder"):
+        asyncio.run(Store(lambda: 0.0, print).open(tmp_path / "file"))
+    (tmp_path / "link").symlink_to(tmp_path / "not mounted")
+    with pytest.raises(StoreError, match=r"state directory .*/link: it is a link that leads nowhere"):
+        asyncio.run(Store(lambda: 0.0, print).open(tmp_path / "link"))
 
 
 FRAME = 24 + 4096  # bytes of a page in SQLite's write-ahead log, and of the header in front of it
