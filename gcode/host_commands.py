@@ -20,8 +20,8 @@ from gcode.outgoing import forbidden
 
 _WAITS = {"M109": ("M104", "tool"), "M190": ("M140", "bed"), "M191": ("M141", "chamber")}
 _PAUSES = frozenset({b"M0", b"M1", b"M25", b"M226", b"@pause"})
-_TIMED = re.compile(rb"M\s*0*[01]\s+([SP])\s*(\d+\.?\d*|\.\d+)", re.IGNORECASE)
-_PIN = re.compile(rb"M\s*0*226\s(?>(?:\s*+S\s*+-?\d++)?)\s*+P\s*+\d", re.IGNORECASE)  # words in any order
+_TIMED = re.compile(rb"M\s*0*[01]\s*([SP])\s*(\d+\.?\d*|\.\d+)", re.IGNORECASE)
+_PIN = re.compile(rb"M\s*0*226(?!\d)(?>(?:\s*+S\s*+-?\d++)?)\s*+P\s*+\d", re.IGNORECASE)  # words in any order
 _REPORTS = frozenset({b"M113", b"M155"})  # set how often the firmware reports that it is busy, and temperatures
 _CANCELS = frozenset({b"@cancel", b"@abort"})
 _CODE = re.compile(rb"\s*(?:(@\w*)|([GMT])\s*0*(\d+))", re.IGNORECASE)

@@ -28,11 +28,11 @@ SHORT_SILENCE = 2.0
 # Commands that heat, home, probe, wait or ask the user: OctoPrint's list of long running commands, further ones of
 # Marlin, and Prusa's G76 and G80.
 _LONG = re.compile(
-    rb"(?:G(?:4|12|26|28|29|30|32|33|34|35|76|80|425)"
-    rb"|M(?:0|1|48|109|116|190|191|192|193|226|303|306|400|600|601|602|701|702))(?!\d)",
+    rb"(?:G\s*0*(?:4|12|26|28|29|30|32|33|34|35|76|80|425)"
+    rb"|M\s*0*(?:0|1|48|109|116|190|191|192|193|226|303|306|400|600|601|602|701|702))(?!\d)",
     re.IGNORECASE,
 )
-_DWELL = re.compile(rb"G4(?!\d)", re.IGNORECASE)
+_DWELL = re.compile(rb"G\s*0*4(?!\d)", re.IGNORECASE)
 _MAX_DWELL = 24 * 3600.0  # s; a longer one is a mistake in the file
 
 

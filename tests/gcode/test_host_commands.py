@@ -50,6 +50,7 @@ def test_a_wait_with_r_belongs_to_the_host_if_the_firmware_lacks_it(line, host):
         b"M226",
         b"M00",
         b"M0 S0",
+        b"M0Step",
         b"M0 Step 2",
         b"M1 Part 3",
         b"M 01",
@@ -87,6 +88,7 @@ def test_commands_that_a_file_may_not_send(line):
         b"M226 P1",
         b"M226 S-1 P30",
         b"m226 S1P30",
+        b"M226P30",
         b"hello",
     ],
 )
@@ -113,6 +115,7 @@ def test_a_wait_with_a_time_becomes_a_dwell_if_the_firmware_lacks_it():
     unknown = {"M0", "M1", "M226"}
     assert meaning(b"M0 S2.5 Look", host_waits=False, unknown=unknown) == SendInstead(b"G4 P2500")  # Klipper reads no S
     assert meaning(b"M1 p1500", host_waits=False, unknown=unknown) == SendInstead(b"G4 P1500")
+    assert meaning(b"M0S2", host_waits=False, unknown=unknown) == SendInstead(b"G4 P2000")
     assert isinstance(meaning(b"M226 P3", host_waits=False, unknown=unknown), PauseJob)
     sent = meaning(b"M01 P1500 Look", host_waits=False)
     assert sent == DwellUnlessKnown(b"M01 P1500 Look", b"G4 P1500")

@@ -595,6 +595,9 @@ def test_a_firmware_that_waits_is_probed_if_it_counts_lines():
         (b"g28 x", 600),
         (b"M600", 600),
         (b"G4 S7200", 7800),
+        (b"G04 S7200", 7800),
+        (b"g 4 p5000", 605),
+        (b"M0109 S200", 600),
         (b"G4 P5000", 605),
         (b"G4 S9999999", 600 + 86400),
         (b"G425", 600),
@@ -607,7 +610,7 @@ def test_a_long_command_may_be_silent(command, silence):
     assert link.deadline == silence
 
 
-@pytest.mark.parametrize("command", [b"G280", b"M1090", b"G1 X28"])
+@pytest.mark.parametrize("command", [b"G280", b"M1090", b"G1 X28", b"G040 P9", b"M100"])
 def test_a_command_that_only_looks_long_is_not(command):
     link = fed(command)
     link.data_to_send(0.0)
