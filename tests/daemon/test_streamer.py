@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.core.job import streamer
+from daemon.core.job import opening, streamer
 from daemon.core.job.opening import open_upload
 from daemon.core.job.streamer import FileStream
 from gcode.host_commands import CancelJob, HeatAndWait, PauseJob, meaning
 from gcode.outgoing import forbidden, job_line
 from support.house import Inline
+from support.processes import open_below
 from support.reading import read_whole
 
 CUBE = Path(__file__).parents[2] / "examples" / "cube20.gcode"
@@ -47,6 +48,13 @@ def stream(path, executor=None, woken=None, skipped=None, **options):
         on_skipped=lambda *skip: skipped.append(skip) if skipped is not None else None,
         **options,
     )
+
+
+def test_without_proc_nothing_is_opened_and_the_reason_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(opening, "DESCRIPTORS", tmp_path / "not mounted")
+    with pytest.raises(OSError, match="/proc is not mounted"):
+        open_upload(CUBE)
+    assert not open_below(CUBE.parent)
 
 
 async def drain(source):

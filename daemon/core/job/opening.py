@@ -5,6 +5,8 @@ import os
 import stat
 from pathlib import Path
 
+DESCRIPTORS = Path("/proc/self/fd")
+
 
 def open_upload(path: Path, beneath: Path | None = None) -> int:
     """Return a descriptor for reading a file. Blocks.
@@ -23,7 +25,9 @@ def open_upload(path: Path, beneath: Path | None = None) -> int:
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError(errno.EINVAL, "it is not a file", str(path))
-        link = Path(f"/proc/self/fd/{handle}")
+        link = DESCRIPTORS / str(handle)
+        if not link.is_symlink():
+            raise OSError(errno.ENOENT, "/proc is not mounted", str(path))
         if beneath is not None and not link.readlink().is_relative_to(os.path.realpath(beneath)):
             raise PermissionError(errno.EACCES, "a symbolic link leads out of the folder of uploads", str(path))
         return os.open(link, os.O_RDONLY | os.O_CLOEXEC)
