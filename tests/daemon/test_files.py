@@ -136,7 +136,7 @@ async def test_a_cancelled_upload_leaves_nothing_or_the_complete_file(tmp_path, 
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-@pytest.mark.parametrize("call", ["write", "fsync"])
+@pytest.mark.parametrize("call", ["open", "write", "fsync"])
 async def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path, monkeypatch, call, number):
     store = await opened(tmp_path)
 
@@ -149,6 +149,30 @@ async def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path, monkeypatch,
             await put(store, "a.gcode", b"x" * 100_000)
     assert on_disk(tmp_path) == {}
     await put(store, "a.gcode")  # and it goes on when there is room again
+
+
+async def test_a_disk_that_has_become_read_only_is_named_as_the_reason(tmp_path, monkeypatch):
+    store = await opened(tmp_path)
+
+    def read_only(*_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", read_only)
+        with pytest.raises(FileError, match=r"a\.gcode: Read-only file system"):
+            await put(store, "a.gcode")
+    assert on_disk(tmp_path) == {}
+
+
+async def test_the_folder_of_unfinished_files_is_made_again_if_a_user_has_deleted_it(tmp_path):
+    store = await opened(tmp_path)
+    (tmp_path / ".incoming").rmdir()
+    await put(store, "a.gcode")
+    (tmp_path / ".incoming").rmdir()
+    await store.copy("a.gcode", "b.gcode")
+    (tmp_path / ".incoming").rmdir()
+    await store.delete("a.gcode")
+    assert [*on_disk(tmp_path)] == ["b.gcode"]
 
 
 async def test_short_writes_of_the_system_are_continued(tmp_path, monkeypatch):

@@ -86,6 +86,12 @@ class FileStore:
         for leftover in incoming.iterdir():
             _remove(leftover)
 
+    def unfinished(self) -> Path:
+        """Return a new path in the folder of unfinished files, which is made again if a user has deleted it. Blocks."""
+        incoming = self._root / _INCOMING
+        incoming.mkdir(exist_ok=True)
+        return incoming / secrets.token_hex(8)
+
     def resolve(self, path: str) -> Path:
         """Return the path on the disk, which need not exist. Blocks, to look up symbolic links.
 
@@ -186,7 +192,7 @@ class FileStore:
         resolved = self.resolve(path)
         if resolved.is_dir() and not resolved.is_symlink():
             # so that the folder vanishes at once, however long deleting its files takes
-            _remove(resolved.rename(self._root / _INCOMING / secrets.token_hex(8)))
+            _remove(resolved.rename(self.unfinished()))
         else:
             resolved.unlink()
 
@@ -264,7 +270,7 @@ class FileStore:
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
         """Yield a temporary folder on the same file system."""
-        scratch = self._root / _INCOMING / secrets.token_hex(8)
+        scratch = self.unfinished()
         scratch.mkdir(mode=0o700)
         try:
             yield scratch
@@ -383,8 +389,9 @@ class Upload:
             if _exists(final) and not self._overwrite:
                 raise FileExists(f"{self.path} exists")
             if not self._is_closed:
-                self._temporary = self._store.root / _INCOMING / secrets.token_hex(8)
-                self._file = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                temporary = self._store.unfinished()
+                self._file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                self._temporary = temporary  # `discard` removes it
 
     def _write(self, block: bytes) -> None:
         with self._lock:
