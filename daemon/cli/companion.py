@@ -23,4 +23,5 @@ def add_companion(
 
 def not_running(name: str) -> str:
     """Return the message for a companion that does not answer, with the command that starts it."""
-    return f"nozzled-{name} is not running: sudo systemctl enable --now nozzled-{name}"
+    service, by_hand = f"`sudo systemctl enable --now nozzled-{name}`", f"`nozzled {name} serve`"
+    return f"nozzled-{name} is not running: {service} starts it, or by hand {by_hand}"

@@ -31,7 +31,7 @@ def _format(status: dict[str, Any]) -> str:
     connection, printer = status["connection"], status["printer"] or {}
     port = connection["port"] and f"{connection['port']} at {connection['baudrate']} baud"
     state = printer.get("state", {})
-    unconnected = "not connected: nozzled printer connect" if connection["state"] == "Closed" else ""
+    unconnected = "not connected; `nozzled printer connect` connects it" if connection["state"] == "Closed" else ""
     return table(
         {
             "state": connection["state"],
@@ -186,7 +186,9 @@ _ACTIONS = {
     "status": Action("Show connection, state and temperatures.", _status, _format),
     "connect": Action("Start connecting to a printer.", _connect, _connecting, _for_connect),
     "disconnect": Action(
-        "Disconnect from the printer; this ends a print.", lambda client, _: client.connection.disconnect()
+        "Disconnect from the printer; this ends a print.",
+        lambda client, _: client.connection.disconnect(),
+        lambda _: "disconnected",
     ),
     "temp": Action(
         "Set heater targets, or show the temperatures.",

@@ -107,9 +107,21 @@ async def _act(server: "Server", action: Action, args: argparse.Namespace) -> An
         return await action.run(client, args)
 
 
+_PLAIN = {
+    "Printer is not operational": "the printer is not ready; `nozzled printer status` says why",
+    "Printer is not operational or currently printing": "the printer is not ready, or it is printing",
+    "Printer already has an active print job, did you mean 'restart'?": "a print is in progress",
+    "Printer does not have an active print job or is not paused": "no print is paused, so none can be restarted",
+    "Printer is neither printing nor paused, 'pause' command cannot be performed": "no print is in progress",
+    "Printer is neither printing nor paused, 'cancel' command cannot be performed": "no print is in progress",
+}
+"""OctoPrint's refusals, which its clients know, in plain words for a user."""
+
+
 def in_cli_words(reason: str) -> str:
-    """Return the server's reason with the command line's option in place of the API's."""
-    return re.sub(r'Send "force": true to (print it|switch it off) anyway', r"Use --force to \1 anyway", reason)
+    """Return the server's reason in the words of the command line: with its option in place of the API's."""
+    plain = _PLAIN.get(reason, reason)
+    return re.sub(r'Send "force": true to (print it|switch it off) anyway', r"Use --force to \1 anyway", plain)
 
 
 def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:

@@ -89,8 +89,13 @@ async def test_a_print_from_upload_to_cancel(tmp_path, capsys):
         refused = await nozzled.json("job", "start", code=6)
         assert refused["status"] == 409
         assert "active print job" in refused["error"]
+        assert await nozzled("job", "start", code=6) == "nozzled: a print is in progress\n"
+        assert await nozzled("job", "restart", code=6) == ("nozzled: no print is paused, so none can be restarted\n")
+        assert await nozzled("printer", "home", code=6) == "nozzled: the printer is not ready, or it is printing\n"
         await nozzled("job", "cancel")
         await nozzled.until_state("Operational")
+        for request in ("pause", "cancel"):
+            assert await nozzled("job", request, code=6) == "nozzled: no print is in progress\n"
 
 
 @pytest.mark.real_time
@@ -144,13 +149,15 @@ async def test_the_printer_is_shown_heated_moved_and_sent_commands(tmp_path, cap
         await nozzled("printer", "jog", "--x", "3", "--z", "-0.5", "--speed", "3000")
         await nozzled("printer", "send", "M117 one", "M117 two")
         assert "from 0 to" in await nozzled("printer", "temp", "bed=9999", code=1)
-        await nozzled("printer", "disconnect")
+        assert await nozzled("printer", "disconnect") == "disconnected\n"
         assert await nozzled.json("printer", "status") == {
             "connection": {"state": "Closed", "port": None, "baudrate": None, "printerProfile": "_default"},
             "printer": None,
         }
-        assert "not operational" in await nozzled("printer", "home", code=6)
-        await nozzled("printer", "connect", "--port", "VIRTUAL")
+        assert await nozzled("printer", "home", code=6) == (
+            "nozzled: the printer is not ready; `nozzled printer status` says why\n"
+        )
+        assert (await nozzled("printer", "connect", "--port", "VIRTUAL")).startswith("connecting; ")
         await nozzled.until_state("Operational")
 
 

@@ -123,7 +123,8 @@ def tool_number(name: object, profile: ProfileConfig, reported: Collection[str] 
     """Return the number of `tool0`, …; refuse a tool that neither the profile has nor the printer reports."""
     match = _TOOL.fullmatch(name) if isinstance(name, str) else None
     if match is None or (int(match[1]) >= profile.extruders and name not in reported):
-        raise Refused(400, f"Invalid tool: {str(name)[:20]!r}, the printer has tool0 to tool{profile.extruders - 1}")
+        tools = "only tool0" if profile.extruders == 1 else f"tool0 to tool{profile.extruders - 1}"
+        raise Refused(400, f"Invalid tool: {str(name)[:20]!r}; the printer has {tools}")
     return int(match[1])
 
 
