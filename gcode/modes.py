@@ -12,12 +12,13 @@ INCH = 25.4
 """mm in an inch, the unit of lengths after G20."""
 
 _FEEDRATE = re.compile(rb"F\s*(\d+\.?\d*|\.\d+)")
-_FAN = re.compile(rb"M106(?!\d)(?!.*P\s*0*[1-9])(?:.*S\s*(\d+))?")
-_FAN_OFF = re.compile(rb"M107(?!\d)(?!.*P\s*0*[1-9])")
-_FACTOR = re.compile(rb"M22([01])(?!\d)(?:.*?S\s*(\d{1,4}))?")
-_RESTORES_FEED = re.compile(rb"M220(?!\d).*R")
-_TOOL = re.compile(rb"T(\d{1,2})(?!\d)")
-_CODE_G = re.compile(rb"G0*(\d+)(?![\d.])")
+_FAN = re.compile(rb"M\s*0*106(?!\d)(?!.*P\s*0*[1-9])(?:.*S\s*(\d+))?")
+_FAN_OFF = re.compile(rb"M\s*0*107(?!\d)(?!.*P\s*0*[1-9])")
+_FACTOR = re.compile(rb"M\s*0*22([01])(?!\d)(?:.*?S\s*(\d{1,4}))?")
+_RESTORES_FEED = re.compile(rb"M\s*0*220(?!\d).*R")
+_TOOL = re.compile(rb"T\s*0*(\d{1,2})(?!\d)")
+_MOTORS_OR_E = re.compile(rb"M\s*0*(18|82|83|84)(?!\d)")
+_CODE_G = re.compile(rb"G\s*0*(\d+)(?![\d.])")
 _MOVE_CODES = frozenset({b"0", b"1", b"2", b"3"})
 _MOVES = frozenset({b"G0 ", b"G1 ", b"G2 ", b"G3 "})
 _G, _M, _T = b"GMT"
@@ -101,12 +102,12 @@ class Modes:
             self.relative_e = to or self.m83
 
     def _note_m(self, command: bytes) -> None:
-        if command[:3] in (b"M82", b"M83", b"M84", b"M18") and not command[3:4].isdigit():
-            if command[:3] in (b"M84", b"M18"):
+        if match := _MOTORS_OR_E.match(command):
+            if match[1] in (b"84", b"18"):
                 if b"S" not in command:  # S only sets the time after which motors go off
                     self.homed = False  # an axis that is not held may be moved by hand
             else:
-                self.m83 = command[:3] == b"M83"
+                self.m83 = match[1] == b"83"
                 self.relative_e = self.m83 or (self.e_mode == "either" and self.relative)
         elif _FAN_OFF.match(command):
             self.fan = 0

@@ -45,6 +45,11 @@ def after(*lines: str, e_mode: EMode = "last") -> Modes:
         (["M220 S150", "M220 B", "M220 S80", "M220 R"], Modes()),
         (["M221 T0 S90", "M220", "M2200 S5", "M221"], Modes(flow=90)),
         (["G28", "M84 S600"], Modes(homed=True)),
+        (
+            ["G090", "M083", "T01", "M0106 S7", "G 28", "M 0220 S80"],
+            Modes(relative_e=True, m83=True, tool=1, fan=7, homed=True, feed=80),
+        ),
+        (["G28", "M084"], Modes()),
         (["G28", "M18 S0"], Modes(homed=True)),
         (["G28", "M18 E", "G28"], Modes(homed=True)),
     ],
