@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from gcode import outgoing
 from gcode.command import m_code
+from gcode.dialect import KNOWN
 from gcode.errors import NozzledError
 from gcode.firmware_traits import IMPOSSIBLE
 from gcode.flight import FILLERS, HARMLESS, RENUMBER, START_NUMBER
@@ -42,6 +43,7 @@ _OLD_DEFAULTS: dict[str, str] = {"compact": "off", "packing": "off"}
 """Values of the settings that older recordings lack: what the program did at the time."""
 
 _SYNC = b"M118 nozzled"
+_HALT_TESTS = frozenset(each.errors.halt_test for each in KNOWN)
 # Commands that make a printer safe go out beyond the link's window.
 _URGENT = m_code(18, 84, 104, 106, 107, 108, 140, 141)
 
@@ -55,13 +57,21 @@ class SentCommand(NamedTuple):
 
 def lines(records: Sequence[Record]) -> Iterator[SentCommand]:
     """Recover the commands of users and jobs from the frames, without those that the driver sends by itself."""
-    commands = _new_commands(records)
-    first = next(commands, None)
-    second = next(commands, None) if first else None  # M115 comes first, then the command for temperature reports
-    if second is not None and not second.command.startswith((b"M155 ", b"M105")):
-        yield second
+    commands = _after_identity(records)
+    first = next(commands, None)  # most often the command for temperature reports
+    if first is not None and not first.command.startswith((b"M155 ", b"M105")):
+        yield first
     own = (_SYNC, CARD_REPORTS.encode(), KEEPALIVE.encode())
     yield from (command for command in commands if not command.command.startswith(own))
+
+
+def _after_identity(records: Sequence[Record]) -> Iterator[SentCommand]:
+    """Yield each command that follows M115, and the halt test of a firmware that has one, once."""
+    commands = itertools.islice(_new_commands(records), 1, None)
+    first = next(commands, None)
+    if first is not None and first.command not in _HALT_TESTS:
+        yield first
+    yield from commands
 
 
 def _new_commands(records: Sequence[Record]) -> Iterator[SentCommand]:
@@ -196,5 +206,6 @@ def _settings(session: RecordedSession, records: Sequence[Record]) -> LinkSettin
         raise RecordingError(f"the recording has settings that this program does not know: {error}") from error
     settings = replace(settings, card_interval=NEVER, report_patience=NEVER)
     # where temperatures are queried, and not reported unasked, the queries come from the recording too
-    first_query = [line.command for line in itertools.islice(_new_commands(records), 2)][1:]
-    return replace(settings, poll_interval=NEVER, idle_interval=NEVER) if first_query == [b"M105"] else settings
+    first = next(_after_identity(records), None)
+    is_queried = first is not None and first.command == b"M105"
+    return replace(settings, poll_interval=NEVER, idle_interval=NEVER) if is_queried else settings

@@ -26,7 +26,7 @@ FIRMWARES = [
     FirmwareConfig(autoreport=False),
     FirmwareConfig(baudrate=115200),
     FirmwareConfig(emergency_parser=True, advanced_ok=True),
-    personalities.FIRMWARES["marlin21-meatpack"],
+    *(personalities.FIRMWARES[name] for name in ("marlin21-meatpack", "repetier", "smoothie", "teacup", "klipper")),
 ]
 
 
@@ -279,6 +279,11 @@ def test_restarted_numbers_are_not_repeats():
 def test_a_job_without_numbers_is_recovered():
     records = hosts(b"\n" + frame(0, b"M110 N0"), frame(1, b"M115"), b"M105\n", b"G28\n", b"M117 5*3\n", b"M105\n")
     assert list(lines(records)) == [(3, b"G28"), (4, b"M117 5*3"), (5, b"M105")]
+
+
+def test_a_halt_test_is_the_drivers_own():
+    greeting = b"\n" + frame(0, b"M110 N0"), b"M115\n", b"STATUS\n", b"M105\n"
+    assert list(lines(hosts(*greeting, b"STATUS\n", b"G28\n"))) == [(4, b"STATUS"), (5, b"G28")]
 
 
 def test_nothing_is_recovered_from_a_greeting_alone():
