@@ -146,7 +146,11 @@ async def test_an_oversized_message_closes_the_socket(tmp_path):
         socket = await websocket_connect(f"ws://{address}/sockjs/websocket")
         await read(socket)
         socket.write_message("x" * (push.MAX_MESSAGE + 1))
-        await leave(socket)
+        async with asyncio.timeout(TIMEOUT):
+            while await read(socket) is not None:
+                pass
+        socket.close()
+        assert socket.close_code == 1009, "message too big"
 
 
 # -- streamed HTTP -----------------------------------------------------------------------------------------
