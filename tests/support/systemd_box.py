@@ -269,8 +269,9 @@ def bring_checkout(box: Box, wheels: Path | None = None) -> Path:
 
 
 def install(box: Box, *options: str) -> str:
-    """Run the installer, without the network."""
-    return box.run(SHARED / "checkout/systemd/install", "--wheels", SHARED / "wheels", *options, seconds=300)
+    """Run the installer, without the network, with the umask that hardened systems give root."""
+    installer = [SHARED / "checkout/systemd/install", "--wheels", SHARED / "wheels", *options]
+    return box.run("sh", "-c", 'umask 077; exec "$0" "$@"', *installer, seconds=300)
 
 
 def make_wheels(folder: Path) -> None:

@@ -331,6 +331,12 @@ def test_without_root_or_systemd_the_installation_is_refused(name):
     assert result.stdout == ""
 
 
+def test_the_services_may_read_what_is_installed_whatever_roots_umask_is():
+    installer = re.sub(r"^ *#.*|(?<= )# .*", "", (UNITS / "install").read_text(), flags=re.MULTILINE)
+    first = min(installer.index(each) for each in ("mkdir", "-m venv", "install -", ">/etc"))
+    assert installer.index("\numask 022") < first
+
+
 @pytest.mark.parametrize("name", COMPANIONS)
 def test_an_update_restarts_each_companion(name):
     installer = (UNITS / "install").read_text().replace("\\\n", " ")
