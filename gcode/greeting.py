@@ -10,7 +10,18 @@ import math
 
 from gcode.framing import frame
 from gcode.packing import RESET, decoder_state
-from gcode.replies import BoardStarted, Busy, Reply, Temperatures, Text, UnknownCommand, Wait, acknowledges, parse
+from gcode.replies import (
+    MAX_LINE,
+    BoardStarted,
+    Busy,
+    Reply,
+    Temperatures,
+    Text,
+    UnknownCommand,
+    Wait,
+    acknowledges,
+    parse,
+)
 
 HELLO = b"\n" + frame(0, b"M110 N0")
 """The line feed ends any noise in the firmware's buffer; line number 0 makes line 1 the next one."""
@@ -105,11 +116,11 @@ class Greeting:
     def receive(self, data: bytes, now: float) -> list[Reply]:
         """Take bytes from the printer; return the replies."""
         lines = (self._partial + data).split(b"\n")
-        self._partial = lines.pop()[-4096:]
+        self._partial = lines.pop()[-MAX_LINE:]
         for line in lines:
             if (state := decoder_state(line.strip(b"\r\0"))) is not None:
                 self._packed = state.unpacks
-        replies = [parse(line[:4096]) for raw in lines if (line := raw.strip(b"\r\0"))]
+        replies = [parse(line) for raw in lines if (line := raw.strip(b"\r\0"))]
         for reply in replies:
             self._note(reply, now)
         return replies

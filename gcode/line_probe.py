@@ -9,7 +9,7 @@ from gcode.dialect import Dialect
 from gcode.errors import LinkError, PrinterReset, PrinterSilent
 from gcode.framing import frame
 from gcode.packing import RESET
-from gcode.replies import BoardStarted, Busy, Reply, Resend, Temperatures, parse
+from gcode.replies import MAX_LINE, BoardStarted, Busy, Reply, Resend, Temperatures, parse
 
 RESEND_QUIET = 0.5
 """Seconds after a resend request in which another may come: one for the half-sent line, one for the probe."""
@@ -91,10 +91,10 @@ class LineProbe:
     def receive(self, data: bytes, now: float) -> None:
         """Take bytes from the printer."""
         lines = (self._partial + data).split(b"\n")
-        self._partial = lines.pop()[-4096:]
+        self._partial = lines.pop()[-MAX_LINE:]
         for line in lines:
             if not self.done and (text := line.strip(b"\r\0")):
-                self._note(parse(text[:4096]), now)
+                self._note(parse(text), now)
 
     def _note(self, reply: Reply, now: float) -> None:
         if isinstance(reply, Resend):

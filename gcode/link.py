@@ -38,6 +38,7 @@ from gcode.packing import RESET, DecoderState, Packer, decoder_state
 from gcode.patience import Patience, patience
 from gcode.recovery import Phase, Recovery
 from gcode.replies import (
+    MAX_LINE,
     BoardStarted,
     Busy,
     FirmwareError,
@@ -59,9 +60,6 @@ __all__ = ["HISTORY", "Journal", "LinkSnapshot", "Permits", "Pull", "Sent"]  # r
 
 MAX_QUEUED = 256
 """Commands of clients that may wait for the printer; a job waits for the answer to each of its own."""
-
-MAX_REPLY = 4096
-"""Bytes of one reply line that are kept; real lines stay under 600."""
 
 WAIT_AGE = 1.0
 """Seconds after which a `wait` from the firmware cannot have crossed with the last line sent."""
@@ -290,13 +288,13 @@ class HostLink:
                     self._acknowledge("ok", now, events)
                 return events
         lines = (self._partial + data).split(b"\n")
-        self._partial = lines.pop()[-MAX_REPLY:]
+        self._partial = lines.pop()[-MAX_LINE:]
         try:
             for line in lines:
                 if line == b"ok" and self._ok_is_plain:
                     self._acknowledge("ok", now, events)
                 elif (line := line.strip(b"\r\0")) and not self._is_of_decoder(line, now, events):
-                    self._handle(self._errors.parse(line[:MAX_REPLY]), now, events)
+                    self._handle(self._errors.parse(line[:MAX_LINE]), now, events)
         except LinkError as error:
             self.fail(error)
         self._plain = self._ok_is_plain and not self._partial

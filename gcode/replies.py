@@ -26,8 +26,8 @@ from gcode.reply_fields import (
 
 __all__ = ["Heaters", "Reading", "decode", "heaters"]  # re-exports, besides what is defined below
 
-MAX_LINE = 8192
-"""Bytes of a line that are parsed, so that the cost has a bound; real lines stay under 600."""
+MAX_LINE = 4096
+"""Bytes of a line that are kept and parsed, so that the cost has a bound; real lines stay under 600."""
 
 
 @frozen

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gcode.greeting import HELLO, MAX_BANNER, QUERY, Greeting
+from gcode.replies import MAX_LINE
 
 
 def test_the_hello_has_exactly_these_bytes():
@@ -123,7 +124,7 @@ def test_a_line_without_end_is_bounded():
     greeting = Greeting(0.0)
     for _ in range(50):
         greeting.receive(b"x" * 1000, 0.0)
-    assert len(greeting._partial) <= 4096
+    assert len(greeting._partial) <= MAX_LINE
 
 
 def test_the_late_answer_to_an_earlier_hello_is_waited_for():

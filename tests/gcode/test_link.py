@@ -19,7 +19,7 @@ from gcode.errors import (
 )
 from gcode.link import HISTORY, HostLink
 from gcode.outgoing import LinkNotice, RefusedLine, Ticket, check_command, forbidden, job_line
-from gcode.replies import Temperatures, Text
+from gcode.replies import MAX_LINE, Temperatures, Text
 
 PROBE = b"\nN99999999 M105*23\n"
 
@@ -277,10 +277,10 @@ def test_a_line_without_end_is_bounded():
     link = HostLink()
     for _ in range(100):
         link.receive(b"x" * 10_000, 0.0)
-    assert len(link._partial) <= 4096
+    assert len(link._partial) <= MAX_LINE
     [text] = link.receive(b"\n", 0.0)
     assert isinstance(text, Text)
-    assert len(text.line) <= 4096
+    assert len(text.line) <= MAX_LINE
 
 
 # -- resend --------------------------------------------------------------------------------------------------
