@@ -267,7 +267,7 @@ def test_serving_without_a_printer_lists_the_ports(tmp_path, empty, capsys, monk
     listed = [Port("/dev/ttyUSB0", "/dev/serial/by-id/usb-Prusa", "Prusa MK3"), Port("/dev/ttyACM1")]
     monkeypatch.setattr("hal.ports.list_ports", lambda: listed)
     monkeypatch.setattr("hal.ports.is_locked", lambda path: path == "/dev/ttyACM1")
-    words = ["serve", "--config", str(empty), "--state-dir", str(tmp_path)]
+    words = ["serve", "--config", str(empty), "--state-dir", str(tmp_path), "--port", "0"]
     assert main(words) == 0
     assert capsys.readouterr().err.splitlines() == [
         "nozzled: no printer is configured; none is connected until a client asks for it.",

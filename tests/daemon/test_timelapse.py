@@ -315,7 +315,7 @@ async def test_the_command_line_lists_deletes_renders_and_shows_where_to_play(tm
         assert await does("list") == "no films"
     async with api(tmp_path / "without") as server:
         client = in_memory(server)
-        assert "add a section [timelapse]" in await does("list")
+        assert "add [timelapse]" in await does("list")
 
 
 # -- parts -------------------------------------------------------------------------------------------------
