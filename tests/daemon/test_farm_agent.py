@@ -386,6 +386,22 @@ async def test_a_file_with_errors_is_declined_for_good(tmp_path):
     assert not place.printer.begun
 
 
+async def test_an_offer_with_a_short_lease_is_renewed_while_the_printer_checks_the_file(tmp_path):
+    farm = FarmInMemory()
+    server, place = ListServer(farm, lease=9.0), Place(farm, tmp_path)
+
+    async def check(_):
+        await asyncio.sleep(120)
+        return ""
+
+    place.printer.objections = check
+    server.submit()
+    async with meanwhile(server.run(), place.run()):
+        await until(lambda: ended(server), "the copy", 600)
+    [copy] = server.copies()
+    assert (copy.state, copy.attempt) == ("done", 1)
+
+
 async def test_a_file_that_differs_from_the_offer_is_not_printed(tmp_path):
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path)

@@ -19,8 +19,8 @@ TICK = 5.0
 class ListServer:
     """The server's duties: offers copies to printers that are ready."""
 
-    def __init__(self, farm, data=DATA):
-        self.farm, self.data = farm, data
+    def __init__(self, farm, data=DATA, lease=LEASE):
+        self.farm, self.data, self.lease = farm, data, lease
         self.jobs = JobList("sqlite://", lambda: EPOCH + asyncio.get_running_loop().time())
         weakref.finalize(self, self.jobs.close)  # tests read the list until their end
         self.sha = hashlib.sha256(data).hexdigest()
@@ -58,7 +58,7 @@ class ListServer:
 
     async def on_presence(self, printer, presence):
         self.presences[printer] = presence
-        if presence.ready and (offer := self.jobs.offer(printer, presence)) is not None:
+        if presence.ready and (offer := self.jobs.offer(printer, presence, self.lease)) is not None:
             with suppress(FarmUnreachable):
                 await self.end.offer(printer, offer)
 
@@ -69,7 +69,7 @@ class ListServer:
         return self.data[question.offset : question.offset + CHUNK]
 
     async def renew(self, printer, question):
-        return YesOrNo(yes=self.jobs.renew(printer, question.copy, question.attempt, LEASE))
+        return YesOrNo(yes=self.jobs.renew(printer, question.copy, question.attempt, self.lease))
 
     async def claim(self, printer, question):
         yes = self.jobs.claim(printer, question.copy, question.attempt, question.nonce)

@@ -41,6 +41,7 @@ from daemon.farm.messages import LEASE, Offer, Report, ReportKind, Tool
 
 RETRY = 2.0  # s until a server or printer that did not answer is asked again
 POLL = 2.0  # s between two checks of the printer during a print
+MIN_LEASE = 3.0  # s; a shorter lease is renewed as often as this one
 START_DEADLINE = 30.0  # s after which the printer's service ignores a start
 CERTAIN_AFTER = START_DEADLINE + 10.0  # s until it is certain whether a print has begun; both processes share a clock
 CLAIM_VALID = 60.0  # s for which a claim need not be repeated before a start
@@ -219,10 +220,11 @@ class CopySteps:
     @asynccontextmanager
     async def _lease_renewed(self, offer: Offer) -> AsyncIterator[None]:
         """Renew the lease of the offer while this context lasts."""
+        pause = min(LEASE, max(offer.lease_s, MIN_LEASE)) / 3  # little may be left of it, if the offer was sent again
 
         async def renew() -> None:
             while True:
-                await asyncio.sleep(LEASE / 3)
+                await asyncio.sleep(pause)
                 with suppress(FarmUnreachable):
                     answer = await self._end.renew(offer.copy, offer.attempt)
                     if not answer.yes and self.offer == offer:

@@ -186,10 +186,10 @@ class JobList:
         with self.write() as tx:
             return printer_actions.apply_report(tx, printer, report)
 
-    def expire(self) -> list[FarmCopy]:
-        """Take back the offers whose lease has run out; return their copies as they were."""
+    def expire(self, lease_s: float = LEASE) -> list[FarmCopy]:
+        """Take back the offers whose lease has run out; return their copies as they were. New leases last `lease_s`."""
         with self.write() as tx:
-            return printer_actions.expire(tx)
+            return printer_actions.expire(tx, lease_s)
 
     def may_read(self, printer: str, copy: str, attempt: int) -> FileRef | None:
         """Return the file of a copy; None: this printer does not hold the copy."""

@@ -26,8 +26,8 @@ from daemon.farm.messages import HeldCopy, Offer, Presence, Report
 PAGE_SIZES = (4, 60, 1000)
 """Jobs of one kind that one query reads; the first page is small, as one of the first jobs mostly fits."""
 
-MAX_LEASE_S = 600.0
-"""The longest lease; one that seems to be longer was granted before the clock was set back."""
+MIN_CLOCK_STEP_S = 600.0
+"""A lease that seems to last longer than this and than the server's was granted before the clock was set back."""
 
 P = sa.bindparam
 
@@ -97,7 +97,7 @@ _END = _compare_and_set(
 )
 _EXPIRED = sa.select(copies).where(
     copies.c.state == sa.literal_column("'offered'"),
-    sa.or_(copies.c.lease_until < P("now"), copies.c.lease_until > P("now") + MAX_LEASE_S),  # the clock was set back
+    sa.or_(copies.c.lease_until < P("now"), copies.c.lease_until > P("latest")),  # the clock was set back
     rows.IS_HERE,
 )
 
@@ -198,9 +198,10 @@ def may_read(tx: Transaction, printer: str, copy: str, attempt: int) -> FileRef 
     return FileRef(sha256=job.sha256, size=job.size, name=job.name)
 
 
-def expire(tx: Transaction) -> list[FarmCopy]:
-    """Take back the offers whose lease has run out; return their copies as they were."""
-    late = [rows.copy_of(row) for row in tx.rows(_EXPIRED, now=tx.now)]
+def expire(tx: Transaction, lease_s: float) -> list[FarmCopy]:
+    """Take back the offers whose lease has run out; return their copies as they were. New leases last `lease_s`."""
+    latest = tx.now + max(lease_s, MIN_CLOCK_STEP_S)
+    late = [rows.copy_of(row) for row in tx.rows(_EXPIRED, now=tx.now, latest=latest)]
     for copy in late:
         _decline(tx, copy, "it did not answer an offer in time", tx.now + SILENT_PAUSE_S)
     return [copy for copy in late if take_back(tx, copy)]

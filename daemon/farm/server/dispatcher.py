@@ -331,7 +331,8 @@ class Dispatcher:
 
     async def _check_leases(self) -> bool:
         """Take back offers whose lease has run out; tell whether the list has changed since the last check."""
-        late = await self._jobs.call_quietly(lambda jobs: jobs.expire())
+        lease = self._times.lease
+        late = await self._jobs.call_quietly(lambda jobs: jobs.expire(lease))
         for copy in late:
             log.warning("farm.offer_ended", printer=copy.printer, copy=copy.id, reason="nobody claimed it in time")
             self._end_offer(copy.printer, copy.id)

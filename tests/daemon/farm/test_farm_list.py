@@ -193,6 +193,15 @@ def test_a_printer_unable_to_print_a_job_gets_no_offer_until_the_job_is_released
     assert farm.copy(offer.copy).faults == 0
 
 
+def test_a_lease_of_an_hour_lasts_an_hour(farm, wall):
+    submit(farm)
+    offer = farm.offer("mk3", presence(), 3600)
+    wall.now += 3599
+    assert farm.expire(3600) == []
+    wall.now += 2
+    assert [copy.id for copy in farm.expire(3600)] == [offer.copy]
+
+
 def test_a_clock_set_back_delays_nothing(farm, wall):
     """As on a computer without a battery-backed clock, once it has the date from the network."""
     wall.now += 3e7
