@@ -97,7 +97,7 @@ def add(tx: Transaction, request: JobRequest) -> tuple[FarmJob, bool]:
         "created": tx.now,
         "created_by": request.by,
         "revision": 1,
-        "position": float(number),
+        "position": _last_position(tx, values["priority"], values["due"], float(number)),
         "held": int(request.held),
         "held_by": request.by if request.held else "",
         "held_at": tx.now if request.held else None,
@@ -117,6 +117,13 @@ def add(tx: Transaction, request: JobRequest) -> tuple[FarmJob, bool]:
     rows.recount(tx, [job_id])
     tx.add_event(request.by, "submitted", job=job_id, text=f"{request.copies} x {values['name']}")
     return rows.get_job(tx, job_id), True
+
+
+def _last_position(tx: Transaction, priority: int, due: float | None, number: float) -> float:
+    """Return a position after all jobs of a priority and due date: they may have been moved behind their numbers."""
+    where = (jobs.c.unfinished > 0, jobs.c.priority == priority, jobs.c.due == (FOREVER if due is None else due))
+    last = tx.row(sa.select(jobs.c.position).where(*where).order_by(jobs.c.position.desc()).limit(1))
+    return number if last is None else max(number, last.position + 1)
 
 
 def _existing_job(tx: Transaction, request: JobRequest) -> FarmJob | None:

@@ -358,6 +358,14 @@ def test_priority_then_due_date_then_place_then_number(farm):
     assert farm.move(jobs["moved"].id, None).rank > farm.job(jobs["last"].id).rank
 
 
+def test_a_new_job_comes_after_those_that_were_moved_to_the_end(farm):
+    first, second, third = (submit(farm, name=name) for name in ("first", "second", "third"))
+    for job in (first, second, third):
+        farm.move(job.id, None)
+    submit(farm, name="new")
+    assert [job.name for job in farm.jobs()] == ["first", "second", "third", "new"]
+
+
 def test_a_job_can_be_moved_any_number_of_times(farm):
     one, two, three = (submit(farm) for _ in range(3))
     for _ in range(100):
