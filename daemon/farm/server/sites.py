@@ -16,8 +16,9 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from daemon.errors import ServiceError
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
-from daemon.farm.errors import FarmConflict, FarmError, NoSuchCopy, NoSuchJob, UnknownFile
+from daemon.farm.errors import FarmConflict, NoSuchCopy, NoSuchJob, UnknownFile
 from daemon.farm.list.job_list import JobList
 from daemon.farm.list.values import FarmCopy, FarmJob, FileFacts, JobRequest
 from daemon.farm.messages import CHUNK, FarmMessage
@@ -158,7 +159,7 @@ class OwnSite:
                     log.info("site.hub_reached")
                 self.trouble = ""
                 pause = 0.0 if more else pause
-            except (FarmUnreachable, FarmRefused, FarmError, OSError) as error:
+            except (ServiceError, OSError) as error:  # also StorageFull
                 if str(error) != self.trouble:
                     log.warning("site.hub_away", reason=str(error), consequence="the jobs that are here are printed")
                 self.trouble, pause = str(error), max(RETRY * self._poll / POLL, self._poll)
@@ -169,7 +170,7 @@ class OwnSite:
         changed = await self._changed_copies()
         missing = [each for each in self._open if each not in self._added]
         question = SiteQuestion(changed[:MAX_COPIES], missing[:MAX_JOBS])
-        answer = msgspec.json.decode(await self._lane.ask("sync", msgspec.json.encode(question)), type=SiteAnswer)
+        answer = _decoded(await self._lane.ask("sync", msgspec.json.encode(question)))
         self._confirmed |= {copy.id: copy for copy in question.changed}
         for job in answer.jobs:
             await self._add(job)
@@ -246,6 +247,13 @@ class OwnSite:
                 await self._jobs.call(partial(_cancel_copy, copy))
             except (FarmConflict, NoSuchCopy):  # it has ended: the next poll reports that
                 continue
+
+
+def _decoded(answer: bytes) -> SiteAnswer:
+    try:
+        return msgspec.json.decode(answer, type=SiteAnswer)
+    except msgspec.MsgspecError as error:
+        raise FarmUnreachable(f"cannot read the hub's answer: {error}") from error
 
 
 def _cancel_copy(copy: str, jobs: JobList) -> FarmCopy:

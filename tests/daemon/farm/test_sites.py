@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from daemon.errors import StorageFull
 from daemon.farm.carrier.agent_end import NatsAgentEnd
 from daemon.farm.carrier.connect import NatsAddress, tls_context
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
@@ -121,6 +122,30 @@ async def test_a_site_cut_off_continues_printing_and_reports_later(tmp_path):
             lane.cut = False
             await asyncio.sleep(60)
             assert (site.trouble, await states(hub, job)) == ("", ["done", "done"])
+
+
+async def test_a_full_disk_or_an_unreadable_answer_does_not_end_a_site(tmp_path, monkeypatch):
+    async with both(tmp_path) as (hub, _, files, site, lane):
+        await handed_over(hub, files, tmp_path)
+        ask = lane.ask
+
+        async def unreadable(kind, body):
+            await ask(kind, body)
+            return b'{"open": 1}'
+
+        async def full(_):
+            raise StorageFull("cannot store the file: no space left on device")
+
+        monkeypatch.setattr(lane, "ask", unreadable)
+        monkeypatch.setattr(site._files, "take", full)
+        async with meanwhile(site.run()):
+            await asyncio.sleep(60)
+            assert "cannot read the hub's answer" in site.trouble
+            monkeypatch.setattr(lane, "ask", ask)
+            await asyncio.sleep(60)
+            assert "no space left" in site.trouble
+            monkeypatch.undo()
+            await until(lambda: site._added, "the job", 600)
 
 
 async def test_a_cancel_at_the_hub_is_pending_until_the_site_confirms_it(tmp_path):
