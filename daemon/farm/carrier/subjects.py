@@ -13,7 +13,8 @@ MESSAGE_ID = "Nats-Msg-Id"
 MEANT_FOR = "Nozzled-Printer"
 REFUSED = "Nozzled-Refused"
 TROUBLE = "Nozzled-Trouble"
-SERVER_INBOX = "_INBOX_server"
+SERVER_INBOX = "_INBOX_farm_server"
+"""With two words, as a printer may be called `server`, and may read what is below its own name."""
 
 _ID = re.compile(PRINTER_ID)
 

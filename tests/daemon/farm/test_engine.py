@@ -9,6 +9,7 @@ import pytest
 
 from daemon import cli
 from daemon.errors import ConfigError
+from daemon.farm.carrier.subjects import SERVER_INBOX
 from daemon.farm.engine.folder import EngineFolder
 from daemon.farm.engine.users import NatsUser, render_users
 
@@ -95,6 +96,7 @@ def test_a_name_with_characters_of_subjects_is_refused(farm, name):
 
 def test_a_printer_named_server_is_not_the_server():
     text = render_users([NatsUser(name="server", role="printer", nkey="UX")])
+    assert f"{SERVER_INBOX}." not in text, "a printer of this name would read the answers to the server"
     assert '"farm.claim.server"' in text
 
 

@@ -13,6 +13,7 @@ from daemon.farm.carrier.agent_end import NatsAgentEnd
 from daemon.farm.carrier.connect import NatsAddress, tls_context
 from daemon.farm.carrier.errors import FarmUnreachable
 from daemon.farm.carrier.server_end import QUESTION_BURST, QUESTION_RATE, NatsServerEnd
+from daemon.farm.carrier.subjects import SERVER_INBOX
 from daemon.farm.engine.folder import EngineFolder
 from daemon.farm.engine.users import make_key
 from daemon.farm.messages import FarmOrder, Offer, OrderAnswer, Presence, YesOrNo
@@ -29,11 +30,11 @@ PUBLISHED = [
     "$JS.API.STREAM.DELETE.FAILED", "$JS.API.STREAM.PURGE.KV_printers", "$JS.API.STREAM.INFO.OBJ_gcode",
     "$JS.API.STREAM.NAMES", "$JS.API.STREAM.CREATE.MINE", "$JS.API.CONSUMER.CREATE.OBJ_gcode",
     "$JS.API.STREAM.MSG.GET.KV_printers", "$JS.API.DIRECT.GET.KV_printers", "$O.gcode.M.eA==", "$O.gcode.C.x",
-    "$SYS.REQ.SERVER.PING", "_INBOX_mk4.x", "_INBOX_server.x",
+    "$SYS.REQ.SERVER.PING", "_INBOX_mk4.x", f"{SERVER_INBOX}.x",
 ]  # fmt: skip
 SUBSCRIBED = [
     ">", "farm.>", "farm.offer.*", "farm.*.mk4", "farm.offer.mk4", "farm.order.mk4", "farm.claim.mk4", "$KV.>",
-    "$KV.printers.mk4", "$O.>", "$JS.>", "$SYS.>", "_INBOX_mk4.>", "_INBOX_server.>", "*.offer.mk4",
+    "$KV.printers.mk4", "$O.>", "$JS.>", "$SYS.>", "_INBOX_mk4.>", f"{SERVER_INBOX}.>", "*.offer.mk4",
 ]  # fmt: skip
 
 
