@@ -27,6 +27,8 @@ AWAY = 60.0
 Name = Annotated[str, msgspec.Meta(max_length=128)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Date = Annotated[float, msgspec.Meta(ge=0, le=4e9)]
+Amount = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
 """Bounds on the fields of a printer's messages, as logs and the list store them; a message beyond them is ignored."""
 
 
@@ -151,12 +153,12 @@ class Report(FarmMessage, frozen=True):
     copy: Name
     attempt: Count
     kind: ReportKind
-    at: float
+    at: Date
     nonce: Name = ""
     reason: Annotated[str, msgspec.Meta(max_length=8000)] = ""
     fits: bool = True
-    seconds: float = 0.0
-    filament_mm: float = 0.0
+    seconds: Amount = 0.0
+    filament_mm: Amount = 0.0
 
 
 OrderVerb = Literal["bed_clear", "cancel", "pause", "resume", "hold", "release", "picture"]

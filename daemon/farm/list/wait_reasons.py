@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping
 from daemon.farm.list.values import FarmJob
 from daemon.farm.messages import AWAY, Presence
 
+MAX_REMAINING_S = 365 * 86_400.0
+"""A printer that names a longer time left, or one before now, has none that a user could read."""
+
 MAX_NAMED = 4
 """A sentence names this many printers, and counts the others."""
 
@@ -101,7 +104,7 @@ def _busy(presence: Presence, now: float, clock: Clock) -> str:
         return f"has been away since {clock(presence.at)}"
     if presence.on_hold:
         return "is on hold"
-    if presence.remaining_s is not None and presence.file:
+    if presence.file and presence.remaining_s is not None and 0 <= presence.remaining_s <= MAX_REMAINING_S:
         return f"prints until about {clock(now + presence.remaining_s)}"
     if presence.file:
         return "prints"

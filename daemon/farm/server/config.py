@@ -42,7 +42,9 @@ class ListConfig:
     lease_s: float = option(
         60.0, "Seconds after which an offer that the printer does not renew ends.", low=5, high=3600
     )
-    away_s: float = option(60.0, "Seconds of silence after which a printer is shown as away.", low=5, high=3600)
+    away_s: float = option(  # printers report every 10 s
+        60.0, "Seconds of silence after which a printer is shown as away.", low=20, high=3600
+    )
 
 
 @frozen

@@ -419,6 +419,8 @@ def test_reasons_why_a_copy_waits(farm, wall):
     assert why(mk3=uncleared, xl=printing) == [
         "no printer of group large that fits is ready: mk3 waits for its bed to be cleared, xl prints until about 14:20"
     ]
+    endless = presence(petg, ready=False, group="large", file="a.gcode", remaining_s=1e12)
+    assert why(xl=endless) == ["no printer of group large that fits is ready: xl prints"]
     assert why(mk3=presence(petg, group="large")) == ["3 copies are before it"]
     assert farm.reasons({"mk3": presence(petg, group="large")}) == {
         first.id: ["it is next: mk3 is about to take it"],

@@ -32,6 +32,7 @@ def test_a_written_configuration_is_read_back(tmp_path):
         ("x", "not valid TOML"),
         ("[list]\nurl = 'mysql://x'", "postgresql"),
         ("[list]\nlease_s = 1", "lease_s"),
+        ("[list]\naway_s = 10", "away_s"),  # a printer reports as often
         ("[sites]\nsites = ['a b']", "a-z"),
         ("[sites]\nsite = 'x'\nsites = ['y']", "no sites of its own"),
     ],
