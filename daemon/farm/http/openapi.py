@@ -28,6 +28,7 @@ ERRORS = {
     400: "The body is not valid, or a value in it or in the query is not allowed.",
     403: "No valid key, or the key does not allow this.",
     404: "Not found.",
+    408: "The request came so late that its client has given up, so nothing was done.",
     409: "The present state does not allow this, or the printer refused it.",
     413: "The body is too large.",
     415: "This content type is not supported.",
@@ -56,7 +57,7 @@ def describe() -> Schema:
             "description": "One list of jobs for many printers. Times are seconds since 1970, lengths mm.",
         },
         "security": [{"key": []}, {"bearer": []}],
-        "paths": {path: _with_head(item) for path, item in {**_jobs(), **_printers(), **_others()}.items()},
+        "paths": {path: _complete(item) for path, item in {**_jobs(), **_printers(), **_others()}.items()},
         "components": {
             "securitySchemes": {
                 "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
@@ -79,8 +80,13 @@ def _plain(schema: Any) -> Any:
     return plain
 
 
-def _with_head(item: dict[str, Schema]) -> dict[str, Schema]:
-    """Add HEAD where there is GET: the same without the body."""
+def _complete(item: dict[str, Schema]) -> dict[str, Schema]:
+    """Add 408 to what changes something, and HEAD where there is GET: the same without the body."""
+    late = {"408": _error(408)}
+    item = {
+        method: each if method == "get" else {**each, "responses": {**each["responses"], **late}}
+        for method, each in item.items()
+    }
     if "get" not in item:
         return item
     answers = {status: {"description": each["description"]} for status, each in item["get"]["responses"].items()}
@@ -246,14 +252,15 @@ def _does(
     """Describe an operation; `done` None means status 204."""
     good = {"204": {"description": "Done."}} if done is None else {str(status): {"description": "Done.", **_json(done)}}
     body_errors = () if body is None else (400, 413, 415)
-    bad = {
-        str(code): {"description": ERRORS[code], **_json({"$ref": REF.format(name="Error")})}
-        for code in sorted({403, 429, 500, 503, *body_errors, *errors})
-    }
+    bad = {str(code): _error(code) for code in sorted({403, 429, 500, 503, *body_errors, *errors})}
     operation: Schema = {"summary": summary, "responses": {**good, **bad}, **more}
     if body is not None:
         operation["requestBody"] = {"required": True, **_json(_ref(body))}
     return operation
+
+
+def _error(code: int) -> Schema:
+    return {"description": ERRORS[code], **_json({"$ref": REF.format(name="Error")})}
 
 
 def _bytes(summary: str, kind: str, *errors: int, **more: Any) -> Schema:

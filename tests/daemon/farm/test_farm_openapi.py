@@ -52,6 +52,12 @@ def test_the_farm_answers_as_described(path, method, server):
     send_two(describe(), path, method, *server)
 
 
+def test_whatever_changes_something_may_come_too_late():
+    for path, item in describe()["paths"].items():
+        for method, operation in item.items():
+            assert ("408" in operation["responses"]) is (method not in ("get", "head")), (method, path)
+
+
 if NIGHTLY:  # as in test_openapi
 
     @pytest.mark.nightly
