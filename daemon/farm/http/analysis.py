@@ -53,6 +53,8 @@ async def analyse(path: Path, upload: FileFacts, picture: Path) -> FileFacts:
             process.kill()
             await process.wait()
     last = err.decode(errors="replace").strip().rpartition("\n")[2]
+    if str(picture) in last and process.returncode not in SUCCESS_CODES:
+        return _with_warning(upload, "the analysis failed: its picture cannot be written to the farm's disk")
     if process.returncode not in SUCCESS_CODES and last.startswith(ERROR_PREFIX):
         text = last.removeprefix(ERROR_PREFIX).replace(str(path), upload.name)
         raise NotPrintable(_plain(text, MAX_WARNING))

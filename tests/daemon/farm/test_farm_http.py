@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import re
+import sys
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -228,6 +229,17 @@ async def test_a_file_name_is_untrusted_text(tmp_path):
         refused = await upload(api, path="/api/farm/files", name="part.stl", content=b"solid")
         assert (refused.status, refused.error[:34]) == (415, "part.stl does not look like G-code")
         assert {path.name for path in tmp_path.iterdir()} == {"admin.key", "uploads", "pictures"}
+
+
+@pytest.mark.real_time
+async def test_a_picture_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch):
+    """The file is good, so it is not refused."""
+    picture, inspect = tmp_path / "full" / "a.png", tmp_path / "inspect"
+    inspect.write_text(f'#!/bin/sh\necho "nozzled: {picture} cannot be written: No space left on device" >&2\nexit 1\n')
+    inspect.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(inspect))
+    facts = await analyse(tmp_path / "a.gcode", FileFacts(sha256="0" * 64, size=1, name="a.gcode"), picture)
+    assert facts.warnings == ("the analysis failed: its picture cannot be written to the farm's disk",)
 
 
 @pytest.mark.real_time
