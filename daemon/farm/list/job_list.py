@@ -319,6 +319,11 @@ class JobList:
         with self._database.read() as tx:
             return old_files.old_files(tx, days)
 
+    def is_old(self, sha256: str, days: float) -> bool:
+        """Tell whether no job has needed a file for this many days."""
+        with self._database.read() as tx:
+            return bool(old_files.old_files(tx, days, sha256))
+
     def forget_file(self, sha256: str) -> None:
         """Mark a file as deleted; its facts stay for the history."""
         with self._database.write() as tx:

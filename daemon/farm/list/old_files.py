@@ -13,8 +13,14 @@ MAX_FILES = 200
 """Files in one answer."""
 
 
-def old_files(tx: Transaction, days: float) -> list[str]:
-    """Return files that were uploaded, and whose jobs ended, more than this many days ago; the oldest first."""
+def old_files(tx: Transaction, days: float, sha256: str | None = None) -> list[str]:
+    """Return files that were uploaded, and whose jobs ended, more than this many days ago; the oldest first.
+
+    Args:
+        tx: the transaction.
+        days: number of days.
+        sha256: return only this file, if it is such a file; None: all.
+    """
     before = tx.now - days * DAY
     is_needed = sa.exists().where(
         jobs.c.sha256 == files.c.sha256,
@@ -24,9 +30,10 @@ def old_files(tx: Transaction, days: float) -> list[str]:
             sa.exists().where(copies.c.job == jobs.c.id, copies.c.ended >= before),
         ),
     )
+    this = [] if sha256 is None else [files.c.sha256 == sha256]
     query = (
         sa.select(files.c.sha256)
-        .where(files.c.at < before, files.c.at > FORGOTTEN, ~is_needed)
+        .where(files.c.at < before, files.c.at > FORGOTTEN, ~is_needed, *this)
         .order_by(files.c.at)
         .limit(MAX_FILES)
     )

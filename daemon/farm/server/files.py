@@ -73,16 +73,12 @@ class FarmFiles:
             StorageFull: there is no room for it.
         """
         sha256, size = await asyncio.to_thread(_hash, path)
-        if sha256 in self._sizes or sha256 in self._new:
-            await asyncio.to_thread(path.unlink, missing_ok=True)
-            self._use(sha256)
-        else:
-            try:
-                await asyncio.to_thread(_move, path, self._folder / f"{sha256}{NEW}")
-            except OSError as error:
-                raise StorageFull(f"cannot store the file in {self._folder}: {error.strerror}") from error
-            self._new[sha256] = size
-            self._wake.set()
+        try:
+            await asyncio.to_thread(_move, path, self._folder / f"{sha256}{NEW}")
+        except OSError as error:
+            raise StorageFull(f"cannot store the file in {self._folder}: {error.strerror}") from error
+        self._new[sha256] = size  # even if the cache has it: the object store may have lost it
+        self._wake.set()
         return sha256, size
 
     async def chunk(self, sha256: str, offset: int) -> bytes:
@@ -149,15 +145,19 @@ class FarmFiles:
             log.warning("farm.file_not_stored", file=sha256[:12], reason=str(error), again_s=RETRY)
             asyncio.get_running_loop().call_later(RETRY, self._wake.set)
         else:
-            self._sizes[sha256] = self._new.pop(sha256)
-            await self._make_room()
+            if (size := self._new.pop(sha256, None)) is not None:  # None: it was forgotten meanwhile
+                self._sizes[sha256] = size
+                await self._make_room()
 
     async def _make_room(self) -> None:
         total = sum(self._sizes.values())
         while total > self.max_bytes and len(self._sizes) > 1:
             sha256, size = self._sizes.popitem(last=False)
             total -= size
-            await asyncio.to_thread((self._folder / f"{sha256}{STORED}").unlink, missing_ok=True)
+            try:
+                await asyncio.to_thread((self._folder / f"{sha256}{STORED}").unlink, missing_ok=True)
+            except OSError as error:
+                log.warning("farm.file_not_dropped", file=sha256[:12], reason=str(error))
 
     def _use(self, sha256: str) -> None:
         if sha256 in self._sizes:
@@ -183,7 +183,7 @@ def _hash(path: Path) -> tuple[str, int]:
 
 def _move(source: Path, target: Path) -> None:
     """Move a file; it gets its final name only when all of it is on the disk."""
-    part = target.with_suffix(".part")
+    part = target.with_name(f"{source.name}.part")  # its own, as another upload may bring the same file
     shutil.move(source, part)
     with part.open("rb") as file:
         os.fsync(file.fileno())

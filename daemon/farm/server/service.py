@@ -23,6 +23,7 @@ from daemon.farm.errors import FarmError
 from daemon.farm.http.keys import FILE as FIRST_KEY_FILE
 from daemon.farm.http.seams import FarmSeams
 from daemon.farm.http.server import listen, make_app, prepare
+from daemon.farm.http.uploads import picture_of
 from daemon.farm.list.job_list import JobList
 from daemon.farm.server.config import FarmServerConfig, list_url, nats_address
 from daemon.farm.server.dispatcher import Dispatcher, DispatcherTimes
@@ -104,7 +105,7 @@ async def _serve(config: FarmServerConfig, state: Path, environ: Mapping[str, st
         log.info(
             "farm.listening", host=config.http.host, port=server.port, page=page, first_key=str(state / FIRST_KEY_FILE)
         )
-        works = [dispatcher.run(), files.run(), _tidy(jobs, files, config.files.keep_days)]
+        works = [dispatcher.run(), files.run(), _tidy(jobs, files, config.files.keep_days, state)]
         if config.sites.sites:
             end.sites, end.answer_site = config.sites.sites, SiteHub(jobs, files, config.sites.sites).answer
         if config.sites.site:
@@ -147,23 +148,34 @@ async def _end(work: "asyncio.Future[None]") -> None:
             await work
 
 
-async def _tidy(jobs: ListThread, files: FarmFiles, keep_days: float) -> None:
+async def _tidy(jobs: ListThread, files: FarmFiles, keep_days: float, state: Path) -> None:
     while True:
         try:
             await jobs.call_quietly(lambda each: each.tidy())
-            await drop_old_files(jobs, files, keep_days)
-        except (FarmError, FarmUnreachable) as error:
+            await drop_old_files(jobs, files, keep_days, state)
+        except (FarmError, FarmUnreachable, OSError) as error:
             log.warning("farm.not_tidied", reason=str(error))
         await asyncio.sleep(TIDY_EVERY)
 
 
-async def drop_old_files(jobs: ListThread, files: FarmFiles, keep_days: float) -> None:
-    """Drop the files that no job has needed for `keep_days`; raises FarmError, FarmUnreachable."""
+async def drop_old_files(jobs: ListThread, files: FarmFiles, keep_days: float, state: Path) -> None:
+    """Drop the files that no job has needed for `keep_days`, and their pictures in the state folder.
+
+    Raises:
+        FarmError, FarmUnreachable, OSError: list, NATS or disk fail.
+    """
     while hashes := await jobs.call_quietly(lambda each: each.old_files(keep_days)):
         for sha256 in hashes:
-            await files.forget(sha256)
-            await jobs.call_quietly(partial(_forget_file, sha256))
+            # again, as each takes a while: it may have been uploaded in the meantime
+            if await jobs.call_quietly(partial(_is_old, sha256, keep_days)):
+                await files.forget(sha256)
+                await asyncio.to_thread(picture_of(state, sha256).unlink, missing_ok=True)
+                await jobs.call_quietly(partial(_forget_file, sha256))
         log.info("farm.files_dropped", files=len(hashes), days=keep_days)
+
+
+def _is_old(sha256: str, days: float, jobs: JobList) -> bool:
+    return jobs.is_old(sha256, days)
 
 
 def _forget_file(sha256: str, jobs: JobList) -> None:
@@ -172,7 +184,7 @@ def _forget_file(sha256: str, jobs: JobList) -> None:
 
 def _status(dispatcher: Dispatcher) -> str:
     """Return the text that `systemctl status` shows."""
-    online = sum(1 for printer in dispatcher.presences if not dispatcher.is_away(printer))
-    ready = sum(1 for presence in dispatcher.presences.values() if presence.ready)
+    online = [presence for name, presence in dispatcher.presences.items() if not dispatcher.is_away(name)]
+    ready = sum(presence.ready for presence in online)
     trouble = f"; nothing is offered: {dispatcher.trouble}" if dispatcher.trouble else ""
-    return f"{online} printers, {ready} ready{trouble}"
+    return f"{len(online)} printers, {ready} ready{trouble}"

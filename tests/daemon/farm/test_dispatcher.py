@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import shutil
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -9,9 +10,11 @@ import pytest
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.carrier.memory import FarmFaults, FarmInMemory
 from daemon.farm.errors import UnknownFile
+from daemon.farm.http.uploads import picture_of
 from daemon.farm.list.job_list import JobList
 from daemon.farm.list.values import FileFacts, JobRequest
 from daemon.farm.messages import OrderAnswer, Presence, Report
+from daemon.farm.server import files as server_files
 from daemon.farm.server.dispatcher import Dispatcher
 from daemon.farm.server.files import FarmFiles
 from daemon.farm.server.list_thread import ListThread
@@ -342,20 +345,81 @@ async def test_a_file_evicted_from_the_cache_is_read_from_the_object_store(farm,
     await jobs.close()
 
 
+async def test_a_file_uploaded_twice_at_once_is_stored(farm, tmp_path, monkeypatch):
+    jobs, files, _ = await farm.begin()
+    move, moves, second = shutil.move, [], tmp_path / "second"
+    second.write_bytes(GCODE)
+
+    def moved_by_both(source, target):
+        """Have the second upload move its file before the first one gives its own the final name."""
+        move(source, target)
+        moves.append(target)
+        if len(moves) == 1:
+            server_files._move(second, tmp_path / "cache0" / f"{SHA}.new")
+
+    monkeypatch.setattr(shutil, "move", moved_by_both)
+    (tmp_path / "first").write_bytes(GCODE)
+    assert await files.take(tmp_path / "first") == (SHA, len(GCODE))
+    assert await files.chunk(SHA, 0) == GCODE
+    await jobs.close()
+
+
+async def test_a_file_that_nats_has_lost_is_stored_again_by_an_upload(farm, tmp_path):
+    async with serving(farm) as (jobs, files, _):
+        await submit(jobs, files, tmp_path)
+        await until(lambda: SHA in farm.memory.files, "the file to be stored", 60)
+        farm.memory.files.clear()
+        await submit(jobs, files, tmp_path)
+        await until(lambda: not files.not_stored, "the file to be stored again", 60)
+        assert [*farm.memory.files] == [SHA]
+
+
+async def test_a_file_that_is_uploaded_while_old_files_are_dropped_stays(farm, tmp_path, monkeypatch):
+    async with serving(farm) as (jobs, files, _):
+        job = await submit(jobs, files, tmp_path)
+
+        async def upload():
+            (tmp_path / "other").write_bytes(b"G1")
+            sha, size = await files.take(tmp_path / "other")
+            await jobs.call(lambda each: each.put_file(FileFacts(sha256=sha, size=size, name="other.gcode")))
+            return sha
+
+        await asyncio.sleep(1)
+        other = await upload()
+        await until(lambda: not files.not_stored, "the files to be stored", 60)
+        await jobs.call(lambda each: each.cancel_job(job.id))
+        farm.now += 181 * 86400
+        assert await jobs.call(lambda each: each.old_files(180)) == [SHA, other]
+        forget = files.forget
+
+        async def upload_and_forget(sha256):
+            await upload()
+            await forget(sha256)
+
+        monkeypatch.setattr(files, "forget", upload_and_forget)
+        await drop_old_files(jobs, files, 180, tmp_path)
+        assert [*farm.memory.files] == [other]
+        assert (await jobs.call(lambda each: each.file(other))).name == "other.gcode"
+
+
 async def test_an_old_unused_file_is_removed_and_its_history_stays(farm, tmp_path):
     async with serving(farm) as (jobs, files, _):
         job = await submit(jobs, files, tmp_path)
         await until(lambda: SHA in farm.memory.files, "the file to be stored", 60)
+        picture = picture_of(tmp_path, SHA)
+        picture.parent.mkdir(parents=True)
+        picture.write_bytes(b"")
         farm.now += 200 * 86400
-        await drop_old_files(jobs, files, 180)
+        await drop_old_files(jobs, files, 180, tmp_path)
         assert await files.chunk(SHA, 0) == GCODE  # it waits to be printed
         await jobs.call(lambda each: each.cancel_job(job.id))
         farm.now += 179 * 86400
-        await drop_old_files(jobs, files, 180)
+        await drop_old_files(jobs, files, 180, tmp_path)
         assert SHA in farm.memory.files
         farm.now += 2 * 86400
-        await drop_old_files(jobs, files, 180)
+        await drop_old_files(jobs, files, 180, tmp_path)
         assert farm.memory.files == {}
+        assert not picture.exists()
         with pytest.raises(FarmRefused, match="no file"):
             await files.chunk(SHA, 0)
         assert await states(jobs, job) == ["cancelled"]
