@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import errno
 import json
 import os
 from pathlib import Path
@@ -211,6 +212,26 @@ async def test_a_recording_can_be_deleted_right_before_its_film_is_made(tmp_path
         assert [each["name"].partition("_")[0] for each in (await films(server))["files"]] == ["next"]
 
 
+async def test_a_full_disk_at_the_end_of_a_print_costs_nothing_but_the_note(tmp_path, camera, ffmpeg, monkeypatch):
+    note = Films.note
+
+    def full(self, recorded):
+        if recorded.outcome:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        note(self, recorded)
+
+    def read_only(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Films, "note", full)
+    monkeypatch.setattr(Films, "expire", read_only)
+    async with api(tmp_path, switched_on=["timelapse"]) as server, recording(server, type="timed") as companion:
+        await print_it(server, content=SHORT)
+        await until(lambda: ffmpeg and not companion._recordings, 600)
+        [film] = (await films(server))["files"]
+        assert film["name"].startswith("part_")
+
+
 async def test_without_ffmpeg_the_pictures_stay_and_rendering_is_retried(tmp_path, camera, monkeypatch):
     async def fails(*_):
         raise RenderFailed("ffmpeg cannot be run: No such file or directory")
@@ -414,12 +435,13 @@ def test_only_films_are_deleted(tmp_path, name):
 
 
 def test_names_of_recordings_are_safe_file_names():
-    for file in ("a/../b%d.gcode", "ä ö.gcode", "..gcode", "x" * 300 + ".gcode", "a\nb;c.gcode"):
+    for file in ("a/../b%d.gcode", "ä ö.gcode", "..gcode", "x" * 300 + ".gcode", "a\nb;c.gcode", "層" * 80 + ".gcode"):
         name = folder_name(file, NOW)
         assert name.isprintable()
         assert "/" not in name
         assert not name.startswith(".")
-        assert len(name.encode()) < 255
+        assert len(f".{name}-2-fail.mp4.part".encode()) <= 255
+        assert len(f"{name}-2-fail.mp4.thumb.jpg".encode()) <= 255
     assert [size_of(each) for each in (0, 1023, 2048, 5 * 1024**3)] == ["0.0bytes", "1023.0bytes", "2.0KB", "5.0GB"]
 
 

@@ -27,7 +27,7 @@ PART = ".part"
 MIB = 1024 * 1024
 DAY = 24 * 3600.0
 MAX_LISTED = 100  # recordings
-MAX_STEM = 80  # characters of the print's name in the name of its folder
+MAX_STEM, MAX_STEM_BYTES = 80, 200  # characters, and bytes, of the print's name in the name of its folder
 
 _UNSAFE = re.compile(r"[^\w.+ -]+")
 
@@ -220,7 +220,8 @@ class Films:
 
 def folder_name(file: str, wall: float) -> str:
     """Return the name of a recording, as OctoPrint forms it: the file's name and the date."""
-    stem = _UNSAFE.sub("_", Path(file).stem).strip(". ")[:MAX_STEM] or "print"
+    stem = _UNSAFE.sub("_", Path(file).stem).strip(". ")[:MAX_STEM]
+    stem = stem.encode()[:MAX_STEM_BYTES].decode(errors="ignore") or "print"
     return f"{stem}_{datetime.fromtimestamp(wall).astimezone():%Y%m%d%H%M%S}"
 
 

@@ -200,7 +200,11 @@ class Timelapse(Companion):
                 })  # fmt: skip
             return
         recording.wanted = self._plan.wants_film(success=recording.outcome == "completed")
-        await self._on_disk(self._films.note, recording)
+        try:
+            await self._on_disk(self._films.note, recording)
+        except OSError as error:
+            consequence = "after a restart its end is looked up in the history"
+            log.warning("timelapse.end_not_noted", name=recording.name, reason=str(error), consequence=consequence)
         if recording.wanted:
             self._film_queue.add(recording)
         self._changed()
@@ -257,7 +261,10 @@ class Timelapse(Companion):
             recording = self._recording_of(parameters)
             recording.wanted, recording.failed = True, ""
             recording.outcome = recording.outcome or "interrupted"
-            await self._on_disk(self._films.note, recording)
+            try:
+                await self._on_disk(self._films.note, recording)
+            except OSError as error:
+                raise Refusal(507, f"the disk takes no notes, and thus no film: {error.strerror}") from error
             self._film_queue.add(recording)
         else:
             raise Refusal(400, f"timelapse cannot do {do[:40]!r}")
@@ -352,8 +359,11 @@ class Timelapse(Companion):
     async def _expire(self) -> None:
         while True:
             without_film = [each for each in self._recordings if not each.wanted]
-            for each in await self._on_disk(self._films.expire, without_film, self._wall()):
-                self._forget(each)
+            try:
+                for each in await self._on_disk(self._films.expire, without_film, self._wall()):
+                    self._forget(each)
+            except OSError as error:
+                log.warning("timelapse.nothing_expired", reason=str(error), again_s=EXPIRE_INTERVAL)
             self._changed()
             await asyncio.sleep(EXPIRE_INTERVAL)
 
