@@ -70,6 +70,15 @@ async def test_a_print_is_published_from_start_to_end_at_a_limited_rate(tmp_path
         assert not any("part" in each for each in topics), "no topic is made of a file's name"
 
 
+async def test_a_name_that_is_not_utf8_is_published(tmp_path, monkeypatch):
+    async with api(tmp_path, switched_on=["mqtt"]) as server, publishing(server, monkeypatch) as companion:
+        companion._front["job.file"] = {"name": "caf\udce9.gcode"}
+        companion._publish()
+        await asyncio.sleep(1)
+        assert companion._broker.of(f"{BASE}/job")[-1]["file"] == "caf?.gcode"
+        assert all(each.payload.encode() for each in companion._broker.sent if isinstance(each.payload, str))
+
+
 async def test_a_silent_front_makes_the_printer_unreachable(tmp_path, monkeypatch):
     async with api(tmp_path, switched_on=["mqtt"]) as server, publishing(server, monkeypatch) as companion:
         monkeypatch.setattr(companion._front, "take", lambda _: None)
@@ -289,6 +298,7 @@ async def test_heating_needs_a_heater_and_a_number(tmp_path, monkeypatch, values
     [
         ({}, "name or address of the broker"),
         ({"host": "b", "id": "a/b"}, r"mqtt\.id"),
+        ({"host": "b", "id": "a" * 65}, "at most 64"),
         ({"host": "b", "prefix": "a/#"}, r"mqtt\.prefix"),
         ({"host": "b", "prefix": ""}, r"mqtt\.prefix"),
         ({"host": "b", "discovery_prefix": "a//b"}, r"mqtt\.discovery_prefix"),

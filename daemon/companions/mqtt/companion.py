@@ -309,4 +309,5 @@ class MqttCompanion(Companion):
 
 
 def _json(payload: object) -> str:
-    return json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace").decode()  # a name may have lone surrogates, which are not UTF-8

@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
-from daemon.companions.mqtt.topics import cleaned
+from daemon.companions.mqtt.topics import MAX_LENGTH, cleaned
 from daemon.config import load_sections
 from daemon.config.home import expanded
 from daemon.config.options import option
@@ -79,7 +79,7 @@ def check(config: MqttConfig) -> None:
     if not config.host:
         raise ConfigError('mqtt.host = "": must be the name or address of the broker')
     if config.id and cleaned(config.id) != config.id:
-        raise ConfigError(f"mqtt.id = {config.id[:60]!r}: must have only letters, digits, - and _")
+        raise ConfigError(f"mqtt.id = {config.id[:80]!r}: must be at most {MAX_LENGTH} letters, digits, - and _")
     for name in ("prefix", "discovery_prefix"):
         value = getattr(config, name)
         if not value or any(each in value for each in "#+") or value.startswith("$") or "" in value.split("/"):

@@ -4,12 +4,15 @@ import re
 
 from gcode.frozen import frozen
 
+MAX_LENGTH = 64
+"""Characters of a printer's id, and of an event's name."""
+
 _OTHER = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def cleaned(text: str) -> str:
     """Return a text with only those characters that topics and Home Assistant's ids allow."""
-    return _OTHER.sub("_", text)[:64]
+    return _OTHER.sub("_", text)[:MAX_LENGTH]
 
 
 @frozen

@@ -119,6 +119,18 @@ async def test_a_state_that_is_neither_on_nor_off_is_reported(broker):
     await device.close()
 
 
+async def test_a_topic_with_a_wildcard_is_reported(broker):
+    await wait_for_broker(broker)
+    device = make(DeviceConfig(
+        name="plug", type="mqtt", address=f"127.0.0.1:{broker}", command_topic="cmnd/+/POWER", timeout_s=TIMEOUT,
+    ))  # fmt: skip
+    try:
+        with pytest.raises(DeviceError, match="wildcards"):
+            await device.on()
+    finally:
+        await device.close()
+
+
 async def test_a_missing_broker_is_reported():
     unused_port = free_port()
     device = make(DeviceConfig(name="plug", type="mqtt", address=f"127.0.0.1:{unused_port}", topic="p", timeout_s=0.2))

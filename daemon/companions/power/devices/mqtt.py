@@ -110,7 +110,7 @@ class MqttSwitch:
         client = await self._connect()
         try:
             await client.publish(topic, payload, qos=1, retain=False, timeout=self._config.timeout_s)
-        except aiomqtt.MqttError as error:
+        except (aiomqtt.MqttError, ValueError) as error:  # the latter for a topic with a wildcard
             raise DeviceError(f"{self._config.name}: cannot publish to the broker: {excerpt(str(error))}") from error
 
     async def _stay_connected(self) -> None:
