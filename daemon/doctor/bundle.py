@@ -6,9 +6,11 @@ import json
 import re
 import socket
 import tarfile
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from daemon.camera.addresses import all_of
@@ -22,6 +24,7 @@ from daemon.systemd import installed
 MAX_FAULTS = 3  # the newest failed connections
 LOG_LINES = "5000"
 MAX_NAMES = 20_000  # of uploads
+MIN_SECRET = 4  # characters; shorter arguments are words like on
 HUMAN_UIDS = range(1000, 60_000)
 
 PROGRAMS = {
@@ -44,7 +47,7 @@ def texts(view: View, subject: Subject, findings: Sequence[Finding], responses: 
     files = {
         "report.txt": "".join(f"{each.level.value:<4}  {each.text}\n      {each.fix}\n" for each in findings),
         "ports.txt": "".join(f"{each}\n" for each in view.ports()),
-        "configuration.toml": (view.text(subject.config_path) or "") if subject.config_path else "",
+        "configuration.toml": configuration(view.text(subject.config_path) or "") if subject.config_path else "",
         **{f"{name}.json": json.dumps(answer, indent=1, ensure_ascii=False) for name, answer in responses.items()},
     }
     for name, programs in PROGRAMS.items():
@@ -68,6 +71,28 @@ def texts(view: View, subject: Subject, findings: Sequence[Finding], responses: 
     for path in view.names(subject.state / "faults")[-MAX_FAULTS:]:
         files[f"faults/{path.name.removesuffix('.gz')}"] = _unpack(path)
     return {name: text for name, text in files.items() if text}
+
+
+def configuration(text: str) -> str:
+    """Return the configuration file without what may be secret of switches: arguments, bodies, paths, users."""
+    try:
+        devices = tomllib.loads(text)["power"]["devices"]
+        secrets = {secret for device in devices for secret in _secrets_of(device)}
+    except (ValueError, KeyError, TypeError, AttributeError):  # without such devices, or not valid
+        return _OF_DEVICE.sub(r"\1 <key>", text)
+    for form in sorted({form for secret in secrets for form in written_forms(secret)}, key=len, reverse=True):
+        text = text.replace(form, "<key>")
+    return text
+
+
+def _secrets_of(device: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the values of a switch that may be secrets, or have some in them."""
+    values = [str(device.get(name, "")) for name in ("user", "on_body", "off_body")]
+    for name in ("on_command", "off_command", "state_command"):
+        values += map(str, device.get(name, [])[1:])
+    for name in ("on_url", "off_url", "state_url"):
+        values.append(urlsplit(str(device.get(name, ""))).path)
+    yield from (value for value in values if len(value) >= MIN_SECRET)
 
 
 def _unpack(path: Path) -> str:
@@ -135,6 +160,7 @@ def names_of(view: View, subject: Subject) -> Iterator[str]:
     yield from _of_files(subject.state / "uploads")
 
 
+_OF_DEVICE = re.compile(r"^(\s*(?:user|(?:on|off|state)_(?:url|body|command))\s*=)(?:\s*\[[^\]]*\]?|.*)", re.MULTILINE)
 _TEXT = re.compile(r"""["']([^"'\n]*[^"'\n\d.:][^"'\n]*)["']""")
 
 

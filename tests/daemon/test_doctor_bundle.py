@@ -144,6 +144,30 @@ def test_nothing_private_is_in_the_bundle(subject):
                 assert plain not in name.casefold()
 
 
+SWITCHES = r"""
+[[power.devices]]
+name = "Printer"
+type = "http"
+user = "otheruser"
+on_url = "http://plug/s/kR7fT2pQ9/on"
+on_body = "{\"pin\": \"geheim17\"}"
+[[power.devices]]
+name = "Lamp"
+type = "command"
+on_command = [
+  "/usr/local/bin/plug", "--token",
+  "geheim18", "on",
+]
+"""
+
+
+@pytest.mark.parametrize("damage", ["", "x"])
+def test_secrets_of_switches_are_not_in_the_bundle(damage):
+    text = bundle.configuration(SWITCHES + damage)
+    assert not [each for each in ("otheruser", "kR7fT2pQ9", "geheim17", "geheim18") if each in text]
+    assert 'type = "http"' in text
+
+
 def test_useful_facts_stay_in_the_bundle():
     scrub = Scrubber([KEY], ["pi", "printer", "anna"]).scrub
     for text in (
