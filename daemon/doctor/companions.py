@@ -108,6 +108,13 @@ def _mqtt(state: Mapping[str, Any]) -> Iterator[Finding]:
         )
 
 
-_CHECKS = {"power": _power, "notify": _notify, "timelapse": _timelapse, "mqtt": _mqtt}
+def _farm(state: Mapping[str, Any]) -> Iterator[Finding]:
+    if state.get("trouble"):
+        yield note(f"farm: {state['trouble']}", "docs/farm.md")
+    else:
+        yield good(f"farm: connected as {state.get('id')}")
+
+
+_CHECKS = {"farm": _farm, "power": _power, "notify": _notify, "timelapse": _timelapse, "mqtt": _mqtt}
 
 CHECKS = (companions,)

@@ -501,6 +501,8 @@ STOP = {"pushed": False, "confirmed": None, "direct": True}
         ("timelapse", {"trouble": "no camera delivers single pictures"}, Severity.NOTE, "no camera"),
         ("mqtt", {"connected": False, "broker": "hub:1883", "trouble": "refused"}, Severity.NOTE, "hub:1883: refused"),
         ("mqtt", {"connected": True, "broker": "hub:1883"}, Severity.GOOD, "connected"),
+        ("farm", {"id": "mk3-1", "trouble": "cannot reach NATS"}, Severity.NOTE, "cannot reach NATS"),
+        ("farm", {"id": "mk3-1", "trouble": None}, Severity.GOOD, "connected as mk3-1"),
     ],
 )
 def test_companions_are_reported(machine, name, state, level, words):
