@@ -1,3 +1,4 @@
+import asyncio
 import errno
 import os
 import tempfile
@@ -326,3 +327,12 @@ async def test_uploads_to_the_sd_card_are_refused(tmp_path):
         for target in ("sdcard", "elsewhere"):
             response = await server.request("POST", f"/api/files/{target}", body, headers={"Content-Type": kind})
             assert (response.status, bool(response.error)) == (404, True)
+
+
+async def test_of_simultaneous_uploads_that_may_not_overwrite_one_wins(tmp_path):
+    async with api(tmp_path, "") as server:
+        contents = [b"G28\nG1 X%d\n" % number for number in range(4)]
+        parts = [(("noOverwrite", b"true"), ("file", "a.gcode", content)) for content in contents]
+        answers = await asyncio.gather(*(server.upload(*each) for each in parts))
+        assert sorted(each.status for each in answers) == [201, 409, 409, 409]
+        assert server.uploaded() == {"a.gcode": contents[[each.status for each in answers].index(201)]}

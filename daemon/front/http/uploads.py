@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from daemon.errors import FileExists, JobConflict, NoSuchFile, UnfitFile, UploadBroken
+from daemon.errors import JobConflict, NoSuchFile, UnfitFile, UploadBroken
 from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.files import FilesHandler
 from daemon.front.http.idempotency import KeyedRequest, keyed_request
@@ -183,8 +183,7 @@ class UploadHandler(FilesHandler):
         else:
             check_content(self._name, bytes(self._beginning))  # for files shorter than `SNIFF`
         upload.path = _placed(fields.get("path", ""), self._name)
-        if is_true(fields.get("noOverwrite", "")):
-            await self._require_free(upload.path)
+        upload.overwrites = not is_true(fields.get("noOverwrite", ""))
         entry = await upload.commit(date)
         if self._claim is not None:
             self._claim.is_stored = True
@@ -197,13 +196,6 @@ class UploadHandler(FilesHandler):
         size = await upload.unpack(limit, plate)
         if self._claim is not None:
             self._claim.resize(size)
-
-    async def _require_free(self, path: str) -> None:
-        try:
-            await self.service.files.info(path)
-        except NoSuchFile:
-            return
-        raise FileExists(f"{path} exists")
 
     async def _answer_file(self, entry: TreeEntry, fields: dict[str, str]) -> None:
         await self._renew_analysis(entry)

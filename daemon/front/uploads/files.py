@@ -286,13 +286,19 @@ class FileStore:
 
 
 class Upload:
-    """An upload: `write` its bytes, then `commit`. Created by `FileStore.upload`."""
+    """An upload: `write` its bytes, then `commit`. Created by `FileStore.upload`.
+
+    Attributes:
+        path: where the file will be.
+        name: for messages.
+        overwrites: replaces a file of this path; False: the upload fails if there is one.
+    """
 
     def __init__(self, store: FileStore, path: str, *, overwrite: bool, name: str = "") -> None:
         self.path = path
         self.name = name or path
         self._store = store
-        self._overwrite = overwrite
+        self.overwrites = overwrite
         self._pending: list[bytes] = []  # chunks of less than a block together
         self._pending_size = 0
         self._written = 0
@@ -386,7 +392,7 @@ class Upload:
             final = self._store.resolve(self.path)
             if final.is_dir():
                 raise IsAFolder(f"{self.path} is a folder")
-            if _exists(final) and not self._overwrite:
+            if _exists(final) and not self.overwrites:
                 raise FileExists(f"{self.path} exists")
             if not self._is_closed:
                 temporary = self._store.unfinished()
@@ -429,11 +435,14 @@ class Upload:
                 raise FileError(f"the upload of {self.path} has ended")
             final = self._store.resolve(self.path)
             final.parent.mkdir(parents=True, exist_ok=True)
+            is_taken = _exists(final)
+            if is_taken and not self.overwrites:
+                raise FileExists(f"{self.path} exists")
             # never the date of a file that it replaces: analyses and prints recognise files by date and size
-            date = now if date is None or _exists(final) else min(date, now)
+            date = now if date is None or is_taken else min(date, now)
             os.utime(self._file, (date, date))
             os.fsync(self._file)
-            _place(self._temporary, final, overwrite=self._overwrite)
+            _place(self._temporary, final, overwrite=self.overwrites)
             status = os.fstat(self._file)
             key = (self.path, status.st_size, status.st_mtime_ns)
             return file_entry(status, self.path, {key: self._sha1.hexdigest()})
