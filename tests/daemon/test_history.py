@@ -10,11 +10,13 @@ import pytest
 
 from daemon.bridge.words import JobState
 from daemon.core.record.store import NewJob
+from daemon.errors import StoreError
 from daemon.front.analysis.findings import Findings, from_analysis
 from daemon.front.analysis.store import FileKey
 from daemon.front.history.filament import usage
-from support.http import NOW, api
-from support.waiting import until
+from support.client import listening
+from support.http import KEY, NOW, api
+from support.waiting import TIMEOUT, until
 
 CUBE = b"G28\n" + b"".join(b"G1 X%d Y10 F6000\n" % (n % 100) for n in range(40))
 ANALYSIS = {
@@ -71,6 +73,7 @@ async def test_a_print_keeps_all_its_facts_when_its_file_is_gone(tmp_path):
         assert (job["resends"], job["lines"], job["fileExists"], job["energy"]) == (0, 41, False, None)
         picture = await server.get(job["thumbnail"])
         assert (picture.status, picture.body, picture.headers["Content-Type"]) == (200, PNG, "image/png")
+        assert "X-Api-Key" in picture.headers["Vary"], "a browser's cache must not serve it without the key"
         assert (await server.post(f"/api/history/{number}", {"command": "reprint"})).status == 404
         noted = await server.post(f"/api/history/{number}", {"command": "note", "notes": "fine", "energy": 120.5})
         assert (noted.json["notes"], noted.json["energy"]) == ("fine", 120.5)
@@ -248,3 +251,33 @@ async def test_a_request_that_joins_a_copy_under_way_sees_the_last_change(tmp_pa
         assert await history.refresh(600)
         assert (await history.last())[0]["state"] == "paused"
         assert await early
+
+
+async def test_energy_of_any_size_is_answered(tmp_path):
+    async with api(tmp_path, "") as server:
+        body = b'{"command": "note", "energy": 1%b}' % (b"0" * 400)
+        headers = {"Content-Type": "application/json"}
+        assert (await server.request("POST", "/api/history/1", body, headers=headers)).status == 400
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize("kind", ["csv", "json"])
+async def test_an_export_that_breaks_off_does_not_look_complete(tmp_path, monkeypatch, kind):
+    async with listening(tmp_path, "") as (service, url):
+        history, rows = service.front.history, [{"id": 2}]
+
+        async def batch(*_):
+            if not rows:
+                raise StoreError("the disk has failed")
+            return [rows.pop()]
+
+        monkeypatch.setattr(history, "table", batch)
+        monkeypatch.setattr(history, "jobs", batch)
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        head = [f"GET /api/history.{kind} HTTP/1.1", "Host: localhost", f"X-Api-Key: {KEY}", "Connection: close"]
+        writer.write("\r\n".join([*head, "", ""]).encode())
+        async with asyncio.timeout(TIMEOUT):
+            answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+        assert not answer.endswith(b"0\r\n\r\n"), "the end of a chunked body"
+        writer.close()

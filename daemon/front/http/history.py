@@ -16,7 +16,7 @@ from daemon.bridge.words import JobState
 from daemon.errors import NoSuchFile
 from daemon.front.history.history import BY, COLUMNS
 from daemon.front.history.query import HistoryQuery
-from daemon.front.http.base import ApiHandler, is_true
+from daemon.front.http.base import ApiHandler, is_true, log
 from daemon.front.http.files import FilesHandler
 from daemon.front.http.idempotency import keyed_request
 from daemon.front.http.queue import QueueingHandler, is_unicode
@@ -27,6 +27,7 @@ from daemon.http.errors import Refused
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 100
 RECORDS_TIMEOUT = 2.0  # s that an answer waits for the latest records of the core
+STALL_TIMEOUT = 60.0  # s for a client to read a batch of an export
 EXPORT_BATCH = 1000  # prints in memory at once during an export
 MAX_ENERGY = 1_000_000.0  # Wh
 _STATES = frozenset(state.value for state in JobState)
@@ -135,10 +136,18 @@ class ExportHandler(_QueryHandler):
         await self.refresh()
         self.set_header("Content-Disposition", f'attachment; filename="history.{kind}"')
         self.set_header("Content-Type", f"{_TYPES[kind]}; charset=UTF-8")
-        with suppress(StreamClosedError):  # the client has gone
+        try:
             async for text in self._csv(query) if kind == "csv" else self._json(query):
                 self.write(text)
-                await self.flush()
+                async with asyncio.timeout(STALL_TIMEOUT):
+                    await self.flush()
+        except StreamClosedError:
+            return  # the client has gone
+        except Exception as error:
+            if not self._headers_written:
+                raise  # it becomes the answer
+            log.warning("an export of the history broke off: %s", str(error) or "the client does not read it")
+            self.detach().close()  # otherwise the client would take it for complete
 
     async def _csv(self, query: HistoryQuery) -> AsyncIterator[str]:
         """Yield a table; SQL and a thread make it: 100,000 prints, cell by cell, would stall the loop."""
@@ -230,6 +239,7 @@ class PictureHandler(ApiHandler):
         png = await self.service.history.picture(_number(number))
         self.set_header("Content-Type", "image/png")
         self.set_header("Cache-Control", "private, max-age=86400")
+        self.add_header("Vary", "X-Api-Key, Authorization")  # a browser's cache must not serve it without the key
         self.write(png)
 
 
@@ -254,7 +264,7 @@ def _number(text: str) -> int:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _table(rows: Sequence[Iterable[Any]]) -> str:
