@@ -7,8 +7,8 @@ import asyncio
 import os
 import stat
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
 
 from daemon.front.access.keys import environment_of_children
 from daemon.log import journal
@@ -17,7 +17,8 @@ from gcode.frozen import frozen
 NAME = "nozzled.log"
 BLOCK = 256 * 1024  # bytes
 LINES = 20_000  # the newest ones of the journal
-JOURNAL_TIMEOUT = 20.0  # s for the journal's answer
+JOURNAL_TIMEOUT = 20.0  # s for a block of the journal's answer
+KILL_TIMEOUT = 1.0  # s until a killed process has ended
 STDERR = 2
 
 
@@ -27,7 +28,7 @@ class OwnLog:
 
     size: int
     date: int
-    read: Callable[[], AsyncIterator[bytes]]
+    read: Callable[[], AsyncGenerator[bytes, None]]
 
 
 async def find(wall: Callable[[], float]) -> OwnLog | None:
@@ -41,7 +42,7 @@ async def find(wall: Callable[[], float]) -> OwnLog | None:
     return None
 
 
-async def _of_file(size: int) -> AsyncIterator[bytes]:
+async def _of_file(size: int) -> AsyncGenerator[bytes, None]:
     """Read the file behind standard error, up to its current size."""
     file = await asyncio.to_thread(open, f"/proc/self/fd/{STDERR}", "rb", 0)
     try:
@@ -53,16 +54,17 @@ async def _of_file(size: int) -> AsyncIterator[bytes]:
 
 
 async def _has_entries() -> bool:
-    async for block in _journal("1"):
-        return bool(block.strip())
+    async with aclosing(_journal("1")) as blocks:
+        async for block in blocks:
+            return bool(block.strip())
     return False
 
 
-def _of_journal() -> AsyncIterator[bytes]:
+def _of_journal() -> AsyncGenerator[bytes, None]:
     return _journal(str(LINES))
 
 
-async def _journal(lines: str) -> AsyncIterator[bytes]:
+async def _journal(lines: str) -> AsyncGenerator[bytes, None]:
     """Read the newest entries of our units; nothing if that is not allowed."""
     from shutil import which  # noqa: PLC0415 - it imports compressors: half a MB, rarely needed
 
@@ -78,12 +80,19 @@ async def _journal(lines: str) -> AsyncIterator[bytes]:
         return
     out = process.stdout
     try:
-        async with asyncio.timeout(JOURNAL_TIMEOUT):
-            while out is not None and (block := await out.read(BLOCK)):
-                yield block
+        while out is not None:
+            async with asyncio.timeout(JOURNAL_TIMEOUT):  # never around `yield`: it would cancel a slow reader
+                block = await out.read(BLOCK)
+            if not block:
+                return
+            yield block
     except TimeoutError:
         return
     finally:
         with suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(KILL_TIMEOUT):
+                while out is not None and await out.read(BLOCK):
+                    pass  # `wait` returns only when the pipe has been read to its end
+                await process.wait()

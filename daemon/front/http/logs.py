@@ -55,7 +55,7 @@ class LogHandler(ApiHandler):
         if self.request.method == "HEAD":
             return
         try:
-            async with aclosing(log.read()) as blocks:  # type: ignore[type-var]  # `read` always returns a generator
+            async with aclosing(log.read()) as blocks:
                 async for block in blocks:
                     self.write(block)
                     async with asyncio.timeout(STALL_TIMEOUT):
