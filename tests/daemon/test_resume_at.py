@@ -627,3 +627,14 @@ async def settled(condition) -> None:
 def test_a_file_without_a_place_is_refused(small, capsys):
     assert main(["resume-at", str(small)]) == 1
     assert "say where to continue" in capsys.readouterr().err
+
+
+async def test_a_key_in_the_body_counts_and_a_height_of_any_size_is_answered(tmp_path):
+    async with stopped(tmp_path) as host:
+        token = (await propose(host)).json["token"]
+        assert (await start(host, token, job="k")).headers["Nozzled-Job"]
+        again = await start(host, token, job="k")
+        assert (again.status, again.headers["Idempotent-Replayed"]) == (204, "true")
+        body = b'{"command": "propose", "height": 1%b}' % (b"0" * 400)
+        headers = {"Content-Type": "application/json"}
+        assert (await host.request("POST", "/api/resume-at", body, headers=headers)).status == 400

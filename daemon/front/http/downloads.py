@@ -114,7 +114,7 @@ class DownloadHandler(SendingHandler):
         entry = await self.service.files.info(path)
         if entry.type == "folder":
             raise Refused(404, f"{path} is a folder")
-        await self.send_file(self.service.files.resolve(entry.path), entry.name)
+        await self.send_file(await asyncio.to_thread(self.service.files.resolve, entry.path), entry.name)
 
     async def send_file(self, path: Path, name: str) -> None:
         """Send a file under this name."""

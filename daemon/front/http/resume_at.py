@@ -1,11 +1,10 @@
 """/api/resume-at: print the rest of a lost print, from a place in its file, after the user has confirmed a proposal."""
 
-import math
 from typing import Any
 
 from daemon.front.http.base import is_true
 from daemon.front.http.files import FilesHandler
-from daemon.front.http.idempotency import keyed_request
+from daemon.front.http.idempotency import FIELD, keyed_request
 from daemon.front.resuming.proposal import ResumeTarget
 from daemon.front.resuming.service import Resuming
 from daemon.front.views.analysis import key_of
@@ -42,7 +41,7 @@ class ResumeAtHandler(FilesHandler):
         token = data["token"]
         if not isinstance(token, str):
             raise Refused(400, "token must be a string: the token of a proposal")
-        keyed = keyed_request(self, {"token": token}, "resume-at")
+        keyed = keyed_request(self, {"token": token, FIELD: data.get(FIELD)}, "resume-at")
         if keyed is not None and await keyed.existing_print(self) is not None:
             self.no_content()
             return
@@ -67,10 +66,7 @@ def _target(data: dict[str, Any]) -> ResumeTarget | None:
     layer, line = _count(data, "layer"), _count(data, "line")
     height = data.get("height")
     if height is not None and not (
-        isinstance(height, int | float)
-        and not isinstance(height, bool)
-        and math.isfinite(height)
-        and 0 <= height <= MAX_HEIGHT
+        isinstance(height, int | float) and not isinstance(height, bool) and 0 <= height <= MAX_HEIGHT
     ):
         raise Refused(400, f"height must be a number of mm from 0 to {MAX_HEIGHT:g}")
     places = [each for each in (layer, line, height) if each is not None]

@@ -81,7 +81,7 @@ class Resuming:
         job, entry = await self._last(number)
         if target is None:
             target = ResumeTarget(offset=_ended_at(job))
-        path = front.files.resolve(entry.path)
+        path = await asyncio.to_thread(front.files.resolve, entry.path)
         async with self._lock:
             proposal = await self.find(path, target, await front.analyses.printer())
         if not _is_same(entry, proposal.size, proposal.mtime_ns):
@@ -193,11 +193,12 @@ class Resuming:
     async def _write_as(self, path: str, offer: _Offer) -> TreeEntry:
         files, proposal = self._front.files, offer.proposal
         head = proposal.head(PurePosixPath(offer.path).name)
+        whole = await asyncio.to_thread(files.resolve, offer.path)
         async with files.room.claim(path) as claim:
             claim.resize(len(head) + proposal.size - proposal.offset)
             async with files.upload(path, overwrite=False) as upload:
                 await upload.write(head)
-                async for block in _blocks(files.resolve(offer.path), proposal):
+                async for block in _blocks(whole, proposal):
                     await upload.write(block)
                 entry = await upload.commit()
             claim.is_stored = True
