@@ -73,10 +73,10 @@ class Relay:
             self.failure = CameraError(f"the camera at {without_secrets(self.url)} has ended its stream")
         except CameraError as error:
             self.failure = error
+        except TimeoutError:  # an OSError too
+            self.failure = CameraError(f"the camera at {without_secrets(self.url)} has stopped sending")
         except OSError as error:
             self.failure = CameraError(f"the camera at {without_secrets(self.url)} hung up: {error.strerror or error}")
-        except TimeoutError:
-            self.failure = CameraError(f"the camera at {without_secrets(self.url)} has stopped sending")
         finally:
             self._notify()
         log.debug("camera.ended", reason=str(self.failure))

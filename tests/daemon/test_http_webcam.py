@@ -6,10 +6,12 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from daemon.camera.addresses import through
 from daemon.config import CameraConfig
+from daemon.errors import CameraError
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
-from daemon.front.cameras import Cameras
+from daemon.front.cameras import Cameras, Relay
 from daemon.front.http import webcam
 from daemon.front.http.openapi import describe
 from daemon.front.http.server import listen
@@ -238,3 +240,20 @@ async def test_changed_cameras_are_stored(tmp_path):
     async with api(tmp_path, "") as server:
         assert [each.name for each in server.service.webcam.cameras] == ["Nozzle", "New"]
         assert server.service.webcam.cameras[0].flip_vertically
+
+
+async def test_a_camera_that_falls_silent_is_named_as_such():
+    async with camera(every=3600) as device:
+        relay = Relay(device.url + STREAM)
+        relay.join()
+        number, _ = await relay.next(0, 60)
+        with pytest.raises(CameraError, match="has stopped sending"):
+            await relay.next(number, 60)
+        relay.leave()
+
+
+async def test_a_camera_with_a_percent_sign_in_its_name_is_found(tmp_path):
+    async with camera() as device:
+        cameras = (CameraConfig(name="Zoom 50%ab", snapshot_url=device.url + STILL),)
+        async with api(tmp_path, "", webcam={"cameras": cameras}) as server:
+            assert (await server.get(through("Zoom 50%ab", "snapshot"))).status == 200

@@ -1,7 +1,6 @@
 """/webcam/: pictures from the configured cameras, for clients with a key or a signed address."""
 
 import asyncio
-from urllib.parse import unquote
 
 from tornado.iostream import StreamClosedError
 
@@ -26,7 +25,7 @@ class WebcamHandler(ApiHandler):
     async def get(self, name: str = "") -> None:
         """Send one picture, or a stream until the viewer disconnects or its key is revoked."""
         cameras: Cameras = self.settings.setdefault("cameras", Cameras())
-        camera = self._camera(unquote(name) or self.get_query_argument("camera", FIRST))
+        camera = self._camera(name or self.get_query_argument("camera", FIRST))
         action = self.get_query_argument("action", "stream")
         if action == "snapshot":
             data = await cameras.snapshot(camera)
