@@ -128,7 +128,7 @@ def _filename(part: MultipartSegment) -> str | None:
     if match := _EXTENDED.search(_QUOTED.sub('""', disposition)):
         try:
             return unquote(match[2], match[1], "strict")
-        except (LookupError, UnicodeDecodeError) as error:
+        except (LookupError, UnicodeError) as error:
             raise UploadBroken("the file's name cannot be decoded") from error
     filename: str | None = part.filename
     return filename

@@ -141,3 +141,10 @@ async def test_the_page_refuses_an_app(tmp_path):
         done = await server.request("POST", page, form, key=None, headers=FORM)
         assert (done.status, b"was refused" in done.body) == (200, True)
         assert (await server.get("/api/plugin/appkeys")).json == {"keys": [], "pending": {}}
+
+
+async def test_a_form_with_too_many_fields_is_refused(tmp_path):
+    async with api(tmp_path, "") as server:
+        dialog = path_of((await ask(server)).json["auth_dialog"])
+        body = urlencode({str(number): "x" for number in range(9)}).encode()
+        assert (await server.request("POST", dialog, body, headers=FORM, key=None)).status == 400

@@ -286,3 +286,10 @@ async def test_a_code_is_drawn_for_the_camera_of_a_phone(tmp_path):
         drawn = (await server.post("/api/pair/codes", {})).json["qr"]
         assert 29 <= drawn["size"] <= 53
         assert re.fullmatch(r"(M\d+ \d+h1v1h-1z)+", drawn["path"])
+
+
+@pytest.mark.parametrize("host", ["localhost:abc", "localhost:99999"])
+async def test_a_host_header_with_an_invalid_port_is_refused(tmp_path, host):
+    async with api(tmp_path, "", http={"host": "0.0.0.0"}) as server:
+        answer = await server.post("/api/pair/codes", {}, headers={"Host": host})
+        assert (answer.status, "port" in answer.error) == (400, True)

@@ -166,3 +166,10 @@ async def test_a_chosen_preset_is_stored_unless_configured(tmp_path):
     async with api(tmp_path, "", profile={"width_mm": 250.0}) as server:
         refused = await server.post("/api/printerpresets", {"command": "use", "preset": "mk3s"})
         assert (refused.status, "configuration file" in refused.error) == (409, True)
+
+
+@pytest.mark.parametrize("text", [" " * 9 + "205", "0" * 10 + "205", "٢٠٥", ""])
+async def test_a_temperature_as_a_strange_text_is_refused_or_none(tmp_path, text):
+    async with api(tmp_path, "") as server:
+        answer = await server.post("/api/settings", {"temperature": {"profiles": [{"name": "x", "extruder": text}]}})
+        assert answer.status == (400 if text else 200)

@@ -592,3 +592,13 @@ async def test_invalid_requests_are_refused(tmp_path, body, status):
     async with queueing(tmp_path, address="") as server:
         await filled(server, "a")
         assert (await server.post("/api/queue", body)).status == status
+
+
+async def test_an_entry_is_not_taken_for_another_whose_number_begins_alike(tmp_path):
+    async with api(tmp_path, "") as server:
+        await server.upload(("file", "a.gcode", b"G28\n"))
+        await add(server, "a")
+        for number in (10**15, "0000000000000010"):
+            assert (await server.get(f"/api/queue/{number}")).status == 404
+            assert (await server.delete(f"/api/queue/{number}")).status == 404
+        assert (await server.get("/api/queue/1")).status == 200

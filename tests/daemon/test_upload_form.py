@@ -42,3 +42,11 @@ def test_every_content_type_is_parsed_in_linear_time(unit):
             return
 
     assert grows_linearly(announce, 500)
+
+
+@pytest.mark.parametrize("name", ["undefined''x%41.gcode", "idna''xn--a%2d", "none''%41", "utf-8''%ff"])
+def test_a_name_that_cannot_be_decoded_is_refused(name):
+    upload = UploadForm("multipart/form-data; boundary=b")
+    head = f'--b\r\nContent-Disposition: form-data; name="file"; filename*={name}\r\n\r\n'
+    with pytest.raises(UploadBroken, match="name cannot be decoded"):
+        list(upload.feed(head.encode()))

@@ -19,6 +19,7 @@ from daemon.http.errors import Refused
 PLUGIN = "appkeys"
 MAX_SAME_NAME = 20  # keys of one app: a phone that was set up again requests another under the same name
 MAX_FORM = 4096  # bytes
+MAX_FIELDS = 8
 
 
 class AppKeysHandler(ApiHandler):
@@ -169,7 +170,10 @@ class DialogHandler(AppKeysHandler):
     async def post(self, token: str) -> None:
         """Take the form."""
         request = self._request(token)
-        form = dict(parse_qsl(self.body.decode("utf-8", "replace"), max_num_fields=8))
+        try:
+            form = dict(parse_qsl(self.body.decode("utf-8", "replace"), max_num_fields=MAX_FIELDS))
+        except ValueError as error:
+            raise Refused(400, f"a form may have at most {MAX_FIELDS} fields") from error
         try:
             identity = self.service.access.identify(form.get("key", "").strip(), self.client)
         except KeyRefused as error:

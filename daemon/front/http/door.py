@@ -70,7 +70,7 @@ class Door:
             sent = stream.socket.recv(SEARCHED_BYTES, socket.MSG_PEEK)
         except OSError:
             sent = b""
-        if not sent or any(self._is_key(each.decode("ascii")) for each in _KEY.findall(sent)[:2]):
+        if not sent or any(self._is_key(each.decode("latin-1")) for each in _KEY.findall(sent)[:2]):
             self._open(stream)  # nothing sent: the client has gone, and Tornado notices
 
     def _open(self, stream: IOStream) -> None:

@@ -75,7 +75,11 @@ class CodesHandler(ApiHandler):
         hostnames, host = self.service.config.http.hostnames, self.settings["host"]
         if hosts.name_for_others(host, hostnames) is None:
             return [self.url("/")]
-        return await asyncio.to_thread(roots, host, urlsplit(f"//{self.request.host}").port or 80, hostnames)
+        try:
+            port = urlsplit(f"//{self.request.host}").port or 80
+        except ValueError as error:
+            raise Refused(400, "the header Host does not have a valid port") from error
+        return await asyncio.to_thread(roots, host, port, hostnames)
 
 
 def qr_code(link: str) -> dict[str, Any]:

@@ -33,6 +33,7 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "resume": (),
 }
 _MAX_WHOLE = 2**53
+_MAX_DIGITS = 15
 
 
 class QueueingHandler(ApiHandler):
@@ -117,12 +118,17 @@ class QueueEntryHandler(ApiHandler):
 
     async def get(self, number: str) -> None:
         """Show an entry."""
-        self.write(entry_as_json((await self.service.queue.load()).entry(int(number[:15]))))
+        self.write(entry_as_json((await self.service.queue.load()).entry(_number(number))))
 
     async def delete(self, number: str) -> None:
         """Remove an entry."""
-        await self.service.queue.change(lambda draft: draft.remove(int(number[:15])))
+        await self.service.queue.change(lambda draft: draft.remove(_number(number)))
         self.no_content()
+
+
+def _number(text: str) -> int:
+    """Return the number of an entry; 0, which no entry has, for one that is too long."""
+    return int(text) if len(text) <= _MAX_DIGITS else 0
 
 
 def _entry_fields(data: dict[str, Any]) -> dict[str, Any]:

@@ -42,6 +42,8 @@ _PLUGIN_KEYS = {
 }  # fmt: skip
 _HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:.]+(?:%\w+)?")  # a name or an address, as it stands between // and :
 
+_MAX_DIGITS = 9  # of a temperature that is sent as a string
+
 _HEATERS = {
     "extruder": ("hotend", "max_hotend_c"),
     "bed": ("bed", "max_bed_c"),
@@ -248,8 +250,8 @@ def _preset(entry: object, profile: ProfileConfig) -> HeatPreset:
 def _degrees(value: object, what: str, limit: float) -> float | None:
     if value is None or value == "":
         return None
-    if isinstance(value, str) and value.strip().isdecimal() and value.isascii():
-        value = int(value[:9])  # OctoPrint's page sends strings
+    if isinstance(value, str) and value.isascii() and value.strip().isdecimal() and len(value) <= _MAX_DIGITS:
+        value = int(value)  # OctoPrint's page sends strings
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= limit:
         raise Refused(400, f"{what} must be from 0 to {limit:g} °C, or null")
     return value
