@@ -60,3 +60,11 @@ def test_a_raspberry_pi_reports_its_power_problems(tmp_path):
     assert status["temperature"] == 61.7
     throttled.write_text("error")
     assert machine.describe(tmp_path, tmp_path)["now"] is None
+
+
+async def test_a_recording_that_vanishes_hides_no_other(tmp_path):
+    (tmp_path / "faults").mkdir()
+    (tmp_path / "faults/a.jsonl.gz").write_bytes(b"x")
+    (tmp_path / "faults/b.jsonl.gz").symlink_to("gone")
+    async with api(tmp_path, "") as server:
+        assert [each["name"] for each in (await server.get("/api/health")).json["faults"]] == ["a.jsonl.gz"]

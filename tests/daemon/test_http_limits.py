@@ -11,6 +11,7 @@ from contextlib import suppress
 from time import sleep, thread_time
 
 import pytest
+from tornado.iostream import IOStream
 
 from daemon.errors import StorageFull
 from daemon.front.access.anonymous import BURST, REQUEST
@@ -394,3 +395,26 @@ def _noted(calls):
         calls.append(arguments)
 
     return noted
+
+
+@pytest.mark.real_time
+async def test_a_key_that_is_not_text_opens_no_door_and_raises_nothing():
+    ours, theirs = socket.socketpair()
+    errors, asked = [], []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    waiting = door.Door(lambda key: bool(asked.append(key)))
+    waiting.hold(IOStream(ours), lambda: None)
+    theirs.send(request(headers="X-Api-Key: ").replace(b"Key: ", b"Key: \xff\xfe"))
+    async with asyncio.timeout(TIMEOUT):
+        while not asked + errors:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
+    assert (len(waiting), errors) == (1, [])
+    waiting.close()
+    theirs.close()
+
+
+async def test_a_toolpath_that_vanishes_while_it_is_counted_refuses_no_upload(tmp_path):
+    async with api(tmp_path, "", http={"quota_mib": 10}) as server:
+        (tmp_path / "toolpaths").mkdir(exist_ok=True)
+        (tmp_path / "toolpaths/b.gcode").symlink_to("gone")
+        assert (await server.upload(("file", "a.gcode", b"G28\n"))).status == 201

@@ -93,7 +93,12 @@ class Toolpaths:
 
     def used(self) -> int:
         """Return the bytes of all toolpaths. Blocks."""
-        return sum((Path(folder) / name).stat().st_size for folder, _, names in os.walk(self._root) for name in names)
+        used = 0
+        for folder, _, names in os.walk(self._root):
+            for name in names:
+                with suppress(OSError):  # moved or deleted in the meantime
+                    used += (Path(folder) / name).stat().st_size
+        return used
 
     async def _run(self, work: Callable[..., None], *args: object) -> None:
         """Run in a thread; errors are only logged: a lost toolpath is computed again."""

@@ -253,7 +253,8 @@ class ApiHandler(BaseHandler):
         size = sum(map(len, self._write_buffer))
         if not compression.is_worth_it(self._headers.get("Content-Type", ""), size):
             return False
-        self.add_header("Vary", "Accept-Encoding")
+        if "Accept-Encoding" not in self._headers.get("Vary", ""):
+            self.add_header("Vary", "Accept-Encoding")
         return size <= max_size and compression.accepts(self.request.headers.get("Accept-Encoding", ""))
 
     def _write_compressed(self, data: bytes) -> None:

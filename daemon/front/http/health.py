@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,10 +65,12 @@ def folders_of(service: "Front") -> dict[str, Path]:
 
 def list_recordings(folder: Path) -> list[dict[str, Any]]:
     """Return the recordings in a folder, newest first; none if it cannot be read. Blocks."""
-    try:
-        files = [(each.stat(), each.name) for each in folder.iterdir() if _NAME.fullmatch(each.name)]
-    except OSError:
-        return []
+    files = []
+    with suppress(OSError):
+        for each in folder.iterdir():
+            with suppress(OSError):  # deleted in the meantime: the core keeps only the newest
+                if _NAME.fullmatch(each.name):
+                    files.append((each.stat(), each.name))
     files.sort(key=lambda each: (each[0].st_mtime_ns, each[1]), reverse=True)
     return [{"name": name, "size": stat.st_size, "date": int(stat.st_mtime)} for stat, name in files[:MAX_RECORDINGS]]
 
