@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from daemon.errors import StoreError
+from daemon.errors import CoreAway, StoreError
 from support.http import NOW, api
 
 A = b"G28\n" * 10
@@ -373,3 +373,19 @@ async def test_a_list_without_print_statistics_is_rebuilt_when_they_are_back(tmp
         assert answer.status == 200
         monkeypatch.setattr(type(jobs), "histories", histories)
         assert (await server.get("/api/files", headers={"If-None-Match": answer.headers["Etag"]})).status == 200
+
+
+async def test_a_file_is_moved_and_deleted_while_the_core_is_away(tmp_path, monkeypatch):
+    async with api(tmp_path) as server:
+        await server.upload(("file", "a.gcode", b"G28\n"), ("select", b"true"))
+        await server.post("/api/queue", {"command": "add", "path": "a.gcode"})
+
+        async def away(_question):
+            raise CoreAway("the core is away")
+
+        monkeypatch.setattr(server.service.front.core._channel, "ask", away)
+        answer = await server.post("/api/files/local/a.gcode", {"command": "move", "destination": "b.gcode"})
+        assert answer.status == 201
+        [entry] = (await server.get("/api/queue")).json["entries"]
+        assert entry["path"] == "b.gcode"
+        assert (await server.delete("/api/files/local/b.gcode")).status == 204

@@ -1,11 +1,12 @@
 """/api/files: list, show, select, copy, move and delete uploaded files."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 from daemon.bridge.words import FileStatistics, Selection
-from daemon.errors import CoreAway, StoreError
+from daemon.errors import CoreAway, JobConflict, StoreError
 from daemon.front.access.access import FIRST
 from daemon.front.http.base import ApiHandler, Cached, is_true
 from daemon.front.http.idempotency import HEADER, KeyedRequest, keyed_request
@@ -226,4 +227,5 @@ class FileHandler(FilesHandler):
         plain = "/".join(check_path(path))
         await self.service.analyses.forget(plain)
         if self.is_selected(plain) and not self.service.jobs.active:
-            await self.service.jobs.unselect()
+            with suppress(CoreAway, JobConflict):  # the file has gone all the same, and a print of it would not start
+                await self.service.jobs.unselect()
