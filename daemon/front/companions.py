@@ -199,6 +199,8 @@ class Companions:
             del companion.replies[number]
             if request in companion.waiting:  # not handed over yet, and the client no longer waits
                 companion.waiting.remove(request)
+                if not companion.waiting:
+                    companion.has_requests.clear()
 
     def close(self) -> None:
         """Stop."""

@@ -8,6 +8,7 @@ import pytest
 from daemon.cli.companion_process import own_folder
 from daemon.client.errors import AccessDenied, NotFound, RequestRefused
 from daemon.companions.companion import Answer, Companion, Refusal
+from daemon.errors import CompanionAway
 from daemon.front.access.companion_keys import create_keys, key_path
 from daemon.front.companions import AWAY, POLL_TIMEOUT, Companions
 from daemon.http.errors import Refused
@@ -240,3 +241,15 @@ async def test_invalid_states_of_a_companion_are_refused(tmp_path, state, reason
 def test_a_companions_folder_is_absolute_even_if_the_state_directory_is_relative(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # ffmpeg runs in another folder, where a relative name means something else
     assert own_folder(Path("state"), "timelapse", {}) == tmp_path.resolve() / "state/companions/timelapse"
+
+
+async def test_a_request_that_was_given_up_does_not_end_the_wait_for_the_next():
+    companions = Companions(["power"])
+    loop = asyncio.get_running_loop()
+    companions.on_report("power", {}, {})
+    with pytest.raises(CompanionAway):
+        await companions.ask("power", "on", within=1)
+    began = loop.time()
+    assert await companions.requests("power") == []
+    assert loop.time() - began == POLL_TIMEOUT
+    companions.close()

@@ -269,3 +269,30 @@ async def test_only_an_anonymous_client_that_floods_is_disconnected(tmp_path, op
     async with served(tmp_path) as (server, address):
         assert await flooded(address, opening, payload, 5000) < 5000
         assert (await server.get("/api/job", peer="127.0.0.1")).status == 200
+
+
+async def test_a_client_that_goes_before_its_socket_opens_causes_no_error(tmp_path, monkeypatch, caplog):
+    async with served(tmp_path) as (server, address):
+        went = asyncio.Event()
+
+        async def slow():
+            await asyncio.wait_for(went.wait(), TIMEOUT)
+
+        monkeypatch.setattr(server.service.front.access, "refresh", slow)
+        on_close, closed = push.FramedSocketHandler.on_close, asyncio.Event()
+
+        def noted(handler):
+            try:
+                on_close(handler)
+            finally:
+                closed.set()
+
+        monkeypatch.setattr(push.FramedSocketHandler, "on_close", noted)
+        _, writer = await asyncio.open_connection(*address.split(":"))
+        writer.write(f"GET /sockjs/1/gone/websocket HTTP/1.1\r\nHost: {address}\r\n\r\n".encode())
+        await asyncio.sleep(0.1)
+        writer.transport.abort()
+        await asyncio.wait_for(closed.wait(), TIMEOUT)
+        went.set()
+        await asyncio.sleep(0.1)
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]

@@ -54,10 +54,10 @@ class Access:
         Raises:
             ConfigError: a file cannot be read, or is not a list of keys.
         """
-        self.keyring.load()
         with suppress(ConfigError):  # half written, or missing for a moment: the old key stays valid
             self.keys.reload()
         self._first = digest(self.keys.key)
+        self.keyring.load()
 
     async def refresh(self) -> None:
         """Read the key files again, at most once per REFRESH_INTERVAL; ignore a file that cannot be read."""

@@ -126,6 +126,8 @@ class SocketHandler(WebSocketHandler):
 class FramedSocketHandler(SocketHandler):
     """/sockjs/<server>/<session>/websocket: SockJS's frames."""
 
+    _beating: "asyncio.Task[None] | None" = None  # from `open` on
+
     def open(self, *_: str, **__: str) -> None:
         """Send `o` and join; send `h` as a heartbeat."""
         self._beating = asyncio.create_task(self._beat())
@@ -149,7 +151,8 @@ class FramedSocketHandler(SocketHandler):
 
     def on_close(self) -> None:
         """Leave."""
-        self._beating.cancel()
+        if self._beating is not None:
+            self._beating.cancel()
         super().on_close()
 
 
