@@ -85,15 +85,20 @@ class FormBody:
             os.close(file)
 
 
+def as_unicode(name: str) -> str:
+    """Return a name without the bytes that are not UTF-8, which names on a disk and arguments of commands may have."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def form_fields(fields: Mapping[str, str], boundary: str) -> bytes:
     """Return the fields of a form, each as a part of its own."""
     part = '--{}\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
-    return "".join(part.format(boundary, name, value) for name, value in fields.items()).encode()
+    return "".join(part.format(boundary, name, as_unicode(value)) for name, value in fields.items()).encode()
 
 
 def _file_header(name: str, boundary: str) -> bytes:
     """Return the part's headers; a name that HTTP headers cannot hold is encoded by RFC 5987."""
-    name = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # names on a disk may not be UTF-8
+    name = as_unicode(name)
     plain = name.isascii() and name.isprintable() and not set('"\\%') & set(name)
     parameter = f'filename="{name}"' if plain else f"filename=\"file.gcode\"; filename*=UTF-8''{quote(name, safe='')}"
     return (

@@ -125,7 +125,8 @@ def base_url(text: str) -> str:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
+        (parts.hostname or "").encode("idna")
+    except ValueError:  # UnicodeError among them: a name that no resolver takes
         usable = False
     if not usable or parts.query or parts.fragment:
         raise ClientError(f"{text!r} is not the address of a server, like http://printer.local:5000")

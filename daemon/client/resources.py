@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
-from daemon.client.body import FormBody, Progress
+from daemon.client.body import FormBody, Progress, as_unicode
 from daemon.client.caller import Caller
 from daemon.client.shapes import (
     ConnectionInformation,
@@ -231,11 +231,11 @@ class FilesClient(_Resource):
     async def thumbnail(self, path: str, size: tuple[int, int] | None = None) -> bytes:
         """Return a file's thumbnail as PNG, of this width and height or the largest one; NotFound if there is none."""
         query = {"size": f"{size[0]}x{size[1]}"} if size else None
-        return await self._caller.fetch(f"/downloads/thumbnails/local/{quote(path)}", query)
+        return await self._caller.fetch(f"/downloads/thumbnails/local/{_quoted(path)}", query)
 
     async def download(self, path: str) -> bytes:
         """Return the contents of a file."""
-        return await self._caller.fetch(f"/downloads/files/local/{quote(path)}")
+        return await self._caller.fetch(f"/downloads/files/local/{_quoted(path)}")
 
     async def select(
         self, path: str, origin: Origin = "local", *, start: bool = False, force: bool = False, touches: bool = False
@@ -317,12 +317,12 @@ class PrinterClient(_Resource):
         await self._caller.command("/api/printer/tool", "select", tool=tool)
 
     async def feed_rate(self, percent: float) -> None:
-        """Set the speed of all moves, in percent."""
-        await self._caller.command("/api/printer/printhead", "feedrate", factor=percent)
+        """Set the speed of all moves, in percent, rounded: the API takes a number with a fraction for a factor."""
+        await self._caller.command("/api/printer/printhead", "feedrate", factor=round(percent))
 
     async def flow_rate(self, percent: float) -> None:
-        """Set the flow of filament, in percent."""
-        await self._caller.command("/api/printer/tool", "flowrate", factor=percent)
+        """Set the flow of filament, in percent, rounded as well."""
+        await self._caller.command("/api/printer/tool", "flowrate", factor=round(percent))
 
     async def send(self, *commands: str) -> None:
         """Send G-code commands; all are sent, or none."""
@@ -358,4 +358,8 @@ class CompanionsClient(_Resource):
 
 
 def _entry(path: str, origin: Origin = "local") -> str:
-    return f"/api/files/{origin}/{quote(path.strip('/'))}"
+    return f"/api/files/{origin}/{_quoted(path.strip('/'))}"
+
+
+def _quoted(path: str) -> str:
+    return quote(as_unicode(path))

@@ -301,7 +301,16 @@ def test_addresses_may_be_abbreviated(address, used):
 
 @pytest.mark.parametrize(
     "address",
-    ["", "http://", "ftp://printer", "http://printer:port", "http://printer:99999", "http://p/?a=1", "http://[::1"],
+    [
+        "",
+        "http://",
+        "ftp://printer",
+        "http://printer:port",
+        "http://printer:99999",
+        "http://p/?a=1",
+        "http://[::1",
+        "http://a..b",
+    ],
 )
 def test_an_invalid_address_is_refused_at_once(address):
     with pytest.raises(ClientError, match="is not the address of a server"):
@@ -319,3 +328,17 @@ async def test_a_thumbnail_is_fetched_in_the_requested_size():
         "/downloads/thumbnails/local/a.gcode?size=32x16",
         "/downloads/thumbnails/local/b.gcode",
     ]
+
+
+async def test_percent_with_a_fraction_are_not_sent_as_a_factor(tmp_path):
+    async with api(tmp_path) as server, in_memory(server) as client:
+        await client.printer.feed_rate(110.0)
+        await client.printer.flow_rate(94.6)
+
+
+async def test_names_that_are_not_utf_8_are_not_found(tmp_path):
+    async with api(tmp_path, "") as server, in_memory(server) as client:
+        with pytest.raises(NotFound):
+            await client.files.get("\udcff.gcode")
+        answer = await client.files.upload(SQUARE, name="a.gcode", folder="\udcff")
+        assert answer["files"]["local"]["path"] == "\ufffd/a.gcode"
