@@ -96,7 +96,9 @@ def heaters_off(extruders: int, *, chamber: bool, heaters: Heaters | None = None
     return [*tools, "M140 S0", *(["M141 S0"] if chamber else [])]
 
 
-def shifted(command: bytes, offsets: Mapping[str, float], tool: int, hotend: float, bed: float) -> bytes:
+def shifted(
+    command: bytes, offsets: Mapping[str, float], tool: int, hotend: float, bed: float, chamber: float
+) -> bytes:
     """Return a command with the offset of its heater added to its target; other commands, and a target of 0, unchanged.
 
     The offset moves no target above the highest one or below 0.
@@ -106,7 +108,8 @@ def shifted(command: bytes, offsets: Mapping[str, float], tool: int, hotend: flo
         offsets: °C by heater: `tool0`, `bed`, `chamber`.
         tool: the active one.
         hotend: the highest target of a hotend, in °C.
-        bed: the highest target of bed and chamber, in °C.
+        bed: the highest target of the bed.
+        chamber: the highest target of the chamber.
     """
     if command[:1] not in b"Mm" or not _HEATS.match(command):
         return command
@@ -116,7 +119,7 @@ def shifted(command: bytes, offsets: Mapping[str, float], tool: int, hotend: flo
     target = parsed.number(letter, 0.0)
     if heater is None or target <= 0:
         return command
-    limit = hotend if heater == "tool" else bed
+    limit = {"bed": bed, "chamber": chamber}.get(heater, hotend)
     name = f"tool{parsed.number('T', tool):.0f}" if heater == "tool" else heater
     offset = offsets.get(name, 0.0)
     shifted_target = max(0.0, min(target + offset, max(limit, target)))

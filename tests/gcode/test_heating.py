@@ -85,6 +85,7 @@ OFFSETS = {"tool0": 5.0, "tool1": -7.5, "bed": 3.0, "chamber": 50.0}
         (b"M190 S60", b"M190 S63"),
         (b"M140 S119", b"M140 S120"),
         (b"M141 S40.5", b"M141 S90.5"),
+        (b"M141 S60", b"M141 S95"),
         (b"M109.1 S200", b"M109.1 S205"),
         (b"M303 S200", b"M303 S200"),
         (b"M106 S200", b"M106 S200"),
@@ -93,8 +94,8 @@ OFFSETS = {"tool0": 5.0, "tool1": -7.5, "bed": 3.0, "chamber": 50.0}
     ],
 )
 def test_an_offset_is_added_to_the_target(command, altered):
-    assert shifted(command, OFFSETS, 0, 250, 120) == altered
-    assert shifted(command, {}, 0, 250, 120) == command
+    assert shifted(command, OFFSETS, 0, 250, 120, 95) == altered
+    assert shifted(command, {}, 0, 250, 120, 95) == command
 
 
 @given(
@@ -107,7 +108,7 @@ def test_an_offset_is_added_to_the_target(command, altered):
 def test_an_offset_changes_nothing_but_the_target_and_stays_within_the_limits(code, words, target, tool, offset):
     command = " ".join([code, *words]).format(target=target, tool=tool).encode()
     heater = SETS_TARGET[code]
-    shifted_command = parse(shifted(command, {f"tool{tool}" if heater == "tool" else heater: offset}, 0, 250, 250))
+    shifted_command = parse(shifted(command, {f"tool{tool}" if heater == "tool" else heater: offset}, 0, 250, 250, 250))
     expected = max(0, min(target + offset, 250)) if target else 0
     assert shifted_command.get("S") == pytest.approx(expected)
     assert (shifted_command.code, {**shifted_command.params, "S": 0}) == (code, {"S": 0, "T": tool, "F": 1, "B": 2})

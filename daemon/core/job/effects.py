@@ -188,7 +188,8 @@ class Effects:
     def _with_offset(self, job: Job, command: bytes) -> bytes:
         profile = self._config.profile
         tool = 0 if profile.shared_nozzle else job.printer.modes.tool or 0
-        return shifted(command, job.snapshot.offsets, tool, profile.max_hotend_c, profile.max_bed_c)
+        limits = (profile.max_hotend_c, profile.max_bed_c, profile.max_chamber_c)
+        return shifted(command, job.snapshot.offsets, tool, *limits)
 
     def _too_hot(self, command: bytes) -> str | None:
         profile = self._config.profile
