@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from daemon.errors import ConfigError, TooManyRequests
 from daemon.front.access import hosts
+from daemon.front.access.anonymous import REQUEST, AnonymousCosts
 from daemon.front.access.app_keys import (
     DECISION_TIMEOUT,
     FETCH_TIMEOUT,
@@ -189,3 +190,12 @@ def test_loopback_and_same_origin_are_recognised():
     assert not hosts.same_origin("http://printer.lan", "printer.lan:5000")
     assert not hosts.same_origin("null", "printer.lan")
     assert not hosts.same_origin("ftp://printer.lan", "printer.lan")
+
+
+def test_a_client_that_has_shown_a_key_gets_its_cost_back():
+    costs = AnonymousCosts()
+    while costs.spend("192.0.2.1", REQUEST, 0.0):
+        pass
+    assert costs.has_overspent("192.0.2.1", 0.0)
+    costs.refund("192.0.2.1", 2 * REQUEST, 0.0)
+    assert not costs.has_overspent("192.0.2.1", 0.0)

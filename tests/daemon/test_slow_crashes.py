@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -33,6 +34,14 @@ def test_an_answering_printer_clears_the_marks(tmp_path):
     crash(tmp_path, MAX_CRASHES)
     SlowCrashes(tmp_path, lambda: 0.0).on_event(READY)
     crash(tmp_path, MAX_CRASHES)
+
+
+def test_a_port_that_opens_is_no_answer(tmp_path):
+    now = crash(tmp_path, MAX_CRASHES)
+    for old, new in pairwise((ConnectionState.OFFLINE, ConnectionState.OPENING, ConnectionState.HANDSHAKING)):
+        SlowCrashes(tmp_path, lambda: now).on_event(StateChanged(old, new))
+    with pytest.raises(KeepsCrashing):
+        SlowCrashes(tmp_path, lambda: now).begin()
 
 
 def test_an_orderly_end_is_no_crash(tmp_path):
