@@ -7,8 +7,7 @@ import pytest
 import structlog
 
 from daemon.log import configure
-from gcode.link import MAX_REPLY
-from gcode.replies import decode, parse
+from gcode.replies import MAX_LINE, decode, parse
 from support.http import api
 
 HTML = '<script>alert("x")</script><img src=x onerror=alert(1)>'
@@ -23,7 +22,7 @@ NASTY = {
     "UTF-16": ("Hé".encode("utf-16"), "\ufffd\ufffdH\ufffd"),
     "turned around": ("gnp\u202egpj\u2066.exe".encode(), "gnpgpj.exe"),
     "line separators": ("a\u2028b\u2029c\rd".encode(), "abcd"),
-    "a megabyte": (b"x" * 1_000_000, "x" * (MAX_REPLY - len("Error:"))),
+    "a megabyte": (b"x" * 1_000_000, "x" * (MAX_LINE - len("Error:"))),
 }
 
 
@@ -32,14 +31,14 @@ NASTY = {
 def test_text_of_a_printer_stays_on_its_line_of_the_log(restored_logging, raw, form):
     stream = io.StringIO()
     writer = configure("info", form, stream)
-    structlog.get_logger().error("printer.said", text=parse(b"Error:" + raw[:MAX_REPLY]).line)
+    structlog.get_logger().error("printer.said", text=parse(b"Error:" + raw).line)
     writer.close()
     written = stream.getvalue()
     assert written.endswith("\n")
     assert len(written.splitlines()) == 1
     assert written.removesuffix("\n").isprintable()
     if form == "json":
-        assert json.loads(written)["text"] == decode(b"Error:" + raw[:MAX_REPLY])
+        assert json.loads(written)["text"] == decode((b"Error:" + raw)[:MAX_LINE])
 
 
 @pytest.mark.parametrize(("raw", "shown"), NASTY.values(), ids=list(NASTY))
@@ -51,7 +50,7 @@ async def test_text_of_a_printer_is_a_json_string_in_the_api(tmp_path, raw, show
             assert response.status == 200
             assert response.headers["Content-Type"].startswith("application/json")
             assert response.headers["X-Content-Type-Options"] == "nosniff"
-            text = f"{KILLED}{shown}"[: MAX_REPLY - len("Error:")]
+            text = f"{KILLED}{shown}"[: MAX_LINE - len("Error:")]
             assert response.json[member] == f"the firmware stopped: {text}"
             assert b"</" not in response.body, "it could end a script that it were put into"
 
@@ -73,7 +72,7 @@ async def test_an_endless_line_is_not_stored(tmp_path):
         printer = server.service.connection.printer
         for _ in range(100):
             printer._pump.on_data(b"z" * 10_000)
-        assert len(printer._link._partial) <= MAX_REPLY
+        assert len(printer._link._partial) <= MAX_LINE
         printer._pump.on_data(b"\n")
         assert server.service.connection.ready
         await server.service.connection.commands.send(["M105"])

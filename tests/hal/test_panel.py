@@ -134,7 +134,7 @@ def test_a_part_without_a_prompt_is_ignored(action):
 
 
 def test_messages_and_prompts_are_bounded():
-    panel, long = Panel(), "x" * 5000
+    panel, long = Panel(), "x" * 4000
     acted(panel, f"notification {long}", f"prompt_begin {long}", *[f"prompt_button {long}"] * 99, "prompt_show")
     assert len(panel.message) == len(panel.prompt.text) == MAX_TEXT
     assert [len(choice) for choice in panel.prompt.choices] == [MAX_TEXT] * MAX_CHOICES
