@@ -7,6 +7,9 @@ A rerun finds any byte that differs, a missing line, and a query that is not in 
 a link that would have sent a line earlier, as the recording does not show when the line was available. Queries for
 temperatures (M105) and for a print from the SD card (M27) count as a user's commands, as their timer drifts with the
 load of the recording machine.
+
+It finds a difference that is none after a probe of Repetier: a line that waited there is given to the link one turn of
+the loop later here, so the link sends an M105 to end the resend requests.
 """
 
 import asyncio
@@ -84,6 +87,8 @@ def _new_commands(records: Sequence[Record]) -> Iterator[SentCommand]:
         by_driver = data.startswith(b"\n")  # the driver's lines without a number begin with a line feed, to end noise
         for raw in filter(None, data.split(b"\n")):
             parsed = unframe(raw)
+            if by_driver and parsed.command == HARMLESS and parsed.number not in (None, highest + 1):
+                continue  # a probe; if the firmware counts modulo 65536, its number is far ahead, but below IMPOSSIBLE
             if parsed.number is None and not by_driver:
                 yield SentCommand(at, raw)
             elif parsed.command == RENUMBER:

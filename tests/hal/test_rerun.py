@@ -281,6 +281,12 @@ def test_a_job_without_numbers_is_recovered():
     assert list(lines(records)) == [(3, b"G28"), (4, b"M117 5*3"), (5, b"M105")]
 
 
+def test_a_probe_is_the_drivers_own_whatever_its_number():
+    greeting = b"\n" + frame(0, b"M110 N0"), frame(1, b"M115"), frame(2, b"M155 S2"), frame(3, b"G28")
+    records = hosts(*greeting, b"\n" + frame(32_771, b"M105") + frame(4, b"G1 X1"), frame(5, b"M105"))
+    assert list(lines(records)) == [(3, b"G28"), (4, b"G1 X1"), (5, b"M105")]
+
+
 def test_a_halt_test_is_the_drivers_own():
     greeting = b"\n" + frame(0, b"M110 N0"), b"M115\n", b"STATUS\n", b"M105\n"
     assert list(lines(hosts(*greeting, b"STATUS\n", b"G28\n"))) == [(4, b"STATUS"), (5, b"G28")]
