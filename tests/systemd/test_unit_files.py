@@ -112,6 +112,12 @@ def test_the_core_has_no_network_and_the_front_no_device():
         assert settings("DeviceAllow", unit) == []
 
 
+def test_analyses_may_lower_their_priority():
+    for unit in (*FRONTS, FARM):
+        allowed = settings("SystemCallFilter", unit)[-1].split()
+        assert {"nice", "setpriority"} <= {*allowed}, unit.name
+
+
 def test_messages_are_sent_by_a_separate_isolated_user():
     for unit in (NOTIFY, NOTIFY_INSTANCE):
         assert settings("DynamicUser", unit) == ["yes"]
