@@ -35,7 +35,7 @@ from pathlib import Path
 from daemon.farm.list import old_files, printer_actions, queries, rows, site_jobs, tidying, user_actions, wait_reasons
 from daemon.farm.list.database import ListDatabase, Transaction
 from daemon.farm.list.values import FarmCopy, FarmJob, FileFacts, FileRef, JobChanges, JobRequest, ListedEvent
-from daemon.farm.messages import LEASE, HeldCopy, Offer, Presence, Report
+from daemon.farm.messages import AWAY, LEASE, HeldCopy, Offer, Presence, Report
 
 
 def _ignore() -> None:
@@ -48,6 +48,7 @@ class JobList:
     Args:
         url: `sqlite:////path/farm.db`, `sqlite://` for one in memory, or `postgresql://…`.
         wall: returns the date, in s since 1970.
+        away: seconds of silence after which a printer is away.
 
     Attributes:
         on_change: called after each transaction that has changed something.
@@ -58,8 +59,9 @@ class JobList:
         ListAway: the database does not answer; all methods raise this.
     """
 
-    def __init__(self, url: str, wall: Callable[[], float]) -> None:
+    def __init__(self, url: str, wall: Callable[[], float], away: float = AWAY) -> None:
         self._database = ListDatabase(url, wall)
+        self._away = away
         self.on_change: Callable[[], None] = _ignore
 
     def close(self) -> None:
@@ -297,12 +299,12 @@ class JobList:
     ) -> list[str]:
         """Return why a job waits, in sentences; raises NoSuchJob."""
         with self._database.read() as tx:
-            return queries.why_waiting(tx, job, presences, clock)
+            return queries.why_waiting(tx, job, presences, clock, self._away)
 
     def reasons(self, presences: dict[str, Presence], limit: int = 100, offset: int = 0) -> dict[str, list[str]]:
         """Return why unfinished jobs wait, in the order of printing, by id."""
         with self._database.read() as tx:
-            return queries.reasons(tx, presences, limit, offset)
+            return queries.reasons(tx, presences, limit, offset, self._away)
 
     def add_event(self, by: str, what: str, printer: str = "", text: str = "") -> None:
         """Add an event that changes nothing else in the list."""

@@ -170,16 +170,18 @@ class _Fits:
 
 
 def why_waiting(
-    tx: Transaction, job_ref: str, presences: Mapping[str, Presence], clock: wait_reasons.Clock | None
+    tx: Transaction, job_ref: str, presences: Mapping[str, Presence], clock: wait_reasons.Clock | None, away: float
 ) -> list[str]:
-    """Return why a job waits; raises NoSuchJob."""
+    """Return why a job waits; a printer is away after `away` s of silence. Raises NoSuchJob."""
     row = rows.find_job(tx, job_ref)
-    fits = _Fits(tx, presences)
-    return _why(tx, row, rows.jobs_of(tx, [row])[0], presences, _ahead(tx, row, fits), fits, clock or _clock(tx.now))
+    fits, clock = _Fits(tx, presences), clock or _clock(tx.now)
+    return _why(tx, row, rows.jobs_of(tx, [row])[0], presences, _ahead(tx, row, fits), fits, clock, away)
 
 
-def reasons(tx: Transaction, presences: Mapping[str, Presence], limit: int, offset: int) -> dict[str, list[str]]:
-    """Return why unfinished jobs wait, by id, in the order of printing."""
+def reasons(
+    tx: Transaction, presences: Mapping[str, Presence], limit: int, offset: int, away: float
+) -> dict[str, list[str]]:
+    """Return why unfinished jobs wait, by id, in the order of printing; as `why_waiting`."""
     query = sa.select(jobs).where(jobs.c.unfinished > sa.literal_column("0")).order_by(*ORDER)
     open_rows = tx.rows(query.limit(limit).offset(offset))
     if not open_rows:
@@ -188,7 +190,7 @@ def reasons(tx: Transaction, presences: Mapping[str, Presence], limit: int, offs
     ahead = _ahead(tx, open_rows[0], fits)
     answers = {}
     for row, job in zip(open_rows, rows.jobs_of(tx, open_rows), strict=True):
-        answers[job.id] = _why(tx, row, job, presences, ahead, fits, clock)
+        answers[job.id] = _why(tx, row, job, presences, ahead, fits, clock, away)
         if row.queued:
             ahead[fits.printers(row)] += row.waiting
     return answers
@@ -202,6 +204,7 @@ def _why(
     ahead: Counter[frozenset[str]],
     fits: _Fits,
     clock: wait_reasons.Clock,
+    away: float,
 ) -> list[str]:
     before = 0
     if row.queued:
@@ -211,7 +214,7 @@ def _why(
     for each in rows.declines_of(tx, row.id):
         if each.printer in misfits:
             misfits = {**misfits, each.printer: [*misfits[each.printer], matching.declined(each)]}
-    return wait_reasons.why(job, presences, misfits, before, tx.now, clock)
+    return wait_reasons.why(job, presences, misfits, before, tx.now, clock, away)
 
 
 def _ahead(tx: Transaction, job: Any, fits: _Fits) -> Counter[frozenset[str]]:

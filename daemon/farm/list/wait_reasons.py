@@ -22,6 +22,7 @@ def why(
     before: int,
     now: float,
     clock: Clock,
+    away: float = AWAY,
 ) -> list[str]:
     """Return why no copy of this job begins now; empty: no copy waits.
 
@@ -32,6 +33,7 @@ def why(
         before: number of copies ahead of it that compete for its printers.
         now: date, in s since 1970.
         clock: writes a date.
+        away: seconds of silence after which a printer is away.
     """
     if job.site:
         return [f"the site {job.site} has it"]
@@ -45,9 +47,9 @@ def why(
     fitting = [name for name, reasons in misfits.items() if not reasons]
     if not fitting:
         return _no_fit(job, misfits)
-    ready = [name for name in fitting if _is_online(printers[name], now) and printers[name].ready]
+    ready = [name for name in fitting if _is_online(printers[name], now, away) and printers[name].ready]
     if not ready:
-        return [_not_ready(job, {name: printers[name] for name in fitting}, now, clock)]
+        return [_not_ready(job, {name: printers[name] for name in fitting}, now, clock, away)]
     if before:
         return [f"{_count(before, 'copy is', 'copies are')} before it"]
     return [f"it is next: {_named(ready)} is about to take it"]
@@ -92,15 +94,15 @@ def _no_fit(job: FarmJob, misfits: Mapping[str, list[tuple[str, str]]]) -> list[
     return [f"{whose} fits: {_listed(texts)}"]
 
 
-def _not_ready(job: FarmJob, fitting: Mapping[str, Presence], now: float, clock: Clock) -> str:
-    texts = [f"{name} {_busy(each, now, clock)}" for name, each in fitting.items()]
+def _not_ready(job: FarmJob, fitting: Mapping[str, Presence], now: float, clock: Clock, away: float) -> str:
+    texts = [f"{name} {_busy(each, now, clock, away)}" for name, each in fitting.items()]
     if job.printers:
         return f"none of its printers is ready: {_listed(texts)}"
     return f"no printer{_of_group(job)} that fits is ready: {_listed(texts)}"
 
 
-def _busy(presence: Presence, now: float, clock: Clock) -> str:
-    if not _is_online(presence, now):
+def _busy(presence: Presence, now: float, clock: Clock, away: float) -> str:
+    if not _is_online(presence, now, away):
         return f"has been away since {clock(presence.at)}"
     if presence.on_hold:
         return "is on hold"
@@ -113,8 +115,8 @@ def _busy(presence: Presence, now: float, clock: Clock) -> str:
     return f"is not ready ({presence.reason or presence.state or 'it does not say why'})"
 
 
-def _is_online(presence: Presence, now: float) -> bool:
-    return now - presence.at <= AWAY
+def _is_online(presence: Presence, now: float, away: float) -> bool:
+    return now - presence.at <= away
 
 
 def _of_group(job: FarmJob) -> str:

@@ -90,7 +90,7 @@ async def _serve(config: FarmServerConfig, state: Path, environ: Mapping[str, st
         loop.add_signal_handler(number, stop.set)
     end = NatsServerEnd(nats_address(config, environ))
     jobs = ListThread()
-    await jobs.open(lambda: JobList(list_url(config, state), wall))
+    await jobs.open(lambda: JobList(list_url(config, state), wall, config.list.away_s))
     try:
         files = FarmFiles(state / "files", end, config.files.cache_mib << 20)
         await files.open()

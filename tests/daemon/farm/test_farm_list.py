@@ -440,6 +440,15 @@ def test_reasons_why_a_copy_waits(farm, wall):
 # -- sites, keeping, the database --------------------------------------------------------------------------
 
 
+def test_a_printer_is_away_as_late_as_configured(wall):
+    jobs = JobList("sqlite://", wall, 600)
+    jobs.put_file(FileFacts(sha256=SHA, size=1, name="cube.gcode"))
+    job = submit(jobs)
+    assert jobs.why_waiting(job.id, {"mk3": presence(at=NOW - 599)}) == ["it is next: mk3 is about to take it"]
+    assert "has been away since" in jobs.why_waiting(job.id, {"mk3": presence(at=NOW - 601)})[0]
+    jobs.close()
+
+
 def test_a_site_owns_its_job_and_the_hub_shows_its_reports(farm, wall):
     job = submit(farm, copies=2)
     assert farm.hand_over(job.id, "north").site == "north"
