@@ -301,5 +301,5 @@ def recognise(firmware_name: str, banner: Iterable[str] = ()) -> Dialect:
 
 def is_revival(command: str) -> bool:
     """Tell whether a client's command revives a firmware that has halted: M999, FIRMWARE_RESTART."""
-    words = command.upper().encode().split()
+    words = command.upper().encode("utf-8", "replace").split()
     return bool(words) and words[0] in _REVIVALS
