@@ -76,7 +76,15 @@ async def test_a_name_that_is_not_utf8_is_published(tmp_path, monkeypatch):
         companion._publish()
         await asyncio.sleep(1)
         assert companion._broker.of(f"{BASE}/job")[-1]["file"] == "caf?.gcode"
-        assert all(each.payload.encode() for each in companion._broker.sent if isinstance(each.payload, str))
+
+
+async def test_a_command_whose_id_is_not_utf8_is_answered(tmp_path, monkeypatch):
+    async with (
+        api(tmp_path, switched_on=["mqtt"]) as server,
+        publishing(server, monkeypatch, commands=True) as companion,
+    ):
+        result = await command(companion, b'{"verb": "power", "on": 1, "id": "\\ud800"}')
+        assert (result["id"], result["ok"]) == ("?", False)
 
 
 async def test_a_silent_front_makes_the_printer_unreachable(tmp_path, monkeypatch):

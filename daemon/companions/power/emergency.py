@@ -53,7 +53,10 @@ class Emergency:
     @property
     def direct(self) -> bool:
         """The core can be reached without the front."""
-        return self._socket is not None and self._socket.is_socket()
+        try:
+            return self._socket is not None and self._socket.is_socket()
+        except OSError:  # in a folder of another user
+            return False
 
     def stop(self) -> None:
         """Stop the printer, in the background; a stop that is under way is not repeated."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import gpiozero
@@ -242,6 +243,14 @@ async def test_an_unconfirmed_stop_cuts_the_power(tmp_path, pins):
         after = tries
         await asyncio.sleep(100)
         assert tries - after < 60  # what else it asks for goes on; the stop does not
+
+
+def test_a_core_of_another_user_is_reached_through_the_front(tmp_path, monkeypatch):
+    def forbidden(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_socket", forbidden)
+    assert Emergency(SimpleNamespace(), tmp_path / "stop.sock").direct is False
 
 
 @pytest.mark.real_time
