@@ -247,7 +247,11 @@ class Dispatcher:
         copy, job = await self._jobs.call_quietly(lambda jobs: (stored := jobs.copy(report.copy), jobs.job(stored.job)))
         if copy.state == "failed":
             why = copy.reason or report.reason
-            await self._end.failed(printer, FailedCopy(copy.id, job.id, self._wall(), job.name, why))
+            try:
+                await self._end.failed(printer, FailedCopy(copy.id, job.id, self._wall(), job.name, why))
+            except FarmUnreachable as error:  # without an answer the printer would report again, and take no other copy
+                consequence = "only the list has it"
+                log.warning("farm.failure_not_stored", copy=copy.id, reason=str(error), consequence=consequence)
 
     # -- offers --------------------------------------------------------------------------------------------------------
 

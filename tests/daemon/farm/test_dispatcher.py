@@ -273,6 +273,20 @@ async def test_a_copy_that_fails_too_often_is_published_with_its_reason(farm, tm
         assert (failure.copy, failure.reason, failure.job) == (offer.copy, "its card is full", job.id)
 
 
+async def test_a_stream_that_stores_no_failure_blocks_no_printer(farm, tmp_path, monkeypatch):
+    async def full(*_):
+        raise FarmUnreachable("NATS did not store the message: insufficient storage")
+
+    monkeypatch.setattr("daemon.farm.carrier.memory.MemoryServerEnd.failed", full)
+    mk3 = Printer(farm.memory, "mk3")
+    async with serving(farm) as (jobs, files, _), meanwhile(mk3.run()):
+        job = await submit(jobs, files, tmp_path)
+        offer = await mk3.offer()
+        assert (await mk3.end.claim(offer.copy, 1, "n")).yes
+        await mk3.end.report(Report(offer.copy, 1, "failed", 1.0, nonce="n", reason="it came loose"))
+        assert await states(jobs, job) == ["failed"]
+
+
 async def test_a_lost_offer_is_repeated_and_an_outdated_presence_ignored(farm, tmp_path):
     farm.memory.faults = FarmFaults(lost=1.0)
     mk3 = Printer(farm.memory, "mk3")
