@@ -8,11 +8,12 @@ import json
 import pytest
 
 from daemon.client.errors import RequestRefused
+from daemon.companions.notify.notices import UserNotice
 from support.analyses import analysing, until_analysed, upload
 from support.client import in_memory
 from support.fake_spoolman import FakeSpoolman
 from support.http import api
-from support.notify import KEY, FakeInternet, notifying
+from support.notify import KEY, TARGETS, FakeInternet, notifying
 from support.waiting import until
 
 LINES = b"G28\nG1 X10 F600\n" + b"G1 X20\nG1 X10\n" * 20
@@ -142,6 +143,21 @@ async def test_a_test_message_has_a_result_without_addresses(tmp_path):
         everything = json.dumps([await client.get("/api/companions"), await client.get("/api/settings")])
         assert "hook.example" not in everything
         assert KEY not in everything
+
+
+async def test_a_mistake_in_the_targets_at_a_start_loses_no_message(tmp_path):
+    internet = FakeInternet()
+    internet.outcomes = [503]
+    async with api(tmp_path, switched_on=["notify"]) as server:
+        async with notifying(server, internet) as companion:
+            companion._add(UserNotice("disk", "disk", "disk", {"free": 1.0}))
+            await asyncio.sleep(1)
+        async with notifying(server, internet, targets="hook\n") as companion:
+            await asyncio.sleep(60)
+            assert "one URL" in companion._problem
+            (tmp_path / "companions/notify/targets").write_text(TARGETS)
+            await asyncio.sleep(60)
+        assert internet.kinds() == ["disk"]
 
 
 async def test_missing_targets_are_reported_with_the_remedy(tmp_path):

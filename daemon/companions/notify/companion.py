@@ -238,12 +238,12 @@ class Notify(Companion):
         else:
             if not targets and self._wants_messages:
                 problem = f"no targets yet: {place_of(path, self._environ)}"
+            if targets != self._targets or not targets:
+                self._targets = targets
+                self._delivery.set_targets(targets)
         if problem != self._problem:
             log.warning("notify.targets", problem=problem, count=len(targets))
             self._problem = problem
-        if targets != self._targets or not self._targets:
-            self._targets = targets
-            self._delivery.set_targets(targets)
         self._tell()
 
     def _read_choices(self) -> None:

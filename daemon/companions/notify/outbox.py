@@ -179,13 +179,18 @@ class NoticeOutbox:
         return {"told": [*self._known_keys], "waiting": waiting + held}
 
     def restore(self, document: Mapping[str, Any], targets: Iterable[str], now: float) -> None:
-        """Restore the result of an earlier `document`; invalid entries are left out."""
+        """Restore the result of an earlier `document`; invalid entries are left out.
+
+        Without targets, as their file may have a mistake, notices wait for those that they waited for before.
+        """
+        known = [*targets]
         self.note(str(each) for each in _list(document.get("told")))
         for each in _list(document.get("waiting"))[-MAX_WAITING:]:
             if (notice := _notice(each)) is None:
                 continue
             tries = each.get("targets")
-            message = self._send(notice, _count(each.get("unsaid")), targets, now)
+            saved = tries if isinstance(tries, dict) else {}
+            message = self._send(notice, _count(each.get("unsaid")), known or saved, now)
             if isinstance(tries, dict):
                 message.waiting = {
                     name: (min(_count(tries[name]), len(RETRY_PAUSES_S)), now)
