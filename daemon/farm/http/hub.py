@@ -197,20 +197,21 @@ class EventsHandler(FarmHandler):
     async def _send(self, hub: FarmHub) -> None:
         keys: FarmKeys = self.settings["farm_keys"]
         loop = asyncio.get_running_loop()
-        version, checked = 0, loop.time()
+        version, checked, sent = 0, loop.time(), loop.time()
         while not self._is_gone():
             if loop.time() - checked > RECHECK_EVERY:
                 await keys.identify(self.request_key(), self.request.remote_ip or "")
                 checked = loop.time()
-            if await hub.wait(version, HEARTBEAT):
+            changes = None
+            if await hub.wait(version, max(0.0, sent + HEARTBEAT - loop.time())):
                 changes, version = hub.since(version), hub.version
-                if changes is None:
-                    continue
-                self.write(b"event: farm\ndata: " + msgspec.json.encode(changes) + b"\n\n")
-            else:
-                self.write(b": beat\n\n")
+                if changes is None and loop.time() - sent < HEARTBEAT:
+                    continue  # many printers report that nothing has changed: that must not hold up the heartbeat
+            event = b": beat" if changes is None else b"event: farm\ndata: " + msgspec.json.encode(changes)
+            self.write(event + b"\n\n")
             async with asyncio.timeout(MAX_SEND):
                 await self.flush()
+            sent = loop.time()
 
     def _is_gone(self) -> bool:
         stream = getattr(self.request.connection, "stream", None)

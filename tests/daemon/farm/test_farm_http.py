@@ -512,6 +512,19 @@ async def test_a_watcher_gets_everything_first_and_then_changes(tmp_path):
         assert "b" not in anew["printers"]
 
 
+async def test_a_watcher_of_many_idle_printers_gets_heartbeats(tmp_path):
+    async with farm_api(tmp_path) as api:
+        api.printers.presences = {"a": presence()}
+        connection, _ = await watch(api, 1)
+        for _ in range(40):
+            api.application.settings["farm_hub"].wake()  # as each presence does
+            await asyncio.sleep(0.5)
+        assert len(events(connection.response.body)) == 1
+        assert connection.response.body.count(b": beat") in range(7, 11)
+        connection.gone = True
+        await asyncio.sleep(5)
+
+
 def begun(api):
     offer = api.list.offer("a", presence())
     api.list.claim("a", offer.copy, offer.attempt, "n")
