@@ -46,6 +46,7 @@ class Switch:
         self.doubtful = False
         self._changed = changed
         self._lock = asyncio.Lock()
+        self._is_cut = False  # it was switched off in an emergency, and no request has come since
 
     async def read(self) -> None:
         """Read the device's state, or set `error`."""
@@ -68,7 +69,7 @@ class Switch:
             if objection is not None and (reason := await objection()) is not None:
                 raise Withdrawn(reason)
             log.info("power.switched", switch=self.name, to=word)
-            self.doubtful = not on
+            self.doubtful, self._is_cut = not on, False
             try:
                 await self._send(on=on, objection=objection)
                 await self._settle(on=on)
@@ -92,6 +93,7 @@ class Switch:
 
     async def cut(self) -> None:
         """Switch the device off at once, without waiting for other requests. Raises DeviceError."""
+        self._is_cut = True
         await self.device.off()
 
     async def _send(self, *, on: bool, objection: Objection | None) -> None:
@@ -106,7 +108,13 @@ class Switch:
             sending.cancel()
 
     async def _turn_back(self) -> None:
-        """Switch the device on again: closing the connection does not take back a command that it has received."""
+        """Switch the device on again: closing the connection does not take back a command that it has received.
+
+        After a cut it stays off, whoever needs it.
+        """
+        if self._is_cut:
+            await self._read()
+            return
         log.warning("power.switched", switch=self.name, to="on", why="it was told to switch off, but is needed")
         try:
             await self.device.on()

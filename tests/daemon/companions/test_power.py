@@ -10,7 +10,7 @@ from daemon.companions.power.config import DeviceConfig, PowerConfig
 from daemon.companions.power.emergency import Emergency
 from daemon.companions.power.errors import DeviceError
 from daemon.companions.power.power import Power
-from daemon.companions.power.switch import Switch
+from daemon.companions.power.switch import Switch, Withdrawn
 from daemon.front.access.scopes import Scope
 from daemon.front.events import Notice
 from support.client import in_memory
@@ -399,3 +399,26 @@ async def test_read_only_keys_cannot_switch(tmp_path):
         refused = await rig.server.post("/api/companions/power/ask", {"do": "off", "with": {"force": True}}, key=looker)
         assert refused.status == 403
         assert rig.switch.commands == []
+
+
+async def test_a_switch_that_was_cut_in_an_emergency_is_not_switched_on_again():
+    """An off is under way, a command objects to it, and in the same second a heater fails."""
+    device = FakeSwitch()
+    device.command_delay = 5.0
+    switch = Switch(DeviceConfig(name="plug", role="printer"), device)
+    reasons = iter([None, None, "the printer is in use again"])
+
+    async def objection():
+        return next(reasons)
+
+    turning = asyncio.ensure_future(switch.turn(on=False, objection=objection))
+    await asyncio.sleep(1.5)
+    cutting = asyncio.ensure_future(switch.cut())
+    with pytest.raises(Withdrawn):
+        await turning
+    await cutting
+    assert device.commands == [False]
+    assert not device.is_on
+    device.command_delay = 0.0
+    await switch.turn(on=True)
+    assert device.is_on
