@@ -23,6 +23,8 @@ def main() -> int:
         if sys.argv[1:2] == ["serve"] and (conflicts := listed()):
             _print(f"{described(conflicts)}, which may be broken now; {ENVIRONMENT}")
         return run()  # imports more
+    except KeyboardInterrupt:  # while the modules are loaded; later `run` itself ends quietly
+        return 1
     except ImportError as error:
         if not (conflicts := others()) and not (conflicts := elsewhere()):
             raise

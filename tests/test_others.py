@@ -51,6 +51,13 @@ def test_a_foreign_module_is_named_with_its_distribution_and_the_remedy(stranger
     assert "Traceback" not in result.stderr
 
 
+def test_ctrl_c_while_the_command_line_is_loaded_prints_no_traceback(tmp_path):
+    (tmp_path / "daemon").mkdir()
+    (tmp_path / "daemon/__init__.py").write_text("raise KeyboardInterrupt\n")
+    result = run(tmp_path, "-c", START)
+    assert (result.returncode, result.stderr) == (1, "")
+
+
 def test_an_obstructing_folder_is_named(tmp_path):
     (tmp_path / "daemon").mkdir()
     (tmp_path / "daemon/__init__.py").touch()

@@ -62,8 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _use_utf8()
     _open_standard_streams()
     words = sys.argv[1:] if argv is None else list(argv)
-    args = _parse(words)
     try:
+        args = _parse(words)  # loads the command's modules: on a slow board Ctrl-C may well come here
         code: int = args.run(args)
         sys.stdout.flush()
     except KeepsCrashing as error:

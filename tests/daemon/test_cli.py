@@ -243,6 +243,8 @@ def test_ctrl_c_prints_no_traceback(monkeypatch):
 
     monkeypatch.setattr(ports_command, "run", interrupted)
     assert main(["ports"]) == 1
+    monkeypatch.setattr(ports_command, "arguments", interrupted)  # as if while the command is loaded
+    assert main(["ports"]) == 1
 
 
 def test_a_character_that_the_locale_cannot_write_is_escaped(monkeypatch):
