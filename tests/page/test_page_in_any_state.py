@@ -489,6 +489,16 @@ def test_the_sentences_about_a_file_are_separated(new_stage):
     expect(details).to_contain_text("Printed 3 times; last print completed, ")
 
 
+def test_a_file_whose_last_print_was_interrupted_is_not_said_to_have_failed(new_stage):
+    stage = new_stage(**DESKTOP)
+    last = {"success": False, "outcome": "interrupted", "date": 1_795_000_000, "printTime": 600}
+    file = {"name": "a.gcode", "path": "a.gcode", "type": "machinecode", "size": 900, "date": 1_795_000_000}
+    file |= {"prints": {"success": 0, "failure": 1, "last": last}}
+    stage.answer("**/api/files?*", {"files": [file], "free": 10**9, "total": 10**9})
+    stage.open("files")
+    expect(stage.page.locator("button.what")).to_contain_text("last print interrupted")
+
+
 def test_letters_of_twice_the_size_leave_room_for_the_view(new_stage):
     stage = new_stage(**PHONE)
     stage.context.new_cdp_session(stage.page).send("Page.setFontSizes", {"fontSizes": {"standard": 32, "fixed": 26}})

@@ -51,7 +51,8 @@ function Findings({known}) {
 export function outcome(file) {
   const last = file.prints?.last;
   if (!last) return "";
-  return t(last.success ? "outcome_good" : last.outcome === "cancelled" ? "outcome_cancelled" : "outcome_bad");
+  if (last.success) return t("outcome_good");
+  return t(last.outcome === "cancelled" ? "outcome_cancelled" : last.outcome === "interrupted" ? "outcome_interrupted" : "outcome_bad");
 }
 
 /** The time of each layer, as a chart and in words. @param {{path: string}} props */

@@ -29,6 +29,7 @@ export const texts = {
   outcome_good: "last print completed",
   outcome_cancelled: "last print cancelled",
   outcome_bad: "last print failed",
+  outcome_interrupted: "last print interrupted",
   not_analysed: "This file has not been analysed yet.",
   layers: "Layers",
   layer_height: "Layer height",

@@ -26,6 +26,7 @@ export const texts = {
   outcome_good: "letzter Druck fertig",
   outcome_cancelled: "letzter Druck abgebrochen",
   outcome_bad: "letzter Druck gescheitert",
+  outcome_interrupted: "letzter Druck unterbrochen",
   not_analysed: "Diese Datei ist noch nicht analysiert.",
   layers: "Schichten",
   layer_height: "Schichthöhe",
