@@ -92,7 +92,7 @@ class AddressInUse(ServiceError):
         """Return the error for an address at which this process cannot listen."""
         if error.errno != errno.EADDRINUSE:
             reason = str(error.strerror or error).partition(" (while attempting")[0]  # asyncio repeats the address
-            return cls(f"cannot listen on {host}:{port}: {reason}")
+            return cls(f"cannot listen on {host}:{port}: {reason}; choose another address (http.host, --host)")
         from hal import holders  # noqa: PLC0415 - only needed for this message
 
         holder = holders.describe(holders.of_tcp_port(port))

@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the demonstration; 0 if the file arrived exactly once."""
     path = args.file or example()
     if not path.is_file():
-        raise DemoFailed(f"there is no file {path}")
+        raise DemoFailed(f"{path} is a folder" if path.is_dir() else f"there is no file {path}")
     with unpacked(path) as text:
         content = text.read_bytes()
     with temporary_folder("nozzled-demo-") as folder:

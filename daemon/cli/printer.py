@@ -27,15 +27,20 @@ async def _status(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, A
         return {"connection": connection["current"], "printer": None, **({"error": error} if error else {})}
 
 
+_RECONNECT = "`nozzled printer connect` connects it again, once the cause is gone"
+
+
 def _format(status: dict[str, Any]) -> str:
     connection, printer = status["connection"], status["printer"] or {}
     port = connection["port"] and f"{connection['port']} at {connection['baudrate']} baud"
     state = printer.get("state", {})
     unconnected = "not connected; `nozzled printer connect` connects it" if connection["state"] == "Closed" else ""
+    ready = state.get("flags", {}).get("ready", False)  # so an error is that of the last print: `job status` shows it
     return table(
         {
             "state": connection["state"],
-            "error": state.get("error") or status.get("error") or unconnected,
+            "error": (not ready and state.get("error")) or status.get("error") or unconnected,
+            "fix": _RECONNECT if connection["state"] == "Offline after error" else "",
             "port": port or "",
             **_heaters(printer.get("temperature", {})),
         }
@@ -171,6 +176,8 @@ def _for_jog(parser: argparse.ArgumentParser) -> None:
 
 
 async def _jog(client: OctoPrintClient, args: argparse.Namespace) -> None:
+    if args.x is None and args.y is None and args.z is None:
+        args.parser.error("no axis to move: give --x, --y or --z")
     await client.printer.jog(x=args.x, y=args.y, z=args.z, absolute=args.absolute, speed=args.speed)
 
 

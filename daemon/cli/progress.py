@@ -33,10 +33,13 @@ def as_table(job: Json, now: datetime) -> str:
     progress = job["progress"]
     done, spent, left = progress["completion"], progress["printTime"], progress["printTimeLeft"]
     file = job["job"]["file"]
+    end, error = _end(job), job.get("error", "")
+    if end and job["state"] == "Operational":  # the printer is well: the error is why the print ended
+        end, error = f"{end}: {error}" if error else end, ""
     return table(
         {
             "state": job["state"],
-            "error": job.get("error", ""),
+            "error": error,
             "paused": _reason(job.get("pauseReason")),
             "refused": _refused(job),
             "warning": _reason(job.get("warning")),
@@ -46,7 +49,7 @@ def as_table(job: Json, now: datetime) -> str:
             "time": ""
             if spent is None
             else f"{duration(spent)} spent" + (_time_left(left) if is_under_way(job) else ""),
-            "last print": _end(job),
+            "last print": end,
             "estimate": duration(job["job"].get("estimatedPrintTime")) if spent is None else "",
             "ends": clock(now, left) if is_under_way(job) and not _waits(job) else "",
         }

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,7 @@ _PLAIN = {
     "Printer already has an active print job, did you mean 'restart'?": "a print is in progress",
     "Printer does not have an active print job or is not paused": "no print is paused, so none can be restarted",
     "Printer is neither printing nor paused, 'pause' command cannot be performed": "no print is in progress",
+    "no file is selected: there is nothing to start": "no file is selected; `nozzled files select PATH` selects one",
     "Printer is neither printing nor paused, 'cancel' command cannot be performed": "no print is in progress",
 }
 """OctoPrint's refusals, which its clients know, in plain words for a user."""
@@ -121,6 +123,8 @@ _PLAIN = {
 def in_cli_words(reason: str) -> str:
     """Return the server's reason in the words of the command line: with its option in place of the API's."""
     plain = _PLAIN.get(reason, reason)
+    if plain.startswith("there is no G-code file "):
+        plain += "; `nozzled files list --recursive` shows the files"
     return re.sub(r'Send "force": true to (print it|switch it off) anyway', r"Use --force to \1 anyway", plain)
 
 
@@ -134,6 +138,10 @@ def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:
         shown = f"{text}; it came from {server.key_source}"
     elif isinstance(error, NeverSent):
         shown = f"no answer from {server.url}: is nozzled running there? {_START_HINT}"
+    elif isinstance(error, Unreachable) and server.url.lower().startswith("https:") and "certificate" not in text:
+        shown = f"{text}; without a proxy that encrypts, the address begins with http://"
+    elif isinstance(error, NotFound) and text == HTTPStatus.NOT_FOUND.phrase:  # of an API that this is not
+        shown = f"{server.url} is not the address of a nozzled, like http://printer.local:5000: it answers {text!r}"
     print(f"nozzled: {printable(shown)}", file=sys.stderr)
     if as_json:
         print(json.dumps({"error": text, "status": status}))
@@ -165,7 +173,7 @@ def find_server(args: argparse.Namespace, environ: Mapping[str, str] = os.enviro
 
     Raises:
         ConfigError: the configuration cannot be used.
-        ClientError: the configuration names no port, or the key file cannot be read.
+        ClientError: the configuration names no port, or the key file cannot be read or is empty.
     """
     url = args.url or environ.get(URL_ENVIRONMENT, "")
     missing = f"no API key: set {ENVIRONMENT} or use --key-file"
@@ -195,9 +203,12 @@ def _explicit_key(args: argparse.Namespace, environ: Mapping[str, str]) -> str:
     if args.key_file is None:
         return environ.get(ENVIRONMENT, "")
     try:
-        return str(args.key_file.read_text("utf-8").strip())
+        key = str(args.key_file.read_text("utf-8").strip())
     except (OSError, UnicodeDecodeError) as error:
         raise ClientError(f"cannot read the key file {args.key_file}: {_why(error)}") from error
+    if not key:
+        raise ClientError(f"the key file {args.key_file} is empty: write a key into it, as `nozzled key` shows it")
+    return key
 
 
 def _why(error: OSError | UnicodeDecodeError) -> str:

@@ -105,7 +105,7 @@ def _plan(args: argparse.Namespace) -> SimulationPlan:
         AddressError: no such firmware, or a scenario that makes no sense.
     """
     if not args.file.is_file():
-        raise SimulationError(f"there is no file {args.file}")
+        raise SimulationError(f"{args.file} is a folder" if args.file.is_dir() else f"there is no file {args.file}")
     for path in (args.report, args.record):
         if path is not None and path.is_dir():
             raise SimulationError(f"cannot write {path}: it is a folder")

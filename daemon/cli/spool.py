@@ -1,11 +1,13 @@
 """`nozzled spool`: Spoolman's spools, and the tools that they are on."""
 
 import argparse
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from daemon.cli.companion import not_running
 from daemon.cli.remote import Action, add_actions, printable, run
-from daemon.client import ClientError, OctoPrintClient
+from daemon.client import ClientError, NotFound, OctoPrintClient
 
 __all__ = ["EXAMPLE", "arguments", "run"]
 
@@ -17,8 +19,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_actions(parser, _ACTIONS)
 
 
+_UNSET = "Spoolman is not configured: set [spoolman] url to its address"
+
+
+@asynccontextmanager
+async def _of_spoolman() -> AsyncIterator[None]:
+    """Say what is missing if the companion, which serves notifications as well, is not switched on."""
+    try:
+        yield
+    except NotFound as error:
+        if "not switched on" not in error.text:
+            raise
+        raise NotFound("", error.status, _UNSET) from error
+
+
 async def _list(client: OctoPrintClient, _: argparse.Namespace) -> Any:
-    return (await client.companions.ask("notify", "spools"))["spools"]
+    async with _of_spoolman():
+        return (await client.companions.ask("notify", "spools"))["spools"]
 
 
 def _format_list(spools: list[dict[str, Any]]) -> str:
@@ -32,7 +49,8 @@ def _describe(spool: dict[str, Any]) -> str:
 
 
 async def _status(client: OctoPrintClient, _: argparse.Namespace) -> Any:
-    companion = await client.companions.get("notify")
+    async with _of_spoolman():
+        companion = await client.companions.get("notify")
     if companion["state"] is None:  # only the companion knows whether Spoolman is configured
         raise ClientError(not_running("notify") if companion["away"] else "nozzled-notify has just started: try again")
     return companion["state"].get("spoolman")
@@ -40,7 +58,7 @@ async def _status(client: OctoPrintClient, _: argparse.Namespace) -> Any:
 
 def _format(spoolman: dict[str, Any] | None) -> str:
     if spoolman is None:
-        return "Spoolman is not configured: set [spoolman] url to its address"
+        return _UNSET
     rows = [f"T{each['tool']}  {_of_tool(each)}" for each in spoolman["tools"]]
     rows += [f"{spoolman['owed'] / 1000:.1f} m not reported yet"] if spoolman["owed"] else []
     rows += [spoolman["away"]] if spoolman["away"] else []
@@ -69,12 +87,14 @@ def _for_use(parser: argparse.ArgumentParser) -> None:
 
 
 async def _use(client: OctoPrintClient, args: argparse.Namespace) -> Any:
-    await client.companions.ask("notify", "spool", {"tool": args.tool, "spool": args.spool})
+    async with _of_spoolman():
+        await client.companions.ask("notify", "spool", {"tool": args.tool, "spool": args.spool})
     return await _status(client, args)
 
 
 async def _none(client: OctoPrintClient, args: argparse.Namespace) -> Any:
-    await client.companions.ask("notify", "spool", {"tool": args.tool, "spool": None})
+    async with _of_spoolman():
+        await client.companions.ask("notify", "spool", {"tool": args.tool, "spool": None})
     return await _status(client, args)
 
 

@@ -4,13 +4,14 @@ import argparse
 import os
 import time  # noqa: TID251 - the date in the names of films
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from daemon.cli.companion import add_companion
 from daemon.cli.remote import Action, printable, run
-from daemon.client import OctoPrintClient
+from daemon.client import NotFound, OctoPrintClient
 from daemon.companions.companion import Companion
 
 __all__ = ["EXAMPLE", "arguments", "run"]
@@ -71,6 +72,10 @@ async def _render(client: OctoPrintClient, args: argparse.Namespace) -> None:
 
 
 async def _address(client: OctoPrintClient, args: argparse.Namespace) -> str:
+    films = await _list(client, args)
+    if args.name not in {each["name"] for each in films["files"]}:  # a link to it could be made, but shows nothing
+        why = "`nozzled timelapse list` shows the films" if films["enabled"] else _format(films)
+        raise NotFound("", HTTPStatus.NOT_FOUND, f"there is no film {args.name}: {why}")
     path = f"/downloads/timelapse/{quote(args.name, safe='')}"
     links: dict[str, str] = (await client.post("/api/links", {"paths": [path]}))["links"]
     return client.url + links[path]

@@ -52,3 +52,6 @@ async def test_a_companion_not_switched_on_is_reported(tmp_path):
     async with api(tmp_path, "") as server:
         with pytest.raises(NotFound, match="notify is not switched on"):
             await output_of(notify, in_memory(server), "status")
+        for words in (["status"], ["list"], ["use", "3"], ["none"]):
+            with pytest.raises(NotFound, match=r"set \[spoolman\] url"):
+                await output_of(spool, in_memory(server), *words)

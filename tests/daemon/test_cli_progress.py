@@ -142,4 +142,19 @@ def test_a_disconnected_printer_is_shown_with_the_reason():
     assert "nozzled printer connect" in _format({"connection": closed, "printer": None})
     fault = {**closed, "state": "Offline after error"}
     shown = _format({"connection": fault, "printer": None, "error": "/dev/ttyUSB0 is held by brltty (pid 7)"})
-    assert shown.splitlines()[1] == "error       /dev/ttyUSB0 is held by brltty (pid 7)"
+    assert shown.splitlines()[1:] == [
+        "error       /dev/ttyUSB0 is held by brltty (pid 7)",
+        "fix         `nozzled printer connect` connects it again, once the cause is gone",
+    ]
+
+
+def test_on_a_printer_that_is_ready_an_error_is_that_of_the_last_print():
+    failed = progress_of("Operational", print={"id": 4, "key": None, "state": "failed"}, error="emergency stop")
+    shown = as_table(failed, NOW)
+    assert "last print  failed: emergency stop" in shown
+    assert "error" not in shown
+    current = {"state": "Operational", "port": "VIRTUAL", "baudrate": 115200}
+    state = {"error": "emergency stop", "flags": {"ready": True}}
+    assert "error" not in _format({"connection": current, "printer": {"state": state}})
+    state["flags"]["ready"] = False
+    assert "error       emergency stop" in _format({"connection": current, "printer": {"state": state}})

@@ -182,6 +182,17 @@ async def test_a_missing_key_exits_4_and_explains_how_to_give_one(tmp_path, caps
         assert "Offline" in await nozzled("job", "status", "--key-file", str(tmp_path / "key"))
 
 
+@pytest.mark.real_time
+async def test_an_address_with_a_path_or_with_https_is_told_from_a_missing_service(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("daemon.client.caller.PAUSES", ())
+    monkeypatch.setattr("daemon.client.exchange.CONNECT_TIMEOUT", 0.2)
+    async with listening(tmp_path / "state", "") as (_, url):
+        refused = await Commands(f"{url}/printer", capsys)("job", "status", code=5)
+        assert refused.startswith(f"nozzled: {url}/printer is not the address of a nozzled, like http://printer.local:")
+        refused = await Commands(url.replace("http:", "https:"), capsys)("job", "status", code=3)
+        assert refused.endswith("; without a proxy that encrypts, the address begins with http://\n")
+
+
 def test_a_missing_service_exits_3(capsys, monkeypatch):
     monkeypatch.setattr("daemon.client.caller.PAUSES", ())
     assert main(["job", "status", "--url", "127.0.0.1:1", "--json"]) == 3
@@ -268,6 +279,9 @@ def test_an_unreadable_key_is_reported_with_its_path(settings, tmp_path):
     (tmp_path / "bytes").write_bytes(b"\xff")
     with pytest.raises(ClientError, match="not plain text"):
         find_server(options(settings, key_file=tmp_path / "bytes"), {})
+    (tmp_path / "empty").write_text("\n")
+    with pytest.raises(ClientError, match=r"empty is empty: write a key into it"):
+        find_server(options(settings, "http://127.0.0.1:8080", tmp_path / "empty"), {})
 
 
 def test_a_configuration_without_a_port_or_with_an_error_is_reported(tmp_path):

@@ -143,7 +143,7 @@ def test_an_impossible_simulation_is_refused_before_it_begins(capsys, square, tm
     bad.write_text('[[fault]]\nwhat = "fire"\n')
     for arguments, message in (
         ([tmp_path / "none.gcode"], "there is no file"),
-        ([tmp_path], "there is no file"),
+        ([tmp_path], "is a folder"),
         ([square, "--firmware", "hal9000"], "'hal9000'; allowed: "),
         ([square, "--scenario", bad], "what is 'fire'; allowed: "),
         ([square, "--scenario", tmp_path / "none.toml"], "No such file"),

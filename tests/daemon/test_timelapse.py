@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from daemon.cli import timelapse as cli
+from daemon.client import NotFound
 from daemon.companions.companion import Refusal
 from daemon.companions.timelapse import film_queue, render
 from daemon.companions.timelapse.config import TimelapseConfig
@@ -334,9 +335,13 @@ async def test_the_command_line_lists_deletes_renders_and_shows_where_to_play(tm
         assert (await server.get(address.removeprefix(client.url), key=None)).body.startswith(b"film")
         await does("delete", f"{name}.mp4")
         assert await does("list") == "no films"
+        with pytest.raises(NotFound, match="`nozzled timelapse list` shows the films"):
+            await does("play-address", f"{name}.mp4")
     async with api(tmp_path / "without") as server:
         client = in_memory(server)
         assert "add [timelapse]" in await does("list")
+        with pytest.raises(NotFound, match=r"add \[timelapse\]"):
+            await does("play-address", "part.mp4")
 
 
 # -- parts -------------------------------------------------------------------------------------------------
