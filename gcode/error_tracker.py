@@ -64,7 +64,7 @@ class ErrorTracker:
             FirmwareHalted: it obeys nothing until it is reset or revived.
         """
         if self.halted_until is not None and isinstance(reply, FirmwareError):
-            raise FirmwareHalted(f"the firmware stopped: {reply.text or self._halt}{dialect.errors.remedy}")
+            raise FirmwareHalted(f"the firmware has halted: {reply.text or self._halt}{dialect.errors.remedy}")
         follows = consequence(dialect, reply)
         if follows == "halt":
             return self._on_halt(reply, dialect, now)
@@ -80,7 +80,7 @@ class ErrorTracker:
             before = f" (before that: {self._text})" if self._text and now - self._text_at < REASON_AGE else ""
             text = reply.text if isinstance(reply, FirmwareError) else reply.line.strip()
             text = text or f"it says {reply.line.strip()!r} and does nothing until it is reset"
-            raise FirmwareHalted(f"the firmware stopped: {text}{before}{dialect.errors.remedy}")
+            raise FirmwareHalted(f"the firmware has halted: {text}{before}{dialect.errors.remedy}")
         if self.halted_until is not None:
             return None
         self._halt, self.halted_until = reply.line.strip(), now + REASON_TIMEOUT
@@ -88,4 +88,4 @@ class ErrorTracker:
 
     def no_reason(self, dialect: Dialect) -> FirmwareHalted:
         """Return the error that ends the conversation with a firmware that did not say why it halted."""
-        return FirmwareHalted(f"the firmware stopped: {self._halt}{dialect.errors.remedy}")
+        return FirmwareHalted(f"the firmware has halted: {self._halt}{dialect.errors.remedy}")

@@ -77,7 +77,7 @@ class Errors:
         """What to add to the reason of a halt, if the firmware stays halted over a new connection."""
         if self.revival is None or self.halt_test is None:
             return ""
-        return f"; to go on, send {self.revival.decode()} or connect again"
+        return f"; send {self.revival.decode()} or connect again"
 
 
 @frozen

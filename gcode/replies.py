@@ -219,7 +219,7 @@ _LAST = re.compile(r"\d{1,10}+\Z")
 # An `ok` after a number in a line whose end was lost: Prusa's `echo:Active Extruder: 0ok`, a Marlin's `bedtemp: 28.53 :
 # 0.014ok`. A label has to come first; words that end in "ok" (`book`) and file names do not count.
 _GLUED = re.compile(r"(?!//)(?!.*file)[A-Za-z].*[:\s]-?\d{1,9}+(?>(?:\.\d{1,9}+)?)ok\Z", re.IGNORECASE)
-_RESEND = re.compile(r"(?:resend|rs)(?![A-Za-z]):?\s*+(?>(?:N\s*+:?\s*+)?)(\d{1,10}+)(?!\d)", re.IGNORECASE)
+_RESEND = re.compile(r"(?:resend(?![A-Za-z])|rs(?=[\s:])):?\s*+(?>(?:N\s*+:?\s*+)?)(\d{1,10}+)(?!\d)", re.IGNORECASE)
 _SKIP = re.compile(r"skip (\d{1,10}+)\Z")
 _GLUED_RESEND = re.compile(r"Resend:\s*+N?(\d{1,10}+)(?!\d)")  # after its error, on the same line
 # A boot loader may leave noise before `start`. If `start` was damaged, the cause of the reset right after it (Marlin,

@@ -327,7 +327,7 @@ def test_whether_other_computers_can_reach_a_daemon_run_by_hand(machine, host, a
 
 
 def test_a_halted_printer_is_not_good(machine):
-    status = "Operational: the firmware stopped: Heating failed"
+    status = "Operational: the firmware has halted: Heating failed"
     assert machine.worst(service.printing, printer_status=status)[0] is Severity.NOTE
 
 

@@ -280,7 +280,7 @@ async def test_the_reason_of_a_halt_is_shown_until_a_user_has_seen_it(tmp_path):
             assert page.shown["printer"]["state"] == "ready", "it is back by itself"
             fault = page.shown["printer"]["fault"]
             assert (fault["at"], fault["kind"]) == (int(NOW), "not_heating")
-            assert fault["text"] == "the firmware stopped: Heating failed, system stopped! Heater_ID: 0"
+            assert fault["text"] == "the firmware has halted: Heating failed, system stopped! Heater_ID: 0"
             await server.post("/api/connection", command)
             await server.settle(30)
             assert page.shown["printer"]["fault"] is None

@@ -45,7 +45,7 @@ CASES = [
     ({"what": "sensor_open", "time": 30}, HOT, BACK, "MINTEMP triggered, system stopped! Heater_ID: 0"),
     ({"what": "sensor_short", "time": 30}, HOT, BROKEN, "MAXTEMP triggered, system stopped! Heater_ID: 0"),
     ({"what": "runaway", "line": 3}, HOT, BROKEN, "MAXTEMP triggered, system stopped! Heater_ID: 0"),
-    ({"what": "endstop", "time": 0, "axis": "X"}, PART, BACK, "the firmware stopped: "),
+    ({"what": "endstop", "time": 0, "axis": "X"}, PART, BACK, "the firmware has halted: "),
     ({"what": "runout", "seconds": 30}, PART, PRINTED, None),
     ({"what": "runout"}, PART, "Pausing", None),
     ({"what": "panel_pause"}, PART, "Paused", None),

@@ -51,7 +51,7 @@ async def test_text_of_a_printer_is_a_json_string_in_the_api(tmp_path, raw, show
             assert response.headers["Content-Type"].startswith("application/json")
             assert response.headers["X-Content-Type-Options"] == "nosniff"
             text = f"{KILLED}{shown}"[: MAX_LINE - len("Error:")]
-            assert response.json[member] == f"the firmware stopped: {text}"
+            assert response.json[member] == f"the firmware has halted: {text}"
             assert b"</" not in response.body, "it could end a script that it were put into"
 
 

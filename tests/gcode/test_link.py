@@ -677,7 +677,7 @@ def test_klipper_is_queried_for_the_reason_of_its_shutdown():
     assert link.error is None
     assert link.data_to_send(0.2) == b"STATUS\n"
     link.receive(b"// Once the underlying issue is corrected, use the\n!! Timer too close\nok\n", 0.3)
-    assert str(link.error) == "the firmware stopped: Timer too close; to go on, send FIRMWARE_RESTART or connect again"
+    assert str(link.error) == "the firmware has halted: Timer too close; send FIRMWARE_RESTART or connect again"
 
 
 def test_a_klipper_that_gives_no_reason_has_shut_down():
@@ -686,7 +686,7 @@ def test_a_klipper_that_gives_no_reason_has_shut_down():
     link.receive(b"// Klipper state: Shutdown\nok\n", 0.2)
     assert link.data_to_send(0.2) == b"STATUS\n"
     link.tick(link.deadline)
-    error = "the firmware stopped: // Klipper state: Shutdown; to go on, send FIRMWARE_RESTART or connect again"
+    error = "the firmware has halted: // Klipper state: Shutdown; send FIRMWARE_RESTART or connect again"
     assert str(link.error) == error
 
 
@@ -821,7 +821,7 @@ def test_an_older_text_before_a_halt_is_not_reported():
     link = HostLink(MARLIN)
     link.receive(b"echo:SD card ok\n", 1.0)
     link.receive(b"Error:Printer halted. kill() called!\n", 9.0)
-    assert str(link.error) == "the firmware stopped: Printer halted. kill() called!"
+    assert str(link.error) == "the firmware has halted: Printer halted. kill() called!"
 
 
 def test_an_error_in_two_lines_counts_as_one():

@@ -209,6 +209,7 @@ LINES = [
     (b"resend 5", Resend("resend 5", 5)),
     (b"rs N5", Resend("rs N5", 5)),
     (b"rs 5", Resend("rs 5", 5)),
+    (b"RS485 at 115200 baud", Text("RS485 at 115200 baud")),
     (b"rs N3 Expected checksum 36", Resend("rs N3 Expected checksum 36", 3)),
     (b"start", BoardStarted("start")),
     (b"\xff\xfe\x00start", BoardStarted("\ufffd\ufffdstart")),

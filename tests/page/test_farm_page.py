@@ -57,7 +57,7 @@ def test_a_room_of_printers_is_operated_from_the_page(new_tab, shared, axe):
     expect(page.locator("h1")).to_have_text("Print room")
     expect(page.locator(".sums")).to_contain_text("1 needs help")
     expect(tab.card("mk3-1")).to_contain_text("59 min left, done")
-    expect(tab.card("mini-2")).to_contain_text("The firmware stopped: Heating failed.")
+    expect(tab.card("mini-2")).to_contain_text("The firmware has halted: Heating failed.")
     page.evaluate(axe)
     assert faults_of(tab) == []
     # the button is pending until the printer confirms that the bed is clear

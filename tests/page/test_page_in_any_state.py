@@ -319,7 +319,7 @@ def test_a_fault_stays_in_view_and_a_target_is_pending_until_the_printer_reports
     stage.open()
     stage.is_in_state("Ready")
     stage.page.evaluate(axe)
-    halt_text = "the firmware stopped: Heating failed, system stopped! Heater_ID: 0"
+    halt_text = "the firmware has halted: Heating failed, system stopped! Heater_ID: 0"
     halt = {"at": 1_795_000_000, "text": halt_text, "kind": "not_heating"}
     stage.show(printer={"fault": halt}, job={**PRINTING["job"], "active": False, "state": "failed", "error": halt_text})
     stage.is_in_state("Ready, after a fault")

@@ -206,7 +206,7 @@ async def test_a_firmware_that_cannot_be_revived_reports_its_reason_again(tmp_pa
         await host.api.post("/api/connection", {"command": "connect"})
         await host.sleep(50)
         assert not host.ready
-        assert "Option 'x' is not valid; to go on, send FIRMWARE_RESTART" in await host.error()
+        assert "Option 'x' is not valid; send FIRMWARE_RESTART" in await host.error()
         assert len(host.firmware.arrival_times("FIRMWARE_RESTART")) == 1
 
 

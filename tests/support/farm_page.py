@@ -126,7 +126,7 @@ def furnished(folder, now):
         "mk3-3": {"state": "Operational", "ready": True, "bed_clear": True},
         "mk3-4": {"state": "Operational", "reason": "nobody has said that the bed is clear"},
         "mini-1": {"state": "Paused", "file": "hinge.gcode", "progress": 77.0, "reason": "the print is paused"},
-        "mini-2": {"state": "Offline after error", "reason": "the firmware stopped: Heating failed"},
+        "mini-2": {"state": "Offline after error", "reason": "the firmware has halted: Heating failed"},
     }  # fmt: skip
     tools = [Tool("PLA", "black", 0.4)]
     cold = {"tool0": Heat(24.1, 0.0), "bed": Heat(23.4, 0.0)}
