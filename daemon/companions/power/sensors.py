@@ -99,9 +99,11 @@ class FilamentSensor:
         """Handle an event of a print."""
         if name == "PrintStarted" and self._runout.begin():
             self._act("there is no filament")
+        elif name == "PrintResumed":
+            self.compare()  # a user may have taken the filament out in a pause for something else
 
     def compare(self) -> None:
-        """Check the sensor at the start, or after nozzled was away: a print may be running without filament."""
+        """Check the sensor at the start, after a pause, or after nozzled was away: a print may run without filament."""
         if not self.present:
             self._act("there is no filament", missed_start=True)
 

@@ -115,6 +115,21 @@ async def test_a_print_that_begins_without_filament_pauses(tmp_path, pins):
         assert await state(client) == "Paused"
 
 
+async def test_a_print_resumed_by_a_user_who_forgot_the_filament_pauses_once(tmp_path, pins):
+    async with bench(tmp_path, pins, FILAMENT) as (server, _, client, _):
+        await begin(server)
+        await client.job.pause()
+        await asyncio.sleep(30)
+        pins.pin(17).drive_high()  # the user takes it out
+        await asyncio.sleep(30)
+        await client.job.resume()
+        await asyncio.sleep(60)
+        assert await state(client) == "Paused"
+        await client.job.resume()
+        await asyncio.sleep(30)
+        assert await state(client) == "Printing", "the user has been told, and wants it"
+
+
 @pytest.mark.parametrize("missed", ["the start of the process", "the start of the print", "after an idle change"])
 async def test_a_print_resumed_without_filament_unnoticed_pauses_once(tmp_path, pins, missed):
     async with bench(tmp_path, pins, FILAMENT) as (server, power, client, _):
