@@ -146,3 +146,11 @@ def test_a_damaged_file_is_set_aside_at_the_start_and_ignored_later(tmp_path):
     with pytest.raises(DamagedFile, match=FILE):
         ring.load()
     assert ring.identify(digest(key)) is not None
+
+
+@pytest.mark.parametrize("wrong", [{"sha256": 5}, {"sha256": "é" * 64}, {"sha256": "0"}, {"name": None}])
+def test_a_key_that_no_request_can_be_compared_with_is_damage(tmp_path, wrong):
+    entry = {"name": "a", "scope": "read", "sha256": "0" * 64, "created": 1, **wrong}
+    (tmp_path / FILE).write_text(json.dumps({"version": 1, "keys": [entry]}))
+    with pytest.raises(DamagedFile, match="a key has a name"):
+        keyring(tmp_path).load()

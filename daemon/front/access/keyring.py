@@ -29,6 +29,7 @@ MAX_KEYS = 256
 VERSION = 1
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 Stamp = tuple[int, int, int]
 """Inode, size in bytes and modification time in ns, by which a change of the file is noticed."""
@@ -229,4 +230,7 @@ class Keyring:
 def _parsed(entry: dict[str, Any]) -> NamedKey:
     key = NamedKey(**entry)
     Scope.named(key.scope)
+    if not (isinstance(key.name, str) and isinstance(key.sha256, str) and _HASH.fullmatch(key.sha256)):
+        # otherwise comparing it with the key of a request raises
+        raise ValueError("a key has a name, and a SHA-256 in hexadecimal digits")
     return key
