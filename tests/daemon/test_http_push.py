@@ -10,7 +10,7 @@ from tornado.websocket import websocket_connect
 
 from daemon.front.http import push
 from daemon.front.http.server import listen
-from daemon.front.push.subscriber import Subscriber
+from daemon.front.push.subscriber import SESSION_TIMEOUT, Subscriber
 from support.http import KEY, api
 from support.waiting import TIMEOUT, until
 
@@ -296,3 +296,25 @@ async def test_a_client_that_goes_before_its_socket_opens_causes_no_error(tmp_pa
         went.set()
         await asyncio.sleep(0.1)
     assert not [each for each in caplog.records if each.levelname == "ERROR"]
+
+
+async def test_a_session_whose_client_goes_before_the_answer_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(push, "RECONNECT_TIMEOUT", 0.1)
+    async with served(tmp_path) as (server, address):
+        went, begun = asyncio.Event(), []
+
+        async def slow():
+            await asyncio.wait_for(went.wait(), TIMEOUT)
+
+        monkeypatch.setattr(server.service.front.access, "refresh", slow)
+        begin = push.Streams.begin
+        monkeypatch.setattr(push.Streams, "begin", lambda *args: begun.append(args[0]) or begin(*args))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        _, writer = await send(address, "/sockjs/123/gone/xhr_streaming")
+        await asyncio.sleep(0.1)
+        writer.transport.abort()
+        await asyncio.sleep(0.1)
+        went.set()
+        await until(lambda: begun and not begun[0].open)
+        assert loop.time() - began < SESSION_TIMEOUT, "after which every client without a session is dropped"

@@ -8,10 +8,12 @@ import asyncio
 import json
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from http.client import responses
 from typing import TYPE_CHECKING, Any
 
 import tornado.web
+from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from daemon.errors import KeyRefused
@@ -293,9 +295,15 @@ class StreamHandler(StreamsHandler):
             return
         opening = b"" if session is not None else b"o\n"
         session = session or self.streams.begin(name, self.client)
-        if self.padding + opening:
-            await self._flush(self.padding + opening)
-        await self._stream(session)
+        try:
+            if self.padding + opening:
+                await self._flush(self.padding + opening)
+        except StreamClosedError:
+            if not session.is_open:
+                session.detach()  # so that it ends if its client does not come back
+            return
+        with suppress(StreamClosedError):
+            await self._stream(session)
 
     async def _stream(self, session: StreamSession) -> None:
         session.attach(self)
