@@ -69,6 +69,13 @@ async def test_a_folder_may_be_called_toolpath(tmp_path):
         assert (await client.get("/api/files/local/parts/toolpath/b.gcode/toolpath")).status == 200
 
 
+async def test_a_folder_has_no_toolpath_even_if_it_is_called_like_a_file(tmp_path):
+    async with api(tmp_path, "", analysis={"enabled": True}) as server:
+        (server.service.files.root / "a.gcode").mkdir()
+        answer = await server.get("/api/files/local/a.gcode/toolpath")
+        assert (answer.status, answer.error) == (404, "a.gcode is a folder")
+
+
 async def test_a_toolpath_lives_as_long_as_its_file(tmp_path):
     async with analysing(tmp_path) as client:
         for name in ("a.gcode", "b.gcode"):

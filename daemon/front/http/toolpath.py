@@ -23,6 +23,8 @@ class ToolpathHandler(SendingHandler):
             Refused: the file is still being analysed.
         """
         entry = await self.service.files.info(path)
+        if entry.type == "folder":
+            raise NoSuchFile(f"{path} is a folder")
         analyses = self.service.analyses
         key = key_of(entry)
         findings = await analyses.get(key)
