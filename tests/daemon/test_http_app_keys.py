@@ -1,3 +1,4 @@
+import asyncio
 from urllib.parse import urlencode
 
 import pytest
@@ -148,3 +149,14 @@ async def test_a_form_with_too_many_fields_is_refused(tmp_path):
         dialog = path_of((await ask(server)).json["auth_dialog"])
         body = urlencode({str(number): "x" for number in range(9)}).encode()
         assert (await server.request("POST", dialog, body, headers=FORM, key=None)).status == 400
+
+
+@pytest.mark.threads
+async def test_of_simultaneous_decisions_one_counts(tmp_path):
+    async with api(tmp_path, "") as server:
+        await ask(server)
+        [token] = (await server.get("/api/plugin/appkeys")).json["pending"]
+        decide = f"/plugin/appkeys/decision/{token}"
+        answers = await asyncio.gather(*(server.post(decide, {"decision": each}) for each in (True, True, False)))
+        assert [each.status for each in answers] == [204, 409, 409]
+        assert len((await server.get("/api/plugin/appkeys")).json["keys"]) == 1

@@ -22,7 +22,7 @@ MAX_NAME = 60
 
 @mutable
 class AppRequest:
-    """An app's request for a key."""
+    """An app's request for a key; `decided`: a user has decided, and the decision is being stored."""
 
     app: str
     address: str
@@ -30,6 +30,7 @@ class AppRequest:
     user_token: str
     asked: float
     polled: float
+    decided: bool = False
 
     @property
     def mark(self) -> str:

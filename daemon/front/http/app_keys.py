@@ -30,15 +30,29 @@ class AppKeysHandler(ApiHandler):
         return asyncio.get_running_loop().time()
 
     async def decide(self, request: AppRequest, scope: Scope | None) -> None:
-        """Give the app a key of this scope; None: refuse."""
+        """Give the app a key of this scope; None: refuse.
+
+        Raises:
+            Refused: another user has just decided.
+        """
         access = self.service.access
+        if request.decided:
+            raise Refused(409, "another user has just decided about this app")
         if scope is None:
             access.app_keys.deny(request)
         else:
-            add = partial(access.keyring.add_numbered, app=True)
-            _, key = await asyncio.to_thread(add, request.app, scope, MAX_SAME_NAME)
-            access.app_keys.grant(request, key, self.now())
+            await self._grant(request, scope)
         self.service.events.plugin(PLUGIN, {"type": "end_request", "user_token": request.user_token})
+
+    async def _grant(self, request: AppRequest, scope: Scope) -> None:
+        access = self.service.access
+        add = partial(access.keyring.add_numbered, app=True)
+        request.decided = True  # while the key is written, nobody else may decide
+        try:
+            _, key = await asyncio.to_thread(add, request.app, scope, MAX_SAME_NAME)
+        finally:
+            request.decided = False
+        access.app_keys.grant(request, key, self.now())
 
     def external(self, request: AppRequest) -> dict[str, Any]:
         """Describe a request to users, without the app's own token."""

@@ -342,7 +342,7 @@ def _access() -> dict[str, dict[str, Operation]]:
         "/plugin/appkeys/request/{token}": {"get": _open(poll)},
         "/plugin/appkeys/decision/{token}": {
             "post": _operation(
-                "Decide about a request; needs a key of scope admin.", 404, 500, body=decision, parameters=[user]
+                "Decide about a request; needs a key of scope admin.", 404, 409, 500, body=decision, parameters=[user]
             )
         },
     }
