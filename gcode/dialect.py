@@ -207,6 +207,7 @@ KLIPPER = Dialect(
     heat=HeatTraits(by_r=False, residency=0.0),
     continues_by=(),
     macros=True,
+    planner="klipper",
     unknown=_CHECKS | {"G29", "M0", "M1", "M141", "M191", "M200", "M201", "M203", "M205", "M207", "M300", "M412",
                        "M420", "M486", "M500", "M566", "M572", "M593", "M600", "M601", "M602", "M701", "M702",
                        "M703", "M900"},

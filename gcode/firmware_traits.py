@@ -182,6 +182,7 @@ class Dialect:
             by answering an order to its decoder, which a firmware without one ignores; None: untried.
         unknown: code words of slicers that it does not know.
         macros: its configuration may define `unknown` code words as macros.
+        planner: by whose rules it takes corners (gcode/planner.py).
     """
 
     name: str = "unknown"
@@ -218,6 +219,7 @@ class Dialect:
     packing: Literal["reported", "unreported"] | None = None
     unknown: frozenset[str] = frozenset()
     macros: bool = False
+    planner: Literal["marlin", "klipper"] = "marlin"
 
     @property
     def longest_command(self) -> int:

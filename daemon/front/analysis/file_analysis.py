@@ -58,11 +58,12 @@ def machine(profile: ProfileConfig, settings_: Sequence[str] = (), firmware: str
     known_dialect = dialect_of(profile, firmware)
     dialect = known_dialect or MARLIN
     motion = settings_ or profile.motion
-    limits = MotionLimits() if motion and dialect is not KLIPPER else loose(MotionLimits())
-    if dialect is KLIPPER:
+    plans_as_klipper = dialect.planner == "klipper"
+    limits = MotionLimits() if motion and not plans_as_klipper else loose(MotionLimits())
+    if plans_as_klipper:
         limits = klipper(limits)
     _apply(limits, motion)
-    if motion and dialect is KLIPPER:
+    if motion and plans_as_klipper:
         limits.loose = False
         limits.configure_extruder()
     source = "printer" if settings_ else "profile" if motion else "defaults"
@@ -196,13 +197,13 @@ def _with_limits_from_file(file: RawIOBase, printer: Machine) -> Machine:
     tail = file.read(settings.TAIL) or b""
     file.seek(0)
     head = file.read(settings.TAIL) or b""
-    is_klipper = printer.dialect is KLIPPER
+    plans_as_klipper = printer.dialect.planner == "klipper"
     if not printer.dialect_known:
-        is_klipper = settings.is_for_klipper(head) or settings.is_for_klipper(tail)
+        plans_as_klipper = settings.is_for_klipper(head) or settings.is_for_klipper(tail)
     base = loose(MotionLimits())  # missing values limit nothing
     limits = settings.limits_from_tail(tail, base) or settings.limits_from_tail(head, base)
     if limits is not None:
-        return replace(printer, limits=klipper(limits) if is_klipper else limits, limits_from="file")
-    if is_klipper and not printer.limits.square_corner:
+        return replace(printer, limits=klipper(limits) if plans_as_klipper else limits, limits_from="file")
+    if plans_as_klipper and not printer.limits.square_corner:
         return replace(printer, limits=klipper(printer.limits))
     return printer
