@@ -61,7 +61,7 @@ def limits_from(settings: Mapping[str, str], base: MotionLimits) -> MotionLimits
     )
 
 
-def filament_diameters(settings: Mapping[str, str]) -> list[float]:
-    """Return the diameter of each tool's filament, in mm, from the settings."""
+def filament_diameters(settings: Mapping[str, str]) -> list[float | None]:
+    """Return the diameter of each tool's filament, in mm, from the settings; None: the file has no plausible one."""
     values = [number(each) for each in settings.get("filament_diameter", "").split(",")]
-    return [each for each in values if each is not None and 0.1 < each < 10.0]  # noqa: PLR2004 - mm, plausible ones
+    return [each if each is not None and 0.1 < each < 10.0 else None for each in values]  # noqa: PLR2004 - mm

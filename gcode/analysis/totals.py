@@ -1,6 +1,7 @@
 """Totals of all moves: filament of each tool, bounds, maximum speed and flow."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -92,12 +93,12 @@ class Totals:
         """The boxes of printing and of all moves."""
         return Bounds(self._printing.box, self._travel.box)
 
-    def tools(self, diameters: list[float], default: float) -> tuple[ToolUse, ...]:
+    def tools(self, diameters: Sequence[float | None], default: float) -> tuple[ToolUse, ...]:
         """Return the filament of each tool, from its diameter in mm; `default` is that of tools without one."""
         uses = []
         for tool, used in sorted(self._used.items()):
             if (length := used.length) > 0:
-                diameter = diameters[tool] if tool < len(diameters) else default
+                diameter = (diameters[tool] if tool < len(diameters) else None) or default
                 uses.append(ToolUse(tool, length, length * math.pi * diameter**2 / 4))
         return tuple(uses)
 

@@ -219,6 +219,13 @@ def test_flow_is_that_of_the_filament_that_the_file_names():
     assert thick.tools[0].volume_mm3 == pytest.approx(usual.tools[0].volume_mm3 * (2.85 / 1.75) ** 2)
 
 
+def test_an_implausible_diameter_does_not_move_those_of_later_tools():
+    body = "M83\nT0\nG1 X60 E5 F600\nT1\nG1 X0 E5\nT2\nG1 X60 E5\n"
+    volumes = [each.volume_mm3 for each in analyse("; filament_diameter = 1.75,0,2.85\n" + body).tools]
+    assert volumes[1] == pytest.approx(volumes[0])
+    assert volumes[2] == pytest.approx(volumes[0] * (2.85 / 1.75) ** 2)
+
+
 def test_limits_change_within_the_file():
     line = "G91\n" + "G1 X100 F6000\nG1 X-100\n" * 50
     quick = analyse(line).motion_s
