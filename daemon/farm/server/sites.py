@@ -18,6 +18,7 @@ import structlog
 
 from daemon.errors import ServiceError
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
+from daemon.farm.carrier.files import hash_of
 from daemon.farm.errors import FarmConflict, NoSuchCopy, NoSuchJob, UnknownFile
 from daemon.farm.list.job_list import JobList
 from daemon.farm.list.values import FarmCopy, FarmJob, FileFacts, JobRequest
@@ -237,9 +238,10 @@ class OwnSite:
                 await asyncio.to_thread(path.unlink, missing_ok=True)
                 raise FarmRefused(f"the hub sent too many bytes of the file {sha256[:12]}…")
             await asyncio.to_thread(_append, path, chunk)
-        stored, _ = await self._files.take(path)
-        if stored != sha256:
+        if await asyncio.to_thread(hash_of, path) != sha256:
+            await asyncio.to_thread(path.unlink)
             raise FarmRefused(f"the file {sha256[:12]}… from the hub is damaged; it will be fetched again")
+        await self._files.take(path)
 
     async def _cancel(self, copies: list[str]) -> None:
         for copy in copies:

@@ -148,6 +148,15 @@ async def test_a_full_disk_or_an_unreadable_answer_does_not_end_a_site(tmp_path,
             await until(lambda: site._added, "the job", 600)
 
 
+async def test_a_damaged_part_of_a_file_is_fetched_again_and_not_stored(tmp_path):
+    async with both(tmp_path) as (hub, _, files, site, _):
+        job = await handed_over(hub, files, tmp_path)
+        (tmp_path / f"{job.sha256}.site").write_bytes(b"x" * len(GCODE))
+        async with meanwhile(site.run()):
+            await until(lambda: site._added, "the job", 600)
+        assert [each.name for each in (tmp_path / "site").iterdir()] == [f"{job.sha256}.new"]
+
+
 async def test_a_cancel_at_the_hub_is_pending_until_the_site_confirms_it(tmp_path):
     async with both(tmp_path) as (hub, here, files, site, lane):
         job = await handed_over(hub, files, tmp_path)
