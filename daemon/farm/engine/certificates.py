@@ -59,8 +59,16 @@ def _openssl(*arguments: object) -> None:
     program = shutil.which("openssl")
     if program is None:
         raise ConfigError("the certificates need the command openssl: sudo apt install openssl")
-    done = subprocess.run(  # noqa: S603 - a fixed program, without a shell
-        [program, *map(str, arguments)], capture_output=True, text=True, timeout=TIMEOUT, check=False
-    )
+    try:
+        done = subprocess.run(  # noqa: S603 - a fixed program, without a shell
+            [program, *map(str, arguments)],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ConfigError(f"openssl {arguments[0]} has not ended within {TIMEOUT:g} s") from error
     if done.returncode:
         raise ConfigError(f"openssl {arguments[0]} failed: {done.stderr.strip()[-300:]}")

@@ -10,6 +10,7 @@ import pytest
 from daemon import cli
 from daemon.errors import ConfigError
 from daemon.farm.carrier.subjects import SERVER_INBOX
+from daemon.farm.engine import certificates
 from daemon.farm.engine.folder import EngineFolder
 from daemon.farm.engine.users import NatsUser, render_users
 
@@ -54,6 +55,19 @@ def test_long_names_and_addresses_get_a_certificate(tmp_path, host):
     EngineFolder(tmp_path / "new").init([host], 4222, tmp_path / "store")
     [address] = EngineFolder(tmp_path / "new").enrol("mk3").servers
     assert address == f"tls://{f'[{host}]' if ':' in host else host}:4222"
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"), [("exec sleep 60", "not ended within"), (r"printf '\351'; exit 1", "failed")]
+)
+def test_an_openssl_that_hangs_or_fails_is_a_sentence(tmp_path, monkeypatch, script, reason):
+    program = tmp_path / "openssl"
+    program.write_text(f"#!/bin/sh\n{script} >&2\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(certificates, "TIMEOUT", 0.5)
+    monkeypatch.setattr(certificates.shutil, "which", lambda _: str(program))
+    with pytest.raises(ConfigError, match=reason):
+        EngineFolder(tmp_path / "new").init(["farm.local"], 4222, tmp_path / "store")
 
 
 def test_an_enrolment_has_all_that_a_printer_needs_and_its_seed_is_not_stored(farm, tmp_path, monkeypatch, capsys):
