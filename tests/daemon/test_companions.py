@@ -253,3 +253,13 @@ async def test_a_request_that_was_given_up_does_not_end_the_wait_for_the_next():
     assert await companions.requests("power") == []
     assert loop.time() - began == POLL_TIMEOUT
     companions.close()
+
+
+async def test_a_companions_answer_204_has_no_body(tmp_path):
+    async with api(tmp_path, "", switched_on=("power",)) as server:
+        server.service.front.companions.on_report("power", {}, {})
+        asked = asyncio.create_task(server.post("/api/companions/power/ask", {"do": "on"}))
+        [request] = (await server.get("/api/companions/power/requests")).json["requests"]
+        answer = {"id": request["id"], "status": 204, "body": {"done": True}}
+        assert (await server.post("/api/companions/power", {"answers": [answer]})).status == 204
+        assert ((await asked).status, (await asked).body) == (204, b"")

@@ -136,6 +136,12 @@ async def test_links_of_pictures_are_signed(tmp_path):
             assert (await server.post("/api/links", {"paths": [path]})).status == 400
 
 
+@pytest.mark.parametrize("path", ["/downloads/files/local/\ud800.gcode", "/downloads/files/local/a\nb.gcode"])
+async def test_an_address_that_cannot_be_one_is_not_signed(tmp_path, path):
+    async with api(tmp_path, "") as server:
+        assert (await server.post("/api/links", {"paths": [path]})).status == 400
+
+
 async def test_a_missing_camera_or_bad_request_is_reported(tmp_path):
     still = CameraConfig("Still", hls_url="http://x/")
     async with (

@@ -15,6 +15,8 @@ MAX_REPORT = 256 * 1024  # bytes of one report
 MAX_ITEMS = 64  # of each list in it
 MAX_TEXT = 64  # characters of a name
 
+_BODILESS = (204, 304)  # HTTP statuses of answers without a body
+
 
 class CompanionsHandler(ApiHandler):
     """/api/companions."""
@@ -102,7 +104,7 @@ async def relay_request(handler: ApiHandler, name: str, do: str, parameters: Map
     scope = handler.identity.scope.label if handler.identity is not None else ""
     reply = await handler.service.companions.ask(name, do, parameters, scope=scope)
     handler.set_status(reply.status)
-    if reply.body is not None:
+    if reply.body is not None and reply.status not in _BODILESS:
         handler.write_json(reply.body)
 
 

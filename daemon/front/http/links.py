@@ -6,6 +6,7 @@ import re
 from daemon.front.access.signing import PERIOD
 from daemon.front.http.base import ApiHandler
 from daemon.http.errors import Refused
+from daemon.one_line import is_one_line
 
 MAX_PATHS = 256  # addresses in one request
 MAX_PATH_LENGTH = 2048  # characters
@@ -40,7 +41,8 @@ class LinksHandler(ApiHandler):
 
 
 def _checked(path: object) -> bool:
-    if not isinstance(path, str) or len(path) > MAX_PATH_LENGTH or not _ADDRESSES.fullmatch(f"/{path.lstrip('/')}"):
+    is_plain = isinstance(path, str) and len(path) <= MAX_PATH_LENGTH and is_one_line(path)
+    if not isinstance(path, str) or not is_plain or not _ADDRESSES.fullmatch(f"/{path.lstrip('/')}"):
         raise Refused(
             400, f"{str(path)[:60]!r} is not the address of a file or a picture, like /downloads/files/local/a.gcode"
         )
