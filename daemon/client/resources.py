@@ -270,13 +270,13 @@ class FilesClient(_Resource):
 
 
 class PrinterClient(_Resource):
-    """Heaters, axes and commands. All methods raise Conflict without a printer."""
+    """Heaters, axes and commands. Without a printer, all methods but `send` of an M112 raise Conflict."""
 
     async def get(self, *, exclude: Sequence[str] = (), history: int | None = None) -> PrinterInformation:
         """Return temperatures, SD card and state.
 
         Args:
-            exclude: parts to leave out: temperature, sd, state.
+            exclude: parts to leave out: temperature, sd, state; nozzled's also safety.
             history: number of the last temperature reports to add.
         """
         query = {"exclude": ",".join(exclude)} if exclude else {}

@@ -108,7 +108,7 @@ class FileEntry(TypedDict):
     type: NotRequired[Literal["machinecode", "model", "folder"]]
     size: NotRequired[int | None]
     date: NotRequired[int | None]
-    hash: NotRequired[str]
+    hash: NotRequired[str | None]
     gcodeAnalysis: NotRequired[FileAnalysis]
     children: NotRequired[list["FileEntry"]]
 
