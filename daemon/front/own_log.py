@@ -20,6 +20,7 @@ LINES = 20_000  # the newest ones of the journal
 JOURNAL_TIMEOUT = 20.0  # s for a block of the journal's answer
 KILL_TIMEOUT = 1.0  # s until a killed process has ended
 STDERR = 2
+STDERR_FILE = f"/proc/self/fd/{STDERR}"
 
 
 @frozen
@@ -35,7 +36,7 @@ async def find(wall: Callable[[], float]) -> OwnLog | None:
     """Return the log; None: it cannot be read."""
     with suppress(OSError):
         status = os.fstat(STDERR)
-        if stat.S_ISREG(status.st_mode):
+        if stat.S_ISREG(status.st_mode) and os.access(STDERR_FILE, os.R_OK):  # root may have opened it for us
             return OwnLog(status.st_size, int(status.st_mtime), lambda: _of_file(status.st_size))
     if journal.is_journal(sys.stderr) and await _has_entries():
         return OwnLog(0, int(wall()), _of_journal)
@@ -44,7 +45,7 @@ async def find(wall: Callable[[], float]) -> OwnLog | None:
 
 async def _of_file(size: int) -> AsyncGenerator[bytes, None]:
     """Read the file behind standard error, up to its current size."""
-    file = await asyncio.to_thread(open, f"/proc/self/fd/{STDERR}", "rb", 0)
+    file = await asyncio.to_thread(open, STDERR_FILE, "rb", 0)
     try:
         while size > 0 and (block := await asyncio.to_thread(file.read, min(BLOCK, size))):
             size -= len(block)

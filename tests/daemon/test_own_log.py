@@ -7,6 +7,7 @@ from contextlib import aclosing
 import pytest
 
 from daemon.front import own_log
+from support.http import NOW
 from support.waiting import TIMEOUT
 
 SIZE = 1_000_000  # bytes; more than the pipe and the buffer hold
@@ -42,3 +43,12 @@ async def test_a_reader_of_the_journal_may_go_in_the_middle():
             async for _ in blocks:
                 await asyncio.sleep(0.2)  # the buffer fills
                 break
+
+
+async def test_a_log_that_only_root_may_read_is_not_offered(tmp_path, monkeypatch):
+    with (tmp_path / "log").open("w") as file:
+        monkeypatch.setattr(own_log, "STDERR", file.fileno())
+        assert await own_log.find(lambda: NOW) is not None
+        monkeypatch.setattr(own_log.os, "access", lambda path, _: path != own_log.STDERR_FILE)
+        monkeypatch.setattr(own_log.journal, "is_journal", lambda _: False)
+        assert await own_log.find(lambda: NOW) is None
