@@ -4,8 +4,10 @@ import stat
 import pytest
 
 from daemon.config import ApiConfig, Config
-from daemon.errors import ConfigError
+from daemon.errors import ConfigError, DamagedFile
+from daemon.front.access.access import Access
 from daemon.front.access.keys import Keys, own_uuid
+from support.http import NOW
 
 
 def test_the_first_start_creates_a_private_key_and_later_starts_use_it(tmp_path):
@@ -90,3 +92,13 @@ def test_only_the_key_itself_is_accepted():
     assert keys.accepts("0123456789abcdef")
     for wrong in ("", "0123456789abcde", "0123456789abcdef0", "0123456789ABCDEF", "schlüssel", "\ud800"):
         assert not keys.accepts(wrong)
+
+
+def test_a_damaged_list_of_named_keys_does_not_hide_a_rotated_first_key(tmp_path):
+    access = Access(Keys.load(Config(), tmp_path, {}), tmp_path, lambda: NOW)
+    old = access.keys.key
+    Keys.load(Config(), tmp_path, {}).rotate()  # as `nozzled key --rotate` does
+    (tmp_path / "keys.json").write_text("[]")
+    with pytest.raises(DamagedFile):
+        access.load()
+    assert not access.keys.accepts(old)
