@@ -33,10 +33,10 @@ class FarmHistoryHandler(FarmHandler):
         state = self.get_query_argument("state", "")
         if state and state not in FINAL_STATES:
             raise Refused(400, f"state must be {', '.join(FINAL_STATES[:-1])} or {FINAL_STATES[-1]}")
-        printer, name = self.short_text("printer"), self.short_text("q")
+        printer, name, before_copy = (self.short_text(each) for each in ("printer", "q", "before_copy"))
 
         def read(jobs: JobList) -> tuple[list[FarmCopy], dict[str, str]]:
-            copies = jobs.history(limit, before, printer, state, name)
+            copies = jobs.history(limit, before, printer, state, name, before_copy)
             return copies, jobs.names({copy.job for copy in copies})
 
         return await self.ask(read)

@@ -197,6 +197,7 @@ def _others() -> dict[str, dict[str, Schema]]:
     history = [
         _page()[0],
         _query("before", {"type": "number", "minimum": 0, "maximum": 4e9}, "Copies that ended before this time."),
+        _query("before_copy", TEXT, "Id of a copy that ended at just that time: those after it in the list as well."),
         _query("printer", TEXT, "Copies of this printer."),
         _query("state", {"enum": [*FINAL_STATES]}, "Copies that ended in this state."),
         _query("q", TEXT, "Copies of jobs with this text in their names."),

@@ -258,11 +258,17 @@ class JobList:
             return queries.outstanding(tx)
 
     def history(
-        self, limit: int = 100, before: float | None = None, printer: str = "", state: str = "", name: str = ""
+        self,
+        limit: int = 100,
+        before: float | None = None,
+        printer: str = "",
+        state: str = "",
+        name: str = "",
+        before_copy: str = "",
     ) -> list[FarmCopy]:
         """Return ended copies, the newest first; `name` matches any part of the job's name."""
         with self._database.read() as tx:
-            return queries.history(tx, limit, before, printer, state, name)
+            return queries.history(tx, limit, before, printer, state, name, before_copy)
 
     def names(self, jobs: Iterable[str]) -> dict[str, str]:
         """Return the names of jobs, by id."""

@@ -55,12 +55,24 @@ def outstanding(tx: Transaction) -> list[FarmCopy]:
 
 
 def history(
-    tx: Transaction, limit: int, before: float | None, printer: str = "", state: str = "", name: str = ""
+    tx: Transaction,
+    limit: int,
+    before: float | None,
+    printer: str = "",
+    state: str = "",
+    name: str = "",
+    before_copy: str = "",
 ) -> list[FarmCopy]:
-    """Return ended copies, the newest first; `name` is a part of the job's name."""
+    """Return ended copies, the newest first, those of one moment by id; `name` is a part of the job's name.
+
+    Only those that ended before the time `before`; with `before_copy`, also those of just this time with a later id.
+    """
     query = sa.select(copies).where(copies.c.ended.is_not(None))
     if before is not None:
-        query = query.where(copies.c.ended < before)
+        is_before = copies.c.ended < before
+        if before_copy:
+            is_before |= (copies.c.ended == before) & (copies.c.id > before_copy)
+        query = query.where(is_before)
     if printer:
         query = query.where(copies.c.printer == printer)
     if state:

@@ -37,13 +37,14 @@ function Past({copy}) {
 export function History() {
   const [filter, setFilter] = useState(/** @type {Record<string, string>} */ ({printer: "", state: "", q: ""}));
   const [known, setKnown] = useState(/** @type {any[]|null} */ (null));
-  const [next, setNext] = useState(/** @type {number|null} */ (null));
-  const load = async (/** @type {number|null} */ before, isWanted = () => true) => {
-    const answer = await get(`api/farm/history?${query(filter, {limit: PAGE_SIZE, before: before ?? ""})}`);
+  const [last, setLast] = useState(/** @type {any} */ (null)); // the last copy of this list, if there are more; null: there are none
+  const load = async (/** @type {any} */ after, isWanted = () => true) => {
+    const place = after && {before: after.ended, before_copy: after.id}; // many copies of a job can end at the same moment
+    const answer = await get(`api/farm/history?${query(filter, {limit: PAGE_SIZE, ...place})}`);
     if (!isWanted()) return;
     const copies = answer.copies ?? [];
-    setKnown(before === null ? copies : [...(known ?? []), ...copies]);
-    setNext(copies.length < PAGE_SIZE ? null : copies.at(-1).ended);
+    setKnown(after === null ? copies : [...(known ?? []), ...copies]);
+    setLast(copies.length < PAGE_SIZE ? null : copies.at(-1));
   };
   useEffect(() => {
     let isCurrent = true;
@@ -67,5 +68,5 @@ export function History() {
     ${known === null && !fail.value && html`<p class="empty">${t("loading")}</p>`}
     ${known?.length === 0 && html`<p class="empty">${t("no_history")}</p>`}
     <ul class="plainlist">${(known ?? []).map(each => html`<${Past} key=${each.id} copy=${each} />`)}</ul>
-    ${next !== null && html`<${Act} label=${t("show_more")} reads=${true} run=${() => load(next)} fail=${fail} />`}</section>`;
+    ${last !== null && html`<${Act} label=${t("show_more")} reads=${true} run=${() => load(last)} fail=${fail} />`}</section>`;
 }

@@ -350,6 +350,9 @@ async def test_an_orphan_is_shown_settled_and_printed_again(tmp_path):
         history = (await api.get("/api/farm/history?printer=mk3")).json["copies"]
         assert [(copy["id"], copy["reason"]) for copy in history] == [(offer.copy, "admin said so")]
         assert len((await api.get(f"/api/farm/history?before={NOW}")).json["copies"]) == 0
+        for before_copy, count in {"0": 1, "~": 0}.items():
+            place = f"before={history[0]['ended']}&before_copy={before_copy}"
+            assert len((await api.get(f"/api/farm/history?printer=mk3&{place}")).json["copies"]) == count
         for filters, count in {"state=failed&q=CUBE": 1, "state=done": 0, "q=c%25b": 0}.items():
             assert len((await api.get(f"/api/farm/history?{filters}")).json["copies"]) == count
         assert (await api.get("/api/farm/history?state=waiting")).status == 400

@@ -511,6 +511,17 @@ def test_events_are_kept_for_90_days_and_jobs_for_two_years(farm, wall):
     assert farm.history() == []
 
 
+def test_copies_that_end_at_the_same_moment_are_listed_part_by_part(farm):
+    job = submit(farm, copies=7)
+    farm.cancel_job(job.id)
+    listed, last = [], None
+    while part := farm.history(3, *([last.ended, "", "", "", last.id] if last else [])):
+        listed += part
+        last = part[-1]
+    assert sorted(each.number for each in listed) == [1, 2, 3, 4, 5, 6, 7]
+    assert farm.history(3, last.ended) == []  # without the copy's id: only those that ended earlier
+
+
 def test_printers_are_remembered_until_they_are_forgotten(farm):
     farm.store_presence("mk3", presence(PLA))
     farm.store_presence("mk3", presence(at=NOW + 1))
