@@ -6,6 +6,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
+from daemon.farm.list.values import FileFacts, JobChanges, JobRequest
 from daemon.farm.messages import Presence
 from support.axe import faults_of
 from support.browser import Tab, tabs
@@ -68,7 +69,7 @@ def test_a_room_of_printers_is_operated_from_the_page(new_tab, shared, axe):
     # cancelling asks, and ignores a tap that was meant for what was there before
     tab.card("mk3-1").get_by_role("button", name="Cancel").click()
     dialog = page.get_by_role("dialog", name="Cancel bracket left.gcode?")
-    expect(dialog).to_contain_text("41 % are done")
+    expect(dialog).to_contain_text("41 % is done")
     expect(dialog.get_by_role("button", name="Keep it")).to_be_focused()
     expect(dialog.get_by_role("button", name="Cancel it")).to_be_disabled()
     assert faults_of(tab) == []
@@ -215,3 +216,29 @@ def test_a_late_answer_does_not_replace_the_result_of_a_newer_search(new_tab, an
     page.wait_for_timeout(300)
     expect(past).to_have_count(count)
     expect(page.get_by_role("alert").filter(has_text="it was busy")).to_have_count(0)
+
+
+def test_a_job_is_edited_as_it_is_and_only_as_it_was_seen(new_tab, shared):
+    shared.do(lambda jobs: jobs.put_file(FileFacts(sha256="f" * 64, size=9, name="fine.gcode")))
+    job = shared.do(lambda jobs: jobs.add(JobRequest(sha256="f" * 64, name="fine.gcode", copies=120, nozzle_mm=0.25)))
+    tab = new_tab(**DESKTOP).open("jobs")
+    page = tab.page
+    row = page.locator(".job-row", has_text="fine.gcode")
+    expect(row).to_contain_text("0.25 mm nozzle")
+    tab.button("Edit: fine.gcode").click()
+    expect(row.get_by_label("Nozzle, mm")).to_have_value("0.25")
+    shared.do(lambda jobs: jobs.edit(job.id, JobChanges(material="PETG")))  # another user
+    expect(row).to_contain_text("PETG")
+    row.get_by_label("Notes").fill("for the shelf")
+    row.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert").filter(has_text="has been changed in the meantime")).to_be_visible()
+    assert shared.do(lambda jobs: jobs.job(job.id)).material == "PETG"
+    shared.do(lambda jobs: jobs.cancel_job(job.id))  # all copies end at the same moment
+    tab.go("history")
+    page.get_by_label("Find").fill("fine")
+    past = page.locator("main .past", has_text="fine.gcode")
+    for count in (50, 100, 120):
+        expect(past).to_have_count(count)
+        if count < 120:
+            tab.button("Show more").click()
+    expect(tab.button("Show more")).to_have_count(0)

@@ -1,6 +1,6 @@
 /** The functions for texts of a printer's page, and two that only the farm's page needs. */
 
-import {number, short, t} from "./words.mjs";
+import {plain, short, t} from "./words.mjs";
 
 export {clock, duration, language, LANGUAGES, number, plain, sentence, short, size, setLanguage, t, tn, typed, why} from "./words.mjs";
 
@@ -16,7 +16,7 @@ export function requirements(job) {
   return [
     job.material && short(job.material, 40),
     job.colour && short(job.colour, 40),
-    job.nozzle_mm > 0 && t("nozzle_of", {mm: number(job.nozzle_mm, 1)}),
+    job.nozzle_mm > 0 && t("nozzle_of", {mm: plain(job.nozzle_mm)}),
     job.group && t("in_group", {name: short(job.group, 40)}),
     job.printers?.length > 0 && t("on_printers", {names: short(job.printers.join(", "), 80)}),
     job.priority !== 0 && t("priority_of", {n: job.priority}),

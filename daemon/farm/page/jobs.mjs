@@ -1,7 +1,7 @@
 /** The view Jobs: the list in its order, why a job waits, its copies, and the form to change it. */
 
 import {address, get, patch, post, remove} from "./api.mjs";
-import {clock, duration, number, requirements, sentence, short, t, tn, typed, why} from "./farm_words.mjs";
+import {clock, duration, number, plain, requirements, sentence, short, t, tn, typed, why} from "./farm_words.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {JobFields} from "./job_fields.mjs";
 import {countsOf, fieldsOf, localTime, moveTarget} from "./kinds.mjs";
@@ -67,9 +67,10 @@ function Details({job}) {
 /** @param {{job: import("./kinds.mjs").FarmJob, close: () => void}} props */
 function Edit({job, close}) {
   const [form, setForm] = useState(() => ({
-    copies: String(job.copies), material: job.material, colour: job.colour, nozzle_mm: job.nozzle_mm ? number(job.nozzle_mm, 1) : "",
+    copies: String(job.copies), material: job.material, colour: job.colour, nozzle_mm: job.nozzle_mm ? plain(job.nozzle_mm) : "",
     group: job.group, priority: String(job.priority), due: localTime(job.due), notes: job.notes,
   }));
+  const [revision] = useState(job.revision); // the server refuses the form if somebody has changed the job since it was opened
   const [pending, setPending] = useState(false);
   async function submit(/** @type {Event} */ event) {
     event.preventDefault();
@@ -79,7 +80,7 @@ function Edit({job, close}) {
     if (wrong) return;
     setPending(true);
     const empty = {material: "", colour: "", nozzle_mm: 0, group: "", priority: 0, due: null, notes: ""};
-    const change = () => patch(`api/farm/jobs/${address(job.id)}`, {revision: job.revision, ...empty, ...fields});
+    const change = () => patch(`api/farm/jobs/${address(job.id)}`, {revision, ...empty, ...fields});
     if (await attempt(fail, change)) close();
     else setPending(false);
   }
@@ -104,7 +105,7 @@ function Job({job, at, last, isLive}) {
   const toggle = (/** @type {string} */ what) => () => setOpen(open === what ? "" : what);
   const sure = () => ask({
     title: t("cancel_title", {name}),
-    body: html`<p>${tn("cancel_job_body", counts.waiting)} ${counts.printing > 0 && tn("cancel_job_printing", counts.printing)}</p>`,
+    body: html`<p>${counts.waiting > 0 && tn("cancel_job_body", counts.waiting)} ${counts.printing > 0 && tn("cancel_job_printing", counts.printing)}</p>`,
     yes: t("cancel_job_yes"),
     no: t("cancel_no"),
   });

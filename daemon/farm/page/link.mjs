@@ -37,7 +37,7 @@ export function stop(state, reason = "") {
 
 /** Forget the key, and ask for another one. */
 export function leave() {
-  forgetKey();
+  forgetKey(key());
   stop("nokey");
 }
 

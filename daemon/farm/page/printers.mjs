@@ -2,7 +2,7 @@
 
 import {address, picture, post} from "./api.mjs";
 import {FarmIcon} from "./farm_icon.mjs";
-import {clock, degrees, duration, number, sentence, short, t, tn} from "./farm_words.mjs";
+import {clock, degrees, duration, number, plain, sentence, short, t, tn} from "./farm_words.mjs";
 import {html, onValue, signal, useComputed, useEffect, useRef, useState} from "./html.mjs";
 import {isBusy, kindOf, KINDS, LOOKS, matches, printName} from "./kinds.mjs";
 import {Orphans} from "./orphans.mjs";
@@ -108,7 +108,7 @@ function Contents({id, fail}) {
   const of = /** @type {any} */ (printer(id));
   if (!of) return null;
   const share = typeof of.progress === "number" ? Math.min(100, Math.max(0, of.progress)) : null;
-  const loaded = (of.tools ?? []).map((/** @type {any} */ each) => [each.material, each.colour, each.nozzle_mm && `${number(each.nozzle_mm, 1)} mm`].filter(Boolean).join(" "));
+  const loaded = (of.tools ?? []).map((/** @type {any} */ each) => [each.material, each.colour, each.nozzle_mm && `${plain(each.nozzle_mm)} mm`].filter(Boolean).join(" "));
   const name = printName(of, jobs.value);
   const heat = Object.entries(of.heaters ?? {});
   return html`
