@@ -29,9 +29,10 @@ export function keepKey(value, stay = true) {
   }
 }
 
-export function forgetKey() {
+/** @param {string} [only] Forget only this key: another tab may have stored another one since. */
+export function forgetKey(only) {
   currentKey = "";
-  for (const store of [localStorageOrNone(), sessionStorageOrNone()]) store?.removeItem(KEY);
+  for (const store of [localStorageOrNone(), sessionStorageOrNone()]) if (!only || read(store) === only) store?.removeItem(KEY);
 }
 
 function localStorageOrNone() {
@@ -85,10 +86,25 @@ export class Failure extends Error {
  *   this key instead of this browser's, null for none; `late`: nozzled may act on it even after the timeout
  */
 
-/** @param {string} path @param {Options} [options] */
+/**
+ * As an admin where this browser has an admin's rights for a while. Those end early with a restart of nozzled, or when another
+ * tab gives them up; then the request is repeated with this browser's own key.
+ * @param {string} path @param {Options} [options] @returns {Promise<Response>}
+ */
 async function request(path, options = {}) {
+  const admin = options.withKey === undefined && adminKey.value.until > performance.now() ? adminKey.value.key : "";
+  try {
+    return await send(path, options, admin || (options.withKey === undefined ? key() : options.withKey));
+  } catch (error) {
+    if (!admin || !(error instanceof Failure) || ![403, 429].includes(error.status)) throw error;
+    if (adminKey.value.key === admin) adminKey.value = {key: "", until: 0};
+    return request(path, options);
+  }
+}
+
+/** @param {string} path @param {Options} options @param {string|null} used The key. */
+async function send(path, options, used) {
   const headers = new Headers(options.headers);
-  const used = options.withKey === undefined ? (adminKey.value.until > performance.now() && adminKey.value.key) || key() : options.withKey;
   if (used) headers.set("X-Api-Key", used);
   const timeout = options.timeout ?? TIMEOUT;
   // a service that hung must not act later on a request that the user has given up by then
@@ -101,7 +117,7 @@ async function request(path, options = {}) {
     return response;
   } catch (error) {
     if (error instanceof Failure) throw error;
-    throw new Failure(0, t("no_answer"));
+    throw new Failure(0, t(options.method ? "no_answer" : "no_data"));
   } finally {
     clearTimeout(timer);
   }

@@ -1,8 +1,8 @@
 /** A camera's picture: the live stream, or single pictures one after the other. Nothing is loaded while the page is hidden. */
 
 import {choice, get, keepChoice, post} from "./api.mjs";
-import {html, useEffect, useState} from "./html.mjs";
-import {sections, short} from "./store.mjs";
+import {html, useEffect, useRef, useState} from "./html.mjs";
+import {net, sections, short} from "./store.mjs";
 import {t} from "./words.mjs";
 
 const INTERVAL = 5000; // ms between two single pictures, and between two tries
@@ -41,9 +41,15 @@ export function Camera() {
   const [failed, setFailed] = useState(false);
   const [isVisible, setVisible] = useState(!document.hidden);
   const [source, setSource] = useState("");
+  const isLive = net.value.state === "live";
   useEffect(() => {
-    get("api/settings").then(answer => setWebcam(answer.webcam), () => setFailed(true));
-  }, [sections.value.settings?.revision]);
+    if (isLive) get("api/settings").then(answer => setWebcam(answer.webcam), () => setFailed(true));
+  }, [sections.value.settings?.revision, isLive]);
+  const wasLost = useRef(false);
+  useEffect(() => {
+    if (isLive && wasLost.current) setTick(Date.now()); // a stream ends with the connection, and its last picture stays without an error
+    wasLost.current = !isLive;
+  }, [isLive]);
   useEffect(() => {
     const update = () => setVisible(!document.hidden);
     document.addEventListener("visibilitychange", update);

@@ -88,7 +88,7 @@ function Dialogue() {
   return html`<div class="log" ref=${box} onScroll=${onScroll} tabindex="0" role="log" aria-live="off" aria-label=${t("dialogue")}>
       ${rows.length === 0 && html`<p class="empty">${t("console_empty")}</p>`}
       ${rows.map(line => line.way === "gap"
-        ? html`<div key=${line.id} class="gap">${t("console_gap", {n: line.text})}</div>`
+        ? html`<div key=${line.id} class="gap">${tn("console_gap", Number(line.text))}</div>`
         : html`<div key=${line.id} class=${line.way === ">" ? "sent" : "got"}>${line.way === ">" ? "> " : "  "}${line.text}</div>`)}
     </div>
     <button type="button" class="small held" hidden=${!heldAt} onClick=${() => setHeldAt(0)}>${tn("console_new", fresh)} ↓</button>`;

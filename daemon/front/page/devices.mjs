@@ -1,6 +1,6 @@
 /** Devices in Settings: paired browsers and apps, requests for access, and unlocking an admin's rights. */
 
-import {forgetKey, get, post, remove, stepDown, stepUp} from "./api.mjs";
+import {forgetKey, get, key, post, remove, stepDown, stepUp} from "./api.mjs";
 import {isAnsweringAccess} from "./frame.mjs";
 import {html, onValue, signal, useEffect, useRef, useState} from "./html.mjs";
 import {stop} from "./link.mjs";
@@ -81,7 +81,7 @@ function Code({code}) {
 }
 
 async function signOut() {
-  forgetKey();
+  forgetKey(key());
   adminKey.value = {key: "", until: 0};
   stop("nokey");
 }

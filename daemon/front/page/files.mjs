@@ -4,7 +4,7 @@ import {address, get, postStart, remove, upload} from "./api.mjs";
 import {html, onValue, signal, useEffect, useState} from "./html.mjs";
 import {Details, outcome} from "./inspect.mjs";
 import {refused, showRefusal} from "./refusal.mjs";
-import {Choose, chosen, foldersIn, NewFolder, Several} from "./several.mjs";
+import {Choose, chosen, countOf, foldersIn, NewFolder, Several} from "./several.mjs";
 import {sureToStart} from "./start.mjs";
 import {isActive, isIdle, whyNoPrinter, whyRead} from "./state.mjs";
 import {filesChanged, job, net, short} from "./store.mjs";
@@ -206,7 +206,7 @@ function Row({file}) {
   const isOpen = openPath.value === file.path;
   if (file.type === "folder") {
     return html`<li class="file"><${Choose} file=${file} /><a class="what" href=${`#files/${address(file.path)}`}><b>${short(file.name, 100)}/</b>
-      <small>${tn("files", (file.children ?? []).length)}</small></a>
+      <small>${tn("files", countOf(file))}</small></a>
       <div class="row"><${Act} label=${t("delete")} name=${`${t("delete")} ${short(file.name, 80)}`} sure=${() => sureToErase(file)} run=${() => erase(file)} fail=${fail} /></div></li>`;
   }
   const time = file.statistics?.averagePrintTime?._default ?? known.estimatedPrintTime;

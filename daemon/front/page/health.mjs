@@ -74,7 +74,7 @@ function Recording({kind, entry}) {
       <span class="row"><${Act} label=${t(dialogue ? "close" : "show_dialogue")}
         name=${`${t(dialogue ? "close" : "show_dialogue")} ${clock(entry.date)}`} reads run=${show} fail=${fileFail} />
       <${Act} label=${t("download")} name=${`${t("download")} ${clock(entry.date)}`} reads run=${() => download(path, entry.name)} fail=${fileFail} /></span></div>
-    ${dialogue && html`${dialogue.more > 0 && html`<p class="dim">${t("console_gap", {n: number(dialogue.more)})}</p>`}
+    ${dialogue && html`${dialogue.more > 0 && html`<p class="dim">${tn("console_gap", dialogue.more)}</p>`}
       <div class="log" tabindex="0" role="region" aria-label=${t("dialogue")}>${dialogue.lines.map((/** @type {string} */ each, /** @type {number} */ index) => html`<div
         key=${index} class=${each[0] === ">" ? "sent" : ""}>${short(each, 400)}</div>`)}</div>`}</li>`;
 }

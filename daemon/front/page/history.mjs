@@ -48,7 +48,9 @@ function load(before = null) {
     if (number !== requests) return; // there is a newer request
     jobs.value = before ? [...(jobs.value ?? []), ...answer.jobs] : answer.jobs;
     next.value = answer.next ?? null;
-    if (!before) totals.value = await get(`api/history/totals?by=${by.value}&${searchQuery()}`);
+    if (before) return;
+    const sums = await get(`api/history/totals?by=${by.value}&${searchQuery()}`);
+    if (number === requests) totals.value = sums;
   });
 }
 

@@ -85,12 +85,17 @@ async function connect() {
     if (mine === attempt) open(who);
   } catch (error) {
     if (mine !== attempt) return;
-    if (error instanceof Failure && error.status === 403) {
-      forgetKey(); // repeating a wrong key would lock out this whole address
-      stop("refused", error.message);
-    } else if (error instanceof Failure && error.status === 429) retry(Math.max(error.wait, 5) * 1000, error.message, heardAt.value ? "lost" : "nokey");
+    if (error instanceof Failure && error.status === 403) endKey(error.message);
+    else if (error instanceof Failure && error.status === 429) retry(Math.max(error.wait, 5) * 1000, error.message, heardAt.value ? "lost" : "nokey");
     else retry();
   }
+}
+
+/** This browser's key is not valid any more: use the one that another tab has stored since, or ask for one. @param {string} [reason] */
+function endKey(reason) {
+  forgetKey(key()); // repeating a wrong key would lock out this whole address
+  if (key()) connect();
+  else stop("refused", reason);
 }
 
 /** @param {{name: string, session: string}} who */
@@ -149,7 +154,7 @@ function handle(message) {
   else if (message.plugin) applyPluginMessage(message.plugin);
   else if (["UpdatedFiles", "MetadataAnalysisFinished"].includes(message.event?.type)) announceFiles();
   else if (message.reauthRequired) {
-    if (message.reauthRequired.reason === "removed") stop("refused");
+    if (message.reauthRequired.reason === "removed") endKey();
     else retry();
   }
 }

@@ -43,6 +43,11 @@ function changed(list, at, fields) {
   return list.map((each, index) => (index === at ? {...each, ...fields} : each));
 }
 
+/** The changes that were made after some of them were sent. @param {Record<string, any>} changes @param {Record<string, any>} sent */
+export function unsent(changes, sent) {
+  return Object.fromEntries(Object.entries(changes).filter(([name, value]) => value !== sent[name]));
+}
+
 const CAMERA_FIELDS = [["name", "camera_name"], ["streamUrl", "camera_stream"], ["snapshotUrl", "camera_snapshot"], ["webrtcUrl", "camera_webrtc"]];
 
 function CameraSettings() {
@@ -60,7 +65,7 @@ function CameraSettings() {
     const {name: given, ...camera} = changes;
     known.value = await post("api/settings", {...(given !== undefined && {appearance: {name: given}}), ...(Object.keys(camera).length && {webcam: camera})});
     if (Object.keys(camera).length) setReload(true);
-    setChanges({});
+    setChanges(now => unsent(now, changes));
   };
   const flag = (/** @type {string} */ key) => html`<label class="check">
     <input type="checkbox" checked=${changes[key] ?? webcam[key]}
@@ -95,7 +100,7 @@ function PresetSettings() {
     const list = shown.map((/** @type {any} */ each) => ({name: each.name.trim(), extruder: numberOrNone(each.extruder, t("nozzle")),
       bed: numberOrNone(each.bed, t("bed")), chamber: numberOrNone(each.chamber, t("chamber"))}));
     known.value = await post("api/settings", {temperature: {profiles: list}});
-    setRows(null);
+    setRows(now => (now === rows ? null : now));
   };
   return html`<section class="card" aria-label=${t("presets")}><h2>${t("presets")}</h2><p class="dim">${t("presets_what")}</p>
     <ul class="plainlist">${shown.map((/** @type {any} */ each, /** @type {number} */ at) => html`<li key=${at} class="row presetrow">
@@ -134,7 +139,7 @@ function ProfileSettings() {
       else sent[group] = given;
     }
     await patch("api/printerprofiles/_default", {profile: sent});
-    setChanges({});
+    setChanges(now => unsent(now, changes));
     await load();
   };
   const field = (/** @type {string[]} */ [group, key]) => {

@@ -67,7 +67,7 @@ function PrinterCard() {
   const [known, setKnown] = useState(/** @type {any} */ (null));
   const [chosen, setChosen] = useState(/** @type {string|null} */ (null));
   const load = () => get("api/printerpresets").then(setKnown, error => (printerFail.value = error.message));
-  useEffect(() => void load(), []);
+  useEffect(() => void load(), [printer.value.state, sections.value.profile]); // the printer names its model; another browser may choose a preset
   const {name, width, depth, height, extruders, maxHotend, maxBed} = profile.value;
   const current = known?.current ?? "";
   const suggested = known?.presets?.find((/** @type {any} */ each) => each.id === known.suggested);

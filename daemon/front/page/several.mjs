@@ -52,7 +52,7 @@ export function foldersIn(entries) {
 }
 
 /** How many files are in a folder, at any depth. @param {any} entry @returns {number} */
-function countOf(entry) {
+export function countOf(entry) {
   return entry.type === "folder" ? (entry.children ?? []).reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + countOf(one), 0) : 1;
 }
 

@@ -49,6 +49,7 @@ export const texts = {
   updated: "nozzled was updated; this page is still the old version.",
   reload: "Reload",
   no_answer: "nozzled did not answer. It may or may not have done this: check the state.",
+  no_data: "nozzled did not answer.",
   refused_status: "nozzled refused this (status {status}).",
   no_change_yet: "nozzled accepted the request, but the state has not changed within {n} s.",
 

@@ -41,6 +41,7 @@ export const texts = {
   updated: "nozzled wurde aktualisiert; diese Seite ist noch die alte Version.",
   reload: "Neu laden",
   no_answer: "nozzled hat nicht geantwortet. Vielleicht wurde es getan, vielleicht nicht: bitte den Zustand prüfen.",
+  no_data: "nozzled hat nicht geantwortet.",
   refused_status: "nozzled hat das abgelehnt (Status {status}).",
   no_change_yet: "nozzled hat den Befehl angenommen, aber der Zustand hat sich in {n} s nicht geändert.",
   stop: "Stopp",

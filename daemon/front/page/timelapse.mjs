@@ -2,6 +2,7 @@
 
 import {get, post, remove} from "./api.mjs";
 import {html, onValue, signal, useEffect, useState} from "./html.mjs";
+import {unsent} from "./options.mjs";
 import {isActive} from "./state.mjs";
 import {sections, short} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
@@ -21,7 +22,7 @@ function Plan({config, off, load}) {
   const save = async () => {
     const numbers = Object.fromEntries(["interval", "fps", "postRoll"].map(name => [name, typed(String(now[name]))]));
     await post("api/timelapse", {...config, ...numbers, type: now.type, renderAfterPrint: now.renderAfterPrint, save: true});
-    setChanges({});
+    setChanges(now => unsent(now, changes));
     load();
   };
   const pick = (/** @type {string} */ name, /** @type {string[]} */ choices) => html`<label class="field"><span>${t(`films_${name}`)}</span> <select value=${now[name]}

@@ -298,7 +298,7 @@ function Solid({toolpath, top, hidden, label, setKinds, leave}) {
           setLoaded({part: 1, step: 1, fail: /** @type {Error} */ (error).message});
         }
       },
-      () => setLoaded({part: 1, step: 1, fail: t("no_answer")}),
+      () => setLoaded({part: 1, step: 1, fail: t("no_data")}),
     );
     return () => {
       end.abort();

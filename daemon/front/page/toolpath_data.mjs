@@ -47,7 +47,7 @@ async function range(path, from, end, signal) {
     response = await fetch(path, {headers: {"X-Api-Key": key(), Range: `bytes=${from}-${end - 1}`}, signal, credentials: "omit"});
   } catch (error) {
     if (signal.aborted) throw error;
-    throw new Failure(0, t("no_answer"));
+    throw new Failure(0, t("no_data"));
   }
   if (!response.ok) {
     const answer = await response.json().catch(() => ({}));

@@ -37,7 +37,11 @@ export function Act({label, busy, run, sure, done, off: reason, fail, kind = "",
     clearTimeout(timer.current);
     setPending(false);
   }, [isDone]);
-  useEffect(() => () => clearTimeout(timer.current), []);
+  const isMounted = useRef(true);
+  useEffect(() => () => {
+    isMounted.current = false;
+    clearTimeout(timer.current);
+  }, []);
 
   const shown = useRef({label, since: -Infinity});
   if (typeof label === "string" && shown.current.label !== label) shown.current = {label, since: performance.now()};
@@ -54,7 +58,7 @@ export function Act({label, busy, run, sure, done, off: reason, fail, kind = "",
     setPending(true);
     try {
       await run();
-      if (!done || done()) return setPending(false);
+      if (!done || done() || !isMounted.current) return setPending(false); // the state of a button that is gone is not watched
       sent.current = true;
       timer.current = setTimeout(() => {
         setPending(false);

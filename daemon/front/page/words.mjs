@@ -28,14 +28,17 @@ const texts = signal(english);
 export const language = signal("en");
 
 let wantsMore = false;
+let switches = 0;
 /** @type {Promise<void>|null} */
 let loading = null;
 
 /** Switch the language. @param {string} wanted A code like `de`; English if there are no texts for it. */
 export async function setLanguage(wanted) {
   const code = wanted.slice(0, 2).toLowerCase();
+  const mine = ++switches;
   const [first, rest, whys] = OTHERS[/** @type {keyof typeof OTHERS} */ (code)] ?? [];
   const [known, ...modules] = await Promise.all([whys, wantsMore && MORE, first, wantsMore && rest].map(name => name && import(name)));
+  if (mine !== switches) return; // another language has been chosen since
   reasons.value = (known?.reasons ?? []).map(reason);
   texts.value = Object.assign({}, english, ...modules.map(module => module?.texts));
   language.value = first ? code : "en";

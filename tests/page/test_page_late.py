@@ -1,0 +1,218 @@
+"""What reaches the page late or from elsewhere: an answer, another tab's key, the end of rights, a new connection."""
+
+import json
+
+import pytest
+from playwright.sync_api import expect
+
+from support.processes import TOKEN, until
+
+pytestmark = pytest.mark.real_time
+
+SPEED = 1  # nothing is printed
+
+JSON = {"Content-Type": "application/json"}
+DESKTOP = {"color_scheme": "light", "viewport": {"width": 1280, "height": 800}}
+PRINTING = {
+    "printer": {"state": "ready", "text": "Printing"},
+    "job": {"state": "printing", "active": True, "file": {"path": "vase.gcode", "name": "vase.gcode", "size": 9}},
+}
+TURN = """state => {
+    Object.defineProperty(document, "hidden", {get: () => state === "hidden", configurable: true});
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def new_key(service, name):
+    """Return a new key of scope control."""
+    code = service.request("POST", "/api/pair/codes", b"{}", JSON)[1]["code"]
+    return service.request("POST", "/api/pair", json.dumps({"code": code, "name": name}).encode(), JSON)[1]["key"]
+
+
+def test_a_tab_takes_over_the_key_that_another_tab_has_stored(new_stage, service):
+    old, new = new_key(service, "old"), new_key(service, "new")
+    stage = new_stage(**DESKTOP)
+    stage.page.goto(stage.root)
+    stage.page.evaluate("key => localStorage.setItem('nozzled.key', key)", old)
+    stage.page.reload()
+    stage.is_in_state("Ready")
+    stage.page.evaluate(TURN, "hidden")
+    stage.page.clock.fast_forward(31_000)  # the tab closes its socket
+    stage.page.evaluate("key => localStorage.setItem('nozzled.key', key)", new)  # another tab has signed out and in
+    service.request("DELETE", "/api/keys/old")
+    stage.page.evaluate(TURN, "visible")
+    expect(stage.page.locator(".fresh")).to_have_text("Live")
+    assert stage.page.evaluate("localStorage.getItem('nozzled.key')") == new
+    service.request("DELETE", "/api/keys/new")
+    stage.is_in_state("This browser is no longer allowed")
+    assert stage.page.evaluate("localStorage.getItem('nozzled.key')") is None
+
+
+def test_the_page_works_on_when_its_rights_of_an_admin_have_ended_early(new_tab, service):
+    """They end with a restart of nozzled, and with "Lock" in another tab."""
+    key = new_key(service, "phone")
+    tab = new_tab(**DESKTOP)
+    tab.page.add_init_script(f"localStorage.setItem('nozzled.key', {json.dumps(key)})")
+    tab.page.goto(f"{tab.root}#settings")
+    tab.page.get_by_label("Admin key or code").fill(TOKEN)
+    tab.button("Unlock").click()
+    expect(tab.page.get_by_text("Unlocked for")).to_be_visible()
+    assert service.request("DELETE", "/api/stepup", None, {"X-Api-Key": key})[0] == 204
+    tab.go("files")
+    expect(tab.page.get_by_text("No files yet")).to_be_visible()
+    tab.go("settings")
+    expect(tab.button("Unlock")).to_be_visible()
+    expect(tab.page.locator("main")).not_to_contain_text("not valid")
+
+
+def test_a_request_that_only_reads_leaves_no_doubt_about_what_was_done(new_stage):
+    stage = new_stage(**DESKTOP).open("files")
+    stage.is_in_state("Ready")
+    stage.page.route("**/api/files?*", lambda route: route.abort())
+    stage.lose()
+    expect(stage.page.locator("main")).to_contain_text("nozzled did not answer.")
+    expect(stage.page.locator("main")).not_to_contain_text("may or may not")
+
+
+def test_a_preset_that_another_browser_chooses_is_shown(new_tab):
+    tab, other = new_tab(**DESKTOP).open("settings"), new_tab(**DESKTOP).open("settings")
+    for choice in ("mk3s", ""):
+        other.page.get_by_role("combobox", name="Preset").select_option(choice)
+        other.button("Use").click()
+        expect(tab.page.get_by_role("combobox", name="Preset")).to_have_value(choice)
+
+
+def is_post(route):
+    return route.request.method == "POST"
+
+
+def test_what_is_typed_while_settings_are_saved_stays(new_tab):
+    page = new_tab(**DESKTOP).open("settings").page
+    held = []
+    page.route("**/api/settings", lambda route: held.append(route) if is_post(route) else route.continue_())
+    name, picture = page.get_by_label("Name of this printer"), page.get_by_label("Address of a single picture")
+    name.fill("One")
+    card = page.get_by_role("region", name="Name and camera")
+    with page.expect_request("**/api/settings"):
+        card.get_by_role("button", name="Save").click()
+    picture.fill("http://127.0.0.1:8080/snapshot")
+    with page.expect_response("**/api/settings"):
+        held[0].continue_()
+    expect(card.get_by_role("button", name="Save")).to_have_attribute("aria-busy", "false")
+    expect(name).to_have_value("One")
+    expect(picture).to_have_value("http://127.0.0.1:8080/snapshot")
+
+
+def test_the_live_picture_begins_again_with_the_connection(new_stage):
+    stage = new_stage(**DESKTOP)
+    pictures = []
+
+    def show(route):
+        pictures.append(route.request.url)
+        route.fulfill(status=200, content_type="image/svg+xml", body="<svg xmlns='http://www.w3.org/2000/svg'/>")
+
+    def sign(route):
+        route.fulfill(json={"links": {path: path for path in route.request.post_data_json["paths"]}})
+
+    compat = {"stream": "/webcam/?action=stream"}
+    camera = {"name": "classic", "displayName": "Camera", "compat": compat, "extras": {}}
+    stage.answer("**/api/settings", {"webcam": {"webcams": [camera]}, "temperature": {"profiles": []}})
+    stage.page.route("**/api/links", sign)
+    stage.page.route("**/webcam/*", show)
+    stage.open()
+    stage.show(server={"camera": True})
+    stage.page.locator(".camera img").wait_for()
+    until(lambda: stage.page.wait_for_timeout(50) or pictures, "the picture")
+    stage.lose()
+    stage.is_in_state("Unknown")
+    seen = len(pictures)
+    stage.show(server={"camera": True})
+    stage.page.clock.fast_forward(10_000)
+    stage.is_in_state("Ready")
+    until(lambda: stage.page.wait_for_timeout(50) or len(pictures) > seen, "a new stream")
+
+
+def test_late_totals_do_not_replace_those_of_a_newer_search(new_stage):
+    stage = new_stage(**DESKTOP)
+    late = []
+
+    def totals(route):
+        if "q=late" in route.request.url:
+            late.append(route)
+            return
+        route.fulfill(json={"by": "month", "totals": [], "all": {"prints": 3, "completed": 3}})
+
+    stage.answer("**/api/history?*", {"jobs": []})
+    stage.page.route("**/api/history/totals?*", totals)
+    stage.open("history")
+    search = stage.page.get_by_label("Search")
+    with stage.page.expect_request("**/totals?*q=late*"):
+        search.fill("late")
+        stage.page.clock.run_for(400)
+    with stage.page.expect_response("**/totals?*"):
+        search.fill("")
+        stage.page.clock.run_for(400)
+    late[0].fulfill(json={"by": "month", "totals": [], "all": {"prints": 77, "completed": 7}})
+    stage.page.wait_for_timeout(300)
+    expect(stage.page.locator(".figures").first).to_contain_text("3 prints")
+
+
+def test_the_language_chosen_last_counts(new_stage):
+    stage = new_stage(**DESKTOP)
+    late = []
+
+    def hold(route):
+        late.append(route)
+
+    stage.open("settings")
+    stage.is_in_state("Ready")
+    stage.page.route("**/texts_more_de.mjs", hold)
+    with stage.page.expect_request("**/texts_more_de.mjs"):
+        stage.page.get_by_label("Language").select_option("de")
+    stage.page.get_by_label("Language").select_option("en")
+    late[0].continue_()
+    stage.page.wait_for_timeout(500)
+    stage.is_in_state("Ready")
+
+
+def test_a_button_that_is_gone_does_not_complain_about_the_state(new_stage):
+    stage = new_stage(**DESKTOP).open()
+    stage.is_in_state("Ready")
+    stage.show(**PRINTING)
+    late = []
+
+    def hold(route):
+        late.append(route)
+
+    stage.page.route("**/api/job", hold)
+    with stage.page.expect_request("**/api/job"):
+        stage.button("Pause").click()
+    stage.go("files")
+    with stage.page.expect_response("**/api/job"):
+        late[0].fulfill(status=204)
+    stage.page.wait_for_timeout(300)
+    stage.go("now")
+    stage.button("Pause").wait_for()
+    for _ in range(3):  # longer than a button waits for the state
+        stage.page.clock.fast_forward(4_000)
+        stage.show(**PRINTING)
+    stage.page.wait_for_timeout(300)
+    stage.is_in_state("Printing")
+    expect(stage.page.locator("main")).not_to_contain_text("has not changed")
+
+
+def test_counts_are_true(new_stage):
+    """A folder's folders are not files, and one line is no lines."""
+    stage = new_stage(**DESKTOP)
+    file = {"name": "a.gcode", "path": "parts/old/a.gcode", "type": "machinecode", "size": 1, "date": 1}
+    inner = {"name": "old", "path": "parts/old", "type": "folder", "children": [file, {**file, "path": "parts/old/b"}]}
+    folders = [inner, {**inner, "name": "new", "path": "parts/new", "children": [{**file, "path": "parts/new/c"}]}]
+    outer = {"name": "parts", "path": "parts", "type": "folder", "children": folders}
+    stage.answer("**/api/files?*", {"files": [outer], "free": 1, "total": 1})
+    stage.open("files")
+    expect(stage.page.locator("a.what")).to_contain_text("3 files")
+    stage.go("console")
+    stage.is_in_state("Ready")
+    stage.page.get_by_role("log").wait_for()
+    stage.send({"console": {"lines": [], "dropped": 1}})
+    expect(stage.page.get_by_role("log")).to_contain_text("1 line left out")
