@@ -43,7 +43,6 @@ export const reasons = [
   ["too many wrong codes or API keys from this address, try again later", "Zu viele falsche Codes oder Schlüssel von dieser Adresse: später wieder versuchen"],
   ["not a G-code command: {text}", "Das ist kein G-Code: {text}"],
   ["{name} is not G-code: it is not text", "{name} ist kein G-Code: Es ist kein Text"],
-  ["the firmware has halted: {why}", "Die Firmware hat sich gestoppt: {why}"],
   ["the firmware has halted: {why}", "Die Firmware ist gestoppt: {why}"],
   ["the board restarted: position, temperatures and line number are gone", "Der Drucker ist neu gestartet: Position, Temperaturen und Zeilennummer sind verloren"],
   ["the printer restarted: it has forgotten where it was", "Der Drucker ist neu gestartet und weiß nicht mehr, wo er war"],
