@@ -236,7 +236,8 @@ def _replayable(session: RecordedSession) -> list[Record]:
     """Return the records from the opening of the line to its first end."""
     records = session.records
     if not records or (records[0].kind, records[0].data) != (EVENT, _OPEN):
-        raise RecordingError("the recording begins in the middle of a conversation: it can be shown, not replayed (--show shows it)")
+        problem = "the recording begins in the middle of a conversation"
+        raise RecordingError(f"{problem}: it can be shown, not replayed (--show shows it)")
     for at, record in enumerate(records):
         if record.kind == EVENT and record.data.split(b" ")[0] in _ENDS:
             return records[: at if record.data.startswith(b"dropped") else at + 1]
