@@ -106,7 +106,7 @@ export const texts = {
   last_failed: "The last print failed.",
   last_interrupted: "The last print was interrupted.",
   interrupted_hot: "The heaters are turned off as soon as the printer is back.",
-  interrupted_what: "The part is still on the bed: the print can be continued from where it ended.",
+  interrupted_what: "Leave the part on the bed if you want to continue the print.",
   start: "Print",
   starting: "Starting…",
   access_badge: "{n} devices ask for access",

@@ -92,7 +92,7 @@ export const texts = {
   last_failed: "Der letzte Druck ist gescheitert.",
   last_interrupted: "Der letzte Druck wurde unterbrochen.",
   interrupted_hot: "Die Heizungen werden ausgeschaltet, sobald der Drucker wieder da ist.",
-  interrupted_what: "Das Teil liegt noch auf dem Bett: Der Druck lässt sich von dort fortsetzen, wo er geendet hat.",
+  interrupted_what: "Das Teil auf dem Bett lassen, wenn der Druck fortgesetzt werden soll.",
   start: "Drucken",
   starting: "Startet…",
   access_badge: "{n} Geräte bitten um Zugang",
