@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import field, replace
+from dataclasses import asdict, field, replace
 from pathlib import Path
 
 from daemon import __version__
 from daemon.bridge.words import JobState, Selection
 from daemon.config import Config
 from daemon.core.connection.connection import Connection
+from daemon.core.connection.making import settings_of
 from daemon.core.job.controller import JobController
 from daemon.core.job.survival import Survival
 from daemon.errors import JobConflict, ServiceError
@@ -98,7 +99,8 @@ def _tape(plan: SimulationPlan, clock: Callable[[], float]) -> Tape | None:
     if plan.record is None:
         return None
     try:
-        return Tape(plan.record, describe(plan.address, plan.firmware.baudrate, 0.0, __version__, {}), clock)
+        settings = asdict(settings_of(plan.config))  # without them a replay takes the defaults of old versions
+        return Tape(plan.record, describe(plan.address, plan.firmware.baudrate, 0.0, __version__, settings), clock)
     except OSError as error:
         raise SimulationError(f"{plan.record} cannot be written: {error.strerror}") from error
 
