@@ -239,6 +239,11 @@ class Flight:
         commands = (command_of(sent).decode().upper() for sent in self.lines)
         return bool(word) and any(each.startswith(word) and not each[size : size + 1].isdigit() for each in commands)
 
+    def has_whole(self, command: str) -> bool:
+        """Tell whether this very command is in flight: a macro such as PRINT_START has no code word."""
+        text = command.strip().upper()
+        return bool(text) and any(bare(sent).decode("utf-8", "replace").upper() == text for sent in self.lines)
+
     @property
     def first_in_history(self) -> int:
         """The number of the oldest line in the history: the first that can be sent again."""

@@ -404,7 +404,8 @@ class HostLink:
             # A firmware without line numbers flushes nothing (and Teacup quotes M400 as M144); one that
             # acknowledges at receipt has already sent that ok.
             flushes = self._dialect.numbered and self._dialect.ok_at == "execution"
-            self._recovery.foreign_ok = flushes and not self._flight.has(reply.word)
+            is_ours = self._flight.has(reply.word) or self._flight.has_whole(reply.command)
+            self._recovery.foreign_ok = flushes and not is_ours
         elif isinstance(reply, LineSkipped):
             # repetier-1.0.4-lines.txt: it skips a line that it already has, or one after the line that it waits for
             number = self._flight.line_number(reply.number, self._dialect.counting.modulo)

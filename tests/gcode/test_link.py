@@ -366,6 +366,14 @@ def test_an_unknown_command_is_acknowledged_by_its_ok():
     assert link.place.lines == 1
 
 
+@pytest.mark.parametrize("command", [b"PRINT_START BED=60", b"hello"])
+def test_an_unknown_command_without_a_code_word_is_acknowledged_by_its_ok(command):
+    link = fed(command, b"G1 X1", dialect=MARLIN)
+    sent(link)
+    link.receive(b'echo:Unknown command: "' + command + b'"\nok\n', 0.1)
+    assert link.place.lines == 1
+
+
 def test_endless_requests_for_one_line_end_the_conversation():
     link = fed(*moves(2), dialect=UNKNOWN)
     for times in range(1, 11):
