@@ -183,3 +183,11 @@ def test_an_installed_example_is_found_next_to_another_distributions_examples(tm
     installed.touch()
     monkeypatch.setattr(demo, "_HERE", tmp_path / "daemon" / "cli" / "demo.py")
     assert example() == installed
+
+
+def test_the_links_echo_after_a_probe_is_not_foreign(tmp_path, capsys):
+    accepted = [*GREETING, "G28", "M118 nozzled sync 1", "M84"]
+    oracle = tmp_path / "oracle.jsonl"
+    oracle.write_text("".join(f'{{"command": "{each}"}}\n' for each in accepted))
+    assert demo._summary(b"G28\nM84\n", oracle, 1.0)
+    assert "0 lost, 0 repeated or foreign" in capsys.readouterr().out

@@ -202,3 +202,15 @@ def test_the_demo_prints_through_the_real_service(tmp_path, variables):
     assert done.returncode == 0, done.stderr
     assert f"{len(commands_of(part))} commands in the file, 0 lost, 0 repeated or foreign" in done.stdout
     assert not list(tmp_path.glob("nozzled-demo-*"))
+
+
+def test_the_demo_says_in_one_sentence_why_it_cannot_begin(tmp_path):
+    notes = tmp_path / "notes.txt"
+    notes.write_text("G28\n")
+    refused = nozzled("demo", "--exit", "--file", notes)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("nozzled: notes.txt is not a G-code file: ")
+    nowhere = nozzled("demo", "--exit", "--host", "192.0.2.1")
+    assert nowhere.returncode == 1
+    assert nowhere.stderr.startswith("nozzled: the daemon did not start: cannot listen on 192.0.2.1:0: ")
+    assert nowhere.stderr.count("cannot listen") == 1
