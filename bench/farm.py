@@ -1,9 +1,9 @@
 """A farm of many printers: real NATS, the real server, and agents in one process, each with a printer in memory.
 
-  claims/s   copies begun, from the first claim to the last end
-  ready ms   from a printer that is ready to its print that begins: median, 99 %
-  twice      copies that have begun more than once, by the printers' own word; has to be 0
-  orphans    copies that the list believes to be under way at the end, and no printer prints
+  claims/s   copies begun, from the start of the agents to the end of the last copy, or to --limit
+  ready ms   from the moment a printer is ready to the start of its print: median, 99 %
+  twice      starts of copies that had been started before, by the printers' own word; has to be 0
+  orphans    copies that are offered, claimed or printing in the list at the end
 
 A share of the agents is killed at any step of their lives, the server twice, NATS twice. Prints last some seconds. The
 list is on the disk of --folder, the agents' notes in memory: each has its own disk in life.

@@ -1,9 +1,9 @@
-"""How long a printer hears nothing when the daemon is killed in the middle of a print: a real systemd in a box, the
+"""How long a printer hears nothing when the core is killed in the middle of a print: a real systemd in a box, the
 service as it is installed, the simulated firmware behind a pty, SIGKILL again and again.
 
   line ms     from SIGKILL to the next line of the print at the printer
-  start ms    from systemd's start of the new process to its "active": HTTP answers again
-  imports ms  of the daemon's modules alone, each time in a new process
+  start ms    from systemd's start of the new core to its "active": it has said that it is ready
+  imports ms  of the core's modules alone, each time in a new process
 
 It takes root. The print has to arrive whole, each line once.
 """
@@ -31,11 +31,11 @@ LINES_PER_S = 220  # of the print, roughly: it has to outlast the kills
 HEARD_WITHIN = 30.0  # s; a print that does not go on by then does not go on
 LOOK = 0.001  # s between two looks at what the printer took in
 
-IMPORTS = "import daemon.app, daemon.cli.serve, hal.driver, hal.serial_port"
+IMPORTS = "import daemon.cli.core, daemon.core.main, hal.driver, hal.serial_port"
 
 
 class DoesNotGoOn(Exception):
-    """The print has ended with the daemon."""
+    """The print has ended with the core."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,7 +80,7 @@ def _kill(box: Box, printer: Printer) -> tuple[float, float, float]:
     size = printer.oracle.stat().st_size
     os.kill(pid, signal.SIGKILL)
     line = _longest_silence(printer.oracle, time.monotonic(), size)
-    box.until(lambda: box.show("nozzled.service", "ActiveState") == "active", "HTTP")
+    box.until(lambda: box.show("nozzled.service", "ActiveState") == "active", "the next core")
     begun, active = (
         int(box.show("nozzled.service", f"{name}TimestampMonotonic")) for name in ("InactiveExit", "ActiveEnter")
     )

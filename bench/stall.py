@@ -8,8 +8,8 @@ many clients load the daemon; the printer's view of both.
 
 The load comes from this process, at ordinary niceness; the daemon gets `--nice`.
 
-With `--attack` it is one of those of strangers and careless clients (`attacks.py`) in the place of upload and clients:
-how long the planner was idle alone, under each attack, and the ratio; wanted is at most 1.2.
+With `--attack`, strangers and careless clients (`attacks.py`) take the place of upload and clients: how long the
+planner was idle alone and under each attack, and the ratio.
 """
 
 import argparse

@@ -59,6 +59,19 @@ def test_every_benchmark_is_listed_with_what_it_measures_and_has_help(capsys):
         assert f"python -m bench {name}" in capsys.readouterr().out
 
 
+def test_the_readme_lists_every_benchmark_and_names_only_options_that_exist(capsys):
+    text = (place.ROOT / "bench/README.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", text.partition("\n## ")[0], re.MULTILINE)) == set(command.NAMES)
+    calls = re.findall(rf"""[`"]({"|".join(command.NAMES)}) ([^`"\n]*)[`"]""", text)
+    assert len(calls) > 10
+    for name, words in calls:
+        with pytest.raises(SystemExit, match="0"):
+            command.main([name, "--help"])
+        assert set(re.findall(r"--[\w-]+", words)) <= set(re.findall(r"--[\w-]+", capsys.readouterr().out)), words
+        if name == "link":
+            assert {each.removesuffix("q") for each in re.findall(r"\b[A-Z]\d\w?", words)} <= link.SCENARIOS.keys()
+
+
 def test_an_unknown_benchmark_is_refused(capsys):
     assert command.main(["lnik"]) == 2
     assert "link" in capsys.readouterr().out
