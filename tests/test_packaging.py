@@ -104,7 +104,7 @@ def test_a_printer_loads_its_own_backend_only(address, needed, needless, tmp_pat
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The names in the wheel, as hatchling builds it."""
+    """The wheel, as hatchling builds it."""
     if importlib.util.find_spec("hatchling") is None:
         cannot_run("hatchling, which builds the wheel, is not installed")
     folder = tmp_path_factory.mktemp("wheel")
@@ -133,10 +133,13 @@ def test_installed_versions_are_pinned_by_hash_and_allowed_by_pyproject():
     """Run `make constraints` where this fails."""
     text = (ROOT / "systemd/constraints.txt").read_text()
     assert "://" not in text  # no server is named: whichever the user's pip asks
-    pins = [Requirement(each.rstrip(" \\")) for each in text.splitlines() if each[:1].isalpha()]
-    assert text.count("==") >= len(pins)
-    for each in text.split("\n    --hash")[1:]:
-        assert re.match(r"=sha256:[0-9a-f]{64}\b", each)
+    pins = []
+    for entry in re.findall(r"^\w(?:.*\\\n)*.*", text, re.MULTILINE):
+        pin, *hashes = (part.strip() for part in entry.split("\\\n"))
+        pins.append(Requirement(pin))
+        assert [each.operator for each in pins[-1].specifier] == ["=="], pin
+        assert hashes, pin
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", each) for each in hashes), pin
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     for name in (*project["project"]["dependencies"], *project["build-system"]["requires"]):
         needed = Requirement(name)
