@@ -88,10 +88,9 @@ def test_a_print_survives_its_front_and_the_api_returns_with_the_same_state(prin
     for _ in range(2):
         before, front = len(printer.accepted()), front_of(daemon)
         os.kill(front, signal.SIGKILL)
-        until(lambda: '"Printing"' not in (answers(daemon) or ""), "the front to be gone")
+        until(lambda: front_of(daemon) != front, "the next front")  # noqa: B023 - used at once
         until(lambda: '"Printing"' in (answers(daemon) or ""), "the API")
         until(lambda: len(printer.accepted()) > before, "the print to go on")  # noqa: B023 - used at once
-        assert front_of(daemon) != front
     daemon.post("/api/printer/command", {"command": FAST})
     until(lambda: '"Operational"' in (answers(daemon) or ""), "the end of the print")
     moves = [command for command in printer.accepted() if command.endswith(" F6000")]
@@ -103,12 +102,13 @@ def test_a_print_survives_its_front_and_the_api_returns_with_the_same_state(prin
 def test_a_stopped_front_does_not_affect_a_print(printing):
     daemon, printer = printing
     front = front_of(daemon)
-    os.kill(front, signal.SIGSTOP)  # for less than six seconds, after which it counts as hung
-    goes_on(printer)
+    os.kill(front, signal.SIGSTOP)
     assert answers(daemon) is None
-    os.kill(front, signal.SIGCONT)
+    goes_on(printer)
+    with suppress(ProcessLookupError):
+        os.kill(front, signal.SIGCONT)
     until(lambda: '"Printing"' in (answers(daemon) or ""), "the API")
-    assert front_of(daemon) == front
+    assert front_of(daemon) == front or daemon.events("front.hangs")  # after 6 s, on a busy machine
 
 
 def test_sigterm_ends_a_stopped_front_too(printing):
@@ -194,7 +194,7 @@ def test_a_front_that_has_worked_does_not_end_the_service_however_often_it_ends(
         front = front_of(daemon)
         os.kill(front, signal.SIGABRT)  # a bug in C
         until(lambda: len(daemon.events("front.ended")) > ended and front_of(daemon) != front, "the next one")  # noqa: B023 - used at once
-    assert [each["again_in"] for each in daemon.events("front.ended")] == [0.1, 0.2, 0.4, 0.8]
+    assert [each["status"] for each in daemon.events("front.ended")] == [-signal.SIGABRT] * 4
     goes_on(printer)
     until(lambda: '"Printing"' in (answers(daemon) or ""), "the API")
 
@@ -244,8 +244,7 @@ def test_without_a_standard_error_the_reason_of_an_end_goes_to_the_standard_outp
     assert b"nozzled: 'nonsense': unknown kind of printer" in ended.stdout
 
 
-def test_the_key_is_for_the_front_alone(house, tmp_path):
-    """The process that analyses a file does not get the key."""
+def test_the_process_that_analyses_a_file_does_not_get_the_key(house, tmp_path):
     config = tmp_path / "own.toml"
     config.write_text("[analysis]\nenabled = true\n")
     daemon = house.daemon("--config", config, "--printer", "sim")
@@ -254,10 +253,13 @@ def test_the_key_is_for_the_front_alone(house, tmp_path):
     data = head(None, tmp_path).read_bytes()
     assert daemon.upload("part.gcode", len(data), [data])[0] == 201
 
-    def begun() -> list[int]:
-        """Until it has begun, a child is a copy of the front."""
-        return [pid for pid in children(front) if command_line(pid) not in (b"", command_line(front))]
+    def environments() -> list[bytes]:
+        """Return those of the processes that analyse; until it has begun, a child is a copy of the front."""
+        own, found = command_line(front), []
+        for pid in children(front):
+            with suppress(OSError):
+                found.append((command_line(pid), Path(f"/proc/{pid}/environ").read_bytes()))
+        return [environ for command, environ in found if command not in (b"", own) and environ]
 
-    for pid in until(begun, "the process that analyses"):
-        with suppress(OSError):
-            assert TOKEN.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
+    for environ in until(environments, "the process that analyses"):
+        assert TOKEN.encode() not in environ

@@ -12,6 +12,7 @@ import pytest
 from daemon.companions.power.config import DeviceConfig
 from daemon.companions.power.devices.relay import RelaySwitch
 from daemon.companions.power.errors import DeviceError
+from support.waiting import TIMEOUT
 
 SCRIPT = Path(__file__).parents[2] / "systemd/relay.py"
 _spec = importlib.util.spec_from_file_location("relay_holder", SCRIPT)
@@ -98,7 +99,7 @@ async def test_the_switch_and_the_holder_understand_each_other(kernel, tmp_path)
 
     thread = threading.Thread(target=work)
     thread.start()
-    switch = RelaySwitch(DeviceConfig(name="relay", type="relay", timeout_s=2.0), tmp_path)
+    switch = RelaySwitch(DeviceConfig(name="relay", type="relay", timeout_s=TIMEOUT), tmp_path)
     assert await switch.sense() is False
     await switch.on()
     assert await switch.sense() is True
