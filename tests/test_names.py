@@ -1,4 +1,4 @@
-"""Names: no two classes of the distribution have the same one, and durations say that they are ones once."""
+"""Names: no two classes of the distribution have the same one, and no constant says twice that it is a duration."""
 
 import re
 from collections import defaultdict
@@ -20,7 +20,7 @@ def test_class_names_are_unique():
     assert {name: sorted(paths) for name, paths in files.items() if len(paths) > 1} == {}
 
 
-def test_durations_have_the_endings_of_the_guide():
+def test_no_constant_says_twice_that_it_is_a_duration():
     found = {
         f"{path.relative_to(ROOT)}: {name}"
         for folder in ("gcode", "hal", "daemon", "systemd", "tests", "bench")

@@ -168,7 +168,6 @@ def test_a_large_upload_uses_little_memory_and_disturbs_no_print(house, tmp_path
     assert status == 201, answer
     assert daemon.state == "Printing"  # else the upload has met no print
     daemon.post("/api/printer/command", {"command": FAST})
-    assert len(taken) >= 6
     assert grown < MAX_GROWTH
     assert daemon.get("/api/files/local/big.gcode")["size"] == mib * MIB
     assert daemon.event("job.ended", LIFETIME)["outcome"] == "COMPLETED"
