@@ -60,14 +60,14 @@ def test_inches_are_converted(printer):
     assert printer.seconds("G20", "G1 X2 F100", "G21") == pytest.approx(
         ALONE + 50.8 / (2540 / 60) + 2540 / 60 / 1000, rel=1e-3
     )
-    assert printer.place[0] == pytest.approx(50.8)
+    assert printer.position[0] == pytest.approx(50.8)
 
 
 @pytest.mark.parametrize("line", ["G2 X60 Y40 I20", "G3 X60 Y40 I20", "G2 X60 Y40 R20", "G3 X60 Y40 R20"])
 def test_half_a_circle_moves_to_its_end(homed, line):
     homed.tell("G1 X20 Y40 Z5 F6000")
     assert homed.seconds("M205 J0.3", f"{line} F1800") == pytest.approx(math.pi * 20 / 30 + 30 / 1000, rel=1e-3)
-    assert homed.place[:2] == (60, 40)
+    assert homed.position[:2] == (60, 40)
 
 
 @pytest.mark.parametrize(("way", "first"), [("G2", 1), ("G3", -1)])
@@ -96,7 +96,7 @@ def test_a_helix_rises_and_extrudes_evenly(homed):
 def test_an_arc_without_centre_moves_nothing(homed):
     homed.tell("G1 X20 Y20 F3000")
     assert homed.tell("G2 X40 Y40") == ["Error:G2/G3 bad parameters"]
-    assert homed.place[:2] == (20, 20)
+    assert homed.position[:2] == (20, 20)
 
 
 @pytest.mark.parametrize(("line", "seconds"), [("G4 S3", 3), ("G4 P1500", 1.5)])
@@ -110,13 +110,13 @@ def test_a_dwell_begins_when_the_machine_is_at_rest(printer, line, seconds):
 def test_absolute_and_relative_moves_are_followed(homed):
     homed.tell("G1 X10 Y10 E2 F3000", "G91", "G1 X5 E1", "G1 Y-5 E1", "G90", "G1 X1", "M83", "G1 E1", "G1 E1")
     homed.finish()
-    assert homed.place == pytest.approx((1, 5, 0, 6))
+    assert homed.position == pytest.approx((1, 5, 0, 6))
 
 
 def test_g92_sets_the_position(homed):
     homed.tell("G1 X50 E5 F3000", "G92 X0 E0", "G1 X10 E1")
     homed.finish()
-    assert homed.place[0] == 60
+    assert homed.position[0] == 60
     assert homed.oracle.extruded == {0: pytest.approx(6)}
     assert homed.tell("M114")[0].startswith("X:10.00 Y:0.00 Z:0.00 E:1.00 Count X:4800")
 
@@ -132,16 +132,16 @@ def test_the_reported_position_is_the_end_of_moves_or_the_actual_one(homed):
 
 def test_soft_endstops_keep_the_machine_on_its_bed(homed):
     homed.tell("G1 X500 Y-20 Z300 F30000")
-    assert homed.place[:3] == (200, 0, 200)
+    assert homed.position[:3] == (200, 0, 200)
     replies = homed.tell("M211 S0", "G1 X210", "M211 S1")
     assert replies[0] == "echo:Soft endstops: OFF  Min:  X0.00 Y0.00 Z0.00   Max:  X200.00 Y200.00 Z200.00"
     assert replies[-1].startswith("echo:Soft endstops: ON")
-    assert homed.place[0] == 210
+    assert homed.position[0] == 210
 
 
 def test_soft_endstops_mean_nothing_before_homing(printer):
     printer.tell("G1 X-20 F3000")
-    assert printer.place[0] == -20
+    assert printer.position[0] == -20
 
 
 def test_motors_off_forget_the_position(homed):
@@ -162,7 +162,7 @@ def test_homing_takes_as_long_as_the_way_to_the_endstops(printer):
     # 50 mm and the bump at 50 mm/s, then the bump at half of that; from rest each time, to a stop at the switch
     assert printer.seconds("G28 X") == pytest.approx(50 / 50 + 5 / 50 + 5 / 25 + (50 + 50 + 25) / 2000, rel=1e-3)
     assert 15 < first < 20
-    assert printer.place[:3] == (0, 0, 0)
+    assert printer.position[:3] == (0, 0, 0)
     assert printer.oracle.position == (0, 0, 0)
 
 
@@ -257,7 +257,7 @@ def test_a_quick_stop_ends_an_arc_too(homed):
     replies = homed.firmware.advance(homed.now)
     assert replies.count(b"ok") == 2
     stopped = homed.oracle.position
-    assert homed.place[:2] == pytest.approx(stopped[:2])
+    assert homed.position[:2] == pytest.approx(stopped[:2])
     assert math.dist(stopped[:2], (40, 40)) == pytest.approx(20, abs=0.1)
     assert math.dist(stopped[:2], (20, 40)) == pytest.approx(28, abs=5)  # 3 s at 10 mm/s
 
@@ -284,5 +284,5 @@ def test_any_sequence_is_answered_and_ends_at_the_reported_position(lines):
     printer.tell(*lines, "M400")
     driven = printer.oracle.position
     if driven is not None and "M410" not in lines:
-        assert driven == pytest.approx(printer.place[:3], rel=1e-9, abs=1e-6)
+        assert driven == pytest.approx(printer.position[:3], rel=1e-9, abs=1e-6)
     assert printer.tell("M114")[0].startswith("X:")

@@ -56,7 +56,7 @@ async def finish(printer, lines):
     await printer.drained()
 
 
-async def test_every_line_arrives_once_in_order_as_the_position_confirms(device):
+async def test_every_line_arrives_once_in_order_as_the_place_confirms(device):
     lines = Lines(harmless(20))
     async with device.ready() as printer:
         printer.feed(lines)
@@ -65,7 +65,7 @@ async def test_every_line_arrives_once_in_order_as_the_position_confirms(device)
         assert_accepted(device, lines.commands)
 
 
-async def test_the_position_only_ever_grows(device):
+async def test_the_place_only_ever_grows(device):
     lines, places = Lines(harmless(10)), []
     async with device.ready() as printer:
         printer.feed(lines)

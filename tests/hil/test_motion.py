@@ -15,8 +15,8 @@ SQUARE = [(30, 10), (30, 30), (10, 30), (10, 10)]
 class Moves:
     """A job of moves."""
 
-    def __init__(self, places):
-        self._lines = [f"G1 X{x} Y{y} F3000".encode() for x, y in places]
+    def __init__(self, positions):
+        self._lines = [f"G1 X{x} Y{y} F3000".encode() for x, y in positions]
         self.empty = asyncio.Event()
         self._given = 0
 
@@ -28,7 +28,7 @@ class Moves:
         return job_line(self._given, self._lines[self._given - 1])
 
 
-async def place(printer):
+async def position(printer):
     replies = [parse(line.encode()) for line in await printer.send("M114")]
     return next(reply.axes for reply in replies if isinstance(reply, PositionReply))
 
@@ -51,7 +51,7 @@ async def prepare(printer):
 async def test_after_homing_a_move_ends_where_it_was_sent(device):
     async with device.ready() as printer:
         await prepare(printer)
-        at = await place(printer)
+        at = await position(printer)
         assert (at["X"], at["Y"], at["Z"]) == pytest.approx((10, 10, 5), abs=0.05)
 
 
@@ -62,7 +62,7 @@ async def test_a_relative_move_starts_at_the_current_position(device):
         await printer.send("G1 X5 F3000")
         await printer.send("G90")
         await printer.send("M400")
-        assert (await place(printer))["X"] == pytest.approx(15, abs=0.05)
+        assert (await position(printer))["X"] == pytest.approx(15, abs=0.05)
 
 
 async def test_m400_is_answered_when_the_moves_are_done(device):
@@ -81,5 +81,5 @@ async def test_a_job_of_moves_ends_where_its_last_line_says(device):
         await printer.drained()
         assert printer.place.lines == len(SQUARE)
         await printer.send("M400")
-        at = await place(printer)
+        at = await position(printer)
         assert (at["X"], at["Y"]) == pytest.approx(SQUARE[-1], abs=0.05)

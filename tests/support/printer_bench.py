@@ -55,7 +55,7 @@ class PrinterBench:
         return self.now - began
 
     @property
-    def place(self):
+    def position(self):
         return tuple(self.board.modal.position)
 
 
