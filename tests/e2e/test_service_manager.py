@@ -9,11 +9,8 @@ from contextlib import closing
 import pytest
 
 from daemon.core.supervision import JOB_TYPE
-from support.processes import CONFIG, LIFETIME, NOZZLED, TIMEOUT, TOKEN, House, commands_of, head, until
+from support.processes import CONFIG, HOST_COMMANDS, LIFETIME, NOZZLED, TIMEOUT, TOKEN, House, commands_of, head, until
 from support.service_manager import ServiceManager
-
-HOST_COMMANDS = ("M85", "M110", "M113", "M114", "M115", "M118", "M155", "M211", "M400", "M503")
-"""What each host says on its own, and no file here does: who is there, reports, settings, the end of the last move."""
 
 
 @pytest.fixture

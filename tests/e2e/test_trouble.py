@@ -11,13 +11,22 @@ import subprocess
 import pytest
 
 from daemon.cli.demo import compare
-from support.processes import CONFIG, LIFETIME, NOZZLED, TIMEOUT, commands_of, environment, head, small_disk, until
+from support.processes import (
+    CONFIG,
+    FAST,
+    LIFETIME,
+    NOZZLED,
+    SLOW,
+    TIMEOUT,
+    commands_of,
+    environment,
+    head,
+    small_disk,
+    until,
+)
 
 MIB = 1024 * 1024
 MAX_GROWTH = 20_000_000  # bytes of memory that an upload of any size may take
-
-
-SLOW, FAST = "M220 S20", "M220 S999"  # the print lasts as long as there is something to be done beside it
 
 
 def of_the_file(printer):

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from support.processes import (
+    FAST,
     NOZZLED,
+    SLOW,
     TIMEOUT,
     TOKEN,
     Daemon,
@@ -22,8 +24,6 @@ from support.processes import (
     head,
     until,
 )
-
-SLOW, FAST = "M220 S20", "M220 S999"  # the print lasts as long as its front is being killed
 
 
 def children(pid: int) -> list[int]:

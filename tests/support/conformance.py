@@ -60,12 +60,15 @@ class Server:
         return self.get("/api/connection").json["current"]["state"]
 
     def until(self, *states):
-        until(lambda: self.state in states, f"one of {states}, not {self.state}", TIMEOUT)
+        until(lambda: self.state in states, f"one of {states}", TIMEOUT)
 
     # -- states --------------------------------------------------------------------------------------------
 
+    def is_busy(self):
+        return self.get("/api/job").json["state"] in ("Printing", "Paused", "Pausing", "Resuming", "Starting")
+
     def go_offline(self):
-        if self.get("/api/job").json["state"] in ("Printing", "Paused", "Pausing", "Resuming", "Starting"):
+        if self.is_busy():
             self.cancel()
         self.post("/api/connection", {"command": "disconnect"})
         self.until("Closed", "Offline")
@@ -73,7 +76,7 @@ class Server:
     def go_online(self):
         if self.state == "Operational":
             return
-        if self.get("/api/job").json["state"] in ("Printing", "Paused", "Pausing", "Resuming", "Starting"):
+        if self.is_busy():
             self.cancel()
             return
         self.post("/api/connection", {"command": "connect", "port": "VIRTUAL"})

@@ -34,6 +34,9 @@ POLL_SHARE = 20  # polling makes a long wait longer by at most 1 / POLL_SHARE
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cube20.gcode"
 NOZZLED = Path(sys.executable).with_name("nozzled")
 TOKEN = "end-to-end-test-key"
+SLOW, FAST = "M220 S20", "M220 S999"  # a print lasts as long as a test needs it, and not much longer
+HOST_COMMANDS = ("M85", "M110", "M113", "M114", "M115", "M118", "M155", "M211", "M220", "M400", "M503")
+"""What hosts send on their own, and tests: in no file that these tests print."""
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support import kills, systemd_box
-from support.processes import commands_of, head
+from support.processes import FAST, SLOW, commands_of, head
 from support.systemd_box import SHARED, Daemon, Printer
 
 LINES = 3000  # several times as many as are printed while there is something to be done to the daemon
@@ -31,7 +31,6 @@ WatchdogSec=8
 KEY = "a-key-of-the-owner's-own"
 OLD = Path(__file__).parents[1] / "data/systemd"
 FRONT_KILLS, CORE_KILLS = (50, 20) if os.environ.get("NOZZLED_PROFILE") == "nightly" else (6, 6)
-SLOW, FAST = "M220 S20", "M220 S999"  # the print lasts as long as there is something to be done to its daemon
 
 
 @pytest.mark.slowest
