@@ -19,7 +19,7 @@ import pytest
 from daemon import cli
 from support import forked_nozzled
 from support.command_blocks import PAGES, ROOT, Block, blocks
-from support.processes import CONFIG, NOZZLED, Child, environment, free_port, until
+from support.processes import CONFIG, NOZZLED, Child, environment, free_port, program, until
 from support.recordings import Recording
 
 BLOCKS = blocks()
@@ -154,6 +154,8 @@ class Scene:
 
 @contextmanager
 def scene(folder: Path):
+    for each in ("curl", "jq", "git"):
+        program(each)
     (folder / "examples").mkdir()
     for name in ("examples/cube20.gcode", "cube20.gcode", "cube.gcode", "part.gcode"):
         shutil.copyfile(ROOT / "examples/cube20.gcode", folder / name)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from playwright.async_api import async_playwright
 from support.chromium import launch_options
 from support.client import listening
 from support.http import KEY, api
-from support.processes import LIFETIME, cannot_run
+from support.processes import LIFETIME, program
 from support.waiting import TIMEOUT
 
 MODULE = Path(__file__).parents[2] / "daemon" / "client" / "octoprint.mjs"
@@ -25,17 +24,10 @@ console.log(JSON.stringify(await scenario({{ OctoPrintClient, url, key, transpor
 """
 
 
-def node():
-    path = shutil.which("node")
-    if path is None:
-        cannot_run("there is no Node")
-    return path
-
-
 async def run_in_node(script, *arguments):
     """Return the output of a script, which runs in its own process."""
     process = await asyncio.create_subprocess_exec(
-        node(), "--input-type=module", "--eval", script, *arguments, stdout=-1, stderr=-1
+        program("node", "nodejs"), "--input-type=module", "--eval", script, *arguments, stdout=-1, stderr=-1
     )
     try:
         out, err = await asyncio.wait_for(process.communicate(), LIFETIME)

@@ -16,7 +16,7 @@ from daemon.client import OctoPrintClient
 from daemon.front.metrics.families import FAMILIES, exposed, table
 from support.client import listening
 from support.http import KEY, api
-from support.processes import cannot_run, free_port
+from support.processes import free_port, program
 from support.waiting import TIMEOUT
 
 ROOT = Path(__file__).parents[2]
@@ -40,13 +40,6 @@ def there():
         "nozzled_link_turnaround_seconds_sum",
         "nozzled_link_turnaround_seconds_count",
     }  # these are not summed up
-
-
-def program(name):
-    path = shutil.which(name)
-    if path is None:
-        cannot_run(f"{name} is missing: apt-get install prometheus")
-    return path
 
 
 def test_every_queried_metric_exists():
@@ -82,7 +75,7 @@ def test_the_dashboard_is_valid():
 
 
 def test_promtool_accepts_the_rules_and_they_fire_as_they_should(tmp_path):
-    promtool = program("promtool")
+    promtool = program("promtool", "prometheus")
     for each in (RULES, CASES, SHIPPED / "prometheus.yml"):
         shutil.copy(each, tmp_path)
     for command in (
@@ -96,7 +89,7 @@ def test_promtool_accepts_the_rules_and_they_fire_as_they_should(tmp_path):
 
 
 async def test_promtool_finds_nothing_wrong_with_the_page(tmp_path):
-    promtool = program("promtool")
+    promtool = program("promtool", "prometheus")
     async with api(tmp_path) as server:
         text = (await server.get("/metrics")).body
     command = [promtool, "check", "metrics"]

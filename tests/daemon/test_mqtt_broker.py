@@ -1,7 +1,6 @@
 """The companion `mqtt` and a real mosquitto: killed, stopped, restarted, slow; and the companion killed."""
 
 import asyncio
-import shutil
 import signal
 import ssl
 import subprocess
@@ -17,7 +16,7 @@ from daemon.companions.mqtt.config import MqttConfig
 from daemon.front.access.companion_keys import key_path
 from support.client import listening
 from support.mqtt import broker, listener
-from support.processes import NOZZLED, Child, cannot_run
+from support.processes import NOZZLED, Child, program
 from support.waiting import TIMEOUT
 
 pytestmark = pytest.mark.real_time
@@ -145,9 +144,7 @@ async def test_user_and_password_are_sent_and_a_wrong_one_is_reported(tmp_path):
 
 def certified(folder):
     """Make a self-signed certificate for 127.0.0.1."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        cannot_run("openssl is missing: apt-get install openssl")
+    openssl = program("openssl")
     files = [folder / "broker.pem", folder / "broker.key"]
     subprocess.run(
         [

@@ -4,14 +4,13 @@ import http.client
 import json
 import os
 import random
-import shutil
 from contextlib import closing
 
 import pytest
 
 from support.fleet import Fleet, verify
 from support.mqtt import Mosquitto
-from support.processes import Child, cannot_run, free_port, until
+from support.processes import Child, free_port, program, until
 
 COPIES = (1, 2, 1, 1, 3, 1, 2, 1)
 OF_EACH = 8  # copies of each job of the large one
@@ -45,9 +44,6 @@ class Prometheus(Child):
     """Reads the figures of every printer."""
 
     def __init__(self, folder, ports):
-        program = shutil.which("prometheus")
-        if program is None:
-            cannot_run("prometheus is missing: apt-get install prometheus")
         targets = ", ".join(f"'127.0.0.1:{port}'" for port in ports)
         config, self.port = folder / "prometheus.yml", free_port()
         config.write_text(
@@ -56,7 +52,8 @@ class Prometheus(Child):
         )
         address = f"--web.listen-address=127.0.0.1:{self.port}"
         storage = f"--storage.tsdb.path={folder / 'prometheus'}"
-        super().__init__([program, f"--config.file={config}", storage, address], folder / "prometheus.log")
+        command = [program("prometheus"), f"--config.file={config}", storage, address]
+        super().__init__(command, folder / "prometheus.log")
 
     def value(self, query):
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:

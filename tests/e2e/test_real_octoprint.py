@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 from contextlib import aclosing
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from daemon.client import AccessDenied, Conflict, NotFound, OctoPrintClient
 from support.foreign import run
-from support.processes import NOZZLED, cannot_run
+from support.processes import NOZZLED, program
 from support.real_octoprint import KEY, octoprint
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(900)]
@@ -88,10 +87,7 @@ async def test_the_python_client(url):
 
 
 def test_the_javascript_client_in_node(url):
-    node = shutil.which("node")
-    if node is None:
-        cannot_run("there is no Node")
-    result = json.loads(run(node, "--input-type=module", "--eval", IN_NODE, url, KEY))
+    result = json.loads(run(program("node", "nodejs"), "--input-type=module", "--eval", IN_NODE, url, KEY))
     assert result["version"] == "OctoPrint 1.11.8"
     assert result["entry"] is result["downloaded"] is result["quiet"] is True
     assert [status for _, status, _ in result["errors"]] == [409, 404, 403, None]

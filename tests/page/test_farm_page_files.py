@@ -13,6 +13,7 @@ from daemon.farm.list import user_actions
 from daemon.farm.list.values import FarmJob
 from daemon.farm.list.wait_reasons import why
 from daemon.farm.messages import Presence
+from support.processes import program
 
 OWN = sorted(page_files.OWN.glob("*.mjs"))
 IMPORT = re.compile(r'(?:import|export)\s*(?:\{([^}]*)\}|[\w$]+)\s*from\s*"\./([^"]+)"')
@@ -75,7 +76,8 @@ def test_other_files_are_not_served():
 def page():
     """The texts in both languages, and results of the pure functions, from one run of node."""
     script = Path(__file__).with_name("farm_page_pure.mjs")
-    result = subprocess.run(["node", script, page_files.OWN], capture_output=True, text=True, check=True)
+    command = [program("node", "nodejs"), script, page_files.OWN]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(result.stdout)
 
 

@@ -58,6 +58,14 @@ def cannot_run(reason: str) -> None:
     pytest.skip(reason)
 
 
+def program(name: str, package: str = "") -> str:
+    """Return the path of a program; without it the test cannot run."""
+    path = shutil.which(name)
+    if path is None:
+        cannot_run(f"{name} is missing: apt-get install {package or name}")
+    return str(path)
+
+
 def has_ended(pid: int) -> bool:
     """Return whether a process has ended; one that its parent has not reaped yet has."""
     try:

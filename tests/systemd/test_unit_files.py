@@ -4,7 +4,6 @@ import argparse
 import os
 import re
 import shlex
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from daemon.farm.server.config import NO_SEED, SEED_CREDENTIAL, STATE
 from daemon.front.access.keys import CREDENTIAL
 from daemon.systemd.descriptors import HTTP
 from support import waiting
-from support.processes import cannot_run
+from support.processes import cannot_run, program
 
 UNITS = Path(__file__).parents[2] / "systemd"
 UNIT = UNITS / "nozzled.service"
