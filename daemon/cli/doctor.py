@@ -15,7 +15,7 @@ from typing import Any
 from daemon import __version__
 from daemon.cli import local_daemon
 from daemon.cli.options import add_config
-from daemon.cli.remote import URL_ENVIRONMENT, find_server, printable
+from daemon.cli.remote import find_server, printable, say_whose
 from daemon.client import ClientError, OctoPrintClient
 from daemon.config import Config, path_of, state_dir
 from daemon.doctor import bundle
@@ -53,11 +53,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the checks and print the findings; return 0 if none is bad."""
     view = View()
-    if url := os.environ.get(URL_ENVIRONMENT):
-        print(
-            f"nozzled: doctor checks this computer's own daemon, not {printable(url)} (${URL_ENVIRONMENT})",
-            file=sys.stderr,
-        )
+    say_whose("doctor checks")
     if args.config is None and not os.environ.get("NOZZLED_CONFIG") and len(several := _several()) > 1:
         if args.bundle is not None:
             raise ConfigError(

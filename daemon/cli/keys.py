@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from daemon.cli import local_daemon, remote
-from daemon.cli.options import add_config
+from daemon.cli.options import STATE_DIR, add_config
 from daemon.cli.remote import Action, printable
 from daemon.client import OctoPrintClient
 from daemon.front.access.keyring import Keyring, NamedKey
@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the action."""
     if not hasattr(args, "work"):
         return remote.run(args)
+    if args.config is None and getattr(args, STATE_DIR) is None:
+        remote.say_whose("add, list and revoke are for")
     target = local_daemon.find(args)
     local_daemon.require_rights(target, args)
     local_daemon.require_own_daemon(target, makes_a_key=args.work is _add)

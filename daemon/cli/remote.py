@@ -223,6 +223,13 @@ def _own_url(target: LocalDaemon) -> str:
     return local_daemon.url(host, port)
 
 
+def say_whose(does: str, environ: Mapping[str, str] = os.environ) -> None:
+    """Say on stderr that a command works on this computer's own daemon, if $NOZZLED_URL names another."""
+    if url := environ.get(URL_ENVIRONMENT):
+        own = f"{does} this computer's own daemon, not {printable(url)} (${URL_ENVIRONMENT})"
+        print(f"nozzled: {own}", file=sys.stderr)
+
+
 # -- text for users --------------------------------------------------------------------------------------------
 
 

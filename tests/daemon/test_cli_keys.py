@@ -38,6 +38,18 @@ def test_a_key_is_created_listed_and_revoked(capsys, tmp_path):
     assert json.loads(run(capsys, tmp_path, "keys", "list", "--json")[1]) == []
 
 
+def test_the_file_of_keys_is_this_computers_and_that_is_said_if_the_environment_names_another_daemon(
+    capsys, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    assert main(["keys", "list"]) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("NOZZLED_URL", "http://127.0.0.1:44595")
+    assert main(["keys", "list"]) == 0
+    assert "for this computer's own daemon, not http://127.0.0.1:44595 ($NOZZLED_URL)" in capsys.readouterr().err
+    assert run(capsys, tmp_path, "keys", "list")[2] == "", "it is named on the command line"
+
+
 def test_impossible_requests_are_reported_and_exit_1(capsys, tmp_path):
     assert run(capsys, tmp_path, "keys", "add", "phone")[0] == 0
     code, out, error = run(capsys, tmp_path, "keys", "add", "phone")
