@@ -115,6 +115,9 @@ def test_an_unknown_name_lists_similar_ones():
         ("Prusa i3 MK3S", "mk3s"),
         ("Prusa-MK4", "mk4"),
         ("FLSUN QQS-Pro", "flsun-qqs-pro"),
+        ("Ender-3 V3 Plus", "ender-3-v3-plus"),  # not the smaller Ender-3 V3
+        ("Neptune 3 Max", "elegoo-neptune-3-max"),
+        ("Original Prusa MK3.5 MMU3", "mk3-5-mmu3"),
         ("3D Printer", None),
         ("Marlin", None),
         ("", None),
