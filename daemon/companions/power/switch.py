@@ -46,7 +46,8 @@ class Switch:
         self.doubtful = False
         self._changed = changed
         self._lock = asyncio.Lock()
-        self._is_cut = False  # it was switched off in an emergency, and no request has come since
+        self._cuts = 0
+        self._is_cut = False  # it was switched off in an emergency, and nobody has asked to switch it on since
 
     async def read(self) -> None:
         """Read the device's state, or set `error`."""
@@ -64,12 +65,14 @@ class Switch:
             DeviceError: it does not answer, or reports another state.
             Withdrawn: `objection` has returned a reason.
         """
-        word = "on" if on else "off"
+        word, cuts = "on" if on else "off", self._cuts
         async with self._lock:
             if objection is not None and (reason := await objection()) is not None:
                 raise Withdrawn(reason)
+            if on and self._cuts != cuts:  # the request is older than the emergency
+                raise DeviceError(f"{self.name} has just been switched off in an emergency; switch it on once more")
             log.info("power.switched", switch=self.name, to=word)
-            self.doubtful, self._is_cut = not on, False
+            self.doubtful, self._is_cut = not on, self._is_cut and not on
             try:
                 await self._send(on=on, objection=objection)
                 await self._settle(on=on)
@@ -93,11 +96,12 @@ class Switch:
 
     async def cut(self) -> None:
         """Switch the device off at once, without waiting for other requests. Raises DeviceError."""
+        self._cuts += 1
         self._is_cut = True
         await self.device.off()
 
     async def _send(self, *, on: bool, objection: Objection | None) -> None:
-        sending = asyncio.ensure_future(self.device.on() if on else self.device.off())
+        sending = asyncio.ensure_future(self._on() if on else self.device.off())
         try:
             while not (await asyncio.wait((sending,), timeout=CHECK_INTERVAL if objection is not None else None))[0]:
                 reason = await objection() if objection is not None else None
@@ -106,6 +110,12 @@ class Switch:
             sending.result()
         finally:
             sending.cancel()
+
+    async def _on(self) -> None:
+        """Switch the device on; if it is cut meanwhile, switch it off again, as one command may overtake the other."""
+        await self.device.on()
+        if self._is_cut:
+            await self.device.off()
 
     async def _turn_back(self) -> None:
         """Switch the device on again: closing the connection does not take back a command that it has received.
@@ -117,7 +127,7 @@ class Switch:
             return
         log.warning("power.switched", switch=self.name, to="on", why="it was told to switch off, but is needed")
         try:
-            await self.device.on()
+            await self._on()
             self.doubtful = False
         except DeviceError as error:
             log.warning("power.no_word", switch=self.name, reason=str(error))

@@ -422,3 +422,61 @@ async def test_a_switch_that_was_cut_in_an_emergency_is_not_switched_on_again():
     device.command_delay = 0.0
     await switch.turn(on=True)
     assert device.is_on
+
+
+async def test_a_cut_before_an_off_is_sent_counts_too():
+    """The heater fails while the printer is asked whether it may be switched off; a command comes a moment later."""
+    device = FakeSwitch()
+    device.command_delay = 5.0
+    switch = Switch(DeviceConfig(name="plug", role="printer"), device)
+    reasons = iter([None, "the printer is in use again"])
+
+    async def objection():
+        await asyncio.sleep(1)
+        return next(reasons)
+
+    turning = asyncio.ensure_future(switch.turn(on=False, objection=objection))
+    await asyncio.sleep(0.5)
+    await switch.cut()
+    with pytest.raises(Withdrawn):
+        await turning
+    assert True not in device.commands
+    await switch.turn(on=False)
+    await switch.stay_on()
+    assert True not in device.commands, "an off is no wish to switch it on"
+    await switch.turn(on=True)
+    assert device.is_on
+
+
+async def test_an_on_that_was_requested_before_a_cut_does_not_undo_it():
+    device = FakeSwitch()
+    device.command_delay = 5.0
+    switch = Switch(DeviceConfig(name="plug", role="printer"), device)
+    turning_off = asyncio.ensure_future(switch.turn(on=False))
+    await asyncio.sleep(1)
+    turning_on = asyncio.ensure_future(switch.turn(on=True))
+    await asyncio.sleep(1)
+    await switch.cut()
+    await turning_off
+    with pytest.raises(DeviceError, match="plug has just been switched off in an emergency; switch it on once more"):
+        await turning_on
+    assert True not in device.commands
+    await switch.turn(on=True)
+    assert device.is_on
+
+
+@pytest.mark.parametrize("turns_back", [True, False])
+async def test_a_cut_counts_while_the_switch_is_being_switched_on(turns_back):
+    """The command of the cut overtakes the other one."""
+    device = FakeSwitch(on=turns_back)
+    switch = Switch(DeviceConfig(name="plug", role="printer"), device)
+    switch.doubtful = turns_back
+    device.command_delay = 5.0
+    turning = asyncio.ensure_future(switch.stay_on() if turns_back else switch.turn(on=True))
+    await asyncio.sleep(1)
+    device.command_delay = 0.0
+    await switch.cut()
+    await asyncio.wait([turning])
+    assert device.commands == [False, True, False]
+    assert not device.is_on
+    assert turns_back or isinstance(turning.exception(), DeviceError)
