@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace
 
 import pytest
 from tornado.websocket import websocket_connect
@@ -318,3 +319,18 @@ async def test_a_session_whose_client_goes_before_the_answer_ends(tmp_path, monk
         went.set()
         await until(lambda: begun and not begun[0].open)
         assert loop.time() - began < SESSION_TIMEOUT, "after which every client without a session is dropped"
+
+
+async def test_a_session_that_is_continued_does_not_end_by_an_earlier_time_limit(monkeypatch):
+    """Its client's second request ended before its first bytes; the third continues the session."""
+    monkeypatch.setattr(push, "RECONNECT_TIMEOUT", 0.1)
+    hub = SimpleNamespace(make_room_for=lambda _: True, join=lambda *_: SimpleNamespace(end=lambda: None))
+    streams = push.Streams(hub)
+    session = streams.begin("name", "127.0.0.1")
+    session.detach()
+    session.detach()
+    session.attach(SimpleNamespace(ended=asyncio.Event()))
+    await asyncio.sleep(0.2)
+    assert streams.open == {"name": session}
+    session.detach()
+    await until(lambda: not streams.open)

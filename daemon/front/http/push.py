@@ -203,6 +203,8 @@ class StreamSession:
         """Wait for the client's next request, but not for long."""
         self._receiver = None
         self._attached.clear()
+        if self._expiry is not None:
+            self._expiry.cancel()
         if self._streams.open.get(self._name) is self:
             self._expiry = asyncio.get_running_loop().call_later(RECONNECT_TIMEOUT, self.close)
 
