@@ -14,6 +14,8 @@ from gcode.frozen import frozen
 _FILE = Path(__file__).with_name("presets.toml")
 _FILLERS = frozenset({"original", "prusa", "i3", "creality", "bambu", "lab", "3d", "printer"})
 _MIN_PREFIX = 3  # characters; a name has to be longer to match the beginning of a printer's own name
+_OTHER_MODEL = re.compile(r"v\d|max|mini|plus|pro|neo|se|ke|go|ultra|lite")
+"""What follows the name of a model in that of another one: an Ender-5 Max is larger than an Ender-5."""
 
 
 @frozen
@@ -86,18 +88,29 @@ def find(name: str) -> Preset:
 
 
 def suggest(own_name: str) -> Preset | None:
-    """Return the preset for a printer's own name (MACHINE_TYPE in M115, the model in a file); None: unknown.
+    """Return the preset for a printer's own name (MACHINE_TYPE in its answer to M115); None: unknown.
 
-    The longest preset name that matches counts, so that an Ender-3 V2 is not taken for an Ender-3.
+    The longest preset name that matches counts, so that an Ender-3 V2 is not taken for an Ender-3. A printer whose name
+    goes on like that of another model has none: their sizes differ.
     """
     plain_name = _plain(own_name)
     matches = [
         (len(plain), each)
         for each in presets().values()
         for plain in map(_plain, (each.id, *_names(each)))
-        if plain == plain_name or (len(plain) > _MIN_PREFIX and plain_name.startswith(plain))
+        if plain == plain_name or _begins(plain_name, plain)
     ]
     return max(matches, key=lambda pair: pair[0])[1] if matches else None
+
+
+def _begins(own_name: str, plain: str) -> bool:
+    """Return whether a printer's own name is this one with an addition, such as the version of its board.
+
+    A name without a digit fits too many printers: a Mini Kossel is no MINI, and a Kobra 3 is no Kobra.
+    """
+    if len(plain) <= _MIN_PREFIX or not own_name.startswith(plain) or not re.search(r"\d", plain):
+        return False
+    return not _OTHER_MODEL.match(own_name, len(plain))
 
 
 def _names(preset: Preset) -> tuple[str, ...]:

@@ -118,6 +118,13 @@ def test_an_unknown_name_lists_similar_ones():
         ("Ender-3 V3 Plus", "ender-3-v3-plus"),  # not the smaller Ender-3 V3
         ("Neptune 3 Max", "elegoo-neptune-3-max"),
         ("Original Prusa MK3.5 MMU3", "mk3-5-mmu3"),
+        ("Ender-3 V2 4.2.2", "ender-3-v2"),  # the version of the board
+        ("Prusa i3 MK3S+", "mk3s"),
+        ("Original Prusa MINI+", "prusa-mini"),
+        ("Ender-5 Max", None),  # larger than an Ender-5
+        ("Kobra Max", None),
+        ("Kobra 3", None),
+        ("Mini Kossel", None),
         ("3D Printer", None),
         ("Marlin", None),
         ("", None),
