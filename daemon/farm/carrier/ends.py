@@ -139,3 +139,6 @@ class ServerEnd(Protocol):
 
     async def remove_file(self, sha256: str) -> None:
         """Delete a stored file."""
+
+    async def remove_leftovers(self) -> int:
+        """Delete what interrupted uploads have left in the store, hours after they ended; return their number."""

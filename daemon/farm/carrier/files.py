@@ -1,10 +1,16 @@
-"""G-code in the object store of NATS, stored once by its hash, whatever its names."""
+"""G-code in the object store of NATS, stored once by its hash, whatever its names.
+
+nats-py stores a file as chunks whose subject ends in a number of its own (nuid), then a record that names this number.
+When an upload is interrupted, its chunks stay: nats-py removes them only after an error that lets it still reach NATS,
+not when it is cancelled, the connection is lost, or the process ends. `InterruptedUploads` finds and deletes them.
+"""
 
 import asyncio
 import hashlib
 from pathlib import Path
 
 from nats.aio.client import Client
+from nats.errors import Error
 from nats.js.api import ObjectMeta, ObjectMetaOptions
 from nats.js.errors import NotFoundError
 from nats.js.object_store import ObjectStore
@@ -17,6 +23,8 @@ from daemon.farm.messages import CHUNK
 
 MIN_RATE = 200_000  # bytes/s; a slower transfer counts as stuck
 GRACE = 30.0  # s for a transfer of any size
+LEFT_AFTER = 4 * 3600.0  # s without a new chunk after which an upload has ended: the largest file, 2 GiB, takes 3 h
+CHUNKS, RECORDS = f"$O.{FILES}.C.", f"$O.{FILES}.M."  # what subjects begin with
 
 
 async def put(client: Client, sha256: str, path: Path) -> None:
@@ -60,6 +68,53 @@ async def remove(client: Client, sha256: str) -> None:
         return
     except FAILURES as error:
         raise FarmUnreachable(f"NATS did not delete the file {sha256[:12]}…: {error!r}") from error
+
+
+class InterruptedUploads:
+    """Deletes the chunks of interrupted uploads."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[int, float]] = {}  # subject → number of its chunks, and since when (loop time)
+
+    async def remove(self, client: Client) -> int:
+        """Delete chunks that belong to no file, and whose upload has ended; return the number of these uploads.
+
+        An upload may be another server's, so only time tells that it has ended: it has had no new chunk for LEFT_AFTER.
+
+        Raises:
+            FarmUnreachable: NATS does not answer.
+        """
+        try:
+            return await in_time(self._remove(client), GRACE)
+        except FAILURES as error:
+            raise FarmUnreachable(f"NATS did not delete the rest of interrupted uploads: {error!r}") from error
+
+    async def _remove(self, client: Client) -> int:
+        js, now, removed = client.jetstream(), asyncio.get_running_loop().time(), 0
+        chunks = await _chunks_without_file(client)
+        self._seen = {
+            subject: seen if (seen := self._seen.get(subject)) is not None and seen[0] == count else (count, now)
+            for subject, count in chunks.items()
+        }
+        for subject, (_, since) in self._seen.items():
+            if now - since > LEFT_AFTER:
+                await js.purge_stream(f"OBJ_{FILES}", subject=subject)
+                removed += 1
+        return removed
+
+
+async def _chunks_without_file(client: Client) -> dict[str, int]:
+    """Return the subjects of chunks that no file has, with the number of chunks; some of them are being uploaded."""
+    js = client.jetstream()
+    subjects = (await js.stream_info(f"OBJ_{FILES}", subjects_filter=f"$O.{FILES}.>")).state.subjects or {}
+    try:  # after the chunks: an upload that has ended meanwhile has its record
+        infos = await (await js.object_store(FILES)).list()
+    except NotFoundError:
+        infos = []
+    if len(infos) < sum(subject.startswith(RECORDS) for subject in subjects):
+        raise Error("some records of files are missing")
+    used = {f"{CHUNKS}{info.nuid}" for info in infos if not info.deleted}
+    return {subject: count for subject, count in subjects.items() if subject.startswith(CHUNKS) and subject not in used}
 
 
 def hash_of(path: Path) -> str:

@@ -86,6 +86,7 @@ class NatsServerEnd:
         self._line = NatsConnection(own, name, self._set_up)
         self._line.on_change = self._changed
         self._duties: Duties | None = None
+        self._leftovers = files.InterruptedUploads()
         self._rates = {
             "presence": PrinterRates(PRESENCE_RATE, PRESENCE_BURST),
             "": PrinterRates(QUESTION_RATE, QUESTION_BURST),
@@ -153,6 +154,10 @@ class NatsServerEnd:
     async def remove_file(self, sha256: str) -> None:
         """Delete a stored file."""
         await files.remove(self._line.client, sha256)
+
+    async def remove_leftovers(self) -> int:
+        """Delete what interrupted uploads have left in the store."""
+        return await self._leftovers.remove(self._line.client)
 
     # -- receiving ---------------------------------------------------------------------------------------------------
 

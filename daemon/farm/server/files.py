@@ -116,6 +116,11 @@ class FarmFiles:
         for suffix in (STORED, NEW):
             await asyncio.to_thread((self._folder / f"{sha256}{suffix}").unlink, missing_ok=True)
 
+    async def remove_leftovers(self) -> None:
+        """Delete what interrupted uploads have left in the object store; raises FarmUnreachable."""
+        if uploads := await self._end.remove_leftovers():
+            log.info("farm.leftovers_removed", interrupted_uploads=uploads)
+
     # -- internals ----------------------------------------------------------------------------------------------------
 
     def _fetched(self, sha256: str, task: "asyncio.Task[None]") -> None:

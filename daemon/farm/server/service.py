@@ -35,6 +35,8 @@ from daemon.systemd.heartbeat import Heartbeat
 
 SHUTDOWN = 5.0  # s for connections, and for the list
 TIDY_EVERY = 6 * 3600.0  # s
+TIDY_AFTER = 60.0  # s after the start: first NATS has to be connected
+TIDY_RETRY = 300.0  # s
 
 log = structlog.get_logger()
 
@@ -149,13 +151,17 @@ async def _end(work: "asyncio.Future[None]") -> None:
 
 
 async def _tidy(jobs: ListThread, files: FarmFiles, keep_days: float, state: Path) -> None:
+    pause = TIDY_AFTER
     while True:
+        await asyncio.sleep(pause)
+        pause = TIDY_EVERY
         try:
             await jobs.call_quietly(lambda each: each.tidy())
+            await files.remove_leftovers()
             await drop_old_files(jobs, files, keep_days, state)
         except (FarmError, FarmUnreachable, OSError) as error:
-            log.warning("farm.not_tidied", reason=str(error))
-        await asyncio.sleep(TIDY_EVERY)
+            pause = TIDY_RETRY
+            log.warning("farm.not_tidied", reason=str(error), again_s=pause)
 
 
 async def drop_old_files(jobs: ListThread, files: FarmFiles, keep_days: float, state: Path) -> None:

@@ -4,8 +4,10 @@ import asyncio
 import hashlib
 from contextlib import aclosing
 
+import nats as nats_client
 import pytest
 
+from daemon.farm.carrier import files
 from daemon.farm.carrier.agent_end import NatsAgentEnd
 from daemon.farm.carrier.connect import NatsAddress
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
@@ -233,3 +235,51 @@ async def test_the_contract_holds_in_memory(scenario, tmp_path):
 @each_scenario
 async def test_the_contract_holds_over_nats(scenario, tmp_path, nats):
     await scenario(OverNats(nats), tmp_path)
+
+
+@pytest.mark.real_time
+async def test_what_interrupted_uploads_have_left_is_deleted_and_nothing_else(tmp_path, nats, monkeypatch):
+    """nats-py removes the chunks of an upload neither when it is cancelled nor when the process ends."""
+    monkeypatch.setattr(files, "LEFT_AFTER", 0.0)
+    server, duties = OverNats(nats).server(), RecordingDuties()
+    data = b"G28\n" * 300_000
+    name = hashlib.sha256(data).hexdigest()
+    (tmp_path / "whole").write_bytes(data)
+    (tmp_path / "large").write_bytes(bytes(64 << 20))
+
+    async def chunks():
+        client = await nats_client.connect(nats.url)
+        try:
+            info = await client.jetstream().stream_info("OBJ_gcode", subjects_filter="$O.gcode.C.>")
+            return info.state.subjects or {}
+        finally:
+            await client.close()
+
+    async def begin_another(name):
+        before, upload = await chunks(), asyncio.ensure_future(server.put_file(name, tmp_path / "large"))
+        while not (new := (await chunks()).keys() - before.keys()):  # noqa: ASYNC110 - NATS sets no event
+            await asyncio.sleep(0.01)
+        return upload, new.pop()
+
+    async with meanwhile(server.run(duties)):
+        await until(lambda: server.connected and duties.connections, "the server")
+        await server.put_file(name, tmp_path / "whole")
+        (stored,) = await chunks()
+        upload, cancelled = await begin_another("0" * 64)
+        upload.cancel()
+        await asyncio.wait([upload])
+        upload, running = await begin_another("1" * 64)
+        assert await server.remove_leftovers() == 0, "any of them may still be an upload of another server"
+        before = (await chunks())[running]
+        while (await chunks())[running] == before and not upload.done():  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
+        assert await server.remove_leftovers() == 1
+        left = await chunks()
+        assert cancelled not in left
+        assert {stored, running} <= left.keys()
+        await upload
+        await server.get_file(name, tmp_path / "got")
+        assert (tmp_path / "got").read_bytes() == data
+        await server.remove_leftovers()
+        assert await server.remove_leftovers() == 0
+        assert {*await chunks()} == {stored, running}
