@@ -40,7 +40,7 @@ _CANDIDATES = (
     sa.select(jobs)
     .where(
         jobs.c.kind == P("kind"),
-        jobs.c.queued == sa.literal_column("1"),  # literal: SQLite uses no partial index for a parameter
+        jobs.c.queued == sa.literal_column("1"),  # literal: PostgreSQL uses no partial index for a parameter
         ~sa.exists().where(declines.c.job == jobs.c.id, declines.c.printer == P("printer"), rows.is_declined(P("now"))),
     )
     .order_by(*ORDER)

@@ -607,6 +607,27 @@ def test_the_next_offer_is_found_by_an_index():
     assert not any("TEMP B-TREE" in step for step in steps)
 
 
+def test_what_printers_hold_and_the_counts_are_read_from_an_index():
+    """Both are read at each change, and copies that have ended stay for two years."""
+    farm = JobList("sqlite://", Wall())
+    plans = []
+
+    def explain(connection, cursor, statement, parameters, *_):
+        plans.append([row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)])
+
+    with farm.read() as tx:
+        engine = tx.connection.engine
+    sa.event.listen(engine, "before_cursor_execute", explain)
+    farm.outstanding()
+    farm.counts()
+    farm.history(state="failed")
+    farm.close()
+    held, counts, failed = ([step for step in plan if "farm_copies" in step] for plan in plans if plan)
+    assert held == ["SEARCH farm_copies USING INDEX farm_copies_state (state=?)"]
+    assert counts == ["SCAN farm_copies USING COVERING INDEX farm_copies_state"]
+    assert [step.split(" (")[0] for step in failed] == ["SEARCH farm_copies USING INDEX farm_copies_state"]
+
+
 def test_each_change_is_announced_and_reading_is_not(farm):
     calls = []
     farm.on_change = lambda: calls.append(1)
