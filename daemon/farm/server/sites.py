@@ -10,6 +10,7 @@ import asyncio
 import os
 from contextlib import suppress
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +30,7 @@ from daemon.farm.server.list_thread import ListThread
 POLL = 5.0  # s between two questions
 RETRY = 15.0  # s after a question without an answer
 MAX_COPIES, MAX_JOBS = 200, 20  # in one message
+MAX_JOBS_BYTES = 512 << 10  # of the jobs in one answer: NATS carries 1 MiB, and ids of jobs and copies come with them
 
 log = structlog.get_logger()
 
@@ -111,7 +113,7 @@ class SiteHub:
                 jobs.mirror(site, question.changed)
             site_jobs = {job.id: job for job in jobs.jobs_of_site(site)}
             missing = [site_jobs[each] for each in question.wanted[:MAX_JOBS] if each in site_jobs]
-            answers = [_as_handed(job, jobs.file(job.sha256)) for job in missing]
+            answers = _fitting([_as_handed(job, jobs.file(job.sha256)) for job in missing])
             return SiteAnswer([*site_jobs], answers, jobs.cancelled_at_site(site))
 
         return msgspec.json.encode(await self._jobs.call_quietly(sync))
@@ -268,6 +270,12 @@ def _as_handed(job: FarmJob, file: FileFacts) -> HandedJob:
         colour=job.colour, nozzle_mm=job.nozzle_mm, group=job.group, printers=job.printers, priority=job.priority,
         due=job.due, notes=job.notes, held=job.held,
     )  # fmt: skip
+
+
+def _fitting(jobs: list[HandedJob]) -> list[HandedJob]:
+    """Return the first jobs, as many as fit into one answer, but at least one; the site asks for the others again."""
+    sizes = accumulate(len(msgspec.json.encode(job)) for job in jobs)
+    return [job for n, (job, size) in enumerate(zip(jobs, sizes, strict=True)) if not n or size <= MAX_JOBS_BYTES]
 
 
 def _length(path: Path) -> int:

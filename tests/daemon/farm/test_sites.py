@@ -12,11 +12,12 @@ from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.carrier.memory import FarmInMemory
 from daemon.farm.engine.folder import EngineFolder
 from daemon.farm.list.job_list import JobList
+from daemon.farm.list.site_jobs import MAX_ROWS
 from daemon.farm.list.values import FileFacts, JobRequest
 from daemon.farm.messages import Presence, Report, Tool
 from daemon.farm.server.files import FarmFiles
 from daemon.farm.server.list_thread import ListThread
-from daemon.farm.server.sites import OwnSite, SiteHub
+from daemon.farm.server.sites import MAX_JOBS, OwnSite, SiteHub
 from support.nats import FarmServerProcess, nats_server
 from support.processes import free_port
 from support.waiting import meanwhile, until
@@ -105,6 +106,32 @@ async def test_a_job_reaches_its_site_once_despite_lost_messages(tmp_path, lose)
             assert sorted(await states(hub, job)) == ["done", "failed"]
             assert site._open == []
             assert len(await here.call(lambda each: each.copies(job.id))) == 2
+
+
+async def test_jobs_with_the_longest_texts_reach_their_site(tmp_path):
+    """NATS carries no message of more than 1 MiB: the site would wait for such an answer for ever."""
+    async with both(tmp_path) as (hub, here, files, site, lane):
+        (tmp_path / "upload").write_bytes(GCODE)
+        sha, size = await files.take(tmp_path / "upload")
+        facts = FileFacts(sha256=sha, size=size, name="cube.gcode", warnings=("😀" * 300,) * 20)
+        await hub.call(lambda each: each.put_file(facts))
+        printers = tuple(f"{number:032}" for number in range(200))
+        request = JobRequest(sha256=sha, name="😀" * 255, notes="😀" * 4000, printers=printers)
+        for _ in range(MAX_JOBS + 1):
+            job = await hub.call(lambda each: each.add(request))
+            await hub.call(lambda each, job=job: each.hand_over(job.id, "munich"))
+        answers = []
+
+        async def ask(kind, body):
+            answers.append(await Lane.ask(lane, kind, body))
+            return answers[-1]
+
+        lane.ask = ask
+        async with meanwhile(site.run()):
+            await until(lambda: len(site._added) == MAX_JOBS + 1, "the jobs", 600)
+        ids = 2 * MAX_ROWS * len(f'"{job.id}",')  # so many jobs may be open, and so many copies to be cancelled
+        assert max(map(len, answers)) + ids < 1 << 20
+        assert len(await here.call(lambda each: each.jobs())) == MAX_JOBS + 1
 
 
 async def test_a_site_cut_off_continues_printing_and_reports_later(tmp_path):
