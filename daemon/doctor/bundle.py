@@ -136,6 +136,8 @@ def keys_of(view: View, subject: Subject) -> Iterator[str]:
     for path in paths:
         yield (view.text(path) or "").strip()
     yield from (key.get("sha256", "") for key in _named_keys(view, subject))
+    for url in _camera_urls(subject.config):
+        yield from filter(_PATH_TOKEN.fullmatch, urlsplit(url).path.split("/"))
     yield from (port.serial_number for port in view.ports() if port.serial_number and len(port.serial_number) > 3)  # noqa: PLR2004 - "0001" is nobody's
     yield from (each.printer for each in installed.services(view.root) if len(each.printer) > 3)  # noqa: PLR2004 - as above
 
@@ -155,27 +157,43 @@ def names_of(view: View, subject: Subject) -> Iterator[str]:
     config = subject.config
     yield from (config.appearance.name, config.profile.name, *config.http.hostnames)
     yield from _hosts(config)
-    if subject.mistake and subject.config_path:  # a file that cannot be used may have names, too
-        yield from _TEXT.findall(view.text(subject.config_path) or "")
+    text = (view.text(subject.config_path) or "") if subject.config_path else ""
+    yield from _names_of_companions(text)
+    if subject.mistake:  # a file that cannot be used may have names, too
+        yield from _TEXT.findall(text)
     yield from _of_files(subject.state / "uploads")
 
 
 _OF_DEVICE = re.compile(r"^(\s*(?:user|(?:on|off|state)_(?:url|body|command))\s*=)(?:\s*\[[^\]]*\]?|.*)", re.MULTILINE)
+_PATH_TOKEN = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w+=~-]{8,}")
+"""A part of a camera's path that may be its key, as network recorders have it: rtsp://nvr:7447/xgJuPN3Hf8YN8Tkb."""
 _TEXT = re.compile(r"""["']([^"'\n]*[^"'\n\d.:][^"'\n]*)["']""")
 
 
 def _hosts(config: Config) -> Iterator[str]:
     """Yield the host names in the configuration."""
-    cameras = all_of(config.webcam).values()
-    of_cameras = (
-        url for each in cameras for url in (each.stream_url, each.snapshot_url, each.webrtc_url, each.hls_url)
-    )
-    for url in (*of_cameras, *config.http.allow_origins):
+    for url in (*_camera_urls(config), *config.http.allow_origins):
         with suppress(ValueError):
             yield urlsplit(url).hostname or ""
     scheme, _, target = config.printer.address.partition(":")
     if scheme == "tcp":
         yield target.rpartition(":")[0].strip("[]")
+
+
+def _camera_urls(config: Config) -> Iterator[str]:
+    for each in all_of(config.webcam).values():
+        yield from (each.stream_url, each.snapshot_url, each.webrtc_url, each.hls_url)
+
+
+def _names_of_companions(text: str) -> Iterator[str]:
+    """Yield user names and hosts in the sections of the companions; a host may be a single word."""
+    with suppress(ValueError, KeyError, TypeError, AttributeError):
+        mqtt = tomllib.loads(text)["mqtt"]
+        yield from (str(mqtt.get("username", "")), str(mqtt.get("host", "")))
+    with suppress(ValueError, KeyError, TypeError, AttributeError):
+        for device in tomllib.loads(text)["power"]["devices"]:
+            address = str(device.get("address", ""))
+            yield urlsplit(address if "//" in address else f"//{address}").hostname or ""
 
 
 def _named_keys(view: View, subject: Subject) -> list[dict[str, str]]:

@@ -168,6 +168,32 @@ def test_secrets_of_switches_are_not_in_the_bundle(damage):
     assert 'type = "http"' in text
 
 
+OF_COMPANIONS = """
+[mqtt]
+host = "wohnzimmer-nas"
+username = "mosqanna"
+[[power.devices]]
+type = "shelly"
+address = "küchenstecker"
+[webcam]
+stream_url = "http://recorder/xgJuPN3Hf8YN8Tkb/stream"
+"""
+
+
+def test_users_hosts_and_camera_keys_are_not_in_the_bundle(tmp_path):
+    (tmp_path / "etc").mkdir()
+    path = tmp_path / "etc/nozzled.toml"
+    path.write_text(OF_COMPANIONS)
+    config = merge(Config(), {"webcam": {"stream_url": "http://recorder/xgJuPN3Hf8YN8Tkb/stream"}}, "test")
+    log = "camera.away url=/xgJuPN3Hf8YN8Tkb/stream; mosqanna refused by wohnzimmer-nas; küchenstecker is away"
+    view = replace(View(), root=tmp_path, user="pi", run=lambda *_: log, ports=list)
+    details = Subject(tmp_path, config, path, service=Installed(tmp_path))
+    files = bundle.scrub(view, details, bundle.texts(view, details, [], {}))
+    text = "".join(files.values())
+    assert not [each for each in ("xgJuPN3", "mosqanna", "wohnzimmer", "küchen", "recorder") if each in text]
+    assert "/stream" in text
+
+
 def test_useful_facts_stay_in_the_bundle():
     scrub = Scrubber([KEY], ["pi", "printer", "anna"]).scrub
     for text in (
