@@ -334,6 +334,17 @@ def test_without_root_or_systemd_the_installation_is_refused(name):
     assert result.stdout == ""
 
 
+def test_no_instance_stays_enabled_when_the_program_is_removed(tmp_path):
+    """Else a new installation would start it at the next boot."""
+    loop = re.search(r"^for unit in .*?^done$", (UNITS / "uninstall").read_text(), re.MULTILINE | re.DOTALL)[0]
+    wants = tmp_path / "multi-user.target.wants"
+    wants.mkdir()
+    for unit in ("nozzled-relay@printer", "nozzled@mk3", "nozzled-mqtt@a.b", "nozzled-relays-of-mine@x", "other"):
+        (wants / f"{unit}.service").symlink_to(f"../{unit}.service")
+    subprocess.run(["/bin/sh", "-euc", loop.replace("/etc/systemd/system", str(tmp_path))], check=True)
+    assert {each.name for each in wants.iterdir()} == {"nozzled-relays-of-mine@x.service", "other.service"}
+
+
 def test_the_services_may_read_what_is_installed_whatever_roots_umask_is():
     installer = re.sub(r"^ *#.*|(?<= )# .*", "", (UNITS / "install").read_text(), flags=re.MULTILINE)
     first = min(installer.index(each) for each in ("mkdir", "-m venv", "install -", ">/etc"))
