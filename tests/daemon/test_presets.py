@@ -51,8 +51,15 @@ def test_the_nozzle_reaches_as_far_as_the_firmware_lets_it(preset, reach):
 
 @pytest.mark.parametrize(
     ("preset", "height"),
-    # printer.cfg of Voron-2 and Voron-1, Configuration_MINI.h of Prusa-Firmware-Buddy
-    [("voron-2-250", 230), ("voron-2-300", 280), ("voron-2-350", 330), ("voron-1-300", 230), ("prusa-mini", 185)],
+    [
+        # printer.cfg of Voron-2 and Voron-1, Configuration_MINI.h of Prusa-Firmware-Buddy, Snapmaker's own slicer
+        ("voron-2-250", 230),
+        ("voron-2-300", 280),
+        ("voron-2-350", 330),
+        ("voron-1-300", 230),
+        ("prusa-mini", 185),
+        ("snapmaker-u1", 272),
+    ],
 )
 def test_the_nozzle_rises_as_high_as_the_firmware_lets_it(preset, height):
     assert machine(find(preset).profile).volume[2] == (0, height)
