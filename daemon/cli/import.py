@@ -169,7 +169,8 @@ def _format_report(inventory: "Inventory", report: "MoveReport") -> str:
 
 def _report(title: str, rows: list[tuple[str, str]], not_imported: list[str], hints: list[str]) -> str:
     width = max([len(name) for name, value in rows if value], default=0)
-    lines = [title, *(f"  {printable(name):<{width}}  {printable(value)}" for name, value in rows if value)]
+    shown = [f"  {printable(name):<{width}}  {printable(value)}" for name, value in rows if value]
+    lines = [title, *(shown or ["  nothing"])]
     if not_imported:
         lines += ["", "not imported", *(f"  {printable(each)}" for each in not_imported)]
     if hints:

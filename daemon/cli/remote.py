@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from daemon.cli import local_daemon
 from daemon.cli.local_daemon import LocalDaemon
@@ -137,7 +138,8 @@ def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:
     elif isinstance(error, AccessDenied) and text == INVALID_KEY:
         shown = f"{text}; it came from {server.key_source}"
     elif isinstance(error, NeverSent):
-        shown = f"no answer from {server.url}: is nozzled running there? {_START_HINT}"
+        port = "" if _has_port(server.url) else f"; the address names no port: most often it is :5000"
+        shown = f"no answer from {server.url}: is nozzled running there? {_START_HINT}{port}"
     elif isinstance(error, Unreachable) and server.url.lower().startswith("https:") and "certificate" not in text:
         shown = f"{text}; without a proxy that encrypts, the address begins with http://"
     elif isinstance(error, NotFound) and text == HTTPStatus.NOT_FOUND.phrase:  # of an API that this is not
@@ -146,6 +148,12 @@ def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"error": text, "status": status}))
     return next((code for kind, code in _CODES.items() if isinstance(error, kind)), _FAILED)
+
+
+def _has_port(url: str) -> bool:
+    """Tell whether an address that could be called names its port, or has one by encryption."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    return parts.port is not None or parts.scheme == "https"
 
 
 # -- which daemon ----------------------------------------------------------------------------------------------

@@ -201,6 +201,14 @@ def test_a_missing_service_exits_3(capsys, monkeypatch):
     assert json.loads(output.out)["status"] is None
 
 
+def test_an_address_without_its_port_is_pointed_out(capsys, monkeypatch):
+    monkeypatch.setattr("daemon.client.caller.PAUSES", ())
+    assert main(["job", "status", "--url", "http://printer.invalid"]) == 3
+    assert capsys.readouterr().err.endswith("; the address names no port: most often it is :5000\n")
+    assert main(["job", "status", "--url", "http://printer.invalid:5000"]) == 3
+    assert "port" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -393,6 +393,12 @@ def test_a_dry_run_only_reports(capsys):
     assert json.loads(capsys.readouterr().out)["keys"] == ["OctoApp", "Cura auf Annas PC", "anna"]
 
 
+def test_a_folder_of_octoprint_in_which_nothing_is_to_be_imported_says_so(capsys, tmp_path):
+    (tmp_path / "config.yaml").write_text("server: {}\n")
+    assert main(["import", "octoprint", str(tmp_path), "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith("found\n  nothing\n")
+
+
 async def test_the_command_takes_over_everything(tmp_path, monkeypatch):
     command = importlib.import_module("daemon.cli.import")
     monkeypatch.delenv("NOZZLED_URL", raising=False)
