@@ -138,7 +138,7 @@ def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:
     elif isinstance(error, AccessDenied) and text == INVALID_KEY:
         shown = f"{text}; it came from {server.key_source}"
     elif isinstance(error, NeverSent):
-        port = "" if _has_port(server.url) else f"; the address names no port: most often it is :5000"
+        port = "" if _has_port(server.url) else "; the address names no port: most often it is :5000"
         shown = f"no answer from {server.url}: is nozzled running there? {_START_HINT}{port}"
     elif isinstance(error, Unreachable) and server.url.lower().startswith("https:") and "certificate" not in text:
         shown = f"{text}; without a proxy that encrypts, the address begins with http://"
