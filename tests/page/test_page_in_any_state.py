@@ -169,6 +169,15 @@ def faults_when_opened(stage, words):
     return violations
 
 
+def test_faults_are_found(new_stage, axe):
+    stage = new_stage(**PHONE)
+    stage.page.set_content("<html lang=en><title>x</title><main><h1>x</h1><img src=x width=999>")
+    stage.page.evaluate(axe)
+    nameless, wide = faults_of(stage)
+    assert nameless.startswith("image-alt | <img")
+    assert wide.endswith("px wide")
+
+
 @pytest.mark.parametrize(
     ("language", "looks"),
     [("en", DESKTOP), ("de", {**PHONE, "color_scheme": "dark"})],

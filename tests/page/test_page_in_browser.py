@@ -64,14 +64,23 @@ def test_the_first_view_is_light_and_the_modules_also_work_separately(new_tab, s
 
 def test_stop_needs_a_long_press(new_tab, service, part):
     service.print_file(part("stopped.gcode", 4000))
-    tab = new_tab(**PHONE).open()
+    tab = new_tab(**PHONE)
+    tab.page.clock.install()
+    tab.open()
     tab.is_in_state("Printing")
     expect(tab.page.locator("header")).to_contain_text(re.compile(r"\d+ °C"))
-    tab.hold("#stop", 0.1)
+    tab.hold("#stop", 0.3)
     expect(tab.page.get_by_text("Hold to stop")).to_be_visible()
+    tab.page.clock.resume()
+    methods = []
+    tab.page.on("request", lambda request: methods.append(request.method))
     tab.page.evaluate("document.getElementById('stop').click()")  # a script cannot press it
+    tab.page.evaluate("fetch('api/version')")  # what it sends comes later
+    assert "GET" in methods
+    assert "POST" not in methods
     assert service.state == "Printing"
     tab.hold("#stop", 0.6)
+    tab.page.clock.resume()
     tab.is_in_state("Stopped")
     expect(tab.page.get_by_text("Stopped. The printer confirmed it.")).to_be_visible()
     expect(tab.page.locator("header")).not_to_contain_text("°C")  # unknown

@@ -105,12 +105,13 @@ class Tab:
             self.page.dispatch_event("body", kind, {"dataTransfer": files})
 
     def hold(self, selector, seconds):
-        """Touch an element for some seconds."""
+        """Touch an element for some seconds of the page's clock, which is installed, and stays stopped."""
         box = self.page.locator(selector).bounding_box()
         finger = self.context.new_cdp_session(self.page)
         point = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+        self.page.clock.pause_at(self.page.evaluate("Date.now()") / 1000 + 1)
         finger.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [point]})
-        self.page.wait_for_timeout(seconds * 1000)
+        self.page.clock.run_for(1000 * seconds)
         finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
 
