@@ -1,8 +1,10 @@
 """The helper that systemd starts for a daemon that stays dead: it turns the heaters off."""
 
 import fcntl
+import importlib.util
 import os
 import pty
+import struct
 import subprocess
 import sys
 import threading
@@ -49,6 +51,12 @@ def port():
     class Port:
         path = os.ttyname(slave)
         answer = b""
+
+        @staticmethod
+        def baudrate():
+            settings = bytearray(struct.calcsize("4I20B2I"))  # struct termios2
+            fcntl.ioctl(slave, 0x802C542A, settings)  # TCGETS2, which knows all baudrates
+            return struct.unpack("4I20B2I", settings)[-1]
 
     def listen():
         while not end.is_set():
@@ -102,6 +110,7 @@ def test_commands_are_sent_three_times_after_a_line_break(tmp_path, port):
     note(tmp_path, f'{{"port": "{port.path}", "baudrate": 250000, "extruders": 1, "chamber": false}}')
     assert safe_off(tmp_path)[0] == 0
     until(lambda: bytes(port.heard) == OFF * 3, "all that is said")
+    assert port.baudrate() == 250000
 
 
 def test_every_heater_is_named(tmp_path, port):
@@ -112,8 +121,44 @@ def test_every_heater_is_named(tmp_path, port):
     until(lambda: bytes(port.heard) == expected * 3, "all that is said")
 
 
+@pytest.mark.parametrize(
+    ("option", "setting", "baudrate"),
+    [("", "", 115200), ("", "baudrate = 250000\n", 250000), ("?baudrate=57600", "baudrate = 250000\n", 57600)],
+)
+def test_the_configured_baudrate_is_used(tmp_path, port, option, setting, baudrate):
+    port.answer = b"start\n"
+    configured(tmp_path, f'[printer]\naddress = "serial:{port.path}{option}"\n{setting}')
+    assert safe_off(tmp_path)[0] == 0
+    assert port.baudrate() == baudrate
+
+
+def test_auto_is_the_only_unused_port_and_none_of_several(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("safe_off", SCRIPT)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    monkeypatch.setattr(script, "BY_ID", tmp_path)
+    configured(tmp_path, '[printer]\naddress = "serial:auto"\n')
+
+    def find():
+        return script.find("nozzled", tmp_path / "state", tmp_path / "etc").port
+
+    assert find() == ""
+    opened = [fd for _ in range(2) for fd in pty.openpty()]
+    try:
+        for name, slave in (("usb-a", opened[1]), ("usb-b", opened[3])):
+            (tmp_path / name).symlink_to(os.ttyname(slave))
+        assert find() == ""
+        fcntl.flock(opened[1], fcntl.LOCK_EX)  # as the service of another printer does
+        assert find() == str(tmp_path / "usb-b")
+        fcntl.flock(opened[3], fcntl.LOCK_EX)
+        assert find() == ""
+    finally:
+        for fd in opened:
+            os.close(fd)
+
+
 def test_an_unconfirmed_stop_asks_to_cut_the_power(tmp_path, port):
-    configured(tmp_path, f'[printer]\naddress = "serial:{port.path}?baudrate=57600"\n')
+    configured(tmp_path, f'[printer]\naddress = "serial:{port.path}"\n')
     status, output = safe_off(tmp_path)
     assert status == 1
     assert output.startswith("<2>")
