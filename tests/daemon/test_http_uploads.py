@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.front.http.uploads import UploadHandler
 from daemon.front.uploads.files import Upload
 from support.http import NOW, api, form
 
@@ -336,3 +337,26 @@ async def test_of_simultaneous_uploads_that_may_not_overwrite_one_wins(tmp_path)
         answers = await asyncio.gather(*(server.upload(*each) for each in parts))
         assert sorted(each.status for each in answers) == [201, 409, 409, 409]
         assert server.uploaded() == {"a.gcode": contents[[each.status for each in answers].index(201)]}
+
+
+@pytest.mark.parametrize("hanging", ["begin", "_write"])
+async def test_an_upload_whose_time_is_up_while_the_disk_hangs_leaves_nothing(tmp_path, monkeypatch, hanging):
+    handlers = []
+    admit, to_thread = UploadHandler.admit, asyncio.to_thread
+
+    async def hangs(work, *args):
+        if work.__name__ == hanging and handlers:
+            handlers.pop().on_connection_close()  # as Tornado does then, without waiting for `data_received`
+            await asyncio.sleep(10)
+        return await to_thread(work, *args)
+
+    monkeypatch.setattr(UploadHandler, "admit", lambda handler: handlers.append(handler) or admit(handler))
+    body, kind = form(("file", "a.gcode", LARGE))
+    async with api(tmp_path, "", http={"quota_mib": 8}) as server:
+        monkeypatch.setattr(asyncio, "to_thread", hangs)
+        pieces = [body[at : at + 65536] for at in range(0, len(body), 65536)]
+        await server.request("POST", "/api/files/local", pieces, headers={"Content-Type": kind}, hang_up=True)
+        await server.settle()
+        assert handlers == []
+        assert server.uploaded() == {}
+        assert server.service.front.files.room.taken == 0

@@ -53,6 +53,7 @@ class UploadHandler(FilesHandler):
         self._size = 0
         self._claim: Claim | None = None
         self._complete = False
+        self._is_over = False  # the client has gone, or its time is up
         self._keyed: KeyedRequest | None = None  # the print, if it is requested with a key
         if self.request.method == "POST":
             self.max_body = service.config.http.max_upload_mib * 1024 * 1024
@@ -85,6 +86,8 @@ class UploadHandler(FilesHandler):
             await super().take(chunk)
             return
         for event in self._form.feed(chunk):
+            if self._is_over:  # since a wait for the disk: a claim that has ended must not grow
+                return
             if isinstance(event, str):
                 await self._begin(event)
             elif self._upload is not None:
@@ -117,10 +120,13 @@ class UploadHandler(FilesHandler):
         self._claim = await self._stack.enter_async_context(self.service.files.room.claim(name))
         early = f"{secrets.token_hex(16)}.gcode" if path is None else _placed(path, name)
         self._upload = await self._stack.enter_async_context(self.service.files.upload(early, name=raw_name))
+        if self._is_over:  # since a wait for the disk: the stack was closed before this was in it
+            await self._stack.aclose()
 
     def on_connection_close(self) -> None:
-        """Remove the unfinished file when the client disconnects."""
+        """Remove the unfinished file when the client disconnects, or its time is up."""
         super().on_connection_close()
+        self._is_over = True
         if not self._complete:
             closing = asyncio.ensure_future(self._stack.aclose())
             _closing.add(closing)
