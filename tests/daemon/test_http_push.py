@@ -12,7 +12,7 @@ from tornado.websocket import websocket_connect
 from daemon.front.http import push
 from daemon.front.http.server import listen
 from daemon.front.push.subscriber import SESSION_TIMEOUT, Subscriber
-from support.http import KEY, api
+from support.http import KEY, Recorder, api
 from support.waiting import TIMEOUT, until
 
 pytestmark = pytest.mark.real_time
@@ -329,8 +329,82 @@ async def test_a_session_that_is_continued_does_not_end_by_an_earlier_time_limit
     session = streams.begin("name", "127.0.0.1")
     session.detach()
     session.detach()
-    session.attach(SimpleNamespace(ended=asyncio.Event()))
+    session.reserve(SimpleNamespace(ended=asyncio.Event()))
     await asyncio.sleep(0.2)
     assert streams.open == {"name": session}
     session.detach()
     await until(lambda: not streams.open)
+
+
+STREAM = "/sockjs/123/session/xhr_streaming"
+
+
+async def test_of_two_requests_for_a_session_at_once_one_gets_it(tmp_path, monkeypatch):
+    async with api(tmp_path, "") as server:
+        reads, begun = asyncio.Event(), []
+        begin = push.Streams.begin
+        monkeypatch.setattr(push.Streams, "begin", lambda *args: begun.append(args[0]) or begin(*args))
+        monkeypatch.setattr(Recorder, "_done", lambda _: asyncio.ensure_future(reads.wait()))
+        first = asyncio.create_task(server.request("POST", STREAM))
+        await until(lambda: begun)
+        second = asyncio.create_task(server.request("POST", STREAM))
+        await asyncio.sleep(0.1)
+        reads.set()
+        assert b"c[2010" in (await asyncio.wait_for(second, TIMEOUT)).body
+        await asyncio.sleep(0.1)
+        begun[0].open["session"].close()
+        assert b"connected" in (await first).body
+
+
+async def test_a_session_does_not_expire_while_its_next_request_begins(tmp_path, monkeypatch):
+    monkeypatch.setattr(push, "RECONNECT_TIMEOUT", 0.1)
+    async with api(tmp_path, "") as server:
+        reads, begun = asyncio.Event(), []
+        begin = push.Streams.begin
+        monkeypatch.setattr(push.Streams, "begin", lambda *args: begun.append(args[0]) or begin(*args))
+        assert (await server.request("POST", STREAM.removesuffix("_streaming"))).body == b"o\n"
+        session = begun[0].open["session"]
+        monkeypatch.setattr(Recorder, "_done", lambda _: asyncio.ensure_future(reads.wait()))
+        following = asyncio.create_task(server.request("POST", STREAM))
+        await asyncio.sleep(0.3)
+        reads.set()
+        await asyncio.sleep(0.1)
+        assert begun[0].open.get("session") is session
+        session.close()
+        assert b"connected" in (await following).body
+
+
+async def test_a_heartbeat_waits_for_the_frame_before_it(tmp_path, monkeypatch):
+    """Of two writes at once, Tornado would never end the first."""
+    monkeypatch.setattr(push, "HEARTBEAT", 0.05)
+    async with api(tmp_path, "") as server:
+        reads, begun, most, waiting = asyncio.Event(), [], 0, 0
+
+        async def read():
+            nonlocal most, waiting
+            waiting += 1
+            most = max(most, waiting)
+            await reads.wait()
+            waiting -= 1
+
+        begin = push.Streams.begin
+        monkeypatch.setattr(push.Streams, "begin", lambda *args: begun.append(args[0]) or begin(*args))
+        answer = asyncio.create_task(server.request("POST", STREAM))
+        await until(lambda: begun)
+        await asyncio.sleep(0.1)
+        monkeypatch.setattr(Recorder, "_done", lambda _: asyncio.ensure_future(read()))
+        begun[0].open["session"].subscriber.offer("{}")
+        await asyncio.sleep(0.3)
+        reads.set()
+        await asyncio.sleep(0.1)
+        begun[0].open["session"].close()
+        assert (await answer).body.count(b"h\n") > 1
+        assert most == 1
+
+
+async def test_the_heartbeat_of_a_closing_socket_ends_quietly(monkeypatch):
+    async def closing(*_):
+        raise ConnectionResetError
+
+    monkeypatch.setattr(push.FramedSocketHandler, "write_frame", closing)
+    await push.FramedSocketHandler._beat(push.FramedSocketHandler.__new__(push.FramedSocketHandler))

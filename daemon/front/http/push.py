@@ -136,10 +136,11 @@ class FramedSocketHandler(SocketHandler):
         super().open()
 
     async def _beat(self) -> None:
-        await self.write_frame("o")
-        while True:
-            await asyncio.sleep(HEARTBEAT)
-            await self.write_frame("h")
+        with suppress(ConnectionError):  # the socket is closing: `on_close` follows
+            await self.write_frame("o")
+            while True:
+                await asyncio.sleep(HEARTBEAT)
+                await self.write_frame("h")
 
     async def send(self, texts: Sequence[str]) -> None:
         """Write all messages in one frame."""
@@ -183,20 +184,23 @@ class StreamSession:
         self._streams = streams
         self._name = name
         self._receiver: StreamHandler | None = None
-        self._attached = asyncio.Event()
+        self._attached = asyncio.Event()  # there is a receiver, and its answer has begun
         self._expiry: asyncio.TimerHandle | None = None
         self.subscriber = hub.join(self._send, self.close, client)
 
     @property
     def is_open(self) -> bool:
-        """Whether a request is attached."""
+        """Whether a request is open; no other may attach meanwhile."""
         return self._receiver is not None
 
-    def attach(self, receiver: "StreamHandler") -> None:
-        """Write to this request from now on."""
+    def reserve(self, receiver: "StreamHandler") -> None:
+        """Keep the session for this request, whose answer begins; nothing is written to it yet."""
         if self._expiry is not None:
             self._expiry.cancel()
         self._receiver = receiver
+
+    def attach(self) -> None:
+        """Write to the request from now on."""
         self._attached.set()
 
     def detach(self) -> None:
@@ -209,7 +213,7 @@ class StreamSession:
             self._expiry = asyncio.get_running_loop().call_later(RECONNECT_TIMEOUT, self.close)
 
     async def _send(self, texts: Sequence[str]) -> None:
-        while (receiver := self._receiver) is None:  # a request that has just ended may have been attached
+        while (receiver := self._receiver) is None or not self._attached.is_set():  # it may have just ended again
             await self._attached.wait()
         await receiver.write_frame_line(_frame(texts))
 
@@ -287,6 +291,7 @@ class StreamHandler(StreamsHandler):
         super().initialize(service, streams)
         self.ended = asyncio.Event()
         self._written = 0
+        self._flushing = asyncio.Lock()  # Tornado resolves only the last of several flushes; the others would wait on
 
     async def post(self, name: str) -> None:
         """Stream frames, one per line."""
@@ -297,36 +302,34 @@ class StreamHandler(StreamsHandler):
             return
         opening = b"" if session is not None else b"o\n"
         session = session or self.streams.begin(name, self.client)
+        session.reserve(self)
         try:
-            if self.padding + opening:
-                await self._flush(self.padding + opening)
-        except StreamClosedError:
-            if not session.is_open:
-                session.detach()  # so that it ends if its client does not come back
-            return
-        with suppress(StreamClosedError):
-            await self._stream(session)
-
-    async def _stream(self, session: StreamSession) -> None:
-        session.attach(self)
-        try:
-            while not self.ended.is_set():
-                try:
-                    async with asyncio.timeout(HEARTBEAT):
-                        await self.ended.wait()
-                except TimeoutError:
-                    await self._flush(b"h\n")
+            with suppress(StreamClosedError):
+                if self.padding + opening:
+                    await self._flush(self.padding + opening)
+                session.attach()
+                await self._beat()
         finally:
-            session.detach()
+            session.detach()  # it ends if its client does not come back
+
+    async def _beat(self) -> None:
+        """Send heartbeats until the answer has to end."""
+        while not self.ended.is_set():
+            try:
+                async with asyncio.timeout(HEARTBEAT):
+                    await self.ended.wait()
+            except TimeoutError:
+                await self._flush(b"h\n")
 
     async def write_frame_line(self, frame: str) -> None:
         """Write a frame; return when it is sent."""
         await self._flush(frame.encode() + b"\n")
 
     async def _flush(self, data: bytes) -> None:
-        self._written += len(data)
-        self.write(data)
-        await self.flush()
+        async with self._flushing:
+            self._written += len(data)
+            self.write(data)
+            await self.flush()
         if self._written >= self.size:
             self.ended.set()
 
