@@ -177,6 +177,28 @@ async def test_exports_are_complete_and_contain_no_formula(tmp_path):
         assert json.loads((await server.get("/api/history.json?state=failed")).body) == []
 
 
+@pytest.mark.parametrize("kind", ["csv", "json"])
+async def test_head_of_an_export_reads_no_prints(tmp_path, monkeypatch, kind):
+    async with api(tmp_path, "") as server:
+        await recorded(server, "first")
+        path = f"/api/history.{kind}"
+        whole = await server.get(path)
+        for name in ("table", "jobs"):
+            monkeypatch.setattr(server.service.history, name, None)
+        head = await server.request("HEAD", path)
+        names = ("Content-Type", "Content-Disposition")
+        assert (head.status, [head.headers[name] for name in names]) == (200, [whole.headers[name] for name in names])
+        assert (await server.request("HEAD", f"{path}?state=done")).status == 400
+
+
+async def test_a_damaged_row_hides_no_other_print(tmp_path):
+    async with api(tmp_path, "") as server:
+        await recorded(server, "first", "second")
+        assert len((await server.get("/api/history")).json["jobs"]) == 2
+        await server.service.cache.keep(("UPDATE prints SET filament = '[{' WHERE id = 1", ()))
+        assert [job["filament"] for job in (await server.get("/api/history")).json["jobs"]] == [[], []]
+
+
 @pytest.mark.parametrize(
     "what", ["the front's database is lost", "the core's is", "earlier prints are put in", "while it runs"]
 )

@@ -22,7 +22,7 @@ from daemon.bridge.questions import Limits
 from daemon.config import Config, ProfileConfig
 from daemon.errors import AnalysisFailed, CoreAway, StoreError
 from daemon.front.analysis.findings import Brief, Findings, from_analysis, unreadable
-from daemon.front.analysis.store import AnalysisStore, FileKey
+from daemon.front.analysis.store import AnalysisStore, FileKey, summary_of
 from daemon.front.analysis.toolpaths import FOLDER, Toolpaths, toolpath_info
 from daemon.front.one_answer import NoAnswer, answer_of
 from gcode.analysis.toolpath_format import FORMAT
@@ -317,8 +317,8 @@ def _briefs(rows: Iterable[sqlite3.Row], keys: Collection[FileKey]) -> dict[File
     briefs = {}
     for row in rows:
         key = FileKey(row["path"], row["size"], row["date"])
-        if key in keys:
-            briefs[key] = Brief(json.loads(row["summary"]), bool(row["has_thumbnail"]))
+        if key in keys and (summary := summary_of(row)) is not None:
+            briefs[key] = Brief(summary, bool(row["has_thumbnail"]))
     return briefs
 
 

@@ -56,8 +56,8 @@ class AnalysisStore:
         rows = await self._table.query(_GET, key.path, key.size, key.date, VERSION)
         if not rows:
             return None
-        summary: dict[str, Any] = json.loads(rows[0]["summary"])
-        return Findings(summary, rows[0]["details"], rows[0]["thumbnail"])
+        summary = summary_of(rows[0])
+        return None if summary is None else Findings(summary, rows[0]["details"], rows[0]["thumbnail"])
 
     async def summaries(self, under: str) -> list[sqlite3.Row]:
         """Return rows for this file, or for all in this folder: path, size, date, summary, has_thumbnail.
@@ -97,6 +97,15 @@ class AnalysisStore:
         """
         [[planned, actual, prints]] = await self._table.query(_LEARNT, printer)
         return LearntPace(actual / planned, prints) if prints and planned else LearntPace()
+
+
+def summary_of(row: sqlite3.Row) -> dict[str, Any] | None:
+    """Return the summary in a row; None: it is damaged, and the file has to be analysed again."""
+    try:
+        summary: dict[str, Any] = json.loads(row["summary"])
+    except ValueError:
+        return None
+    return summary
 
 
 _GET = "SELECT * FROM analyses WHERE path = ? AND size = ? AND date = ? AND version = ?"

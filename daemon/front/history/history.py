@@ -341,7 +341,10 @@ _FIELDS = ", ".join(_JSON_FIELDS.values())
 def _as_json(row: sqlite3.Row) -> dict[str, Any]:
     fields = dict(zip(_JSON_FIELDS, row, strict=False))  # the row may have more columns
     fields["began"] = bool(fields["began"])
-    fields["filament"] = json.loads(fields["filament"]) if fields["filament"] else []
+    try:
+        fields["filament"] = json.loads(fields["filament"]) if fields["filament"] else []
+    except ValueError:  # one damaged row must not hide the others
+        fields["filament"] = []
     if (fields["key"] or "").startswith("queue "):
         fields["key"] = None  # the queue's own, of no use to clients
     if fields["thumbnail"]:

@@ -133,9 +133,11 @@ class ExportHandler(_QueryHandler):
     async def get(self, kind: str) -> None:
         """Send a file."""
         query = self.query()
-        await self.refresh()
         self.set_header("Content-Disposition", f'attachment; filename="history.{kind}"')
         self.set_header("Content-Type", f"{_TYPES[kind]}; charset=UTF-8")
+        if self.request.method == "HEAD":  # years of prints would be read for nothing
+            return
+        await self.refresh()
         try:
             async for text in self._csv(query) if kind == "csv" else self._json(query):
                 self.write(text)
