@@ -263,3 +263,14 @@ async def test_a_companions_answer_204_has_no_body(tmp_path):
         answer = {"id": request["id"], "status": 204, "body": {"done": True}}
         assert (await server.post("/api/companions/power", {"answers": [answer]})).status == 204
         assert ((await asked).status, (await asked).body) == (204, b"")
+
+
+async def test_head_takes_no_requests_away(tmp_path):
+    async with api(tmp_path, "", switched_on=("power",)) as server:
+        server.service.front.companions.on_report("power", {}, {})
+        asked = asyncio.create_task(server.post("/api/companions/power/ask", {"do": "on"}))
+        assert (await server.request("HEAD", "/api/companions/power/requests")).status == 200
+        [request] = (await server.get("/api/companions/power/requests")).json["requests"]
+        answer = {"id": request["id"], "status": 204}
+        assert (await server.post("/api/companions/power", {"answers": [answer]})).status == 204
+        assert (await asked).status == 204

@@ -130,6 +130,13 @@ async def test_a_system_command_runs_without_a_shell(tmp_path):
 
 
 @pytest.mark.real_time
+async def test_a_system_command_that_a_signal_ends_has_failed_by_it(tmp_path):
+    async with api(tmp_path, "", system={"reboot": ("sh", "-c", "kill -KILL $$")}) as server:
+        response = await server.post("/api/system/commands/core/reboot", {})
+        assert (response.status, response.error) == (500, "sh was ended by signal 9")
+
+
+@pytest.mark.real_time
 async def test_a_missing_system_command_is_reported(tmp_path):
     async with api(tmp_path, "", system={"reboot": ("/no/such/program",)}) as server:
         response = await server.post("/api/system/commands/core/reboot", {})

@@ -74,6 +74,11 @@ class RequestsHandler(ApiHandler):
         except asyncio.CancelledError:  # the companion has gone
             self.skip_method()
 
+    def head(self, name: str) -> None:  # type: ignore[override]  # nothing to wait for
+        """Hand over nothing: the requests would be lost with the body."""
+        require_companion(self, name)
+        self.write({"requests": []})
+
     def post(self, name: str) -> None:
         """Answer 204 if a client still waits for this request: companions ask right before they carry it out."""
         require_companion(self, name)
@@ -86,6 +91,7 @@ class RequestsHandler(ApiHandler):
 
     def on_connection_close(self) -> None:
         """Stop waiting when the companion disconnects."""
+        super().on_connection_close()
         if self._requests is not None:
             self._requests.cancel()
 

@@ -95,7 +95,12 @@ async def run(command: tuple[str, ...]) -> None:
     watching.add_done_callback(_running.discard)
     await asyncio.wait([watching], timeout=START_TIMEOUT)
     if process.returncode:
-        raise Refused(500, f"{command[0]} failed with exit status {process.returncode}")
+        raise Refused(500, f"{command[0]} {_end(process.returncode)}")
+
+
+def _end(code: int) -> str:
+    """Say how a program failed, by its return code: the exit status, or minus the number of a signal."""
+    return f"failed with exit status {code}" if code > 0 else f"was ended by signal {-code}"
 
 
 async def _watch(process: asyncio.subprocess.Process, command: tuple[str, ...]) -> None:
