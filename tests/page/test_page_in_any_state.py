@@ -459,7 +459,7 @@ def test_a_wrong_number_of_copies_is_refused_with_the_bounds(new_stage):
     stage.page.locator(".queued").nth(1).get_by_role("button", name="Change").click()
     stage.page.get_by_label("Copies").fill("1.5")
     stage.button("Save").click()
-    expect(stage.page.get_by_text("Copies: enter a whole number from 1 to 999.")).to_be_visible()
+    expect(stage.page.get_by_text("Copies: enter a whole number from 2 to 999.")).to_be_visible()
 
 
 def test_a_print_without_a_record_whose_printer_is_away_can_be_cancelled(new_stage):

@@ -1,6 +1,7 @@
 """What reaches the page late or from elsewhere: an answer, another tab's key, the end of rights, a new connection."""
 
 import json
+import re
 
 import pytest
 from playwright.sync_api import expect
@@ -216,3 +217,55 @@ def test_counts_are_true(new_stage):
     stage.page.get_by_role("log").wait_for()
     stage.send({"console": {"lines": [], "dropped": 1}})
     expect(stage.page.get_by_role("log")).to_contain_text("1 line left out")
+
+
+def test_a_toolpath_that_could_not_be_loaded_is_tried_again(new_stage):
+    stage = new_stage(**DESKTOP)
+    stage.page.route("**/toolpath-of-a-print", lambda route: route.fulfill(status=503, json={"error": "not now"}))
+    stage.open().show(**PRINTING, toolpath="toolpath-of-a-print")
+    expect(stage.page.locator(".toolpath .empty")).to_have_text("not now")
+    stage.page.unroute("**/toolpath-of-a-print")
+    stage.page.route("**/toolpath-of-a-print", lambda route: route.fulfill(status=503, json={"error": "still not"}))
+    for _ in range(5):  # the connection is not lost meanwhile, which would load everything again
+        stage.page.clock.fast_forward(2_200)
+        stage.show(**PRINTING, toolpath="toolpath-of-a-print")
+    expect(stage.page.locator(".toolpath .empty")).to_have_text("still not")
+
+
+def test_the_queue_is_the_newer_of_two_answers_in_the_wrong_order(new_stage):
+    def queue(revision, name):
+        entry = {"id": 1, "name": name, "copies": 1, "done": 0, "notes": "", "material": None, "state": "waiting"}
+        bed = {"clear": False, "by": None, "at": None}
+        return {"revision": revision, "paused": True, "bed": bed, "waiting": None, "entries": [entry]}
+
+    def answer_later(route):
+        waiting.append(route)
+
+    stage, waiting = new_stage(**DESKTOP), []
+    stage.page.route("**/api/queue", answer_later)
+    stage.open("history").show(queue={"revision": 1, "waiting": "a"})
+    stage.page.wait_for_timeout(500)
+    stage.show(queue={"revision": 2, "waiting": "b"})
+    until(lambda: stage.page.wait_for_timeout(100) or len(waiting) >= 2, "two requests")
+    *older, newest = waiting
+    newest.fulfill(json=queue(2, "new.gcode"))
+    expect(stage.page.locator(".queued b")).to_have_text("new.gcode")
+    for each in older:
+        each.fulfill(json=queue(1, "old.gcode"))
+    stage.page.wait_for_timeout(500)
+    expect(stage.page.locator(".queued b")).to_have_text("new.gcode")
+
+
+def test_the_chart_in_words_leaves_out_a_heater_without_a_temperature(new_stage):
+    def answer(route):
+        now = stage.page.evaluate("Date.now()") / 1000
+        route.fulfill(json={"history": [{"time": now - 5 * each, **heaters} for each in range(120, 0, -1)]})
+
+    stage = new_stage(**DESKTOP)
+    heaters = {"tool0": {"actual": 21, "target": 0}, "chamber": {"actual": None, "target": 40}}
+    stage.page.route("**/api/printer/temperatures", answer)
+    stage.open().show(printer={"heaters": heaters})
+    chart = stage.page.locator(".chart svg")
+    expect(chart).to_have_attribute("aria-label", re.compile("21, between 21 and 21"))
+    expect(stage.page.locator(".chart .line", has_text="Chamber")).to_be_attached()
+    assert "Infinity" not in chart.get_attribute("aria-label")

@@ -103,12 +103,13 @@ function labels(names, rows, y) {
 function summary(names, rows) {
   const sentences = names.map(name => {
     const values = rows.map(([, row]) => row[name]?.[0]).filter(value => typeof value === "number");
+    if (!values.length) return ""; // the printer has not said how warm it is
     return t("chart_summary", {
       name: heaterName(name),
       least: Math.round(Math.min(...values)),
       most: Math.round(Math.max(...values)),
-      last: Math.round(values.at(-1) ?? NaN),
+      last: Math.round(values[values.length - 1]),
     });
   });
-  return `${t("chart_caption")} ${sentences.join(" ")}`;
+  return `${t("chart_caption")} ${sentences.filter(Boolean).join(" ")}`;
 }

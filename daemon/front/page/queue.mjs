@@ -15,17 +15,27 @@ const MAX_LENGTH = {notes: 1000, material: 60}; // characters
 const known = signal(/** @type {any} */ (null));
 const fail = signal("");
 
+let newest = 0; // the number of the latest request
+
+/**
+ * Show the queue that a request returns, unless the answer to a later request, with a newer queue, has come before it.
+ * @param {() => Promise<any>} request
+ */
+async function show(request) {
+  newest += 1;
+  const number = newest;
+  const queue = await request();
+  // the latest request always counts: the revisions of a queue that was lost begin anew
+  if (number === newest || !(queue.revision < known.value?.revision)) known.value = queue;
+}
+
 function load() {
-  return attempt(fail, async () => {
-    known.value = await get("api/queue");
-  });
+  return attempt(fail, () => show(() => get("api/queue")));
 }
 
 /** A function that sends a command to the queue. @param {object} body */
 function command(body) {
-  return async () => {
-    known.value = await post("api/queue", body);
-  };
+  return () => show(() => post("api/queue", body));
 }
 
 /** Ask before the bed is called clear, as that may start the next print. */
@@ -46,7 +56,7 @@ function sureToClear() {
 function Edit({entry, close}) {
   const [wanted, setWanted] = useState({copies: String(entry.copies), material: entry.material ?? "", notes: entry.notes ?? ""});
   const [pending, setPending] = useState(false);
-  const least = Math.max(1, entry.done);
+  const least = entry.done + 1; // with no copy left, the entry would have ended
   const put = (/** @type {string} */ name) => onValue(value => setWanted({...wanted, [name]: value}));
   async function submit(/** @type {Event} */ event) {
     event.preventDefault();

@@ -9,6 +9,7 @@ import {number, t} from "./words.mjs";
 /** @typedef {import("./toolpath_data.mjs").Layer} Layer */
 
 const INTERVAL = 500; // ms between two updates of the nozzle
+const RETRY_INTERVAL = 10000; // ms until a toolpath that could not be loaded is tried again
 const AHEAD = 3; // s for which the nozzle moves on without news of the print
 
 /** Load the style sheet with the first toolpath, not with the page. */
@@ -26,19 +27,30 @@ function useStyle() {
 }
 
 /**
- * Open a toolpath for as long as it is shown.
+ * Open a toolpath for as long as it is shown. Until that succeeds, it is tried again and again.
  * @param {string} path @returns {{toolpath: Toolpath|null, fail: string}}
  */
 function useToolpath(path) {
   const [found, setFound] = useState({toolpath: /** @type {Toolpath|null} */ (null), fail: ""});
   useEffect(() => {
     const end = new AbortController();
+    let timer = 0;
     setFound({toolpath: null, fail: ""});
-    Toolpath.open(path, end.signal).then(
-      toolpath => setFound({toolpath, fail: ""}),
-      error => end.signal.aborted || setFound({toolpath: null, fail: error.message}),
-    );
-    return () => end.abort();
+    const open = () => {
+      Toolpath.open(path, end.signal).then(
+        toolpath => setFound({toolpath, fail: ""}),
+        error => {
+          if (end.signal.aborted) return;
+          setFound({toolpath: null, fail: error.message});
+          timer = setTimeout(open, RETRY_INTERVAL);
+        },
+      );
+    };
+    open();
+    return () => {
+      end.abort();
+      clearTimeout(timer);
+    };
   }, [path]);
   return found;
 }
