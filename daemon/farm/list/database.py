@@ -138,6 +138,9 @@ class ListDatabase:
                     connection.execute(sa.text(statement))
             newest = sa.update(counters).where(counters.c.name == "schema").values(value=schema.VERSION)
             connection.execute(newest)
+            for table in schema.metadata.sorted_tables:
+                for index in table.indexes:  # a new one needs no version: an older nozzled works with it as well
+                    index.create(connection, checkfirst=True)
 
     def backup(self, target: Path) -> None:
         """Copy the whole list to an SQLite file, while it is in use."""

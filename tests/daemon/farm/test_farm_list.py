@@ -607,6 +607,14 @@ def test_the_next_offer_is_found_by_an_index():
     assert not any("TEMP B-TREE" in step for step in steps)
 
 
+def test_a_list_of_an_earlier_version_gets_indexes_that_were_added_since(farm):
+    with farm.write() as tx:
+        tx.connection.execute(sa.text("DROP INDEX farm_copies_state"))
+    farm._database.migrate()
+    with farm.read() as tx:
+        assert "farm_copies_state" in {each["name"] for each in sa.inspect(tx.connection).get_indexes("farm_copies")}
+
+
 def test_what_printers_hold_and_the_counts_are_read_from_an_index():
     """Both are read at each change, and copies that have ended stay for two years."""
     farm = JobList("sqlite://", Wall())
