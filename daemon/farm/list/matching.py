@@ -71,15 +71,20 @@ def reasons(
     job: FarmJob, printer: str, presence: Presence, declines: Iterable[Decline] = ()
 ) -> Iterator[tuple[str, str]]:
     """Yield each misfit: the name of the requirement, and a sentence about it."""
+    yield from kind_reasons(job, printer, presence)
+    yield from machine_reasons(job, printer, presence)
+    for each in declines:
+        if each.job == job.id and each.printer == printer:
+            yield declined(each)
+
+
+def kind_reasons(job: FarmJob, printer: str, presence: Presence) -> Iterator[tuple[str, str]]:
+    """Yield the misfits by name, group and tools, which jobs of a kind with the same printers share."""
     if job.printers and printer not in job.printers:
         yield "printer", f"{printer} is not among its printers ({', '.join(job.printers)})"
     if job.group and folded(job.group) != folded(presence.group):
         yield "group", f"{printer} is not in group {job.group}"
     yield from _tool_reasons(job, printer, presence.tools)
-    yield from _size_reasons(job, printer, presence)
-    for each in declines:
-        if each.job == job.id and each.printer == printer:
-            yield declined(each)
 
 
 def declined(decline: Decline) -> tuple[str, str]:
@@ -90,7 +95,7 @@ def declined(decline: Decline) -> tuple[str, str]:
 def fits_machine(job: FarmJob, printer: str, presence: Presence) -> bool:
     """Tell whether a printer that fits the job's kind also fits by name, size and temperature."""
     is_allowed = not job.printers or printer in job.printers
-    return is_allowed and next(_size_reasons(job, printer, presence), None) is None
+    return is_allowed and next(machine_reasons(job, printer, presence), None) is None
 
 
 def _tool_reasons(job: FarmJob, printer: str, tools: list[Tool]) -> Iterator[tuple[str, str]]:
@@ -115,7 +120,8 @@ def _listed(words: set[str]) -> str:
     return " and ".join(sorted(words - {""}))
 
 
-def _size_reasons(job: FarmJob, printer: str, presence: Presence) -> Iterator[tuple[str, str]]:
+def machine_reasons(job: FarmJob, printer: str, presence: Presence) -> Iterator[tuple[str, str]]:
+    """Yield the misfits by size and temperature, which printers of one model share."""
     if job.extent and presence.size:
         for axis, needs, has in zip("XYZ", job.extent, presence.size, strict=True):
             if needs > has + (0.0 if axis == "Z" else PURGE_MM):

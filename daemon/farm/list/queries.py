@@ -159,6 +159,10 @@ class _Fits:
         self._kinds = {kind.id: kind for kind in rows.all_kinds(tx)}
         self._printers: dict[tuple[int, str], frozenset[str]] = {}
         self._misfits: dict[tuple[Any, ...], Misfits] = {}
+        self._of_kind: dict[tuple[int, str], Misfits] = {}
+        self._models: dict[tuple[Any, float], list[str]] = {}  # size and highest temperature → printers
+        for name, presence in presences.items():
+            self._models.setdefault((presence.size, presence.hottest), []).append(name)
 
     def printers(self, row: Any) -> frozenset[str]:
         """Return the printers that fit a job by their tools, group and name."""
@@ -175,8 +179,19 @@ class _Fits:
         """Return why each printer cannot print a job, without declines."""
         key = (row.kind, row.printers, row.extent, row.hottest)
         if (misfits := self._misfits.get(key)) is None:
-            misfits = self._misfits[key] = {
-                name: list(matching.reasons(job, name, presence)) for name, presence in sorted(self._presences.items())
+            misfits = self._misfits[key] = dict(self._misfits_of_kind(row, job))
+            for names in self._models.values():
+                if next(matching.machine_reasons(job, names[0], self._presences[names[0]]), None) is not None:
+                    for name in names:
+                        machine = matching.machine_reasons(job, name, self._presences[name])
+                        misfits[name] = [*misfits[name], *machine]
+        return misfits
+
+    def _misfits_of_kind(self, row: Any, job: FarmJob) -> Misfits:
+        if (misfits := self._of_kind.get((row.kind, row.printers))) is None:
+            misfits = self._of_kind[row.kind, row.printers] = {
+                name: list(matching.kind_reasons(job, name, presence))
+                for name, presence in sorted(self._presences.items())
             }
         return misfits
 

@@ -1,6 +1,7 @@
 """Why a job waits, in sentences for users. Pure."""
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 
 from daemon.farm.list.values import FarmJob
 from daemon.farm.messages import AWAY, Presence
@@ -95,10 +96,11 @@ def _no_fit(job: FarmJob, misfits: Mapping[str, list[tuple[str, str]]]) -> list[
 
 
 def _not_ready(job: FarmJob, fitting: Mapping[str, Presence], now: float, clock: Clock, away: float) -> str:
-    texts = [f"{name} {_busy(each, now, clock, away)}" for name, each in fitting.items()]
+    shown = islice(fitting.items(), MAX_NAMED)  # there may be thousands
+    texts = _listed([f"{name} {_busy(each, now, clock, away)}" for name, each in shown], len(fitting))
     if job.printers:
-        return f"none of its printers is ready: {_listed(texts)}"
-    return f"no printer{_of_group(job)} that fits is ready: {_listed(texts)}"
+        return f"none of its printers is ready: {texts}"
+    return f"no printer{_of_group(job)} that fits is ready: {texts}"
 
 
 def _busy(presence: Presence, now: float, clock: Clock, away: float) -> str:
@@ -127,10 +129,11 @@ def _in_group(job: FarmJob) -> str:
     return f", or is in group {job.group}" if job.group else ""
 
 
-def _listed(texts: list[str]) -> str:
-    shown = texts[:MAX_NAMED]
-    if len(texts) > MAX_NAMED:
-        shown.append(f"and {len(texts) - MAX_NAMED} more")
+def _listed(texts: list[str], count: int = 0) -> str:
+    """Return the first texts of many, and how many more there are; `count`: of all, if `texts` are not all."""
+    shown, count = texts[:MAX_NAMED], max(count, len(texts))
+    if count > MAX_NAMED:
+        shown.append(f"and {count - MAX_NAMED} more")
     return ", ".join(shown)
 
 

@@ -29,7 +29,7 @@ from daemon.farm.errors import (
     StaleRevision,
     UnknownFile,
 )
-from daemon.farm.list import printer_actions, rows, schema
+from daemon.farm.list import matching, printer_actions, rows, schema, wait_reasons
 from daemon.farm.list.job_list import JobList
 from daemon.farm.list.values import BEGUN_STATES, FAULT_PAUSE_S, FINAL_STATES, FileFacts, JobChanges, JobRequest
 from daemon.farm.messages import Presence, Report, Tool
@@ -396,6 +396,32 @@ def test_all_materials_of_a_job_have_to_be_loaded(farm):
     assert farm.why_waiting(job.id, {"mk3": presence(PLA)}) == ["no printer has PLA; pva loaded: mk3 has PLA"]
     assert farm.offer("busy", presence(PLA, pva, ready=False)) is None
     assert farm.offer("xl", presence(pva, PLA)).material == "PLA; pva"
+
+
+def test_why_many_jobs_wait_asks_each_printer_once(farm, monkeypatch):
+    """Not each printer for each file: 100 files and 2,000 printers held up the list, and thus the claims, for 0.6 s."""
+    for number in range(20):
+        sha = f"{number:064}"
+        extent = (100, 100, 100 + 10 * number)
+        farm.put_file(FileFacts(sha256=sha, size=1, name="a.gcode", extent=extent, material="PLA"))
+        farm.add(JobRequest(sha256=sha))
+    sizes = [(200, 200, 180), (200, 200, 250)]
+    printers = {f"mk{number}": presence(PLA, ready=False, size=sizes[number % 2]) for number in range(10)}
+    alone = [farm.why_waiting(job.id, printers) for job in farm.jobs()]
+    asked, dates, tool_reasons = [], [], matching._tool_reasons
+    monkeypatch.setattr(matching, "_tool_reasons", lambda job, *rest: asked.append(job) or tool_reasons(job, *rest))
+    busy = wait_reasons._busy
+    monkeypatch.setattr(wait_reasons, "_busy", lambda *values: dates.append(values) or busy(*values))
+    together = farm.reasons(printers)
+    assert [*together.values()] == alone
+    assert (len(asked), len(dates)) == (10, 4 * 16)
+    texts = [text for (text,) in alone]
+    assert [texts.count(each) for each in dict.fromkeys(texts)] == [9, 7, 1, 1, 1, 1]
+    assert texts[0].startswith("no printer that fits is ready: mk0 is not ready")
+    assert texts[0].endswith(", and 6 more")
+    assert texts[9].startswith("no printer that fits is ready: mk1 is not ready")
+    assert texts[9].endswith(", and 1 more")
+    assert texts[-1].startswith("no printer is large enough: it needs 290 mm in Z, and mk0 has 180 mm, it needs")
 
 
 def test_reasons_why_a_copy_waits(farm, wall):
