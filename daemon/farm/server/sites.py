@@ -20,7 +20,7 @@ import structlog
 from daemon.errors import ServiceError
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.carrier.files import hash_of
-from daemon.farm.errors import FarmConflict, NoSuchCopy, NoSuchJob, UnknownFile
+from daemon.farm.errors import FarmConflict, FarmError, NoSuchCopy, NoSuchJob, UnknownFile
 from daemon.farm.list.job_list import JobList
 from daemon.farm.list.values import FarmCopy, FarmJob, FileFacts, JobRequest
 from daemon.farm.messages import CHUNK, FarmMessage
@@ -151,6 +151,7 @@ class OwnSite:
         self._open: list[str] = []  # ids of the hub's open jobs for this site
         self._added: set[str] = set()  # those of them that are in the site's list
         self._confirmed: dict[str, FarmCopy] = {}  # copies as the hub last confirmed them, by id
+        self._refused: set[str] = set()  # ids of jobs that could not be added; others are fetched first
 
     async def run(self) -> None:
         """Poll the hub until cancelled."""
@@ -172,18 +173,37 @@ class OwnSite:
         """Ask once; return True if there is more to report or to fetch right away."""
         changed = await self._changed_copies()
         missing = [each for each in self._open if each not in self._added]
+        missing.sort(key=lambda each: each in self._refused)
         question = SiteQuestion(changed[:MAX_COPIES], missing[:MAX_JOBS])
         answer = _decoded(await self._lane.ask("sync", msgspec.json.encode(question)))
         self._confirmed |= {copy.id: copy for copy in question.changed}
-        for job in answer.jobs:
-            await self._add(job)
-        await self._cancel(answer.cancel)
         self._open = answer.open
         still_open = {*answer.open}
         self._added &= still_open
+        self._refused &= still_open
         self._confirmed = {key: copy for key, copy in self._confirmed.items() if copy.job in still_open}
         await self._find_added()
+        try:
+            await self._add_all(answer.jobs)
+        finally:  # also if a job cannot be added; not earlier, as a copy of a new job may be cancelled already
+            await self._cancel(answer.cancel)
         return len(changed) > MAX_COPIES or any(each not in self._added for each in self._open)
+
+    async def _add_all(self, jobs: list[HandedJob]) -> None:
+        """Add jobs; one that cannot be added, such as one whose file the hub has lost, holds up no other.
+
+        Raises:
+            FarmRefused: one could not be added.
+        """
+        refused = None
+        for job in jobs:
+            try:
+                await self._add(job)
+            except (FarmRefused, FarmError) as error:
+                self._refused.add(job.id)
+                refused = FarmRefused(f"job {job.name} of the hub cannot be taken: {error}")
+        if refused is not None:
+            raise refused
 
     async def _changed_copies(self) -> list[FarmCopy]:
         """Return the copies of the hub's jobs that have changed since the hub confirmed them."""

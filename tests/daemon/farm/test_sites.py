@@ -108,6 +108,26 @@ async def test_a_job_reaches_its_site_once_despite_lost_messages(tmp_path, lose)
             assert len(await here.call(lambda each: each.copies(job.id))) == 2
 
 
+async def test_a_job_that_cannot_be_taken_holds_up_no_other(tmp_path):
+    async with both(tmp_path) as (hub, here, files, site, _lane), meanwhile(site.run()):
+        other = await handed_over(hub, files, tmp_path, copies=3)
+        await until(lambda: other.id in site._added, "the first job", 600)
+        for number in range(MAX_JOBS + 1):
+            sha = f"{number:064}"  # its file is lost
+            await hub.call(lambda each, sha=sha: each.put_file(FileFacts(sha256=sha, size=1, name="lost.gcode")))
+            lost = await hub.call(lambda each, sha=sha: each.add(JobRequest(sha256=sha)))
+            await hub.call(lambda each, lost=lost: each.hand_over(lost.id, "munich"))
+        await hub.call(lambda each: each.cancel_job(other.id))
+        (tmp_path / "upload").write_bytes(GCODE)
+        later = await handed_over(hub, files, tmp_path)
+        await until(lambda: later.id in site._added, "the job behind them", 600)
+        assert "job lost.gcode of the hub cannot be taken: " in site.trouble
+        await asyncio.sleep(60)
+        assert await states(hub, other) == ["cancelled"] * 3
+        await hub.call(lambda each: each.cancel_job(lost.id))
+        assert len(await here.call(lambda each: each.jobs())) == 1
+
+
 async def test_jobs_with_the_longest_texts_reach_their_site(tmp_path):
     """NATS carries no message of more than 1 MiB: the site would wait for such an answer for ever."""
     async with both(tmp_path) as (hub, here, files, site, lane):
