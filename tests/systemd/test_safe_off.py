@@ -132,10 +132,45 @@ def test_the_configured_baudrate_is_used(tmp_path, port, option, setting, baudra
     assert port.baudrate() == baudrate
 
 
-def test_auto_is_the_only_unused_port_and_none_of_several(tmp_path, monkeypatch):
+@pytest.fixture
+def script():
+    """The script as a module."""
     spec = importlib.util.spec_from_file_location("safe_off", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_printer_that_confirms_nothing_is_reset(script, port, monkeypatch):
+    resets = []
+    monkeypatch.setattr(script, "CONFIRM", 0.1)
+    monkeypatch.setattr(script, "_reset", resets.append)
+    assert not script.make_safe(script.Line(port.path))
+    assert len(resets) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"Error:Printer halted. kill() called!", b"start", b"ok Emergency Stop Requested - reset or M999 required",
+        b"// Klipper state: Shutdown", b"RepRapFirmware for Duet 2 is up and running.",
+    ],
+)  # fmt: skip
+def test_each_firmwares_confirmation_is_recognised(script, text):
+    assert script._stopped(text)
+    assert not script._stopped(b"ok T:200.0 /200.0\n")
+
+
+def test_the_heaters_may_come_from_the_configuration(tmp_path, port):
+    port.answer = b"start\n"
+    profile = "[profile]\nextruders = 2\nheated_chamber = true\n"
+    configured(tmp_path, f'[printer]\naddress = "serial:{port.path}"\n{profile}')
+    assert safe_off(tmp_path)[0] == 0
+    expected = b"\nM112\nM104 S0\nM104 T1 S0\nM140 S0\nM141 S0\nM107\n"
+    until(lambda: bytes(port.heard) == expected * 3, "all that is said")
+
+
+def test_auto_is_the_only_unused_port_and_none_of_several(script, tmp_path, monkeypatch):
     monkeypatch.setattr(script, "BY_ID", tmp_path)
     configured(tmp_path, '[printer]\naddress = "serial:auto"\n')
 
