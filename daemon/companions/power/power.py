@@ -75,6 +75,7 @@ class Power(Companion):
         self._going_off = False  # an automatic off is being carried out
         self._settled = asyncio.Event()  # set while no automatic off is being carried out
         self._settled.set()
+        self._is_cutting = False  # an emergency cut has not reported yet
         self._offs = 0  # number of offs that are being carried out
         self._postponements = 0  # number of times that an automatic off was postponed
         self._check_soon = asyncio.Event()
@@ -135,20 +136,26 @@ class Power(Companion):
                 self.cut("the firmware has halted because of a heater")
 
     def cut(self, why: str) -> None:
-        """Switch the printer off at once, whatever its state."""
-        if self.printer is not None:
+        """Switch the printer off at once, whatever its state, and keep it off."""
+        if self.printer is not None and not self._is_cutting:
+            log.warning("power.cut", switch=self.printer.name, why=why)
+            self._hold_prints_for_cut(held=True)
             self._begin(self._cut(self.printer, why))
 
     async def _cut(self, switch: Switch, why: str) -> None:
-        log.warning("power.cut", switch=switch.name, why=why)
+        def report(error: str | None) -> None:
+            self.event("PowerCut", {"switch": switch.name, "why": why, "done": error is None, "error": error})
+            self._hold_prints_for_cut(held=False)
+
+        self.connecting.stop()
         try:
-            await switch.cut()
-        except DeviceError as error:
-            log.error("power.not_cut", reason=str(error))  # noqa: TRY400 - a plug that is away is no bug
-            self.event("PowerCut", {"switch": switch.name, "why": why, "done": False, "error": str(error)})
-            return
-        self.event("PowerCut", {"switch": switch.name, "why": why, "done": True, "error": None})
-        await switch.read()
+            await switch.cut(report)
+        finally:
+            self._hold_prints_for_cut(held=False)
+
+    def _hold_prints_for_cut(self, *, held: bool) -> None:
+        """Have the front start no print, until the first report of a cut."""
+        self._is_cutting = held
         self.changed()
 
     # -- automatic off ---------------------------------------------------------------------------------------
@@ -240,7 +247,7 @@ class Power(Companion):
                 if known is None or switch.state is True:
                     known = entries
                 elif not queue["paused"]:
-                    if switch.state is False and waiting - known:
+                    if switch.state is False and not switch.is_cut and waiting - known:
                         log.info("power.queue", consequence="the printer is switched on")
                         await switch.turn(on=True)
                         self.connecting.begin()
@@ -340,7 +347,7 @@ class Power(Companion):
                 "connects": self._config.on_before_connect and printer is not None,
                 "auto": self._config.auto_off and printer is not None,
                 "offAt": self._off_at[1],
-                "goingOff": self._offs > 0,
+                "goingOff": self._offs > 0 or self._is_cutting,
                 "waits": self._plan.reason or None,
                 "sensors": self.inputs.as_json() if self.inputs is not None else {},
             }

@@ -1,7 +1,7 @@
 """`nozzled power` beside the real service: commands, automatic power-off, and what clients see."""
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -401,6 +401,20 @@ async def test_read_only_keys_cannot_switch(tmp_path):
         assert rig.switch.commands == []
 
 
+@asynccontextmanager
+async def cutting(switch):
+    """Cut the power of a switch in an emergency, and see to it during the block; yields what it reports."""
+    reports = []
+    task = asyncio.create_task(switch.cut(reports.append))
+    await asyncio.sleep(0)
+    try:
+        yield reports
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
 async def test_a_switch_that_was_cut_in_an_emergency_is_not_switched_on_again():
     """An off is under way, a command objects to it, and in the same second a heater fails."""
     device = FakeSwitch()
@@ -413,15 +427,18 @@ async def test_a_switch_that_was_cut_in_an_emergency_is_not_switched_on_again():
 
     turning = asyncio.ensure_future(switch.turn(on=False, objection=objection))
     await asyncio.sleep(1.5)
-    cutting = asyncio.ensure_future(switch.cut())
-    with pytest.raises(Withdrawn):
-        await turning
-    await cutting
-    assert device.commands == [False]
-    assert not device.is_on
-    device.command_delay = 0.0
-    await switch.turn(on=True)
-    assert device.is_on
+    async with cutting(switch) as reports:
+        with pytest.raises(Withdrawn):
+            await turning
+        await asyncio.sleep(10)
+        assert reports == [None]
+        assert device.commands == [False]
+        assert not device.is_on
+        device.command_delay = 0.0
+        await switch.turn(on=True)
+        await asyncio.sleep(100)
+        assert device.commands == [False, True], "it was requested"
+        assert device.is_on
 
 
 async def test_a_cut_before_an_off_is_sent_counts_too():
@@ -437,15 +454,15 @@ async def test_a_cut_before_an_off_is_sent_counts_too():
 
     turning = asyncio.ensure_future(switch.turn(on=False, objection=objection))
     await asyncio.sleep(0.5)
-    await switch.cut()
-    with pytest.raises(Withdrawn):
-        await turning
-    assert True not in device.commands
-    await switch.turn(on=False)
-    await switch.stay_on()
-    assert True not in device.commands, "an off is no wish to switch it on"
-    await switch.turn(on=True)
-    assert device.is_on
+    async with cutting(switch):
+        with pytest.raises(Withdrawn):
+            await turning
+        assert True not in device.commands
+        await switch.turn(on=False)
+        await switch.stay_on()
+        assert True not in device.commands, "an off is no wish to switch it on"
+        await switch.turn(on=True)
+        assert device.is_on
 
 
 async def test_an_on_that_was_requested_before_a_cut_does_not_undo_it():
@@ -456,27 +473,134 @@ async def test_an_on_that_was_requested_before_a_cut_does_not_undo_it():
     await asyncio.sleep(1)
     turning_on = asyncio.ensure_future(switch.turn(on=True))
     await asyncio.sleep(1)
-    await switch.cut()
-    await turning_off
-    with pytest.raises(DeviceError, match="plug has just been switched off in an emergency; switch it on once more"):
-        await turning_on
-    assert True not in device.commands
-    await switch.turn(on=True)
-    assert device.is_on
+    async with cutting(switch):
+        await turning_off
+        with pytest.raises(
+            DeviceError, match="plug has just been switched off in an emergency; switch it on once more"
+        ):
+            await turning_on
+        assert True not in device.commands
+        await asyncio.sleep(10)
+        await switch.turn(on=True)
+        assert device.is_on
 
 
-@pytest.mark.parametrize("turns_back", [True, False])
-async def test_a_cut_counts_while_the_switch_is_being_switched_on(turns_back):
-    """The command of the cut overtakes the other one."""
-    device = FakeSwitch(on=turns_back)
+@pytest.mark.parametrize("delay", ["command_delay", "late"])
+@pytest.mark.parametrize("under_way", ["request", "request that waits", "undone off"])
+async def test_an_on_that_is_under_way_does_not_survive_an_emergency_cut(under_way, delay):
+    device = FakeSwitch(under_way == "undone off")
     switch = Switch(DeviceConfig(name="plug", role="printer"), device)
-    switch.doubtful = turns_back
-    device.command_delay = 5.0
-    turning = asyncio.ensure_future(switch.stay_on() if turns_back else switch.turn(on=True))
+    if under_way == "undone off":
+        switch.state, switch.doubtful = True, True
+        setattr(device, delay, 5.0)
+        turning = asyncio.create_task(switch.stay_on())
+    else:
+        device.sense_delay = 2.0 if under_way == "request that waits" else 0.0
+        reading = asyncio.create_task(switch.read())
+        await asyncio.sleep(0.1)
+        setattr(device, delay, 5.0)
+        turning = asyncio.create_task(switch.turn(on=True))
     await asyncio.sleep(1)
-    device.command_delay = 0.0
-    await switch.cut()
-    await asyncio.wait([turning])
-    assert device.commands == [False, True, False]
-    assert not device.is_on
-    assert turns_back or isinstance(turning.exception(), DeviceError)
+    device.sense_delay = 0.0
+    if delay == "command_delay":
+        device.command_delay = 0.0
+    else:
+        device.late = 0.1
+    async with cutting(switch) as reports:
+        done = (await asyncio.wait((turning,), timeout=30))[0]
+        assert done
+        assert isinstance(turning.exception(), DeviceError) is (under_way != "undone off")
+        await asyncio.sleep(30)
+        assert not device.is_on, device.commands
+        assert device.commands[-1] is False
+        assert reports == [None]
+    if under_way != "undone off":
+        await reading
+
+
+async def test_an_off_after_an_emergency_cut_is_not_undone():
+    device = FakeSwitch()
+    switch = Switch(DeviceConfig(name="plug", role="printer"), device)
+    async with cutting(switch):
+        await asyncio.sleep(10)
+        device.late = 12.0
+        reasons = iter([None, "it is in use"])
+
+        async def objection():
+            return next(reasons)
+
+        with pytest.raises(Withdrawn):
+            await switch.turn(on=False, objection=objection)
+        await switch.stay_on()
+    assert True not in device.commands
+
+
+async def test_an_emergency_cut_is_tried_until_the_switch_is_off_and_the_user_is_told():
+    device = FakeSwitch()
+    switch = Switch(DeviceConfig(name="plug", role="printer"), device)
+    device.error = DeviceError("plug does not answer")
+    async with cutting(switch) as reports:
+        await asyncio.sleep(5)
+        assert reports == []
+        await asyncio.sleep(10)
+        assert reports == ["plug does not answer"]
+        device.error, device.stuck = None, True
+        with pytest.raises(DeviceError, match="in an emergency"):
+            await switch.turn(on=True)
+        await asyncio.sleep(10)
+        device.stuck = False
+        await asyncio.sleep(10)
+        assert reports == ["plug does not answer", None]
+        assert not device.is_on
+
+
+async def test_a_switch_that_lies_was_not_cut():
+    device = FakeSwitch()
+    device.stuck = True
+    switch = Switch(DeviceConfig(name="plug", role="printer"), device)
+    async with cutting(switch) as reports:
+        await asyncio.sleep(200)
+        assert reports == ["plug was switched off, but reports that it is not"]
+        offs = len(device.commands)
+        await asyncio.sleep(200)
+        assert len(device.commands) == offs, "it ends"
+
+
+async def test_a_switch_without_a_state_gets_the_off_of_an_emergency_again_and_again():
+    device = FakeSwitch()
+
+    async def sense():
+        return None
+
+    device.sense = sense
+    switch = Switch(DeviceConfig(name="plug", role="printer"), device)
+    async with cutting(switch) as reports:
+        await asyncio.sleep(5)
+        assert reports == [None]
+        device.is_on = True  # an earlier command has arrived
+        await asyncio.sleep(6)
+        assert not device.is_on
+
+
+async def test_the_queue_does_not_switch_on_what_was_cut_in_an_emergency(tmp_path):
+    async with bench(tmp_path, "", on_when_job_queued=True) as rig:
+        await rig.server.upload(("file", "part.gcode", b"G28\n"))
+        await asyncio.sleep(30)
+        rig.power.cut("test")
+        await asyncio.sleep(30)
+        await rig.client.post("/api/queue", {"command": "add", "path": "part.gcode"})
+        await asyncio.sleep(100)
+        assert not rig.switch.is_on
+        await rig.client.companions.ask("power", "on")
+        assert rig.switch.is_on
+
+
+async def test_no_print_begins_during_an_emergency_cut(tmp_path):
+    async with bench(tmp_path) as rig:
+        rig.switch.error = DeviceError("Printer does not answer")
+        rig.power.cut("test")
+        await asyncio.sleep(2)
+        assert (await rig.state())["goingOff"]
+        await asyncio.sleep(30)
+        assert not (await rig.state())["goingOff"]
+        assert rig.events().count("PowerCut") == 1
