@@ -1,6 +1,8 @@
 """Plugs: the requests to them, and the consequences of bad answers."""
 
 import asyncio
+import os
+import signal
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -251,6 +253,25 @@ async def test_a_switch_is_driven_by_programs(tmp_path):
     assert not flag.exists()
     with pytest.raises(DeviceError, match=r"rm ended with status 1: .*cannot remove"):
         await device.off()
+
+
+async def test_a_child_of_a_program_in_a_session_of_its_own_delays_nothing(tmp_path):
+    """Like a daemon that it starts: the child keeps the pipe open, and is not killed."""
+    child = f"setsid sleep 600 & echo $! >> {tmp_path}/pids; "
+    begins = DeviceConfig(
+        name="plug", type="command", on_command=("sh", "-c", child + "echo done"), off_command=("true",),
+        state_command=("sh", "-c", child + "echo on"), timeout_s=TIMEOUT,
+    )  # fmt: skip
+    hangs = replace(begins, on_command=("sh", "-c", child + "sleep 600"), timeout_s=2.0)
+    try:
+        await make(begins).on()
+        assert await make(begins).sense() is True
+        with pytest.raises(DeviceError, match="has not ended within"):
+            async with asyncio.timeout(TIMEOUT):
+                await make(hangs).on()
+    finally:
+        for pid in (tmp_path / "pids").read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
 
 
 async def test_a_program_that_hangs_is_killed_with_its_children(monkeypatch, tmp_path):

@@ -12,6 +12,9 @@ from daemon.companions.power.devices import MAX_ANSWER
 from daemon.companions.power.devices.answers import excerpt, read_state
 from daemon.companions.power.errors import DeviceError
 
+CHECK_INTERVAL = 0.05  # between two looks whether a program has ended
+KILL_TIMEOUT = 1.0  # for a killed program to end
+
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "XDG_RUNTIME_DIR", "DBUS_SYSTEM_BUS_ADDRESS")
 """The variables that the programs inherit. Ours also hold API keys and the path of the credentials."""
 
@@ -59,31 +62,51 @@ class CommandSwitch:
             )
         except (OSError, ValueError) as error:
             raise DeviceError(f"{name}: cannot run {command[0]}: {error}") from error
+        output = bytearray()
         try:
             async with asyncio.timeout(seconds):
-                output = await _read(process)
-                status = await process.wait()
+                status = await _until_ended(process, output)
         except TimeoutError as error:
             raise DeviceError(f"{name}: {command[0]} has not ended within {seconds:g} s") from error
         finally:
             await _kill_group(process)
         if status != 0:
-            raise DeviceError(f"{name}: {command[0]} ended with status {status}: {excerpt(output) or 'no output'}")
-        return output
+            raise DeviceError(
+                f"{name}: {command[0]} ended with status {status}: {excerpt(bytes(output)) or 'no output'}"
+            )
+        return bytes(output)
 
 
-async def _read(process: Process) -> bytes:
-    """Read all that it prints, or it would block on a full pipe; return the first MAX_ANSWER bytes."""
-    if process.stdout is None:
-        return b""
-    output = b""
-    while piece := await process.stdout.read(4096):
-        output = (output + piece)[:MAX_ANSWER]
-    return output
+async def _until_ended(process: Process, output: bytearray) -> int:
+    """Read the output of a program until it ends; return its status.
+
+    A child in a session of its own, such as a daemon that the program starts, may keep the pipe open. asyncio's `wait`
+    would wait for that, too (until 3.12).
+    """
+    reading = asyncio.ensure_future(_read(process, output))
+    try:
+        while process.returncode is None:
+            await asyncio.wait((reading,), timeout=CHECK_INTERVAL)
+            if reading.done() and process.returncode is None:
+                await asyncio.sleep(CHECK_INTERVAL)  # it has closed its output, and works on
+        await asyncio.wait((reading,), timeout=CHECK_INTERVAL)  # what is still in the pipe
+        return process.returncode
+    finally:
+        reading.cancel()
+
+
+async def _read(process: Process, output: bytearray) -> None:
+    """Read all that it prints, or it would block on a full pipe; keep the first MAX_ANSWER bytes."""
+    while process.stdout is not None and (piece := await process.stdout.read(4096)):
+        output += piece[: MAX_ANSWER - len(output)]
 
 
 async def _kill_group(process: Process) -> None:
-    """Kill its process group, with children that it left running."""
+    """Kill its process group, with children that it left running. Some cannot be killed: another user's, by sudo."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(KILL_TIMEOUT):
+            await process.wait()
+    with suppress(PermissionError):
+        process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - a child could keep the pipe open
