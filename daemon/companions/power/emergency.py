@@ -71,10 +71,13 @@ class Emergency:
         self.changed()
 
     def on_stop_ended(self, *, confirmed: bool) -> None:
-        """Note the result of a stop."""
-        if self.now is not None and confirmed:
-            self.now.confirmed = True
-            self.changed()
+        """Note the front's event of a stop, which may be another one's: the core's own answer to ours counts more."""
+        if self.now is not None and confirmed and not self.now.by_core:
+            self._confirm(self.now)
+
+    def _confirm(self, stopping: Stopping) -> None:
+        stopping.confirmed = True
+        self.changed()
 
     def end(self) -> None:
         """Give up, as the process ends."""
@@ -85,7 +88,7 @@ class Emergency:
         now = asyncio.get_running_loop().time
         while stopping.goes_on(now()):
             self._accepted.clear()
-            await asyncio.gather(self._by_socket(), self._by_front())
+            await asyncio.gather(self._by_socket(stopping), self._by_front())
             if not stopping.confirmed:
                 await asyncio.sleep(stopping.pause())
 
@@ -97,25 +100,26 @@ class Emergency:
             stopping.cut = True
             self.cut("the stop button was pushed, and the printer did not confirm the stop")
 
-    async def _by_socket(self) -> None:
+    async def _by_socket(self, stopping: Stopping) -> None:
         if self._socket is None:
             return
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
-                await self._ask(self._socket)
+                await self._ask(self._socket, stopping)
         except (OSError, TimeoutError) as error:
             log.warning("power.stop_not_taken", by="core", reason=str(error) or "it did not answer")
 
-    async def _ask(self, path: Path) -> None:
+    async def _ask(self, path: Path, stopping: Stopping) -> None:
         reader, writer = await asyncio.open_unix_connection(path, limit=400)
         try:
             writer.write(b"stop\n")
             while word := await reader.readline():
                 log.info("power.stop", core=word.decode("utf-8", "replace").strip())
                 if word == b"taken\n":
+                    stopping.by_core = True
                     self._accepted.set()
                 if word == b"confirmed\n":
-                    self.on_stop_ended(confirmed=True)
+                    self._confirm(stopping)
         except ValueError:  # a line that is too long
             return
         finally:

@@ -5,7 +5,7 @@ gpiozero calls back from a thread of its own, where nothing is done but to notif
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import structlog
@@ -20,6 +20,7 @@ FRONT_TIMEOUT = 5.0
 RETRY_INTERVAL = 1.0  # after the front refused a pause
 MAX_TRIES = 600
 PRINTING = ("Starting", "Printing", "Printing from SD", "Resuming")
+AWAY = ("Offline", "Error")  # states of a printer that is not connected, or has halted
 MAX_PROGRESS = 6  # checks with progress after M600: the printer may still execute commands from before it
 WATCH_S = 600.0  # for the effect of M600; a G29 before it may take minutes
 
@@ -29,8 +30,13 @@ log = structlog.get_logger()
 class Contact:
     """A contact between an input and ground, or 3.3 V."""
 
-    def __init__(self, pin: str, *, pull_up: bool, on_change: Callable[[bool], None]) -> None:
-        """Configure the pin as an input; `on_change` is called on the loop with the new state, True: closed.
+    def __init__(self, pin: str, *, pull_up: bool, on_change: Callable[[bool, float], None]) -> None:
+        """Configure the pin as an input.
+
+        Args:
+            pin: its name, like GPIO17.
+            pull_up: the contact connects the pin to ground.
+            on_change: is called on the loop with the new state, True: closed, and when it began.
 
         Raises:
             DeviceError: gpiozero is missing, or there is no such pin.
@@ -47,7 +53,8 @@ class Contact:
 
         def tell() -> None:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(lambda: on_change(self.closed))
+                # the state of now: a loop that stalls would see only that of later, and miss a push
+                loop.call_soon_threadsafe(on_change, self.closed, loop.time())
 
         self._button.when_pressed = self._button.when_released = tell
 
@@ -118,8 +125,8 @@ class FilamentSensor:
     def _means(self, *, closed: bool) -> bool:
         return closed == self._config.closed_means_filament
 
-    def _on_contact(self, closed: bool) -> None:
-        self._debounced.update(self._means(closed=closed), self._loop.time())
+    def _on_contact(self, closed: bool, at: float) -> None:
+        self._debounced.update(self._means(closed=closed), at)
         if self._timer is not None:
             self._timer.cancel()
         if (due := self._debounced.due()) is not None:
@@ -207,14 +214,18 @@ class FilamentSensor:
 class StopButton:
     """A stop button: a contact that opens when it is pushed, or when its wire breaks."""
 
-    def __init__(self, config: SensorsConfig, stop: Callable[[], None], changed: Callable[[], None]) -> None:
+    def __init__(
+        self, config: SensorsConfig, client: OctoPrintClient, stop: Callable[[], None], changed: Callable[[], None]
+    ) -> None:
         """Start watching the button; `stop` stops the printer."""
-        self._stop, self._changed = stop, changed
+        self._client, self._stop, self._changed = client, stop, changed
         self._after = config.stop_debounce_s
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._opened_at = 0.0
+        self._comparing: asyncio.Task[None] | None = None
         self._contact = Contact(config.stop_pin, pull_up=True, on_change=self._on_contact)
-        self._on_contact(self._contact.closed)
+        self._on_contact(self._contact.closed, self._loop.time())
 
     @property
     def pushed(self) -> bool:
@@ -226,19 +237,36 @@ class StopButton:
         if name in ("PrintStarted", "PrintResumed", "Connected") and self.pushed:
             self._stop()
 
+    def compare(self) -> None:
+        """Stop what may have started while the button was pushed and nozzled was away."""
+        if self.pushed and (self._comparing is None or self._comparing.done()):
+            self._comparing = self._loop.create_task(self._stop_unless_away())
+
+    async def _stop_unless_away(self) -> None:
+        with suppress(ClientError, TimeoutError, TypeError, KeyError):  # then it is away again
+            async with asyncio.timeout(FRONT_TIMEOUT):
+                state = str((await self._client.get("/api/job"))["state"])
+            # no stop for a printer that the same push has stopped already: it would not be confirmed
+            if self.pushed and not state.startswith(AWAY):
+                self._stop()
+
     def close(self) -> None:
         """End."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._comparing is not None:
+            self._comparing.cancel()
         self._contact.close()
 
-    def _on_contact(self, closed: bool) -> None:
-        if closed:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-        elif self._timer is None:
-            self._timer = self._loop.call_later(self._after, self._push)
+    def _on_contact(self, closed: bool, at: float) -> None:
+        if closed and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            if at - self._opened_at >= self._after:  # the loop has stalled, or the timer would have run
+                self._stop()
+        elif not closed and self._timer is None:
+            self._opened_at = at
+            self._timer = self._loop.call_at(at + self._after, self._push)
         self._changed()
 
     def _push(self) -> None:
@@ -279,7 +307,7 @@ class Inputs:
             self._filament.append(FilamentSensor(each, client, tell, changed))
             stack.callback(self._filament[-1].close)
         if config.stop_pin:
-            self._button = StopButton(config, emergency.stop, changed)
+            self._button = StopButton(config, client, emergency.stop, changed)
             stack.callback(self._button.close)
             if not emergency.direct:
                 log.warning(
@@ -294,9 +322,11 @@ class Inputs:
             self._button.on_event(name)
 
     def compare(self) -> None:
-        """Check all filament sensors, as events may have been missed."""
+        """Check all inputs, as events may have been missed."""
         for sensor in self._filament:
             sensor.compare()
+        if self._button is not None:
+            self._button.compare()
 
     def as_json(self) -> dict[str, Any]:
         """Return the state for pages."""

@@ -17,12 +17,14 @@ class Stopping:
         cut_after: s after which the power is cut without a confirmation; None: never.
         confirmed: the printer has confirmed the stop.
         cut: the power was cut.
+        by_core: the core itself has accepted the stop, and answers whether the printer has confirmed it.
     """
 
     began: float
     cut_after: float | None
     confirmed: bool = False
     cut: bool = False
+    by_core: bool = False
     attempts: int = 0
 
     def pause(self) -> float:
@@ -36,4 +38,4 @@ class Stopping:
 
     def must_cut(self, now: float) -> bool:
         """Return whether to cut the power now."""
-        return not self.confirmed and not self.cut and self.cut_after is not None and now - self.began >= self.cut_after
+        return not self.confirmed and not self.cut and self.cut_after is not None and now >= self.began + self.cut_after

@@ -1,6 +1,7 @@
 """Filament sensors and the stop button, on gpiozero's mock pins."""
 
 import asyncio
+import threading
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,9 +19,12 @@ from daemon.companions.power.emergency import Emergency
 from daemon.companions.power.errors import DeviceError
 from daemon.companions.power.power import Power
 from daemon.companions.power.sensing import REARM_S, Debounced, Runout
+from daemon.companions.power.sensors import StopButton
+from daemon.companions.power.stopping import Stopping
 from daemon.companions.power.switch import Switch
 from daemon.config import stop_socket
 from daemon.core.stop_socket import StopSocket
+from hal.printer import StopEnded
 from support.client import in_memory
 from support.companions import FakeSwitch, beside
 from support.http import NOW, api
@@ -237,6 +241,40 @@ async def test_a_brief_contact_is_no_stop(tmp_path, pins):
         assert power.emergency.now is None
 
 
+@pytest.mark.real_time
+async def test_a_push_while_the_loop_stalls_is_a_stop(pins):
+    stops = []
+    button = StopButton(BUTTON, SimpleNamespace(), lambda: stops.append(1), lambda: None)
+    pins.pin(27).drive_low()
+    await asyncio.sleep(0.1)
+    assert not stops
+    pins.pin(27).drive_high()
+    threading.Event().wait(0.2)  # the loop writes to a slow SD card
+    pins.pin(27).drive_low()
+    await asyncio.sleep(0.1)
+    button.close()
+    assert stops == [1]
+
+
+async def test_a_print_that_begins_unseen_while_the_button_is_pushed_is_stopped(tmp_path, pins):
+    async with bench(tmp_path, pins, BUTTON) as (server, power, client, _):
+        power.inputs.on_event = lambda _name: None  # the push connection is interrupted
+        pins.pin(27).drive_high()
+        await asyncio.sleep(5)
+        assert power.emergency.now.confirmed
+        stopped = power.emergency.now
+        power._on_message(Message("connected", {}))
+        await asyncio.sleep(100)
+        assert power.emergency.now is stopped, "there is nothing to stop"
+        await client.connection.connect("VIRTUAL")
+        await asyncio.sleep(20)
+        await begin(server)
+        assert await state(client) == "Printing"
+        power._on_message(Message("connected", {}))
+        await asyncio.sleep(5)
+        assert (await state(client)).startswith(("Offline", "Error"))
+
+
 async def test_an_unconfirmed_stop_cuts_the_power(tmp_path, pins):
     async with bench(tmp_path, pins, BUTTON, cut_after=5.0) as (_, power, _, plug):
         tries = 0
@@ -326,6 +364,34 @@ async def test_a_stop_sent_to_the_core_is_not_sent_to_the_front_as_well(tmp_path
         sent.clear()
     await asyncio.sleep(0.05)
     door.close()
+
+
+@pytest.mark.real_time
+async def test_the_confirmation_of_another_stop_does_not_end_ours(tmp_path):
+    class Line:
+        def subscribe(self, listener):
+            self.tell = listener
+
+        def emergency_stop(self, _reason):
+            pass
+
+    line = Line()
+    door = StopSocket(line)
+    await door.listen(tmp_path / "stop.sock")
+    emergency = Emergency(SimpleNamespace(), tmp_path / "stop.sock")
+    emergency.stop()
+    await until(lambda: emergency.now.by_core)
+    emergency.on_stop_ended(confirmed=True)  # an event that the front has kept for minutes
+    assert not emergency.now.confirmed
+    line.tell(StopEnded(confirmed=True))
+    await until(lambda: emergency.now.confirmed)
+    emergency.end()
+    door.close()
+
+
+def test_rounding_does_not_prevent_a_cut():
+    times = [number / 7 for number in range(10000)]
+    assert all(Stopping(time, 5.0).must_cut(time + 5.0) for time in times)
 
 
 async def test_a_missing_pin_is_reported(tmp_path, pins):
