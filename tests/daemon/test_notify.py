@@ -160,6 +160,21 @@ async def test_a_mistake_in_the_targets_at_a_start_loses_no_message(tmp_path):
         assert internet.kinds() == ["disk"]
 
 
+async def test_a_message_held_back_at_an_end_outlasts_a_mistake_in_the_targets(tmp_path):
+    internet = FakeInternet()
+    async with api(tmp_path, switched_on=["notify"]) as server:
+        async with notifying(server, internet) as companion:
+            for number in (1, 2):  # the second of its class must wait for a minute
+                companion._add(UserNotice("disk", f"disk {number}", "disk", {"free": 1.0}))
+            await asyncio.sleep(1)
+        assert internet.kinds() == ["disk"]
+        async with notifying(server, internet, targets="hook\n"):
+            await asyncio.sleep(120)
+            (tmp_path / "companions/notify/targets").write_text(TARGETS)
+            await asyncio.sleep(60)
+        assert internet.kinds() == ["disk", "disk"]
+
+
 async def test_missing_targets_are_reported_with_the_remedy(tmp_path):
     async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, FakeInternet(), targets="# none\n"):
         state = (await in_memory(server).companions.get("notify"))["state"]

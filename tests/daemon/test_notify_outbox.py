@@ -1,13 +1,18 @@
 """The outbox: each notification once, one of a class a minute, three tries, bounded, over restarts."""
 
+import asyncio
+import errno
 import json
 from itertools import pairwise
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.companions.notify.delivery import NoticeDelivery
 from daemon.companions.notify.notices import CLASSES, UserNotice
 from daemon.companions.notify.outbox import INTERVAL, MAX_WAITING, RETRY_PAUSES_S, NoticeOutbox
+from daemon.companions.notify.targets import Target
 
 
 def notice(key, kind="done"):
@@ -76,6 +81,53 @@ def test_waiting_and_reported_notices_survive_the_process():
     assert [each.notice.key for each in again.messages] == ["a", "b"]
     assert tries == [{"phone": 1}, {"phone": 0, "mail": 0}]
     assert not again.add(notice("b"), ["phone"], 51.0)
+
+
+def test_urgent_messages_are_restored_however_much_waits():
+    box = NoticeOutbox()
+    kinds = ["fault", *(["done"] * (MAX_WAITING - 1))]
+    for number, kind in enumerate(kinds):
+        box.add(notice(str(number), kind), ["phone"], 61.0 * number)
+    for number, kind in enumerate(("failed", "failed", "done"), 100):
+        box.add(notice(str(number), kind), ["phone"], 61.0 * (len(kinds) - 1) + 1)
+    again = NoticeOutbox()
+    again.restore(json.loads(json.dumps(box.document())), ["phone"], 0.0)
+    assert again.due("phone", 0.0).notice.kind == "fault"
+
+
+async def test_the_picture_of_a_dropped_message_does_not_end_its_target(tmp_path):
+    pictures, sent = asyncio.Event(), []
+
+    async def picture():
+        await pictures.wait()
+
+    async def send(_target, notification):
+        sent.append(notification.kind)
+
+    delivery = NoticeDelivery(tmp_path, {"": send}, picture, lambda: "en", lambda: 0.0)
+    delivery.set_targets([Target("phone", "x", "x://y")])
+    delivery.add(notice("1"))
+    await asyncio.sleep(1)
+    message = delivery.outbox.messages.pop()  # to make room for newer ones
+    delivery._record(message, "mail", None)  # another target has got another one
+    await asyncio.sleep(1)
+    pictures.set()
+    delivery.add(notice("2", "failed"))
+    await asyncio.sleep(1)
+    assert "failed" in sent
+    delivery._target_tasks["phone"].cancel()
+
+
+async def test_a_disk_that_has_become_read_only_does_not_prevent_a_start(tmp_path, monkeypatch):
+    (tmp_path / "picture-1.jpg").write_bytes(b"")
+
+    def read_only(*_args, **_kwargs):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", read_only)
+    delivery = NoticeDelivery(tmp_path, {}, asyncio.sleep, lambda: "en", lambda: 0.0)
+    await delivery.open()
+    assert delivery.is_new
 
 
 def test_messages_for_a_removed_target_are_dropped():

@@ -192,8 +192,9 @@ async def test_a_large_stock_comes_through_the_front(tmp_path):
     assert len(json.dumps({"answers": [{"id": 1, "status": 200, "body": {"spools": spools}}]})) < 200 * 1024
 
 
-async def test_a_damaged_ledger_is_set_aside(tmp_path):
-    (tmp_path / FILE).write_text('{"chosen": {"0": "x"}}')
+@pytest.mark.parametrize("text", ['{"chosen": {"0": "x"}}', '{"chosen": {"0": 1e999}}', "[" * 100_000])
+async def test_a_damaged_ledger_is_set_aside(tmp_path, text):
+    (tmp_path / FILE).write_text(text)
     books = await stock(FakeSpoolman(3), tmp_path)
     assert books.ledger.chosen == {}
     assert (tmp_path / f"{FILE}.damaged").exists()

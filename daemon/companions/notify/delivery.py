@@ -85,7 +85,8 @@ class NoticeDelivery:
     def _read(self) -> dict[str, Any] | None:
         path = self._folder / FILE
         for picture in self._folder.glob("picture-*.jpg"):
-            picture.unlink(missing_ok=True)
+            with suppress(OSError):  # a disk that has become read-only
+                picture.unlink()
         try:
             document = json.loads(path.read_text("utf-8"))
             if not isinstance(document, dict):
@@ -170,7 +171,7 @@ class NoticeDelivery:
     async def _release_due(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            due = self.outbox.next_release()
+            due = self.outbox.next_release() if self._targets else None
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(due):
                     await self._release.wait()
@@ -220,11 +221,12 @@ class NoticeDelivery:
         return await self._senders.get(target.kind, self._senders[""])(target, notification)
 
     async def _picture_of(self, message: QueuedNotice) -> bytes | None:
-        """Return the picture, taken when the notice was first due."""
+        """Return the picture, taken when the notice was first due; None if the notice was dropped meanwhile."""
         task = self._pictures.get(message.number)
         if task is None:
             task = self._pictures[message.number] = asyncio.create_task(self._take_picture(message.number))
-        return await asyncio.shield(task)
+        await asyncio.wait((task,))
+        return None if task.cancelled() else task.result()
 
     async def _take_picture(self, number: int) -> bytes | None:
         picture: bytes | None = await self._picture()

@@ -113,7 +113,10 @@ class NoticeOutbox:
         return self._send(notice, 0, targets, now)
 
     def release(self, targets: Iterable[str], now: float) -> None:
-        """Queue the held notices whose class may send again."""
+        """Queue the held notices whose class may send again; without targets they wait on."""
+        targets = [*targets]
+        if not targets:
+            return
         for kind in [each for each in self._held if now - self._last.get(each, -INTERVAL) >= INTERVAL]:
             notice, unsaid = self._held.pop(kind)
             self._send(notice, unsaid, targets, now)
@@ -163,8 +166,10 @@ class NoticeOutbox:
         return result
 
     def keep_only(self, targets: Iterable[str]) -> None:
-        """Drop other targets from all waiting notices."""
+        """Drop other targets from all waiting notices; without any, nothing waits."""
         names = set(targets)
+        if not names:
+            self._held.clear()
         for message in self.messages:
             message.waiting = {name: value for name, value in message.waiting.items() if name in names}
         self.messages = [each for each in self.messages if each.waiting]
@@ -185,10 +190,13 @@ class NoticeOutbox:
         """
         known = [*targets]
         self.note(str(each) for each in _list(document.get("told")))
-        for each in _list(document.get("waiting"))[-MAX_WAITING:]:
+        for each in _list(document.get("waiting"))[-MAX_WAITING - len(CLASSES) :]:
             if (notice := _notice(each)) is None:
                 continue
             tries = each.get("targets")
+            if not known and tries is None:  # it was held, and knows no targets either
+                self._held[notice.kind] = (notice, _count(each.get("unsaid")))
+                continue
             saved = tries if isinstance(tries, dict) else {}
             message = self._send(notice, _count(each.get("unsaid")), known or saved, now)
             if isinstance(tries, dict):

@@ -51,7 +51,7 @@ class Stock:
             self.ledger.restore(json.loads(self._file.read_text("utf-8")))
         except FileNotFoundError:
             return
-        except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError) as error:
             self.ledger = Ledger()
             set_aside(self._file, str(error) or "it makes no sense", "no spool is chosen")
 
