@@ -275,7 +275,8 @@ def take_back(tx: Transaction, copy: FarmCopy, reason: str = "", faults: int | N
 
 def _begin(tx: Transaction, copy: FarmCopy, report: Report) -> bool:
     values = {"a_copy": copy.id, "a_printer": copy.printer, "an_attempt": copy.attempt}
-    if tx.write(_BEGIN, **values, now=tx.now, at=report.at) != 1:
+    at = min(max(report.at, copy.since), tx.now)  # the printer's clock may be wrong, and the report late
+    if tx.write(_BEGIN, **values, now=tx.now, at=at) != 1:
         return False
     tx.add_event(copy.printer, "printing", job=copy.job, copy=copy.id, printer=copy.printer)
     return True

@@ -164,6 +164,15 @@ def test_a_late_claim_of_an_expired_offer_is_refused(farm, wall):
     assert farm.claim("xl", offer.copy, 2, "m")
 
 
+@pytest.mark.parametrize(("at", "begun"), [(0.0, NOW), (NOW + 5, NOW + 5), (4e9, NOW + 10)])
+def test_a_print_begins_between_its_claim_and_its_report_whatever_the_printers_clock_says(farm, wall, at, begun):
+    submit(farm)
+    offer = begin(farm)
+    wall.now += 10
+    assert farm.report("mk3", Report(copy=offer.copy, attempt=offer.attempt, kind="printing", at=at, nonce="n"))
+    assert farm.copy(offer.copy).begun == begun
+
+
 def test_a_claim_not_begun_frees_the_copy_and_the_third_fault_fails_it(farm, wall):
     submit(farm)
     for attempt in (1, 2, 3):
