@@ -72,11 +72,13 @@ async def _render(client: OctoPrintClient, args: argparse.Namespace) -> None:
 
 
 async def _address(client: OctoPrintClient, args: argparse.Namespace) -> str:
-    films = await _list(client, args)
-    if args.name not in {each["name"] for each in films["files"]}:  # a link to it could be made, but shows nothing
-        why = "`nozzled timelapse list` shows the films" if films["enabled"] else _format(films)
-        raise NotFound("", HTTPStatus.NOT_FOUND, f"there is no film {args.name}: {why}")
     path = f"/downloads/timelapse/{quote(args.name, safe='')}"
+    try:
+        await client.head(path)  # not the list, which has no films while the companion is away
+    except NotFound as error:  # a link to it could be made, but shows nothing
+        films = await _list(client, args)
+        why = "`nozzled timelapse list` shows the films" if films["enabled"] else _format(films)
+        raise NotFound("", HTTPStatus.NOT_FOUND, f"there is no film {args.name}: {why}") from error
     links: dict[str, str] = (await client.post("/api/links", {"paths": [path]}))["links"]
     return client.url + links[path]
 

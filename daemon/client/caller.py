@@ -45,6 +45,10 @@ class Caller:
         answer = await self._answer(request)
         return answer.body
 
+    async def head(self, path: str) -> None:
+        """Ask for a path without its content; raises NotFound if nothing is there."""
+        await self._call("HEAD", path)
+
     async def command(self, path: str, command: str, **parameters: Any) -> Any:
         """Send a command; parameters that are None are left out."""
         arguments = {name: value for name, value in parameters.items() if value is not None}

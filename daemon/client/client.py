@@ -99,6 +99,10 @@ class OctoPrintClient:
         """Return the bytes at a path, for content other than JSON."""
         return await self._caller.fetch(path)
 
+    async def head(self, path: str) -> None:
+        """Ask for a path without its content; raises NotFound if nothing is there."""
+        await self._caller.head(path)
+
     async def post(self, path: str, data: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Any:
         """Send JSON to a path of the API that has no method here; return the answer."""
         return await self._caller.post(path, data, headers=headers)

@@ -17,6 +17,7 @@ from daemon.companions.timelapse.config import TimelapseConfig
 from daemon.companions.timelapse.films import Films, NoRoom, Recording, folder_name, size_of
 from daemon.companions.timelapse.plan import FilmPlan, LayerPictures, changed
 from daemon.companions.timelapse.render import FilmLook, RenderFailed, arguments, copying, is_small
+from daemon.front.http.timelapse import MOVIES
 from support.analyses import analysing
 from support.client import in_memory
 from support.fake_camera import jpeg
@@ -342,6 +343,11 @@ async def test_the_command_line_lists_deletes_renders_and_shows_where_to_play(tm
         assert "add [timelapse]" in await does("list")
         with pytest.raises(NotFound, match=r"add \[timelapse\]"):
             await does("play-address", "part.mp4")
+    async with api(tmp_path / "away", switched_on=["timelapse"]) as server:  # the front shows films without the companion
+        client = in_memory(server)
+        (tmp_path / "away" / MOVIES).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "away" / MOVIES / "part.mp4").write_bytes(b"film")
+        assert "/downloads/timelapse/part.mp4?" in await does("play-address", "part.mp4")
 
 
 # -- parts -------------------------------------------------------------------------------------------------
