@@ -343,7 +343,7 @@ async def test_the_command_line_lists_deletes_renders_and_shows_where_to_play(tm
         assert "add [timelapse]" in await does("list")
         with pytest.raises(NotFound, match=r"add \[timelapse\]"):
             await does("play-address", "part.mp4")
-    async with api(tmp_path / "away", switched_on=["timelapse"]) as server:  # the front shows films without the companion
+    async with api(tmp_path / "away", switched_on=["timelapse"]) as server:  # the front has the films
         client = in_memory(server)
         (tmp_path / "away" / MOVIES).mkdir(parents=True, exist_ok=True)
         (tmp_path / "away" / MOVIES / "part.mp4").write_bytes(b"film")
