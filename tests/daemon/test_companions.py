@@ -270,7 +270,18 @@ async def test_head_takes_no_requests_away(tmp_path):
         server.service.front.companions.on_report("power", {}, {})
         asked = asyncio.create_task(server.post("/api/companions/power/ask", {"do": "on"}))
         assert (await server.request("HEAD", "/api/companions/power/requests")).status == 200
+        assert (await server.request("HEAD", "/api/companions/timelapse/requests")).status == 404
         [request] = (await server.get("/api/companions/power/requests")).json["requests"]
         answer = {"id": request["id"], "status": 204}
         assert (await server.post("/api/companions/power", {"answers": [answer]})).status == 204
         assert (await asked).status == 204
+
+
+async def test_a_companion_that_goes_in_the_middle_of_a_body_leaves_no_request_behind(tmp_path):
+    async with api(tmp_path, "", switched_on=("power",)) as server:
+        before = len(asyncio.all_tasks())
+        headers = {"Content-Type": "application/json", "Content-Length": "9"}
+        path = "/api/companions/power/requests"
+        await server.request("POST", path, b'{"id"', headers=headers, hang_up=True)
+        await asyncio.sleep(1)
+        assert len(asyncio.all_tasks()) == before

@@ -189,6 +189,7 @@ class UploadingHandler(FarmHandler):
 
     def on_connection_close(self) -> None:
         """Clean up if the client has gone in the middle of the body; a complete file is stored nevertheless."""
+        super().on_connection_close()
         if self.upload is not None and not self.upload.is_complete:
             self._clean_up()
 

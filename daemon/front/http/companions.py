@@ -77,6 +77,7 @@ class RequestsHandler(ApiHandler):
     def head(self, name: str) -> None:  # type: ignore[override]  # nothing to wait for
         """Hand over nothing: the requests would be lost with the body."""
         require_companion(self, name)
+        self.service.companions.away(name)  # raises as GET does for one that is not switched on
         self.write({"requests": []})
 
     def post(self, name: str) -> None:

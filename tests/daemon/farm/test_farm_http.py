@@ -172,8 +172,10 @@ async def test_an_invalid_form_is_refused_and_leaves_nothing(tmp_path, fields, c
 async def test_an_upload_that_breaks_off_leaves_nothing(tmp_path):
     async with farm_api(tmp_path) as api:
         body, kind = form(("file", "a.gcode", b"x" * 3_000_000))
+        tasks = len(asyncio.all_tasks())
         await api.request("POST", "/api/farm/files", body[:2_000_000], headers={"Content-Type": kind}, hang_up=True)
         await asyncio.sleep(1)
+        assert len(asyncio.all_tasks()) == tasks  # the request does not wait for the rest
         assert [*tmp_path.glob("uploads/*")] == []
         cut = await api.request("POST", "/api/farm/files", body[:2_000_000], headers={"Content-Type": kind})
         assert (cut.status, "not complete" in cut.error) == (400, True)
