@@ -109,6 +109,21 @@ async def test_an_analysis_outlives_the_daemon(tmp_path):
         assert worker.paths == []
 
 
+@pytest.mark.parametrize(
+    ("damage", "analyses", "layers"), [("summary = '{\"errors'", 1, True), ("details = x'789c00'", 0, False)]
+)
+async def test_damaged_findings_in_the_database_are_no_error(tmp_path, damage, analyses, layers):
+    async with analysing(tmp_path) as client:
+        await upload(client)
+        await until_analysed(client)
+        await client.service.cache.keep((f"UPDATE analyses SET {damage}", ()))
+    worker = InlineWorker()
+    async with analysing(tmp_path, worker=worker) as client:
+        assert (await client.get("/api/files")).status == 200
+        found = await until_analysed(client)
+        assert (len(worker.paths), bool(found["layers"])) == (analyses, layers)
+
+
 async def test_a_deleted_file_is_forgotten(tmp_path):
     async with analysing(tmp_path) as client:
         await upload(client)

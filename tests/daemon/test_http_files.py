@@ -1,4 +1,5 @@
 import hashlib
+import os
 
 import pytest
 
@@ -389,3 +390,16 @@ async def test_a_file_is_moved_and_deleted_while_the_core_is_away(tmp_path, monk
         [entry] = (await server.get("/api/queue")).json["entries"]
         assert entry["path"] == "b.gcode"
         assert (await server.delete("/api/files/local/b.gcode")).status == 204
+
+
+@pytest.mark.parametrize("date", [10**12, -(10**11)])
+async def test_a_file_with_a_date_of_no_calendar_can_be_downloaded(tmp_path, date):
+    async with api(tmp_path, "") as server:
+        await server.upload(("file", "a.gcode", b"G28\n"))
+        os.utime(tmp_path / "uploads" / "a.gcode", (date, date))
+        answer = await server.get("/downloads/files/local/a.gcode")
+        assert (answer.status, answer.body, "Last-Modified" in answer.headers) == (200, b"G28\n", False)
+        part = {"Range": "bytes=1-", "If-Range": answer.headers["ETag"]}
+        assert (await server.get("/downloads/files/local/a.gcode", headers=part)).body == b"28\n"
+        other = {"Range": "bytes=1-", "If-Range": "Thu, 01 Jan 1970 00:00:00 GMT"}
+        assert (await server.get("/downloads/files/local/a.gcode", headers=other)).status == 200

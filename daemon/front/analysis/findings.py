@@ -85,7 +85,10 @@ class Findings(Summary):
         return None
 
     def _details(self) -> dict[str, Any]:
-        details: dict[str, Any] = json.loads(zlib.decompress(self.details)) if self.details else {}
+        try:
+            details: dict[str, Any] = json.loads(zlib.decompress(self.details)) if self.details else {}
+        except (zlib.error, ValueError):  # damaged in the database: a file without a plan can still be printed
+            return {}
         return details
 
 

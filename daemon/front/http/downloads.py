@@ -7,6 +7,7 @@ import asyncio
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -37,7 +38,8 @@ class SendingHandler(ApiHandler):
             status = os.fstat(file.fileno())
             self.set_header("Content-Type", "application/octet-stream")
             self.set_header("Accept-Ranges", "bytes")
-            self.set_header("Last-Modified", datetime.fromtimestamp(status.st_mtime, UTC))
+            with suppress(ValueError, OverflowError):  # before the year 1 or after 9999; the ETag is enough
+                self.set_header("Last-Modified", datetime.fromtimestamp(status.st_mtime, UTC))
             describe(status)
             if self._is_unchanged(status.st_mtime):
                 self.set_status(304)
@@ -86,7 +88,7 @@ class SendingHandler(ApiHandler):
     def _is_range_current(self) -> bool:
         """Tell whether the part that the client has belongs to the current file (If-Range)."""
         validator = self.request.headers.get("If-Range", "")
-        return not validator or validator in (self._headers["ETag"], self._headers["Last-Modified"])
+        return not validator or validator in (self._headers["ETag"], self._headers.get("Last-Modified"))
 
     async def _send(self, file: BinaryIO, size: int) -> None:
         """Send exactly this many bytes: the file may grow meanwhile."""
