@@ -89,6 +89,7 @@ async def begin(
     connection.on_chosen = partial(_save_choice, folder)
     stack.push_async_callback(connection.disconnect)
     LineNote(connection, folder).follow()
+    await asyncio.to_thread(make_way, folder / PLACE, "a print from before a power cut is not continued")
     disk = PlaceFile(folder / PLACE)
     survival = Survival(connection, logbook, KeptFile(uploads, folder), boot, disk)
 

@@ -75,3 +75,17 @@ async def test_a_failed_write_is_an_error(tmp_path):
         await PlaceFile(tmp_path / "place").put(bytes(SLOT))
     await file.close()
     await asyncio.sleep(0)
+
+
+async def test_a_short_write_is_an_error(tmp_path, monkeypatch):
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: real(fd, data[:-1], at))
+    with pytest.raises(OSError, match="No space left"):
+        await put(tmp_path / "place", b"x" * 2000)
+
+
+async def test_no_more_is_read_than_the_two_slots(tmp_path):
+    path = tmp_path / "place"
+    await put(path, b"first", b"second")
+    os.truncate(path, 1 << 40)  # sparse; read whole, it would fill the memory
+    assert await read(path) == b"second"

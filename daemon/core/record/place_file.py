@@ -6,6 +6,7 @@ other one counts.
 """
 
 import asyncio
+import errno
 import os
 import struct
 from binascii import crc32
@@ -58,7 +59,8 @@ class PlaceFile:
 
     def _read(self) -> bytes | None:
         try:
-            content = self._path.read_bytes()
+            with self._path.open("rb") as file:
+                content = file.read(2 * SLOT)
         except OSError:
             return None
         slots = [slot for at in (0, SLOT) if (slot := _whole(content[at : at + SLOT])) is not None]
@@ -71,7 +73,8 @@ class PlaceFile:
         self._open()
         self._turn += 1
         head = _HEAD.pack(self._turn, len(text), _checksum(self._turn, text))
-        os.pwrite(self._fd, head + text, self._turn % 2 * SLOT)
+        if os.pwrite(self._fd, head + text, self._turn % 2 * SLOT) < len(head + text):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # otherwise the previous text would count
         os.fdatasync(self._fd)
 
     def _open(self) -> None:
