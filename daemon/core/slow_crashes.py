@@ -19,6 +19,9 @@ MAX_CRASHES = 5
 CRASH_PERIOD = 600.0
 """After so many crashes within so many seconds the service gives up."""
 
+MAX_MARK = 1e12
+"""Seconds; a mark beyond that is none, and may not even fit into a float."""
+
 
 class SlowCrashes:
     """The marks of recent starts: a few bytes in memory, as the runtime directory is a tmpfs."""
@@ -64,4 +67,5 @@ class SlowCrashes:
             content = json.loads(path.read_text())
         except (OSError, ValueError, RecursionError):
             return []
-        return [mark for mark in content if isinstance(mark, int | float)] if isinstance(content, list) else []
+        marks = content if isinstance(content, list) else []
+        return [float(mark) for mark in marks if isinstance(mark, int | float) and abs(mark) < MAX_MARK]

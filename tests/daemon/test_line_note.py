@@ -97,6 +97,9 @@ async def test_the_next_daemon_knows_the_board_and_the_helper_its_stable_name(tm
     assert later.remembered == {"auto": (115200, board)}
 
 
+NO_TEXTS = '"serial_number": null, "interface": null, "place": null'
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -107,6 +110,7 @@ async def test_the_next_daemon_knows_the_board_and_the_helper_its_stable_name(tm
         "\xff",
         '{"means": "auto", "baudrate": 1e999}',
         "[" * 100_000,
+        f'{{"means": "auto", "baudrate": 9600, "device": {{"vid": "x", "pid": 1, "is_twin": false, {NO_TEXTS}}}}}',
     ],
 )
 async def test_an_invalid_note_is_ignored(tmp_path, text):

@@ -55,7 +55,7 @@ def test_crashes_that_are_far_apart_are_not_counted_together(tmp_path):
     crash(tmp_path, 3 * MAX_CRASHES, every=CRASH_PERIOD / (MAX_CRASHES - 1))
 
 
-@pytest.mark.parametrize("content", ["", "{", "{}", '["a"]', "[1e99]"])
+@pytest.mark.parametrize("content", ["", "{", "{}", '["a"]', "[1e99]", f"[1{'0' * 400}]", "[NaN]"])
 def test_unreadable_marks_are_ignored(tmp_path, content):
     (tmp_path / FILE).write_text(content)
     crash(tmp_path, MAX_CRASHES)

@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+import msgspec
+
 from daemon.core.connection.connection import Connection
 from daemon.set_aside import make_way
 from hal.ports import UsbDevice
@@ -41,7 +43,7 @@ class LineNote:
             if not self._path.is_file():  # reading a pipe would block the start
                 return
             note = json.loads(self._path.read_text())
-            device = UsbDevice(**note["device"]) if note.get("device") else None
+            device = msgspec.convert(note.get("device") or None, UsbDevice | None)
             connection.remember(str(note["means"]), int(note["baudrate"]), device)
 
     def _on_event(self, event: Event) -> None:
