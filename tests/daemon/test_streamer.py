@@ -225,6 +225,22 @@ async def test_a_disk_error_in_the_middle_ends_the_stream(tmp_path, monkeypatch)
     await source.close()
 
 
+async def test_a_file_that_becomes_shorter_during_its_print_is_an_error(tmp_path, monkeypatch):
+    """Somebody writes another file over it, in place: what is left of it is not the whole print."""
+    monkeypatch.setattr(streamer, "BLOCK", 7)
+    monkeypatch.setattr(streamer, "AHEAD", 1)
+    path = tmp_path / "part.gcode"
+    path.write_text("G1 X1\n" * 10)
+    source = stream(path)
+    await source.open()
+    os.truncate(path, 0)
+    while source.error is None and not source.ended:
+        source.next_line()
+        await asyncio.sleep(0)
+    assert str(source.error) == "[Errno 5] it has become shorter: 7 of 60 bytes are left"
+    await source.close()
+
+
 async def test_a_disk_error_at_the_beginning_is_raised(tmp_path, monkeypatch):
     def worn_out(*_):
         raise OSError(errno.EIO, "worn out")

@@ -6,6 +6,7 @@ line costs a third of what it costs alone, at its `ok`.
 """
 
 import asyncio
+import errno
 import os
 from collections import deque
 from collections.abc import Callable
@@ -289,6 +290,11 @@ class FileStream:
         self.error = CommandError(reason)
         self.attention.set()
 
+    def _fail_to_read(self, error: OSError) -> None:
+        self.error = error
+        self._ready.clear()
+        self.attention.set()
+
     def _next_block(self) -> bool:
         """Give the reader the next block; False: none has been read yet, or the file has ended."""
         if self._blocks:
@@ -321,13 +327,14 @@ class FileStream:
             return
         error = reading.exception()
         if error is not None:
-            self.error = error if isinstance(error, OSError) else OSError(str(error))
-            self._ready.clear()
-            self.attention.set()
+            self._fail_to_read(error if isinstance(error, OSError) else OSError(str(error)))
             return
         block = reading.result()
         self._at += len(block)
         self._read_all = not block
+        if self._read_all and self._at < self.size:
+            self._fail_to_read(OSError(errno.EIO, f"it has become shorter: {self._at} of {self.size} bytes are left"))
+            return
         if block:
             self._blocks.append(block)
         self._read_ahead()
