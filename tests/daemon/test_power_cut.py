@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from daemon.bridge.words import JobState
-from support.mortal import Disk, Life, World, until_over
+from daemon.core.job import after_reboot
+from support.mortal import Disk, Life, PlaceDisk, World, until_over, until_state
 
 MOVES = [f"G1 X{n % 2 * 10} Y{n} E{n / 10:g} F6000" for n in range(30)]
 PART = ["M104 S200", *MOVES]
@@ -138,3 +139,74 @@ async def test_a_continued_print_keeps_its_heat_despite_an_older_job_in_the_stor
         await asyncio.sleep(30)
         assert host.connection.ready
         assert world.firmware.board.hotend.target == 200, "no heaters off was requested"
+
+
+async def cut_in_the_middle(world, lines=PART) -> None:
+    """Print some lines until the host loses its power; the logbook is gone then."""
+    async with world.host() as host:
+        host.jobs.select(world.write([*lines, *["G4 S1"] * 60]))
+        host.jobs.start()
+        await until_state(host, JobState.PRINTING)
+        await asyncio.sleep(12)
+        assert host.jobs.state is JobState.PRINTING
+    world.boot, world.reset_on_open = world.boot + "+", False
+    (world.folder / "logbook").unlink()
+    world.disk.roll_back()
+
+
+def with_place(folder) -> World:
+    world = world_in(folder)
+    world.place = PlaceDisk()
+    return world
+
+
+async def test_the_place_of_a_print_that_could_not_continue_does_not_mislead_the_next_one(tmp_path):
+    world = with_place(tmp_path / "world")
+    await cut_in_the_middle(world)
+    world.firmware.reset(world.clock.now)
+    async with world.host() as host:
+        await until_state(host, JobState.INTERRUPTED)
+        await asyncio.sleep(30)
+        printed = len(moves_of(world))
+        host.jobs.start()
+        await until_state(host, JobState.PRINTING)
+        await asyncio.sleep(4)
+        assert (world.folder / "logbook").read_bytes().strip(b"\0"), "the next host has to find this print"
+        world.firmware.plugged_at = world.clock.now + 2
+        host.connection.printer._transport.unplug()
+        await until_state(host, JobState.REATTACHING)
+        await until_over(host)
+        assert host.jobs.state is JobState.COMPLETED
+    assert moves_of(world)[printed:] == MOVES
+
+
+@pytest.mark.parametrize("moment", ["before it has the printer", "during the check"])
+async def test_a_restart_while_it_reattaches_after_a_reboot_leaves_the_print_to_the_next_host(
+    tmp_path, monkeypatch, moment
+):
+    world = with_place(tmp_path / "world")
+    await cut_in_the_middle(world)
+    printed = moves_of(world)
+    checks, check = [], after_reboot.check
+
+    async def noted(*args):
+        checks.append(args)
+        if moment == "during the check" and len(checks) == 1:
+            await asyncio.sleep(60)
+        await check(*args)
+
+    monkeypatch.setattr(after_reboot, "check", noted)
+    async with world.host() as host:
+        while moment == "during the check" and not checks:  # noqa: ASYNC110 - as one who looks at the printer
+            await asyncio.sleep(0.01)
+        assert host.jobs.state is JobState.REATTACHING
+        assert await host.jobs.hand_over()
+    async with world.host() as host:
+        await until_state(host, JobState.PAUSED, JobState.INTERRUPTED, JobState.COMPLETED)
+        assert host.jobs.state is JobState.PAUSED, "the user is asked"
+        assert len(checks) == (2 if moment == "during the check" else 1)
+        assert moves_of(world) == printed
+        host.jobs.resume()
+        await until_over(host)
+        assert host.jobs.state is JobState.COMPLETED
+    assert moves_of(world) == MOVES

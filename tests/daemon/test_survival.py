@@ -626,3 +626,158 @@ def test_a_cancel_is_completed_with_heaters_off_although_hosts_are_killed_in_it(
         assert len(said_by(world, "cancel")) <= 1
 
     run(main())
+
+
+PRINT = ["M104 S200", *MOVES, *WAITS]
+
+
+async def begin_to_print(world, host, lines=PRINT) -> None:
+    """Begin to print; return in the middle of the moves."""
+    host.jobs.select(world.write(lines))
+    host.jobs.start()
+    async with asyncio.timeout(SLOW):
+        while len(moves_of(world)) < 5:  # noqa: ASYNC110 - as one who looks at the printer
+            await asyncio.sleep(0.1)
+    assert host.jobs.state is JobState.PRINTING
+
+
+def pull_the_cable(world, host, seconds: float) -> None:
+    world.firmware.plugged_at = world.clock.now + seconds
+    host.connection.printer._transport.unplug()
+
+
+@pytest.mark.parametrize("request_name", ["disconnect", "connect"])
+async def test_a_client_that_disconnects_or_connects_ends_a_job_that_reattaches(tmp_path, request_name):
+    world = World(tmp_path)
+    world.config = replace(world.config, printer=replace(world.config.printer, reattach_s=60.0))
+    async with world.host() as host:
+        await begin_to_print(world, host)
+        pull_the_cable(world, host, 5)
+        await until_state(host, JobState.REATTACHING)
+        await asyncio.sleep(1)
+        await getattr(host.connection, request_name)()
+        await asyncio.sleep(0.1)
+        assert host.jobs.state is JobState.INTERRUPTED
+        assert host.jobs.error == "the print could not go on: the printer was disconnected"
+        await asyncio.sleep(30)
+        if request_name == "disconnect":
+            await host.connection.connect()
+            await asyncio.sleep(30)
+        assert host.connection.ready
+        world.firmware.advance(world.clock.now)
+        assert world.firmware.board.hotend.target == 0
+
+
+async def test_a_stop_turns_heaters_off_although_the_reattached_job_has_no_printer_yet(tmp_path):
+    world = World(tmp_path, FirmwareConfig(noise=0.0))
+    async with world.host() as host:
+        await begin_to_print(world, host)
+    async with world.host() as host:
+        async with asyncio.timeout(SLOW):
+            while not host.connection.ready:  # noqa: ASYNC110 - in this very turn of the loop
+                await asyncio.sleep(0)
+        assert host.jobs.runner.job.printer is not host.connection.printer
+        assert world.firmware.board.hotend.target == 200
+        await host.connection.disconnect()
+        world.firmware.advance(world.clock.now)
+        assert world.firmware.board.hotend.target == 0
+
+
+async def test_each_command_of_a_pause_is_sent_once_wherever_its_host_is_killed(tmp_path):
+    parking = ["G91", "M83", "G1 Z5 F600", "G90", "G1 X0 Y0 F6000"]
+    for left in range(0, 300, 6):
+        (tmp_path / f"{left}").mkdir()
+        world = World(tmp_path / f"{left}", pause=PauseConfig(park="corner", park_x_mm=0, park_y_mm=0))
+        async with world.host(life := Life()) as host:
+            await begin_to_print(world, host, ["G28", *PRINT])
+            sent, life.bytes_left = len(world.oracle.commands), left
+            host.jobs.pause()
+            await until_state(host, JobState.PAUSED)
+        async with world.host() as host:
+            await until_state(host, JobState.PAUSED)
+            commands = [each.command for each in world.oracle.commands][sent:]
+            assert [each for each in commands if each in parking][: len(parking)] == parking, left
+            assert commands.count("G1 Z5 F600") == 1, left
+            assert said_by(world, "pause") == list(SCRIPTS.after_pause), left
+
+
+async def test_a_line_lost_again_while_the_file_is_opened_ends_nothing(tmp_path, monkeypatch):
+    world = World(tmp_path)
+    async with world.host() as host:
+        await begin_to_print(world, host)
+        pull_the_cable(world, host, 2)
+        await until_state(host, JobState.REATTACHING)
+        find, found = host.jobs._effects._in_thread, []
+
+        async def slowly(*work):
+            if not found:
+                found.append(host.connection.ready)
+                pull_the_cable(world, host, 2)
+                await asyncio.sleep(0.5)  # the disk
+            return await find(*work)
+
+        monkeypatch.setattr(host.jobs._effects, "_in_thread", slowly)
+        await until_state(host, JobState.COMPLETED, JobState.INTERRUPTED)
+        assert found == [True]
+        assert host.jobs.state is JobState.COMPLETED
+    assert moves_of(world) == MOVES
+
+
+async def test_heaters_that_a_failed_job_has_turned_off_are_not_due_after_its_script(tmp_path):
+    world = World(tmp_path)
+    world.disk = Disk(tmp_path / "state")
+    world.config = replace(world.config, scripts=replace(SCRIPTS, after_failure=("M117 failed",)))
+    async with world.host() as host:
+        host.jobs.select(replace(world.write(PRINT), path="gone.gcode"))
+        host.jobs.start()
+        await until_state(host, JobState.FAILED)
+        await asyncio.sleep(10)
+        assert said_by(world, "failed") == ["M117 failed"]
+        await host.connection.commands.send(["M104 S50"])
+        await asyncio.sleep(5)
+    world.reset_on_open = False
+    async with world.host() as host:
+        await asyncio.sleep(30)
+        assert host.connection.ready
+        assert world.firmware.board.hotend.target == 50, "a user has heated since"
+
+
+async def test_a_step_of_the_job_before_does_not_count_as_done(tmp_path, monkeypatch):
+    world = World(tmp_path)
+    async with world.host(life := Life()) as host:
+        host.jobs.select(world.write(MOVES[:3]))
+        host.jobs.start()
+        await until_state(host, JobState.COMPLETED)
+        write = host.connection.logbook.write
+
+        def write_and_die(page):
+            write(page)
+            if page.get("begun"):
+                life.end()  # before the frame is in the ring
+            return True
+
+        monkeypatch.setattr(host.connection.logbook, "write", write_and_die)
+        host.jobs.start()
+        async with asyncio.timeout(SLOW):
+            await life.dead.wait()
+    async with world.host() as host:
+        await until_state(host, JobState.COMPLETED)
+    assert said_by(world, "start") == 2 * list(SCRIPTS.before_start)
+
+
+async def test_a_long_answer_does_not_keep_a_print_from_surviving(tmp_path):
+    world = World(tmp_path)
+    world.config = replace(world.config, scripts=replace(SCRIPTS, after_pause=(*["M503"] * 20, "G4 S60")))
+    async with world.host() as host:
+        await begin_to_print(world, host)
+        host.jobs.pause()
+        await asyncio.sleep(30)
+        assert host.jobs.state is JobState.PAUSING
+    logbook = Logbook(tmp_path / "logbook")
+    assert len(str(logbook.read())) < 4000
+    logbook.close()
+    async with world.host() as host:
+        await until_state(host, JobState.PAUSED)
+        host.jobs.resume()
+        await until_state(host, JobState.COMPLETED)
+    assert moves_of(world) == MOVES

@@ -17,6 +17,7 @@ from daemon.core.job.kept_file import KeptFile
 from daemon.core.job.survival import Survival
 from daemon.core.record.store import Store
 from hal.driver import LinePrinter
+from hal.errors import NoSuchPort
 from hal.logbook import Logbook
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.firmware import Firmware
@@ -68,6 +69,11 @@ class MortalLine(SimulatedTransport):
         super().__init__(firmware, "sim", clock=clock, reset_on_open=reset_on_open)
         self._life = life
         life.lines.append(self)
+
+    def _connect(self, on_data, on_lost):
+        if self._life.over:
+            raise NoSuchPort("the host was killed")
+        super()._connect(on_data, on_lost)
 
     def write(self, data):
         life = self._life

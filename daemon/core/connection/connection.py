@@ -300,6 +300,10 @@ class Connection:
         self._replace_task(
             lambda before: self._run(address, before, keep=keep, reattachment=reattachment, revive=revive)
         )
+        if reattachment is not None and self._task is not None:
+            # whatever ends the task, even before it has begun: a job would wait for its printer for ever
+            left = NotConnected("the printer was disconnected")
+            self._task.add_done_callback(lambda _: _fail(reattachment.printer, left))
 
     def _replace_task(self, work: Callable[[asyncio.Task[None] | None], Coroutine[None, None, None]]) -> None:
         """Replace the task that works on the line; `work` gets the old one, which is cancelled, to wait for."""
@@ -523,14 +527,14 @@ class Connection:
         ):
             printer.emergency_stop(reason)
             return
+        if self._reattachment is not None:
+            _fail(self._reattachment.printer, FirmwareHalted(reason))
         self._replace_task(lambda before: self._open_to_stop(address, before, reason))
 
     async def _open_to_stop(self, address: Address, before: asyncio.Task[None] | None, reason: str) -> None:
         """Open the line for an emergency stop, trying until it is open."""
         if before is not None:
             await asyncio.wait([before])
-        if self._reattachment is not None:
-            _fail(self._reattachment.printer, FirmwareHalted(reason))
         if self.printer is not None:
             await self.printer.close()
         self._line.release()

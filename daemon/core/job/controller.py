@@ -359,8 +359,11 @@ class JobController:
             listener(state)
 
     def _on_heaters_off(self) -> None:
-        if not self.active:
-            self._survival.note_heaters_off()
+        if self.active:
+            return
+        if self._job is not None:
+            self._job.heaters_off = True  # its script `after_failure` writes the snapshot again
+        self._survival.note_heaters_off()
 
     def turn_heaters_off(self, trouble: Unsafe) -> None:
         """Turn the heaters off at once, whatever the job is doing, and fail it."""
@@ -376,7 +379,8 @@ class JobController:
             return
         if runner is not None and runner.active:
             runner.job.end("interrupt", reason)
-            await self._heaters_off.before_leaving(runner.job.printer)
+            # while it reattaches, the printer may be READY before the job has it
+            await self._heaters_off.before_leaving(self._connection.printer or runner.job.printer)
         elif (printer := self._connection.printer) is not None and is_hot(printer) and printer.panel_print is None:
             await self._heaters_off.before_leaving(printer)
         self.offsets.clear()

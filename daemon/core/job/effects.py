@@ -72,7 +72,7 @@ from gcode.host_commands import (
 from gcode.outgoing import JobPlace
 from gcode.too_hot import excess
 from gcode.unknown import unknown_to
-from hal.printer import Printer
+from hal.printer import ConnectionState, Printer
 
 T = TypeVar("T")
 
@@ -202,8 +202,16 @@ class Effects:
         return command
 
     async def _reattaching(self, job: Job) -> None:
-        """Reattach to the printer, find the place in the file, and return to the state before."""
+        """Reattach to the printer, find the place in the file, and return to the state before.
+
+        If the line is lost again meanwhile, `printer_events` has this begin again.
+        """
+        job.finds_place = False
         link, stored = await self._survival.reattach(job), self._survival.stored_place
+        while stored is None and job.printer.state is not ConnectionState.READY:  # lost in the turn in which it was
+            link = await self._survival.reattach(job)
+        # a second try would count the commands sent since as lines of the file, if only the disk knows the place
+        job.finds_place = stored is None
         job.feeding, job.reattached = False, True
         file = job.snapshot.file
         if job.stream is not None:
@@ -216,7 +224,8 @@ class Effects:
         if FileMark(file.path, stream.size, stream.mtime_ns, stream.inode) != file:
             raise CannotGoOn("the file has been changed")
         self._begin_check(job, stream, file.sha1)
-        sent = link.sent if link is not None else ()
+        # frames before `first_line` are of an earlier job, whose steps have the same numbers
+        sent = [each for each in link.sent if each[0] >= job.snapshot.first_line] if link is not None else []
         if stored is not None:
             fed = await self._find_place(job, stream, stored)
         job.steps.reattach({ticket.step for _, _, _, _, ticket in sent if ticket is not None and ticket.step})
@@ -245,6 +254,7 @@ class Effects:
         self._survival.continue_from(job, place.fed, place.modes)
         if job.snapshot.state is not JobState.PAUSED:
             await after_reboot.check(job, stream, stored, place, self._executor)
+        self._survival.settle()
         return place.fed
 
     def _begin_check(self, job: Job, stream: FileStream, sha1: str | None) -> None:
@@ -282,7 +292,7 @@ class Effects:
 
     async def _finish_script(self, job: Job) -> None:
         """Run the rest of the script: a pause may have interrupted it."""
-        await job.steps.finish(job.printer)
+        await job.steps.finish_earlier(job.printer)
         while job.snapshot.script:
             await job.steps.once(job.printer, self._safe(job.snapshot.script.pop(0)))
 
@@ -355,7 +365,7 @@ class Effects:
 
     async def _pausing(self, job: Job) -> None:
         """Come to rest. A resume that has begun to move is finished first: the head must not stop half-way back."""
-        if job.snapshot.parked is not None:
+        if job.snapshot.parked is not None and not job.steps.begun:
             job.snapshot.script.clear()  # the resume had only begun to heat: the head is still where it was parked
         else:
             await self._finish_script(job)

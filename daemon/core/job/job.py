@@ -33,11 +33,13 @@ class Job:
     stream: FileStream | None = None
     feeding: bool = False
     reattached: bool = False  # at least once since it began
+    finds_place: bool = False  # it reattaches, and has its printer already
     effect: asyncio.Task[None] | None = None  # of the state that it is in
     checking: asyncio.Task[None] | None = None  # checks that the file is still what was uploaded
     lines: int = 0
     offset: int = 0
     reason: str | None = None
+    heaters_off: bool = False  # since it ended
     ended_at: float | None = None
     bad_line: str | None = None  # the warning that the line damages many bytes
     stalled: str | None = None  # the warning that the print makes no progress
@@ -78,6 +80,12 @@ class Job:
             if self.effect is not None:
                 self.effect.cancel()
 
+    def reattach_again(self) -> None:
+        """Begin the effect of REATTACHING again: the line was lost before it had found its place."""
+        self.finds_place = False
+        if self.effect is not None:
+            self.effect.cancel()
+
     def note_heat(self, heaters: Heaters, now: float) -> None:
         """Note the targets while the job prints: a printer that pauses by itself turns its heaters off first."""
         if self.state not in (JobState.PAUSING, JobState.PAUSED):
@@ -108,7 +116,8 @@ class Job:
         """Return how it ended; None: it has not."""
         if not self.state.ended:
             return None
-        left_hot = self.state in (JobState.FAILED, JobState.INTERRUPTED)  # the others end when heaters are off
+        # the others end when heaters are off
+        left_hot = self.state in (JobState.FAILED, JobState.INTERRUPTED) and not self.heaters_off
         return Ending(self.reason, self.lines, self.offset, self.print_time(now), left_hot)
 
     def progress(self, now: float) -> JobProgress:

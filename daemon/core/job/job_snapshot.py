@@ -85,7 +85,8 @@ class JobSnapshot:
         script: the commands still to be sent before the next line of the file.
         step: the number of the last step begun.
         open_step: that step's command and its index in the state, until it is answered (`daemon.core.job.steps`).
-        answers: the commands sent in this state, and their answers.
+        answers: what the effect has passed in this state: the commands that were sent (older versions kept their
+            answers too), and what was observed.
         parked: the parked place of a pause, until the head has returned.
         standing_by: the hotends have been let cool in a pause.
         unpacks: whether the firmware unpacks MeatPack; None: it has not said.

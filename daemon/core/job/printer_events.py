@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from daemon.core.job.controller import JobController
     from daemon.core.job.job import Job
 
+_LOST = (PortLost, PrinterSilent)
+"""Errors of a line that may come back."""
+
 log = structlog.get_logger()
 
 
@@ -118,9 +121,12 @@ class PrinterEvents:
     def _on_connection(self, event: StateChanged) -> None:
         job, heaters_off = self._job, self._kit.heaters_off
         if job is not None and job.state is JobState.REATTACHING:
-            return  # its effect waits for the outcome
+            # its effect waits for the outcome, or has its printer, and loses it again
+            if job.finds_place and event.new is ConnectionState.FAULT and isinstance(event.error, _LOST):
+                job.reattach_again()
+            return
         if event.new is ConnectionState.FAULT and event.error is not None and job is not None:
-            if isinstance(event.error, PortLost | PrinterSilent) and self._wait_for_line(job):
+            if isinstance(event.error, _LOST) and self._wait_for_line(job):
                 return
             heaters_off.due = True  # a board with a power supply of its own heats on without its cable
             job.end(verdict(event.error), str(event.error))

@@ -180,8 +180,9 @@ class Runner:
         if job.state is JobState.REATTACHING:
             job.end("interrupt", f"the print could not go on: {_reason(job, error)}")
             kit.heaters_off.due = True
-            if kit.connection.ready:
-                await kit.heaters_off.now(job.printer)
+            # not the job's printer: the connection's may be READY before the job has it
+            if (printer := kit.connection.printer) is not None and kit.connection.ready:
+                await kit.heaters_off.now(printer)
             return
         job.end(verdict(error), _reason(job, error))
         if kit.connection.ready:

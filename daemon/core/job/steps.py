@@ -14,10 +14,10 @@ So the next host finds one of three things:
   line, and if not has sent it again from the ring (`gcode.recovery`). It is done.
 
 An effect (`daemon.core.job.effects`) always runs from its first line, whether the job has just entered the state or
-returns to it. The commands that it sent before are not sent again: instead, `send` returns the answer that the snapshot
-has for this index. That works only if the effect takes the same branches each time. So whatever decides a branch, an
-answer of the printer or a value of the configuration, goes through `observe`, `measure` or `recall`, or has a field in
-the snapshot. If an effect comes to another command all the same, say after an upgrade, `StepsDiffer` ends the job.
+returns to it. The commands that it sent before are not sent again: the snapshot has them by their index. That works
+only if the effect takes the same branches each time. So whatever decides a branch, an answer of the printer or a value
+of the configuration, goes through `observe`, `measure` or `recall`, or has a field in the snapshot. If an effect comes
+to another command all the same, say after an upgrade, `StepsDiffer` ends the job.
 
 Steps of the script (`OF_SCRIPT`) have no index in a state: a pause may come in the middle of the script, and what is
 left of it is run in the next state.
@@ -64,10 +64,20 @@ class Steps:
 
     async def once(self, printer: Printer, command: str) -> None:
         """Send a command of the script, after the unfinished step, if any."""
-        await self.finish(printer)
+        await self._finish(printer)
         await self._send(printer, command, OF_SCRIPT)
 
-    async def finish(self, printer: Printer) -> None:
+    @property
+    def begun(self) -> bool:
+        """The effect has passed a step of this state before: it returns to the state, and does not enter it."""
+        return bool(self._snapshot.answers)
+
+    async def finish_earlier(self, printer: Printer) -> None:
+        """Finish the step that an earlier state, or the script, has begun. One of this state is left to `send`."""
+        if self._snapshot.open_step is not None and self._snapshot.open_step[1] == OF_SCRIPT:
+            await self._finish(printer)
+
+    async def _finish(self, printer: Printer) -> None:
         """Finish the step that a cancelled effect, or the previous host, has begun."""
         snapshot = self._snapshot
         if snapshot.open_step is None:
@@ -84,43 +94,44 @@ class Steps:
         if self._snapshot.open_step is not None and self._snapshot.open_step[1] == OF_SCRIPT:
             self._snapshot.open_step = None
 
-    async def send(self, printer: Printer, command: str) -> Sequence[str]:
-        """Send a command of this state; if it was sent before, return its answer.
+    async def send(self, printer: Printer, command: str) -> None:
+        """Send a command of this state, unless it was sent before.
+
+        The snapshot notes that it was answered, but not the answer: that may have gone to the previous host, and a long
+        one (M503, M20) would not fit into the logbook.
 
         Raises:
             StepsDiffer: another command was sent at this index.
         """
         index, self._at = self._at, self._at + 1
         if index < len(self._snapshot.answers):
-            previous, answer = self._snapshot.answers[index]
+            previous, _ = self._snapshot.answers[index]
             _compare(previous, command)
-            return answer
-        answer = list(await self._new(printer, command, index))
-        self._snapshot.answers.append((command, answer))
-        return answer
+            return
+        await self._new(printer, command, index)
+        self._snapshot.answers.append((command, []))
 
-    async def _new(self, printer: Printer, command: str, index: int) -> Sequence[str]:
+    async def _new(self, printer: Printer, command: str, index: int) -> None:
         snapshot = self._snapshot
         if snapshot.open_step is None or snapshot.open_step[1] != index:
-            await self.finish(printer)
-            return await self._send(printer, command, index)
+            await self._finish(printer)
+            await self._send(printer, command, index)
+            return
         _compare(snapshot.open_step[0], command)
         snapshot.open_step = None
-        if snapshot.step in self._framed:
-            return ["ok"]  # the real answer went to the previous host; no effect reads the answer of a step
-        snapshot.step -= 1
-        return await self._send(printer, command, index)
+        if snapshot.step not in self._framed:
+            snapshot.step -= 1
+            await self._send(printer, command, index)
 
-    async def _send(self, printer: Printer, command: str, index: int) -> Sequence[str]:
+    async def _send(self, printer: Printer, command: str, index: int) -> None:
         snapshot = self._snapshot
         snapshot.step += 1
         snapshot.open_step = (command, index)
         self._keep()
         answer = self._answer = asyncio.ensure_future(printer.send(command, step=snapshot.step))
         answer.add_done_callback(_retrieve)
-        answered = await asyncio.shield(answer)  # a step in flight outlives its effect
+        await asyncio.shield(answer)  # a step in flight outlives its effect
         snapshot.open_step = None
-        return answered
 
     async def observe(self, look: Callable[[], Awaitable[list[str]]]) -> list[str]:
         """Return the lines that `look` returned when the effect first came here; `look` must change nothing.

@@ -71,6 +71,7 @@ class Survival:
     def begin(self, job: Job) -> None:
         """Begin to record a new job; the records of the previous one are dropped."""
         self._logbook.write({})
+        self.stored_place = None  # of a print that could not continue
         job.snapshot.first_line = job.printer.next_number
         self._logbook.begin_job()
         self.places.begin(job)
@@ -138,7 +139,7 @@ class Survival:
             return f"{job.snapshot.name} does not count lines, so its last line is not known"
         if job.snapshot.file is None or job.state.ended:
             return "the print had not begun"
-        if self._logbook.snapshot() is None:
+        if self.stored_place is None and self._logbook.snapshot() is None:
             return "what was sent last is not known"
         return None
 
@@ -164,10 +165,13 @@ class Survival:
         return link
 
     def continue_from(self, job: Job, fed: JobPlace, modes: Modes) -> None:
-        """Set the place from which the job continues; from now on the logbook has it too."""
+        """Set the place from which the job continues, once the printer has passed its checks (`settle`)."""
         job.printer.feed_from(fed, modes)
         job.snapshot.first_line = 1
         job.lines, job.offset = fed.lines, fed.offset
+
+    def settle(self) -> None:
+        """Keep the job in the logbook too from now on: a next host that has it there checks nothing and asks nobody."""
         self.stored_place = None
 
     async def _reattach_from_disk(self, job: Job, stored: StoredPlace) -> None:
