@@ -160,7 +160,7 @@ def _own_errors() -> Iterator[None]:
     """Raise the database's errors as errors of the farm."""
     try:
         yield
-    except sa.exc.OperationalError as error:
+    except (sa.exc.OperationalError, sa.exc.InternalError) as error:  # the latter: PostgreSQL is read-only now
         raise ListAway(f"the farm's database does not answer: {_cause(error)}") from error
     except sa.exc.DatabaseError as error:
         if isinstance(error, sa.exc.IntegrityError):

@@ -24,6 +24,7 @@ from daemon.farm.errors import (
     BadJob,
     FarmConflict,
     IdempotencyKeyReused,
+    ListAway,
     NoSuchCopy,
     NoSuchJob,
     StaleRevision,
@@ -607,6 +608,13 @@ def test_a_list_that_cannot_be_opened_leaves_no_file_open(tmp_path, wall):
         with pytest.raises(StoreError) as caught:
             JobList(f"sqlite:///{path}", wall)
         assert not open_below(tmp_path), caught.value  # whose traceback holds all that was opened
+
+
+def test_a_database_that_is_read_only_for_a_while_is_away(farm):
+    """As PostgreSQL is after a failover, until it is promoted; it must not end the server."""
+    error = sa.exc.InternalError("SELECT", {}, Exception("cannot execute SELECT FOR UPDATE in a read-only transaction"))
+    with pytest.raises(ListAway, match="does not answer: cannot execute SELECT FOR UPDATE"), farm.write():
+        raise error
 
 
 def test_a_list_of_an_earlier_version_is_upgraded(tmp_path, wall, monkeypatch):
