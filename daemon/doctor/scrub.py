@@ -14,7 +14,8 @@ from urllib.parse import quote, unquote
 
 COMMON = frozenset({
     "localhost", "root", "nozzled", "printer", "raspberrypi", "octopi", "octoprint", "pi", "default", "admin", "user",
-    "daemon", "front", "core", "phone", "browser", "http", "api", "local", "serial", "generic",
+    "daemon", "front", "core", "phone", "browser", "http", "api", "local", "serial", "generic", "mqtt", "mosquitto",
+    "broker", "homeassistant", "plug",
 })  # fmt: skip
 """Names that identify nobody, and without which a log would be unreadable."""
 

@@ -192,6 +192,8 @@ def test_users_hosts_and_camera_keys_are_not_in_the_bundle(tmp_path):
     text = "".join(files.values())
     assert not [each for each in ("xgJuPN3", "mosqanna", "wohnzimmer", "küchen", "recorder") if each in text]
     assert "/stream" in text
+    path.write_text('[mqtt]\nhost = "mosquitto"\nusername = "mqtt"')  # as in many containers
+    assert list(bundle.scrub(view, details, {"a": path.read_text()}).values()) == [path.read_text()]
 
 
 def test_useful_facts_stay_in_the_bundle():
