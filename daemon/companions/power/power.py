@@ -143,7 +143,11 @@ class Power(Companion):
             self._begin(self._cut(self.printer, why))
 
     async def _cut(self, switch: Switch, why: str) -> None:
+        is_reported = False
+
         def report(error: str | None) -> None:
+            nonlocal is_reported
+            is_reported = True
             self.event("PowerCut", {"switch": switch.name, "why": why, "done": error is None, "error": error})
             self._hold_prints_for_cut(held=False)
 
@@ -151,7 +155,8 @@ class Power(Companion):
         try:
             await switch.cut(report)
         finally:
-            self._hold_prints_for_cut(held=False)
+            if not is_reported:  # otherwise the prints may be held for another cut by now
+                self._hold_prints_for_cut(held=False)
 
     def _hold_prints_for_cut(self, *, held: bool) -> None:
         """Have the front start no print, until the first report of a cut."""

@@ -604,3 +604,14 @@ async def test_no_print_begins_during_an_emergency_cut(tmp_path):
         await asyncio.sleep(30)
         assert not (await rig.state())["goingOff"]
         assert rig.events().count("PowerCut") == 1
+
+
+async def test_the_end_of_an_earlier_cut_lets_no_print_begin_during_the_next(tmp_path):
+    async with bench(tmp_path) as rig:
+        rig.power.cut("the first")
+        await asyncio.sleep(5)
+        assert not (await rig.state())["goingOff"]
+        rig.switch.error = DeviceError("Printer does not answer")
+        rig.power.cut("the second")
+        await asyncio.sleep(8)
+        assert (await rig.state())["goingOff"]
