@@ -11,6 +11,8 @@ Neither costs a system call. The process may be killed between any two bytes: a 
 written behind it, and a snapshot once its checksum is. Until then the previous snapshot is valid.
 """
 
+import errno
+import fcntl
 import json
 import mmap
 import os
@@ -92,13 +94,14 @@ class Logbook:
         """Map the file, creating it if necessary; None: use memory of this process only.
 
         Raises:
-            OSError: the file cannot be created or mapped.
+            OSError: the file cannot be created or mapped, or another process uses it.
         """
         if path is None:
             self._map = mmap.mmap(-1, _TOTAL)
         else:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
+                _lock(fd, path)
                 os.ftruncate(fd, _TOTAL)
                 os.posix_fallocate(fd, 0, _TOTAL)  # so that a full file system cannot kill the process (SIGBUS) later
                 self._map = mmap.mmap(fd, _TOTAL)
@@ -265,6 +268,18 @@ class Logbook:
     def close(self) -> None:
         """Unmap the memory; the file keeps its content."""
         self._map.close()
+
+
+def _lock(fd: int, path: Path) -> None:
+    """Lock the file for as long as it is mapped, at most until the process ends.
+
+    Without systemd all daemons of a user have the same one: a second daemon would take the print of the first for one
+    that was left, and erase its frames.
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OSError(errno.EBUSY, "another daemon of this user uses it", str(path)) from None
 
 
 def _snapshot(text: bytes) -> dict[str, Any]:

@@ -24,6 +24,7 @@ def test_the_next_host_reads_the_last_lines_sent(tmp_path):
     for number in range(1, 300):
         first.note(line(number), max(0, number - 4), modes)
     first.note((300, frame(300, b"M105"), -1, -1, Ticket(b"M105", step=5)), 296, modes)
+    first.close()
     left = Logbook(tmp_path / "logbook").snapshot()
     assert [sent[0] for sent in left.sent] == list(range(300 - HISTORY + 1, 301))
     assert left.sent[:-1] == [line(number) for number in range(300 - HISTORY + 1, 300)]
@@ -96,6 +97,7 @@ def test_a_half_written_snapshot_leaves_the_previous_one(tmp_path_factory, snaps
     differ = [at for at, (old, new) in enumerate(zip(before, after, strict=True)) if old != new]
     for at in differ[cut % (len(differ) + 1) :]:
         logbook._map[at] = before[at]
+    logbook.close()
     assert Logbook(path).read() in (snapshots[-1], {"the": "last"})
 
 
@@ -107,6 +109,7 @@ def test_a_long_frame_is_stored_completely(tmp_path, length):
     sent[1] = (number, raw + b"x" * (length - len(raw)), ordinal, offset, ticket)
     for each in sent:
         logbook.note(each, 0, None)
+    logbook.close()
     left = Logbook(tmp_path / "logbook").snapshot()
     assert [each[:2] for each in left.sent] == [each[:2] for each in sent]
 
@@ -155,3 +158,15 @@ def test_a_full_file_system_is_reported(tmp_path, monkeypatch):
 
 def full(_fd, _offset, _length):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_two_daemons_do_not_share_a_logbook(tmp_path):
+    path = tmp_path / "logbook"
+    logbook = Logbook(path)
+    logbook.write({"job": 7})
+    with pytest.raises(OSError, match="another daemon of this user uses it"):
+        Logbook(path)
+    logbook.close()
+    following = Logbook(path)
+    assert following.read() == {"job": 7}
+    following.close()
