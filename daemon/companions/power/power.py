@@ -15,7 +15,7 @@ from daemon.companions.power.connecting import Connecting
 from daemon.companions.power.emergency import Emergency
 from daemon.companions.power.errors import DeviceError
 from daemon.companions.power.printer import PrinterWatch
-from daemon.companions.power.rules import AutoOff, OffPlan, refusal, unrest, warmth
+from daemon.companions.power.rules import AutoOff, OffPlan, PrinterNow, refusal, unrest, warmth
 from daemon.companions.power.switch import Objection, Switch, Withdrawn
 from gcode.halt_kind import halt_kind
 
@@ -75,6 +75,7 @@ class Power(Companion):
         self._going_off = False  # an automatic off is being carried out
         self._settled = asyncio.Event()  # set while no automatic off is being carried out
         self._settled.set()
+        self._was_ready = False  # the printer was connected when it was last read
         self._is_cutting = False  # an emergency cut has not reported yet
         self._offs = 0  # number of offs that are being carried out
         self._postponements = 0  # number of times that an automatic off was postponed
@@ -131,9 +132,18 @@ class Power(Companion):
             if not confirmed and self._config.cut_unconfirmed_stop:
                 self.cut("the printer did not confirm an emergency stop")
         elif name == "Error" and payload.get("reason") == "connection":
-            kind = halt_kind(str(payload.get("error"))[:1000])
-            if kind in HEATERS and self._config.cut_heater_fault:
-                self.cut("the firmware has halted because of a heater")
+            self._cut_if_heater_fault(str(payload.get("error")))
+
+    def _cut_if_heater_fault(self, text: str) -> None:
+        if self._config.cut_heater_fault and halt_kind(text[:1000]) in HEATERS:
+            self.cut("the firmware has halted because of a heater")
+
+    def _on_printer(self, switch: Switch, printer: PrinterNow) -> None:
+        """Act on a fault whose event was missed, as push was interrupted; not on one from before our start."""
+        if printer.fault and self._was_ready and not switch.is_cut:
+            self._cut_if_heater_fault(printer.fault)
+        if printer.known:
+            self._was_ready = printer.ready
 
     def cut(self, why: str) -> None:
         """Switch the printer off at once, whatever its state, and keep it off."""
@@ -169,6 +179,7 @@ class Power(Companion):
         while True:
             # even without auto_off: the lock needs the last temperatures before a disconnection
             printer = await self.watch.read()
+            self._on_printer(switch, printer)
             if self._config.auto_off:
                 self._plan = self._auto.plan(self._loop.time(), printer, on=switch.state)
             if self._plan.due:

@@ -10,6 +10,7 @@ from daemon.companions.power.rules import HeaterSeen, PrinterNow
 
 TOLERANCE_S = 0.5  # between two estimates of the same moment
 BUSY = ("printing", "paused", "pausing", "resuming", "cancelling", "finishing")
+FAULT = "Offline after error"
 TIMEOUT = 5.0  # s
 
 
@@ -56,7 +57,8 @@ class PrinterWatch:
         job = await self._client.get("/api/job")
         text = str(job["state"])
         is_known = not (text == "Offline" and job.get("error"))
-        return PrinterNow(known=is_known, text=text, heaters=self._heat[0], heaters_at=self._heat[1])
+        fault = str(job.get("error") or "") if text.startswith(FAULT) else ""
+        return PrinterNow(known=is_known, text=text, heaters=self._heat[0], heaters_at=self._heat[1], fault=fault)
 
     def _last_command(self, at: float | None) -> float | None:
         """Return the loop time of the last command. It comes from an age, but must not change with each answer."""

@@ -32,6 +32,7 @@ class PrinterNow:
         heaters: the last report, by OctoPrint's names; without a connection that of the previous one.
         heaters_at: when that report came; None: there was none.
         commanded_at: when a client last sent a command; None: unknown.
+        fault: why the connection has failed; "": it has not.
     """
 
     known: bool = False
@@ -41,6 +42,7 @@ class PrinterNow:
     heaters: Mapping[str, HeaterSeen] = field(default_factory=dict)
     heaters_at: float | None = None
     commanded_at: float | None = None
+    fault: str = ""
 
     def tools(self) -> dict[str, HeaterSeen]:
         """Return the hotends."""

@@ -95,6 +95,7 @@ class FilamentSensor:
         self._runout = Runout(present)
         self._timer: asyncio.TimerHandle | None = None
         self._pausing: asyncio.Task[None] | None = None
+        self._next: tuple[str, bool] | None = None  # why to pause after that, and whether its start was missed
         self._paused: int | None = None  # number of the print that was paused for this last
 
     @property
@@ -146,6 +147,15 @@ class FilamentSensor:
     def _act(self, why: str, *, missed_start: bool = False) -> None:
         if self._pausing is None or self._pausing.done():
             self._pausing = self._loop.create_task(self._pause(why, missed_start=missed_start))
+        elif self._next is None or not missed_start:
+            # the answer that is being waited for may be from before the print
+            self._next = (why, missed_start)
+            self._pausing.add_done_callback(self._act_again)
+
+    def _act_again(self, pausing: "asyncio.Task[None]") -> None:
+        reason, self._next = self._next, None
+        if reason is not None and not self.present and not pausing.cancelled():
+            self._act(reason[0], missed_start=reason[1])
 
     async def _pause(self, why: str, *, missed_start: bool) -> None:
         """Pause the print, and retry until that is accepted; without a running print there is nothing to do.

@@ -2,10 +2,11 @@
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace
 
 import pytest
 
-from daemon.client.errors import RequestRefused
+from daemon.client.errors import RequestRefused, refusal
 from daemon.companions.power.config import DeviceConfig, PowerConfig
 from daemon.companions.power.emergency import Emergency
 from daemon.companions.power.errors import DeviceError
@@ -388,6 +389,25 @@ async def test_a_heater_fault_cuts_the_power_if_configured(tmp_path):
             rig.server.service.events.publish("Error", halt)
             await asyncio.sleep(1)
             assert rig.switch.commands == ([False] if cut else [])
+
+
+@pytest.mark.parametrize("was_ready", [True, False])
+async def test_a_heater_fault_whose_event_was_missed_cuts_the_power(tmp_path, was_ready):
+    """But one from before the start of the process does not: nothing is switched by a start."""
+    async with bench(tmp_path, cut_heater_fault=True) as rig:
+        halted = "the firmware halted: Error:Thermal Runaway, system stopped! Heater_ID: 0"
+
+        async def get(path):
+            if path.startswith("/api/printer"):
+                raise refusal("GET /api/printer", 409, "not operational")
+            return {"state": "Offline after error", "error": halted}
+
+        await asyncio.sleep(10)
+        rig.power._was_ready = rig.power._was_ready and was_ready
+        rig.power.watch._client = SimpleNamespace(get=get)
+        await asyncio.sleep(100)
+        assert rig.events().count("PowerCut") == was_ready
+        assert rig.switch.is_on is not was_ready
 
 
 async def test_read_only_keys_cannot_switch(tmp_path):

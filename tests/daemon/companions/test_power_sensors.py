@@ -19,7 +19,7 @@ from daemon.companions.power.emergency import Emergency
 from daemon.companions.power.errors import DeviceError
 from daemon.companions.power.power import Power
 from daemon.companions.power.sensing import REARM_S, Debounced, Runout
-from daemon.companions.power.sensors import StopButton
+from daemon.companions.power.sensors import FilamentSensor, StopButton
 from daemon.companions.power.stopping import Stopping
 from daemon.companions.power.switch import Switch
 from daemon.config import stop_socket
@@ -132,6 +132,28 @@ async def test_a_print_resumed_by_a_user_who_forgot_the_filament_pauses_once(tmp
         await client.job.resume()
         await asyncio.sleep(30)
         assert await state(client) == "Printing", "the user has been told, and wants it"
+
+
+async def test_a_print_that_begins_during_a_check_without_filament_pauses(pins):
+    """The answer to the check is from before the print."""
+    states, sent = iter(["Operational", "Printing"]), []
+
+    async def get(_path):
+        state = next(states)
+        await asyncio.sleep(1)
+        return {"state": state, "print": {"id": 1}}
+
+    async def post(_path, data):
+        sent.append(data["action"])
+
+    client = SimpleNamespace(get=get, post=post)
+    sensor = FilamentSensor(FILAMENT.filament[0], client, lambda *_: None, lambda: None)
+    sensor.compare()
+    await asyncio.sleep(0.5)
+    sensor.on_event("PrintStarted")
+    await asyncio.sleep(5)
+    sensor.close()
+    assert sent == ["pause"]
 
 
 @pytest.mark.parametrize("missed", ["the start of the process", "the start of the print", "after an idle change"])
