@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from daemon.client import ClientError, Conflict, OctoPrintClient
+from daemon.client.errors import NeverSent, RequestRefused
 from daemon.companions.power.config import FilamentConfig, SensorsConfig
 from daemon.companions.power.emergency import Emergency
 from daemon.companions.power.errors import DeviceError
@@ -172,17 +173,25 @@ class FilamentSensor:
 
     async def _request_until_accepted(self, why: str, action: str, unless: int | None = None) -> bool:
         """Return whether a print accepted the action; the print with the id `unless` is left alone."""
+        is_sent = False  # it may have been accepted, although no answer has come
         for _ in range(MAX_TRIES):
             try:
                 async with asyncio.timeout(FRONT_TIMEOUT):
                     job = await self._client.get("/api/job")
-                    number = job.get("print", {}).get("id")
-                    if str(job["state"]) not in PRINTING:
-                        self._runout.note_no_print()
-                        return False
-                    if number is not None and number == unless:
-                        return False
-                    await self._send(action)
+                    number, state = job.get("print", {}).get("id"), str(job["state"])
+                    if not (is_sent and state.startswith("Paus")):
+                        if state not in PRINTING:
+                            self._runout.note_no_print()
+                            return False
+                        if number is not None and number == unless:
+                            return False
+                        action = "pause" if is_sent else action  # M600 twice would ask for two changes of filament
+                        is_sent = True
+                        try:
+                            await self._send(action)
+                        except (RequestRefused, NeverSent):
+                            is_sent = False
+                            raise
                     self._paused = number
             except Conflict:
                 await asyncio.sleep(RETRY_INTERVAL)  # the print cannot pause at this moment

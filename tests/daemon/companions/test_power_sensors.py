@@ -156,6 +156,34 @@ async def test_a_print_that_begins_during_a_check_without_filament_pauses(pins):
     assert sent == ["pause"]
 
 
+@pytest.mark.parametrize("obeys", [True, False])
+async def test_m600_is_not_sent_again_if_its_answer_is_lost(pins, obeys):
+    sent, told, resumed = [], [], asyncio.Event()
+
+    async def get(_path):
+        paused = sent and (obeys or "pause" in sent) and not resumed.is_set()
+        return {"state": "Paused" if paused else "Printing", "print": {"id": 1}}
+
+    async def send(command):
+        sent.append(command)
+        await asyncio.sleep(1e6)
+
+    async def post(_path, data):
+        sent.append(data["action"])
+
+    client = SimpleNamespace(get=get, post=post, printer=SimpleNamespace(send=send))
+    sensor = FilamentSensor(M600.filament[0], client, lambda name, _: told.append(name), lambda: None)
+    sensor.on_event("PrintStarted")
+    await asyncio.sleep(30)
+    assert sent == (["M600"] if obeys else ["M600", "pause"])
+    assert told == ["FilamentRunout"]
+    resumed.set()
+    sensor.on_event("PrintResumed")
+    await asyncio.sleep(30)
+    sensor.close()
+    assert len(told) == 1, "a user has resumed it without filament"
+
+
 @pytest.mark.parametrize("missed", ["the start of the process", "the start of the print", "after an idle change"])
 async def test_a_print_resumed_without_filament_unnoticed_pauses_once(tmp_path, pins, missed):
     async with bench(tmp_path, pins, FILAMENT) as (server, power, client, _):
