@@ -130,6 +130,14 @@ async def test_the_bed_is_reported_and_classes_can_be_switched_off(tmp_path):
         assert not (await in_memory(server).companions.get("notify"))["state"]["classes"]["done"]
 
 
+async def test_two_choices_at_once_both_count(tmp_path):
+    async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, FakeInternet()) as companion:
+        await asyncio.sleep(1)
+        await asyncio.gather(*(companion._choose({name: False}) for name in ("done", "disk")))
+        assert {"done", "disk"} <= companion._mute
+        assert {"done", "disk"} <= set(json.loads((companion.folder / "choices.json").read_text())["mute"])
+
+
 async def test_a_test_message_has_a_result_without_addresses(tmp_path):
     internet = FakeInternet()
     internet.outcomes = [401]

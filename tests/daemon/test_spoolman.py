@@ -192,6 +192,19 @@ async def test_a_large_stock_comes_through_the_front(tmp_path):
     assert len(json.dumps({"answers": [{"id": 1, "status": 200, "body": {"spools": spools}}]})) < 200 * 1024
 
 
+async def test_a_choice_that_cannot_be_saved_does_not_count(tmp_path, monkeypatch):
+    books = await stock(FakeSpoolman(3, 4), tmp_path)
+    await books.choose(0, 3, None)
+
+    def full(*_args, **_more):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("daemon.companions.notify.stock.write_private", full)
+    with pytest.raises(OSError, match="No space"):
+        await books.choose(0, 4, None)
+    assert books.ledger.chosen == {0: 3}
+
+
 @pytest.mark.parametrize("text", ['{"chosen": {"0": "x"}}', '{"chosen": {"0": 1e999}}', "[" * 100_000])
 async def test_a_damaged_ledger_is_set_aside(tmp_path, text):
     (tmp_path / FILE).write_text(text)

@@ -88,6 +88,7 @@ class Notify(Companion):
         self._targets: list[Target] = []
         self._problem: str | None = None
         self._mute = frozenset(notify.mute)
+        self._choosing = asyncio.Lock()
         self._front = FrontState()
         self._news = NoticeFinder()
         self._ends = asyncio.Event()
@@ -254,17 +255,18 @@ class Notify(Companion):
             return
 
     async def _choose(self, classes: Mapping[str, Any]) -> None:
-        mute = set(self._mute)
-        for name, on in classes.items():
-            if name not in CLASSES or not isinstance(on, bool):
-                raise Refusal(400, f"classes must be some of {', '.join(CLASSES)}, each true or false")
-            (mute.discard if on else mute.add)(name)
-        try:
-            text = json.dumps({"mute": sorted(mute)})
-            await asyncio.to_thread(write_private, self.folder / CHOICES, text, replace=True)
-        except OSError as error:
-            raise Refusal(507, f"the choice cannot be saved: {error.strerror}") from error
-        self._mute = frozenset(mute)
+        async with self._choosing:  # two at once would each begin with the choice before
+            mute = set(self._mute)
+            for name, on in classes.items():
+                if name not in CLASSES or not isinstance(on, bool):
+                    raise Refusal(400, f"classes must be some of {', '.join(CLASSES)}, each true or false")
+                (mute.discard if on else mute.add)(name)
+            try:
+                text = json.dumps({"mute": sorted(mute)})
+                await asyncio.to_thread(write_private, self.folder / CHOICES, text, replace=True)
+            except OSError as error:
+                raise Refusal(507, f"the choice cannot be saved: {error.strerror}") from error
+            self._mute = frozenset(mute)
         self._tell()
 
     # -- requests ----------------------------------------------------------------------------------------------

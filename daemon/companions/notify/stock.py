@@ -79,8 +79,13 @@ class Stock:
         described = await self._api.spool(spool) if spool is not None else None
         async with self._lock:
             self._take(using)
+            before = self.ledger.chosen.get(tool)
             self.ledger.choose(tool, spool)
-            await self._save()
+            try:
+                await self._save()
+            except OSError:
+                self.ledger.choose(tool, before)
+                raise
         if described is not None:
             self.spools[described.id] = described
         self._changed()
