@@ -123,7 +123,19 @@ class Outbox:
         sent = (number, frame(number - self._flight.base, command), ordinal, offset, ticket)
         self._flight.history[number % HISTORY] = sent
         if self._journal is not None:
-            self._journal(sent, self._flight.first_unanswered - 1, None)
+            answered = self._flight.first_unanswered - 1
+            self._journal(sent, answered, None)
+            if (last := self._last_of_job()) is not None:  # the journal takes the job's place from what it notes last
+                self._journal(last, answered, None)
+
+    def _last_of_job(self) -> Sent | None:
+        """Return the last line of the job that was sent, as text; None: the history has none."""
+        flight = self._flight
+        for number in range(flight.next - 1, flight.first_in_history - 1, -1):
+            _, raw, ordinal, offset, ticket = flight.line(number)
+            if ticket is None:
+                return number, text_of(raw), ordinal, offset, ticket
+        return None
 
     @property
     def has_more(self) -> bool:

@@ -18,8 +18,9 @@ from gcode.errors import (
     ResendOutOfReach,
 )
 from gcode.link import HISTORY, HostLink
-from gcode.outgoing import LinkNotice, RefusedLine, Ticket, check_command, forbidden, job_line
+from gcode.outgoing import JobPlace, LinkNotice, RefusedLine, Ticket, check_command, forbidden, job_line
 from gcode.replies import MAX_LINE, Temperatures, Text
+from hal.logbook import Logbook
 
 PROBE = b"\nN99999999 M105*23\n"
 
@@ -1243,6 +1244,21 @@ def test_a_text_refused_repeatedly_is_left_out(text):
     link.receive(b"ok T:20.0 /0.0\n", 9.1)
     assert (link.place.lines, link.place.offset) == (1, 10)
     assert sent(link, 9.2) == [b"G1 X1"]
+
+
+def test_a_line_left_out_does_not_move_the_place_of_the_next_host():
+    logbook = Logbook()
+    link = HostLink(MARLIN, journal=logbook.note)
+    lines = iter([job_line(10, b"M117 strange"), job_line(20, b"G1 X1"), job_line(30, b"G1 X2")])
+    link.feed(lambda: next(lines, None))
+    for times in range(3):
+        out, _ = refuse(link, 1, 5.0 * times)
+        assert out.count(b"\n") == 3
+    link.hold()
+    link.send(Ticket(b"M105"))
+    link.tick(20.0)
+    assert sent(link, 20.0) == [b"M105", b"G1 X1", b"G1 X2", b"M105"], "the first one instead of the text"
+    assert logbook.snapshot().fed == JobPlace(3, 30), "moves must not be made twice"
 
 
 def test_a_move_is_never_left_out():
