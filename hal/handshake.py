@@ -177,6 +177,8 @@ class Handshake:
             return
         if await self._order_decoder(RESET + b"\n", UNPACKING_OFF) is None:
             return  # the firmware has no decoder
+        if self._pump.ended:
+            return  # by an emergency stop, of which a packing firmware would not read the repeats
         if self._logbook is not None:
             self._logbook.packs = True  # recorded first, as this host may die in between
         if await self._order_decoder(BEGIN, UNPACKING_ON) == UNPACKING_ON:

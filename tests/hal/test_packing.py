@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from gcode.errors import FirmwareHalted
 from gcode.meatpack import pack
 from gcode.packing import BEGIN, RESET
 from hal.driver import LinePrinter, LinkSettings
@@ -16,6 +17,7 @@ from hal.simulated.firmware import Firmware
 from hal.simulated.memory import SimulatedTransport
 from hal.simulated.oracle import Oracle
 from hal.simulated.personalities import FIRMWARES
+from support.fake_transport import FakeTransport
 from support.recordings import JobSource
 
 UNPACK = sorted(name for name, config in FIRMWARES.items() if config.meatpack)
@@ -106,6 +108,24 @@ async def test_an_emergency_stop_is_read_in_any_state_of_the_decoder(name, begun
     assert printer.state is ConnectionState.FAULT
     config = line._firmware.config
     assert line._firmware.halted == config.emergency_parser, "without the parser, DTR has reset the board since"
+    await printer.close()
+
+
+async def test_a_decoder_is_not_set_up_after_an_emergency_stop():
+    def answer(sent):
+        if b"M115" in sent:
+            return b"FIRMWARE_NAME:Marlin\nCap:MEATPACK:1\nok\n"
+        if sent != RESET:
+            return b"" if b"M112" in sent else b"ok\n"
+        asyncio.get_running_loop().call_later(0.2, printer.emergency_stop)
+        return b"[MP] PV01 ON ESP\n"  # that is not what it was told, so the host waits for more
+
+    line = FakeTransport(answer)
+    printer = LinePrinter(line, LinkSettings(), Logbook())
+    with pytest.raises(FirmwareHalted):
+        await printer.open()
+    assert b"M112" in line.written
+    assert BEGIN not in line.written
     await printer.close()
 
 
