@@ -31,6 +31,7 @@ MAX_FAULTS = 20
 """Number of dumps of the flight recorder to keep."""
 
 _SUFFIX = ".jsonl.gz"
+_SESSION, _FAULT = "session", "fault"  # kinds of recordings
 
 
 @frozen
@@ -53,7 +54,9 @@ class _File:
     """The file that is being written."""
 
     file: FileIO
+    path: Path
     size: int = 0
+    holds_records: bool = False
     encoder: SessionEncoder = field(default_factory=SessionEncoder)
 
     def put(self, data: bytes) -> None:
@@ -64,6 +67,13 @@ class _File:
     def end(self) -> None:
         with self.file:
             self.put(self.encoder.end())
+
+    def give_up(self) -> None:
+        """Close the file without an end, and remove it if it holds nothing, so that it counts for no recording."""
+        with contextlib.suppress(OSError):
+            self.file.close()
+            if not self.holds_records:
+                self.path.unlink()
 
 
 class Recorder:
@@ -139,26 +149,28 @@ class Recorder:
         return True
 
     def _write(self, records: list[Record]) -> None:
-        if self._file is None:
-            self._file = self._begin()
+        file = self._file or self._begin()
         if missing := self.dropped - self._reported_drops:
             records = [Record(records[0].time, EVENT, b"dropped %d" % missing), *records]
-        self._file.put(self._file.encoder.records(records))
+        file.put(file.encoder.records(records))
+        if not file.holds_records:
+            file.holds_records = True
+            _prune(self._recordings, _SESSION, file.path)
         self._reported_drops += missing
-        if self._file.size >= self._recordings.max_bytes:
+        if file.size >= self._recordings.max_bytes:
             self._end_file()
 
     def _begin(self) -> _File:
-        file = _File(_create(self._recordings, "session", self._header))
+        file = self._file = _File(*_create(self._recordings, _SESSION, self._header))
         file.put(file.encoder.header(self._header))
         self._header = replace(self._header, part=self._header.part + 1)
         return file
 
     def _give_up_file(self) -> None:
         """Close the file without an end; the next part says how many pieces are missing."""
-        if self._file is not None:
-            self._file.file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            file.give_up()
 
     def _end_file(self) -> None:
         file, self._file = self._file, None
@@ -270,10 +282,16 @@ def dump(folder: Path, header: SessionHeader, records: Iterable[Record]) -> Path
     Raises:
         OSError: the file cannot be written.
     """
-    encoder = SessionEncoder()
-    with _create(RecordingFolder(folder, keep=MAX_FAULTS), "fault", header) as file:
-        file.write(encoder.header(header) + encoder.records(records) + encoder.end())
-    return Path(file.name)
+    recordings = RecordingFolder(folder, keep=MAX_FAULTS)
+    file = _File(*_create(recordings, _FAULT, header))
+    try:
+        file.put(file.encoder.header(header) + file.encoder.records(records))
+        file.end()
+    except OSError:
+        file.give_up()
+        raise
+    _prune(recordings, _FAULT, file.path)
+    return file.path
 
 
 def describe(
@@ -283,20 +301,19 @@ def describe(
     return SessionHeader(datetime.fromtimestamp(wall, UTC).isoformat(), address, baudrate, software, settings)
 
 
-def _create(recordings: RecordingFolder, kind: str, header: SessionHeader) -> FileIO:
-    """Create a new file, and remove the oldest ones beyond `recordings.keep`."""
+def _create(recordings: RecordingFolder, kind: str, header: SessionHeader) -> tuple[FileIO, Path]:
+    """Create a new file; `_prune` has to follow once it holds records, as a full disk must cost no older recording."""
     recordings.folder.mkdir(parents=True, exist_ok=True)
     stamp = datetime.fromisoformat(header.date).strftime("%Y%m%d-%H%M%S")
     for number in range(recordings.keep + 1):  # several conversations may begin in the same second
         path = recordings.folder / f"{kind}-{stamp}-{number}.part{header.part:03}{_SUFFIX}"
         with contextlib.suppress(FileExistsError):
-            file = path.open("xb", buffering=0)
-            _prune(recordings, kind, path)
-            return file
+            return path.open("xb", buffering=0), path
     raise FileExistsError(f"{recordings.folder}: too many recordings of the same second")
 
 
 def _prune(recordings: RecordingFolder, kind: str, newest: Path) -> None:
+    """Remove the oldest recordings beyond `recordings.keep`."""
     with contextlib.suppress(OSError):  # a file that cannot be removed must not prevent a recording
         others = sorted(each for each in recordings.folder.glob(f"{kind}-*{_SUFFIX}") if each != newest)
         for each in others[: max(0, len(others) + 1 - recordings.keep)]:

@@ -5,6 +5,7 @@ import errno
 import os
 import threading
 from dataclasses import asdict
+from io import FileIO
 
 import pytest
 from hypothesis import given
@@ -213,6 +214,39 @@ def test_a_full_disk_disturbs_nothing_and_leaves_a_noted_gap(tmp_path):
     assert first.cut
     assert first.records == groups[0]
     assert second.records == [Record(2.0, EVENT, b"dropped 1"), *groups[2], *groups[3]]
+
+
+class FullDiskFile(FileIO):
+    """A file that takes nothing, not even its header, or only some bytes at a time."""
+
+    room = 0
+
+    def write(self, data):
+        if not self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data[: self.room])
+
+
+def test_a_full_disk_costs_no_older_recording(tmp_path, monkeypatch):
+    old = [tmp_path / f"session-20200101-00000{n}-0.part001.jsonl.gz" for n in range(3)]
+    for path in old:
+        path.touch()
+    monkeypatch.setattr(recorder_module.Path, "open", lambda path, mode, **_: FullDiskFile(path, mode.replace("b", "")))
+    recorder = recorded(RecordingFolder(tmp_path, keep=3), *[[Record(float(n), PRINTER, b"ok\n")] for n in range(9)])
+    assert files(tmp_path) == old
+    assert recorder.dropped == 9
+    with pytest.raises(OSError, match="No space left"):
+        dump(tmp_path, ABOUT, [Record(0.0, PRINTER, b"ok\n")])
+    assert files(tmp_path, "fault") == []
+
+
+def test_a_dump_that_the_disk_takes_in_pieces_is_complete(tmp_path, monkeypatch):
+    monkeypatch.setattr(FullDiskFile, "room", 20)
+    monkeypatch.setattr(recorder_module.Path, "open", lambda path, mode, **_: FullDiskFile(path, mode.replace("b", "")))
+    records = [Record(0.0, PRINTER, b"ok\n")]
+    path = dump(tmp_path, ABOUT, records)
+    monkeypatch.undo()
+    assert read([path]).records == records
 
 
 def test_a_folder_that_cannot_be_created_is_reported_once(tmp_path):
