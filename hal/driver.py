@@ -239,6 +239,7 @@ class LinePrinter(LinkStatus):
             raise
         self._require_open()
         self._enter(ConnectionState.READY)
+        self._require_open()  # a listener may have stopped the printer
         await self._reports.begin()
 
     # -- a job's lines -------------------------------------------------------------------------------------

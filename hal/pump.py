@@ -65,7 +65,7 @@ class Pump:
         self._time = self._loop.time
         self._watch = self._loop.watch if isinstance(self._loop, WatchedLoop) else None
         self._timer: asyncio.TimerHandle | None = None
-        self._ended = False
+        self._error: NozzledError | None = None  # the error that ended the conversation
         self._greeted: asyncio.Future[None] | None = None
         self._probed: asyncio.Future[int] | None = None  # the line that the printer wants
         self._drain_waiters: list[asyncio.Future[None]] = []
@@ -111,7 +111,7 @@ class Pump:
     def turn(self) -> None:
         """Send the bytes that may go now, and set the timer for the next deadline."""
         protocol = self.link or self.greeting or self.line_probe
-        if protocol is None or self._ended:
+        if protocol is None or self._error is not None:
             return  # nothing may be sent after the end: it may have been an emergency stop
         now = self._loop.time()
         if out := protocol.data_to_send(now):
@@ -138,8 +138,11 @@ class Pump:
             packed: the firmware may be waiting for packed bytes.
 
         Raises:
+            NozzledError: the conversation has ended, even before this call.
             TimeoutError: for `patience` seconds the printer neither answered nor was busy.
         """
+        if self._error is not None:
+            raise self._error
         greeting = self.greeting = Greeting(self._loop.time(), packed=packed)
         greeted = self._greeted = self._loop.create_future()
         self.turn()
@@ -196,7 +199,7 @@ class Pump:
     @property
     def ended(self) -> bool:
         """The conversation has ended: nothing more is sent."""
-        return self._ended
+        return self._error is not None
 
     @property
     def has_overslept(self) -> bool:
@@ -239,7 +242,7 @@ class Pump:
 
         The transport is closed, unless it is to be kept open for an emergency stop that is not confirmed yet.
         """
-        self._ended = True
+        self._error = self._error or error
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -158,7 +158,9 @@ class Reports:
     def _numbered(self) -> bool:
         return self._pump.link is not None and self._pump.link.dialect.numbered
 
-    def _temperature_interval(self) -> float:
+    def _temperature_interval(self) -> float | None:
+        if self._pump.ended:
+            return None  # a reply that came with the last one may set the timer once more
         if self._reports_itself:
             return max(self.settings.report_patience, 2 * self.settings.poll_interval)
         busy = self.job_is_fed or any(reading.target for reading in self.heaters.values())
@@ -167,7 +169,7 @@ class Reports:
     def _card_interval(self) -> float | None:
         """Return the seconds between queries of a print from the SD card; None: none runs, or reports come unasked."""
         reports = self._handshake.identity.can("AUTOREPORT_SD_STATUS")
-        if self.panel.print is None or (reports and not self.panel.is_doubtful):
+        if self._pump.ended or self.panel.print is None or (reports and not self.panel.is_doubtful):
             return None
         return self.settings.card_interval
 

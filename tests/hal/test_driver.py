@@ -159,6 +159,49 @@ async def test_closing_ends_an_opening():
     assert printer.state is C.OFFLINE
 
 
+@pytest.mark.parametrize("end", ["emergency stop", "close"])
+async def test_a_revival_ends_with_the_connection(end):
+    line = FakeTransport(answers())
+    printer = LinePrinter(line)
+    opening = asyncio.ensure_future(printer.open(revive=True))
+    await asyncio.sleep(1)
+    assert "M999" in line.commands
+    if end == "close":
+        await printer.close()
+    else:
+        printer.emergency_stop()
+    began = asyncio.get_running_loop().time()
+    with pytest.raises((FirmwareHalted, NotConnected), match=f"{end}"):
+        await opening
+    assert asyncio.get_running_loop().time() - began < 2.0
+    await printer.close()
+
+
+async def test_a_listener_stops_a_printer_that_becomes_ready():
+    printer = LinePrinter(FakeTransport(answers()))
+    printer.subscribe(
+        lambda event: (
+            printer.emergency_stop("too hot") if isinstance(event, StateChanged) and event.new is C.READY else None
+        )
+    )
+    with pytest.raises(FirmwareHalted, match="too hot"):
+        await printer.open()
+    await printer.close()
+    assert not printer._reports._temperatures.scheduled
+
+
+async def test_no_query_is_scheduled_after_the_end():
+    line = FakeTransport(answers())
+    async with connected(line) as printer:
+        printer.subscribe(
+            lambda event: printer.emergency_stop("too hot") if isinstance(event, TemperaturesRead) else None
+        )
+        line.say(b"ok T:300.0 /0.0\nFile opened: A.GCO Size: 100\nFile selected\n")
+        await asyncio.sleep(10)
+        assert printer.state is C.FAULT
+        assert not printer._reports._card.scheduled
+
+
 @pytest.mark.parametrize("cancelled", [True, False])
 async def test_closing_ends_a_halt_test(cancelled):
     """Klipper's: it identifies itself, and the answer to the test does not come."""
