@@ -39,6 +39,7 @@ _GROUP_ACCESS = 0o060
 _TCGETS2, _TCSETS2, _BOTHER, _CBAUD = 0x802C542A, 0x402C542B, 0o10000, 0o10017  # asm-generic/termbits.h
 _TERMIOS2 = struct.Struct("4I20B2I")
 
+_GONE = (errno.EIO, errno.ENODEV, errno.ENXIO)  # of a device that was unplugged while it was opened
 _OPEN_ERRORS = (OSError, termios.error, ValueError, OverflowError)
 """The exceptions of pyserial's `open`; its SerialException is an OSError."""
 
@@ -292,13 +293,18 @@ def open_port(path: str, baudrate: int, *, toggle_parity: bool = False) -> seria
     try:
         if toggle_parity:
             serial.Serial(path, baudrate, parity=serial.PARITY_ODD, exclusive=True).close()
-        return _open_locked(path, baudrate)
+        try:
+            return _open_locked(path, baudrate)
+        except (ValueError, OverflowError) as error:
+            if _errno(error) in _GONE:
+                raise
+            if not _is_pty(path):
+                raise PortError(
+                    f"{path} cannot do {baudrate} baud; try 115200 or 250000, or see the printer's manual."
+                ) from error
+        return _open_locked(path, DEFAULT_BAUDRATE)  # a pty carries bytes at any speed
     except _OPEN_ERRORS as error:
-        if not _is_rate_refused(error):
-            raise _port_error(path, error) from error
-    if not _is_pty(path):
-        raise PortError(f"{path} cannot do {baudrate} baud; try 115200 or 250000, or see the printer's manual.")
-    return _open_locked(path, DEFAULT_BAUDRATE)  # a pty carries bytes at any speed
+        raise _port_error(path, error) from error
 
 
 def reopen_port(path: str, baudrate: int, fd: int = -1) -> serial.Serial:
@@ -388,10 +394,6 @@ def _close_result(opening: "asyncio.Future[serial.Serial]") -> None:
     """Close a port whose `open` was cancelled before it was open."""
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
-
-
-def _is_rate_refused(error: BaseException) -> bool:
-    return isinstance(error, ValueError | OverflowError)
 
 
 def _is_pty(path: str) -> bool:

@@ -75,6 +75,8 @@ class TcpTransport(asyncio.BufferedProtocol):
                 await loop.create_connection(lambda: self, self._host, self._port)
         except TimeoutError:
             raise NoSuchPort(f"{self._address} does not answer: no connection in {_CONNECT_TIMEOUT:g} s.") from None
+        except UnicodeError as error:  # of Python's codec for names of hosts
+            raise NoSuchPort(f"{self._address} cannot be reached. {self._host!r} is no name of a host.") from error
         except OSError as error:
             raise NoSuchPort(f"{self._address} cannot be reached. {_reason(error)}") from error
         if self._closed:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import threading
+from pathlib import Path
 
 import pytest
 import serial
@@ -416,6 +417,21 @@ async def test_a_port_that_refuses_the_speed_says_so(far, monkeypatch):
     with pytest.raises(PortError, match="cannot do 250000 baud"):
         await Host(far.path, 250000).open()
     assert not ports.is_locked(far.path)
+
+
+@pytest.mark.parametrize(
+    ("number", "is_pty"), [(errno.ENODEV, lambda _path: False), (errno.EINVAL, lambda path: Path(f"{path}-").stat())]
+)
+async def test_a_port_unplugged_as_its_speed_is_set_is_gone(far, monkeypatch, number, is_pty):
+    def set_rate(_port, baudrate):
+        error = ValueError(f"Failed to set custom baud rate ({baudrate})")
+        error.__context__ = OSError(number, os.strerror(number))  # as pyserial raises it
+        raise error
+
+    monkeypatch.setattr(serial.Serial, "_set_special_baudrate", set_rate)
+    monkeypatch.setattr(serial_port, "_is_pty", is_pty)
+    with pytest.raises(NoSuchPort, match="There is no port"):
+        await Host(far.path, 250000).open()
 
 
 def refuse_rate(_port, baudrate):

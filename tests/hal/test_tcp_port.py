@@ -108,6 +108,12 @@ async def test_an_unknown_host_name_is_reported():
         await TcpTransport("printer.invalid", 8080).open(lambda _: None, lambda _: None)
 
 
+@pytest.mark.parametrize("host", ["a..b", "x" * 64])
+async def test_a_name_that_no_host_can_have_is_reported(host):
+    with pytest.raises(NoSuchPort, match="is no name of a host"):
+        await TcpTransport(host, 8080).open(lambda _: None, lambda _: None)
+
+
 async def test_a_pulled_cable_is_noticed_and_the_port_comes_back():
     blocks, lost = [], []
     async with simulated(Fault("unplug", line=2, seconds=100), speed=100) as (_, address):
