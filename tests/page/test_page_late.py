@@ -2,10 +2,14 @@
 
 import json
 import re
+import socket
+import threading
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import expect
 
+from support.pictures import picture
 from support.processes import TOKEN, until
 
 pytestmark = pytest.mark.real_time
@@ -269,3 +273,52 @@ def test_the_chart_in_words_leaves_out_a_heater_without_a_temperature(new_stage)
     expect(chart).to_have_attribute("aria-label", re.compile("21, between 21 and 21"))
     expect(stage.page.locator(".chart .line", has_text="Chamber")).to_be_attached()
     assert "Infinity" not in chart.get_attribute("aria-label")
+
+
+@contextmanager
+def streamer():
+    """A camera's streamer; yields its address and its connections, of which each has sent two pictures."""
+    image = picture("JPEG", 64, 48)
+    part = b"--part\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n" % (len(image), image)
+    parts = 2 * part + b"--part\r\n"  # a browser shows a part when the next one begins
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace;boundary=part\r\n"
+    head += b"Transfer-Encoding: chunked\r\n\r\n"
+    connections = []
+
+    def serve():
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            connection.recv(65536)
+            connection.sendall(head + b"%x\r\n%b\r\n" % (len(parts), parts))
+            connections.append(connection)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/stream", connections
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    for each in connections:
+        each.close()
+
+
+def test_a_stream_that_breaks_off_after_a_picture_is_requested_again(new_stage):
+    """Chromium reports no error then, although it no longer has a picture."""
+    width = "document.querySelector('.camera img')?.naturalWidth"
+    stage = new_stage(**DESKTOP, bypass_csp=True)
+    with streamer() as (address, connections):
+        camera = {"name": "classic", "displayName": "Camera", "compat": {"stream": address}, "extras": {}}
+        stage.answer("**/api/settings", {"webcam": {"webcams": [camera]}, "temperature": {"profiles": []}})
+        stage.open().show(server={"camera": True})
+        stage.page.wait_for_function(f"{width} === 64")
+        connections[0].shutdown(socket.SHUT_RDWR)
+        stage.page.wait_for_function(f"{width} === 0")
+        for _ in range(5):  # the connection to nozzled is not lost meanwhile
+            stage.page.clock.fast_forward(2_200)
+            stage.show(server={"camera": True})
+        stage.page.wait_for_function(f"{width} === 64")
+        expect(stage.page.locator(".camera .warn")).to_have_count(0)
+        assert len(connections) == 2

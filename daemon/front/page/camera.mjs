@@ -81,6 +81,15 @@ export function Camera() {
     const timer = setInterval(() => setTick(Date.now()), INTERVAL);
     return () => clearInterval(timer);
   }, [isVisible, single, failed, blocked]);
+  const picture = useRef(/** @type {HTMLImageElement|null} */ (null));
+  useEffect(() => {
+    if (!isVisible || !source) return;
+    const timer = setInterval(() => {
+      const {complete, naturalWidth} = picture.current ?? {};
+      if (complete && !naturalWidth) setFailed(true); // a stream that breaks off after its first picture causes no event
+    }, INTERVAL);
+    return () => clearInterval(timer);
+  }, [isVisible, source]);
   if (!camera || !(address || extras.webrtc || extras.hls)) return null;
   const turned = [flipH && "flip-h", flipV && "flip-v", rotate90 && "turned"].filter(Boolean).join(" ");
   const choose = (/** @type {any} */ event) => {
@@ -90,7 +99,7 @@ export function Camera() {
   return html`<section class="card camera" aria-label=${t("camera")}><h2>${t("camera")}</h2>
     ${(cameras.length > 1 || extras.webrtc || extras.hls) && html`<div class="row">${cameras.length > 1 && html`<select aria-label=${t("camera")} value=${camera.name} onChange=${choose}>
       ${cameras.map((/** @type {any} */ each) => html`<option key=${each.name} value=${each.name}>${short(each.displayName, 40)}</option>`)}</select>`}<${Elsewhere} of=${extras} /></div>`}
-    ${address && html`<div class="frame">${isVisible && source && html`<img key=${single ? "single" : source} class=${turned} src=${source}
+    ${address && html`<div class="frame">${isVisible && source && html`<img key=${single ? "single" : source} ref=${picture} class=${turned} src=${source}
       alt=${t("camera_alt")} referrerpolicy="no-referrer"
       onError=${() => setFailed(true)} onLoad=${() => setFailed(false)} />`}</div>`}
     ${blocked ? html`<div class="row"><span>${t("camera_reload")}</span><button type="button" onClick=${() => location.reload()}>${t("reload")}</button>
