@@ -136,6 +136,9 @@ class FarmFiles:
             await asyncio.to_thread(part.replace, self._folder / f"{sha256}{STORED}")
         except OSError as error:
             raise FarmUnreachable(f"cannot write the file {sha256[:12]}… to {self._folder}: {error}") from error
+        finally:
+            with suppress(OSError):  # what has arrived before an error counts for no limit
+                await asyncio.to_thread(part.unlink, missing_ok=True)
         self._sizes[sha256] = size
         await self._make_room()
 

@@ -359,6 +359,23 @@ async def test_a_file_evicted_from_the_cache_is_read_from_the_object_store(farm,
     await jobs.close()
 
 
+@pytest.mark.parametrize("error", [FarmUnreachable("the connection was lost"), OSError(28, "No space left on device")])
+async def test_what_has_arrived_of_a_file_before_an_error_does_not_stay(farm, tmp_path, monkeypatch, error):
+    """Nothing counts it, so the disk would fill up with parts of files, until the server was started again."""
+    jobs, files, _ = await farm.begin()
+
+    async def broken(sha256, path):
+        path.write_bytes(GCODE[:10])
+        raise error
+
+    monkeypatch.setattr(files._end, "get_file", broken)
+    for sha256 in (SHA, "0" * 64):
+        with pytest.raises(FarmUnreachable):
+            await files.chunk(sha256, 0)
+    assert [*(tmp_path / "cache0").iterdir()] == []
+    await jobs.close()
+
+
 async def test_a_file_uploaded_twice_at_once_is_stored(farm, tmp_path, monkeypatch):
     jobs, files, _ = await farm.begin()
     move, moves, second = shutil.move, [], tmp_path / "second"
