@@ -25,9 +25,12 @@ async def work_when_woken(
         failed: log event of a bug.
     """
     last_error = ""
+    retry: asyncio.TimerHandle | None = None
     while True:
         await wake.wait()
         wake.clear()
+        if retry is not None:
+            retry.cancel()  # else each event would add an attempt to every RETRY_DELAY
         try:
             await work()
         except NozzledError as error:
@@ -39,4 +42,4 @@ async def work_when_woken(
         else:
             last_error = ""
             continue
-        asyncio.get_running_loop().call_later(RETRY_DELAY, wake.set)
+        retry = asyncio.get_running_loop().call_later(RETRY_DELAY, wake.set)
