@@ -7,9 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from daemon.bridge.words import JobState, Selection
 from daemon.core.job.after_reboot import ReattachedPlace, _correct_filament, head
+from daemon.core.job.job import Job
+from daemon.core.job.job_snapshot import JobSnapshot
+from daemon.core.job.machine import JobMachine
 from daemon.core.job.parking import plain_modes
 from daemon.core.job.places import Places, StoredPlace
+from daemon.core.job.steps import Steps
 from gcode.dialect import MARLIN, REPETIER
 from gcode.flight import LinkEstimate
 from gcode.framing import frame
@@ -136,3 +141,27 @@ async def test_the_content_of_the_disk_has_the_names_that_other_versions_know():
     written = {"page": {"job": 7}, "number": 812, "lines": 800, "offset": 30_112, "gaps": [[840, 1]], "modes": modes}
     for text in (disk.text, json.dumps(written | {"later": 1}).encode()):
         assert await Places(Disk(text), connection, Logbook()).snapshot() == stored
+
+
+class HangingDisk(Disk):
+    async def put(self, _text):
+        await asyncio.Event().wait()
+
+
+async def test_the_next_print_does_not_wait_for_a_write_that_hangs_for_ever():
+    printer = SimpleNamespace(
+        dialect=MARLIN, modes=Modes(), heaters={}, next_on_wire=7, next_number=7, place=JobPlace(),
+        reserve_numbers=lambda *_: None, wake=lambda: None,
+    )  # fmt: skip
+    connection = SimpleNamespace(printer=printer, subscribe=lambda _: None)
+    selection = Selection("a.gcode", "a.gcode", 1, 0)
+    places = Places(HangingDisk(b""), connection, Logbook())
+    for _ in range(2):
+        snapshot = JobSnapshot(selection, 0.0, boot="", address="sim")
+        job = Job(snapshot, printer, JobMachine(lambda *_: None, JobState.PRINTING), Steps(snapshot, lambda: None))
+        places.begin(job)
+        async with asyncio.timeout(60):
+            await places.feed(job)
+        assert places.may_go(Ticket(b"M105"), 1)
+    places._task.cancel()
+    places._retracting.cancel()

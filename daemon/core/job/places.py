@@ -172,7 +172,8 @@ class Places:
 
     def begin(self, job: Job) -> None:
         """Keep the place of a new job."""
-        self._job, self._read_back, self._gave_up = job, None, False
+        self._job, self._read_back = job, None
+        self._gave_up = self._gave_up and self._writing is not None  # a write that hangs has no time limit any more
         if not (job.printer.dialect.numbered and job.printer.dialect.enforces_order):
             self._clear()  # this printer cannot be asked which line it wants
         elif self._on_disk.snapshot or self._latest.snapshot:
