@@ -289,6 +289,18 @@ async def test_disconnecting_ends_the_retries(fake_ports):
         await link.disconnect()
 
 
+async def test_disconnecting_ends_an_attempt_that_begins_in_the_same_moment(fake_ports):
+    async with connection() as link:
+        link.keep_connected()
+        await until(lambda: link.ready)
+        leaving = asyncio.create_task(link.disconnect())
+        await asyncio.sleep(0)
+        link.keep_connected()  # as a job that has just lost its line
+        await leaving
+        await asyncio.sleep(100)
+        assert link.state is C.OFFLINE
+
+
 async def test_disconnecting_works_while_the_port_is_being_opened(fake_ports):
     async with connection() as link:
         link.keep_connected()

@@ -483,10 +483,10 @@ class Connection:
 
     async def disconnect(self) -> None:
         """Close the line and stop trying, after ending a running job and turning its heaters off."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        while (task := self._task) is not None:  # a lost job may have begun another meanwhile, to reattach
             self._task = None
+            task.cancel()
+            await asyncio.wait([task])
         self._error = None
         await self._close()
 
