@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -113,7 +114,8 @@ class CoreEnd:
         """Hang up."""
         self._stop_listening()
         if self._path is not None:
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):  # something else is there by now
+                self._path.unlink()
         if self._front is not None:
             self._front.cut_off()
 

@@ -444,6 +444,15 @@ async def test_a_socket_that_is_missing_or_cannot_be_created_is_created_later(de
 
 
 @pytest.mark.real_time
+async def test_a_folder_in_place_of_the_socket_does_not_fail_the_end(desk, tmp_path):
+    end = CoreEnd(desk)
+    await end.listen(tmp_path / "core.sock")
+    (tmp_path / "core.sock").unlink()
+    (tmp_path / "core.sock").mkdir()
+    end.close()
+
+
+@pytest.mark.real_time
 async def test_another_user_cannot_connect(desk, tmp_path):
     end = CoreEnd(desk)
     await end.listen(tmp_path / "core.sock")
