@@ -29,6 +29,7 @@ from daemon.core.record.store import JobRecord
 from daemon.errors import FileError, JobConflict, StorageFull
 from gcode.errors import NozzledError, QueueFull
 from gcode.outgoing import Counters, is_stop
+from gcode.reader import clean
 from hal.errors import NotConnected
 from hal.printer import ActionRequested, CommandSink, Event, PositionRead, StateChanged
 
@@ -44,10 +45,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_MOVE = re.compile(r"\s*(?:G0*(?:[0-3]|28|29|92)(?![\d.])|T\d|M(?:18|84)(?!\d))", re.IGNORECASE | re.ASCII)
+_MOVE = re.compile(r"\s*(?:G0*(?:[0-35]|28|29|92)(?![\d.])|T\d|M(?:18|84)(?!\d))", re.IGNORECASE | re.ASCII)
 """Commands that change the head's position or its coordinates."""
 
-_EXTRUDES = re.compile(r"\s*G0*[0-3](?![\d.]).*E", re.IGNORECASE | re.ASCII)
+_EXTRUDES = re.compile(r"\s*G0*[0-35](?![\d.]).*E", re.IGNORECASE | re.ASCII)
 
 log = structlog.get_logger()
 
@@ -233,9 +234,10 @@ class Desk:
 
     def _note_moves(self, commands: list[str]) -> None:
         """Forget the position after a move; after an extrusion, that the bed is clear."""
-        if any(map(_MOVE.match, commands)):
+        plain = [clean(command.encode("utf-8", "replace")).decode() for command in commands]  # as they were sent
+        if any(map(_MOVE.match, plain)):
             self._position = None
-        if any(map(_EXTRUDES.match, commands)):
+        if any(map(_EXTRUDES.match, plain)):
             self._bed.mark_used()
 
     def _deferred(self, question: ask.Question) -> Awaitable[object]:

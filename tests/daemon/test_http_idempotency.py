@@ -3,6 +3,8 @@
 import asyncio
 from unittest.mock import patch
 
+import pytest
+
 from daemon.bridge.words import JobState
 from daemon.errors import CoreAway
 from support.http import api
@@ -53,7 +55,8 @@ async def test_every_way_to_begin_a_print_begins_it_once(tmp_path):
         assert len(begun) == 3
 
 
-async def test_a_print_that_needs_a_clear_bed_begins_only_on_one(tmp_path):
+@pytest.mark.parametrize("extrusion", ["G1 E5 F300", "N7 G1 E5 F300*33", "G5 X10 I1 J1 P1 Q1 E5"])
+async def test_a_print_that_needs_a_clear_bed_begins_only_on_one(tmp_path, extrusion):
     async with api(tmp_path) as server:
         begun = await begun_in(server)
         await server.upload(("file", "cube.gcode", CUBE))
@@ -67,7 +70,7 @@ async def test_a_print_that_needs_a_clear_bed_begins_only_on_one(tmp_path):
         assert (await server.post(at, {**select, "job": "one"})).headers["Idempotent-Replayed"] == "true"
         assert (await server.post(at, {**select, "job": "two"})).status == 409  # what was printed lies there
         await server.post("/api/queue", {"command": "bed", "clear": True})
-        await server.post("/api/printer/command", {"commands": ["G92 E0", "G1 E5 F300"]})
+        await server.post("/api/printer/command", {"commands": ["G92 E0", extrusion]})
         await server.settle(2)
         assert (await server.post(at, {**select, "job": "three"})).status == 409  # something was extruded
         assert len(begun) == 1
