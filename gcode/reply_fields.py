@@ -128,5 +128,6 @@ def canonical(name: str) -> str:
 def info(text: str) -> dict[str, str]:
     """Return the values of `KEY:value KEY:value …` by key; a value may contain blanks."""
     keys = list(_KEY.finditer(text))
-    ends = [match.start() for match in keys[1:]] + [len(text)]
-    return {match[1]: text[match.end() : end].strip(" \t,") for match, end in zip(keys, ends, strict=True)}
+    ends = [*(match.start() for match in keys[1:]), len(text)]
+    # a damaged line may hold no key at all, and then one end too many
+    return {match[1]: text[match.end() : end].strip(" \t,") for match, end in zip(keys, ends, strict=False)}

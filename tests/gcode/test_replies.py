@@ -517,3 +517,10 @@ def test_the_name_of_an_unknown_command_is_read(line, word):
 @given(st.text("okResendrs:N0123456789 TB/.-WX", max_size=60))
 def test_any_text_like_a_reply_is_a_reply(text):
     assert isinstance(parse(text.encode()), Reply)
+
+
+def test_an_ok_before_a_damaged_name_of_the_firmware_counts():
+    reply = parse(b"ok xFIRMWARE_NAME:")
+    assert isinstance(reply, FirmwareInfo)
+    assert acknowledges(reply)
+    assert reply.fields == {}
