@@ -15,6 +15,7 @@ from gcode.frozen import frozen
 
 _PROC = Path("/proc")
 _LISTEN = "0A"  # column `st` of /proc/net/tcp
+_NO_FILE = "<none>:0"  # of a lock whose file is gone (fs/locks.c, `lock_get_status`)
 _MAX_NAME = 60
 _PTYS = range(136, 144)  # majors; each container has its own ptys from 0, in a file system of its own
 
@@ -82,7 +83,7 @@ def parse_locks(table: str) -> Iterator[Lock]:
     """Yield the locks in a text like /proc/locks, without those that a process still waits for (`->`)."""
     for line in table.splitlines():
         match line.split():
-            case [_, ("FLOCK" | "POSIX" | "OFDLCK") as kind, _, _, pid, node, *_]:
+            case [_, ("FLOCK" | "POSIX" | "OFDLCK") as kind, _, _, pid, node, *_] if node != _NO_FILE:
                 major, minor, inode = node.split(":")
                 yield Lock(kind, int(pid), os.makedev(int(major, 16), int(minor, 16)), int(inode))
 

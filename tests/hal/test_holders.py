@@ -142,6 +142,7 @@ def test_reads_the_table_of_locks():
         "4: LEASE  ACTIVE    READ  7 08:10:9 0 EOF\n"
         "\n"
         "5: FLOCK\n"
+        "6: FLOCK  ADVISORY  WRITE 9 <none>:0 0 EOF\n"
     )
     assert list(holders.parse_locks(table)) == [
         Lock("FLOCK", 812, os.makedev(0, 0x1A), 3),
