@@ -1,6 +1,7 @@
 """Core: makes the parts of the process that owns the printer, in the order of need, and ends them in reverse."""
 
 import asyncio
+import errno
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -22,6 +23,7 @@ from daemon.core.record.place_file import PlaceFile
 from daemon.core.record.store import Store
 from daemon.core.safety.guard import Guard
 from daemon.core.safety.line_note import LineNote
+from daemon.database import LOCK_RETRY_INTERVAL
 from daemon.in_time import in_time
 from daemon.set_aside import make_way
 from daemon.systemd.descriptors import DescriptorStore
@@ -30,6 +32,8 @@ from hal.logbook import Logbook
 
 PLACE = "place"
 """The file in the state directory that says where a print is."""
+
+LOGBOOK_TIMEOUT = 1.0  # for a process that ends to let go of its logbook
 
 log = structlog.get_logger()
 
@@ -82,7 +86,7 @@ async def begin(
     reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
     stack.callback(reader.shutdown, wait=False, cancel_futures=True)
     descriptors = descriptors or DescriptorStore({})
-    logbook, boot = await asyncio.to_thread(_logbook, environ)
+    logbook, boot = await _logbook(environ)
     stack.callback(logbook.close)
     recordings = Recordings(config.link, wall, folder)
     connection = Connection(config, extra_ports, recordings, logbook=logbook, descriptors=descriptors)
@@ -114,16 +118,24 @@ async def begin(
     return Core(config, connection, jobs, guard, store, settings, descriptors, folder, configured, wall)
 
 
-def _logbook(environ: Mapping[str, str]) -> tuple[Logbook, str]:
-    """Return the logbook that a print is reattached from, and the id of this boot."""
+async def _logbook(environ: Mapping[str, str]) -> tuple[Logbook, str]:
+    """Return the logbook that a print is reattached from, and the id of this boot.
+
+    A process that ends and has released the state directory may hold its logbook for a moment longer.
+    """
     path = runtime_file(environ)
     if path is not None:
-        make_way(path, "an unfinished print cannot be reattached")
-    try:
-        return Logbook(path), boot_id(environ)
-    except OSError as error:
-        log.warning("logbook.missing", reason=str(error), consequence="a print will not survive this process")
-        return Logbook(), ""
+        await asyncio.to_thread(make_way, path, "an unfinished print cannot be reattached")
+    loop = asyncio.get_running_loop()
+    until = loop.time() + LOGBOOK_TIMEOUT
+    while True:
+        try:
+            return await asyncio.to_thread(Logbook, path), await asyncio.to_thread(boot_id, environ)
+        except OSError as error:
+            if error.errno != errno.EBUSY or loop.time() >= until:
+                log.warning("logbook.missing", reason=str(error), consequence="a print will not survive this process")
+                return Logbook(), ""
+        await asyncio.sleep(LOCK_RETRY_INTERVAL)
 
 
 def _save_choice(folder: Path, address: str) -> None:

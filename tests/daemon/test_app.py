@@ -1,3 +1,4 @@
+import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -6,6 +7,7 @@ import pytest
 from daemon import app
 from daemon.bridge.words import JobState, Selection
 from daemon.config import HttpConfig
+from daemon.core import core
 from daemon.errors import ConfigError, StateDirTaken
 from support.both import Service
 from support.http import KEY, config
@@ -70,3 +72,14 @@ async def test_a_failed_start_releases_everything(tmp_path):
             await app.start(stack, proxies, ENVIRON, lambda: 1000.0)
     async with AsyncExitStack() as stack:
         assert (await start(stack, tmp_path, address="")).files.root.is_dir()
+
+
+async def test_a_logbook_that_the_previous_process_still_closes_is_waited_for(tmp_path):
+    environ = {"RUNTIME_DIRECTORY": str(tmp_path)}
+    logbook, _ = await core._logbook(environ)
+    logbook.write({"job": 7})
+    asyncio.get_running_loop().call_later(0.5, logbook.close)
+    following, _ = await core._logbook(environ)
+    assert following.read() == {"job": 7}
+    assert (await core._logbook(environ))[0].read() is None, "in memory, as the other one is in use"
+    following.close()
