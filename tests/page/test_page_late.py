@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 from support.pictures import picture
 from support.processes import TOKEN, until
+from support.stage import merged
 
 pytestmark = pytest.mark.real_time
 
@@ -22,6 +23,15 @@ PRINTING = {
     "printer": {"state": "ready", "text": "Printing"},
     "job": {"state": "printing", "active": True, "file": {"path": "vase.gcode", "name": "vase.gcode", "size": 9}},
 }
+LARGE = b"G28\nG1 Z0.2 F6000\nM83\n" + b"".join(
+    b";LAYER:%d\nG1 Z%.1f\n" % (layer, 0.2 + layer / 5)
+    + b"".join(
+        b"G1 X%.3f Y%.3f E0.1\n" % (50 + x**3 * 7919 % 90_001 / 1000, 50 + x**3 * 104_729 % 90_007 / 1000)
+        for x in range(4000)
+    )
+    for layer in range(20)
+)
+"""A file whose toolpath does not fit into the first request."""
 TURN = """state => {
     Object.defineProperty(document, "hidden", {get: () => state === "hidden", configurable: true});
     document.dispatchEvent(new Event("visibilitychange"));
@@ -322,3 +332,30 @@ def test_a_stream_that_breaks_off_after_a_picture_is_requested_again(new_stage):
         stage.page.wait_for_function(f"{width} === 64")
         expect(stage.page.locator(".camera .warn")).to_have_count(0)
         assert len(connections) == 2
+
+
+def test_a_layer_that_cannot_be_loaded_is_not_requested_with_every_update(new_stage, service):
+    def answer(route):
+        part = route.request.headers["range"]
+        if part == "bytes=0-65535":
+            route.continue_()
+        else:
+            parts.append(part)
+            route.fulfill(status=409, json={"error": "it is being computed"})
+
+    service.upload("large.gcode", len(LARGE), [LARGE])
+    toolpath = until(lambda: service.get("/api/files/local/large.gcode").get("toolpath"), "a toolpath")
+    stage, parts = new_stage(**DESKTOP), []
+    stage.page.route("**/large.gcode/toolpath*", answer)
+    late = merged(PRINTING, {"job": {"progress": {"planned": 10**6}}})
+    stage.open().show(**late, toolpath=toolpath)
+    until(lambda: stage.page.wait_for_timeout(50) or parts, "the last layer")
+    seen = len(parts)
+    for _ in range(3):
+        stage.page.clock.run_for(2_000)
+        stage.show(**late, toolpath=toolpath)
+    assert len(parts) == seen
+    for _ in range(3):
+        stage.page.clock.run_for(2_000)
+        stage.show(**late, toolpath=toolpath)
+    until(lambda: stage.page.wait_for_timeout(50) or len(parts) > seen, "another request")

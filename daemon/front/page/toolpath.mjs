@@ -9,7 +9,7 @@ import {number, t} from "./words.mjs";
 /** @typedef {import("./toolpath_data.mjs").Layer} Layer */
 
 const INTERVAL = 500; // ms between two updates of the nozzle
-const RETRY_INTERVAL = 10000; // ms until a toolpath that could not be loaded is tried again
+const RETRY_INTERVAL = 10000; // ms until a toolpath or a layer that could not be loaded is tried again
 const AHEAD = 3; // s for which the nozzle moves on without news of the print
 
 /** Load the style sheet with the first toolpath, not with the page. */
@@ -192,7 +192,10 @@ class LivePicture {
       [this.layer, this.below, this.view, this.percent] = [layer, below, null, -1];
       this.draw(true);
     } catch {
-      if (!this.toolpath.signal.aborted) this.index = -2; // tried again with the next update
+      if (this.toolpath.signal.aborted) return;
+      setTimeout(() => {
+        if (this.index === index) this.index = -2; // the next update tries it again
+      }, RETRY_INTERVAL);
     }
   }
 
