@@ -190,6 +190,15 @@ async def test_a_listener_stops_a_printer_that_becomes_ready():
     assert not printer._reports._temperatures.scheduled
 
 
+async def test_a_listener_stops_a_printer_at_its_first_report():
+    known = answers("Marlin", b"AUTOREPORT_TEMP:1")
+    printer = LinePrinter(FakeTransport(lambda line: b"ok\nT:300.0 /0.0\n" if b"M155" in line else known(line)))
+    printer.subscribe(lambda event: printer.emergency_stop("too hot") if isinstance(event, TemperaturesRead) else None)
+    with pytest.raises(FirmwareHalted, match="too hot"):
+        await printer.open()
+    await printer.close()
+
+
 async def test_no_query_is_scheduled_after_the_end():
     line = FakeTransport(answers())
     async with connected(line) as printer:
