@@ -7,6 +7,7 @@ import pytest
 
 from daemon.bridge.words import JobState
 from daemon.core.job import after_reboot
+from hal.printer import ConnectionState, StateChanged
 from support.mortal import Disk, Life, PlaceDisk, World, until_over, until_state
 
 MOVES = [f"G1 X{n % 2 * 10} Y{n} E{n / 10:g} F6000" for n in range(30)]
@@ -210,3 +211,26 @@ async def test_a_restart_while_it_reattaches_after_a_reboot_leaves_the_print_to_
         await until_over(host)
         assert host.jobs.state is JobState.COMPLETED
     assert moves_of(world) == MOVES
+
+
+async def test_a_line_lost_in_the_handshake_after_a_reboot_leaves_out_no_line(tmp_path):
+    world = with_place(tmp_path / "world")
+    await cut_in_the_middle(world)
+    pulled = []
+    async with world.host() as host:
+
+        def pull_at_once(event):
+            if isinstance(event, StateChanged) and event.new is ConnectionState.READY and not pulled:
+                pulled.append(True)
+                world.firmware.plugged_at = world.clock.now + 1
+                host.connection.printer._transport.unplug()
+
+        host.connection.subscribe(pull_at_once)
+        await until_state(host, JobState.PAUSED, JobState.INTERRUPTED)
+        assert pulled
+        assert host.jobs.state is JobState.PAUSED, host.jobs.error
+        host.jobs.resume()
+        await until_over(host)
+        assert host.jobs.state is JobState.COMPLETED
+    assert moves_of(world) == MOVES
+    assert [each.command for each in world.oracle.commands].count("G4 S1") == 60

@@ -20,6 +20,7 @@ from gcode.compact import compactor
 from gcode.errors import QueueFull
 from gcode.flight import MAX_WIRE_NUMBER
 from hal.logbook import UNREADABLE, Logbook
+from hal.printer import ConnectionState, StateChanged
 from hal.simulated.clock import run
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.personalities import FIRMWARES
@@ -721,6 +722,29 @@ async def test_a_line_lost_again_while_the_file_is_opened_ends_nothing(tmp_path,
         assert found == [True]
         assert host.jobs.state is JobState.COMPLETED
     assert moves_of(world) == MOVES
+
+
+@pytest.mark.parametrize("pulls", [1, 3])
+async def test_a_line_lost_again_in_the_handshake_ends_nothing(tmp_path, pulls):
+    """The commands of each attempt take numbers, which the next one has to know."""
+    world = World(tmp_path)
+    async with world.host() as host:
+        await begin_to_print(world, host)
+        pull_the_cable(world, host, 2)
+        await until_state(host, JobState.REATTACHING)
+        left = [*range(pulls)]
+
+        def pull_at_once(event):
+            if isinstance(event, StateChanged) and event.new is ConnectionState.READY and left:
+                left.pop()
+                pull_the_cable(world, host, 1)
+
+        host.connection.subscribe(pull_at_once)
+        await until_state(host, JobState.COMPLETED, JobState.INTERRUPTED)
+        assert host.jobs.state is JobState.COMPLETED, host.jobs.error
+    assert not left
+    assert moves_of(world) == MOVES
+    assert [each.command for each in world.oracle.commands].count("G4 S1") == len(WAITS)
 
 
 async def test_heaters_that_a_failed_job_has_turned_off_are_not_due_after_its_script(tmp_path):

@@ -357,10 +357,11 @@ class Connection:
         """Reattach, trying again for `reattach_s` seconds while the line is not there."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._config.printer.reattach_s
+        snapshot = reattachment.snapshot
         while True:
             try:
                 printer = self._make(address, path=await self._ports.path_again(address))
-                await printer.reattach(reattachment.snapshot, reattachment.identity)
+                await printer.reattach(snapshot, reattachment.identity)
             except NozzledError as error:
                 # the port is not there yet, or another process still holds it, or the line still stalls
                 if not isinstance(error, PortError | PrinterSilent) or loop.time() >= end:
@@ -373,6 +374,9 @@ class Connection:
                     reattachment.printer.set_result(printer)
                 return
             await asyncio.sleep(REOPEN_INTERVAL)
+            if isinstance(snapshot, LinkSnapshot):
+                # an attempt that lost its line may have sent commands, which took numbers
+                snapshot = self.logbook.snapshot() or snapshot
 
     def _make(self, address: Address, rate: int | None = None, path: str | None = None) -> Printer:
         """Make the printer of this connection, and listen to it."""

@@ -168,6 +168,11 @@ class Places:
         """Note on the disk that there is no unfinished job."""
         self._clear()
 
+    @property
+    def latest(self) -> StoredPlace:
+        """What the disk holds, or will once it is written."""
+        return self._latest
+
     # -- what is on the disk ---------------------------------------------------------------------------------
 
     def begin(self, job: Job) -> None:

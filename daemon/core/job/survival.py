@@ -181,3 +181,5 @@ class Survival:
         snapshot = job.snapshot
         job.lines, job.offset = stored.lines, stored.offset
         job.printer = await asyncio.shield(self._connection.reattach(snapshot.address, estimate, snapshot.identity))
+        if (latest := self.places.latest).claims:
+            self.stored_place = latest  # commands of an attempt that lost its line again are no lines of the file
