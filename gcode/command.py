@@ -18,7 +18,7 @@ TEXT_COMMANDS = frozenset({"M16", "M23", "M28", "M30", "M32", "M33", "M117", "M1
 # each line of a print passes through them and a match takes a fraction of the time of `parse`. `too_hot` has its own to
 # read whatever any firmware could read, and not only what Marlin does.
 _CODE = re.compile(r"\s*([GMTD])\s*(\d+)(?:\.(\d+))?", re.IGNORECASE)
-_MAX_DIGITS = 9  # of a code; int() refuses thousands of them
+_MAX_DIGITS = 9  # of a code, without leading zeros
 _WORD = re.compile(r"\s*(?:\([^()]*\)\s*)*([A-Z])\s*([+-]?(?:\d+\.?\d*|\.\d+))?", re.IGNORECASE)
 
 
@@ -75,10 +75,10 @@ def parse(line: str | bytes) -> Command:
     if "\n" in text or "\r" in text:
         raise CommandError(f"a command must be one line, but this holds a line break: {text!r}")
     head = _CODE.match(text)
-    if head is None or len(head[2]) > _MAX_DIGITS:
+    if head is None or len(head[2].lstrip("0")) > _MAX_DIGITS:
         raise CommandError(f"not a G-code command: {text!r}")
     letter, number, sub = head.groups()
-    code = f"{letter.upper()}{int(number)}" + (f".{sub}" if sub else "")
+    code = f"{letter.upper()}{number.lstrip('0') or '0'}" + (f".{sub}" if sub else "")
     if code in TEXT_COMMANDS:
         return Command(code, {}, text[head.end() :].strip())
     return _parse_words(code, text, head.end())

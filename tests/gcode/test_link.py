@@ -1261,6 +1261,15 @@ def test_a_line_left_out_does_not_move_the_place_of_the_next_host():
     assert logbook.snapshot().fed == JobPlace(3, 30), "moves must not be made twice"
 
 
+@pytest.mark.parametrize("command", [b"G0000000004 P1", b"M0000000000113 S2"])
+def test_leading_zeros_of_a_command_do_no_harm(command):
+    link = HostLink(MARLIN)
+    link.send(Ticket(check_command(command)))
+    assert sent(link) == [command]
+    assert link.deadline is not None
+    assert [item.command for item in link.receive(b"ok\n", 1.0)] == [command]
+
+
 def test_a_move_is_never_left_out():
     link = fed(b"G1 X1", dialect=UNKNOWN)
     for times in range(12):
