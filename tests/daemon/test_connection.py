@@ -301,6 +301,20 @@ async def test_disconnecting_ends_an_attempt_that_begins_in_the_same_moment(fake
         assert link.state is C.OFFLINE
 
 
+async def test_an_emergency_stop_during_a_disconnect_is_sent(fake_ports):
+    fake_ports.missing = 100
+    async with connection() as link:
+        link.keep_connected()
+        await asyncio.sleep(20)
+        leaving = asyncio.create_task(link.disconnect())
+        await asyncio.sleep(0)
+        fake_ports.missing = 0
+        link.emergency_stop()
+        await leaving
+        await asyncio.sleep(10)
+        assert link.stop_confirmed
+
+
 async def test_disconnecting_works_while_the_port_is_being_opened(fake_ports):
     async with connection() as link:
         link.keep_connected()

@@ -747,6 +747,26 @@ async def test_a_line_lost_again_in_the_handshake_ends_nothing(tmp_path, pulls):
     assert [each.command for each in world.oracle.commands].count("G4 S1") == len(WAITS)
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_an_emergency_stop_as_the_printer_is_back_ends_the_print(tmp_path, turns):
+    world = World(tmp_path)
+    async with world.host(life := Life()) as host:
+        await begin_to_print(world, host)
+        pull_the_cable(world, host, 2)
+        await until_state(host, JobState.REATTACHING)
+        back = asyncio.Event()
+        host.connection.subscribe(lambda _: back.set() if host.connection.ready else None)
+        await back.wait()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        opened = len(life.lines)
+        host.connection.emergency_stop()
+        await asyncio.sleep(30)
+        assert host.jobs.error.endswith("emergency stop")
+        assert host.connection.stop_confirmed
+        assert len(life.lines) == opened, "it does not reattach"
+
+
 async def test_heaters_that_a_failed_job_has_turned_off_are_not_due_after_its_script(tmp_path):
     world = World(tmp_path)
     world.disk = Disk(tmp_path / "state")

@@ -487,7 +487,10 @@ class Connection:
 
     async def disconnect(self) -> None:
         """Close the line and stop trying, after ending a running job and turning its heaters off."""
+        self._left_alone = False
         while (task := self._task) is not None:  # a lost job may have begun another meanwhile, to reattach
+            if self._left_alone:
+                return  # an emergency stop meanwhile, which opens the line
             self._task = None
             task.cancel()
             await asyncio.wait([task])

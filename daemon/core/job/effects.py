@@ -56,7 +56,7 @@ from daemon.core.job.survival import Survival
 from daemon.core.job.tally import Tally
 from daemon.core.record.store import Store
 from daemon.errors import CannotGoOn, JobConflict
-from gcode.errors import CommandError
+from gcode.errors import CommandError, FirmwareHalted
 from gcode.heating import shifted
 from gcode.host_commands import (
     CancelJob,
@@ -209,6 +209,8 @@ class Effects:
         job.finds_place = False
         link, stored = await self._survival.reattach(job), self._survival.stored_place
         while stored is None and job.printer.state is not ConnectionState.READY:  # lost in the turn in which it was
+            if isinstance(job.printer.error, FirmwareHalted):
+                raise job.printer.error  # by an emergency stop, which reattaching would break off
             link = await self._survival.reattach(job)
         # a second try would count the commands sent since as lines of the file, if only the disk knows the place
         job.finds_place = stored is None
