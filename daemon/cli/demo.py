@@ -139,7 +139,8 @@ def _daemon(folder: Path, printer: str, host: str) -> Iterator[tuple[str, str]]:
         stderr=subprocess.PIPE,
         text=True,
         stdout=subprocess.DEVNULL,  # it prints a link to the page, which would break up the progress
-        env={**os.environ, ENVIRONMENT: key},
+        # another daemon of this user would find its logbook and its socket for the stop button taken
+        env={**os.environ, ENVIRONMENT: key, "RUNTIME_DIRECTORY": "", "XDG_RUNTIME_DIR": str(folder)},
     )
     watch = _LogWatch(process)
     try:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from daemon.cli import demo, main
 from daemon.cli.demo import DemoFailed, compare, example
+from daemon.config import runtime_file, stop_socket
 
 WANTED = ["G28", "M104 S210", "G1 X1", "G1 X2", "G1 X3", "M84"]
 GREETING = ["M110 N0", "M110 N0", "M115", "M155 S2", "M113 S2"]
@@ -191,3 +192,19 @@ def test_the_links_echo_after_a_probe_is_not_foreign(tmp_path, capsys):
     oracle.write_text("".join(f'{{"command": "{each}"}}\n' for each in accepted))
     assert demo._summary(b"G28\nM84\n", oracle, 1.0)
     assert "0 lost, 0 repeated or foreign" in capsys.readouterr().out
+
+
+def test_the_demonstration_takes_no_other_daemons_logbook_and_stop_button(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "of the user"))
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "of a service"))
+    environs = []
+
+    def refused(*_, env, **__):
+        environs.append(env)
+        raise OSError("refused")
+
+    monkeypatch.setattr(demo.subprocess, "Popen", refused)
+    with pytest.raises(OSError, match="refused"), demo._daemon(tmp_path, "sim", "127.0.0.1"):
+        pass
+    assert runtime_file(environs[0]) == tmp_path / "nozzled-logbook"
+    assert stop_socket(environs[0], tmp_path).parent == tmp_path
