@@ -111,7 +111,7 @@ class Answers:
         Args:
             reply: from the printer.
             now: the time.
-            oldest: the oldest command without an `ok`, which an older version answers before its `ok`.
+            oldest: the oldest command without an `ok`; an old Repetier answers it before its `ok`.
         """
         for at, expected in enumerate(self._expected):
             if isinstance(reply, UnknownCommand) and expected.word == reply.word:

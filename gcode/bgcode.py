@@ -198,7 +198,7 @@ class BgcodeDecoder:
             raise BgcodeError(f"binary G-code: {self._place(block)} is damaged: {error}") from error
 
     def _table(self, kind: BlockKind, encoding: int, data: bytes) -> Iterator[bytes]:
-        if encoding != 0:  # JSON in newer files, in addition to the table; not for comments
+        if encoding != 0:  # newer files repeat the table as JSON, which does not become comments
             return
         self._metadata_size += len(data)
         if self._metadata_size > MAX_METADATA:

@@ -1,9 +1,9 @@
-"""Chatter: lines that a firmware sends again and again, unasked, are no sign of life of the command in flight."""
+"""Chatter: lines that a firmware repeats unasked. They are no sign that the command in flight is being executed."""
 
 import re
 
 MAX_REPEATS = 3
-"""Lines of one kind between two answers that are not chatter yet."""
+"""How many lines of one kind may come between two answers before they count as chatter."""
 
 MAX_KINDS = 32
 """Kinds of lines that are counted; lines of further kinds are signs of life."""

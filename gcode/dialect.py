@@ -202,7 +202,7 @@ KLIPPER = Dialect(
     ),
     stopped_by=("state: shutdown", "shutdown due to m112", "is shutdown"),
     urgent=frozenset({"M112"}),
-    # klippy/extras/idle_timeout.py: SET_IDLE_TIMEOUT without TIMEOUT sets what was set
+    # klippy/extras/idle_timeout.py: SET_IDLE_TIMEOUT without TIMEOUT restarts the timer with the same time
     idle=IdleTraits(safety_timer=600.0, awake_by=b"SET_IDLE_TIMEOUT", unhomed="must home axis first", set_by=None),
     heat=HeatTraits(by_r=False, residency=0.0),
     continues_by=(),

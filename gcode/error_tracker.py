@@ -45,7 +45,7 @@ class ErrorTracker:
     def settle(self, reply: Reply) -> RefusedLine | None:
         """Return the refusal noted last, unless this reply shows that it was no refusal."""
         refusal, self.refusal = self.refusal, None
-        # a resend request after an unknown error: the line was damaged, and the firmware has its own words for that
+        # an unknown error before a resend request was this firmware's text for a damaged line
         return None if isinstance(reply, Resend) else refusal
 
     def note(self, reply: Reply, dialect: Dialect, line: tuple[bytes, int] | None, now: float) -> bytes | None:

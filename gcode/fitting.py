@@ -1,8 +1,9 @@
 """Fits the texts of commands (M117, M118, M0, M486 A) to a firmware: shorter, and without characters that it misreads.
 
-A misread text may never be acknowledged: `:` ends a line in Marlin 1.0, `*` begins the checksum in many firmwares, and
-Marlin removes a backslash before it compares the checksum. Some even look for commands anywhere in a line: `M117 Going`
-is a G0 to Marlin 1.0, and the name of an object moves the head of a Repetier. A print needs no text that much.
+A text that the firmware misreads is perhaps never acknowledged: `:` ends a line in Marlin 1.0, `*` begins the checksum
+in many firmwares, and Marlin removes a backslash before it compares the checksum. Some even look for commands anywhere
+in a line: `M117 Going` is a G0 to Marlin 1.0, and the name of an object moves the head of a Repetier. No text is worth
+a print.
 """
 
 import re

@@ -46,7 +46,7 @@ QUIET = 0.05
 """Seconds of quiet after the answers to all hellos."""
 
 LONG_QUIET = 0.5
-"""Seconds of quiet while a hello has no answer: a late answer would be taken for that to the next line."""
+"""Seconds of quiet while a hello has no answer: a late answer would be taken for the answer to the next line."""
 
 MAX_BANNER = 32
 """Lines of the banner that are kept: the first ones name the firmware."""

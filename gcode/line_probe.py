@@ -82,9 +82,9 @@ class LineProbe:
         self._previous, self._answer = self._answer, None
         self._probes += 1
         self._due = now + PROBE_TIMEOUT
-        # An order that the previous host left half-sent swallows the RESET in front of the probe, and the decoder then
-        # finds no line end in it. So another RESET precedes that one; not at once where a firmware without a decoder
-        # may answer these bytes.
+        # If the previous host left an order half-sent, that order swallows the first RESET, and the decoder then finds
+        # no line end in the probe. So a second RESET is sent; if a firmware without a decoder may answer these bytes,
+        # only after a silence.
         resets = self._packing == "unreported" or (self._packing == "reported" and silent)
         return RESET + self._probe if resets else self._probe
 

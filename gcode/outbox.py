@@ -158,7 +158,7 @@ class Outbox:
             or flight.replay < number
             or number >= flight.next_renumbering
         ):
-            was_idle = was_idle and not flight.replaying  # no turnaround: an answer may be to a line's first copy
+            was_idle = was_idle and not flight.replaying  # of a line sent again, the answer may be to its first copy
             out = self._take_all(now)
         elif self._pull is not None and not self.held:
             out = self._take_lines(self._pull)

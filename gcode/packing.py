@@ -41,7 +41,7 @@ MAX_REFUSALS = 3
 """Refusals of one line that turn packing off."""
 
 MAX_DOUBTS = 3
-"""Times that the decoder stays in a wrong state for too long that turn packing off."""
+"""Packing is turned off once the decoder has stayed in a wrong state for too long so many times."""
 
 MAX_TROUBLE = 5
 """Resend requests, each less than CALM answered lines after the one before, that turn packing off. A damaged line is

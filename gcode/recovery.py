@@ -43,8 +43,8 @@ MAX_REPEATS = 10
 """Requests for one line without any progress that end the conversation."""
 
 MAX_DOUBLED_OKS = 16
-"""Answered lines that doubled oks alone can explain. After more of them, a request for line 1 is damaged, or the board
-was reset."""
+"""So many lines may seem answered by doubled oks alone, while line 1 was never accepted. After more of them, a request
+for line 1 is damaged, or the board was reset."""
 
 MAX_PROBES = 3
 """Unanswered probes after which the printer counts as silent."""
@@ -127,8 +127,8 @@ class Recovery:
         owed_ok: the `ok` that belongs to a request has not come yet.
         foreign_ok: the next `ok` answers none of our lines, but an empty line, or the tail of a cut line that the
             firmware took for a command.
-        all_accepted_before: the next new number, if the printer wants that line and so has accepted all others, or
-            does not count lines; else 0.
+        all_accepted_before: the number of the next new line, once it is known that all lines before it were accepted,
+            or if the printer does not count lines; 0: not known.
         turnaround: the shortest time from a line to its answer so far, in s.
         refused: the firmware has reported a line that it did not understand; see `_crossed`.
         answered_early: how many of the oldest lines in flight got their `ok` while they counted as refused.

@@ -241,7 +241,7 @@ class LinePrinter(LinkStatus):
         self._enter(ConnectionState.READY)
         self._require_open()  # a listener may have stopped the printer
         await self._reports.begin()
-        self._require_open()  # or at a reply that came with the last answer
+        self._require_open()  # a listener may have stopped it at a reply that came with the last answer
 
     # -- a job's lines -------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Flood: reads a printer that never stops talking in portions, so that it costs a limited share of the processor.
+"""Flood: reads a printer in portions if it never stops talking, so that it costs a limited share of the processor.
 
 A board on native USB sends as fast as it is read, some 50,000 lines a second. What is not read waits in the board,
 which then stops sending; nothing is lost. A UART cannot send that much, and is never delayed.

@@ -83,7 +83,7 @@ class Handshake:
         await self._greet()
         await self._identify()
         reason = await self._halt_reason()
-        # without a halt test, a firmware that has booted obeys, and one that has not may be halted
+        # without a halt test: a firmware that has just booted obeys; any other may be halted
         may_be_halted = reason is not None or (self._errors.halt_test is None and not self._booted)
         if revive and may_be_halted and self._errors.revival is not None and not self._pump.ended:
             reason = await self._revive(self._errors.revival)
@@ -178,7 +178,7 @@ class Handshake:
         if await self._order_decoder(RESET + b"\n", UNPACKING_OFF) is None:
             return  # the firmware has no decoder
         if self._pump.ended:
-            return  # by an emergency stop, of which a packing firmware would not read the repeats
+            return  # by an emergency stop: a firmware that expects packed bytes would not read the M112s to come
         if self._logbook is not None:
             self._logbook.packs = True  # recorded first, as this host may die in between
         if await self._order_decoder(BEGIN, UNPACKING_ON) == UNPACKING_ON:

@@ -273,8 +273,8 @@ class Logbook:
 def _lock(fd: int, path: Path) -> None:
     """Lock the file for as long as it is mapped, at most until the process ends.
 
-    Without systemd all daemons of a user have the same one: a second daemon would take the print of the first for one
-    that was left, and erase its frames.
+    Without systemd all daemons of a user have the same file: a second one would think that the print of the first was
+    left to it, and erase its frames.
     """
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -15,7 +15,7 @@ MAX_CHOICES = 16
 """Choices of a prompt that are kept."""
 
 IDLE_REPORTS = 3
-"""A print ends at so many reports in a row that nothing is printed: Marlin may send two before the first line."""
+"""Reports of "not printing" in a row after which a print counts as ended: Marlin may send two before the first line."""
 
 
 class Panel:

@@ -438,7 +438,7 @@ class Lifetime(Protocol):
         """
 
     async def reattach(self, snapshot: LinkSnapshot | LinkEstimate, identity: FirmwareIdentity) -> None:
-        """Reattach to the previous host's conversation, and become READY behind the lines that it sent.
+        """Reattach to the previous host's conversation, and become READY to send after the lines that it sent.
 
         Args:
             snapshot: of the conversation; or an estimate, if only a probe can find out where it stands.

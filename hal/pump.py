@@ -121,7 +121,7 @@ class Pump:
         self._arm(protocol.deadline)
 
     def write(self, data: bytes) -> None:
-        """Send bytes past the protocol."""
+        """Send bytes directly, bypassing the protocol."""
         self.ring.append((self._loop.time(), HOST, data))
         self.transport.write(data)
 

@@ -302,7 +302,7 @@ def describe(
 
 
 def _create(recordings: RecordingFolder, kind: str, header: SessionHeader) -> tuple[FileIO, Path]:
-    """Create a new file; `_prune` has to follow once it holds records, as a full disk must cost no older recording."""
+    """Create a new file; `_prune` may follow only once it holds records: on a full disk no older one may go for it."""
     recordings.folder.mkdir(parents=True, exist_ok=True)
     stamp = datetime.fromisoformat(header.date).strftime("%Y%m%d-%H%M%S")
     for number in range(recordings.keep + 1):  # several conversations may begin in the same second

@@ -8,8 +8,8 @@ a link that would have sent a line earlier, as the recording does not show when 
 temperatures (M105) and for a print from the SD card (M27) count as a user's commands, as their timer drifts with the
 load of the recording machine.
 
-It finds a difference that is none after a probe of Repetier: a line that waited there is given to the link one turn of
-the loop later here, so the link sends an M105 to end the resend requests.
+After a probe of a Repetier it reports a difference where there is none: a line that waited is given to the link one
+turn of the loop later here, so the link sends an M105 to end the resend requests.
 """
 
 import asyncio

@@ -24,7 +24,7 @@ MAX_QUEUED = 40
 """Queries after which the first has certainly been executed, answered or not: no firmware queues so many commands."""
 
 MAX_STRAY_OKS = 5
-"""The same for a firmware that says `ok` on execution: there are never so many stray `ok`s."""
+"""Queries that are enough for a firmware that says `ok` on execution: there are never as many stray `ok`s."""
 
 REPORT_SPAN = 30.0
 """Seconds in which three positions without a query show that the firmware reports them by itself (M154)."""

@@ -197,7 +197,7 @@ class SerialTransport:
         self._closed = True
         if self._port is None:
             return
-        # a pulse cut short still resets the board, which the rising DTR does
+        # a shorter pulse resets the board too: it is the rise of DTR that does it
         self._end_pulse()
         if self._queue:
             with suppress(OSError):

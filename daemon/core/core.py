@@ -33,7 +33,7 @@ from hal.logbook import Logbook
 PLACE = "place"
 """The file in the state directory that says where a print is."""
 
-LOGBOOK_TIMEOUT = 1.0  # for a process that ends to let go of its logbook
+LOGBOOK_TIMEOUT = 1.0  # for a process that is ending to release its logbook
 
 log = structlog.get_logger()
 

@@ -233,7 +233,7 @@ class Desk:
             self._long_sends -= 1
 
     def _note_moves(self, commands: list[str]) -> None:
-        """Forget the position after a move; after an extrusion, that the bed is clear."""
+        """Forget the position after a move; after an extrusion the bed no longer counts as clear."""
         plain = [clean(command.encode("utf-8", "replace")).decode() for command in commands]  # as they were sent
         if any(map(_MOVE.match, plain)):
             self._position = None

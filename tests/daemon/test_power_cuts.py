@@ -304,7 +304,7 @@ async def test_a_paused_print_stays_paused(tmp_path):
 
 @pytest.mark.parametrize(
     ("state", "why"),
-    [(JobState.PAUSING, "pause"), (JobState.RESUMING, "pause"), (JobState.CANCELLING, "it was being cancelled")],
+    [(JobState.PAUSING, "pause"), (JobState.RESUMING, "pause"), (JobState.CANCELLING, "the print was being cancelled")],
 )
 async def test_a_print_that_was_pausing_resuming_or_cancelling_is_interrupted(tmp_path, state, why):
     async def go(host) -> None:

@@ -75,7 +75,7 @@ class ClientCommands:
             raise CommandError(problem)
 
     async def _check_long(self, command: str) -> None:
-        """Check a very long command for heat in a thread, a tenth of the time: Klipper's have up to 16 KiB."""
+        """Check a very long command for heat, in a thread that works a tenth of the time: Klipper's may be 16 KiB."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         await asyncio.to_thread(self.refuse_too_hot, check_command(command))

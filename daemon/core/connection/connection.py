@@ -301,12 +301,12 @@ class Connection:
             lambda before: self._run(address, before, keep=keep, reattachment=reattachment, revive=revive)
         )
         if reattachment is not None and self._task is not None:
-            # whatever ends the task, even before it has begun: a job would wait for its printer for ever
+            # whatever ends the task, even before it has begun: otherwise the job would wait for ever
             left = NotConnected("the printer was disconnected")
             self._task.add_done_callback(lambda _: _fail(reattachment.printer, left))
 
     def _replace_task(self, work: Callable[[asyncio.Task[None] | None], Coroutine[None, None, None]]) -> None:
-        """Replace the task that works on the line; `work` gets the old one, which is cancelled, to wait for."""
+        """Replace the task that works on the line. The old one is cancelled; `work` gets it, and waits for its end."""
         old, self._task = self._task, asyncio.create_task(work(self._task))
         if old is not None:
             old.cancel()
@@ -488,7 +488,7 @@ class Connection:
     async def disconnect(self) -> None:
         """Close the line and stop trying, after ending a running job and turning its heaters off."""
         self._left_alone = False
-        while (task := self._task) is not None:  # a lost job may have begun another meanwhile, to reattach
+        while (task := self._task) is not None:  # a job that lost its line may have begun another
             if self._left_alone:
                 return  # an emergency stop meanwhile, which opens the line
             self._task = None

@@ -66,12 +66,12 @@ class ReattachedPlace:
 
 
 async def find(job: Job, stream: FileStream, stored: StoredPlace, next_number: int) -> ReattachedPlace:
-    """Return where the print continues; afterwards the stream is there.
+    """Return where the print continues, and advance the stream to it.
 
     Args:
         job: the job.
         stream: the file, opened after the place on the disk.
-        stored: the content of the disk.
+        stored: the place as it was written to the disk.
         next_number: the number of the line that the printer wants.
 
     Raises:

@@ -268,7 +268,7 @@ class JobController:
         Raises:
             JobConflict: there is no job.
         """
-        job = self._active_job("pause")  # OctoPrint's command; resume and toggle are its actions
+        job = self._active_job("pause")  # the error names OctoPrint's command, of which resume and toggle are actions
         if job.state in _PAUSES:
             continue_at_printer(job.printer)
         if job.state in (JobState.REATTACHING, JobState.PAUSING):
@@ -351,7 +351,7 @@ class JobController:
         self._error_is_seen = False
         if before is not None:
             before.replaced = True
-        # a job that failed may still be turning heaters off: not in the middle of the new one
+        # a job that failed may still be turning heaters off, which must not happen in the middle of the new one
         self.runner.begin(before)
 
     def _announce(self, state: JobState) -> None:

@@ -54,7 +54,7 @@ class DeadMan:
         self._config = config
         self._connection = connection
         self._state = state
-        self._printer: Printer | None = None  # the printer of the following attributes
+        self._printer: Printer | None = None  # the printer that the attributes below are about
         self._set_seconds: int | None = None  # the seconds set last; None: those of the previous host, if any
         self._refused = False  # the firmware has answered that it does not know M85
         self._sending: asyncio.Task[None] | None = None

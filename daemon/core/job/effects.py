@@ -208,11 +208,11 @@ class Effects:
         """
         job.finds_place = False
         link, stored = await self._survival.reattach(job), self._survival.stored_place
-        while stored is None and job.printer.state is not ConnectionState.READY:  # lost in the turn in which it was
+        while stored is None and job.printer.state is not ConnectionState.READY:  # lost again in the same turn
             if isinstance(job.printer.error, FirmwareHalted):
                 raise job.printer.error  # by an emergency stop, which reattaching would break off
             link = await self._survival.reattach(job)
-        # a second try would count the commands sent since as lines of the file, if only the disk knows the place
+        # if the place is only on the disk, a second try would take commands sent meanwhile for lines of the file
         job.finds_place = stored is None
         job.feeding, job.reattached = False, True
         file = job.snapshot.file

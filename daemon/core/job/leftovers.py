@@ -117,4 +117,4 @@ def _end(record: JobRecord, snapshot: JobSnapshot | None, obstacle: str | None) 
 
 
 def _ignore(trigger: Trigger, old: JobState, new: JobState) -> None:
-    """Ignore a step of a job that is only settled."""
+    """Do nothing: only the end of this job is recorded."""

@@ -178,7 +178,7 @@ class Places:
     def begin(self, job: Job) -> None:
         """Keep the place of a new job."""
         self._job, self._read_back = job, None
-        self._gave_up = self._gave_up and self._writing is not None  # a write that hangs has no time limit any more
+        self._gave_up = self._gave_up and self._writing is not None  # an earlier write still hangs
         if not (job.printer.dialect.numbered and job.printer.dialect.enforces_order):
             self._clear()  # this printer cannot be asked which line it wants
         elif self._on_disk.snapshot or self._latest.snapshot:
@@ -418,7 +418,7 @@ class Places:
         self._wake()
 
     async def _retract(self, disk: Disk) -> None:
-        """Replace the content of the disk as soon as it can be written again: it would lead to a wrong place."""
+        """Replace what is on the disk, which would lead to a wrong place, as soon as it can be written again."""
         while self._gave_up:
             stored = StoredPlace() if self._job is None else self._make_place(why="the disk had failed by then")
             try:
@@ -450,9 +450,9 @@ def _as_text(stored: StoredPlace) -> bytes:
 
 
 _REASONS = {
-    JobState.STARTING: "it had not begun to print",
-    JobState.PAUSING: "it was on its way into a pause",
-    JobState.RESUMING: "it was on its way back from a pause",
+    JobState.STARTING: "the print was only starting",
+    JobState.PAUSING: "the print was on its way into a pause",
+    JobState.RESUMING: "the print was on its way back from a pause",
     JobState.FINISHING: "the file was at its end",
-    JobState.CANCELLING: "it was being cancelled",
+    JobState.CANCELLING: "the print was being cancelled",
 }

@@ -121,14 +121,14 @@ class PrinterEvents:
     def _on_connection(self, event: StateChanged) -> None:
         job, heaters_off = self._job, self._kit.heaters_off
         if job is not None and job.state is JobState.REATTACHING:
-            # its effect waits for the outcome, or has its printer, and loses it again
+            # its effect waits for the outcome, or has the printer already and now loses it again
             if job.finds_place and event.new is ConnectionState.FAULT and isinstance(event.error, _LOST):
                 job.reattach_again()
             return
         if event.new is ConnectionState.FAULT and event.error is not None and job is not None:
             if isinstance(event.error, _LOST) and self._wait_for_line(job):
                 return
-            heaters_off.due = True  # a board with a power supply of its own heats on without its cable
+            heaters_off.due = True  # a board with its own power supply keeps heating without the cable
             job.end(verdict(event.error), str(event.error))
         elif event.new is ConnectionState.READY and heaters_off.due and self._kit.connection.printer is not None:
             heaters_off.begin(self._kit.connection.printer)

@@ -138,7 +138,7 @@ def _warn(reason: str) -> None:
 def _set(printer: Printer, heater: str, target: float, config: Config) -> str:
     if heater in _TARGET_COMMANDS:
         return f"{_TARGET_COMMANDS[heater]} S{target:g}"
-    # the hotend of the tool in use may be reported as tool0 although another tool is active; without T it is that one
+    # the active tool's hotend may be reported as tool0, whatever the tool's number; without T its target is set
     in_use = heater == printer.hotend(printer.modes.tool or 0)
     number = f" T{heater.removeprefix('tool')}" if config.profile.hotends > 1 and not in_use else ""
     return f"M104{number} S{target:g}"

@@ -262,7 +262,7 @@ def verdict(error: BaseException) -> Trigger:
 
 def _reason(job: Job, error: BaseException) -> str:
     """Return why an error ends a job, in a sentence for the user."""
-    if isinstance(error, OSError):  # effects read no other file; where it is on this machine is no client's business
+    if isinstance(error, OSError):  # it can only be the job's file; clients must not learn its full path
         return f"{job.snapshot.selection.path} cannot be read: {error.strerror or error}"
     return str(error) if isinstance(error, NozzledError) else "an internal error; the log has more"
 

@@ -69,7 +69,7 @@ class Steps:
 
     @property
     def begun(self) -> bool:
-        """The effect has passed a step of this state before: it returns to the state, and does not enter it."""
+        """The effect has done a step of this state before: it runs again, and not for the first time."""
         return bool(self._snapshot.answers)
 
     async def finish_earlier(self, printer: Printer) -> None:

@@ -171,7 +171,7 @@ class Survival:
         job.lines, job.offset = fed.lines, fed.offset
 
     def settle(self) -> None:
-        """Keep the job in the logbook too from now on: a next host that has it there checks nothing and asks nobody."""
+        """From now on keep the job in the logbook too: a host that finds it there checks and asks nothing."""
         self.stored_place = None
 
     async def _reattach_from_disk(self, job: Job, stored: StoredPlace) -> None:
@@ -182,4 +182,4 @@ class Survival:
         job.lines, job.offset = stored.lines, stored.offset
         job.printer = await asyncio.shield(self._connection.reattach(snapshot.address, estimate, snapshot.identity))
         if (latest := self.places.latest).claims:
-            self.stored_place = latest  # commands of an attempt that lost its line again are no lines of the file
+            self.stored_place = latest  # an attempt that lost its line has sent commands that are no lines of the file

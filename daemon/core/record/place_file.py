@@ -36,7 +36,7 @@ class PlaceFile:
 
     async def get(self) -> bytes | None:
         """Return the text that was put last; None: there is none, or it cannot be read."""
-        return await asyncio.to_thread(self._read)  # its own thread starts with a print
+        return await asyncio.to_thread(self._read)  # the file's own thread is started only for a print
 
     async def put(self, text: bytes) -> None:
         """Replace the text; it is on the disk when this returns.
@@ -74,7 +74,7 @@ class PlaceFile:
         self._turn += 1
         head = _HEAD.pack(self._turn, len(text), _checksum(self._turn, text))
         if os.pwrite(self._fd, head + text, self._turn % 2 * SLOT) < len(head + text):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # otherwise the previous text would count
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # written in part: the previous text still counts
         os.fdatasync(self._fd)
 
     def _open(self) -> None:

@@ -38,7 +38,7 @@ class LineNote:
         connection = self._connection
         connection.subscribe(self._on_event)
         connection.on_profile(self._on_profile)
-        make_way(self._path, "which line the printer was on is unknown", os.R_OK)
+        make_way(self._path, "which port the printer was on is unknown", os.R_OK)
         with suppress(*UNREADABLE):  # there is none, or it is of another version
             if not self._path.is_file():  # reading a pipe would block the start
                 return
