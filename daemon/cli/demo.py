@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
             _say(f"page        {_link(url, key)}")
             if os.environ.get("SSH_CONNECTION") and name_for_others(args.host, ()) is None:
                 _say(_ssh_hint())
-            _say("commands    nozzled job, nozzled pair and others work in another terminal after")
+            _say("commands    to use nozzled job, nozzled pair and others in another terminal, first run there:")
             _say(f"            {_export(url, key)}")
             _say(f"printer     simulated Marlin, {args.speed:g} times faster than real time")
             _say("            at first, the time left is that of a real printer")

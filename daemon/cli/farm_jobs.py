@@ -114,7 +114,7 @@ def _failed(error: ClientError, url: str, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"error": text, "status": status}))
     if isinstance(error, NeverSent):
-        text = f"no farm answers at {url}: is `nozzled farm serve` running there? --url or ${URL} names another farm"
+        text = f"no farm answers at {url}: is `nozzled farm serve` running there? For another, give --url or ${URL}"
     elif isinstance(error, AccessDenied):
         text = f"{text}; name a file with another key by --key-file, or put the key into ${KEY}"
     return _say(text, next((code for kind, code in CODES.items() if isinstance(error, kind)), 1))
@@ -358,7 +358,9 @@ def _for_edit(parser: argparse.ArgumentParser) -> None:
 
 def _for_hand_over(parser: argparse.ArgumentParser) -> None:
     _for_job(parser)
-    parser.add_argument("site", metavar="SITE", help="a site in the hub's configuration; this cannot be undone")
+    parser.add_argument(
+        "site", metavar="SITE", help="name of a site in the hub's configuration; a job cannot be taken back from a site"
+    )
 
 
 def _for_copy(parser: argparse.ArgumentParser) -> None:

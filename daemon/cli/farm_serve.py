@@ -169,7 +169,7 @@ def _enrol(args: argparse.Namespace) -> int:
     folder = _engine(args)
     target: Path = args.to or Path(f"{args.id}.farm")
     if target.exists():
-        raise ConfigError(f"{target} exists: --to names another file")
+        raise ConfigError(f"{target} already exists: choose another file with --to")
     role = "site" if args.site else "printer"
     enrolment = folder.enrol(args.id, args.group, again=args.again, role=role)
     try:

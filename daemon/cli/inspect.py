@@ -115,7 +115,7 @@ _LIMITS = {
     "printer": "the printer's own",
     "file": "the file's",
     "profile": "the profile's",
-    "defaults": "unknown: the speeds of the file, accelerations of 3000 mm/s²",
+    "defaults": "unknown; assumed: the speeds of the file, accelerations of 3000 mm/s²",
 }
 
 
@@ -152,7 +152,7 @@ def _rows(file: Path, analysis: Analysis) -> Iterator[tuple[str, str]]:
     yield "slicer", _plain(analysis.slicer or "")
     yield "time", _times(analysis)
     estimate = analysis.slicer_estimate_s
-    comparison = f" without heating, compared with {_span(analysis.motion_s)} of motion"
+    comparison = f" without heating (our estimate: {_span(analysis.motion_s)})"
     yield "slicer's estimate", _span(estimate) + comparison if estimate is not None else ""
     yield (
         "limits of motion",

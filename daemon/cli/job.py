@@ -67,7 +67,11 @@ async def _temperatures(client: OctoPrintClient) -> dict[str, Any]:
 
 def _for_start(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="print it even if the checks refuse it")
-    parser.add_argument("--once", metavar="KEY", help="start at most one print for this key, also when repeated")
+    parser.add_argument(
+        "--once",
+        metavar="KEY",
+        help="idempotency key: if the command is repeated with the same KEY, no second print starts",
+    )
 
 
 async def _start(client: OctoPrintClient, args: argparse.Namespace) -> None:

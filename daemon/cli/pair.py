@@ -21,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--welcome",
         action="store_true",
-        help="also print what a new user needs: the address and the key for slicers; the first browser is admin",
+        help="also print the address and the key for slicers; the first browser paired this way gets the scope admin",
     )
     remote.add_server(parser)
 

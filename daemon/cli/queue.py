@@ -52,7 +52,11 @@ def _for_add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--material", metavar="M", help="material that must be loaded, like PLA")
     parser.add_argument("--force", action="store_true", help="print it even if the checks refuse it")
     parser.add_argument("--front", action="store_true", help="put it before all others")
-    parser.add_argument("--once", metavar="KEY", help="add it at most once for this key, also when repeated")
+    parser.add_argument(
+        "--once",
+        metavar="KEY",
+        help="idempotency key: if the command is repeated with the same KEY, the file is not added again",
+    )
 
 
 async def _add(client: OctoPrintClient, args: argparse.Namespace) -> dict[str, Any]:
