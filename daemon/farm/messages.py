@@ -170,8 +170,9 @@ class FarmOrder(FarmMessage, frozen=True):
     Attributes:
         by: name of the API key of the user who gave it.
         boot: the run of the agent that it is for; empty: any.
-        until: deadline by the agent's clock (the server adds to the `at` of the last presence). After it the agent
-            refuses the order, because the user has been told that it failed.
+        until: deadline by the agent's clock (the server computes it: the `at` of the last presence, plus the time since
+            then and the time allowed). After it the agent refuses the order, because the user has been told that it
+            failed.
     """
 
     verb: OrderVerb

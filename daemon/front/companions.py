@@ -217,7 +217,7 @@ class Companions:
         return self._companions[name]
 
     def _on_sign_of_life(self, companion: _Companion) -> None:
-        """Record that a companion is not away, and notify listeners when it may have become so."""
+        """Record a sign of life; if none follows within AWAY, notify listeners."""
         companion.last_seen = _now()
         if companion.timer is not None:
             companion.timer.cancel()

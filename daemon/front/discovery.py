@@ -125,7 +125,7 @@ def is_loopback(host: str) -> bool:
 
 
 def lan_address(host: str) -> str | None:
-    """Return the address by which the local network reaches a server that listens on `host`; None: none. Blocks.
+    """Return the address by which the local network reaches a server listening on `host`; None: there is none. Blocks.
 
     Public addresses are never announced.
     """

@@ -9,7 +9,7 @@ from gcode.halt_kind import halt_kind
 from hal.printer import ConnectionState, Event, StateChanged
 
 STOPPED = "emergency stop"
-"""The beginning of the reason for a halt by a user's emergency stop, which clients show otherwise."""
+"""The beginning of the reason for a halt by a user's emergency stop, which clients show in another way."""
 
 MAX_TEXT = 500  # characters
 

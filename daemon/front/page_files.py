@@ -64,7 +64,7 @@ class Files:
         self.digest = ""
 
     def find_version(self, name: str, digest: str) -> File | None:
-        """Return the file with this name, if all files have this hash; None otherwise."""
+        """Return the file with this name, if `digest` is the hash of the current set of files; None otherwise."""
         return self._files.get(name) if digest == self.digest else None
 
     def find(self, name: str) -> File | None:

@@ -30,7 +30,7 @@ class Agent:
 
     Attributes:
         on_change: called when something has changed that users see.
-        doubt: a sentence for users about a copy of the list that is unknown here; empty: there is none.
+        doubt: a sentence for users about a copy that the list has and this agent does not know; empty: there is none.
     """
 
     def __init__(
@@ -209,7 +209,7 @@ class Agent:
                 self._compare_soon.set()
 
     async def _compare(self, held: HeldCopy) -> str:
-        """Compare a copy of the list with the diary; return a problem that only a user can solve, or nothing."""
+        """Compare one of the list's copies with the diary; return a problem that only a user can solve, or nothing."""
         entry = self.entry
         if entry is not None and entry.is_of(held.copy, held.attempt):
             if held.cancel:

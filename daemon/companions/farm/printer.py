@@ -24,7 +24,7 @@ class StartRefused(PrinterDeclined):
 
 
 class JobMark(msgspec.Struct, frozen=True):
-    """The newest job in the printer's record at a certain time. While the record has it, no later job is lost."""
+    """The newest job in the printer's record at some moment. If the record still has it, it has all later jobs too."""
 
     id: int
     started: float

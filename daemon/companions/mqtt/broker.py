@@ -160,7 +160,7 @@ class Broker:
 
 
 def _check_cancelled() -> None:
-    """Raise a cancellation that aiomqtt has lost in a task of a group, as a group cancels its tasks only once."""
+    """Raise a cancellation that aiomqtt has swallowed: a task group cancels each of its tasks only once."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError

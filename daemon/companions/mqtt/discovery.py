@@ -1,7 +1,7 @@
 """The description by which Home Assistant finds the printer: one device with all of its entities.
 
-Its form is that of "device discovery". Only those shared keys are at the root that Home Assistant passes on to the
-entities; `~` is not accepted there, and `object_id` is no longer a key of an entity.
+Its form is that of "device discovery". At the root there are only those shared keys that Home Assistant passes on
+to the entities; `~` is not accepted there, and `object_id` is no longer a key of an entity.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,8 +1,8 @@
 """Ledger: which spool is on which tool, and how much of its use was reported to Spoolman. Pure.
 
-Each metre is reported once, whatever fails. What a print uses is added to the use that is owed to a spool, and owed
-use is reported. A report is saved before it is sent, together with the spool's used length at that time. If no answer
-comes, the spool's used length shows whether the report was counted.
+Each metre is reported once, whatever fails. What a print has used of a spool is first noted as owed, then reported. A
+report is saved before it is sent, together with the spool's used length at that time. If no answer comes, the spool's
+used length shows whether the report was counted.
 """
 
 import math
@@ -82,7 +82,7 @@ class Ledger:
         return end in self._ended
 
     def end(self, end: str, job: str) -> None:
-        """Close a print: by its end, which never comes again, and its name, which may recur if the database is lost."""
+        """Close a print: by the key `end`, which has its date, and `job`, which may recur if the database is lost."""
         self._ended[end] = None
         self._taken.pop(job, None)
         self._closed.pop(job, None)

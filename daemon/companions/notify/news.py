@@ -19,7 +19,7 @@ OVER_S = 60.0
 """A condition is reported again only after it was over this long: a front that has just started reports none."""
 
 RUNOUT_S = 600.0
-"""A pause that begins this soon after a runout was reported is not reported again: it is the pause for it."""
+"""A pause that begins within this time after a reported runout is not reported: the runout has caused it."""
 
 EVENTS = ("FilamentRunout", "PowerCut", "PowerOffByItself", "PowerOffFailed")
 """Events of the companion `power`."""

@@ -2,7 +2,8 @@
 
 The core's own socket comes first: it is on this computer, and the core answers it within a turn of its loop, whatever
 the front is doing. If the core has not accepted the stop at once, it goes through the API, which is also the only way
-to another computer. It does not go both ways: a front that hangs could act on it much later, and stop another print.
+to another computer. A stop that the core has accepted is not sent through the API as well: a front that hangs could act
+on it much later, and stop another print.
 """
 
 import asyncio
@@ -71,7 +72,10 @@ class Emergency:
         self.changed()
 
     def on_stop_ended(self, *, confirmed: bool) -> None:
-        """Note the front's event of a stop, which may be another one's: the core's own answer to ours counts more."""
+        """Note the front's event that a stop has ended.
+
+        It may be about another stop, so the core's own answer about this one takes precedence.
+        """
         if self.now is not None and confirmed and not self.now.by_core:
             self._confirm(self.now)
 

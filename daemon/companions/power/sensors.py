@@ -54,7 +54,7 @@ class Contact:
 
         def tell() -> None:
             if not loop.is_closed():
-                # the state of now: a loop that stalls would see only that of later, and miss a push
+                # read the state here: a loop that stalls would read it too late, and miss a push
                 loop.call_soon_threadsafe(on_change, self.closed, loop.time())
 
         self._button.when_pressed = self._button.when_released = tell
@@ -96,7 +96,7 @@ class FilamentSensor:
         self._runout = Runout(present)
         self._timer: asyncio.TimerHandle | None = None
         self._pausing: asyncio.Task[None] | None = None
-        self._next: tuple[str, bool] | None = None  # why to pause after that, and whether its start was missed
+        self._next: tuple[str, bool] | None = None  # why to pause after `_pausing`, and whether the start was missed
         self._paused: int | None = None  # number of the print that was paused for this last
 
     @property
@@ -163,7 +163,8 @@ class FilamentSensor:
 
         Args:
             why: the reason, for users.
-            missed_start: its start was not observed: a user may have resumed it after an earlier pause for this reason.
+            missed_start: the print's start was not observed, so a user may have resumed it after an earlier pause for
+                this reason.
         """
         accepted = await self._request_until_accepted(
             why, self._config.action, unless=self._paused if missed_start else None

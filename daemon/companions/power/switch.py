@@ -15,8 +15,8 @@ SETTLE_S = 4.0  # for the device to report the state that it was switched to
 POLL_INTERVAL = 0.5  # between two readings of that state
 CHECK_INTERVAL = 1.0  # between two checks whether a slow device may still be switched
 CUT_S = 65.0
-"""How long a switch is kept off after an emergency cut. Closing the connection to a device does not take back an on,
-which may take `timeout_s` (up to 60 s) to arrive, and a moment to be obeyed."""
+"""How long a switch is kept off after an emergency cut. Closing the connection to a device does not withdraw a
+command to switch on, which may need `timeout_s` (up to 60 s) to arrive, and a moment to be obeyed."""
 
 CUT_PAUSES_S = (0.5, 1.0, 2.0, 5.0)
 """Between two attempts to cut, or two checks that the switch has stayed off; the last one repeats."""

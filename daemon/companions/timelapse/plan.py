@@ -44,7 +44,7 @@ class FilmPlan:
         return {"type": self.type, "options": options.get(self.type, {})}
 
     def wants_film(self, *, success: bool) -> bool:
-        """Tell whether a film is made after a successful print, or one that was not."""
+        """Tell whether a film is made after a print with this outcome."""
         return self.render in ("always", "success" if success else "failure")
 
 

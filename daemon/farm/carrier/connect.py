@@ -187,7 +187,8 @@ class NatsConnection:
         await client.connect(closed_cb=on_closed, **self._options())
         await self._set_up(client)
         # The PING of nats-py's flush overtakes commands that its flusher task has not written yet, so the first PONG
-        # proves nothing of the last subscriptions. The task has run by then, and a second PING comes after them.
+        # does not prove that the last subscriptions were sent. By the time it arrives the task has run, so a second
+        # PING follows them.
         for _ in range(2):
             await client.flush()
 

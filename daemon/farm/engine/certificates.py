@@ -27,7 +27,7 @@ def make_authority(folder: Path, name: str) -> None:
 
 
 def make_certificate(folder: Path, hosts: Sequence[str]) -> None:
-    """Make NATS a key, and a certificate for these host names and addresses; raises ConfigError."""
+    """Create a key for NATS, and a certificate for these host names and addresses; raises ConfigError."""
     request, extensions = folder / "server.csr", folder / "server.ext"
     names = ",".join(f"{'IP' if is_address(host) else 'DNS'}:{host}" for host in hosts)
     try:

@@ -99,7 +99,7 @@ class EngineFolder:
         return facts
 
     def make_certificate(self, hosts: Sequence[str]) -> None:
-        """Make NATS a new certificate, which it uses after a reload; raises ConfigError."""
+        """Create a new certificate for NATS, which it uses after a reload; raises ConfigError."""
         certificates.make_certificate(self.path, hosts)
         for name in (certificates.KEY, certificates.CERTIFICATE):
             self._share(self.path / name, 0o640)

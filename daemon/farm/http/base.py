@@ -20,7 +20,8 @@ MAX_WORD = 64
 """Characters of a text in the query, at most."""
 
 MAX_DELAY = 10.0
-"""Seconds from a request to its order to a printer; later, a user who got no answer may have acted already."""
+"""An order may reach a printer at most this many seconds after its request: after that, a user who got no answer may
+have acted already."""
 
 T = TypeVar("T")
 

@@ -79,7 +79,7 @@ def reasons(
 
 
 def kind_reasons(job: FarmJob, printer: str, presence: Presence) -> Iterator[tuple[str, str]]:
-    """Yield the misfits by name, group and tools, which jobs of a kind with the same printers share."""
+    """Yield the misfits by name, group and tools. Jobs of a kind that name the same printers share them."""
     if job.printers and printer not in job.printers:
         yield "printer", f"{printer} is not among its printers ({', '.join(job.printers)})"
     if job.group and folded(job.group) != folded(presence.group):

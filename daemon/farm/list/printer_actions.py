@@ -27,7 +27,7 @@ PAGE_SIZES = (4, 60, 1000)
 """Jobs of one kind that one query reads; the first page is small, as one of the first jobs mostly fits."""
 
 MIN_CLOCK_STEP_S = 600.0
-"""A lease that seems to last longer than this and than the server's was granted before the clock was set back."""
+"""If a lease has more than this left, and more than the server's lease time, the clock was set back after its grant."""
 
 P = sa.bindparam
 

@@ -65,7 +65,8 @@ def history(
 ) -> list[FarmCopy]:
     """Return ended copies, the newest first, those of one moment by id; `name` is a part of the job's name.
 
-    Only those that ended before the time `before`; with `before_copy`, also those of just this time with a later id.
+    Only those that ended before the time `before`; with `before_copy`, also those that ended exactly then and have a
+    greater id.
     """
     query = sa.select(copies).where(copies.c.ended.is_not(None))
     if before is not None:
@@ -247,7 +248,7 @@ def _why(
 def _ahead(tx: Transaction, job: Any, fits: _Fits) -> Counter[frozenset[str]]:
     """Count the copies that come before a job's first one, by the set of printers that fit them.
 
-    Whether a print fits the printer's volume is left out: each file would need a check of its own.
+    This ignores the printer's volume: each file would need a check of its own.
     """
     here = (jobs.c.due, jobs.c.position, jobs.c.number)
     own = [sa.literal(value) for value in (job.due, job.position, job.number)]

@@ -7,7 +7,7 @@ from daemon.farm.list.values import FarmJob
 from daemon.farm.messages import AWAY, Presence
 
 MAX_REMAINING_S = 365 * 86_400.0
-"""A printer that names a longer time left, or one before now, has none that a user could read."""
+"""A time left that is longer than this, or negative, is not shown."""
 
 MAX_NAMED = 4
 """A sentence names this many printers, and counts the others."""

@@ -98,7 +98,7 @@ class Access:
         return identity
 
     def signer(self, address: str) -> Identity | None:
-        """Return the identity of the key that this address was signed with; None: no valid signature."""
+        """Return the identity of the key with which this URL was signed; None: no valid signature."""
         by = self.signing.signer(address, _now())
         if by is None:
             return None
@@ -157,7 +157,7 @@ class Access:
         return self._anonymous.has_overspent(network, _now())
 
     def refund(self, address: str, units: float) -> None:
-        """Return the cost of a client that has shown a session since."""
+        """Give a client's cost back to its network's budget: the client has shown a session after all."""
         self._anonymous.refund(address, units, _now())
 
     def begin_session(self, identity: Identity) -> Session:

@@ -19,7 +19,7 @@ MAX_ADDRESSES = 1024
 
 
 class AnonymousCosts:
-    """The budgets of the most recent networks."""
+    """The budgets of the networks seen most recently."""
 
     def __init__(self) -> None:
         self._spent: OrderedDict[str, tuple[float, float]] = OrderedDict()  # network → (units spent, when)

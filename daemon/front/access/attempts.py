@@ -15,7 +15,7 @@ MAX_ADDRESSES = 1024
 
 
 class Attempts:
-    """How many wrong keys each network has sent, for the most recent networks."""
+    """How many wrong keys each network has sent, for the networks seen most recently."""
 
     def __init__(self) -> None:
         self._failed: OrderedDict[str, tuple[float, float, int]] = OrderedDict()  # network → (used, when, refused)

@@ -144,7 +144,7 @@ def _read_or_create(path: Path) -> str:
 
 def _write_new(path: Path, *, replace: bool = False) -> None:
     """Write a new key; without `replace`, keep one that another process has just written."""
-    write_private(path, secrets.token_urlsafe(32) + "\n", replace=replace)  # as long as OctoPrint's keys of users
+    write_private(path, secrets.token_urlsafe(32) + "\n", replace=replace)  # the length of OctoPrint's user keys
 
 
 def own_uuid(state_dir: Path) -> str:

@@ -6,7 +6,7 @@ from gcode.frozen import frozen
 
 FIRST = "owner"
 LOCAL = "_local"
-"""The names of the first key's identity, and of a local one without a key. The first is not `_api`: clients know that
+"""The names of the first key's identity, and of a local one without a key. FIRST is not `_api`: clients know that
 as OctoPrint's deprecated global key, and some refuse it."""
 
 

@@ -14,7 +14,7 @@ from daemon.front.analysis.store import AnalysisStore, LearntPace
 from gcode.frozen import frozen
 
 TRUST = 0.1  # share of the plan after which the measured pace counts as much as the learnt one
-MIN_TRUST = 120.0  # s; at least this part of the plan
+MIN_TRUST = 120.0  # s; TRUST stands for at least this much of the plan
 MIN_PLAN = 120.0  # s; the pace is not learnt from shorter prints
 PLAUSIBLE = (0.25, 4.0)  # the pace is not learnt from prints outside of this range
 

@@ -13,7 +13,7 @@ from gcode.analysis.timed_moves import TimedMoves
 from gcode.frozen import frozen
 
 _BINS = 1000  # columns of the curves over time
-_TINY = 1e-6  # mm of filament that count as an extrusion; also s and mm that count as nothing
+_TINY = 1e-6  # mm of filament: more is an extrusion; also s and mm: less counts as zero
 _WAIT = 2.0  # s; shorter waits are not shown
 _MAX_MARKS = 25  # marked layers
 _PALE, _HEAT, _TRAVEL = "#c6dbef", "#e6550d", "#f4a261"
@@ -159,7 +159,7 @@ def _path(axes: Any, samples: Samples) -> None:
     for number, (x, y, extrudes) in enumerate(samples.path):
         names = ("travel", "material") if number == 0 else (None, None)
         for chosen, colour, width, name in ((~extrudes, _TRAVEL, 0.5, names[0]), (extrudes, "tab:blue", 0.8, names[1])):
-            # one line with gaps: a thousand lines take a thousand times as long, and have a thousand names
+            # one line with gaps: a thousand lines take a thousand times as long, and fill the legend
             axes.plot(*(_with_gaps(each[:, chosen]) for each in (x, y)), color=colour, linewidth=width, label=name)
     _zoom_to_part(axes, samples)
     axes.set_title(f"layer {samples.layer}", loc="left")

@@ -1,1 +1,1 @@
-"""What the front keeps to be faster, and may lose."""
+"""The front's database: data that can be recomputed, and the queue, which cannot."""

@@ -56,7 +56,7 @@ class History:
         self._analyses = analyses
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
-        self._records: int | None = None  # the core's counter of changes to its record, at the last change
+        self._records: int | None = None  # the core's counter of changes to its record, as last seen
         self._synced: tuple[object, ...] | None = None  # the `_core_state` of the last copy
         self._checked = False
         self._next_older_check = 0.0  # by the loop's clock

@@ -8,7 +8,7 @@ from daemon.http.errors import Refused
 
 PROFILE = "_default"  # OctoPrint's name of the one printer profile
 POWER = "power"  # the companion
-FIRST_REFUSAL = 300  # its answers refuse from this HTTP status on
+FIRST_REFUSAL = 300  # the power companion's answers with this HTTP status or a higher one are refusals
 _BAUDRATES = (300, 10_000_000)
 _MAX_DIGITS = 8
 

@@ -57,7 +57,7 @@ def client_of(service: "Front", request: HTTPServerRequest) -> str:
 
 
 def _is_local(service: "Front", request: HTTPServerRequest) -> bool:
-    """Tell whether a program on this machine sent the request, which needs no key; no proxy and no foreign page."""
+    """Tell whether the request needs no key: a program on this machine sent it, not a proxy or a foreign page."""
     headers = request.headers
     if not service.config.api.loopback_without_key or "X-Forwarded-For" in headers or "Forwarded" in headers:
         return False

@@ -68,7 +68,7 @@ class CodesHandler(ApiHandler):
         self.write({"qr": qr, "code": invitation.code, **links, "expires": expires, "scope": scope.label})
 
     async def _roots(self) -> list[str]:
-        """Return the page's addresses: that of this request, or all others if only this machine can reach it."""
+        """Return the page's addresses: that of this request, or, if it works only here, those for other devices."""
         host_name = hosts.host_of(self.request.host)
         if not (hosts.is_loopback(host_name) or host_name == "localhost"):
             return [self.url("/")]

@@ -7,7 +7,7 @@ from daemon.front.http.base import ApiHandler
 COMPANION = "power"
 _COMMANDS: dict[str, tuple[str, ...]] = {"turnPSUOn": (), "turnPSUOff": (), "togglePSU": (), "getPSUState": ()}
 _DO = {"turnPSUOn": "on", "turnPSUOff": "off", "togglePSU": "toggle"}
-FIRST_REFUSAL = 300  # the companion's replies refuse from this HTTP status on
+FIRST_REFUSAL = 300  # the companion's answers with this HTTP status or a higher one are refusals
 
 
 class PsuHandler(ApiHandler):

@@ -176,7 +176,7 @@ def _preset_as_json(preset: HeatPreset) -> dict[str, Any]:
 
 
 def _with_plugin(settings: dict[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the wanted settings with the camera's, which OctoPrint keeps in a plug-in since 1.9, in `webcam`."""
+    """Return the wanted settings, with the camera's moved into `webcam`: OctoPrint has them in a plug-in since 1.9."""
     plugins = settings.get("plugins")
     plugin = plugins.get(_PLUGIN) if isinstance(plugins, dict) else None
     webcam = settings.get("webcam", {})

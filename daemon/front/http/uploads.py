@@ -86,7 +86,7 @@ class UploadHandler(FilesHandler):
             await super().take(chunk)
             return
         for event in self._form.feed(chunk):
-            if self._is_over:  # since a wait for the disk: a claim that has ended must not grow
+            if self._is_over:  # it may have ended during a wait for the disk: an ended claim must not grow
                 return
             if isinstance(event, str):
                 await self._begin(event)
@@ -120,7 +120,7 @@ class UploadHandler(FilesHandler):
         self._claim = await self._stack.enter_async_context(self.service.files.room.claim(name))
         early = f"{secrets.token_hex(16)}.gcode" if path is None else _placed(path, name)
         self._upload = await self._stack.enter_async_context(self.service.files.upload(early, name=raw_name))
-        if self._is_over:  # since a wait for the disk: the stack was closed before this was in it
+        if self._is_over:  # it ended during a wait for the disk: the stack was closed before this was in it
             await self._stack.aclose()
 
     def on_connection_close(self) -> None:

@@ -45,7 +45,7 @@ class MetricSample:
 
 @frozen
 class Scrape:
-    """The values that others had to be asked for.
+    """The values that have to be fetched first: from core, database and machine.
 
     Attributes:
         core: the core's counters; None: it is away.
@@ -132,7 +132,7 @@ def _job(service: "Front", scrape: Scrape) -> Iterator[_Row]:
 
 
 def _line(service: "Front") -> Iterator[_Row]:
-    """Yield the counters since the line was opened; without a line none, so that they start from 0 with the next."""
+    """Yield the counters of this connection; none while disconnected, so that they start from 0 at the next one."""
     if not service.connection.summary.connected:
         return
     counters = service.connection.summary.counters

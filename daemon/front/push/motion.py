@@ -21,7 +21,8 @@ class Motion:
         self._height: float | None = None
         self._tool = 0
         self._homed = False
-        self._is_homing_published = False  # for a client's command, which the axes have yet to follow
+        # whether a client's homing command was published that the axes have not followed yet
+        self._is_homing_published = False
         service.jobs.subscribe(self._on_job)
         service.events.subscribe(self._on_notice)
 

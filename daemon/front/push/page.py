@@ -336,7 +336,7 @@ class Pages:
             self._slow_at = now
         changed = [key for key, value in values.items() if key not in self._values or self._values[key] != value]
         if passed and passed[-1] == values[STATE] and STATE not in changed:
-            passed.pop()  # the last refresh had it before its event came
+            passed.pop()  # the last refresh had this state before its event arrived
         self._values = values
         self._texts.update((key, json.dumps(values[key])) for key in changed)
         self.ready = True

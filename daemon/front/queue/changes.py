@@ -42,7 +42,7 @@ def note_printed(draft: Document, number: int, job: int, bed: Bed) -> None:
 
 
 def note_failed(draft: Document, number: int, job: int | None, reason: str) -> None:
-    """Note that a print did not complete; a user has to look after it."""
+    """Note that a print did not complete; a user has to look into it."""
     entry = draft.entry(number)
     entry.job, entry.begun, entry.state, entry.reason = job, entry.begun + 1, FAILED, reason
     _set_bed(draft, job, Bed())

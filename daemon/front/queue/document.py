@@ -28,7 +28,8 @@ class Entry:
         state: one of the constants above; SKIPPED ones have a `reason`.
         job: the number of its last job in the core's record.
         begun: how many of its jobs have ended; it makes the key of the next one unique.
-        behind: number and start of the last job in the record before its print, by which that record is recognised.
+        behind: number and start of the job that was the last in the core's record before this entry's print; if the
+            record still has it, it is the same record.
         user: name of the key that added it.
         key: the idempotency key of the request that added it.
     """

@@ -183,7 +183,7 @@ class Queue:
             return added, False
 
     async def unless_used(self, key: str, begin: Callable[[], Awaitable[T]]) -> T:
-        """Begin a print, unless its key has added an entry, even in the meantime; raises KeyReused."""
+        """Begin a print; raises KeyReused if its idempotency key has added an entry, also while this waited."""
         async with self._lock:
             await self.require_unused(key)
             return await begin()
@@ -381,7 +381,7 @@ class Queue:
         return True
 
     async def _is_in_record(self, behind: tuple[int, float] | None) -> bool:
-        """Tell whether the core's record still has this job, which was its last one; False: that is unknown."""
+        """Tell whether the core's record is certainly the same as before: it still has this job, once its last."""
         if behind is None:
             return False
         same = await self._core.jobs.recorded(behind[0] - 1, 1)

@@ -204,7 +204,7 @@ class ResumePlace:
         if axis == "E":
             return False
         if axis == "Z" and axis not in self._homed and self.top is None:
-            return False  # the beginning of another rest of a print: there Z is set instead of homed
+            return False  # the file is itself the rest of a print: these begin by setting Z instead of homing it
         return axis not in self._homed or value != self.axes[axis]
 
     def _home(self, command: Command) -> None:

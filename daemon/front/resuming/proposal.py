@@ -135,8 +135,8 @@ def propose(path: Path, target: ResumeTarget, layers: Sequence["Layer"], e_mode:
 def _top(name: str, place: ResumePlace, layers: Sequence["Layer"], offset: int) -> float:
     """Return the height of the part, in mm: a wrong one would crash the nozzle into it.
 
-    The last extrusion may have been beside the part, at any height. So the height is that of the layer below the last
-    of `layers`, the one with the place, and is refused unless it is just below.
+    The last extrusion may have been beside the part, at any height. The last of `layers` has the place. The
+    height is that of the layer below it; it is refused if the two are not adjacent.
     """
     laid, last = place.top or 0.0, layers[-1] if layers else None
     if last is None or last.z is None:

@@ -15,6 +15,6 @@ def status_of(service: "Front") -> Status:
     connection, jobs = service.connection, service.jobs
     panel_print = connection.panel_print is not None
     status = describe(connection.state, jobs.state, connection.error or jobs.error, panel_print=panel_print)
-    # an offline printer has no error of its own: then this is the error that the core is away
+    # an offline printer has no error of its own, so `connection.error` can only be that the core is away
     core_error = connection.error if connection.state is ConnectionState.OFFLINE else None
     return replace(status, error=core_error) if core_error else status
