@@ -194,7 +194,7 @@ _NOT_MEASURED = (
     "1 to 999 %",  # Marlin's limits of a factor
     "turnarounds above 20 ms",  # the bound of a histogram
     "The first view may take 14 requests and 60 KB",  # a test holds it to that
-    "An answer may have 64 KiB",
+    "An answer may be at most 64 KiB",
     "An underrun is a time of less than 3 s",  # its definition
     "for twice the time that the last write took",  # 0.15 s at least
     "a disk that takes up to 200 ms",  # the simulated one of a test
