@@ -145,7 +145,7 @@ class ExportHandler(_QueryHandler):
                     await self.flush()
         except StreamClosedError:
             return  # the client has gone
-        except Exception as error:
+        except Exception as error:  # of any kind: half an export must not look like a whole one
             if not self._headers_written:
                 raise  # it becomes the answer
             log.warning("an export of the history broke off: %s", str(error) or "the client does not read it")
