@@ -23,7 +23,7 @@ class ConversationLines(Struct, frozen=True):
     until: float
 
 
-class LineTraffic(Struct, frozen=True):
+class Traffic(Struct, frozen=True):
     """Lines between host and printer.
 
     Attributes:
@@ -54,7 +54,7 @@ class Limits(Struct, frozen=True):
     area: dict[str, list[float]] | None = None
 
 
-class LineFigures(Struct, frozen=True):
+class ConnectionFigures(Struct, frozen=True):
     """Figures of the line since it was opened, and of the core; times in s, None: not known.
 
     Attributes:
@@ -291,13 +291,13 @@ class AskTraffic(Question, tag="listen", frozen=True):
     """The lines between host and printer, complete ones only, since `until` of an earlier answer."""
 
     since: float
-    answer: ClassVar[Any] = LineTraffic
+    answer: ClassVar[Any] = Traffic
 
 
-class AskLine(Question, tag="line", frozen=True):
+class AskConnectionFigures(Question, tag="line", frozen=True):
     """The figures of the line."""
 
-    answer: ClassVar[Any] = LineFigures
+    answer: ClassVar[Any] = ConnectionFigures
 
 
 class AskTally(Question, tag="tallied", frozen=True):
@@ -310,7 +310,7 @@ AnyQuestion = (
     Connect | Disconnect | ListPorts | Send | AnswerPrompt | AskConversation | AskLimits | Select | Start
     | Restart | Pause
     | Resume | Toggle | Cancel | SetOffset | UsePreset | ChangeProfile | AskStatistics | AskHistories | AskHistory
-    | AskTraffic | AskLine | Begin | AskKey | AskRecord | AskTally
+    | AskTraffic | AskConnectionFigures | Begin | AskKey | AskRecord | AskTally
 )  # fmt: skip
 
 

@@ -224,14 +224,14 @@ class RemoteConnection:
         conversation: ask.ConversationLines = await self._channel.ask(ask.AskConversation(since=since))
         return conversation
 
-    async def traffic(self, since: float) -> ask.LineTraffic:
+    async def traffic(self, since: float) -> ask.Traffic:
         """Return the lines between host and printer since `until` of an earlier answer; 0: all that are kept."""
-        traffic: ask.LineTraffic = await self._channel.ask(ask.AskTraffic(since=since))
+        traffic: ask.Traffic = await self._channel.ask(ask.AskTraffic(since=since))
         return traffic
 
-    async def line(self) -> ask.LineFigures:
+    async def line(self) -> ask.ConnectionFigures:
         """Return the figures of the line."""
-        figures: ask.LineFigures = await self._channel.ask(ask.AskLine())
+        figures: ask.ConnectionFigures = await self._channel.ask(ask.AskConnectionFigures())
         return figures
 
     async def core_tally(self) -> ask.CoreTally:

@@ -1,4 +1,4 @@
-"""BedWatch: counts what may have put something on the bed. "The bed is clear" holds while the count stays the same."""
+"""BedWatch: counts what may have put something on the bed. The bed stays clear while the count stays the same."""
 
 import os
 
@@ -12,15 +12,15 @@ class BedWatch:
     """Keeps the count.
 
     Attributes:
-        count: changes with each print, also one from the SD card, with each extrusion that a client sends, and whenever
-            the connection changes its state, as an unwatched printer may print. It begins at a random number, so that
-            no count of an earlier core fits.
+        count: changes with each print, including those from the SD card, with each extrusion that a client sends, and
+            whenever the connection changes its state, because a printer that is not connected may print. It begins at
+            a random number, so no count of an earlier core fits.
     """
 
     def __init__(self, core: Core) -> None:
         self.count = int.from_bytes(os.urandom(4)) >> 1
         self._core = core
-        self._job: tuple[int | None, int] = (None, 0)  # id of the last job, and the count since it began
+        self._last_job: tuple[int | None, int] = (None, 0)  # its id, and the count since it began
         core.connection.subscribe(self._on_printer)
         core.jobs.subscribe(self._on_job)
 
@@ -35,14 +35,14 @@ class BedWatch:
     def _on_job(self, state: JobState) -> None:
         if state is JobState.STARTING:
             self.mark_used()
-            self._job = (self._core.jobs.job_id, self.count)
+            self._last_job = (self._core.jobs.job_id, self.count)
 
     def count_after(self, job: int) -> int | None:
         """Return the count that this job left; None: it was not the last job."""
-        last, count = self._job
+        last, count = self._last_job
         return count if last == job else None
 
-    def require(self, count: int | None) -> None:
-        """Raise JobConflict unless the count is still this one; None accepts any."""
+    def require_count(self, count: int | None) -> None:
+        """Raise JobConflict unless the count is still `count`; None accepts any count."""
         if count not in (None, self.count):
             raise JobConflict("something may have been put on the bed since it was marked clear")

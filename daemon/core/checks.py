@@ -1,6 +1,6 @@
-"""Checks of what the front's questions carry: paths, names, numbers, lengths.
+"""Checks of the values in the front's questions: paths, names, numbers, lengths. Each check returns its value.
 
-The front has checked the same already, with better messages. The core checks again, because an attacker may have taken
+The front has already checked the same, with better messages. The core checks again, because an attacker may have taken
 over the front.
 """
 
@@ -28,7 +28,7 @@ _SHA1 = re.compile(r"[0-9a-f]{40}")
 
 
 def selection(file: Selection) -> Selection:
-    """Return the selected file.
+    """Check a selected file.
 
     Raises:
         BadFileName: it is not among the uploads, or one of its values is impossible.
@@ -46,10 +46,10 @@ def selection(file: Selection) -> Selection:
 
 
 def path(relative: str) -> str:
-    """Return a path among the uploads.
+    """Check a path among the uploads. Symbolic links are only checked when the file is opened.
 
     Raises:
-        BadFileName: it leads elsewhere. Symbolic links are checked when the file is opened.
+        BadFileName: it leads elsewhere.
     """
     parts = PurePosixPath(relative).parts
     if (size := len(os.fsencode(relative))) > MAX_PATH:
@@ -60,14 +60,14 @@ def path(relative: str) -> str:
 
 
 def job_key(text: str) -> str:
-    """Return the idempotency key of a print; raises BadJobKey."""
+    """Check the idempotency key of a print; raises BadJobKey."""
     if not (0 < len(text) <= MAX_TEXT and text.isascii() and text.isprintable()):
         raise BadJobKey(f"an idempotency key has 1 to {MAX_TEXT} printable ASCII characters: {text[:40]!r}")
     return text
 
 
 def commands(texts: list[str]) -> list[str]:
-    """Return a client's commands, checked for number and length only.
+    """Check the number and the length of a client's commands.
 
     Raises:
         QueueFull: there are more than may wait for the printer.
@@ -82,14 +82,14 @@ def commands(texts: list[str]) -> list[str]:
 
 
 def heater(name: str) -> str:
-    """Return the name of a heater; raises CommandError."""
+    """Check the name of a heater; raises CommandError."""
     if not _HEATER.fullmatch(name):
         raise CommandError(f"there is no heater {name[:MAX_TEXT]!r}; there are tool0, tool1, …, bed and chamber")
     return name
 
 
 def offset(degrees: float) -> float:
-    """Return an offset to the targets of files, in °C; raises CommandError."""
+    """Check an offset to the targets of files, in °C; raises CommandError."""
     if not (math.isfinite(degrees) and abs(degrees) <= MAX_OFFSET):
         raise CommandError(
             f"an offset of {degrees:g} °C is out of range: it may be {-MAX_OFFSET:g} to {MAX_OFFSET:g} °C"
@@ -98,22 +98,22 @@ def offset(degrees: float) -> float:
 
 
 def preset(name: str | None) -> str | None:
-    """Return the name of a preset; raises ConfigError."""
+    """Check the length of the name of a preset; raises ConfigError."""
     if name is not None and len(name) > MAX_TEXT:
         raise ConfigError(f"there is no preset whose name has {len(name)} characters: {name[:40]}…")
     return name
 
 
 def port(name: str | None) -> str | None:
-    """Return the name of a port; raises PortNotAllowed."""
+    """Check the name of a port; raises PortNotAllowed."""
     if name is not None and (len(name) > MAX_PATH or _has_control(name)):
         raise PortNotAllowed(f"{name[:40]!r} is not a port that clients may connect to")
     return name
 
 
 def choice(number: int, prompt: Prompt | None) -> int:
-    """Return the number of an answer to the printer's prompt; raises CommandError."""
-    answers = len(prompt.choices) if prompt is not None else 1  # a prompt without choices can be acknowledged: 0
+    """Check the number of an answer to the printer's prompt; raises CommandError."""
+    answers = len(prompt.choices) if prompt is not None else 1  # a prompt without choices is acknowledged with 0
     if not 0 <= number < max(1, answers):
         raise CommandError(f"the printer's question has no answer {number}: answers are counted from 0")
     return number

@@ -1,4 +1,4 @@
-"""Core: makes the parts of the process that owns the printer, in the order of need, and ends them in reverse."""
+"""Core: the parts of the process that owns the printer. `begin` makes them in order; they end in reverse order."""
 
 import asyncio
 import errno
@@ -22,7 +22,7 @@ from daemon.core.job.survival import Survival
 from daemon.core.record.place_file import PlaceFile
 from daemon.core.record.store import Store
 from daemon.core.safety.guard import Guard
-from daemon.core.safety.line_note import LineNote
+from daemon.core.safety.port_note import PortNote
 from daemon.database import LOCK_RETRY_INTERVAL
 from daemon.in_time import in_time
 from daemon.set_aside import make_way
@@ -31,16 +31,16 @@ from gcode.frozen import mutable
 from hal.logbook import Logbook
 
 PLACE = "place"
-"""The file in the state directory that says where a print is."""
+"""File in the state directory that says where a print is in its file."""
 
-LOGBOOK_TIMEOUT = 1.0  # for a process that is ending to release its logbook
+LOGBOOK_TIMEOUT = 1.0  # for an ending process to release its logbook
 
 log = structlog.get_logger()
 
 
 @mutable
 class Core:
-    """The parts of the core, for those that need each other."""
+    """The parts of the core, through which they find each other."""
 
     config: Config
     connection: Connection
@@ -62,13 +62,13 @@ async def begin(
     extra_ports: Sequence[str] = (),
     descriptors: DescriptorStore | None = None,
 ) -> Core:
-    """Make the parts and begin to connect; `stack` ends them, the running job first.
+    """Make the parts and begin to connect.
 
     Args:
-        stack: ends the parts.
-        config: what is configured.
-        environ: of this process.
-        wall: the date, in s.
+        stack: ends the parts, the running job first.
+        config: the configuration.
+        environ: the environment of this process.
+        wall: returns the date, in s.
         extra_ports: globs of further ports that clients may connect to.
         descriptors: file descriptors that systemd kept for this process.
 
@@ -92,7 +92,7 @@ async def begin(
     connection = Connection(config, extra_ports, recordings, logbook=logbook, descriptors=descriptors)
     connection.on_chosen = partial(_save_choice, folder)
     stack.push_async_callback(connection.disconnect)
-    LineNote(connection, folder).follow()
+    PortNote(connection, folder).follow()
     await asyncio.to_thread(make_way, folder / PLACE, "a print from before a power cut is not continued")
     disk = PlaceFile(folder / PLACE)
     survival = Survival(connection, logbook, KeptFile(uploads, folder), boot, disk)
@@ -119,9 +119,9 @@ async def begin(
 
 
 async def _logbook(environ: Mapping[str, str]) -> tuple[Logbook, str]:
-    """Return the logbook that a print is reattached from, and the id of this boot.
+    """Return the logbook, from which a print is reattached, and the id of this boot.
 
-    A process that ends and has released the state directory may hold its logbook for a moment longer.
+    An ending process that has released the state directory may hold its logbook for a moment longer.
     """
     path = runtime_file(environ)
     if path is not None:
@@ -139,7 +139,7 @@ async def _logbook(environ: Mapping[str, str]) -> tuple[Logbook, str]:
 
 
 def _save_choice(folder: Path, address: str) -> None:
-    """Save the chosen printer, in a thread."""
+    """Begin to save the chosen printer, in a thread."""
     asyncio.get_running_loop().run_in_executor(None, _save, folder, address)
 
 

@@ -1,4 +1,4 @@
-"""The core's counters for the metrics: read off when a question asks for them."""
+"""The core's counters for the metrics, read when a question asks for them."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ def core_tally(printer: Conversation | None, tally: Tally, began: float) -> Core
 
 
 def _by_bounds(histogram: Histogram) -> list[int]:
-    """Return how many durations lie in each interval that TURNAROUNDS bound, and at the end how many are longer."""
+    """Return how many durations lie in each interval bounded by TURNAROUNDS; the last number is of all longer ones."""
     counts = [0] * (len(TURNAROUNDS) + 1)
     *buckets, late = histogram.counts
     for bucket, count in enumerate(buckets, 1):

@@ -1,4 +1,4 @@
-"""Desk: answers the front's questions. The core does for the front what it would do for a user, and nothing more."""
+"""Desk: answers the front's questions. It does nothing for the front that it would not do for a user."""
 
 import asyncio
 import errno
@@ -21,10 +21,10 @@ from daemon.config import ProfileConfig, chosen_preset
 from daemon.core import checks
 from daemon.core.bed_watch import BedWatch
 from daemon.core.connection.client_commands import LONG_COMMAND
+from daemon.core.connection_figures import connection_figures
 from daemon.core.core import Core
 from daemon.core.core_tally import core_tally
 from daemon.core.job.keyed import KeyedPrints
-from daemon.core.line_figures import line_figures
 from daemon.core.record.store import JobRecord
 from daemon.errors import FileError, JobConflict, StorageFull
 from gcode.errors import NozzledError, QueueFull
@@ -34,10 +34,10 @@ from hal.errors import NotConnected
 from hal.printer import ActionRequested, CommandSink, Event, PositionRead, StateChanged
 
 MAX_LINES = 1000  # of the conversation in one answer
-MAX_CHOICES = 4  # answers to the printer's prompts that may be in flight at once
+MAX_PROMPT_ANSWERS = 4  # that may be on their way to the printer at once
 MAX_JOBS = 100  # in one answer
 MAX_REASON = 500  # characters of why a job ended
-COMMANDS_A_TURN = 4  # that are checked in one turn of the loop
+COMMANDS_A_TURN = 4  # at most as many are checked in one turn of the loop
 SCAN_INTERVAL = 0.1  # s between two scans of the system (ports, presets), which cost a thread some milliseconds each
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MOVE = re.compile(r"\s*(?:G0*(?:[0-35]|28|29|92)(?![\d.])|T\d|M(?:18|84)(?!\d))", re.IGNORECASE | re.ASCII)
-"""Commands that change the head's position or its coordinates."""
+"""Matches commands that change the position of the head or its coordinates."""
 
 _EXTRUDES = re.compile(r"\s*G0*[0-35](?![\d.]).*E", re.IGNORECASE | re.ASCII)
 
@@ -61,10 +61,10 @@ class Desk:
         self._revision = 0
         self._began = core.wall()
         self._message_at: int | None = None
-        self._position: dict[str, float] | None = None  # the last one that M114 gave; None: the head has moved since
+        self._position: dict[str, float] | None = None  # the last answer to M114; None: the head has moved since
         self._listeners: list[Listener] = []
-        self._choices: set[asyncio.Task[None]] = set()  # answers to prompts in flight
-        self._long_sends = 0  # long lists of commands being checked: later lists queue behind them, to keep the order
+        self._prompt_answers: set[asyncio.Task[None]] = set()
+        self._long_sends = 0  # long lists of commands that are being checked; later lists have to wait for them
         self._scan_lock = asyncio.Lock()
         self._profile_lock = asyncio.Lock()
         self._scanned_at = -SCAN_INTERVAL
@@ -91,7 +91,7 @@ class Desk:
 
     @property
     def printing(self) -> bool:
-        """Something is printed, so the next snapshot differs even without an event."""
+        """Something is being printed, so the next snapshot differs even without an event."""
         return self._core.jobs.active or self._core.connection.panel_print is not None
 
     def _on_printer(self, event: Event) -> None:
@@ -174,23 +174,23 @@ class Desk:
     # -- questions -----------------------------------------------------------------------------------------
 
     def answer(self, question: ask.Question) -> object | Awaitable[object]:
-        """Return the answer, of the type that the question names; or, if it takes longer, an awaitable for it.
+        """Return the answer, of the type that the question names; if answering takes longer, an awaitable for it.
 
         Raises:
             NozzledError: why the question is refused.
         """
-        if (immediate := self._immediate(question)) is None:
-            return self._announced(self._deferred(question))
-        result = immediate()
+        if (answer_at_once := self._immediate_answer(question)) is None:
+            return self._answer_and_tell(self._deferred_answer(question))
+        result = answer_at_once()
         self._tell(None)
         return result
 
-    async def _announced(self, answering: Awaitable[object]) -> object:
+    async def _answer_and_tell(self, answering: Awaitable[object]) -> object:
         result = await answering
         self._tell(None)
         return result
 
-    def _immediate(self, question: ask.Question) -> Callable[[], object] | None:
+    def _immediate_answer(self, question: ask.Question) -> Callable[[], object] | None:
         """Return the function that answers within this turn of the loop; None: answering takes longer."""
         if (request := self._job_requests.get(type(question))) is not None:
             return request
@@ -206,8 +206,8 @@ class Desk:
                 return partial(self._answer_prompt, question.choice)
             case ask.AskConversation():
                 return partial(self._conversation, question.since)
-            case ask.AskLine():
-                return partial(line_figures, self._core.connection.printer, self._core.jobs.waits)
+            case ask.AskConnectionFigures():
+                return partial(connection_figures, self._core.connection.printer, self._core.jobs.waits)
             case ask.AskTally():
                 return partial(core_tally, self._core.connection.printer, jobs.tally, self._began)
             case ask.AskTraffic():
@@ -233,14 +233,14 @@ class Desk:
             self._long_sends -= 1
 
     def _note_moves(self, commands: list[str]) -> None:
-        """Forget the position after a move; after an extrusion the bed no longer counts as clear."""
+        """Forget the position if a command moves the head; if one extrudes, the bed no longer counts as clear."""
         plain = [clean(command.encode("utf-8", "replace")).decode() for command in commands]  # as they were sent
         if any(map(_MOVE.match, plain)):
             self._position = None
         if any(map(_EXTRUDES.match, plain)):
             self._bed.mark_used()
 
-    def _deferred(self, question: ask.Question) -> Awaitable[object]:
+    def _deferred_answer(self, question: ask.Question) -> Awaitable[object]:
         core = self._core
         match question:
             case ask.Connect(port=port, baudrate=baudrate):
@@ -256,7 +256,7 @@ class Desk:
             case ask.AskLimits():
                 return self._limits()
             case ask.UsePreset() | ask.ChangeProfile():
-                return self._choose(question)
+                return self._choose_profile(question)
         if (answering := self._from_record(question)) is not None:
             return answering
         raise NozzledError(f"the core has no answer to {type(question).__name__}")
@@ -275,22 +275,22 @@ class Desk:
             case ask.AskHistories(after=after):
                 return store.histories(after)
             case ask.AskRecord(after=after, limit=limit):
-                return self._recorded(after, limit)
+                return self._print_records(after, limit)
             case ask.Begin():
-                return self._begin(question)
+                return self._begin_print(question)
             case ask.AskKey(key=key):
-                return self._find(checks.job_key(key))
+                return self._find_print(checks.job_key(key))
         return None
 
-    def _begin(self, question: ask.Begin) -> Awaitable[object]:
+    def _begin_print(self, question: ask.Begin) -> Awaitable[object]:
         file = checks.selection(question.file) if question.file is not None else None
         key, mark = checks.job_key(question.key), checks.job_key(question.mark)
-        require_bed = partial(self._bed.require, question.bed)
+        require_bed = partial(self._bed.require_count, question.bed)
         return self._keyed.begin(file, key, mark, eject=question.eject, check=require_bed)
 
-    async def _find(self, key: str) -> KeyedPrint | None:
-        begun = await self._keyed.find(key)
-        return replace(begun, bed=self._bed.count_after(begun.job)) if begun is not None else None
+    async def _find_print(self, key: str) -> KeyedPrint | None:
+        found = await self._keyed.find(key)
+        return replace(found, bed=self._bed.count_after(found.job)) if found is not None else None
 
     def _conversation(self, since: float) -> ask.ConversationLines:
         printer = self._core.connection.printer
@@ -299,25 +299,25 @@ class Desk:
             lines=printer.flight_recorder.tail_since(since)[-MAX_LINES:] if printer else [], until=now
         )
 
-    def _traffic(self, since: float) -> ask.LineTraffic:
+    def _traffic(self, since: float) -> ask.Traffic:
         printer = self._core.connection.printer
         now = asyncio.get_running_loop().time()
         if printer is None:
-            return ask.LineTraffic(lines=[], gap=False, sent=0, until=now)
+            return ask.Traffic(lines=[], gap=False, sent=0, until=now)
         recorded, sent = printer.flight_recorder.lines_since(since), printer.counters.lines_sent
         lines = recorded.lines[-MAX_LINES:]
-        return ask.LineTraffic(lines=lines, gap=recorded.gap or len(lines) < len(recorded.lines), sent=sent, until=now)
+        return ask.Traffic(lines=lines, gap=recorded.gap or len(lines) < len(recorded.lines), sent=sent, until=now)
 
     async def _history(self, limit: int) -> list[PastPrint]:
         jobs = await self._core.store.jobs(max(1, min(limit, MAX_JOBS)))
         return [_past_print(job) for job in jobs]
 
-    async def _recorded(self, after: int, limit: int) -> list[PrintRecord]:
+    async def _print_records(self, after: int, limit: int) -> list[PrintRecord]:
         jobs = await self._core.store.jobs_after(after, max(1, min(limit, MAX_JOBS)))
         return [_print_record(job) for job in jobs]
 
     async def _scan(self, work: Callable[..., Awaitable[T]], *args: object) -> T:
-        """Do work that scans the system in a thread: one scan at a time, and one per SCAN_INTERVAL at most."""
+        """Do work that scans the system in a thread: one scan at a time, and at most one per SCAN_INTERVAL."""
         loop = asyncio.get_running_loop()
         async with self._scan_lock:
             await asyncio.sleep(self._scanned_at + SCAN_INTERVAL - loop.time())
@@ -329,7 +329,7 @@ class Desk:
         commands = await settings.ask()
         return ask.Limits(settings=commands, firmware=settings.firmware, area=settings.area)
 
-    async def _choose(self, question: ask.UsePreset | ask.ChangeProfile) -> None:
+    async def _choose_profile(self, question: ask.UsePreset | ask.ChangeProfile) -> None:
         """Change the printer's profile: to a preset, or in some of its values."""
         if isinstance(question, ask.ChangeProfile):
             values = question.values
@@ -344,7 +344,7 @@ class Desk:
     async def _change_profile(
         self, make: Callable[[ProfileConfig], ProfileConfig], save: Callable[[Path], None]
     ) -> None:
-        """Use the profile that `make` returns for the present one, and save it; one change at a time."""
+        """Use the profile that `make` returns for the present one, and save the change; one change at a time."""
         core = self._core
         async with self._profile_lock:
             if core.jobs.active:
@@ -352,7 +352,7 @@ class Desk:
             if core.profile_is_configured:
                 raise JobConflict("the printer is described in the configuration file, [profile]; choose it there")
             before = core.connection.profile
-            # no await since `active` was read: no print may begin with one profile and go on with another
+            # no await between reading `active` and here, or a print might begin with one profile and go on with another
             core.connection.use(make(before))
             try:
                 await asyncio.to_thread(save, core.folder)
@@ -362,16 +362,16 @@ class Desk:
                 raise unwritable(error) from error
 
     def _answer_prompt(self, choice: int) -> None:
-        """Begin to answer the printer's prompt; does not wait for the printer."""
+        """Begin to answer the printer's prompt, without waiting for the printer."""
         printer = self._core.connection.printer
         if printer is None:
             raise NotConnected("the printer is not connected")
         checks.choice(choice, printer.prompt)
-        if len(self._choices) >= MAX_CHOICES:
-            raise QueueFull(f"{MAX_CHOICES} answers are already waiting for the printer; try again later")
+        if len(self._prompt_answers) >= MAX_PROMPT_ANSWERS:
+            raise QueueFull(f"{MAX_PROMPT_ANSWERS} answers are already waiting for the printer; try again later")
         task = asyncio.create_task(_answer(printer, choice))
-        self._choices.add(task)
-        task.add_done_callback(self._choices.discard)
+        self._prompt_answers.add(task)
+        task.add_done_callback(self._prompt_answers.discard)
 
 
 def _preset(name: str) -> "Preset":

@@ -25,10 +25,10 @@ from daemon.systemd.descriptors import DescriptorStore
 from daemon.systemd.directories import of_systemd
 
 SECTIONS = ("log", "appearance", "webcam", "macros")
-"""Sections of the configuration that can change during a print; of these the core uses the first."""
+"""Sections of the configuration that can change during a print. The core itself uses only `log`."""
 
 SOCKET_CHECK = 5.0  # s between two checks that the socket for fronts exists
-FRONT_START = 10.0  # s at most for which the start waits for the front to listen
+FRONT_TIMEOUT = 10.0  # the start of the core waits at most this long for the front to listen
 GC_THRESHOLD = (10_000, 20, 20)  # a line makes a few tuples and no cycles; Python's 700 means a collection every second
 SWITCH_INTERVAL = 0.0005  # s; a computing thread delays the loop by 0.1 ms, and by 5 ms at Python's default
 
@@ -47,9 +47,9 @@ async def run(
     """Run the core until SIGTERM or SIGINT; return the exit status.
 
     Args:
-        config: what is configured.
-        environ: of this process.
-        wall: the date, in s.
+        config: the configuration.
+        environ: the environment of this process.
+        wall: returns the date, in s.
         extra_ports: globs of further ports that clients may connect to.
         descriptors: file descriptors that systemd kept for this process.
         reread: reads the configuration again, at SIGHUP; blocks.
@@ -96,7 +96,7 @@ async def run(
         else:
             stack.push_async_callback(child.stop)
             child.begin()
-            await _wait_for_front(child.works, stop)
+            await _wait_for_front(child.has_worked, stop)
         gc.freeze()  # what exists now stays: later collections need not visit it
         gc.set_threshold(*GC_THRESHOLD)
         notify.ready()
@@ -107,7 +107,7 @@ async def run(
             await core.jobs.abandon("the service was stopped")
         log.info("service.stopping", systemd_job=job_type(environ))
         notify.stopping()
-        return child.failed if child else 0
+        return child.failed_status if child else 0
 
 
 def _socket_path(environ: Mapping[str, str]) -> Path:
@@ -127,7 +127,7 @@ async def listen(end: CoreEnd, path: Path) -> None:
 
 
 async def keep_listening(end: CoreEnd, path: Path) -> None:
-    """Make the socket again whenever it is missing: it could not be made, or was deleted."""
+    """Make the socket again whenever it is missing, because it could not be made or was deleted."""
     while True:
         await asyncio.sleep(SOCKET_CHECK)
         if not path.is_socket():  # noqa: ASYNC240 - a tmpfs
@@ -135,16 +135,16 @@ async def keep_listening(end: CoreEnd, path: Path) -> None:
 
 
 async def _wait_for_front(*events: asyncio.Event) -> None:
-    """Wait for one of the events, at most FRONT_START: a front that fails to listen must not hold up the start."""
+    """Wait for one of the events, at most FRONT_TIMEOUT: a front that fails to listen must not hold up the start."""
     waiting = [asyncio.create_task(event.wait()) for event in events]
-    await asyncio.wait(waiting, timeout=FRONT_START, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait(waiting, timeout=FRONT_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
     for task in waiting:
         task.cancel()
 
 
 def _slow_crashes(environ: Mapping[str, str]) -> SlowCrashes:
-    """Return the count of crashes. It counts only under systemd, which turns heaters off after the last one."""
-    # the loop's clock, which NTP never sets; it starts over at a boot, and so do the marks, which are on a tmpfs
+    """Return the count of crashes. Without systemd nothing is counted, as nothing would turn the heaters off."""
+    # the loop's clock, as NTP never sets it; at a boot it starts over, and the marks are gone, as they are on a tmpfs
     clock = asyncio.get_running_loop().time
     return SlowCrashes(of_systemd(environ, "RUNTIME_DIRECTORY") if notify.is_there(environ) else None, clock)
 

@@ -2,7 +2,8 @@
 
 systemd counts starts within half a minute (StartLimitBurst=). A process that dies after four seconds, or hangs until
 the watchdog ends it after ten, never reaches that limit, and its heaters stay on. So each start leaves a mark in the
-runtime directory. An acknowledged line or an orderly end removes the marks; too many of them make the service give up.
+runtime directory. An acknowledged line or an orderly end removes the marks; if there are too many, the service
+gives up.
 """
 
 import json
@@ -17,14 +18,14 @@ from hal.printer import ConnectionState, Event, StateChanged
 FILE = "starts"
 MAX_CRASHES = 5
 CRASH_PERIOD = 600.0
-"""After so many crashes within so many seconds the service gives up."""
+"""After MAX_CRASHES crashes within CRASH_PERIOD seconds the service gives up."""
 
 MAX_MARK = 1e12
-"""Seconds; a mark beyond that is none, and may not even fit into a float."""
+"""Seconds; a greater number is not a mark, and might not fit into a float."""
 
 
 class SlowCrashes:
-    """The marks of recent starts: a few bytes in memory, as the runtime directory is a tmpfs."""
+    """The marks of recent starts, a few bytes in memory: the runtime directory is a tmpfs."""
 
     def __init__(self, folder: Path | None, clock: Callable[[], float]) -> None:
         """Keep the marks in `folder`; None: count nothing. `clock` counts seconds since the boot."""
@@ -35,7 +36,7 @@ class SlowCrashes:
         """Leave the mark of this start.
 
         Raises:
-            KeepsCrashing: earlier starts have left too many.
+            KeepsCrashing: earlier starts have left too many marks.
         """
         if self._path is None:
             return
@@ -51,7 +52,7 @@ class SlowCrashes:
             self._path.write_text(json.dumps([*marks, now]))
 
     def end(self) -> None:
-        """Remove the marks: the printer has answered, or this process ends in order."""
+        """Remove the marks: the printer has answered, or this process ends as it should."""
         if self._path is not None:
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)

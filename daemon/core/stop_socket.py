@@ -1,4 +1,4 @@
-"""StopSocket: an emergency stop through a Unix socket of the core, for a button. It works while the front hangs.
+"""StopSocket: an emergency stop through a Unix socket of the core, for a button. It works even if the front hangs.
 
 A caller writes `stop` and a line break. The core sends the emergency stop in the same turn of its loop and answers
 `taken`, then `confirmed` or `unconfirmed`; or it answers `refused` with the reason. Only this user and root may call.
@@ -70,12 +70,12 @@ class _Caller(asyncio.Protocol):
     def __init__(self, stop: StopSocket) -> None:
         self._stop = stop
         self._received = b""
-        self._waits = False  # for the outcome of its stop
+        self._awaits_outcome = False  # it has asked for a stop
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Accept this user and root, up to MAX_CALLERS."""
+        """Accept callers of this user and of root, at most MAX_CALLERS."""
         self._transport = cast("asyncio.Transport", transport)
         connected = cast("socket.socket", transport.get_extra_info("socket"))
         if len(self._stop.callers) >= MAX_CALLERS or user_of(connected) not in (os.geteuid(), 0):
@@ -97,7 +97,7 @@ class _Caller(asyncio.Protocol):
     def _stop_printer(self) -> None:
         connection = self._stop.connection
         log.warning("printer.emergency_stop", reason="the stop button")
-        self._waits = True
+        self._awaits_outcome = True
         try:
             connection.emergency_stop("emergency stop by the button")
         except NozzledError as error:
@@ -108,7 +108,7 @@ class _Caller(asyncio.Protocol):
 
     def end(self, *, confirmed: bool) -> None:
         """Answer with the outcome of the stop, if the caller has asked for one."""
-        if self._waits:
+        if self._awaits_outcome:
             self._tell("confirmed" if confirmed else "unconfirmed")
             self.hang_up()
 

@@ -1,4 +1,4 @@
-"""Supervision: reports to systemd, from the loop that serves the wire, that the service lives and what it does."""
+"""Supervision: reports to systemd that the service lives, and what it is doing, from the loop that serves the wire."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from daemon.core.core import Core
 
 JOB_TYPE = "job-type"
-"""File in the runtime directory in which the unit's ExecStop= notes why the service is stopped."""
+"""File in the runtime directory; in it the unit's ExecStop= notes why the service is stopped."""
 
 _JOB_TYPES = ("stop", "restart")
 _MAX_TYPE = 32  # characters
@@ -45,7 +45,7 @@ class Supervision(Heartbeat):
         super().start()
 
     def stop(self) -> None:
-        """Report no more."""
+        """Stop reporting."""
         self._end_context()
         super().stop()
 
@@ -53,13 +53,13 @@ class Supervision(Heartbeat):
         return {"JOB_ID": self._core.jobs.job_id, "PRINTER": self._core.connection.address}
 
     def _wire_is_served(self) -> bool:
-        """Tell whether the driver keeps its deadlines: one that misses them hangs, though the loop runs."""
+        """Tell whether the driver meets its deadlines; a driver that misses them hangs, even if the loop runs."""
         printer = self._core.connection.printer
         return printer is None or not printer.hangs
 
 
 def summary(core: "Core") -> str:
-    """Return what the service does, in one line."""
+    """Return what the service is doing, in one line."""
     connection, jobs = core.connection, core.jobs
     shown = describe(connection.state, jobs.state, connection.error or jobs.error)
     if jobs.active and jobs.selected is not None:
@@ -87,7 +87,7 @@ def job_type(environ: Mapping[str, str]) -> str | None:
 
 
 def forget_job_type(environ: Mapping[str, str]) -> None:
-    """Remove the note of an earlier stop: a restart keeps the runtime directory."""
+    """Remove the note of an earlier stop, which a restart leaves in the runtime directory."""
     if path := _job_type_file(environ):
         make_way(path, "the type of the next stop is written there", os.R_OK)
         with suppress(OSError):

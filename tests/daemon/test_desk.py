@@ -76,7 +76,7 @@ TIMED = (
     "AskTraffic",
     "AskHistory",
     "AskRecord",
-    "AskLine",
+    "AskConnectionFigures",
     "AskTally",
 )  # a time, path or size differs
 QUESTIONS = [
@@ -89,7 +89,7 @@ QUESTIONS = [
     ask.SetOffset(heater="engine", offset=5.0), ask.UsePreset(preset=None), ask.UsePreset(preset="nothing of the kind"),
     ask.ChangeProfile(values={"name": "Cube", "extruders": 2}), ask.ChangeProfile(values={"width_mm": -1}),
     ask.ChangeProfile(values={"motion": "G28"}),
-    ask.AskHistory(limit=5), ask.AskTraffic(since=math.inf), ask.AskLine(), ask.AskTally(),
+    ask.AskHistory(limit=5), ask.AskTraffic(since=math.inf), ask.AskConnectionFigures(), ask.AskTally(),
     ask.Connect(port="/dev/null"),
     ask.Connect(port="seril:x"),
     ask.AskRecord(after=0, limit=1000),
@@ -164,7 +164,7 @@ async def test_long_lists_of_commands_stay_in_their_order(tmp_path):
 
 async def test_a_stop_waits_for_no_list(tmp_path):
     async with house(tmp_path, "line") as pair:
-        async with pair.core.connection.commands._sending:  # a list is being checked
+        async with pair.core.connection.commands._send_lock:  # a list is being checked
             sending = [asyncio.create_task(pair.ask(ask.Send(commands=["M105"] * 250))) for _ in range(3)]
             await asyncio.sleep(1)
             await pair.remote.connection.send(["M117 x"] * 300 + ["M112"])

@@ -51,19 +51,19 @@ async def test_a_front_that_cannot_start_ends_the_core_with_its_status():
     async with running("sys.exit(3)") as (child, gave_up):
         async with asyncio.timeout(TIMEOUT):
             await gave_up.wait()
-        assert child.failed == 3
+        assert child.failed_status == 3
 
 
 async def test_a_front_that_has_worked_is_restarted_whatever_its_status():
     with capture_logs() as logs:
         async with running(WORKS + "sys.exit(3)") as (child, gave_up):
             await until(lambda: len(ended(logs)) >= 2)
-            assert (ended(logs)[0], child.failed, gave_up.is_set()) == (3, 0, False)
+            assert (ended(logs)[0], child.failed_status, gave_up.is_set()) == (3, 0, False)
 
 
 async def test_a_front_that_has_worked_is_restarted_soon(monkeypatch):
-    monkeypatch.setattr(front_process, "PAUSE", 0.05)
-    monkeypatch.setattr(front_process, "SHORT_PAUSE", 0.06)
+    monkeypatch.setattr(front_process, "FIRST_DELAY", 0.05)
+    monkeypatch.setattr(front_process, "MAX_DELAY_AFTER_WORK", 0.06)
     with capture_logs() as logs:
         async with running(WORKS + "time.sleep(0.05)\n" + KILLED):
             await until(lambda: len(ended(logs)) >= 5)
@@ -78,7 +78,7 @@ async def test_a_front_killed_or_failing_in_a_print_is_restarted(program, busy):
     with capture_logs() as logs:
         async with running(program, busy=busy) as (child, gave_up):
             await until(lambda: len(ended(logs)) >= 2)
-            assert (child.failed, gave_up.is_set()) == (0, False)
+            assert (child.failed_status, gave_up.is_set()) == (0, False)
 
 
 async def test_a_missing_command_is_tried_again(tmp_path):
@@ -114,13 +114,13 @@ async def test_a_front_that_never_gets_ready_is_killed_too(monkeypatch):
 async def test_a_front_that_is_killed_again_and_again_has_the_status_of_its_end(monkeypatch):
     monkeypatch.setattr(front_process, "CHECK_INTERVAL", 0.0001)
     monkeypatch.setattr(front_process, "MAX_STARTING", 1)
-    monkeypatch.setattr(front_process, "PAUSE", 0.001)
-    monkeypatch.setattr(front_process, "MAX_PAUSE", 0.001)
+    monkeypatch.setattr(front_process, "FIRST_DELAY", 0.001)
+    monkeypatch.setattr(front_process, "MAX_DELAY", 0.001)
     with capture_logs() as logs:
         async with running("time.sleep(60)") as (child, _):
-            await until(lambda: len(ended(logs)) >= 10 or child.failed)
+            await until(lambda: len(ended(logs)) >= 10 or child.failed_status)
     assert {*ended(logs)} == {-signal.SIGKILL}
-    assert not child.failed
+    assert not child.failed_status
 
 
 async def test_a_front_that_is_alive_or_still_starting_is_not_killed(monkeypatch):
@@ -162,7 +162,7 @@ async def test_a_front_is_terminated_and_killed_if_it_does_not_end(monkeypatch, 
     monkeypatch.setattr(front_process, "CLOSE_TIMEOUT", patience)
     async with running(program) as (child, _):
         async with asyncio.timeout(TIMEOUT):
-            await child.works.wait()
+            await child.has_worked.wait()
         process = child._process
     async with asyncio.timeout(TIMEOUT):
         assert await process.wait() == status
@@ -174,6 +174,6 @@ async def test_the_cores_variables_of_systemd_are_not_passed_on(tmp_path):
     tells = f"open({str(variables)!r}, 'w').write(repr(sorted(os.environ)))\n"
     async with running(tells + WORKS + STAYS, environ=environ) as (child, _):
         async with asyncio.timeout(TIMEOUT):
-            await child.works.wait()
+            await child.has_worked.wait()
     assert "NOZZLED_API_KEY" in variables.read_text()
     assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS"} & set(eval(variables.read_text()))

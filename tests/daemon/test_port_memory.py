@@ -25,8 +25,8 @@ def plugged(monkeypatch):
 
 async def known(target, port):
     memory = PortMemory()
-    await memory.look(parse(f"serial:{target}"), port.path)
-    memory.connected()
+    await memory.note_board(parse(f"serial:{target}"), port.path)
+    memory.confirm_board()
     return memory
 
 
@@ -39,8 +39,8 @@ async def test_a_board_is_recognised_on_another_port(plugged, target):
     plugged.append(PRUSA)
     memory, address = await known(target, PRUSA), parse(f"serial:{target}")
     plugged[:] = [moved(PRUSA, "/dev/ttyACM1", place="1-1.4")]
-    assert await memory.path_again(address) == "/dev/ttyACM1"
-    assert await memory.path(address, lost=True) == "/dev/ttyACM1"
+    assert await memory.find_same_board(address) == "/dev/ttyACM1"
+    assert await memory.find_path(address, seek_board=True) == "/dev/ttyACM1"
 
 
 async def test_auto_reattaches_only_to_the_same_board(plugged):
@@ -48,20 +48,22 @@ async def test_auto_reattaches_only_to_the_same_board(plugged):
     memory = await known("auto", PRUSA)
     plugged[:] = [replace(OTHER, by_id="/dev/serial/by-id/usb-1a86-if00")]
     with pytest.raises(NoSuchPort, match=r"2c99:0002 with serial number CZPX1 in 1-1\.2"):
-        await memory.path_again(parse("serial:auto"))
-    assert await memory.path(parse("serial:auto"), lost=True) == OTHER.path, "a new connection is no print that goes on"
+        await memory.find_same_board(parse("serial:auto"))
+    assert await memory.find_path(parse("serial:auto"), seek_board=True) == OTHER.path, (
+        "a new connection is no print that goes on"
+    )
     with pytest.raises(NoSuchPort, match="no longer known"):
-        await PortMemory().path_again(parse("serial:auto"))
+        await PortMemory().find_same_board(parse("serial:auto"))
 
 
 async def test_a_board_without_a_serial_number_is_known_by_its_socket(plugged):
     plugged.append(OTHER)
     memory, address = await known("/dev/ttyUSB0", OTHER), parse("serial:/dev/ttyUSB0")
     plugged[:] = [moved(OTHER, "/dev/ttyUSB1")]
-    assert await memory.path_again(address) == "/dev/ttyUSB1"
+    assert await memory.find_same_board(address) == "/dev/ttyUSB1"
     plugged[:] = [moved(OTHER, "/dev/ttyUSB0", place="1-1.1")]
     with pytest.raises(NoSuchPort):
-        await memory.path_again(address)
+        await memory.find_same_board(address)
 
 
 async def test_two_boards_with_one_serial_number_are_distinguished_by_socket(plugged):
@@ -72,25 +74,25 @@ async def test_two_boards_with_one_serial_number_are_distinguished_by_socket(plu
     assert memory.stable_name("/dev/ttyACM0") == "/dev/serial/by-path/2"
     plugged[:] = [replace(twin, path="/dev/ttyACM0", is_twin=False)]
     with pytest.raises(NoSuchPort):
-        await memory.path_again(address)
+        await memory.find_same_board(address)
     plugged[:] = [replace(twin, path="/dev/ttyACM0"), replace(first, path="/dev/ttyACM2")]
-    assert await memory.path_again(address) == "/dev/ttyACM2"
+    assert await memory.find_same_board(address) == "/dev/ttyACM2"
     with pytest.raises(AmbiguousPort, match="by-path/2"):
-        await PortMemory().path(parse("serial:auto"), lost=False)
+        await PortMemory().find_path(parse("serial:auto"), seek_board=False)
 
 
 async def test_a_board_that_does_not_answer_is_not_remembered(plugged):
     plugged[:] = [PRUSA, OTHER]
     memory, address = await known("/dev/ttyACM0", PRUSA), parse("serial:/dev/ttyACM0")
-    await memory.look(address, OTHER.path)
+    await memory.note_board(address, OTHER.path)
     assert memory.device("/dev/ttyACM0") == PRUSA.device
 
 
 async def test_an_unknown_port_keeps_its_path(plugged):
     plugged.append(Port("/dev/ttyAMA0"))
     memory = await known("/dev/ttyAMA0", plugged[0])
-    assert await memory.path_again(parse("serial:/dev/ttyAMA0")) == "/dev/ttyAMA0"
-    assert await memory.path_again(parse("sim?speed=2")) == ""
+    assert await memory.find_same_board(parse("serial:/dev/ttyAMA0")) == "/dev/ttyAMA0"
+    assert await memory.find_same_board(parse("sim?speed=2")) == ""
 
 
 def test_an_address_keeps_the_name_that_the_user_gave_it():

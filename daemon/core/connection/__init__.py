@@ -1,1 +1,1 @@
-"""The one printer: its address, its line, and how that is kept."""
+"""The connection to the one printer: its address, its serial port, and how both survive a lost connection."""

@@ -7,7 +7,7 @@ from hal.registry import Address, parse
 
 
 def address_of(port: str) -> Address:
-    """Return the address that a client names: by an address, or the plain path of a serial port.
+    """Return the address that a client has named, by an address or by the plain path of a serial port.
 
     Raises:
         AddressError: it is neither.

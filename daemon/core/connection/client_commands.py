@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from daemon.core.connection.connection import Connection
 
 LONG_COMMAND = 1024  # bytes; a longer command is checked in a thread
-CHECK_TIME = 0.0005  # s for which commands are checked at a stretch
+CHECK_TIME = 0.0005  # s for which commands are checked before the loop gets a turn
 
 log = structlog.get_logger()
 
@@ -31,32 +31,32 @@ class ClientCommands:
     def __init__(self, connection: "Connection") -> None:
         self.sent_at = 0.0
         self._connection = connection
-        self._sending = asyncio.Lock()
+        self._send_lock = asyncio.Lock()
 
     def submit(self, commands: Sequence[str]) -> None:
-        """Check all commands, then queue them without waiting for the printer. M112 among them stops it at once.
+        """Check all commands, then queue them without waiting for the printer. An M112 among them stops it at once.
 
         A command that revives a halted firmware (M999, FIRMWARE_RESTART) makes the connection connect and revive it.
 
         Raises:
-            NotConnected: no printer is connected, or it is not ready; M112 needs a connected printer only.
+            NotConnected: no printer is connected, or it is not ready; for M112 it need not be ready.
             CommandError, ForbiddenCommand: a command must not be sent, or asks for too much heat; none is sent.
             QueueFull: too many commands are waiting; none is sent.
         """
-        if not self._done_at_once(commands):
-            self._queue([self._checked(command) for command in commands])
+        if not self._carry_out_at_once(commands):
+            self._queue([self._check(command) for command in commands])
 
     async def send(self, commands: Sequence[str]) -> None:
-        """Do what `submit` does, after the commands of earlier calls. The check yields to the wire in between.
+        """Do what `submit` does, after the commands of earlier calls; the loop gets turns during the check.
 
-        Checking a command that heats by an expression takes a quarter of a millisecond.
+        The check of a command that heats by an expression takes a quarter of a millisecond.
         """
         loop, connection = asyncio.get_running_loop(), self._connection
-        async with self._sending:
-            if self._done_at_once(commands):
+        async with self._send_lock:
+            if self._carry_out_at_once(commands):
                 return
             basis = None
-            while basis != (connection.printer, connection.profile):  # they may change during the check
+            while basis != (connection.printer, connection.profile):  # both may change during the check
                 basis, checked, turn = (connection.printer, connection.profile), [], loop.time()
                 for command in commands:
                     if loop.time() - turn >= CHECK_TIME:
@@ -65,23 +65,23 @@ class ClientCommands:
                     if len(command) > LONG_COMMAND:
                         await self._check_long(command)
                         turn = loop.time()
-                    checked.append(self._checked(command, cold=len(command) > LONG_COMMAND))
+                    checked.append(self._check(command, heat_checked=len(command) > LONG_COMMAND))
             self._queue(checked)
 
     def refuse_too_hot(self, command: bytes) -> None:
-        """Raise CommandError where a command asks for more heat than the profile allows."""
+        """Raise CommandError if a command asks for more heat than the profile allows."""
         profile = self._connection.profile
         if problem := excess(command, profile.max_hotend_c, profile.max_bed_c, profile.max_chamber_c):
             raise CommandError(problem)
 
     async def _check_long(self, command: str) -> None:
-        """Check a very long command for heat, in a thread that works a tenth of the time: Klipper's may be 16 KiB."""
+        """Check a very long command (Klipper's: up to 16 KiB) for heat, in a thread that works a tenth of the time."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         await asyncio.to_thread(self.refuse_too_hot, check_command(command))
         await asyncio.sleep(9 * (loop.time() - began))
 
-    def _done_at_once(self, commands: Sequence[str]) -> bool:
+    def _carry_out_at_once(self, commands: Sequence[str]) -> bool:
         """Carry out an emergency stop or a revival, which skip the queue; tell whether there was one."""
         if any(is_stop(command) for command in commands):
             for command in commands:
@@ -102,13 +102,13 @@ class ClientCommands:
         log.warning("printer.reviving", reason=f"a client sent {revival}")
         self._connection.revive()
 
-    def _checked(self, command: str, *, cold: bool = False) -> bytes:
-        """Return a command as it goes on the wire; raises what `submit` does. `cold`: its heat has been checked."""
+    def _check(self, command: str, *, heat_checked: bool = False) -> bytes:
+        """Return a command as it goes on the wire; raises what `submit` does."""
         printer = self._connection.printer
         if printer is None or not self._connection.ready:
             raise NotConnected("the printer is not connected")
         checked = printer.check(command)
-        if not cold:
+        if not heat_checked:
             self.refuse_too_hot(checked)
         return checked
 

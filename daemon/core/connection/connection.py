@@ -10,9 +10,9 @@ from daemon.bridge.words import PortOptions
 from daemon.config import Config, ProfileConfig
 from daemon.core.connection.addresses import Addresses, port_name
 from daemon.core.connection.client_commands import ClientCommands
-from daemon.core.connection.line_keeper import LineKeeper
-from daemon.core.connection.losing import lost_after
-from daemon.core.connection.making import Make, Maker, settings_of
+from daemon.core.connection.losing import wait_until_lost
+from daemon.core.connection.making import MakePrinter, PrinterMaker, settings_of
+from daemon.core.connection.port_keeper import PortKeeper
 from daemon.core.connection.port_memory import PortMemory
 from daemon.core.connection.printer_log import PrinterLog
 from daemon.core.connection.recordings import Recordings
@@ -40,7 +40,7 @@ from hal.printer import (
 )
 from hal.registry import Address, parse
 
-REOPEN_INTERVAL = 0.25  # s between two attempts to open a line again
+REOPEN_INTERVAL = 0.25  # s between two attempts to open the port again
 STOP_TIMEOUT = 10.0  # s after which the user is told that the emergency stop could not be sent
 STABLE_AFTER = 10.0  # s for which a halted board has to stay READY before retries are as frequent as usual again
 MAX_RETRY = 30.0  # s between attempts to reach a halted board: each may reset it
@@ -56,7 +56,7 @@ class Connection:
         config: Config,
         extra_ports: Sequence[str] = (),
         recordings: Recordings | None = None,
-        make: Make | None = None,
+        make: MakePrinter | None = None,
         logbook: Logbook | None = None,
         descriptors: DescriptorStore | None = None,
     ) -> None:
@@ -65,10 +65,10 @@ class Connection:
         Args:
             config: its printer and link sections.
             extra_ports: globs of further ports that clients may connect to.
-            recordings: records the conversations; None: nothing does.
+            recordings: records the conversations; None: they are not recorded.
             make: makes the printers; None: `hal.registry.create` does, by their addresses.
             logbook: the printers write to it, for the next host; None: one in memory of this process.
-            descriptors: keeps the line open over a restart; None: nothing does.
+            descriptors: keeps the port open over a restart; None: the port is closed.
 
         Raises:
             AddressError: the configured address is invalid.
@@ -77,17 +77,17 @@ class Connection:
         self.commands = ClientCommands(self)
         self.stop_confirmed: bool | None = None  # whether the last emergency stop was confirmed; None: not known yet
         self.logbook = logbook or Logbook()
-        self._line = LineKeeper(descriptors)
-        self._keeps = False  # try to connect again whenever the connection is lost
-        self._saves = False  # the next printer that answers becomes the given one
-        self.on_chosen: Callable[[str], None] = lambda _: None  # called with the address of that printer
+        self._port_keeper = PortKeeper(descriptors)
+        self._reconnects = False  # a lost connection is made again, for as long as it takes
+        self._saves_choice = False  # the next printer that answers becomes this daemon's
+        self.on_chosen: Callable[[str], None] = lambda _: None  # called with the address of a printer that became so
         self._needs_revival = False  # the firmware has halted; only a user may have it revived
-        self._left_alone = False  # an emergency stop: do not connect again until the user asks for it
+        self._waits_for_user = False  # after an emergency stop no connection is made until the user asks for one
         self._config = config
         self._recordings = recordings
         self._addresses = Addresses(config.printer, extra_ports)
-        self._maker = Maker(self._addresses, self._line, self.logbook, recordings, make)
-        self._target: Address | None = self._addresses.given
+        self._maker = PrinterMaker(self._addresses, self._port_keeper, self.logbook, recordings, make)
+        self._target: Address | None = self._addresses.own
         self._ports = PortMemory()
         self._error: NozzledError | None = None
         self._log = PrinterLog(lambda: self.printer, lambda: self.address)
@@ -95,8 +95,8 @@ class Connection:
         self._listeners: list[Callable[[Event], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._reattachment: _Reattachment | None = None
-        self._closing: asyncio.Task[None] | None = None
-        self._leaving: asyncio.Task[None] | None = None  # disconnects at the printer's request
+        self._close_task: asyncio.Task[None] | None = None
+        self._leave_task: asyncio.Task[None] | None = None  # disconnects at the printer's request
         self._before_close: Callable[[], Awaitable[None]] | None = None
         self._left_hot: Callable[[], bool] = lambda: False
 
@@ -104,7 +104,7 @@ class Connection:
 
     @property
     def state(self) -> ConnectionState:
-        """The connection's state; without a printer OFFLINE, or FAULT if none could even be made."""
+        """The connection's state; without a printer it is OFFLINE, or FAULT if no printer could be made."""
         if self.printer is None:
             return ConnectionState.FAULT if self._error else ConnectionState.OFFLINE
         return self.printer.state
@@ -126,12 +126,12 @@ class Connection:
 
     @property
     def port(self) -> str | None:
-        """The same, as clients name it."""
+        """The port of that address, as clients name it."""
         return port_name(self._target) if self._target else None
 
     @property
     def baudrate(self) -> int | None:
-        """The baudrate of the line, for clients; None: not known yet."""
+        """The baudrate of the connection, for clients; None: not known yet."""
         if self.printer is not None and self.printer.baudrate is not None:
             return self.printer.baudrate
         return self._addresses.baudrate(self._target) if self._target else None
@@ -143,7 +143,7 @@ class Connection:
 
     @property
     def modes(self) -> Modes:
-        """How the printer will read the next coordinates."""
+        """The modes in which the printer will read the next coordinates."""
         return self.printer.modes if self.printer else Modes()
 
     @property
@@ -172,7 +172,7 @@ class Connection:
         return self._config.profile
 
     def use(self, profile: ProfileConfig) -> None:
-        """Use another profile, for everything including the open line, in this turn of the loop."""
+        """Use another profile, in this turn of the loop and for the open connection too."""
         self._config = replace(self._config, profile=profile)
         if self.printer is not None:
             self.printer.use(settings_of(self._config))
@@ -200,7 +200,7 @@ class Connection:
 
     @property
     def stable_port(self) -> str | None:
-        """The most stable name of its port."""
+        """The most stable name of the port that was connected last."""
         return self._ports.stable_name(self._target.target) if self._target is not None else None
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
@@ -208,24 +208,24 @@ class Connection:
         self._listeners.append(listener)
 
     def before_close(self, make_safe: Callable[[], Awaitable[None]]) -> None:
-        """Await `make_safe` before a line with a printer is closed on purpose."""
+        """Await `make_safe` before the connection to a printer is closed on purpose."""
         self._before_close = make_safe
 
-    def persist_while(self, left_hot: Callable[[], bool]) -> None:
-        """Keep trying to reach a lost printer for as long as `left_hot` is true."""
+    def reconnect_while(self, left_hot: Callable[[], bool]) -> None:
+        """Keep trying to reach a lost printer for as long as `left_hot` returns True."""
         self._left_hot = left_hot
 
     # -- connecting ----------------------------------------------------------------------------------------
 
     def keep_connected(self) -> None:
-        """Connect to the configured printer, trying until it is there; does nothing without one."""
-        if self._addresses.given is not None:
-            self._begin(self._addresses.given, keep=True)
+        """Connect to this daemon's printer, trying until it is there; does nothing if there is none."""
+        if self._addresses.own is not None:
+            self._begin(self._addresses.own, keep=True)
 
-    def return_to(self, address: str) -> None:
-        """Connect to a printer that a print left hot, trying until it is there; not if a printer is configured."""
-        if self._addresses.given is not None:
-            return  # `keep_connected` connects to that one, or to another that the user has chosen since
+    def reach_hot_printer(self, address: str) -> None:
+        """Connect to a printer that a print left hot, trying until it is there, unless this daemon has a printer."""
+        if self._addresses.own is not None:
+            return  # `keep_connected` connects to that one; or the user has chosen another since
         try:
             self._begin(parse(address), keep=False)
         except AddressError as error:
@@ -236,14 +236,14 @@ class Connection:
     ) -> None:
         """Connect in the background; `state` and `error` have the outcome. A halted firmware is revived.
 
-        If the given printer does not answer, attempts go on until it does; another one is tried once.
+        If this daemon's printer does not answer, attempts go on until it does; another printer is tried once.
 
         Args:
-            port: path or address of a listed port, of the given one or of one that a glob allows, or VIRTUAL;
-                None: the given one.
+            port: path or address of this daemon's printer, of a listed port, or of a port that a glob allows; or
+                VIRTUAL; None: this daemon's printer.
             baudrate: bits per second; None: as configured.
             find: try the usual baudrates, whatever is configured.
-            save: if this printer answers and none is configured, it becomes the given one.
+            save: if this printer answers and none is configured, it becomes this daemon's.
 
         Raises:
             PortNotAllowed: clients may not connect to that port, or no port is named.
@@ -251,9 +251,9 @@ class Connection:
         """
         address = await self._addresses.resolve(port, None if find else baudrate)
         if find:
-            self._addresses.seek(address.target)
-        self._saves = save
-        self._begin(address, keep=self._addresses.is_given(address), revive=True)
+            self._addresses.try_baudrates(address.target)
+        self._saves_choice = save
+        self._begin(address, keep=self._addresses.is_own(address), revive=True)
 
     @property
     def halted(self) -> bool:
@@ -264,31 +264,31 @@ class Connection:
         """Connect again to a firmware that has halted, and revive it.
 
         Raises:
-            NotConnected: no printer has been connected to.
+            NotConnected: there has been no attempt to connect yet.
         """
         if self._target is None:
             raise NotConnected("the printer is not connected")
-        self._begin(self._target, keep=self._keeps, revive=True)
+        self._begin(self._target, keep=self._reconnects, revive=True)
 
-    def absent(self, address: str) -> Printer:
+    def make_absent(self, address: str) -> Printer:
         """Return a printer that is not connected, for `reattach` to replace.
 
         Raises:
             AddressError: the address is invalid.
         """
-        return self._maker.absent(self._config, parse(address))
+        return self._maker.make_absent(self._config, parse(address))
 
     def reattach(
         self, address: str, snapshot: LinkSnapshot | LinkEstimate, identity: FirmwareIdentity
     ) -> "asyncio.Future[Printer]":
-        """Reattach, in the background, to the conversation that was left at this address.
+        """Reattach, in the background, to the conversation that the previous host left at this address.
 
-        Attempts to open the line go on for `reattach_s`. The future gives the printer, READY for the line after those
-        that had been sent; or the error, after which attempts to connect begin.
+        Attempts to open the port go on for `reattach_s`. The result of the future is the printer, READY for the line
+        after those that had been sent. If the future raises an error, attempts to connect begin.
         """
-        self._keeps = self._keeps or (self._addresses.given is not None and str(self._addresses.given) == address)
+        self._reconnects = self._reconnects or (self._addresses.own is not None and str(self._addresses.own) == address)
         printer: asyncio.Future[Printer] = asyncio.get_running_loop().create_future()
-        self._begin(parse(address), keep=self._keeps, reattachment=_Reattachment(snapshot, identity, printer))
+        self._begin(parse(address), keep=self._reconnects, reattachment=_Reattachment(snapshot, identity, printer))
         return printer
 
     def _begin(
@@ -296,7 +296,7 @@ class Connection:
     ) -> None:
         revive = revive and self._needs_revival
         self._needs_revival = self._needs_revival and not revive
-        self._keeps, self._reattachment, self._left_alone = keep, reattachment, False
+        self._reconnects, self._reattachment, self._waits_for_user = keep, reattachment, False
         self._replace_task(
             lambda before: self._run(address, before, keep=keep, reattachment=reattachment, revive=revive)
         )
@@ -306,7 +306,7 @@ class Connection:
             self._task.add_done_callback(lambda _: _fail(reattachment.printer, left))
 
     def _replace_task(self, work: Callable[[asyncio.Task[None] | None], Coroutine[None, None, None]]) -> None:
-        """Replace the task that works on the line. The old one is cancelled; `work` gets it, and waits for its end."""
+        """Replace the task that works on the connection; the old one is cancelled, and `work` waits for its end."""
         old, self._task = self._task, asyncio.create_task(work(self._task))
         if old is not None:
             old.cancel()
@@ -328,42 +328,42 @@ class Connection:
             await self._reattach(address, reattachment)
         else:
             await self._connect(address, revive=revive)
-        lost = False  # look for the board that was connected, whatever its port's name is now
+        seek_board = False  # True: look for the board that was connected, whatever its port is called now
         delay = self._config.printer.retry_s
         retry_at_once = reattachment is not None and not self.ready
         while True:
             if self.printer is not None and self.ready:
-                reattachment, lost = None, True
-                if await lost_after(self.printer) > STABLE_AFTER:
+                reattachment, seek_board = None, True
+                if await wait_until_lost(self.printer) > STABLE_AFTER:
                     delay = self._config.printer.retry_s
             # after a failed reattach the heaters may still be on, although `left_hot` does not say so yet
-            tries_on = (
+            retries = (
                 keep
-                or self._keeps
+                or self._reconnects
                 or reattachment is not None
                 or self._left_hot()
                 or isinstance(self._error, FirmwareHalted)
             )
-            if self._left_alone or not tries_on:
+            if self._waits_for_user or not retries:
                 return
             if not retry_at_once:
                 await asyncio.sleep(delay)
             if isinstance(self._error, FirmwareHalted):
                 delay = min(2 * delay, max(MAX_RETRY, self._config.printer.retry_s))
             retry_at_once = False
-            await self._connect(address, lost=lost)
+            await self._connect(address, seek_board=seek_board)
 
     async def _reattach(self, address: Address, reattachment: "_Reattachment") -> None:
-        """Reattach, trying again for `reattach_s` seconds while the line is not there."""
+        """Reattach; as long as the port is not there, try again for `reattach_s` seconds."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._config.printer.reattach_s
         snapshot = reattachment.snapshot
         while True:
             try:
-                printer = self._make(address, path=await self._ports.path_again(address))
+                printer = self._make(address, path=await self._ports.find_same_board(address))
                 await printer.reattach(snapshot, reattachment.identity)
             except NozzledError as error:
-                # the port is not there yet, or another process still holds it, or the line still stalls
+                # the port is not there yet, another process still holds it, or the printer is still silent
                 if not isinstance(error, PortError | PrinterSilent) or loop.time() >= end:
                     self._error = error
                     _fail(reattachment.printer, error)
@@ -375,7 +375,7 @@ class Connection:
                 return
             await asyncio.sleep(REOPEN_INTERVAL)
             if isinstance(snapshot, LinkSnapshot):
-                # an attempt that lost its line may have sent commands, which took numbers
+                # an attempt that lost its connection may have sent commands, which took line numbers
                 snapshot = self.logbook.snapshot() or snapshot
 
     def _make(self, address: Address, rate: int | None = None, path: str | None = None) -> Printer:
@@ -384,27 +384,27 @@ class Connection:
         printer.subscribe(self._on_event)
         return printer
 
-    async def _connect(self, address: Address, *, lost: bool = False, revive: bool = False) -> None:
+    async def _connect(self, address: Address, *, seek_board: bool = False, revive: bool = False) -> None:
         """Try once; a failure is logged unless it is the same as the last one."""
         before = self.error
         if not isinstance(self._error, FirmwareHalted):
             self._error = None
-        self._line.release()
+        self._port_keeper.release()
         rates = self._addresses.rates(address)
         for rate in rates:
             try:
-                path = await self._ports.path(address, lost=lost)
-                await self._ports.look(address, path)
+                path = await self._ports.find_path(address, seek_board=seek_board)
+                await self._ports.note_board(address, path)
                 printer = self._make(address, rate, path)
                 await printer.open(revive=revive)
             except HandshakeFailed as error:
-                self._note(error)  # the next baudrate may be the right one
+                self._note_error(error)  # the next baudrate may be the right one
                 self._addresses.forget(address.target)
             except NozzledError as error:
-                self._note(error)
+                self._note_error(error)
                 break
             else:
-                await self._connected(printer, address, rate)
+                await self._on_connected(printer, address, rate)
                 return
         else:
             if len(rates) > 1:
@@ -413,35 +413,35 @@ class Connection:
         if str(self._error) != before:
             log.warning("printer.unreachable", printer=str(address), reason=str(self._error))
 
-    def _note(self, error: NozzledError | None) -> None:
-        """Note the error; a halted firmware matters more than a port that is not back yet."""
+    def _note_error(self, error: NozzledError | None) -> None:
+        """Note the error, unless the port is only missing and the firmware is known to have halted."""
         if not (isinstance(self._error, FirmwareHalted) and isinstance(error, PortError)):
             self._error = error
         self._needs_revival = self._needs_revival or isinstance(error, FirmwareHalted)
 
-    async def _connected(self, printer: Printer, address: Address, rate: int) -> None:
+    async def _on_connected(self, printer: Printer, address: Address, rate: int) -> None:
         self._error = None
         if len(self._addresses.rates(address)) > 1:
             self._addresses.remember(address.target, rate)
             log.warning(
                 "printer.baudrate_found", baudrate=rate, hint="set it in the configuration, and connecting is faster"
             )
-        if self._saves:
+        if self._saves_choice:
             self._choose(address, rate)
         log.info(
             "printer.connected", printer=str(address), firmware=printer.identity.name, **asdict(printer.flow_control)
         )
-        await self._greet(printer)
+        await self._run_connected_script(printer)
 
     def _choose(self, address: Address, rate: int) -> None:
-        """Make the printer that has just answered the given one, under the most stable name of its port."""
-        self._saves = False
-        lasting = replace(self._addresses.at(address, rate), target=self._ports.stable_name(address.target))
+        """Make the printer that has just answered this daemon's, under the most stable name of its port."""
+        self._saves_choice = False
+        lasting = replace(self._addresses.with_baudrate(address, rate), target=self._ports.stable_name(address.target))
         if self._addresses.choose(lasting):
-            self._keeps = True
-            self.on_chosen(str(self._addresses.given))
+            self._reconnects = True
+            self.on_chosen(str(self._addresses.own))
 
-    async def _greet(self, printer: CommandSink) -> None:
+    async def _run_connected_script(self, printer: CommandSink) -> None:
         """Run the script for a printer that has just connected; the printer stays connected if the script fails."""
         try:
             for command in self._config.scripts.connected:
@@ -456,18 +456,18 @@ class Connection:
             self._on_state(event)
         elif isinstance(event, StopEnded):
             self.stop_confirmed = event.confirmed
-        elif isinstance(event, ActionRequested) and event.name == "disconnect" and self._leaving is None:
-            self._leaving = asyncio.create_task(self._leave())
+        elif isinstance(event, ActionRequested) and event.name == "disconnect" and self._leave_task is None:
+            self._leave_task = asyncio.create_task(self._leave())
         for listener in tuple(self._listeners):
             listener(event)
 
     def _on_state(self, event: StateChanged) -> None:
-        self._line.on_state(event.new)
+        self._port_keeper.on_state(event.new)
         if event.new is ConnectionState.READY:
-            self._ports.connected()
+            self._ports.confirm_board()
             self.stop_confirmed = None
         if event.new is ConnectionState.FAULT:
-            self._note(event.error)
+            self._note_error(event.error)
             if event.old is ConnectionState.READY and self._recordings and self.printer:
                 self._recordings.keep_tail(self.printer, settings_of(self._config))
 
@@ -479,18 +479,18 @@ class Connection:
         try:
             await self.disconnect()
         finally:
-            self._leaving = None
+            self._leave_task = None
 
     def hand_over(self) -> None:
-        """Leave the line open for the next host."""
-        self._line.leaves = True
+        """Leave the port open for the next host."""
+        self._port_keeper.leaves_open = True
 
     async def disconnect(self) -> None:
-        """Close the line and stop trying, after ending a running job and turning its heaters off."""
-        self._left_alone = False
-        while (task := self._task) is not None:  # a job that lost its line may have begun another
-            if self._left_alone:
-                return  # an emergency stop meanwhile, which opens the line
+        """Close the connection and stop trying, after ending a running job and turning its heaters off."""
+        self._waits_for_user = False
+        while (task := self._task) is not None:  # a job that lost its connection may have begun another task
+            if self._waits_for_user:
+                return  # meanwhile there was an emergency stop, which opens the port
             self._task = None
             task.cancel()
             await asyncio.wait([task])
@@ -498,10 +498,10 @@ class Connection:
         await self._close()
 
     async def _close(self) -> None:
-        """Close the line. Once begun this is not cancelled: the printer might be left heating."""
-        if self._closing is None or self._closing.done():
-            self._closing = asyncio.create_task(self._make_safe_and_close())
-        await asyncio.shield(self._closing)
+        """Close the connection. Once this has begun it cannot be cancelled: the printer might be left heating."""
+        if self._close_task is None or self._close_task.done():
+            self._close_task = asyncio.create_task(self._make_safe_and_close())
+        await asyncio.shield(self._close_task)
 
     async def _make_safe_and_close(self) -> None:
         if self.printer is None:
@@ -518,16 +518,16 @@ class Connection:
     def emergency_stop(self, reason: str = "emergency stop") -> None:
         """Stop the printer, whatever state its connection is in; awaits nothing.
 
-        If the line is closed, it is opened for the stop as soon as possible. `StopEnded` reports the outcome.
+        A closed port is opened for the stop as soon as possible. `StopEnded` reports the outcome.
 
         Raises:
-            NotConnected: there is no printer, and no attempt to connect to one.
+            NotConnected: no printer is connected, and there is no attempt to connect to one.
         """
         printer, address = self.printer, self._target
         trying = self._task is not None and not self._task.done()  # attempts to connect or reattach go on
         if address is None or not (trying or (printer is not None and printer.state is not ConnectionState.OFFLINE)):
             raise NotConnected("the printer is not connected")
-        self._left_alone = True
+        self._waits_for_user = True
         self.stop_confirmed = None
         if printer is not None and (
             printer.stopping or printer.state in (ConnectionState.HANDSHAKING, ConnectionState.READY)
@@ -539,18 +539,18 @@ class Connection:
         self._replace_task(lambda before: self._open_to_stop(address, before, reason))
 
     async def _open_to_stop(self, address: Address, before: asyncio.Task[None] | None, reason: str) -> None:
-        """Open the line for an emergency stop, trying until it is open."""
+        """Open the port for an emergency stop, trying until it is open."""
         if before is not None:
             await asyncio.wait([before])
         if self.printer is not None:
             await self.printer.close()
-        self._line.release()
+        self._port_keeper.release()
         self._error = FirmwareHalted(reason)
         loop = asyncio.get_running_loop()
         began, reported = loop.time(), False
         while True:
             try:
-                printer = self._make(address, path=await self._ports.path(address, lost=True))
+                printer = self._make(address, path=await self._ports.find_path(address, seek_board=True))
                 await printer.open_to_stop(reason)
             except NozzledError as error:
                 if not reported and loop.time() - began >= STOP_TIMEOUT:

@@ -5,7 +5,7 @@ import asyncio
 from hal.printer import PrinterStatus, StateChanged
 
 
-async def lost_after(printer: PrinterStatus) -> float:
+async def wait_until_lost(printer: PrinterStatus) -> float:
     """Wait until the printer is no longer READY; return how long that took, in s."""
     loop = asyncio.get_running_loop()
     began, gone = loop.time(), asyncio.Event()

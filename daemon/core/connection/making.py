@@ -1,11 +1,11 @@
-"""Maker: makes printers from their addresses and the user's settings, with a recorder where that is configured."""
+"""PrinterMaker: makes printers from their addresses and the user's settings, with a recorder if one is configured."""
 
 from collections.abc import Callable
 from dataclasses import replace
 
 from daemon.config import Config
 from daemon.core.connection.addresses import Addresses
-from daemon.core.connection.line_keeper import LineKeeper
+from daemon.core.connection.port_keeper import PortKeeper
 from daemon.core.connection.port_memory import at_path
 from daemon.core.connection.recordings import Recordings
 from hal.link_settings import LinkSettings
@@ -15,71 +15,72 @@ from hal.registry import Address, create
 from hal.transport import Transport
 
 ANSWER_TIMEOUT = 6.0
-"""Seconds for an answer at each of several baudrates: opening may reset the board, which is deaf while it boots."""
+"""Seconds for an answer at each of several baudrates: opening the port may reset the board, which is deaf while it
+boots."""
 
-Make = Callable[[Address, LinkSettings, Callable[[Transport], Transport]], Printer]
-"""Makes a printer, not open yet, as `hal.registry.create` does."""
+MakePrinter = Callable[[Address, LinkSettings, Callable[[Transport], Transport]], Printer]
+"""Makes a printer that is not open yet, as `hal.registry.create` does."""
 
 
-class Maker:
-    """Makes printers, not open yet."""
+class PrinterMaker:
+    """Makes printers that are not open yet."""
 
     def __init__(
         self,
         addresses: Addresses,
-        line: LineKeeper,
+        port_keeper: PortKeeper,
         logbook: Logbook,
         recordings: Recordings | None = None,
-        make: Make | None = None,
+        make: MakePrinter | None = None,
     ) -> None:
         """Prepare.
 
         Args:
             addresses: returns the baudrates at which a printer may answer.
-            line: watches the line of each printer.
+            port_keeper: watches the port of each printer.
             logbook: the printers write to it.
-            recordings: records the conversations; None: nothing does.
+            recordings: records the conversations; None: they are not recorded.
             make: makes the printers; None: `hal.registry.create` does, by their addresses.
         """
         self._addresses = addresses
-        self._line = line
+        self._port_keeper = port_keeper
         self._logbook = logbook
         self._recordings = recordings
         self._make = make
 
     def make(self, config: Config, address: Address, rate: int | None = None, path: str | None = None) -> Printer:
-        """Make a printer; if several baudrates are to be tried, it gets less time to answer at each.
+        """Make a printer. If several baudrates have to be tried, the printer gets less time to answer at each.
 
         Args:
             config: the configuration.
-            address: of the printer.
+            address: the printer's.
             rate: the baudrate to try; None: the likeliest one.
             path: the present path of its port; None: as in the address.
         """
         rates, settings = self._addresses.rates(address), settings_of(config)
-        address = self._addresses.at(address, rate or rates[0])
+        address = self._addresses.with_baudrate(address, rate or rates[0])
         if len(rates) > 1:
             settings = replace(settings, greeting_timeout=ANSWER_TIMEOUT)
         address = at_path(address, path or address.target)
 
         def wrapped(transport: Transport) -> Transport:
-            self._line.watch(transport)
+            self._port_keeper.watch(transport)
             return self._recordings.wrap(transport, settings_of(config)) if self._recordings else transport
 
         if self._make is not None:
             return self._make(address, settings, wrapped)
         return create(address, settings, wrapped, self._logbook)
 
-    def absent(self, config: Config, address: Address) -> Printer:
+    def make_absent(self, config: Config, address: Address) -> Printer:
         """Return a printer that is not connected; it writes to no logbook and no recording."""
-        address = self._addresses.at(address, self._addresses.rates(address)[0])
+        address = self._addresses.with_baudrate(address, self._addresses.rates(address)[0])
         if self._make is not None:
             return self._make(address, settings_of(config), lambda transport: transport)
         return create(address, settings_of(config))
 
 
 def settings_of(config: Config) -> LinkSettings:
-    """Return the user's settings of the line."""
+    """Return the user's settings of the link."""
     return LinkSettings(
         greeting_timeout=config.printer.connect_timeout_s,
         answer_timeout=config.link.answer_timeout_s,

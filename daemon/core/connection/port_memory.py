@@ -1,7 +1,7 @@
-"""PortMemory: remembers which board is behind a port, to find it again when the port has another name.
+"""PortMemory: remembers which board is behind a port, to find the board again when its port has another name.
 
-An unplugged board comes back as /dev/ttyACM1 if a process still has /dev/ttyACM0 open, and `serial:auto` would take any
-other board meanwhile. So what identifies the board is remembered from the first connection on.
+An unplugged board comes back as /dev/ttyACM1 if a process still has /dev/ttyACM0 open; meanwhile `serial:auto` would
+take any other board. So from the first connection on, what identifies the board is remembered.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from hal.registry import Address
 
 
 class PortMemory:
-    """Knows boards by the port as the user's address names it."""
+    """The boards, by their port as it is named in the user's address."""
 
     def __init__(self) -> None:
         self._devices: dict[str, UsbDevice] = {}
@@ -22,7 +22,7 @@ class PortMemory:
         self._trying: tuple[str, Port | None] | None = None
 
     def remember(self, target: str, device: UsbDevice) -> None:
-        """Note what an earlier process knew."""
+        """Note the board that an earlier process knew at this port."""
         self._devices[target] = device
 
     def device(self, target: str) -> UsbDevice | None:
@@ -33,13 +33,13 @@ class PortMemory:
         """Return the most stable name of this port."""
         return self._stable.get(target, target)
 
-    async def look(self, address: Address, path: str) -> None:
+    async def note_board(self, address: Address, path: str) -> None:
         """Note which board is at `path`, which is about to be opened."""
         if address.scheme == "serial":
             self._trying = address.target, await asyncio.to_thread(ports.port_at, path)
 
-    def connected(self) -> None:
-        """Remember the board at the opened path: a printer has answered there."""
+    def confirm_board(self) -> None:
+        """Remember the board at the path that was opened: a printer has answered there."""
         if self._trying is None:
             return
         target, port = self._trying
@@ -50,28 +50,28 @@ class PortMemory:
         if port is not None and port.device is not None:
             self._devices[target] = port.device
 
-    async def path(self, address: Address, *, lost: bool) -> str:
+    async def find_path(self, address: Address, *, seek_board: bool) -> str:
         """Return the path for a new connection.
 
         Args:
             address: of the port.
-            lost: find the board that was connected; if that is not there, use the port as it is named.
+            seek_board: find the board that was connected; if it is not there, use the port of this name.
 
         Raises:
             PortError: `serial:auto` fits no port, or several.
         """
         if address.scheme != "serial":
             return address.target
-        device = self._devices.get(address.target) if lost else None
+        device = self._devices.get(address.target) if seek_board else None
         if device is not None and (path := await asyncio.to_thread(ports.find, device)) is not None:
             return path
         return (await asyncio.to_thread(ports.auto_port)).path if address.target == AUTO else address.target
 
-    async def path_again(self, address: Address) -> str:
-        """Return the path of the board that was connected; never another board's.
+    async def find_same_board(self, address: Address) -> str:
+        """Return the path of the board that was connected, and never that of another board.
 
         Raises:
-            NoSuchPort: the board is not there, or not known.
+            NoSuchPort: the board is not there, or it is not known which board it was.
         """
         if address.scheme != "serial":
             return address.target
@@ -87,7 +87,7 @@ class PortMemory:
 
 
 def at_path(address: Address, path: str) -> Address:
-    """Return the address with the path of its port; it still shows as the user has written it."""
+    """Return the address with the path of its port; as text it stays as the user has written it."""
     return address if path == address.target else replace(address, target=path, written=str(address))
 
 

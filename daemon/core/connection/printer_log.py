@@ -15,10 +15,10 @@ log = structlog.get_logger()
 
 
 class PrinterLog:
-    """Follows the events of one printer after the other."""
+    """Follows the events of all printers of one connection."""
 
     def __init__(self, printer: Callable[[], Printer | None], address: Callable[[], str | None]) -> None:
-        """Prepare; `printer` returns the present one, `address` the address of the connection."""
+        """Prepare; `printer` returns the present printer, `address` the address of the connection."""
         self._printer = printer
         self._address = address
         self._limit = Limiter()

@@ -1,4 +1,4 @@
-"""PrinterSettings: the printer's limits of motion, as it reports them (M503); asked once, while it does not print."""
+"""PrinterSettings: the limits of motion that the printer reports (M503); it is asked once, when it does not print."""
 
 import asyncio
 import re
@@ -15,53 +15,59 @@ if TYPE_CHECKING:
 ANSWER_TIMEOUT = 10.0  # s for the answer
 
 _AXIS = re.compile(r"[XYZ]:?\s*(-?\d{1,6}(?:\.\d{1,6})?)")
-_FULL = re.compile(r"[xyz]:\s*(-?\d{1,6}(?:\.\d{1,6})?)")
+_FULL_RANGE = re.compile(r"[xyz]:\s*(-?\d{1,6}(?:\.\d{1,6})?)")
 _LIMITS = re.compile(r"(?:echo:)?\s*(M20[1345]\b[^;]*)")
 
 
 class PrinterSettings:
-    """The commands M201, M203, M204 and M205 that would set the printer's present limits."""
+    """The printer's limits of motion, as the commands that would set them: M201, M203, M204 and M205.
+
+    Attributes:
+        commands: those of the last printer that answered.
+        firmware: the name of its firmware, from M115.
+        area: its reach: `min` and `max` of X, Y, Z, in mm; None: not reported.
+    """
 
     def __init__(self, connection: Connection, busy: Callable[[], bool]) -> None:
         """Prepare.
 
         Args:
-            connection: where the printer is.
+            connection: to the printer.
             busy: tells whether a print is in progress.
         """
         self._connection = connection
         self._busy = busy
-        self._asked_printer: Printer | None = None  # the one that has been asked
-        self.known: tuple[str, ...] = ()  # of the last printer that answered
-        self.firmware = ""  # its name, from M115
-        self.area: dict[str, list[float]] | None = None  # its reach: `min` and `max` of X, Y, Z, in mm
+        self._asked_printer: Printer | None = None
+        self.commands: tuple[str, ...] = ()
+        self.firmware = ""
+        self.area: dict[str, list[float]] | None = None
 
     async def ask(self) -> tuple[str, ...]:
-        """Return the printer's commands; those known so far if it cannot be asked now."""
+        """Return the printer's commands; if it cannot be asked now, those known so far."""
         printer = self._connection.printer
         if printer is None or not self._connection.ready or printer is self._asked_printer or self._busy():
-            return self.known
+            return self.commands
         self._asked_printer = printer
         self.firmware, self.area = printer.identity.name, None
         dialect = recognise(printer.identity.name)
         if dialect not in (MARLIN, PRUSA):
-            self.known = ()  # this firmware does not report them so
-            return self.known
+            self.commands = ()  # this firmware does not report its limits as these commands
+            return self.commands
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
-                self.known = limits_in(await printer.send("M503"))
+                self.commands = limits_in(await printer.send("M503"))
                 ends = [] if "M211" in dialect.unknown else await printer.send("M211")
                 self.area = area_in(ends) or area_in(await printer.send("M115"))
         except (NozzledError, TimeoutError):
             self._asked_printer = None
-        return self.known
+        return self.commands
 
 
 def area_in(answer: Sequence[str]) -> dict[str, list[float]] | None:
     """Return the reach of X, Y and Z from an answer to M211 or M115: `min` and `max`; None: not reported."""
     for line in answer:
         _, area, full = line.partition("area:{full:")  # of M115, before the area within the workspace
-        values = [float(each) for each in (_FULL.findall(full)[:6] if area else _AXIS.findall(line))]
+        values = [float(each) for each in (_FULL_RANGE.findall(full)[:6] if area else _AXIS.findall(line))]
         if len(values) == 6 and "min" in line.lower():  # noqa: PLR2004 - three axes from and to
             return {"min": values[:3], "max": values[3:]}
     return None

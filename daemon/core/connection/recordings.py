@@ -1,4 +1,4 @@
-"""Recordings: whole conversations with the printer on demand, and the last lines of each that failed."""
+"""Recordings: whole conversations with the printer, if configured, and the last lines of each that failed."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from hal.recorder import Recorder, RecordingFolder
 
 FAULTS = "faults"
-"""The folder in the state directory for the last lines before each fault."""
+"""Folder in the state directory; it has the last lines before each fault."""
 
 CLOSE_TIMEOUT = 2.0
-"""Seconds that the end of a recording may take: a hanging disk must not keep the service from ending."""
+"""Seconds that finishing a recording may take: a hanging disk must not keep the service from ending."""
 
 log = structlog.get_logger()
 
@@ -52,7 +52,7 @@ class Recordings:
         self._dumps: set[asyncio.Future[Path]] = set()
 
     def wrap(self, transport: Transport, settings: LinkSettings) -> Transport:
-        """Return the transport, with a recorder around it if that is configured."""
+        """Return the transport, with a recorder around it if recording is configured."""
         if self._target is None:
             return transport
         from hal.recorder import Recorder, RecordingTransport, describe  # noqa: PLC0415 - as above
@@ -67,21 +67,21 @@ class Recordings:
         began = self._wall() - records[-1].time if records else self._wall()
         about = (printer.address, printer.baudrate, began, __version__, asdict(settings))
         loop = asyncio.get_running_loop()
-        job = loop.run_in_executor(None, partial(_dump, self._faults, about, records))
-        self._dumps.add(job)
-        job.add_done_callback(self._dumped)
+        writing = loop.run_in_executor(None, partial(_dump, self._faults, about, records))
+        self._dumps.add(writing)
+        writing.add_done_callback(self._on_dumped)
 
-    def _dumped(self, job: asyncio.Future[Path]) -> None:
-        self._dumps.discard(job)
-        if job.cancelled():
+    def _on_dumped(self, writing: asyncio.Future[Path]) -> None:
+        self._dumps.discard(writing)
+        if writing.cancelled():
             return
-        if error := job.exception():
+        if error := writing.exception():
             log.warning("printer.fault_not_recorded", reason=str(error))
         else:
-            log.info("printer.fault_recorded", file=str(job.result()))
+            log.info("printer.fault_recorded", file=str(writing.result()))
 
     async def finish(self) -> None:
-        """Wait until everything is written, for CLOSE_TIMEOUT seconds at most."""
+        """Wait until everything is written, at most CLOSE_TIMEOUT seconds."""
         if self._dumps:
             await asyncio.wait(self._dumps, timeout=CLOSE_TIMEOUT)
         if self._recorder is not None:

@@ -31,7 +31,7 @@ from daemon.core.job.runner import Kit, Runner
 from daemon.core.job.survival import Survival
 from daemon.core.job.tally import Tally
 from daemon.core.record.store import Store
-from daemon.core.safety.rules import HEATERS_OFF_TIMEOUT, is_hot
+from daemon.core.safety.rules import HEATERS_OFF_TIMEOUT, has_target
 from daemon.errors import CannotGoOn, JobConflict, Unsafe
 from hal.errors import AddressError
 
@@ -91,7 +91,7 @@ class JobController:
         self._kit = Kit(config, connection, store, self._survival, self._effects, self._heaters_off, self._announce)
         self._events = PrinterEvents(self._kit, self)
         connection.before_close(self._leave)
-        connection.persist_while(lambda: self._heaters_off.due)
+        connection.reconnect_while(lambda: self._heaters_off.due)
 
     # -- what clients see ----------------------------------------------------------------------------------
 
@@ -381,7 +381,7 @@ class JobController:
             runner.job.end("interrupt", reason)
             # while it reattaches, the printer may be READY before the job has it
             await self._heaters_off.before_leaving(self._connection.printer or runner.job.printer)
-        elif (printer := self._connection.printer) is not None and is_hot(printer) and printer.panel_print is None:
+        elif (printer := self._connection.printer) is not None and has_target(printer) and printer.panel_print is None:
             await self._heaters_off.before_leaving(printer)
         self.offsets.clear()
         await self.dead_man.leave()
@@ -413,7 +413,7 @@ class JobController:
         if leftover.runner is not None:
             self._reattach(leftover.runner)
         elif leftover.printer is not None:
-            self._connection.return_to(leftover.printer)
+            self._connection.reach_hot_printer(leftover.printer)
 
     def _runner_from(self, snapshot: JobSnapshot) -> Runner:
         """Return the runner for the job that the previous host left.
@@ -422,7 +422,7 @@ class JobController:
             CannotGoOn: its snapshot has an address that this version does not understand.
         """
         try:
-            printer = self._connection.absent(snapshot.address)
+            printer = self._connection.make_absent(snapshot.address)
         except AddressError as error:
             raise CannotGoOn("another version of nozzled began the print") from error
         self.offsets.update(snapshot.offsets)

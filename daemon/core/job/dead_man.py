@@ -18,7 +18,7 @@ import structlog
 from daemon.bridge.words import JobState, Protection
 from daemon.config import SafetyConfig
 from daemon.core.connection.connection import Connection
-from daemon.core.safety.rules import is_hot
+from daemon.core.safety.rules import has_target
 from gcode.dialect import recognise
 from gcode.errors import NozzledError
 from gcode.replies import UnknownCommand, parse
@@ -127,7 +127,7 @@ class DeadMan:
         """Return the seconds that are needed now; 0: no timer, as nothing is on."""
         state, printer = self._state(), self._printer
         printing = state is not None and not state.ended
-        if not printing and (printer is None or self._connection.panel_print is not None or not is_hot(printer)):
+        if not printing and (printer is None or self._connection.panel_print is not None or not has_target(printer)):
             return 0
         paused = state in (JobState.PAUSED, JobState.PAUSING)
         return round(60 * (self._config.dead_man_paused_min if paused else self._config.dead_man_min))

@@ -8,19 +8,19 @@ import structlog
 from daemon.bridge.words import JobState
 from daemon.config import Config
 from daemon.core.connection.connection import Connection
-from daemon.core.connection.elsewhere import QUESTIONS, Elsewhere
+from daemon.core.connection.other_host import QUERIES, OtherHost
 from daemon.core.job.controller import JobController
-from daemon.core.safety.rules import HeaterWatch, is_hot, longest_silence
+from daemon.core.safety.rules import HeaterWatch, has_target, longest_silence
 from daemon.errors import Unsafe
 from gcode.replies import Heaters
 from hal.printer import ConnectionState, Event, StateChanged, TemperaturesRead
 
 GRACE_PERIOD = 60.0
-"""Seconds after heaters off in which no rule counts. If one is broken later although no heater has a target, an
-emergency stop follows."""
+"""Seconds after heaters off in which broken rules do not count. If a rule is broken after that although no heater has
+a target, an emergency stop follows."""
 
 MIN_CHECK, MAX_CHECK = 5.0, 30.0
-"""The minimum and maximum seconds between two checks that reports still come."""
+"""Minimum and maximum number of seconds between two checks that reports still come."""
 
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ class Guard:
     """
 
     def __init__(self, config: Config, connection: Connection, jobs: JobController) -> None:
-        """Watch the connection from now on; needs a running loop."""
+        """Begin to watch the connection; needs a running loop."""
         self.trouble: str | None = None
         self._config = config
         self._connection = connection
@@ -45,7 +45,7 @@ class Guard:
         self._read_at = 0.0  # when the last report came
         self._acted_at: float | None = None  # when a broken rule last turned the heaters off
         self._timer: asyncio.TimerHandle | None = None  # of `_check_silence`
-        self._asking: asyncio.Task[None] | None = None  # asks whether the printer works for another host
+        self._query_task: asyncio.Task[None] | None = None  # asks whether the printer works for another host
         self._listeners: list[Callable[[str], None]] = []
         connection.subscribe(self._on_event)
         connection.on_profile(self._watches.clear)  # the watches start over with the new limits
@@ -59,7 +59,7 @@ class Guard:
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, TemperaturesRead):
-            self._take(event.heaters)
+            self._take_report(event.heaters)
         elif isinstance(event, StateChanged):
             self._begin(ready=event.new is ConnectionState.READY)
 
@@ -69,8 +69,8 @@ class Guard:
         self._watches.clear()
         self._targets.clear()
         self._acted_at = None
-        if self._asking is not None:
-            self._asking.cancel()
+        if self._query_task is not None:
+            self._query_task.cancel()
         if ready:
             self._used_at = self._read_at = self._loop.time()
             self._schedule_check()
@@ -80,7 +80,7 @@ class Guard:
         if state is JobState.STARTING:
             self.trouble = None
 
-    def _take(self, heaters: Heaters) -> None:
+    def _take_report(self, heaters: Heaters) -> None:
         now = self._read_at = self._loop.time()
         if not self._connection.ready:
             return
@@ -109,23 +109,23 @@ class Guard:
         if self._jobs.active or self._connection.panel_print is not None:
             self._used_at = now
         used_at = max(self._used_at, self._connection.commands.sent_at)
-        if minutes and any(self._targets.values()) and now - used_at >= minutes * 60 and self._asking is None:
-            self._asking = asyncio.create_task(self._turn_off_unless_used(used_at))
-            self._asking.add_done_callback(self._on_answer)
+        if minutes and any(self._targets.values()) and now - used_at >= minutes * 60 and self._query_task is None:
+            self._query_task = asyncio.create_task(self._turn_off_unless_used(used_at))
+            self._query_task.add_done_callback(self._on_query_end)
 
     async def _turn_off_unless_used(self, used_at: float) -> None:
-        """Turn the heaters off that were left on, unless the printer works for another host."""
-        # the questions take about a minute, but not longer than a heater may be left on
-        at_work = await Elsewhere(self._connection, self._config.safety.idle_heat_min * 60 / QUESTIONS).at_work()
-        if at_work:
+        """Turn off the heaters that were left on, unless the printer works for another host."""
+        # the queries take about a minute, but never longer than a heater may be left on
+        is_at_work = await OtherHost(self._connection, self._config.safety.idle_heat_min * 60 / QUERIES).is_at_work()
+        if is_at_work:
             self._used_at = self._loop.time()
             log.info("safety.works_elsewhere", consequence="heaters stay on: the printer works for another host")
         elif max(self._used_at, self._connection.commands.sent_at) == used_at and self._connection.ready:
             minutes = self._config.safety.idle_heat_min
             self._act(f"a heater was left on for {minutes:g} min without a print or a command")
 
-    def _on_answer(self, task: "asyncio.Task[None]") -> None:
-        self._asking = None
+    def _on_query_end(self, task: "asyncio.Task[None]") -> None:
+        self._query_task = None
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("safety.bug", exc_info=error)
 
@@ -137,17 +137,17 @@ class Guard:
         self._timer = self._loop.call_at(max(due, now + MIN_CHECK), self._check_silence)
 
     def _check_silence(self) -> None:
-        """Act if no report has come for too long. Reports do not restart the timer, which would cost more."""
+        """Act if no report has come for too long. The timer is not restarted at each report, which would cost more."""
         printer = self._connection.printer
         late = self._loop.time() - self._read_at >= self._silence()
-        if late and printer is not None and is_hot(printer):
+        if late and printer is not None and has_target(printer):
             self._act(f"no temperature was reported for {self._silence():g} s while a heater is on")
         if late:
             self._read_at = self._loop.time()
         self._schedule_check()
 
     def _silence(self) -> float:
-        """Return the maximum seconds without a report."""
+        """Return the maximum number of seconds without a report."""
         printer = self._connection.printer
         if printer is None:
             return GRACE_PERIOD
@@ -162,10 +162,10 @@ class Guard:
     # -- acting --------------------------------------------------------------------------------------------
 
     def _act(self, trouble: str) -> None:
-        """Turn the heaters off and notify the user; if heaters off has not helped before, send an emergency stop."""
+        """Turn the heaters off and notify the user; if turning them off did not help before, send an emergency stop."""
         printer = self._connection.printer
-        # the targets are 0, and a heater breaks a rule all the same: its switch may be stuck on
-        without_effect = self._acted_at is not None and printer is not None and not is_hot(printer)
+        # a heater breaks a rule although its target is 0: its switch may be stuck on
+        without_effect = self._acted_at is not None and printer is not None and not has_target(printer)
         self._acted_at = self._loop.time()
         self._watches.clear()
         self.trouble = trouble

@@ -1,14 +1,14 @@
-"""Safety: the rules that a heater must not break, and turning the heaters off.
+"""The rules that a heater must not break, and how the heaters are turned off.
 
 When any rule is broken, the job fails, every heater is turned off, and the user is notified (`guard`). Turning the
 heaters off never waits for a lock, a disk or a queue.
 
-The firmware's own protections are quicker and stricter; these rules are for one that has none, or has them turned off.
-So each leaves room for every healthy printer: a false alarm costs a print.
+The protections of a firmware are quicker and stricter; these rules are for a firmware that has none, or whose
+protections are turned off. A false alarm costs a print, so each rule leaves room for every healthy printer.
 
-Rule             | broken when                                                                 | known by
+Rule             | broken when                                                                 | detected by
 not rising       | far below its target, and no warmer than it was                             | the reports
-drifting         | away from a target that had been reached, or ever hotter on its way down    | the reports
+drifting         | away from a target that it had reached, or hotter again on its way down     | the reports
 above maximum    | hotter than the profile allows by more than a healthy overshoot             | the reports
 no report        | a heater is on, and no temperature is reported                              | their absence
 too hot a target | a file or a client asks for more than the profile allows: never sent        | `gcode.too_hot.excess`
@@ -27,22 +27,22 @@ from gcode.replies import Heaters, Reading
 from hal.printer import Printer, PrinterStatus
 
 HEATERS_OFF_TIMEOUT = 3.0
-"""Seconds in which a printer has to acknowledge that its heaters are off before it gets an emergency stop."""
+"""Seconds in which a printer has to acknowledge heaters off; after that it gets an emergency stop."""
 
 STOP_TIME = 0.5
-"""Seconds that an emergency stop needs before the line may be closed: M112 is sent three times."""
+"""Seconds that an emergency stop needs before the connection may be closed: M112 is sent three times."""
 
 OVERSHOOT = 15.0
 """°C above the highest target that a healthy heater may swing to (Marlin's HOTEND_OVERSHOOT)."""
 
 CONFIRMATION_TIME = 3.0
-"""Seconds for which readings have to be above the maximum: reports carry no checksum, and a digit may be damaged."""
+"""Seconds for which readings have to stay above the maximum: reports have no checksum, so a digit may be damaged."""
 
 MAX_WITHOUT_REPORT = 60.0
-"""Seconds without a report that are too many for a firmware that reports unasked, whatever it is doing."""
+"""Maximum number of seconds without a report from a firmware that reports unasked, whatever it is doing."""
 
 MAX_WITHOUT_REPORT_ASKED = 900.0
-"""The same for a firmware that has to be asked, or is busy: it does not answer while it homes, probes or dwells."""
+"""The same for a firmware that is busy or has to be asked: it does not answer while it homes, probes or dwells."""
 
 
 @frozen
@@ -50,9 +50,10 @@ class HeaterBounds:
     """What is normal for one kind of heater: °C and s.
 
     Attributes:
-        far: how far below its target a heater has to be for the rule "not rising"; nearer, even a healthy one is slow.
+        far: how far below its target a heater has to be for the rule "not rising"; nearer to it, healthy heaters are
+            slow too.
         rise: by how much it has to rise within `rise_within` seconds.
-        drift: how far it may be from a target that it has reached; the part fan costs some 10 °C at first.
+        drift: how far it may be from a target that it has reached; the part fan first cools it by some 10 °C.
         drift_within: for how long it may be farther away.
     """
 
@@ -64,10 +65,12 @@ class HeaterBounds:
 
 
 HOTEND = HeaterBounds(far=10.0, rise=2.0, rise_within=60.0, drift=20.0, drift_within=30.0)
-"""A weak hotend heats by 0.3 °C/s, nine times as fast. Marlin's limits: 2 °C in 20 s; away by 4 °C for 40 s."""
+"""Even a weak hotend heats by 0.3 °C/s, nine times as fast as this rule asks. Marlin's limits are 2 °C in 20 s, and
+4 °C away for 40 s."""
 
 BED = HeaterBounds(far=10.0, rise=1.0, rise_within=180.0, drift=12.0, drift_within=120.0)
-"""A big bed heats by 1 °C in 30 s, at the end a third of that. Marlin's limits: 2 °C in 60 s; away by 2 °C for 20 s."""
+"""A big bed heats by 1 °C in 30 s, and near its target a third as fast. Marlin's limits are 2 °C in 60 s, and 2 °C away
+for 20 s."""
 
 CHAMBER = HeaterBounds(far=10.0, rise=1.0, rise_within=900.0, drift=20.0, drift_within=900.0)
 """A chamber heated only by the bed gains 1 °C in some minutes, and its door may be left open."""
@@ -89,7 +92,7 @@ class HeaterWatch:
         self._hottest = highest + OVERSHOOT
         self._target = 0.0
         self._reached = False
-        self._mark = self._marked_at = 0.0  # the reading from which it has to rise, and when that was
+        self._mark = self._marked_at = 0.0  # the reading from which it has to rise, and the time of that reading
         self._coolest = math.inf  # the lowest reading on its way down to a lower target
         self._away_since = self._hot_since = math.inf
 
@@ -117,7 +120,7 @@ class HeaterWatch:
         return f"{self._name} is at {actual:.1f} °C, above its maximum of {self._hottest - OVERSHOOT:g} °C"
 
     def _not_rising(self, actual: float, now: float) -> str | None:
-        """Check that the heater rises. This rule counts until the target is reached; after that `_drifting` does."""
+        """Check that the temperature rises. This rule counts until the target is reached; then `_drifting` counts."""
         bounds = self._bounds
         if self._reached or actual >= self._target - bounds.far or actual >= self._mark + bounds.rise:
             self._mark, self._marked_at = actual, now
@@ -147,9 +150,9 @@ class HeaterWatch:
 
 
 def longest_silence(printer: PrinterStatus) -> float:
-    """Return the seconds without a temperature report that are too many while a heater is on.
+    """Return the maximum number of seconds without a temperature report while a heater is on.
 
-    The reports of a busy firmware may have been turned off (M155 S0), and it does not answer meanwhile.
+    A busy firmware does not answer, and its reports may have been turned off (M155 S0).
     """
     reports = printer.identity.can("AUTOREPORT_TEMP")
     return MAX_WITHOUT_REPORT if reports and not printer.busy else MAX_WITHOUT_REPORT_ASKED
@@ -160,7 +163,7 @@ def heaters_off_commands(profile: ProfileConfig, reported: Heaters | None = None
     return heaters_off(profile.hotends, chamber=profile.heated_chamber, heaters=reported)
 
 
-def is_hot(printer: PrinterStatus) -> bool:
+def has_target(printer: PrinterStatus) -> bool:
     """Tell whether any heater has a target."""
     return any(reading.target for reading in printer.heaters.values())
 
@@ -171,13 +174,13 @@ async def turn_heaters_off(
     """Turn the heaters off; return False if that took an emergency stop.
 
     The commands are on the wire when this first awaits. A firmware that waits in M109 or for slow moves does not
-    read them in time: then it gets an emergency stop, which turns heaters off too.
+    read them in time, so it gets an emergency stop, which turns the heaters off too.
     """
     printer.hold()
     printer.feed(None)
     commands = heaters_off_commands(profile, printer.heaters)
     if printer.identity.can("EMERGENCY_PARSER"):
-        commands.insert(0, "M108")  # ends a wait for heat, and is read even during one
+        commands.insert(0, "M108")  # ends a wait for heat; such a firmware reads it during the wait
     answers = asyncio.gather(*(printer.send(command, urgent=True) for command in commands))
     try:
         async with asyncio.timeout(HEATERS_OFF_TIMEOUT):

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from daemon.config import ProfileConfig
-from daemon.core.safety.line_note import LineNote
+from daemon.core.safety.port_note import PortNote
 from hal.ports import UsbDevice
 from hal.printer import ConnectionState, StateChanged
 
@@ -33,7 +33,7 @@ async def noted(folder, address, event=READY, **profile):
     """Return the note for this printer once connected."""
     connection = FakeConnection(address, 250000)
     connection.profile = ProfileConfig(**profile)
-    note = LineNote(connection, folder)
+    note = PortNote(connection, folder)
     note.follow()
     connection.listener(event)
     if note._writing is not None:
@@ -53,7 +53,7 @@ async def test_a_connected_printer_is_noted_for_the_helper(tmp_path):
 
 async def test_a_profile_chosen_later_is_noted_too(tmp_path):
     connection = FakeConnection("serial:/dev/ttyUSB0", 115200)
-    note = LineNote(connection, tmp_path)
+    note = PortNote(connection, tmp_path)
     note.follow()
     connection.listener(READY)
     await note._writing
@@ -80,20 +80,20 @@ async def test_a_note_that_cannot_be_written_ends_nothing(tmp_path):
 async def test_the_next_daemon_knows_the_detected_baudrate(tmp_path):
     await noted(tmp_path, "serial:/dev/ttyUSB0?baudrate=250000")
     connection = FakeConnection("serial:/dev/ttyUSB0", 115200)
-    LineNote(connection, tmp_path).follow()
+    PortNote(connection, tmp_path).follow()
     assert connection.remembered == {"/dev/ttyUSB0": (250000, None)}
 
 
 async def test_the_next_daemon_knows_the_board_and_the_helper_its_stable_name(tmp_path):
     board = UsbDevice(0x2C99, 2, "CZPX", "1.0", "1-1", is_twin=False)
     connection = FakeConnection("serial:auto?baudrate=115200", 115200, board, "/dev/serial/by-id/usb-Prusa-if00")
-    note = LineNote(connection, tmp_path)
+    note = PortNote(connection, tmp_path)
     note.follow()
     connection.listener(READY)
     await note._writing
     assert json.loads((tmp_path / "line.json").read_text())["port"] == "/dev/serial/by-id/usb-Prusa-if00"
     later = FakeConnection("serial:auto", 115200)
-    LineNote(later, tmp_path).follow()
+    PortNote(later, tmp_path).follow()
     assert later.remembered == {"auto": (115200, board)}
 
 
@@ -116,5 +116,5 @@ NO_TEXTS = '"serial_number": null, "interface": null, "place": null'
 async def test_an_invalid_note_is_ignored(tmp_path, text):
     (tmp_path / "line.json").write_bytes(text.encode("latin-1"))
     connection = FakeConnection("serial:/dev/ttyUSB0", 115200)
-    LineNote(connection, tmp_path).follow()
+    PortNote(connection, tmp_path).follow()
     assert connection.remembered == {}

@@ -1,6 +1,7 @@
-"""LineKeeper: has systemd keep the serial line open over a restart, and adopts it afterwards.
+"""PortKeeper: has systemd keep the serial port open during a restart, and adopts it afterwards.
 
-Closing and reopening the port would lose what the printer sends meanwhile, and with some drivers reset the board.
+If the port were closed and reopened, what the printer sends meanwhile would be lost, and some drivers would reset the
+board.
 """
 
 import os
@@ -13,18 +14,18 @@ from hal.transport import Transport
 NAME = "serial"
 
 
-class LineKeeper:
+class PortKeeper:
     """Follows the transports of one connection."""
 
     def __init__(self, descriptors: DescriptorStore | None = None) -> None:
-        """Take the line that systemd kept, if any."""
+        """Take the port that systemd kept, if any."""
         self._descriptors = descriptors
         self._descriptor = descriptors.inherited().get(NAME, -1) if descriptors else -1
         self._transport: Transport | None = None
-        self.leaves = False  # the line stays in the store, for the next host, when this one closes it
+        self.leaves_open = False  # when this host closes the port, it stays in the store for the next host
 
     def watch(self, transport: Transport) -> None:
-        """Watch a new transport; the first one adopts the line that systemd kept."""
+        """Watch a new transport; the first one adopts the port that systemd kept."""
         self._transport = transport
         adopt = getattr(transport, "adopt", None)
         if adopt is not None and self._descriptor >= 0:
@@ -32,7 +33,7 @@ class LineKeeper:
             self._descriptor = -1
 
     def release(self) -> None:
-        """Close the line that systemd kept, if no transport has adopted it: there is no job to reattach to."""
+        """Close the port that systemd kept, if no transport has adopted it: there is no job to reattach to."""
         if self._descriptor >= 0:
             with suppress(OSError):
                 os.close(self._descriptor)
@@ -41,12 +42,12 @@ class LineKeeper:
                 self._descriptors.drop(NAME)
 
     def on_state(self, state: ConnectionState) -> None:
-        """Have systemd keep the line while it is open."""
+        """Have systemd keep the port while it is open."""
         if self._descriptors is None:
             return
         if state is ConnectionState.HANDSHAKING:
             fd = getattr(self._transport, "descriptor", -1)
             if fd >= 0:
                 self._descriptors.keep(NAME, fd)
-        elif state in (ConnectionState.FAULT, ConnectionState.OFFLINE) and not self.leaves:
+        elif state in (ConnectionState.FAULT, ConnectionState.OFFLINE) and not self.leaves_open:
             self._descriptors.drop(NAME)

@@ -1,23 +1,23 @@
-"""The figures about the line that users see: read off the counters when a question asks for them."""
+"""The figures about the connection that users see, read from the counters when a question asks for them."""
 
 import asyncio
 
-from daemon.bridge.questions import LineFigures
+from daemon.bridge.questions import ConnectionFigures
 from daemon.own_memory import memory
 from hal.loop import WatchedLoop
 from hal.printer import Conversation
 
 
-def line_figures(printer: Conversation | None, waits: int) -> LineFigures:
+def connection_figures(printer: Conversation | None, waits: int) -> ConnectionFigures:
     """Return the figures; `waits` is how often the last print waited for its file."""
     loop = asyncio.get_running_loop()
     stall = loop.watch.longest if isinstance(loop, WatchedLoop) else None
-    figures = LineFigures(stall=stall, waits=waits, memory=memory())
+    figures = ConnectionFigures(stall=stall, waits=waits, memory=memory())
     if printer is None:
         return figures
     took, limits, counters = printer.turnaround, printer.flow_control, printer.counters
     answers = took.total
-    return LineFigures(
+    return ConnectionFigures(
         answers=answers,
         p50=took.quantile(0.5) if answers else None,
         p99=took.quantile(0.99) if answers else None,

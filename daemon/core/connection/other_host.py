@@ -1,7 +1,7 @@
-"""Elsewhere: finds out whether a printer works for another host: a touch screen, or a host at another port.
+"""OtherHost: finds out whether a printer works for another host: a touch screen, or a host at another port.
 
-On this line only its heat shows. So the printer is asked for its position, its SD print and its progress. If an answer
-changes, it is at work.
+Over this connection we see only that the printer is hot. So it is asked for its position, its SD print and its
+progress. If an answer changes, the printer is at work.
 """
 
 import asyncio
@@ -12,23 +12,23 @@ from gcode.dialect import recognise
 from gcode.errors import NozzledError
 from hal.printer import Event, PositionRead, Printer
 
-QUESTIONS = 4
-"""How often it is asked before it counts as at rest."""
+QUERIES = 4
+"""How often the printer is asked before it counts as at rest."""
 
-QUESTION_INTERVAL = 15.0
-"""Seconds between two questions; a printer that does not answer within that time is at work."""
+QUERY_INTERVAL = 15.0
+"""Seconds between two queries; a printer that does not answer one within that time is at work."""
 
 
-class Elsewhere:
-    """Asks the printer of one connection."""
+class OtherHost:
+    """Another host of the printer of one connection."""
 
-    def __init__(self, connection: Connection, apart: float = QUESTION_INTERVAL) -> None:
-        """Prepare; `apart` is the seconds between two questions, QUESTION_INTERVAL at most."""
+    def __init__(self, connection: Connection, interval: float = QUERY_INTERVAL) -> None:
+        """Prepare; `interval` is the seconds between two queries, at most QUERY_INTERVAL."""
         self._connection = connection
-        self._apart = min(apart, QUESTION_INTERVAL)
+        self._interval = min(interval, QUERY_INTERVAL)
         self._positions: list[dict[str, float]] = []
 
-    async def at_work(self) -> bool:
+    async def is_at_work(self) -> bool:
         """Tell whether the printer works for another host; takes about a minute."""
         printer = self._connection.printer
         if printer is None:
@@ -43,14 +43,14 @@ class Elsewhere:
             unsubscribe()
 
     async def _changes(self, printer: Printer) -> bool:
-        questions = ["M114", "M27"]
+        commands = ["M114", "M27"]
         if "M73" not in recognise(printer.identity.name).unknown:
-            questions.append("M73")
+            commands.append("M73")
         before: list[str] = []
-        for turn in range(QUESTIONS):
+        for turn in range(QUERIES):
             try:
-                async with asyncio.timeout(QUESTION_INTERVAL):
-                    answers = [line for question in questions for line in await printer.send(question)]
+                async with asyncio.timeout(QUERY_INTERVAL):
+                    answers = [line for command in commands for line in await printer.send(command)]
             except TimeoutError:
                 return True
             if printer.busy or printer.panel_print is not None or self._moved():
@@ -59,22 +59,22 @@ class Elsewhere:
             if turn and progress != before:
                 return True
             before = progress
-            if turn < QUESTIONS - 1:
-                await asyncio.sleep(self._apart)
+            if turn < QUERIES - 1:
+                await asyncio.sleep(self._interval)
         return self._moved()
 
     def _moved(self) -> bool:
         return any(position != self._positions[0] for position in self._positions)
 
     def _on_event(self, event: Event) -> None:
-        if isinstance(event, PositionRead) and len(self._positions) < 2 * QUESTIONS:
+        if isinstance(event, PositionRead) and len(self._positions) < 2 * QUERIES:
             self._positions.append(event.axes)
 
 
 def _progress(lines: Sequence[str]) -> list[str]:
-    """Return the lines about the progress of a print (M73) and about the steps made so far.
+    """Return the lines about the progress of a print (M73) and about the motor steps made so far.
 
-    The position that Marlin reports is the end of the last move that it has read; during a long move only its count of
-    steps changes.
+    The position that Marlin reports is the end of the last move that it has read. So during a long move only its count
+    of steps changes.
     """
     return [line for line in lines if any(word in line.lower() for word in ("percent", "progress", "count"))]

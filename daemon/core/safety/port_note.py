@@ -1,7 +1,7 @@
-"""LineNote: notes which line the printer is on, for the helper that turns heaters off if the daemon stays dead.
+"""PortNote: notes the port of the printer, for the helper that turns heaters off if the daemon cannot be started.
 
-The helper (`systemd/safe_off.py`) runs without the daemon's Python environment, as that may be what is broken. The next
-daemon reads from the note which board was connected, and at which baudrate.
+The helper (`systemd/safe_off.py`) runs without the daemon's Python environment, because that may be what is broken. The
+next daemon reads from the note which board was connected, and at which baudrate.
 """
 
 import asyncio
@@ -21,25 +21,25 @@ from hal.registry import parse
 
 FILE = "line.json"
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
-"""What reading the note may raise: the front can write to its folder, so it may hold anything."""
+"""Errors of reading the note: the front can write to the note's folder, so the file may hold anything."""
 
 
-class LineNote:
+class PortNote:
     """Writes the note in a thread, whenever a serial printer is connected or its profile changes."""
 
     def __init__(self, connection: Connection, folder: Path) -> None:
-        """Prepare; the note is in `folder`, the state directory."""
+        """Prepare; `folder` is the state directory, which has the note."""
         self._connection = connection
         self._path = folder / FILE
         self._writing: asyncio.Task[None] | None = None
 
     def follow(self) -> None:
-        """Pass the content of the note to the connection, and write a new one from now on."""
+        """Pass the content of the note to the connection; from now on write a new note whenever something changes."""
         connection = self._connection
         connection.subscribe(self._on_event)
         connection.on_profile(self._on_profile)
         make_way(self._path, "which port the printer was on is unknown", os.R_OK)
-        with suppress(*UNREADABLE):  # there is none, or it is of another version
+        with suppress(*UNREADABLE):  # there is no note, or another version has written it
             if not self._path.is_file():  # reading a pipe would block the start
                 return
             note = json.loads(self._path.read_text())
@@ -48,16 +48,16 @@ class LineNote:
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, StateChanged) and event.new is ConnectionState.READY:
-            self._note_later()
+            self._write_soon()
 
     def _on_profile(self) -> None:
         if self._connection.ready:
-            self._note_later()
+            self._write_soon()
 
-    def _note_later(self) -> None:
-        self._writing = asyncio.create_task(self._note())
+    def _write_soon(self) -> None:
+        self._writing = asyncio.create_task(self._write_note())
 
-    async def _note(self) -> None:
+    async def _write_note(self) -> None:
         printer = self._connection.printer
         address = parse(printer.address) if printer is not None else None
         if printer is None or address is None or address.scheme != "serial":
@@ -77,6 +77,6 @@ class LineNote:
 
     def _write(self, text: str) -> None:
         temporary = self._path.with_suffix(".new")
-        make_way(temporary, "the line is noted again", os.W_OK)
+        make_way(temporary, "the port of the printer is noted again", os.W_OK)
         temporary.write_text(text)
-        temporary.replace(self._path)  # whole or not at all
+        temporary.replace(self._path)  # so the note is never half written
