@@ -18,14 +18,13 @@ import msgspec
 import structlog
 
 from daemon.bridge.allowance import Allowance, counted
-from daemon.bridge.desk import AnyDesk, answer, refused
+from daemon.bridge.desk import MAX_OPEN, AnyDesk, answer, refused
 from daemon.bridge.events import JobChanged, SafetyBroken, event_message
 from daemon.bridge.frames import MAX_QUESTION, Frames, frame
 from daemon.bridge.messages import FromFront, Hello, QuestionMessage, SnapshotMessage, decode_known, encode
 from daemon.errors import TooLate
 from daemon.log import LEVELS, Limiter
 from daemon.set_aside import make_way
-from gcode.errors import QueueFull
 from hal.printer import Event, LogLevel, StateChanged
 
 MAX_QUESTIONS = 16
@@ -36,7 +35,6 @@ WAKE_COST = 0.0001  # s charged for waking up and reading, beside the answers
 THREAD_COST = 0.0005  # s charged for a question that a thread works on
 CONNECT_COST = 0.002  # s charged for a new front
 
-MAX_OPEN = 32  # questions that are being answered, of all fronts together
 MAX_UNREAD = 512 * 1024  # bytes that the front has not read; beyond that snapshots wait and events are dropped
 READ_TIMEOUT = 5.0  # s after which a front that reads nothing is cut off
 SNAPSHOT_INTERVAL = 0.05  # s between two snapshots without an event
@@ -227,9 +225,9 @@ class _FrontConnection(asyncio.Protocol):
         """Take questions."""
         self._frames.add(data)
         if self._work_timer is None:
-            self._work()
+            self._work(has_read=True)
 
-    def _work(self) -> None:
+    def _work(self, *, has_read: bool = False) -> None:
         """Answer the questions received, as far as the limits per turn and of all time allow."""
         self._work_timer = None
         transport, began = self._transport, self._loop.time()
@@ -247,8 +245,8 @@ class _FrontConnection(asyncio.Protocol):
         if answers:
             self._send_snapshot(*answers)  # the snapshot first: a client with its answer sees the effect
         now = self._loop.time()
-        # a turn without a message is free: otherwise a front in debt would never be read again
-        wait = self._end.allowance.spend(now - began + WAKE_COST, now) if taken else 0.0
+        # a turn that neither read nor answered is free: otherwise a front in debt would never be read again
+        wait = self._end.allowance.spend(now - began + WAKE_COST, now) if taken or has_read else 0.0
         if more or wait:
             transport.pause_reading()
             self._work_timer = self._loop.call_later(wait, self._work)
@@ -280,12 +278,11 @@ class _FrontConnection(asyncio.Protocol):
             self._on_hello(question)
         if not isinstance(question, QuestionMessage):
             return None
-        open_ = self._end.open
-        if len(open_) >= MAX_OPEN:
-            return refused(question, QueueFull(f"{MAX_OPEN} requests are not done yet; try again later"))
         if question.before is not None and self._loop.time() > question.before:
             return refused(question, TooLate("the request waited too long for the core, so nothing was done"))
-        answering = answer(self._desk, question, self._end.on_bug)
+        open_ = self._end.open
+        # a disk that hangs fills the list; stop, cancel and pause need no disk, and are answered nevertheless
+        answering = answer(self._desk, question, self._end.on_bug, may_wait=len(open_) < MAX_OPEN)
         if isinstance(answering, bytes):
             return answering
         self._end.allowance.spend(THREAD_COST, self._loop.time())

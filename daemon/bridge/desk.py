@@ -21,6 +21,7 @@ Listener = Callable[[Event | None], None]
 NOT_UNDERSTOOD = "the core does not understand the question"
 MAX_ANSWER = MAX_FRAME - 1024  # bytes
 MAX_REFUSAL = 2000  # characters: a refusal may quote its question
+MAX_OPEN = 32  # questions that are being answered, of all fronts together
 
 log = structlog.get_logger()
 
@@ -39,15 +40,23 @@ class AnyDesk(Protocol):
     def snapshot(self) -> Snapshot:
         """Return the core's present state."""
 
-    def answer(self, question: Question) -> object | Awaitable[object]:
-        """Return the answer, or an awaitable for it. Either raises NozzledError."""
+    def answer(
+        self, question: Question, *, may_wait: bool = True, before: float | None = None
+    ) -> object | Awaitable[object]:
+        """Return the answer, or an awaitable for it. Either raises NozzledError.
+
+        Args:
+            question: to be answered.
+            may_wait: the answer may take longer than this turn of the loop; otherwise QueueFull is raised if it does.
+            before: when the question expires, in s of the loop; None: never. A print must not begin later.
+        """
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with each event, and with None for a change without one; return what unsubscribes it."""
 
 
 def answer(
-    desk: AnyDesk, message: QuestionMessage, on_bug: Callable[[Exception], None] = _log
+    desk: AnyDesk, message: QuestionMessage, on_bug: Callable[[Exception], None] = _log, *, may_wait: bool = True
 ) -> bytes | Awaitable[bytes]:
     """Return the desk's answer to a question, or its refusal, encoded; or an awaitable for it.
 
@@ -57,13 +66,14 @@ def answer(
         desk: answers.
         message: the question.
         on_bug: called with an error that is not a NozzledError.
+        may_wait: the answer may take longer; otherwise a question whose answer would is refused.
     """
     try:
         question: Question = decode(message.question, AnyQuestion)
     except msgspec.DecodeError as error:
         return refused(message, OtherVersion(f"{NOT_UNDERSTOOD}: {error}"))
     try:
-        result = desk.answer(question)
+        result = desk.answer(question, may_wait=may_wait, before=message.before)
     except Exception as error:  # noqa: BLE001 - `_failed` reports bugs
         return _failed(message, error, on_bug)
     return _awaited(message, result, on_bug) if isinstance(result, Awaitable) else _encode_answer(message, result)

@@ -5,6 +5,7 @@ a text, costs the front that field and not its connection.
 """
 
 import dataclasses
+import types
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -81,8 +82,8 @@ def understood(value: Any, kind: type[T]) -> T:
             return _SUBSTITUTES[kind]  # type: ignore[index,return-value]  # it is an Enum then
         if isinstance(value, Mapping) and _has_fields(kind):
             return _of_fields(value, kind)
-        if choices := [each for each in get_args(kind) if each is not type(None)]:
-            result: T = understood(value, choices[0])
+        if isinstance(kind, types.UnionType):
+            result: T = understood(value, next(each for each in get_args(kind) if each is not types.NoneType))
             return result
         raise
 

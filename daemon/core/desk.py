@@ -13,7 +13,7 @@ import structlog
 
 from daemon import __version__
 from daemon.bridge import questions as ask
-from daemon.bridge.desk import Listener
+from daemon.bridge.desk import MAX_OPEN, Listener
 from daemon.bridge.events import JobChanged, SafetyBroken
 from daemon.bridge.snapshot import JobSummary, PrinterSummary, Snapshot
 from daemon.bridge.words import JobState, KeyedPrint, PastPrint, PrintRecord
@@ -26,7 +26,7 @@ from daemon.core.core import Core
 from daemon.core.core_tally import core_tally
 from daemon.core.job.keyed import KeyedPrints
 from daemon.core.record.store import JobRecord
-from daemon.errors import FileError, JobConflict, StorageFull
+from daemon.errors import FileError, JobConflict, StorageFull, TooLate
 from gcode.errors import NozzledError, QueueFull
 from gcode.outgoing import Counters, is_stop
 from gcode.reader import clean
@@ -173,14 +173,24 @@ class Desk:
 
     # -- questions -----------------------------------------------------------------------------------------
 
-    def answer(self, question: ask.Question) -> object | Awaitable[object]:
+    def answer(
+        self, question: ask.Question, *, may_wait: bool = True, before: float | None = None
+    ) -> object | Awaitable[object]:
         """Return the answer, of the type that the question names; if answering takes longer, an awaitable for it.
 
+        Args:
+            question: to be answered.
+            may_wait: the answer may take longer than this turn of the loop.
+            before: when the question expires, in s of the loop; None: never. A print does not begin later.
+
         Raises:
+            QueueFull: the answer takes longer, and may not.
             NozzledError: why the question is refused.
         """
         if (answer_at_once := self._immediate_answer(question)) is None:
-            return self._answer_and_tell(self._deferred_answer(question))
+            if not may_wait:
+                raise QueueFull(f"{MAX_OPEN} requests are not done yet; try again later")
+            return self._answer_and_tell(self._deferred_answer(question, before))
         result = answer_at_once()
         self._tell(None)
         return result
@@ -240,7 +250,7 @@ class Desk:
         if any(map(_EXTRUDES.match, plain)):
             self._bed.mark_used()
 
-    def _deferred_answer(self, question: ask.Question) -> Awaitable[object]:
+    def _deferred_answer(self, question: ask.Question, before: float | None) -> Awaitable[object]:
         core = self._core
         match question:
             case ask.Connect(port=port, baudrate=baudrate):
@@ -257,7 +267,7 @@ class Desk:
                 return self._limits()
             case ask.UsePreset() | ask.ChangeProfile():
                 return self._choose_profile(question)
-        if (answering := self._from_record(question)) is not None:
+        if (answering := self._from_record(question, before)) is not None:
             return answering
         raise NozzledError(f"the core has no answer to {type(question).__name__}")
 
@@ -265,7 +275,7 @@ class Desk:
         await self._core.connection.disconnect()
         self._core.jobs.let_go()
 
-    def _from_record(self, question: ask.Question) -> Awaitable[object] | None:
+    def _from_record(self, question: ask.Question, before: float | None) -> Awaitable[object] | None:
         store = self._core.store
         match question:
             case ask.AskStatistics(path=path):
@@ -277,16 +287,21 @@ class Desk:
             case ask.AskRecord(after=after, limit=limit):
                 return self._print_records(after, limit)
             case ask.Begin():
-                return self._begin_print(question)
+                return self._begin_print(question, before)
             case ask.AskKey(key=key):
                 return self._find_print(checks.job_key(key))
         return None
 
-    def _begin_print(self, question: ask.Begin) -> Awaitable[object]:
+    def _begin_print(self, question: ask.Begin, before: float | None) -> Awaitable[object]:
         file = checks.selection(question.file) if question.file is not None else None
         key, mark = checks.job_key(question.key), checks.job_key(question.mark)
-        require_bed = partial(self._bed.require_count, question.bed)
-        return self._keyed.begin(file, key, mark, eject=question.eject, check=require_bed)
+
+        def check() -> None:
+            if before is not None and asyncio.get_running_loop().time() > before:  # recording it took so long
+                raise TooLate("the print was not started: it could not be recorded before its client gave up")
+            self._bed.require_count(question.bed)
+
+        return self._keyed.begin(file, key, mark, eject=question.eject, check=check)
 
     async def _find_print(self, key: str) -> KeyedPrint | None:
         found = await self._keyed.find(key)

@@ -244,7 +244,10 @@ def test_an_unknown_state_counts_as_printing():
 OF_ANOTHER_TYPE = {
     "job__selected": {"path": "a.g"},
     "job__progress": "half",
+    "job__progress__left_origin": "better",
     "job__offsets": [1],
+    "printer__heaters": "cold",
+    "printer__position": "home",
     "printer": 3,
     "profile": "mk4",
 }
@@ -254,6 +257,10 @@ OF_ANOTHER_TYPE = {
 def test_a_field_of_another_type_counts_as_missing(field, value):
     snapshot = snapshot_of(**{field: value, "trouble": "hot"})
     assert (snapshot.revision, snapshot.trouble, snapshot.job.active) == (7, "hot", True)
+    default = Snapshot()
+    for name in field.split("__"):
+        snapshot, default = getattr(snapshot, name), getattr(default, name)
+    assert snapshot == default
 
 
 def test_unknown_messages_and_events_are_ignored():

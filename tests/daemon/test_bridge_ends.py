@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 
 from daemon.bridge import core_end
 from daemon.bridge import questions as ask
-from daemon.bridge.core_end import MAX_OPEN, MAX_UNREAD, READ_TIMEOUT, CoreEnd, pair, user_of
+from daemon.bridge.core_end import MAX_UNREAD, READ_TIMEOUT, WAKE_COST, CoreEnd, pair, user_of
+from daemon.bridge.desk import MAX_OPEN
 from daemon.bridge.events import JobChanged
 from daemon.bridge.frames import LENGTH, MAX_QUESTION, frame
 from daemon.bridge.front_end import ANSWER_TIMEOUT, CORE_AWAY_TEXT, CORE_RETURN_TIMEOUT, HEARTBEAT_INTERVAL, FrontEnd
@@ -278,6 +279,23 @@ async def test_questions_sent_one_by_one_get_the_same_share(desk):
             await asyncio.sleep(0.0001)
         front.received = [each for each in front.received if each["type"] == "answered"][-sent:]
     assert 100 < sent < 200 + 500 + 10
+
+
+async def test_bytes_sent_one_by_one_get_the_same_share(desk):
+    """Reading costs the front its share even while no question is complete."""
+    end = CoreEnd(desk)
+    front = fake_front(end)
+    message = frame(ask.encode_question(1, ask.UsePreset(preset="x" * 6_000)))
+    loop = asyncio.get_running_loop()
+    spent, real = [], end.allowance.spend
+    end.allowance.spend = lambda seconds, now: spent.append(seconds) or real(seconds, now)
+    began = loop.time()
+    for byte in message[:-1]:
+        front.line.write(bytes([byte]))
+        await asyncio.sleep(0.0001)
+    assert not desk.questions
+    assert 0.5 < loop.time() - began < 1
+    assert 0.05 < sum(spent) < 0.15, f"{len(spent)} times {WAKE_COST} s"
 
 
 async def test_the_number_of_long_questions_is_limited_even_over_reconnects(desk):

@@ -12,6 +12,7 @@ import pytest
 
 from daemon.bridge import questions as ask
 from daemon.bridge.core_end import CoreEnd
+from daemon.bridge.desk import MAX_OPEN
 from daemon.bridge.front_end import FrontEnd
 from daemon.bridge.memory import InMemory
 from daemon.bridge.remote import RemoteCore
@@ -19,7 +20,7 @@ from daemon.bridge.words import FileStatistics, JobState, PortOptions, Selection
 from daemon.config import chosen_preset
 from daemon.core.core import begin
 from daemon.core.desk import Desk
-from daemon.errors import BadFileName, ConfigError, FileError, JobConflict, PortNotAllowed, StorageFull
+from daemon.errors import BadFileName, ConfigError, CoreAway, FileError, JobConflict, PortNotAllowed, StorageFull
 from gcode.errors import CommandError, ForbiddenCommand, NozzledError, QueueFull
 from hal.errors import AddressError, NotConnected
 from hal.printer import ConnectionState, Prompt
@@ -160,6 +161,45 @@ async def test_long_lists_of_commands_stay_in_their_order(tmp_path):
         await asyncio.gather(*(pair.ask(ask.Send(commands=commands)) for commands in lists))
         await asyncio.sleep(20)
         assert [each for each in pair.accepted if each.startswith("M117")] == [*itertools.chain(*lists)]
+
+
+async def test_a_record_that_answers_nothing_keeps_no_stop_and_no_pause(tmp_path, monkeypatch):
+    """A card that hangs for a minute leaves as many questions open as may be."""
+    async with house(tmp_path, "line") as pair:
+        monkeypatch.setattr(pair.core.store, "statistics", lambda _: asyncio.sleep(60))
+        waiting = [asyncio.ensure_future(pair.ask(ask.AskStatistics(path="part.gcode"))) for _ in range(MAX_OPEN)]
+        await asyncio.sleep(1)
+        with pytest.raises(QueueFull, match="32 requests are not done yet"):
+            await pair.ask(ask.AskHistory(limit=1))
+        await pair.ask(ask.Select(file=PART))
+        await pair.ask(ask.Start())
+        await pair.ask(ask.Pause())
+        assert pair.core.jobs.state in (JobState.PAUSING, JobState.STARTING)
+        await pair.ask(ask.Send(commands=["M112"]))
+        assert not pair.remote.connection.ready
+        for each in waiting:
+            each.cancel()
+        await asyncio.wait(waiting)
+
+
+async def test_a_print_does_not_begin_after_its_client_has_given_up(tmp_path, monkeypatch):
+    """A card that hangs for a minute: the user has been told that there was no answer, and may be at the printer."""
+    async with house(tmp_path, "line") as pair:
+        begin = ask.Begin(file=PART, key="a", mark="m")
+        claim = pair.core.store.claim_job
+
+        async def slowly(job):
+            await asyncio.sleep(60)
+            return await claim(job)
+
+        monkeypatch.setattr(pair.core.store, "claim_job", slowly)
+        with pytest.raises(CoreAway, match="has not answered within 30 s"):
+            await pair.ask(begin)
+        await asyncio.sleep(60)
+        assert (pair.core.jobs.state, await pair.ask(ask.AskKey(key="a"))) == (None, None)
+        monkeypatch.setattr(pair.core.store, "claim_job", claim)
+        assert not (await pair.ask(begin)).again, "the key is still unused"
+        assert pair.core.jobs.state is JobState.STARTING
 
 
 async def test_a_stop_waits_for_no_list(tmp_path):

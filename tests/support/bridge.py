@@ -13,6 +13,7 @@ from daemon.bridge.front_end import FrontEnd, _Wire
 from daemon.bridge.messages import QuestionMessage, encode
 from daemon.bridge.snapshot import JobSummary, Snapshot
 from daemon.bridge.words import JobState
+from gcode.errors import QueueFull
 
 
 class Line(asyncio.Transport):
@@ -131,9 +132,12 @@ class FakeDesk:
         self.snapshots += 1
         return Snapshot(**{"revision": self.snapshots, "job": JobSummary(state=self.state), **self.snapshot_fields})
 
-    def answer(self, question):
-        self.questions.append(question)
+    def answer(self, question, *, may_wait=True, before=None):
         result = self.answers(question)
+        if asyncio.iscoroutine(result) and not may_wait:
+            result.close()
+            raise QueueFull("too many")
+        self.questions.append(question)
         self.tell(None)
         return result
 

@@ -11,7 +11,7 @@ from daemon.bridge.words import JobState, KeyedPrint, Selection
 from daemon.core.job.controller import JobController
 from daemon.core.job.job_snapshot import ClaimedJob
 from daemon.core.record.store import JobRecord, NewJob, Store
-from daemon.errors import JobConflict, KeyReused, NeverBegan
+from daemon.errors import JobConflict, KeyReused, NeverBegan, TooLate
 
 
 class KeyedPrints:
@@ -46,10 +46,10 @@ class KeyedPrints:
             key: of this print.
             mark: identifies what the request asks for; it has to be the same each time.
             eject: run the script that clears the bed when the print completes.
-            check: raises JobConflict if the print must not begin for another reason; called as it begins.
+            check: raises JobConflict or TooLate if the print must not begin for another reason; called as it begins.
 
         Raises:
-            JobConflict: it cannot begin now; the key stays unused.
+            JobConflict, TooLate: it cannot begin now; the key stays unused.
             KeyReused: the key belongs to another request.
             NeverBegan: the print was recorded, but the host died before it began.
             StoreError: it cannot be recorded.
@@ -62,7 +62,7 @@ class KeyedPrints:
             try:
                 check()
                 self._jobs.start(selection, ClaimedJob(number, key, mark, eject))
-            except JobConflict:
+            except (JobConflict, TooLate):
                 await self._store.release_job(number)
                 raise
             return KeyedPrint(number, key, mark, JobState.STARTING.value)
