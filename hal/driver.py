@@ -320,7 +320,7 @@ class LinePrinter(LinkStatus):
         """Stop everything now, without waiting; the connection ends in FAULT.
 
         While the connection is opening, the stop follows once it is open. An event `FirmwareSaid` reports within
-        `emergency_stop.CONFIRM` seconds whether the printer has confirmed it.
+        `emergency_stop.CONFIRM` seconds (twice that if the stop is repeated) whether the printer has confirmed it.
         """
         if self._stopping is not None:
             self._stopping.begin(self.next_on_wire)  # the first one is not confirmed yet

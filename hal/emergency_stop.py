@@ -1,7 +1,8 @@
 """EmergencyStop: sends M112 several times, and finds out whether the firmware has stopped.
 
 The firmware confirms the stop, or the board boots. The line stays open until then, or for CONFIRM seconds, even though
-the conversation has ended.
+the conversation has ended. A stop that is requested again gets CONFIRM seconds more, once: however often a user presses
+the button, the warning that the printer did not confirm comes.
 """
 
 import asyncio
@@ -46,6 +47,7 @@ class EmergencyStop:
         # EMERGENCY_PARSER takes the order to the decoder for the beginning of a line, which has to end before M112
         self._stop = (unpacks + b"\n" if unpacks else b"") + b"M112\n"
         self._partial = b""  # the line that is not complete
+        self._give_up_by: float | None = None  # the loop's time, however often the stop is sent again
         self._timers: list[asyncio.TimerHandle] = []
 
     def begin(self, number: int) -> None:
@@ -54,7 +56,10 @@ class EmergencyStop:
         self._write(self._stop + frame(number, b"M112"))
         # after an overrun the first one ends a torn line, at which Marlin flushes its buffer
         self._timers = [self._loop.call_later(delay, self._write, self._stop) for delay in REPEAT]
-        self._timers.append(self._loop.call_later(CONFIRM, self.give_up))
+        now = self._loop.time()
+        if self._give_up_by is None:
+            self._give_up_by = now + 2 * CONFIRM
+        self._timers.append(self._loop.call_at(min(now + CONFIRM, self._give_up_by), self.give_up))
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the printer."""

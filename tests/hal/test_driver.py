@@ -788,6 +788,20 @@ async def test_an_unconfirmed_stop_is_reported():
         assert transport.written[written:] == b"M112\nM112\n", "nothing but itself follows a stop"
 
 
+async def test_a_user_who_repeats_a_stop_still_reads_that_it_was_not_confirmed():
+    transport = FakeTransport(answers())
+    async with connected(transport) as printer:
+        transport.answer = lambda _line: b""
+        for _ in range(6):
+            printer.emergency_stop()
+            await asyncio.sleep(0.9)
+        assert messages(printer) == []
+        printer.emergency_stop()
+        await asyncio.sleep(0.7)
+        assert [severity for severity, _ in messages(printer)] == ["error"]
+        assert not printer.stopping
+
+
 async def test_closing_does_not_hide_that_a_stop_was_not_confirmed():
     transport = FakeTransport(answers())
     async with connected(transport) as printer:
