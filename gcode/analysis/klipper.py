@@ -59,7 +59,7 @@ def _corners(before: Floats, after: Floats, previous: Floats, current: Floats) -
     half_sine = np.sqrt(np.maximum(0.5 * (1.0 - cosine), 0.0))
     half_cosine = np.sqrt(np.maximum(0.5 * (1.0 + cosine), 0.0))
     bend = np.abs(after[3] - before[3])
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         radius = half_sine / (1.0 - half_sine)
         tangent = 0.25 * half_sine / half_cosine
         by_radius = radius * np.minimum(current[3] * current[1], previous[3] * previous[1])

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MAX_M73 = 1000  # M73 commands that are remembered
 
+_MAX_PROGRESS = 1e9  # percent or minutes of an M73; more is a mistake
 _MAX_DWELL = 24 * 3600.0  # s; longer ones are mistakes
 
 _FREQUENT = (b";TYPE:", b";WIDTH:")  # comments that come by the thousand, and matter only to the toolpath
@@ -213,7 +214,7 @@ class LineFollower:
         self._add_wait("changes", self._machine.filament_change)
 
     def _progress(self, command: Command) -> None:
-        percent, minutes = command.get("P"), command.get("R")
+        percent, minutes = (_plausible(command.get(letter)) for letter in "PR")
         if len(self.m73) < MAX_M73 and (percent is not None or minutes is not None):
             self.m73.append((self._offset, percent, None if minutes is None else minutes * 60))
 
@@ -232,3 +233,7 @@ class LineFollower:
         for index in words.moves[lengths > max_length].tolist():
             command = clean(block.text[words.starts[index] : words.starts[index + 1] - 1])
             self._checks.length(command, line + index)
+
+
+def _plausible(progress: float | None) -> float | None:
+    return progress if progress is not None and abs(progress) < _MAX_PROGRESS else None

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _MAX_TOOL = 99
 _NOTHING = (math.nan,) * len(COLUMNS)
+_MAX_PERCENT = 10_000.0  # of M220 and M221; Marlin counts them in 16 bits
+_DIAMETERS = (0.1, 100.0)  # mm of filament, which M200 may name
 _MAX_VALUE = 1e15  # of a parameter: a plain move has at most 15 digits, see `decimals.MAX_SIZE`
 
 
@@ -153,17 +155,17 @@ class ModalTracker:
 
     def _volumetric(self, command: Command) -> None:
         diameter = command.number("D", 0.0) * self.unit.last
-        on = diameter > 0 and command.number("S", 1.0) > 0
+        on = _DIAMETERS[0] <= diameter <= _DIAMETERS[1] and command.number("S", 1.0) > 0
         self._flow_area = 4.0 / (np.pi * diameter**2) if on else 1.0
         self.flow.set(self._row, self._flow_share * self._flow_area)
 
     def _speed_factor(self, command: Command) -> None:
         if (percent := command.number("S", 0.0)) > 0:
-            self.speed.set(self._row, percent / 100)
+            self.speed.set(self._row, min(percent, _MAX_PERCENT) / 100)
 
     def _flow_factor(self, command: Command) -> None:
         if (percent := command.number("S", -1.0)) >= 0:
-            self._flow_share = percent / 100
+            self._flow_share = min(percent, _MAX_PERCENT) / 100
             self.flow.set(self._row, self._flow_share * self._flow_area)
 
     def velocity_limit(self, words: Mapping[str, float]) -> None:

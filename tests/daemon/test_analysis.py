@@ -10,6 +10,7 @@ from PIL import Image
 
 from daemon.config import ProfileConfig
 from daemon.front.analysis.service import MAX_ATTEMPTS
+from gcode.errors import QueueFull
 from support import slicers
 from support.analysed import sliced
 from support.analyses import GOOD, SIZED, InlineWorker, analysing, until_analysed, upload
@@ -283,6 +284,19 @@ async def test_limits_come_from_the_printer(tmp_path):
         await upload(client)
         assert (await until_analysed(client))["gcodeAnalysis"]["limitsFrom"] == "printer"
         assert [line.split()[0] for line in worker.settings] == ["M203", "M201", "M204", "M205"]
+
+
+async def test_a_core_that_refuses_to_name_the_limits_ends_no_analysis(tmp_path):
+    async with analysing(tmp_path) as client:
+        analyses = client.service.analyses
+
+        async def refuse():
+            raise QueueFull("32 requests are not done yet; try again later")
+
+        analyses._ask_limits = refuse
+        await upload(client)
+        assert (await until_analysed(client))["gcodeAnalysis"]["errors"] == []
+        assert await analyses.area() is None
 
 
 async def test_a_file_is_analysed_again_for_another_printer(tmp_path):

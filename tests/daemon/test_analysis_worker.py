@@ -1,6 +1,8 @@
 """The real worker process of analyses."""
 
 import asyncio
+import io
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +13,7 @@ import pytest
 
 from daemon.config import Config
 from daemon.errors import AnalysisFailed
+from daemon.front.analysis import worker
 from daemon.front.analysis.service import AnalysisTask, Worker
 from support.analysed import sliced
 
@@ -27,6 +30,15 @@ async def test_the_process_returns_its_analysis(tmp_path):
     assert answer["analysis"]["limits_from"] == "printer"
     assert len(answer["analysis"]["layers"]) == 99
     assert answer["pictures"] == []
+
+
+def test_a_result_that_is_not_json_is_none(monkeypatch):
+    task = io.StringIO(json.dumps({"urgent": True}))
+    monkeypatch.setattr("sys.stdin", task)
+    monkeypatch.setattr(worker, "_lower_priority", lambda **_: None)
+    monkeypatch.setattr(worker, "_analyse", lambda _: {"analysis": {"duration_s": float("nan")}})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        worker.main()
 
 
 @pytest.mark.real_time

@@ -20,12 +20,13 @@ import structlog
 
 from daemon.bridge.questions import Limits
 from daemon.config import Config, ProfileConfig
-from daemon.errors import AnalysisFailed, CoreAway, StoreError
+from daemon.errors import AnalysisFailed, StoreError
 from daemon.front.analysis.findings import Brief, Findings, from_analysis, unreadable
 from daemon.front.analysis.store import AnalysisStore, FileKey, summary_of
 from daemon.front.analysis.toolpaths import FOLDER, Toolpaths, toolpath_info
 from daemon.front.one_answer import NoAnswer, answer_of
 from gcode.analysis.toolpath_format import FORMAT
+from gcode.errors import NozzledError
 from gcode.frozen import frozen, mutable
 
 MAX_QUEUE = 1000  # waiting files
@@ -134,9 +135,9 @@ class Analyses:
         return {"profile": asdict(self._profile), "settings": limits.settings, "firmware": limits.firmware}
 
     async def _current_limits(self) -> Limits:
-        """Return the printer's own limits; if the core is away, the last known ones."""
+        """Return the printer's own limits; if the core does not answer, the last known ones."""
         before = self._limits
-        with suppress(CoreAway):
+        with suppress(NozzledError):  # the core is away, or has too much to do: analyses go on without it
             self._limits = await self._ask_limits()
         self.revision += self._limits != before
         return self._limits

@@ -26,7 +26,7 @@ def main() -> int:
         answer = _analyse(task)
     except NozzledError as error:
         answer = {"error": str(error)}
-    json.dump(answer, sys.stdout)
+    json.dump(answer, sys.stdout, allow_nan=False)  # else one file's NaN would make the list of all files unreadable
     return 0
 
 

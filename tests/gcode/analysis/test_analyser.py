@@ -1,3 +1,4 @@
+import json
 import math
 import tracemalloc
 from dataclasses import replace
@@ -6,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gcode import planner
 from gcode.analysis import blocks, timeline
 from gcode.analysis.analyser import Analyser, BinaryGcodeError
 from gcode.analysis.blocks import BLOCK
 from gcode.analysis.machine import Machine
+from gcode.analysis.settings import limits_from_tail
 from gcode.dialect import KLIPPER, MARLIN, REPRAPFIRMWARE
 from gcode.errors import CommandError
 from gcode.planner import MotionLimits
@@ -373,9 +376,39 @@ def test_watchers_get_each_move():
     assert calls[0].moves.start.shape[0] == calls[0].moves.delta.shape[0] == 4
 
 
-def test_result_can_be_written_as_json():
-    import json  # noqa: PLC0415 - only here
+_ABSURD = ("9" * 400, "1" + "0" * 200, "." + "0" * 200 + "1", "." + "0" * 330 + "1", "-" + "9" * 400, "-1", "0")
 
+
+@pytest.mark.parametrize("dialect", [MARLIN, KLIPPER], ids=["marlin", "klipper"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "M220 S{}", "M221 S{}", "M200 D{}", "M73 P{} R{}", "M201 X{} E{}", "M203 X{} E{}", "M204 P{} T{} R{}",
+        "M205 X{} J{} S{} B{}", "G4 S{}", "G1 X1 F{}", "SET_VELOCITY_LIMIT ACCEL={} VELOCITY={}",
+        "SET_VELOCITY_LIMIT SQUARE_CORNER_VELOCITY={} ACCEL_TO_DECEL={}", "SET_VELOCITY_LIMIT MINIMUM_CRUISE_RATIO={}",
+    ],
+)  # fmt: skip
+def test_absurd_numbers_give_finite_results(command, dialect):
+    """NaN and infinity are no JSON: one such file would make the list of all files unreadable."""
+    limits = planner.klipper(MotionLimits()) if dialect is KLIPPER else planner.loose(MotionLimits())
+    for number in _ABSURD:
+        text = f"{HEAD}G1 X10 Y10 E1 F600\n{command.replace('{}', number)}\nG1 X50 E3 F6000\nG1 X10 Y50 Z.3 E5\n"
+        analysis = analyse(text.encode(), Machine(limits=limits, dialect=dialect))
+        assert 0 < analysis.duration_s < 1e9
+        json.dumps(analysis.as_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize("number", ["1e-320", "1e-300", "1e-9", "9e8", "nan", "-1"])
+@pytest.mark.parametrize("name", ["feedrate_x", "feedrate_e", "acceleration_x", "acceleration_extruding", "jerk_x"])
+def test_absurd_limits_in_the_settings_of_a_file_are_ignored(name, number):
+    tail = f"; machine_max_acceleration_y = 1000\n; machine_max_{name} = {number}\n".encode()
+    limits = limits_from_tail(tail, MotionLimits())
+    analysis = analyse(CUBE, Machine(limits=limits))
+    assert analysis.duration_s < 10 * WHOLE.duration_s
+    json.dumps(analysis.as_json(), allow_nan=False)
+
+
+def test_result_can_be_written_as_json():
     analysis = analyse(sliced("cube20"))
     assert json.loads(json.dumps(analysis.as_json()))["duration_s"] == analysis.duration_s
     assert replace(analysis, thumbnails=()).as_json()["thumbnails"] == []
