@@ -44,7 +44,9 @@ def fetch(args: argparse.Namespace, folder: Path) -> int:
         proposal = await _proposal(client, args)
         print(_sentences(proposal), file=sys.stderr)
         args.file = folder / PurePosixPath(proposal["print"]["path"]).name
-        args.file.write_bytes(await client.files.download(proposal["print"]["path"]))
+        with args.file.open("wb") as file:
+            async for piece in client.files.pieces(proposal["print"]["path"]):
+                file.write(piece)
         args.line, args.layer, args.height = proposal["line"], None, None
         return ""
 

@@ -1,8 +1,10 @@
 """The body of an upload: multipart/form-data, read from the file in blocks while it is sent."""
 
 import asyncio
+import errno
 import os
 import secrets
+import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -26,13 +28,13 @@ class FormBody:
         """Read the file's size; its contents are not read yet.
 
         Raises:
-            OSError: the file's size cannot be read.
+            OSError: the file's size cannot be read, or it is no regular file.
         """
         boundary = secrets.token_hex(16)
         self.content_type = f"multipart/form-data; boundary={boundary}"
         self._head = form_fields(fields, boundary) + _file_header(name, boundary)
         self._source = source
-        self._size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        self._size = len(source) if isinstance(source, bytes) else _size(source)
         self._tail = f"\r\n--{boundary}--\r\n".encode()
         self._progress = progress
         self.failure: Exception | None = None  # why the body could not be sent completely
@@ -83,6 +85,13 @@ class FormBody:
                 left -= len(block)
         finally:
             os.close(file)
+
+
+def _size(path: Path) -> int:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):  # reading a folder says what it is
+        raise OSError(errno.EINVAL, "it is not a regular file, so its size is not known", str(path))
+    return status.st_size
 
 
 def as_unicode(name: str) -> str:

@@ -26,6 +26,13 @@ class Caller:
     """Sends requests to one server with one key."""
 
     def __init__(self, url: str, key: str, exchange: Exchange) -> None:
+        """Prepare.
+
+        Raises:
+            ClientError: the URL is wrong, or the key cannot be sent.
+        """
+        if not (key.isascii() and key.isprintable()):  # Tornado's error would quote it
+            raise ClientError("the API key has a line break or another character that no key has; is it two lines?")
         self.url = base_url(url)
         self.exchange = exchange
         self._headers = {"X-Api-Key": key} if key else {}
@@ -44,6 +51,11 @@ class Caller:
         request = Request("GET", self.url + _with_query(path, query), dict(self._headers), None, TIMEOUT)
         answer = await self._answer(request)
         return answer.body
+
+    async def fetch_range(self, path: str, first: int, length: int, seconds: float) -> HttpAnswer:
+        """Return the answer to a request for a range of bytes; a server that knows no ranges sends them all."""
+        headers = {**self._headers, "Range": f"bytes={first}-{first + length - 1}"}
+        return await self._answer(Request("GET", self.url + path, headers, None, seconds))
 
     async def head(self, path: str) -> None:
         """Ask for a path without its content; raises NotFound if nothing is there."""
@@ -94,7 +106,7 @@ class Caller:
             return None
         try:
             return json.loads(answer.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadAnswer(f"the answer to {request} is not JSON: is this OctoPrint's API?") from error
 
     async def _answer(self, request: Request) -> HttpAnswer:
@@ -148,7 +160,7 @@ def _reason(answer: HttpAnswer) -> str:
     """Return the server's reason: OctoPrint's JSON, plain text, or the target of a redirect."""
     try:
         return str(json.loads(answer.body)["error"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         pass
     if target := answer.headers.get("location"):
         return f"it has moved to {target}"

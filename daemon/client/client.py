@@ -50,7 +50,7 @@ class OctoPrintClient:
             exchange: replaces the network, for tests.
 
         Raises:
-            ClientError: the URL is wrong.
+            ClientError: the URL is wrong, or the key cannot be sent.
         """
         self._exchange = exchange or TornadoExchange()
         self._caller = Caller(url, key, self._exchange)

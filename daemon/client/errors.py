@@ -5,7 +5,7 @@ NozzledError
     ├── Unreachable          no answer: connection lost, or timeout; the request may have been carried out
     │   └── NeverSent        no connection: the request was never sent
     ├── BadAnswer            an answer that is not OctoPrint's API ("<html>" of another server)
-    ├── FileChanged          the file was truncated during its upload
+    ├── FileChanged          the file was truncated during its upload, or changed during its download
     └── RequestRefused       an answer with a status from 300 on; has `status` and `text`
         ├── AccessDenied     401 or 403: no key, or one without the right to do this; OctoPrint's 400 for the same
         ├── NotFound         404: no such file, or no such address
@@ -34,7 +34,7 @@ class BadAnswer(ClientError):
 
 
 class FileChanged(ClientError):
-    """The file was truncated during its upload."""
+    """The file was truncated during its upload, or changed during its download."""
 
 
 class RequestRefused(ClientError):

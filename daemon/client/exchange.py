@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
+from tornado.iostream import UnsatisfiableReadError
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from daemon.client.body import FormBody
@@ -78,7 +79,7 @@ class TornadoExchange:
         except Exception as error:
             if form is not None and form.failure is not None:  # Tornado raises an error of its own instead
                 raise form.failure from None
-            if not isinstance(error, HTTPClientError | OSError):
+            if not isinstance(error, HTTPClientError | UnsatisfiableReadError | OSError):
                 raise
             kind = NeverSent if _never_sent(error) else Unreachable
             raise kind(f"no answer to {request}: {error}") from error

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.iostream import UnsatisfiableReadError
 from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, WebSocketError, websocket_connect
 
 from daemon.client.caller import Caller
@@ -68,10 +69,8 @@ class Push:
             await asyncio.sleep(pause)
             try:
                 return await self._open()
-            except Unreachable:
-                continue
-            except RequestRefused as error:
-                if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:  # else the server or its proxy is not up yet
+            except ClientError as error:
+                if not _may_pass(error):
                     raise
         raise AssertionError("there is always another pause")
 
@@ -88,7 +87,7 @@ class Push:
             raise _refused(url, error) from error
         except WebSocketError as error:
             raise BadAnswer(f"{url} is not a WebSocket: {error}") from error
-        except OSError as error:
+        except (UnsatisfiableReadError, OSError) as error:
             raise Unreachable(f"no answer from {url}: {error}") from error
         for message in (proof, *self._greeting):
             await _send(socket, message)
@@ -104,8 +103,17 @@ class Push:
 
     async def _log_in_again(self, socket: WebSocketClientConnection, message: Message) -> None:
         """Log in again if the server has lost the session; `stale` is its answer to a new session."""
-        if message.kind == "reauthRequired" and (message.payload or {}).get("reason") != "stale":
-            await _send(socket, await self._log_in())
+        reason = message.payload.get("reason") if isinstance(message.payload, dict) else None
+        if message.kind != "reauthRequired" or reason == "stale":
+            return
+        try:
+            proof = await self._log_in()
+        except ClientError as error:
+            if not _may_pass(error):
+                raise
+            socket.close()  # reconnecting logs in, again and again
+        else:
+            await _send(socket, proof)
 
 
 async def _close(socket: WebSocketClientConnection) -> None:
@@ -125,12 +133,18 @@ async def _send(socket: WebSocketClientConnection, message: dict[str, Any]) -> N
 def _messages(text: str | bytes) -> Iterator[Message]:
     try:
         messages = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadAnswer("the socket's message is not JSON") from error
     if not isinstance(messages, dict):
         raise BadAnswer("the socket's message is not a JSON object")
     for kind, payload in messages.items():
         yield Message(kind, payload)
+
+
+def _may_pass(error: ClientError) -> bool:
+    """Tell whether another attempt may succeed: the server, or the one behind a proxy, is not up yet."""
+    refused = isinstance(error, RequestRefused) and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return refused or isinstance(error, Unreachable)
 
 
 def _endless(pauses: tuple[float, ...]) -> Iterator[float]:

@@ -1,12 +1,16 @@
 """The resources of the API: job, files, printer, connection and so on, one class each."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
 from daemon.client.body import FormBody, Progress, as_unicode
 from daemon.client.caller import Caller
+from daemon.client.errors import BadAnswer, FileChanged, RequestRefused
+from daemon.client.exchange import HttpAnswer
 from daemon.client.shapes import (
     ConnectionInformation,
     FileEntry,
@@ -19,6 +23,8 @@ from daemon.client.shapes import (
 
 _MIN_RATE = 32 * 1024  # bytes/s; a slower upload counts as stalled
 _GRACE_S = 60.0  # in addition to that
+PIECE = 8 * 1024 * 1024  # bytes of a file that are downloaded in one answer
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
 _READ_TIMEOUT = 1000.0  # for a small board to read a large file
 
 
@@ -234,8 +240,31 @@ class FilesClient(_Resource):
         return await self._caller.fetch(f"/downloads/thumbnails/local/{_quoted(path)}", query)
 
     async def download(self, path: str) -> bytes:
-        """Return the contents of a file."""
-        return await self._caller.fetch(f"/downloads/files/local/{_quoted(path)}")
+        """Return the contents of a file; raises what `pieces` does."""
+        return b"".join([piece async for piece in self.pieces(path)])
+
+    async def pieces(self, path: str) -> AsyncIterator[bytes]:
+        """Yield the contents of a file piece by piece, as a file may be larger than an answer or the memory.
+
+        Raises:
+            FileChanged: the file was changed meanwhile.
+        """
+        address = f"/downloads/files/local/{_quoted(path)}"
+        sent, size, version = 0, 1, None
+        while sent < size:
+            try:
+                answer = await self._caller.fetch_range(address, sent, PIECE, _GRACE_S + PIECE / _MIN_RATE)
+            except RequestRefused as error:
+                if error.status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or sent:
+                    raise
+                return  # an empty file has no bytes from 0 on
+            size = _size_of_file(answer, sent)
+            now = size, answer.headers.get("etag")
+            if version not in (None, now):
+                raise FileChanged(f"{path} was changed while it was downloaded: download it again")
+            version = now
+            yield answer.body
+            sent += len(answer.body)
 
     async def select(
         self, path: str, origin: Origin = "local", *, start: bool = False, force: bool = False, touches: bool = False
@@ -355,6 +384,20 @@ class CompanionsClient(_Resource):
     async def ask(self, name: str, do: str, arguments: Mapping[str, Any] | None = None) -> Any:
         """Send a request to a companion; return its answer."""
         return await self._caller.post(f"/api/companions/{name}/ask", {"do": do, "with": dict(arguments or {})})
+
+
+def _size_of_file(answer: HttpAnswer, first: int) -> int:
+    """Return the size of the file of which the answer has a range from byte `first` on, or the whole.
+
+    Raises:
+        BadAnswer: it is another range.
+    """
+    if answer.status != HTTPStatus.PARTIAL_CONTENT and not first:
+        return len(answer.body)
+    found = _CONTENT_RANGE.fullmatch(answer.headers.get("content-range", ""))
+    if found is None or int(found[1]) != first or not answer.body:
+        raise BadAnswer(f"the answer is not the range of bytes from {first} on")
+    return int(found[2])
 
 
 def _entry(path: str, origin: Origin = "local") -> str:

@@ -14,8 +14,9 @@ from daemon.client import (
     OctoPrintClient,
     RequestRefused,
     Unreachable,
+    resources,
 )
-from daemon.client.errors import NeverSent
+from daemon.client.errors import FileChanged, NeverSent
 from daemon.client.exchange import HttpAnswer
 from support.client import URL, in_memory
 from support.http import api
@@ -249,6 +250,65 @@ async def test_an_answer_without_json_is_not_from_octoprint():
     client, _ = client_of(answer(200, b"<html>hello"))
     with pytest.raises(BadAnswer, match=r"GET http://printer\.local:5000/api/job is not JSON"):
         await client.job.get()
+
+
+@pytest.mark.parametrize("status", [200, 400])
+async def test_an_answer_nested_too_deep_is_an_error_like_any_other(status):
+    client, _ = client_of(answer(status, b"[" * 100_000))
+    with pytest.raises(BadAnswer if status == 200 else RequestRefused):
+        await client.job.get()
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "ключ", "a\tb"])
+def test_a_key_that_cannot_be_sent_is_refused_and_not_quoted(key):
+    with pytest.raises(ClientError, match="the API key has a line break") as raised:
+        OctoPrintClient(URL, key)
+    assert key not in str(raised.value)
+
+
+@pytest.mark.parametrize("size", [0, 1, 99, 100, 101, 250])
+async def test_a_file_larger_than_an_answer_is_downloaded_in_pieces(size, tmp_path, monkeypatch):
+    monkeypatch.setattr(resources, "PIECE", 100)
+    content = bytes(range(250))[:size]
+    async with api(tmp_path) as server, in_memory(server) as client:
+        path = (await client.files.upload(SQUARE, name="a b.gcode"))["files"]["local"]["path"]
+        (tmp_path / "uploads" / path).write_bytes(content)
+        assert [len(piece) for piece in [each async for each in client.files.pieces(path)]] == [
+            min(100, size - begin) for begin in range(0, size, 100)
+        ]
+        assert await client.files.download(path) == content
+        with pytest.raises(NotFound):
+            await client.files.download("none.gcode")
+
+
+def piece(first, size, etag="1", body=b"x" * 100):
+    """Return the answer with a range of a file."""
+    text = f"bytes {first}-{first + len(body) - 1}/{size}"
+    return answer(206, body, **{"content-range": text, "etag": etag})
+
+
+async def test_a_server_without_ranges_sends_the_whole_file():
+    client, exchange = client_of(answer(200, b"x" * 300))
+    assert await client.files.download("a.gcode") == b"x" * 300
+    assert exchange.sent[0].headers["Range"] == f"bytes=0-{resources.PIECE - 1}"
+
+
+@pytest.mark.parametrize(
+    ("second", "error"),
+    [
+        (piece(100, 200, "2"), FileChanged),
+        (piece(100, 201), FileChanged),
+        (piece(0, 200), BadAnswer),
+        (piece(100, 200, body=b""), BadAnswer),
+        (answer(200, b"x" * 200), BadAnswer),
+        (answer(206, b"x", **{"content-range": "bytes */200"}), BadAnswer),
+        (answer(416), RequestRefused),
+    ],
+)
+async def test_pieces_of_different_files_are_not_joined(second, error):
+    client, _ = client_of(piece(0, 200), second)
+    with pytest.raises(error):
+        await client.files.download("a.gcode")
 
 
 async def test_a_read_request_is_sent_up_to_three_times():

@@ -159,6 +159,18 @@ async def test_a_lost_connection_is_unreachable_and_read_requests_are_repeated(s
         assert len(peer.heard) == 4
 
 
+async def test_headers_without_end_are_no_answer(no_pauses):
+    async with Peer(b"HTTP/1.1 500 " + b"x" * 70_000) as peer, OctoPrintClient(peer.url) as client:
+        with pytest.raises(Unreachable):
+            await client.version()
+
+
+async def test_a_pipe_is_not_uploaded_as_an_empty_file(tmp_path):
+    os.mkfifo(tmp_path / "part.gcode")
+    with pytest.raises(OSError, match="it is not a regular file"):
+        await OctoPrintClient("http://127.0.0.1:1").files.upload(tmp_path / "part.gcode")
+
+
 async def test_a_silent_server_times_out():
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/"

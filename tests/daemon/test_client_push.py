@@ -154,6 +154,27 @@ async def test_a_session_that_has_ended_is_renewed_but_a_refused_one_is_not():
         assert server.heard == [[{"auth": "_api:session1"}, {"auth": "_api:session2"}]]
 
 
+async def test_a_server_that_cannot_renew_a_session_now_is_connected_to_again():
+    renewal = '{"reauthRequired": {"reason": "logout"}}'
+    async with (
+        serving([1, renewal, 99], [1, '{"current": 2}']) as (server, url),
+        OctoPrintClient(url, KEY) as client,
+        asyncio.timeout(TIMEOUT),
+        aclosing(client.push()) as messages,
+    ):
+        assert (await anext(messages)).kind == "reauthRequired"
+        server.refusals = 3
+        assert await anext(messages) == Message("current", 2)
+        assert server.refusals == 0
+
+
+@pytest.mark.parametrize("payload", ['"logout"', "[1]", "null", "7"])
+async def test_a_request_to_log_in_of_any_form_is_followed(payload):
+    async with serving([f'{{"reauthRequired": {payload}}}', 2, '{"current": 1}']) as (server, url):
+        assert [message.kind for message in await first(2, url)] == ["reauthRequired", "current"]
+        assert server.logins == 2
+
+
 async def test_a_wrong_key_is_an_error_at_once():
     async with serving() as (_, url):
         with pytest.raises(AccessDenied):
