@@ -147,7 +147,11 @@ def _daemon(folder: Path, printer: str, host: str) -> Iterator[tuple[str, str]]:
         yield watch.url(), key
     finally:
         process.terminate()
-        process.wait(TIMEOUT)
+        try:
+            process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 class _LogWatch:

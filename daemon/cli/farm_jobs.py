@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from daemon.cli import DISK_FULL
 from daemon.cli.options import UNFIT
-from daemon.cli.remote import duration, printable
+from daemon.cli.remote import duration, printable, understood
 from daemon.client import AccessDenied, ClientError, Conflict, NotFound, RequestRefused, Unreachable
 from daemon.client.errors import NeverSent
 from daemon.farm.client import FarmClient
@@ -72,12 +73,16 @@ def _run(args: argparse.Namespace) -> int:
     action: FarmAction = args.action
     url = args.url or os.environ.get(URL) or DEFAULT_URL
     try:
-        answer = asyncio.run(_act(url, action, args))
+        with understood(url):
+            answer = asyncio.run(_act(url, action, args))
+            text = json.dumps(answer) if args.json else action.show(answer)
     except ClientError as error:
         return _failed(error, url, as_json=args.json)
     except OSError as error:
-        return _say(f"cannot read {error.filename}: {error.strerror}", 1)
-    if text := json.dumps(answer) if args.json else action.show(answer):
+        if isinstance(error, BrokenPipeError) or error.errno in DISK_FULL:
+            raise  # it is an error of the output, which `daemon.cli.main` reports
+        return _say(f"cannot read {error.filename or 'the file'}: {error.strerror}", 1)
+    if text:
         print(text)
     return 0
 

@@ -6,7 +6,7 @@ import shutil
 from datetime import datetime
 from typing import Any
 
-from daemon.cli.progress import ProgressLine, as_line, as_table, is_under_way
+from daemon.cli.progress import ProgressLine, as_line, as_table, is_out_of_sight, is_recorded, is_under_way
 from daemon.cli.remote import Action, accepted, add_actions, run
 from daemon.client import Conflict, OctoPrintClient
 from daemon.client.shapes import JobInformation
@@ -44,14 +44,19 @@ def _seconds(text: str) -> float:
 
 
 async def _watch(client: OctoPrintClient, args: argparse.Namespace) -> JobInformation:
-    """Show a line until the print ends; return the last answer."""
+    """Show a line until the print ends; return the last answer.
+
+    If the core restarts meanwhile, the front knows of no print for some seconds; that is not the print's end.
+    """
+    has_begun = False
     line = ProgressLine(lambda: shutil.get_terminal_size().columns)
     try:
         while True:
             job = await client.job.get()
             if not args.json:
                 line.show(as_line(job, await _temperatures(client), datetime.now().astimezone()))
-            if not is_under_way(job):
+            has_begun = has_begun or is_recorded(job)
+            if not (is_under_way(job) or (has_begun and is_out_of_sight(job))):
                 return job
             await asyncio.sleep(args.interval)
     finally:

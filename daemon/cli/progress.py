@@ -19,8 +19,19 @@ _WIDTH = 20  # characters of a bar
 
 
 def is_under_way(job: Json) -> bool:
-    """Tell whether a print is under way."""
-    return str(job["state"]).split(" ", 1)[0] in UNDER_WAY
+    """Tell whether a print is under way, also one whose printer has lost its connection for a moment."""
+    return str(job["state"]).split(" ", 1)[0] in UNDER_WAY or is_recorded(job)
+
+
+def is_recorded(job: Json) -> bool:
+    """Tell whether there is a print of the daemon's own that has not ended."""
+    state = (job.get("print") or {}).get("state")
+    return state is not None and state not in ENDS
+
+
+def is_out_of_sight(job: Json) -> bool:
+    """Tell whether nothing is known of any print, as the core is away or its printer not connected."""
+    return job["state"] == "Offline" and not job.get("print")
 
 
 def as_table(job: Json, now: datetime) -> str:
@@ -78,7 +89,10 @@ def clock(now: datetime, left: float | None) -> str:
     """Return the local time `left` seconds from now, with the day if it is not today."""
     if left is None:
         return ""
-    end = now + timedelta(seconds=left)
+    try:
+        end = now + timedelta(seconds=left)
+    except OverflowError:  # a file may claim to take longer than the calendar
+        return ""
     days = (end.date() - now.date()).days
     return f"{end:%H:%M}" + ("" if days == 0 else " tomorrow" if days == 1 else f" on {end:%A, %d %B}")
 

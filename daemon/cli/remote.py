@@ -11,7 +11,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,16 @@ from urllib.parse import urlsplit
 from daemon.cli import local_daemon
 from daemon.cli.local_daemon import LocalDaemon
 from daemon.cli.options import UNFIT, add_config
-from daemon.client import AccessDenied, ClientError, Conflict, NotFound, OctoPrintClient, RequestRefused, Unreachable
+from daemon.client import (
+    AccessDenied,
+    BadAnswer,
+    ClientError,
+    Conflict,
+    NotFound,
+    OctoPrintClient,
+    RequestRefused,
+    Unreachable,
+)
 from daemon.client.errors import NeverSent
 from daemon.config import key_file
 from daemon.front.access.keys import ENVIRONMENT, INVALID_KEY
@@ -96,12 +106,29 @@ def run(args: argparse.Namespace) -> int:
     server = find_server(args)
     action: Action = args.action
     try:
-        answer = asyncio.run(_act(server, action, args))
+        with understood(server.url):
+            answer = asyncio.run(_act(server, action, args))
+            text = json.dumps(answer) if args.json else action.show(answer)
     except ClientError as error:
         return _failed(error, server, as_json=args.json)
-    if text := json.dumps(answer) if args.json else action.show(answer):
+    if text:
         print(text)
     return 0
+
+
+@contextmanager
+def understood(url: str) -> Iterator[None]:
+    """Raise BadAnswer where an answer has another form than expected: that of another version, or of another program.
+
+    After an upgrade the command is new, and the daemon is the old one until it is restarted.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise BadAnswer(
+            f"{url} answers in a form that this version of nozzled does not know ({type(error).__name__}: {error}); is "
+            "it a nozzled? After an upgrade, restart it"
+        ) from error
 
 
 async def _act(server: "Server", action: Action, args: argparse.Namespace) -> Any:

@@ -74,6 +74,7 @@ def test_a_wrong_command_line_is_2(arguments, capsys):
         (["jbo"], "nozzled: error: there is no command 'jbo': did you mean 'job'?"),
         (["printer", "jog", "x=10"], "nozzled printer jog: error: unrecognized arguments: x=10"),
         (["ports", "--json"], "nozzled ports: error: unrecognized arguments: --json; see `nozzled ports --help`"),
+        (["-v", "serve"], "nozzled: error: unrecognized arguments: -v; options follow the command"),
         (["foo"], "nozzled: error: there is no command 'foo': `nozzled --help` lists them all"),
         (["serve", "--port", "abc"], "nozzled serve: error: argument --port: must be a whole number, not abc"),
         (["printer", "connect", "--baudrate", "x"], "argument --baudrate: must be a whole number, not x"),

@@ -1,5 +1,6 @@
 """`nozzled farm submit`, `status` and others on the farm's real API and a socket: output, exit codes, keys."""
 
+import errno
 import json
 
 import pytest
@@ -42,6 +43,17 @@ def part(tmp_path):
     path = tmp_path / "part.gcode"
     path.write_text("G28\n")
     return str(path)
+
+
+def test_output_that_nobody_reads_is_no_file_that_cannot_be_read(run, monkeypatch):
+    """`nozzled farm logs --follow | head`: each event is printed as it comes."""
+
+    async def hang_up(*_):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(farm_jobs, "_act", hang_up)
+    monkeypatch.setattr("daemon.cli._drop_output", lambda: None)
+    assert run("logs", code=1) == ""
 
 
 def test_files_become_jobs_with_reasons_why_they_wait(run, part, farm):

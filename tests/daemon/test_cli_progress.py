@@ -74,10 +74,42 @@ def test_one_line_has_everything():
 
 @pytest.mark.parametrize(
     ("left", "shown"),
-    [(None, ""), (60, "22:31"), (5399, "23:59"), (5400, "00:00 tomorrow"), (200_000, "06:03 on Tuesday, 01 December")],
+    [
+        (None, ""),
+        (1e12, ""),
+        (60, "22:31"),
+        (5399, "23:59"),
+        (5400, "00:00 tomorrow"),
+        (200_000, "06:03 on Tuesday, 01 December"),
+    ],
 )
 def test_the_end_is_shown_as_a_time_of_day(left, shown):
     assert clock(NOW, left) == shown
+
+
+async def test_watching_goes_on_while_the_core_restarts(capsys):
+    """`nozzled job watch && …` must not take a front without a core for the end of the print."""
+    client = Client("Printing", "Printing")
+    printing, ended = {"id": 3, "key": None, "state": "printing"}, {"id": 3, "key": None, "state": "completed"}
+    answers = [
+        progress_of("Printing", print=printing),
+        progress_of("Offline after error", print=printing),
+        progress_of("Offline", error="the core is away"),
+        progress_of("Offline", error="the core is away"),
+        progress_of("Printing", print=printing),
+        progress_of("Operational", print=ended),
+        progress_of("Offline"),
+    ]
+
+    async def get(*, exclude=()):
+        if exclude:
+            raise Conflict("GET /api/printer", 409, "")
+        return answers.pop(0)
+
+    client.get = get
+    last = await job_command._watch(client, argparse.Namespace(interval=5.0, json=False))
+    assert (last["state"], len(answers)) == ("Operational", 1)
+    assert (await job_command._watch(client, argparse.Namespace(interval=5.0, json=False)))["state"] == "Offline"
 
 
 class Client:

@@ -11,6 +11,7 @@ from daemon.cli import local_daemon, main
 from daemon.cli.files import _format, _UploadBar
 from daemon.cli.remote import duration, find_server, printable
 from daemon.client import ClientError
+from daemon.client.exchange import HttpAnswer, TornadoExchange
 from daemon.errors import ConfigError
 from daemon.front.companions import CompanionReply
 from support.analyses import InlineWorker
@@ -207,6 +208,21 @@ def test_an_address_without_its_port_is_pointed_out(capsys, monkeypatch):
     assert capsys.readouterr().err.endswith("; the address names no port: most often it is :5000\n")
     assert main(["job", "status", "--url", "http://printer.invalid:5000"]) == 3
     assert "port" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b"{}", b'{"job": {"file": {"name": null}}, "progress": {}, "state": "Offline"}', b"7"]
+)
+@pytest.mark.parametrize("words", [("job", "status"), ("queue", "list"), ("history", "list"), ("printer", "status")])
+def test_a_daemon_of_another_version_is_named_as_such(words, body, capsys, monkeypatch):
+    async def answer(_exchange, _request):
+        return HttpAnswer(200, {}, body)
+
+    monkeypatch.setattr(TornadoExchange, "send", answer)
+    assert main([*words, "--url", "printer.local"]) == 1
+    assert capsys.readouterr().err.startswith(
+        "nozzled: printer.local answers in a form that this version of nozzled does not know ("
+    )
 
 
 @pytest.mark.parametrize(
