@@ -21,12 +21,19 @@ from hal.simulated.sd_card import SdCard
 Wait = Iterator[float]
 """A command that takes time: it yields the time at which it wants to continue, and may be resumed earlier."""
 
+_MAX_INTERVAL = 60.0  # s between two reports
+
 Handler = Callable[["Board", Command], Wait | None]
 """Executes a command, at once or (if it takes time) by the `Wait` that it returns."""
 
 
 def no_effect(_board: "Board", _command: Command) -> None:
     """Accept a command that has no visible effect here."""
+
+
+def read_interval(command: Command) -> float:
+    """Return the S of a command in whole seconds, up to a minute, as Marlin reads an interval (`value_byte`)."""
+    return float(int(min(_MAX_INTERVAL, max(0.0, command.number("S", 0.0)))))
 
 
 @mutable

@@ -1,7 +1,7 @@
 """Commands of the SD card: list, print, delete. Uploads are refused, as by a Marlin with SDCARD_READONLY."""
 
 from gcode.command import Command
-from hal.simulated.board import Board
+from hal.simulated.board import Board, read_interval
 
 
 def _list(board: Board, command: Command) -> None:
@@ -63,7 +63,7 @@ def _seek(board: Board, command: Command) -> None:
 def _status(board: Board, command: Command) -> None:
     """M27: report the progress of the print from the SD card; S: every S seconds."""
     if "S" in command and board.config.autoreport:
-        board.sd.report_every(min(60.0, max(0.0, command.number("S", 0.0))), board.now)
+        board.sd.report_every(read_interval(command), board.now)
     else:
         board.sd.report(board.now)
 

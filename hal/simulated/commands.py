@@ -1,5 +1,6 @@
 """CommandSet: the commands that a firmware knows, and the handler of each."""
 
+import math
 import re
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from hal.simulated.repetier_commands import plain
 
 _DIGITS = re.compile(r"\d*")
 _LETTERS = frozenset("GMT")
+_HUGE = 1e30  # in place of an infinite value
 _WITH_MESSAGE = frozenset({"M0", "M1"})  # the rest of their line is a text for the user
 
 
@@ -45,7 +47,7 @@ class CommandSet:
         """Parse a command; return None if the firmware does not recognise one. Marlin requires capital letters."""
         if text[:1] in _LETTERS or (self._any_case and text[:1].upper() in _LETTERS):
             try:
-                command = parse(text)
+                command = _finite(parse(text))
             except CommandError:
                 pass
             else:
@@ -83,6 +85,14 @@ def _from_first_g(text: str) -> str:
     after_g = text.partition("G")[2]
     number = _DIGITS.match(after_g)
     return f"G{int(number[0] or 0) if number else 0} {after_g[number.end() if number else 0 :].strip()}"
+
+
+def _finite(command: Command) -> Command:
+    """Return a command whose values are finite; one of hundreds of digits, which fit into Klipper's line, is not."""
+    if math.inf not in command.params.values() and -math.inf not in command.params.values():
+        return command
+    values = {letter: value and min(max(value, -_HUGE), _HUGE) for letter, value in command.params.items()}
+    return replace(command, params=values)
 
 
 def _parameters(text: str) -> Command | None:

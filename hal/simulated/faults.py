@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 _CHECK_INTERVAL = 0.25  # s between two checks of a temperature that a fault waits for
 _MAX_PREFIX = 32  # bytes at the start of a line to the printer, among which is its number
+_MAX_HELD = 4096  # bytes of an incomplete line that wait for its end
 _MAX_RECORDS = 10_000  # faults that are recorded
+_NEVER = 2.0**60  # opportunities, more than there are
 _MAX_REPEATS = 100  # of one fault at one moment, such as lines of text
 _BYTES = frozenset({"flip", "drop", "duplicate", "delay", "overrun"})
 _ANSWERS = frozenset({"lose_ok", "double_ok", "late_ok"})
@@ -77,7 +79,7 @@ class _Armed:
         chance = self.fault.probability
         if chance is None or chance >= 1:
             return 0
-        return int(math.log(1.0 - self.random.random()) / math.log(1.0 - chance))
+        return int(min(math.log(1.0 - self.random.random()) / math.log1p(-chance), _NEVER))
 
 
 class _Damage:
@@ -145,7 +147,7 @@ class Faults:
     """
 
     def __init__(self, scenario: Scenario, seed: int, firmware: "Firmware") -> None:
-        self.due = 0.0
+        self.due = math.inf  # until the printer is switched on
         self._firmware = firmware
         self.records: list[FaultRecord] = []
         armed = [_Armed(fault, f"{seed} {number}", self._note) for number, fault in enumerate(scenario.faults)]
@@ -157,8 +159,11 @@ class Faults:
         self._line: int | None = None  # the last that was accepted
         self._sent = self._accepted = self._answered = 0  # lines, by which those without a number are counted
         self._held = False  # an answer is being held back
+        self._is_off = True  # the printer has never been switched on
         self._to_printer = _Damage(_of_bytes(armed, "to_printer"), self._count_overrun)
         self._to_host = _Damage(_of_bytes(armed, "to_host"), self._count_overrun)
+        # a fault that hits one line chooses its place in the whole line, so the line waits for its end
+        self._holds_lines = any(each.fault.probability is None for each in _of_bytes(armed, "to_printer"))
         self._partial = b""  # the beginning of an incomplete line to the printer
 
     def _note(self, fault: Fault, line: int | None) -> None:
@@ -174,11 +179,16 @@ class Faults:
         """Yield the bytes of the host as they arrive at the printer, line by line."""
         for part in data.splitlines(keepends=True):
             line, self._partial = self._partial + part, b""
-            yield from self._to_printer.pieces(part, _number(line, self._sent + 1))
-            if part.endswith(b"\n"):
+            if self._holds_lines and not line.endswith(b"\n") and len(line) < _MAX_HELD:
+                self._partial = line
+                continue
+            piece = line if self._holds_lines else part
+            # a blank line, as comes before the greeting, is not the first line
+            yield from self._to_printer.pieces(piece, None if line == b"\n" else _number(line, self._sent + 1))
+            if not part.endswith(b"\n"):
+                self._partial = b"" if self._holds_lines else line[:_MAX_PREFIX]
+            elif line != b"\n":
                 self._sent += 1
-            else:
-                self._partial = line[:_MAX_PREFIX]
 
     def damage_to_host(self, data: bytes) -> Iterator[Piece]:
         """Yield the bytes of a line of the firmware as they arrive at the host."""
@@ -217,6 +227,11 @@ class Faults:
 
     def _number_or_count(self, number: int | None) -> int:
         return self._answered if number is None else number
+
+    def switch_on(self) -> None:
+        """Begin with the faults, as the printer is switched on for the first time."""
+        if self._is_off:
+            self._is_off, self.due = False, self._firmware.now
 
     def forget(self) -> None:
         """Forget the incomplete line, as a reset does."""

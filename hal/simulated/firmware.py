@@ -166,6 +166,8 @@ class Firmware:
         self._to_device.clear()
         self.board.quick_stop()
         self._power_up(self.now + self.config.boot_time)
+        if self._faults is not None:
+            self._faults.switch_on()
 
     def pulse_dtr(self, now: float) -> None:
         """Pulse DTR, as opening the port does, which resets most boards; a board that is off is switched on."""
@@ -283,8 +285,11 @@ class Firmware:
     def pause(self, seconds: float) -> None:
         """Pause the print as the firmware does on its own: ask the host, or (Prusa) drop queued lines without an `ok`.
 
-        After `seconds` the user chooses Resume at the panel, and the firmware asks the host to resume.
+        After `seconds` the user chooses Resume at the panel, and the firmware asks the host to resume. A firmware that
+        has halted does nothing.
         """
+        if self.halted or self._halt_reason:
+            return
         own_pause = self.config.speech.pause
         self.board.resume_at = self.now + seconds
         if own_pause is None:
@@ -299,7 +304,9 @@ class Firmware:
             self._receiver.last_number += numbered
 
     def inject(self, command: str) -> None:
-        """Run a command of the firmware's own after the running one."""
+        """Run a command of the firmware's own after the running one, unless the firmware has halted."""
+        if self.halted or self._halt_reason:
+            return
         self._queue.insert(min(1, len(self._queue)), ReceivedLine(None, command, quiet=True))
         self._work()
 
@@ -450,7 +457,7 @@ class Firmware:
             self._answer(line.number, self._ok(line.number))
         if self._emergency is None and line.command[:4] in self._urgent_codes:
             self._act_now(line.command[:4])
-        if self._faults is not None:
+        if self._faults is not None and not line.quiet:
             self._faults.note_accepted(line.number)
 
     def _act_now(self, code: str) -> None:
@@ -520,6 +527,8 @@ class Firmware:
         """Begin the first command of the queue if none is running."""
         if self._running is not None or not self._queue or (self._faults is not None and self._faults.pending):
             return False
+        if self._boot_at < math.inf:
+            return False  # a fault's command waits until the board has booted
         self._idle_at = math.inf
         line = self._queue[0]
         self.board.line, self.board.command = line.number, line.command
@@ -561,7 +570,7 @@ class Firmware:
 
     def _finish(self) -> None:
         """Answer the first command of the queue, and remove it."""
-        if self._faults is not None and not self.halted and (late := self._faults.delay(self._queue[0].number)):
+        if self._faults is not None and not self.halted and (late := self._delay(self._faults)):
             self._running, self._resume_at, self._busy_at = iter((self.now + late,)), self.now, math.inf
             return
         self._running = None
@@ -579,6 +588,10 @@ class Firmware:
             self._restart()
         elif not self._queue:
             self._note_idle()
+
+    def _delay(self, faults: Faults) -> float:
+        """Return by how many seconds the faults delay the answer to the first line of the queue."""
+        return 0.0 if self._queue[0].quiet else faults.delay(self._queue[0].number)
 
     def _answer(self, number: int | None, text: str) -> None:
         if not text:

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 from gcode.command import Command
-from hal.simulated.board import Board, Wait
+from hal.simulated.board import Board, Wait, read_interval
 from hal.simulated.heat_control import PidControl
 from hal.simulated.heat_wait import wait_for
 from hal.simulated.heater import Heater
@@ -53,7 +53,7 @@ def _report(board: Board, _command: Command) -> None:
 def _auto_report(board: Board, command: Command) -> None:
     """M155."""
     if "S" in command:
-        board.report_interval = min(60.0, max(0.0, command.number("S", 0.0)))
+        board.report_interval = read_interval(command)
         board.report_at = board.now + board.report_interval if board.report_interval else math.inf
 
 

@@ -6,8 +6,11 @@ which turns heaters and motors off; a move starts it.
 """
 
 import math
+from dataclasses import replace
 
 from gcode.frozen import frozen
+
+_CHECK_INTERVAL = 0.5  # s between two looks at Klipper's timer, at least (READY_TIMEOUT)
 
 
 @frozen
@@ -54,13 +57,13 @@ class Inactivity:
 
     def set_limit(self, seconds: float, now: float) -> None:
         """M85: halt after `seconds`; 0: never."""
-        self.limit = seconds
+        seconds = self.limit = _whole_milliseconds(seconds)
         self._active_at = now
         self._wait_until(now + seconds if seconds else math.inf, self._cool_at)
 
     def set_idle_timeout(self, seconds: float, now: float) -> None:
         """SET_IDLE_TIMEOUT: set and restart the timer."""
-        self.idle_timeout, self._idle_set_at, self._idle_at = seconds, now, now + seconds
+        self.idle_timeout, self._idle_set_at, self._idle_at = seconds, now, now + max(seconds, _CHECK_INTERVAL)
         self._wait_until(self._halt_at, self._cool_at)
 
     def idles(self, moved_at: float, now: float) -> bool:
@@ -70,13 +73,13 @@ class Inactivity:
         self._idle_at = max(moved_at, self._idle_set_at) + self.idle_timeout
         over = self._idle_at <= now and moved_at > self._idled_since
         if self._idle_at <= now:
-            self._idled_since, self._idle_at = moved_at, now + self.idle_timeout
+            self._idled_since, self._idle_at = moved_at, now + max(self.idle_timeout, _CHECK_INTERVAL)
         self._wait_until(self._halt_at, self._cool_at)
         return over
 
     def set_hotend_idle(self, rule: HotendIdle, now: float) -> None:
         """M86."""
-        self.hotend_idle = rule
+        rule = self.hotend_idle = replace(rule, seconds=_whole_milliseconds(rule.seconds))
         self._wait_until(self._halt_at, now + rule.seconds if rule.seconds else math.inf)
 
     def halts(self, moved_at: float, now: float) -> bool:
@@ -98,3 +101,8 @@ class Inactivity:
     def _wait_until(self, halt_at: float, cool_at: float) -> None:
         self._halt_at, self._cool_at = halt_at, cool_at
         self.due = min(halt_at, cool_at, self._idle_at)
+
+
+def _whole_milliseconds(seconds: float) -> float:
+    """Return a time as Marlin counts it; something far shorter would not move the clock."""
+    return math.floor(max(0.0, seconds) * 1000) / 1000

@@ -6,7 +6,7 @@ import re
 from gcode.command import Command
 from gcode.planner import AXES
 from hal.simulated import texts
-from hal.simulated.board import Board, Wait, no_effect
+from hal.simulated.board import Board, Wait, no_effect, read_interval
 
 _FLAGS = re.compile(r"([AEP])(\d)\s*")  # of M118
 
@@ -73,7 +73,7 @@ def _kill(board: Board, _command: Command) -> None:
 def _keepalive(board: Board, command: Command) -> None:
     """M113."""
     if "S" in command:
-        board.busy_interval = min(60.0, max(0.0, command.number("S", 0.0)))
+        board.busy_interval = read_interval(command)
     else:
         board.say(f"echo:M113 S{board.busy_interval:.0f}")
 
@@ -81,7 +81,7 @@ def _keepalive(board: Board, command: Command) -> None:
 def _auto_position(board: Board, command: Command) -> None:
     """M154."""
     if "S" in command:
-        board.position_interval = min(60.0, max(0.0, command.number("S", 0.0)))
+        board.position_interval = read_interval(command)
         board.position_at = board.now + board.position_interval if board.position_interval else math.inf
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import io
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from hal.simulated.config import FirmwareConfig
 from hal.simulated.firmware import Firmware
 from hal.simulated.memory import SimulatedTransport
 from hal.simulated.oracle import Oracle
+from hal.simulated.personalities import FIRMWARES
 from hal.simulated.recording import SessionWriter
 from hal.simulated.scenario import Fault, Scenario
 
@@ -142,6 +144,61 @@ def test_a_filament_runout_waits_for_an_answer():
     assert bench.run(2) == ["//action:prompt_end", "//action:resumed", "ok", "ok"]
 
 
+def test_a_blank_line_is_not_the_first_line():
+    bench = Bench(Fault("flip", line=1))
+    replies = bench.send(b"\n" + frame(0, b"M110 N0"), *lines(2), seconds=1)
+    assert "Resend: 1" in replies
+    assert bench.accepted == ["M110 N0"]
+
+
+def test_lines_that_the_host_did_not_send_are_not_counted():
+    bench = Bench(
+        Fault("touch_print", time=2, seconds=5), Fault("lose_ok", line=2), Fault("text", line=3, text="third")
+    )
+    bench.run(300)
+    assert len(bench.accepted) > 5
+    assert bench.send("M105", "M400", seconds=1)[0].startswith("ok T:")
+    assert bench.send("M400", seconds=1) == ["third", "ok"]
+
+
+def test_the_print_of_a_touch_screen_does_not_start_another_one():
+    bench = Bench(Fault("touch_print", probability=1, seconds=1))
+    bench.send("M105", seconds=60)
+    assert len(bench.accepted) < 50
+
+
+@pytest.mark.parametrize(
+    ("fault", "lines"),
+    [
+        (Fault("text", time=0, text="hello"), ["hello", "start"]),
+        (Fault("hang", time=0, seconds=5), []),
+        (Fault("kill", time=0), ["Error:Printer halted. kill() called!"]),
+        (Fault("runout", time=0, seconds=0), ["start", "PowerUp"]),
+    ],
+)
+def test_a_fault_may_happen_at_once(fault, lines):
+    bench = Bench(fault)
+    firmware = Firmware(bench.firmware.config)
+    firmware.reset(0.0)
+    assert firmware.advance(2.0).decode().splitlines()[:2] == lines
+
+
+@pytest.mark.parametrize("name", FIRMWARES)
+@pytest.mark.parametrize("fault", [Fault("runout", time=3, seconds=0), Fault("self_pause", time=3)])
+@pytest.mark.parametrize("end", [Fault("kill", time=2), Fault("halt", time=2), Fault("sensor_short", time=2)])
+def test_a_halted_firmware_begins_nothing(name, fault, end):
+    firmware = Firmware(replace(FIRMWARES[name], scenario=Scenario((end, fault))))
+    firmware.reset(0.0)
+    firmware.advance(2.9)
+    firmware.advance(20.0)
+    assert firmware.now == 20.0
+
+
+def test_a_fault_may_be_as_good_as_impossible():
+    bench = Bench(Fault("flip", probability=1e-18), Fault("drop", probability=5e-324))
+    assert bench.send(*lines(3), seconds=1) == ["ok"] * 3
+
+
 NOISY = (
     Fault("flip", probability=0.01),
     Fault("drop", probability=0.003),
@@ -150,10 +207,13 @@ NOISY = (
 )
 
 
-@given(st.lists(st.integers(1, 40), max_size=30), st.integers(0, 3))
-def test_the_result_is_the_same_however_the_bytes_are_split(sizes, seed):
+ONCE = Fault("flip", line=2), Fault("drop", line=13, bytes=3), Fault("duplicate", time=1)
+
+
+@given(st.lists(st.integers(1, 40), max_size=30), st.integers(0, 3), st.sampled_from([NOISY, ONCE]))
+def test_the_result_is_the_same_however_the_bytes_are_split(sizes, seed, faults):
     data = b"".join(lines(20))
-    whole, pieces = Bench(*NOISY, seed=seed).firmware._faults, Bench(*NOISY, seed=seed).firmware._faults
+    whole, pieces = Bench(*faults, seed=seed).firmware._faults, Bench(*faults, seed=seed).firmware._faults
     damaged = b"".join(piece for piece, _ in whole.damage_to_printer(data))
     output = b""
     for size in [*sizes, len(data)]:

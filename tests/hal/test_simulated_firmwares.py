@@ -337,3 +337,30 @@ def test_g10_and_g11_move_the_extruder_without_reporting_it():
 def test_the_runout_sensor_is_reported_if_there_is_one():
     assert printer("marlin", runout_sensor=True).send("M412") == ["echo:Filament runout ON", "ok"]
     assert printer("marlin").send("M412")[0].startswith("echo:Unknown command")
+
+
+@pytest.mark.parametrize("name", FIRMWARES)
+@pytest.mark.parametrize(
+    "commands",
+    [
+        ["M155 S0.0000000000000000001"],
+        ["M154 S0.0000000000000000001"],
+        ["M27 S0.0000000000000000001"],
+        ["M113 S0.0000000000000000001", "G4 S5"],
+        ["M86 S0.0000000000000000001 T1"],
+        ["M86 S-5 T1"],
+        ["SET_IDLE_TIMEOUT TIMEOUT=0.0000000000000000001"],
+    ],
+)
+def test_a_time_of_next_to_nothing_does_not_stop_the_clock(name, commands):
+    board = printer(name, sd_card=True, hotend_idle_timeout=True)
+    board.send("M105", *commands, seconds=10)
+    assert len(board.run(10)) < 100
+
+
+@pytest.mark.parametrize("command", ["M106 S", "M106 P", "M104 T", "G1 X-", "G92 E", "G4 P-", "M110 N", "M220 S-"])
+@pytest.mark.parametrize("name", ["klipper", "teacup"])  # with long lines
+def test_a_number_of_hundreds_of_digits_breaks_nothing(name, command):
+    board = printer(name, flow_control=True)
+    board.send(command + "9" * 400, seconds=10)
+    assert taken(board) == [command + "9" * 400]
