@@ -154,7 +154,7 @@ async def stream(transport: Transport, commands: list[Line]) -> tuple[float, int
     await printer.open()
     began = time.process_time()
     printer.feed(Source(commands))
-    await printer.drained()
+    await printer.wait_until_acknowledged()
     seconds = time.process_time() - began
     if printer.place.lines != len(commands):
         raise AssertionError(f"{printer.place.lines} of {len(commands)} lines were acknowledged")

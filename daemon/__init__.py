@@ -2,5 +2,5 @@
 
 __version__ = "0.1.0"
 
-OCTOPRINT = "1.11.8"
-"""The OctoPrint whose API this is; clients compare it with what they need."""
+OCTOPRINT_VERSION = "1.11.8"
+"""The version of OctoPrint whose API the service offers; clients compare it with the version that they need."""

@@ -15,8 +15,8 @@ from gcode.frozen import mutable
 
 
 @mutable
-class House:
-    """The core and the front of one service."""
+class CoreAndFront:
+    """The two parts of one service."""
 
     core: Core
     front: Front
@@ -30,12 +30,12 @@ async def start(
     extra_ports: Sequence[str] = (),
     descriptors: DescriptorStore | None = None,
     switched_on: Collection[str] = (),
-) -> House:
-    """Make everything but HTTP, and begin to connect; `stack` ends it, the running job first.
+) -> CoreAndFront:
+    """Start core and front without HTTP, and begin to connect; `stack` ends both, and first the running job.
 
     Raises:
         ServiceError: the state directory or a key cannot be used.
     """
     core = await core_building.begin(stack, config, environ, wall, extra_ports, descriptors)
     front = await front_building.begin(stack, core.config, environ, wall, InMemory(Desk(core)), switched_on)
-    return House(core, front)
+    return CoreAndFront(core, front)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boot_id(environ: Mapping[str, str]) -> str:
@@ -13,4 +13,4 @@ def boot_id(environ: Mapping[str, str]) -> str:
         OSError: the kernel does not give it.
     """
     # the unit sets the variable, as the service cannot see the file (ProcSubset=pid)
-    return environ.get("NOZZLED_BOOT_ID") or BOOT_ID.read_text().strip()
+    return environ.get("NOZZLED_BOOT_ID") or BOOT_ID_FILE.read_text().strip()

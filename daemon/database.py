@@ -1,7 +1,7 @@
 """Database: a SQLite file in the state directory, used by a thread of its own and locked by one process at a time.
 
-Core and front have one each. A disk that fails or is full stops nothing: trouble with writing is reported, once each
-time that it begins. A damaged database is set aside, even while it is in use, and replaced by an empty one.
+Core and front have one each. A disk that fails or is full stops nothing: trouble with writing is reported
+once when it begins. A damaged database is set aside, even while it is in use, and replaced by an empty one.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ from typing import Any, ClassVar, TypeVar
 import structlog
 
 from daemon.errors import StateDirTaken, StoreError
-from daemon.set_aside import make_way, set_aside, unusable
+from daemon.set_aside import make_way, set_aside, why_unusable
 
-DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-FOREIGN = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_SCHEMA)
-"""Errors of a database that is not ours, or was changed: other tables, other columns."""
+DAMAGE_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+FOREIGN_CODES = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_SCHEMA)
+"""Errors from a database that is not ours or was changed: it has other tables or columns."""
 
 LOCK_RETRY_INTERVAL = 0.05
-"""Seconds until a lock that another process holds is tried again."""
+"""Seconds until a lock that another process lock_scope is tried again."""
 
-LOCKS = Path("/proc/locks")
+LOCK_TABLE = Path("/proc/locks")
 
 log = structlog.get_logger()
 
@@ -41,15 +41,15 @@ class Database:
 
     file: ClassVar[str]  # its name in the state directory
     lock: ClassVar[str]  # name of the lock file
-    holds: ClassVar[str]  # for the message that the lock is held: text before "the state directory …"
-    lost: ClassVar[str]  # the consequence for the user when it is damaged
+    lock_scope: ClassVar[str]  # in the message that the lock is held: the text before "the state directory …"
+    damage_consequence: ClassVar[str]  # what damage to the database means for the user
     schema: ClassVar[Path]  # folder of v1.sql, v2.sql, …
-    spare: ClassVar[bool] = False  # if the disk cannot be used, work in memory
+    works_in_memory: ClassVar[bool] = False  # if the disk cannot be used
 
     def __init__(self, on_trouble: Callable[[Exception], None]) -> None:
         self._on_trouble = on_trouble
         self._begin()
-        self._resources = ExitStack()  # the lock; it and the connection are touched by the thread only
+        self._resources = ExitStack()  # the lock; only the thread touches it and the connection
         self._folder = Path()
         self._db: sqlite3.Connection | None = None
         self._write_trouble: str | None = None
@@ -68,8 +68,8 @@ class Database:
             patience: seconds to wait for another process to release the lock.
 
         Raises:
-            StateDirTaken: another process holds the lock.
-            StoreError: directory or database cannot be used; with `spare`: there is no directory.
+            StateDirTaken: another process lock_scope the lock.
+            StoreError: directory or database cannot be used; with `works_in_memory`, only if there is no directory.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + patience
@@ -144,8 +144,8 @@ class Database:
             raise StoreError(f"the database cannot be written: {error}") from error
         self._note_recovery()
 
-    async def keep_all(self, statement: str, rows: Sequence[Any]) -> None:
-        """Execute a statement for many rows, in one transaction. A power cut may lose it.
+    async def change_many(self, statement: str, rows: Sequence[Any]) -> None:
+        """Execute a statement for many rows in one transaction, which a power cut may undo.
 
         Raises:
             StoreError: the database cannot be written.
@@ -168,22 +168,23 @@ class Database:
         with ExitStack() as stack:
             try:
                 state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-                _free(state_dir / self.lock)
-                stack.callback(os.close, _locked(state_dir / self.lock, f"{self.holds}the state directory {state_dir}"))
-                db = self._usable(path)
+                _clear_lock_path(state_dir / self.lock)
+                scope = f"{self.lock_scope}the state directory {state_dir}"
+                stack.callback(os.close, _lock_file(state_dir / self.lock, scope))
+                db = self._open_usable(path)
             except OSError as error:
-                db = self._spare(
-                    StoreError(f"cannot use the state directory {state_dir}: {_why(error, state_dir)}"), state_dir
+                db = self._open_in_memory(
+                    StoreError(f"cannot use the state directory {state_dir}: {_reason(error, state_dir)}"), state_dir
                 )
             except sqlite3.Error as error:
-                db = self._spare(StoreError(f"cannot open the database {path}: {error}"), state_dir)
+                db = self._open_in_memory(StoreError(f"cannot open the database {path}: {error}"), state_dir)
             self._folder = state_dir
             self._resources = stack.pop_all()
         return db
 
-    def _spare(self, error: StoreError, folder: Path) -> sqlite3.Connection:
-        """Return a database in memory, or raise the error if there may be none."""
-        if not self.spare or not folder.is_dir():
+    def _open_in_memory(self, error: StoreError, folder: Path) -> sqlite3.Connection:
+        """Return a database in memory, or raise the error if that is not allowed."""
+        if not self.works_in_memory or not folder.is_dir():
             raise error
         db = _connect(":memory:")
         try:
@@ -196,7 +197,7 @@ class Database:
         return db
 
     def _work(self, work: Callable[..., T], *args: object) -> T:
-        """Do the work; if the database turns out to be damaged, replace it, and raise the error."""
+        """Do the work. If the database turns out to be damaged, replace it, and still raise the error."""
         try:
             return work(*args)
         except sqlite3.DatabaseError as error:
@@ -230,10 +231,10 @@ class Database:
         with transaction(self._connection, durable=False) as db:
             db.execute(statement, values)
 
-    def _usable(self, path: Path) -> sqlite3.Connection:
+    def _open_usable(self, path: Path) -> sqlite3.Connection:
         """Return the database, brought up to date; an empty one if it is damaged or not ours."""
-        if (reason := unusable(path)) is not None:
-            set_aside(path, reason, self.lost, also=("-wal", "-shm"))
+        if (reason := why_unusable(path)) is not None:
+            set_aside(path, reason, self.damage_consequence, suffixes=("-wal", "-shm"))
         db = _connect(path)
         try:
             if not self._migrate(db, path.parent):
@@ -248,32 +249,32 @@ class Database:
     def _check(self, db: sqlite3.Connection) -> None:
         """Raise sqlite3.DatabaseError if the database lacks a table or column of ours."""
         with closing(_connect(":memory:")) as ours:
-            self._migrate_plainly(ours)
+            self._make_tables(ours)
             for table, columns in _columns(ours).items():
                 if lacking := columns - _columns(db).get(table, set()):
                     raise sqlite3.DatabaseError(f"the table {table} lacks {', '.join(sorted(lacking))}")
 
     def _is_not_ours(self, error: sqlite3.DatabaseError) -> bool:
         """Tell whether the database is to blame for an error, and not the disk or our scripts."""
-        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in FOREIGN:
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in FOREIGN_CODES:
             return False
         try:
             with closing(_connect(":memory:")) as ours:
-                self._migrate_plainly(ours)
+                self._make_tables(ours)
         except sqlite3.Error:
             return False
         return True
 
-    def _migrate_plainly(self, db: sqlite3.Connection) -> None:
+    def _make_tables(self, db: sqlite3.Connection) -> None:
         """Make the tables of the newest version, empty."""
-        for _, script in sorted(self._scripts().items()):
+        for _, script in sorted(self._read_scripts().items()):
             db.executescript(script)
 
-    def _scripts(self) -> dict[int, str]:
+    def _read_scripts(self) -> dict[int, str]:
         return {int(path.stem[1:]): path.read_text("utf-8") for path in self.schema.glob("v*.sql")}
 
     def _replace(self, path: Path, error: sqlite3.DatabaseError) -> sqlite3.Connection:
-        set_aside(path, str(error), self.lost, also=("-wal", "-shm"))
+        set_aside(path, str(error), self.damage_consequence, suffixes=("-wal", "-shm"))
         db = _connect(path)
         try:
             self._migrate(db, path.parent)
@@ -292,7 +293,7 @@ class Database:
         [have] = db.execute("PRAGMA user_version").fetchone()
         if have < 0:
             raise sqlite3.DatabaseError(f"its schema version is {have}")
-        scripts = self._scripts()
+        scripts = self._read_scripts()
         newest = max(scripts)
         steps = [scripts[version] for version in range(have + 1, newest + 1)]
         try:
@@ -312,7 +313,7 @@ class Database:
 
 @contextmanager
 def transaction(db: sqlite3.Connection, *, durable: bool) -> Iterator[sqlite3.Connection]:
-    """Run a transaction. A durable one survives a power cut; of the others the last seconds may be lost.
+    """Run a transaction. A durable one survives a power cut, which may undo others of the last seconds.
 
     In WAL mode NORMAL syncs at checkpoints only, which spares the SD card one fsync per job checkpoint.
     """
@@ -326,15 +327,15 @@ def transaction(db: sqlite3.Connection, *, durable: bool) -> Iterator[sqlite3.Co
             db.execute("ROLLBACK")
 
 
-def _why(error: OSError, state_dir: Path) -> str:
+def _reason(error: OSError, state_dir: Path) -> str:
     """Return why the state directory cannot be used."""
     if state_dir.is_symlink() and not state_dir.exists():
         return "it is a link that leads nowhere; is the disk mounted?"
     return "it is not a folder" if isinstance(error, FileExistsError) else error.strerror or str(error)
 
 
-def _free(path: Path) -> None:
-    """Set aside what cannot be used as a lock file, unless a living process may hold it."""
+def _clear_lock_path(path: Path) -> None:
+    """Set aside what cannot be used as a lock file, unless a process may have locked it."""
     if path.is_file() and (os.access(path, os.R_OK | os.W_OK) or _is_held(path)):
         return
     make_way(path, "another lock file is made")
@@ -344,12 +345,12 @@ def _is_held(path: Path) -> bool:
     """Tell whether a process has locked a file that we may not open; True if that cannot be found out."""
     try:
         inode = path.stat().st_ino
-        return any(line.split()[5].rpartition(":")[2] == str(inode) for line in LOCKS.read_text().splitlines())
+        return any(line.split()[5].rpartition(":")[2] == str(inode) for line in LOCK_TABLE.read_text().splitlines())
     except (OSError, IndexError):
         return True
 
 
-def _locked(path: Path, what: str) -> int:
+def _lock_file(path: Path, scope: str) -> int:
     """Lock the file for as long as the returned descriptor is open, at most until the process ends."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -358,14 +359,14 @@ def _locked(path: Path, what: str) -> int:
         os.write(lock, f"{os.getpid()}\n".encode())
     except BlockingIOError:
         os.close(lock)
-        raise StateDirTaken(f"{what} is in use by {_holder(path)}; end it, or choose another --state-dir") from None
+        raise StateDirTaken(f"{scope} is in use by {_holder_of(path)}; end it, or choose another --state-dir") from None
     except BaseException:
         os.close(lock)
         raise
     return lock
 
 
-def _holder(path: Path) -> str:
+def _holder_of(path: Path) -> str:
     from hal import holders  # noqa: PLC0415 - only a start that fails needs it
 
     processes = holders.of_file(path)
@@ -380,7 +381,7 @@ def _columns(db: sqlite3.Connection) -> dict[str, set[str]]:
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED  # the rest of the code says where
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE_CODES  # the rest of the code has the details
 
 
 def _connect(path: Path | str) -> sqlite3.Connection:

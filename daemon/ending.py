@@ -7,6 +7,6 @@ STDERR = 2  # the descriptor itself: `sys.stderr` may be replaced
 
 
 def leave_threads_behind(status: int) -> None:
-    """Exit at once if a thread hangs in a disk operation; all that matters has been done and reported by now."""
+    """Exit at once if a thread hangs in a disk operation; everything that matters has been done and reported by now."""
     if threading.active_count() > 1:
         os._exit(status)

@@ -34,7 +34,7 @@ NozzledError
     │   ├── Unsafe               a rule of `daemon.core.safety.rules` is broken (a heater does not get warmer)
     │   ├── NoHeat               a heater that the file waits for stays cold (the firmware keeps it off)
     │   ├── PrinterRefused       the printer answered a line of the print with an error ("!! Must home axis first")
-    │   ├── CannotGoOn           a job cannot be reattached (the computer rebooted)
+    │   ├── CannotReattach           a job cannot be reattached (the computer rebooted)
     │   └── StepsDiffer          the previous host sent other commands in this state: the configuration was changed
     └── FileError                a request about the folder of uploads
         ├── BadFileName          a name that is refused ("../x.gcode", NUL, 300 bytes long)
@@ -208,7 +208,7 @@ class PrinterRefused(JobError):
     """The printer answered a line of the print with an error; the text quotes both."""
 
 
-class CannotGoOn(JobError):
+class CannotReattach(JobError):
     """A job cannot be reattached; the text says why."""
 
 

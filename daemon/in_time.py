@@ -1,16 +1,16 @@
-"""Ends what may hang, within a limit of time."""
+"""Closes what may hang, within a limit of time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
 
-CLOSE_TIMEOUT = 0.7  # s; a stop may take 5 s, and heaters off 3 of them
+CLOSE_TIMEOUT = 0.7  # s; the whole stop may take 5 s, and heaters off 3 s of them
 
 log = structlog.get_logger()
 
 
-async def in_time(close: Callable[[], Awaitable[None]]) -> None:
+async def close_in_time(close: Callable[[], Awaitable[None]]) -> None:
     """Close something that may hang on a disk or a client; give up after CLOSE_TIMEOUT seconds."""
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT):

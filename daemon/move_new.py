@@ -10,17 +10,17 @@ _NO_HARD_LINKS = {
     errno.EOPNOTSUPP,
     errno.ENOSYS,
     errno.EMLINK,
-}  # FAT and exFAT say EPERM, shares the others
+}  # FAT and exFAT say EPERM, network shares the others
 
 
 def move_new(source: Path, target: Path) -> None:
     """Move a file, and never replace another that was created in the meantime, as a rename would.
 
-    Both paths are on one file system. Where that has no hard links (FAT, exFAT, some shares), an empty file takes the
-    name first; a power cut at that moment leaves it.
+    Both paths are on one file system. If it has no hard links (FAT, exFAT, some network shares), an empty file
+    reserves the name first; a power cut at that moment leaves the empty file.
 
     Raises:
-        FileExistsError: there is something at `target`; the source stays.
+        FileExistsError: something exists at `target`; the source stays.
         OSError: as the system says.
     """
     try:

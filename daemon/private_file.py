@@ -13,7 +13,7 @@ def write_private(path: Path, text: str, *, replace: bool) -> None:
     Args:
         path: of the file; folders above it are made.
         text: its content.
-        replace: replace an existing file; otherwise that one stays as it is.
+        replace: replace an existing file; if false, an existing file stays as it is.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
@@ -27,7 +27,7 @@ def write_private(path: Path, text: str, *, replace: bool) -> None:
         if replace:
             temporary.rename(path)
             return
-        with suppress(FileExistsError):  # it may be in use already
+        with suppress(FileExistsError):  # the existing one may be in use
             move_new(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

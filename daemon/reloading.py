@@ -1,4 +1,4 @@
-"""Reloader: reloads the configuration at SIGHUP. What can change during a print is applied; the rest is logged."""
+"""Reloader: reloads the configuration at SIGHUP. Changes that can be made during a print are applied."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -30,22 +30,22 @@ class Reloader:
         config: Config,
         reread: Callable[[], Config],
         sections: Sequence[str],
-        also: Callable[[], None] | None = None,
+        reload_others: Callable[[], None] | None = None,
     ) -> None:
         """Prepare.
 
         Args:
             part: the part whose configuration is replaced.
-            config: as it was read at the start; the part's own may hold choices made over the API as well.
+            config: as it was read at the start; that of the part may also contain choices made over the API.
             reread: returns the new one; blocks.
-            sections: those that can change at any time, as the part looks them up at each use.
-            also: has other processes reload too; None: there are none, and another process logs the outcome.
+            sections: those that can change at any time, because the part looks them up at each use.
+            reload_others: makes the other processes reload; None: this is one of them, and does not log the outcome.
         """
         self._part = part
-        self._read = config
+        self._file_config = config
         self._reread = reread
         self._sections = sections
-        self._also = also
+        self._reload_others = reload_others
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -58,22 +58,22 @@ class Reloader:
         try:
             config = await asyncio.to_thread(self._reread)
         except NozzledError as error:
-            if self._also is not None:
+            if self._reload_others is not None:
                 log.warning("config.refused", reason=str(error), consequence="the previous configuration stays in use")
         else:
             self._apply(config)
         notify.ready()
 
     def _apply(self, config: Config) -> None:
-        before = self._read
+        before = self._file_config
         changed = [each.name for each in fields(config) if getattr(config, each.name) != getattr(before, each.name)]
         applied = {name: getattr(config, name) for name in changed if name in self._sections}
-        self._read = replace(before, **applied)
+        self._file_config = replace(before, **applied)
         self._part.config = replace(self._part.config, **applied)
         service_log.set_level(config.log.level)
-        if self._also is None:
+        if self._reload_others is None:
             return
-        self._also()
+        self._reload_others()
         log.info("config.reloaded", sections=list(applied))
         if others := [name for name in changed if name not in self._sections]:
             log.warning("config.needs_restart", sections=others)

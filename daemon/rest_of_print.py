@@ -1,15 +1,15 @@
-"""The mark of a file with the rest of a lost print. Such a file begins where the nozzle stands, on the part's top.
+"""The mark of a file that is the rest of a lost print. It begins where the nozzle stands, on top of the part.
 
-So nothing may home or move Z before it (`scripts.before_start` is left out), and it must not be printed by mistake.
+So nothing may home or move Z first (`scripts.before_start` is left out), and it must not be printed by mistake.
 """
 
 MARK = b"; nozzled: the rest of "
 """The beginning of its first line."""
 
-REASON = "it is the rest of a print, and assumes that the nozzle touches the top of the part"
-"""Why it is not printed before the user confirms that."""
+DANGER = "it is the rest of a print, and assumes that the nozzle touches the top of the part"
+"""Why such a file is not printed until the user confirms that."""
 
-TOUCHES = "If the nozzle does touch it, and the part has not moved, the file can be printed"
+REMEDY = "If the nozzle does touch it, and the part has not moved, the file can be printed"
 """What the user can do about that."""
 
 

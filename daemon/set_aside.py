@@ -17,27 +17,27 @@ IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST)
 log = structlog.get_logger()
 
 
-def set_aside(path: Path, reason: str, consequence: str, *, also: tuple[str, ...] = ()) -> Path:
+def set_aside(path: Path, reason: str, consequence: str, *, suffixes: tuple[str, ...] = ()) -> Path:
     """Rename a damaged file, log that, and return the new path. Replaces a file that was set aside earlier. Blocks.
 
     Args:
         path: the file.
         reason: what is wrong with it.
         consequence: what that means for the user.
-        also: suffixes of files that belong to it and are renamed as well.
+        suffixes: of the files that belong to it and are renamed too.
 
     Raises:
         OSError: it cannot be renamed.
     """
     target = _rename(path)
-    for suffix in also:
+    for suffix in suffixes:
         with suppress(FileNotFoundError):
             _rename(path.with_name(path.name + suffix))
     log.warning("file.damaged", path=str(path), reason=reason, consequence=consequence, kept_as=str(target))
     return target
 
 
-def unusable(path: Path, need: int = os.R_OK | os.W_OK) -> str | None:
+def why_unusable(path: Path, need: int = os.R_OK | os.W_OK) -> str | None:
     """Return why the service cannot use this path for a file; None: it can. Blocks."""
     if path.is_symlink() and not path.exists():
         return "it is a link that leads nowhere"
@@ -57,7 +57,7 @@ def make_way(path: Path, consequence: str, need: int = os.R_OK | os.W_OK) -> Non
         need: the access that the service needs, as for `os.access`.
     """
     try:
-        if (reason := unusable(path, need)) is not None:
+        if (reason := why_unusable(path, need)) is not None:
             set_aside(path, reason, consequence)
     except OSError as error:
         log.warning(

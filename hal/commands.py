@@ -11,12 +11,12 @@ from gcode.outgoing import Ticket, check_command
 from hal.pump import Pump, fail_waiters
 
 _SELECTS = m_code(23, 32)  # select a file on the printer's SD card
-_ENDS_A_WAIT = m_code(108, 410, 876)  # urgent, as in the queue they would wait behind the wait that they end
+_ENDS_A_WAIT = m_code(108, 410, 876)  # urgent: in the queue they would come after the wait that they end
 _PRINTS = m_code(24, 32)  # print from the SD card
 _ASKS_POSITION = m_code(114)
 
 MAX_URGENT = 16
-"""Unanswered commands of clients that end a wait."""
+"""How many commands of clients that end a wait may be unanswered."""
 
 
 class AwaitedCommand(Ticket):
@@ -40,7 +40,7 @@ class Commands:
         self._error: NozzledError | None = None
         self._waiting: set[AwaitedCommand] = set()
         self._selecting: Ticket | None = None  # the host's own command that selects a file on the SD card
-        self._urgent: list[Ticket] = []  # urgent commands of clients, of which some may be unanswered
+        self._urgent: list[Ticket] = []  # urgent commands of clients; some may be answered
         self.on_card_print: Callable[[], None] = lambda: None  # called when a client starts a print from the SD card
         self.positions_due = 0  # unanswered queries of the position (M114)
 
@@ -50,21 +50,21 @@ class Commands:
 
     @property
     def longest_command(self) -> int:
-        """Bytes of a command that this firmware reads."""
+        """The most bytes of a command that this firmware reads."""
         return self._dialect.longest_command
 
-    def fitting(self, command: bytes) -> bytes | None:
+    def fit(self, command: bytes) -> bytes | None:
         """Return a clean command as this firmware can read it; None: a text that is better not sent."""
         return fitting(command, self._dialect)
 
     @property
-    def selects(self) -> bool:
+    def is_selecting(self) -> bool:
         """A command that selects a file on the SD card is unanswered, so the host, not the panel, selects the file."""
         return self._selecting is not None
 
     def check(self, command: str) -> bytes:
         """Return a command as it would go on the wire; raises an error if it cannot be sent."""
-        checked = self.fitting(whole := check_command(command))
+        checked = self.fit(whole := check_command(command))
         if checked is None:
             return whole  # a text that is allowed, though it will not be sent
         if len(checked) > self.longest_command:
@@ -76,7 +76,7 @@ class Commands:
 
     def _is_left_out(self, checked: bytes) -> bool:
         """Tell whether a checked command is a text that is better not sent to this firmware."""
-        return self.fitting(checked) is None
+        return self.fit(checked) is None
 
     async def send(self, command: str, *, urgent: bool = False, step: int = 0) -> Sequence[str]:
         """Send one command; return the printer's answer, `ok` last, or nothing for a text that is not sent."""

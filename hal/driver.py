@@ -59,7 +59,7 @@ class LinePrinter(LinkStatus):
         self._settings = settings or LinkSettings()
         self._loop = asyncio.get_running_loop()
         self._state = ConnectionState.OFFLINE
-        self._was_opened = False  # so OFFLINE now means closed
+        self._was_opened = False  # True: OFFLINE now means closed
         self._error: NozzledError | None = None
         self._listeners: list[Callable[[Event], None]] = []
         super().__init__(Pump(transport, self._on_link_event, self._fail))
@@ -68,7 +68,7 @@ class LinePrinter(LinkStatus):
         self._handshake = Handshake(self._pump, self._commands, self._settings, logbook, self._publish)
         self._texts = UserTexts(self._publish)
         self._stopping: EmergencyStop | None = None  # the stop that is not confirmed yet
-        self._stop_when_open: str | None = None  # the reason for an emergency stop once the line is open
+        self._stop_when_open: str | None = None  # the reason for an emergency stop once the connection is open
         self._reports = Reports(self._pump, self._commands, self._handshake, self._settings, self._publish)
 
     # -- status --------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ class LinePrinter(LinkStatus):
 
     @property
     def heard_at(self) -> float:
-        """When its last bytes came, in s of the loop."""
+        """When the printer's last bytes came, in s of the loop."""
         return self._pump.heard_at
 
     @property
@@ -114,12 +114,12 @@ class LinePrinter(LinkStatus):
 
     @property
     def longest_command(self) -> int:
-        """Bytes of a command that this firmware reads."""
+        """The most bytes of a command that this firmware reads."""
         return self._commands.longest_command
 
-    def fitting(self, command: bytes) -> bytes | None:
+    def fit(self, command: bytes) -> bytes | None:
         """Return a clean command as this firmware can read it; None: a text that is better not sent."""
-        return self._commands.fitting(command)
+        return self._commands.fit(command)
 
     def check(self, command: str) -> bytes:
         """Return a command as it would go on the wire; raises an error if it cannot be sent."""
@@ -170,20 +170,20 @@ class LinePrinter(LinkStatus):
         self._settings = self._reports.settings = settings
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
-        """Call `listener` with each event from now on; return the function that ends this."""
+        """Call `listener` with each event from now on; return a function that ends this."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
     # -- opening -------------------------------------------------------------------------------------------
 
     async def open(self, *, revive: bool = False) -> None:
-        """Open the line, find out which firmware answers, and become READY.
+        """Open the connection, find out which firmware answers, and become READY.
 
         Args:
             revive: revive a halted firmware.
 
         Raises:
-            PortError: the line cannot be opened, or nothing answers; the state is FAULT then.
+            PortError: the port cannot be opened, or nothing answers; the state is FAULT then.
             FirmwareHalted: the firmware has halted, and was not revived; the state is FAULT then.
         """
         await self._become_ready(self._transport.open, partial(self._handshake.first_contact, revive=revive))
@@ -200,10 +200,10 @@ class LinePrinter(LinkStatus):
         await self._become_ready(self._transport.reopen, contact)
 
     async def open_to_stop(self, reason: str) -> None:
-        """Open the line for an emergency stop and nothing else, without a reset if the transport can do that.
+        """Open the connection for an emergency stop and nothing else, without a reset if the transport can do that.
 
         Raises:
-            PortError: the line cannot be opened; nothing was stopped.
+            PortError: the port cannot be opened; nothing was stopped.
         """
         self._stop_when_open = reason
         transport = self._transport
@@ -216,7 +216,7 @@ class LinePrinter(LinkStatus):
 
     async def _become_ready(
         self,
-        open_line: Callable[[Callable[[bytes], None], Callable[[PortError], None]], Awaitable[None]],
+        open_port: Callable[[Callable[[bytes], None], Callable[[PortError], None]], Awaitable[None]],
         contact: Callable[[], Awaitable[None]],
     ) -> None:
         if self._was_opened:
@@ -225,7 +225,7 @@ class LinePrinter(LinkStatus):
         self._enter(ConnectionState.OPENING)
         self._pump.mark(b"open")
         try:
-            await open_line(self._pump.on_data, self._fail)
+            await open_port(self._pump.on_data, self._fail)
             if self._state is not ConnectionState.OPENING:
                 self._transport.close()  # `close` was called before there was anything to close
                 raise self._error or NotConnected("the connection was closed")
@@ -241,7 +241,7 @@ class LinePrinter(LinkStatus):
         self._enter(ConnectionState.READY)
         self._require_open()  # a listener may have stopped the printer
         await self._reports.begin()
-        self._require_open()  # a listener may have stopped it at a reply that came with the last answer
+        self._require_open()  # a reply that came with the last answer may have made a listener stop the printer
 
     # -- a job's lines -------------------------------------------------------------------------------------
 
@@ -279,22 +279,22 @@ class LinePrinter(LinkStatus):
             self._pump.turn()
 
     def probe_soon(self) -> None:
-        """Probe after 2 s of silence, once, as a user waits for the lines in flight."""
+        """Probe once, after 2 s of silence: a user waits for the lines in flight."""
         if self._link is not None:
             self._link.probe_soon()
             self._pump.turn()
 
-    async def drained(self) -> None:
+    async def wait_until_acknowledged(self) -> None:
         """Wait until every line of the job that was sent has been acknowledged."""
         self._require_link()
-        await self._pump.drained()
+        await self._pump.wait_until_acknowledged()
 
-    async def finished(self) -> dict[str, float] | None:
-        """Wait until every move that was sent has been made; return the position, None if it is not reported."""
+    async def wait_for_rest(self) -> dict[str, float] | None:
+        """Wait until every move sent has been made; return the position; None: the firmware does not report it."""
         self._require_link()
-        return await self._rest_watch.finished()
+        return await self._rest_watch.wait_for_rest()
 
-    # -- commands between them -----------------------------------------------------------------------------
+    # -- commands between the lines ------------------------------------------------------------------------
 
     async def send(self, command: str, *, urgent: bool = False, step: int = 0) -> Sequence[str]:
         """Send one command between the lines of a job; return what the printer answered, `ok` last."""
@@ -319,11 +319,16 @@ class LinePrinter(LinkStatus):
     def emergency_stop(self, reason: str = "emergency stop") -> None:
         """Stop everything now, without waiting; the connection ends in FAULT.
 
+<<<<<<< HEAD
         While the connection is opening, the stop follows once it is open. An event `FirmwareSaid` reports within
         `emergency_stop.CONFIRM` seconds (twice that if the stop is repeated) whether the printer has confirmed it.
+=======
+        While the connection is opening, the stop follows once it is open. Within `emergency_stop.CONFIRM_TIMEOUT`, an
+        event `FirmwareSaid` reports whether the printer has confirmed the stop.
+>>>>>>> a02f2dc6 (wip)
         """
         if self._stopping is not None:
-            self._stopping.begin(self.next_on_wire)  # the first one is not confirmed yet
+            self._stopping.begin(self.next_on_wire)  # the first stop is not confirmed yet
             self._reset()
         elif self._state is ConnectionState.OPENING:
             self._stop_when_open = reason
@@ -341,7 +346,8 @@ class LinePrinter(LinkStatus):
         if self._link is not None:
             self._link.discard()
         dialect = self._link.dialect if self._link is not None else UNKNOWN
-        self._stopping = stop = EmergencyStop(self._loop, self._pump.write, self._on_stop_ended, dialect, self._unpacks)
+        stop = EmergencyStop(self._loop, self._pump.write, self._on_stop_ended, dialect, self._decoder_reset)
+        self._stopping = stop
         self._pump.divert = stop.receive
         stop.begin(self.next_on_wire)
         if not self.identity.can("EMERGENCY_PARSER"):
@@ -349,11 +355,11 @@ class LinePrinter(LinkStatus):
         self._fail(FirmwareHalted(reason), heaters_off=False)
 
     @property
-    def _unpacks(self) -> bytes:
-        """The bytes that have to precede any written past the link, if the firmware may be waiting for packed ones."""
+    def _decoder_reset(self) -> bytes:
+        """The bytes to send before those that bypass the link, as the firmware may be waiting for packed ones."""
         if self._link is not None and self._link.unpacks:
             return self._link.unpacks
-        return RESET if self._logbook is not None and self._logbook.packs else b""
+        return RESET if self._logbook is not None and self._logbook.may_expect_packed else b""
 
     def _reset(self) -> None:
         self._pump.mark(b"reset")
@@ -366,7 +372,7 @@ class LinePrinter(LinkStatus):
         self._publish(StopEnded(severity == "info"))
 
     async def close(self) -> None:
-        """Close the line; idempotent."""
+        """Close the connection; idempotent."""
         if self._stopping is not None:
             self._stopping.give_up()
         if self._state is ConnectionState.READY and self._link is not None and self._link.unpacks:
@@ -376,16 +382,16 @@ class LinePrinter(LinkStatus):
             self._enter(ConnectionState.OFFLINE)
 
     def _fail(self, error: NozzledError, *, heaters_off: bool = True) -> None:
-        """End the connection with its first error: turn heaters off if the line allows it, and publish the error."""
+        """End the connection with its first error: turn heaters off if that is possible, and publish the error."""
         if self._state in (ConnectionState.FAULT, ConnectionState.OFFLINE):
             return
-        # No printer reads the commands, or the board has just turned its heaters off. A halted firmware gets them, as
-        # some leave their heaters on.
+        # No printer reads the commands, or the board has just turned its heaters off. A halted firmware does get them,
+        # because some leave their heaters on.
         dead = isinstance(error, PortError | PrinterReset)
-        # a stalled line may deliver the commands once the print has resumed: here the job turns the heaters off
+        # a stalled connection may deliver the commands only after a resume; then the job has to turn the heaters off
         stalled = isinstance(error, PrinterSilent) and self._reports.job_is_fed and self._settings.outlasts_silence
         if heaters_off and self._link is not None and not (dead or stalled):
-            self._pump.write(self._unpacks + b"\n" + self._settings.heaters_off(self.heaters))
+            self._pump.write(self._decoder_reset + b"\n" + self._settings.heaters_off(self.heaters))
         elif isinstance(error, PortLost):
             self._pump.mark(b"lost " + str(error).encode())
         self._error = error

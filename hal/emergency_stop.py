@@ -1,8 +1,13 @@
 """EmergencyStop: sends M112 several times, and finds out whether the firmware has stopped.
 
+<<<<<<< HEAD
 The firmware confirms the stop, or the board boots. The line stays open until then, or for CONFIRM seconds, even though
 the conversation has ended. A stop that is requested again gets CONFIRM seconds more, once: however often a user presses
 the button, the warning that the printer did not confirm comes.
+=======
+The firmware confirms the stop, or the board boots. The port stays open until then, at most for CONFIRM_TIMEOUT,
+even though the conversation has ended.
+>>>>>>> a02f2dc6 (wip)
 """
 
 import asyncio
@@ -14,10 +19,10 @@ from gcode.framing import frame
 from gcode.replies import parse
 from hal.printer import LogLevel
 
-REPEAT = (0.1, 0.3)  # seconds until M112 is sent again, as the first may be flushed with a torn line before it
-CONFIRM = 3.0  # seconds to wait for the confirmation; a board boots in less
+REPEAT_DELAYS_S = (0.1, 0.3)  # until M112 is sent again, as the first may be flushed with a torn line before it
+CONFIRM_TIMEOUT = 3.0  # for the confirmation; a board boots in less
 
-_MAX_REPLY = 500  # bytes of a line that are parsed
+_MAX_REPLY = 500  # bytes that are parsed of each line
 
 
 class EmergencyStop:
@@ -27,39 +32,51 @@ class EmergencyStop:
         self,
         loop: asyncio.AbstractEventLoop,
         write: Callable[[bytes], None],
-        ended: Callable[[LogLevel, str], None],
+        on_end: Callable[[LogLevel, str], None],
         dialect: Dialect = UNKNOWN,
-        unpacks: bytes = b"",
+        decoder_reset: bytes = b"",
     ) -> None:
         """Prepare.
 
         Args:
             loop: for the timers.
-            write: puts bytes on the line at once.
-            ended: called once, with severity and text for the user.
-            dialect: of the firmware, which may not be known yet; so the confirmation of any firmware counts.
-            unpacks: bytes that have to precede M112 if the firmware may be waiting for packed bytes.
+            write: puts bytes on the wire at once.
+            on_end: called once, with severity and text for the user.
+            dialect: of the firmware, if it is known. The confirmation of any firmware counts.
+            decoder_reset: the bytes to send before M112, as the firmware may be waiting for packed ones; empty: none.
         """
         self._loop = loop
         self._write = write
-        self._ended = ended
+        self._on_end = on_end
         self._silent = dialect.silent_stop
+<<<<<<< HEAD
         # EMERGENCY_PARSER takes the order to the decoder for the beginning of a line, which has to end before M112
         self._stop = (unpacks + b"\n" if unpacks else b"") + b"M112\n"
         self._partial = b""  # the line that is not complete
         self._give_up_by: float | None = None  # the loop's time, however often the stop is sent again
+=======
+        # EMERGENCY_PARSER takes the order to the decoder for the beginning of a line, so a line feed comes before M112
+        self._stop = (decoder_reset + b"\n" if decoder_reset else b"") + b"M112\n"
+        self._partial = b""  # the incomplete line
+>>>>>>> a02f2dc6 (wip)
         self._timers: list[asyncio.TimerHandle] = []
 
     def begin(self, number: int) -> None:
-        """Send M112 without a number and with this one, as a firmware that counts lines may refuse either."""
+        """Send M112 without a line number, and again with this one: a firmware may refuse either."""
         self._stop_timers()
         self._write(self._stop + frame(number, b"M112"))
+<<<<<<< HEAD
         # after an overrun the first one ends a torn line, at which Marlin flushes its buffer
         self._timers = [self._loop.call_later(delay, self._write, self._stop) for delay in REPEAT]
         now = self._loop.time()
         if self._give_up_by is None:
             self._give_up_by = now + 2 * CONFIRM
         self._timers.append(self._loop.call_at(min(now + CONFIRM, self._give_up_by), self.give_up))
+=======
+        # after an overrun, the first M112 ends a torn line, and Marlin then flushes its buffer
+        self._timers = [self._loop.call_later(delay, self._write, self._stop) for delay in REPEAT_DELAYS_S]
+        self._timers.append(self._loop.call_later(CONFIRM_TIMEOUT, self.give_up))
+>>>>>>> a02f2dc6 (wip)
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the printer."""
@@ -80,7 +97,7 @@ class EmergencyStop:
 
     def _end(self, severity: LogLevel, text: str) -> None:
         self._stop_timers()
-        self._ended(severity, text)
+        self._on_end(severity, text)
 
     def _stop_timers(self) -> None:
         for timer in self._timers:

@@ -1,11 +1,11 @@
-"""The errors of the line to a printer; `gcode.errors` has the root of the tree.
+"""The errors of the connection to a printer; `gcode.errors` has the root of the tree.
 
 NozzledError
 ├── AddressError                 a printer address that cannot be understood ("seril:/dev/x", "sim?sped=2")
-├── NotConnected                 the printer is needed while no line is open
+├── NotConnected                 the printer is needed while it is not connected
 ├── RecordingError               a recorded session cannot be read: no such file, no recording, another version
 ├── ScenarioError                a scenario of the simulated printer is wrong: names the setting and its value
-└── PortError                    the line itself
+└── PortError                    the port itself
     ├── NoSuchPort               /dev/ttyACM0 does not exist; `serial:auto` found no port
     ├── PortPermission           this user may not open the port; names the group that may
     ├── PortBusy                 another program holds the port; names the program if it is visible
@@ -35,7 +35,7 @@ class ScenarioError(NozzledError):
 
 
 class PortError(NozzledError):
-    """The line to the printer cannot be opened or is gone."""
+    """The port of the printer cannot be opened, or is gone."""
 
 
 class NoSuchPort(PortError):

@@ -14,7 +14,7 @@ SIZE = 200
 """Number of pieces in the ring."""
 
 MAX_RECENT = 32 * 1024
-"""Bytes of the most recent pieces that are returned at once, as splitting them into lines must not delay the loop."""
+"""The most bytes of recent pieces that are returned at once, as splitting them into lines must not delay the loop."""
 
 Piece = tuple[float, str, bytes]
 """The loop's time, the kind (HOST, PRINTER or EVENT), and the bytes."""
@@ -66,7 +66,7 @@ class RecentLines:
     """The lines since a time.
 
     Attributes:
-        lines: sign of the sender (HOST `>`, PRINTER `<`), the loop's time, and text of each.
+        lines: of each, the sign of its sender (HOST `>`, PRINTER `<`), the loop's time, and the text.
         gap: some lines before these are lost.
     """
 
@@ -94,7 +94,7 @@ def recent_lines(ring: Sequence[Piece], time: float) -> RecentLines:
 
 
 def _unfinished(before: Sequence[Piece]) -> bytes:
-    """Return the beginning of the printer's line that is not complete yet."""
+    """Return the beginning of the line from the printer that is not complete yet."""
     partial = b""
     for _, kind, data in reversed(before):
         if kind == PRINTER:
@@ -111,7 +111,7 @@ def lines(ring: Iterable[Piece]) -> list[str]:
 
 
 def _lines(ring: Iterable[Piece]) -> Iterator[str]:
-    partial = b""  # the beginning of a printer's line that was cut between two reads
+    partial = b""  # the beginning of a line from the printer that was cut between two reads
     for _, kind, data in ring:
         if kind == HOST:
             yield from _with_arrow(">", text_on_wire(data).split(b"\n"))

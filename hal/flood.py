@@ -1,7 +1,7 @@
-"""Flood: reads a printer in portions if it never stops talking, so that it costs a limited share of the processor.
+"""Flood: limits the share of the processor that reading costs, in case a printer never stops talking.
 
 A board on native USB sends as fast as it is read, some 50,000 lines a second. What is not read waits in the board,
-which then stops sending; nothing is lost. A UART cannot send that much, and is never delayed.
+which then stops sending; nothing is lost. A UART is too slow for that, and is never delayed.
 """
 
 import asyncio
@@ -9,27 +9,27 @@ from collections.abc import Callable
 from time import thread_time  # noqa: TID251 - what a piece costs, not when it came; a busy machine is no flood
 
 LARGE = 40
-"""Bytes from which on a piece is counted: an `ok` costs nothing here, and a packet of USB has 64 bytes."""
+"""The smallest piece, in bytes, that is counted: an `ok` is smaller, and a packet of USB has 64 bytes."""
 
-PORTION = 500
-"""Lines in large pieces that may be read within PERIOD."""
+MAX_LINES = 500
+"""Lines in large pieces that may be read within a period."""
 
-COST = 0.015
-"""Processor seconds that large pieces may cost within PERIOD; a temperature report costs as much as eight texts."""
+MAX_COST_S = 0.015
+"""Processor time that large pieces may cost within a period; a temperature report costs as much as eight texts."""
 
-PERIOD = 0.1
-"""Seconds of a portion."""
+PERIOD_S = 0.1
+"""Length of a period."""
 
 
 class Flood:
-    """Takes the large pieces of one transport, and counts what they hold and cost."""
+    """Takes the large pieces of one transport, and counts their lines and their cost."""
 
     def __init__(
         self,
         take: Callable[[bytes], None],
         hold: Callable[[], None],
         resume: Callable[[], None],
-        spent: Callable[[], float] = thread_time,
+        processor_time: Callable[[], float] = thread_time,
     ) -> None:
         """Prepare.
 
@@ -37,12 +37,12 @@ class Flood:
             take: reads a piece.
             hold: stops reading.
             resume: starts reading again.
-            spent: returns the processor seconds so far.
+            processor_time: returns the processor seconds so far.
         """
         self._take = take
         self._hold = hold
         self._resume = resume
-        self._spent = spent
+        self._processor_time = processor_time
         self._loop = asyncio.get_running_loop()
         self._began = 0.0
         self._lines = 0
@@ -53,16 +53,16 @@ class Flood:
     def take(self, data: bytes) -> None:
         """Read a large piece, and count it."""
         now = self._loop.time()
-        if now - self._began >= PERIOD:
+        if now - self._began >= PERIOD_S:
             self._begin(now)
-        began = self._spent()
+        began = self._processor_time()
         self._take(data)
-        self._cost += self._spent() - began
+        self._cost += self._processor_time() - began
         self._lines += data.count(b"\n")
-        if (self._lines > PORTION or self._cost > COST) and self._timer is None and not self._stopped:
+        if (self._lines > MAX_LINES or self._cost > MAX_COST_S) and self._timer is None and not self._stopped:
             self._hold()
-            # one piece may cost more than a portion
-            self._timer = self._loop.call_later(PERIOD * max(1.0, self._cost / COST), self._end)
+            # one piece may cost more than a period allows
+            self._timer = self._loop.call_later(PERIOD_S * max(1.0, self._cost / MAX_COST_S), self._end)
 
     def _begin(self, now: float) -> None:
         self._began, self._lines, self._cost = now, 0, 0.0
@@ -73,7 +73,7 @@ class Flood:
         self._resume()
 
     def stop(self) -> None:
-        """Never start reading again: the line is closed."""
+        """Never start reading again: the connection is closed."""
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()

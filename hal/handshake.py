@@ -2,8 +2,8 @@
 
 At the first contact the printer is greeted (`gcode/greeting.py`), asked for its name by M115, and tested for a halt, as
 Klipper and Smoothieware answer M115 even while halted. If the host reattaches, the lines in flight are settled first:
-by the link, or by a probe if the lines are lost (`gcode/line_probe.py`). M115 then shows whether it is the same
-printer. In both cases a MeatPack decoder is set up last. Its orders may only go out while nothing is in flight.
+by the link, or by a probe if no record of them is left (`gcode/line_probe.py`). M115 then shows whether it is the same
+printer. In both cases a MeatPack decoder is set up last. It may get orders only while nothing is in flight.
 """
 
 import asyncio
@@ -31,9 +31,9 @@ UNPACKING_ON = DecoderState(unpacks=True, blanks=True)
 
 LATE_OK = 0.2  # seconds to wait for the answer to M115 if a late `ok` of the greeting has come first
 
-REVIVAL_INTERVAL = 1.0  # seconds after the command that revives a firmware, and between two tests whether it obeys
+REVIVAL_INTERVAL = 1.0  # seconds before each test whether a revived firmware obeys
 HALT_TEST_TIMEOUT = 5.0  # seconds to wait for the answer to a halt test
-MAX_REPLY = 500  # bytes of a line of that answer that are parsed
+MAX_REPLY = 500  # bytes that are parsed of each line of that answer
 REVIVAL_TIMEOUT = 30.0  # seconds in which a revived firmware has to obey
 
 
@@ -78,7 +78,7 @@ class Handshake:
 
         Raises:
             HandshakeFailed: nothing answers.
-            FirmwareHalted: it has halted, and does not obey.
+            FirmwareHalted: the firmware has halted, and still does not obey.
         """
         await self._greet()
         await self._identify()
@@ -94,14 +94,14 @@ class Handshake:
     def reattach(self, snapshot: LinkSnapshot, identity: FirmwareIdentity) -> None:
         """Make the link, and reattach it to the previous host's conversation."""
         link = self.make_link(recognise(identity.name))
-        if self._logbook is not None and self._logbook.packs:
+        if self._logbook is not None and self._logbook.may_expect_packed:
             link.may_be_packing()
         link.reattach(snapshot, asyncio.get_running_loop().time())
         if self._logbook is not None:
             self._logbook.reattach(snapshot)
 
     async def reattach_by_probe(self, estimate: LinkEstimate, identity: FirmwareIdentity) -> None:
-        """Probe for the line that the printer wants, and reattach there; the lines before it are lost.
+        """Probe for the line that the printer wants, and reattach there; no record of earlier lines is left.
 
         Raises:
             RemoteProtocolError: the printer does not name a line, or it is another printer.
@@ -112,7 +112,7 @@ class Handshake:
         line = await self._pump.probe(probe)
         if self._logbook is not None:
             self._logbook.begin()
-            self._logbook.packs = probe.may_unpack
+            self._logbook.may_expect_packed = probe.may_unpack
         self.reattach(estimate.snapshot(line, dialect), identity)
         self._pump.turn()
         await self.confirm_identity(identity)
@@ -128,13 +128,13 @@ class Handshake:
             await self._commands.send(self._errors.halt_test.decode())  # the answer of a halted firmware ends the link
         if self.identity.uuid != identity.uuid or self.identity.name != identity.name:
             actual, expected = (f"{each.name} {each.uuid or ''}".strip() for each in (self.identity, identity))
-            raise PrinterReset(f"another printer is on the line: {actual}, not {expected}")
+            raise PrinterReset(f"another printer is connected: {actual}, not {expected}")
         await self._set_up_packing()
 
     async def _greet(self) -> None:
         timeout = self._settings.greeting_timeout
         try:
-            packed = self._logbook is not None and self._logbook.packs
+            packed = self._logbook is not None and self._logbook.may_expect_packed
             greeting = await self._pump.greet(timeout, self._warn_busy, packed=packed)
         except TimeoutError:
             heard = self._pump.greeting is not None and self._pump.greeting.heard
@@ -178,9 +178,9 @@ class Handshake:
         if await self._order_decoder(RESET + b"\n", UNPACKING_OFF) is None:
             return  # the firmware has no decoder
         if self._pump.ended:
-            return  # by an emergency stop: a firmware that expects packed bytes would not read the M112s to come
+            return  # an emergency stop: a firmware that expects packed bytes would not read the M112s to come
         if self._logbook is not None:
-            self._logbook.packs = True  # recorded first, as this host may die in between
+            self._logbook.may_expect_packed = True  # recorded before the order, as this host may die in between
         if await self._order_decoder(BEGIN, UNPACKING_ON) == UNPACKING_ON:
             link.pack()
         elif not self._pump.ended:
@@ -210,7 +210,7 @@ class Handshake:
     # -- a firmware that has halted and still answers ------------------------------------------------------
 
     async def _halt_reason(self) -> str | None:
-        """Return why the firmware has halted, None: it obeys. This goes past the link, which the answer would end."""
+        """Return why the firmware has halted; None: it obeys. The test bypasses the link: the answer would end it."""
         test = self._errors.halt_test
         if test is None or self._pump.ended:
             return None
@@ -225,10 +225,10 @@ class Handshake:
         return answer.reason.result() if answer.reason.done() else None
 
     async def _revive(self, command: bytes) -> str | None:
-        """Send the command that revives the firmware, and greet it; return why it is still halted, None: it obeys."""
+        """Send the command that revives the firmware, and greet it; return why it is still halted; None: it obeys."""
         loop = asyncio.get_running_loop()
         end = loop.time() + REVIVAL_TIMEOUT
-        self._pump.link = None  # ends the old conversation, of which the firmware may still request lines
+        self._pump.link = None  # ends the old conversation: the firmware may still request lines of it
         self._pump.write(b"\n" + command + b"\n")
         await asyncio.sleep(REVIVAL_INTERVAL)
         await self._greet()

@@ -94,7 +94,7 @@ def _holders(pids: set[int]) -> list[Holder]:
 
 
 def _pids_with(matches: Callable[[Path], bool]) -> Iterator[int]:
-    """Yield the processes with a matching descriptor, as far as they can be read."""
+    """Yield the processes with a matching descriptor, as far as their descriptors can be read."""
     for process in _PROC.iterdir():
         if not process.name.isdecimal():
             continue
@@ -113,7 +113,7 @@ def _quietly(matches: Callable[[Path], bool], descriptor: Path) -> bool:
 
 
 def _is_same(descriptor: Path, node: os.stat_result) -> bool:
-    """Tell whether both are one file; a device counts by its number, as it may have several nodes."""
+    """Tell whether both are one file; devices are compared by number, as one may have several nodes."""
     other = descriptor.stat()
     if stat.S_ISCHR(node.st_mode) and os.major(node.st_rdev) not in _PTYS:
         return stat.S_ISCHR(other.st_mode) and other.st_rdev == node.st_rdev

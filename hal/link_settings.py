@@ -1,4 +1,4 @@
-"""LinkSettings: the user's settings of the line, and a dialect adapted to them."""
+"""LinkSettings: the user's settings of the connection, and a dialect adapted to them."""
 
 from dataclasses import replace
 
@@ -10,23 +10,23 @@ from gcode.replies import Heaters
 
 @frozen
 class LinkSettings:
-    """The user's settings of the line.
+    """The user's settings of the connection.
 
     Attributes:
-        greeting_timeout: seconds in which the printer has to answer once the port is open.
+        greeting_timeout: seconds within which the printer has to answer once the port is open.
         answer_timeout: seconds of silence before the link probes.
         poll_interval: seconds between temperature reports.
         idle_interval: seconds between temperature queries while no heater is on and no job is fed.
-        report_patience: seconds without a report before a printer that reports unasked is queried, as a file or a user
-            may have turned reports off.
+        report_patience: seconds without a report until a printer that reports unasked is queried: a file or a user may
+            have turned reports off.
         card_interval: seconds between queries of a print from the SD card.
         window_lines: lines in flight; 0: as many as the dialect allows.
         window_bytes: bytes in flight; 0: as many as the dialect allows.
         long_commands: first words of further commands that may take minutes, separated by blanks.
-        compact: `auto`: moves go without idle blanks and zeros if the dialect allows it; `off`: as in the file.
+        compact: `auto`: moves go without superfluous blanks and zeros if the dialect allows it; `off`: as in the file.
         packing: `auto`: lines go packed (MeatPack) if the firmware unpacks them; `off`: never.
-        extruders: hotends to turn off when the conversation fails.
-        outlasts_silence: the print may be resumed after a silence, so heaters stay on when a silence ends the line.
+        extruders: number of hotends to turn off when the conversation fails.
+        outlasts_silence: the print may be resumed after a silence, so heaters stay on if a silence ends the connection.
         shared_nozzle: all tools share the hotend of tool 0.
         heated_chamber: there is a heated chamber, to be turned off too.
     """

@@ -21,7 +21,7 @@ class LinkStatus:
 
     @property
     def dialect(self) -> Dialect:
-        """The dialect of its firmware."""
+        """The dialect of the firmware."""
         return self._link.dialect if self._link else UNKNOWN
 
     @property

@@ -4,11 +4,11 @@ It has two parts in one mapped file on a tmpfs (in anonymous memory if there wil
 
 * a ring of the last frames, each written before it goes on the wire. The printer reports the last line that it
   accepted; the ring turns that number into a place in the file, and holds the lines to send again.
-* the job's snapshot, a small JSON document, written rarely, alternately into one of two halves. Its generation is a
-  number that grows with each snapshot.
+* the job's snapshot, a small JSON document, written rarely, into its two halves in turn. Its generation is a number
+  that grows with each snapshot.
 
 Neither costs a system call. The process may be killed between any two bytes: a frame is valid once its number is
-written behind it, and a snapshot once its checksum is. Until then the previous snapshot is valid.
+written behind it, and a snapshot once its checksum is written. Until then the previous snapshot is valid.
 """
 
 import errno
@@ -52,8 +52,8 @@ _FRAMES = 2 * HALF  # the ring starts behind the two halves
 _TAILS = _FRAMES + HISTORY * _SIZE  # of long frames; older versions do not read them
 _TAIL = struct.Struct(f"<I H {MAX_LONG_FRAME - MAX_FRAME}s I")
 _TAIL_SIZE = 176
-_PACKS = _TAILS + HISTORY * _TAIL_SIZE  # the byte for `packs`; older versions do not read it
-_TOTAL = _PACKS + 8
+_PACKED = _TAILS + HISTORY * _TAIL_SIZE  # the byte for `may_expect_packed`; older versions do not read it
+_TOTAL = _PACKED + 8
 _RELATIVE, _RELATIVE_E, _INCHES, _MILLIMETRES, _HOMED, _M83, _OF_M83 = 1, 2, 4, 8, 16, 32, 64
 
 
@@ -109,8 +109,8 @@ class Logbook:
                 os.close(fd)
         self._generation = max(self._generation_of(0), self._generation_of(1))
         self._permits: Permits = lambda _ticket, _waiting: True
-        self._lines = self._offset = 0  # of the job, at the line sent last
-        self._modes = _pack_modes(Modes())  # behind it
+        self._lines = self._offset = 0  # of the job, at the last line sent
+        self._modes = _pack_modes(Modes())  # after that line
 
     # -- the ring ------------------------------------------------------------------------------------------
 
@@ -136,13 +136,13 @@ class Logbook:
         _TAIL.pack_into(self._map, _TAILS + number % HISTORY * _TAIL_SIZE, number, length, tail, number)
 
     @property
-    def packs(self) -> bool:
-        """The firmware may be waiting for packed bytes, by an order of this host or the previous one."""
-        return self._map[_PACKS] != 0
+    def may_expect_packed(self) -> bool:
+        """The firmware may be waiting for packed bytes, because of an order of this host or the previous one."""
+        return self._map[_PACKED] != 0
 
-    @packs.setter
-    def packs(self, packs: bool) -> None:
-        self._map[_PACKS] = packs
+    @may_expect_packed.setter
+    def may_expect_packed(self, value: bool) -> None:
+        self._map[_PACKED] = value
 
     def begin(self) -> None:
         """Erase the frames: a new conversation starts with line 1, unpacked."""
@@ -190,7 +190,7 @@ class Logbook:
     def anchor(self, answered: int) -> "Anchor | None":
         """Return the anchor at `answered`, the number of the last line answered.
 
-        None: its place is unknown, or a later line is not the job's, so that numbers do not give places.
+        None: its place is unknown, or a later line is not the job's, so numbers can no longer be turned into places.
         """
         slots = {slot.number: slot for slot in map(self._slot, range(HISTORY)) if slot is not None}
         number, at = answered + 1, slots.get(answered)
@@ -216,7 +216,7 @@ class Logbook:
         return JobPlace(self._lines, self._offset)
 
     def ask_before_commands(self, permits: Permits) -> None:
-        """Call `permits` before a command goes between the lines of a job."""
+        """Ask `permits` before each command goes between the lines of a job."""
         self._permits = permits
 
     def may_go(self, ticket: Ticket, waiting: int) -> bool:
@@ -273,8 +273,8 @@ class Logbook:
 def _lock(fd: int, path: Path) -> None:
     """Lock the file for as long as it is mapped, at most until the process ends.
 
-    Without systemd all daemons of a user have the same file: a second one would think that the print of the first was
-    left to it, and erase its frames.
+    Without systemd all daemons of a user have the same file: a second daemon would think that the first
+    had left its print to it, and erase the frames.
     """
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

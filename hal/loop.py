@@ -1,11 +1,11 @@
-"""WatchedLoop: an event loop that serves the wire first, and knows when it woke up and how long it has been busy.
+"""WatchedLoop: an event loop that serves the wire first, and measures when it woke up and how long it was busy.
 
 A print wakes the host hundreds of times a second, nearly always for an `ok` on the one serial line. The selector itself
 serves such a wake-up, without asyncio's handle, queue and context, which would be half of the host's cost. Everything
 else goes through asyncio.
 
-The selector also measures both times, by two readings of the clock per turn (0.1 µs each). So delays of the wire are
-measured where they arise, and not by a timer that could miss them.
+The selector also takes the measurements, with two readings of the clock per turn (0.1 µs each). So delays of the wire
+are measured where they arise, and not by a timer that could miss them.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _Ts = TypeVarTuple("_Ts")
 _READABLE = select.EPOLLIN
 
 
-STALL = 0.01  # s; a longer time without a look for events is a stall
+STALL = 0.01  # s; a longer time without looking for events is a stall
 STALLS = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Upper bounds, in s, of the classes in which stalls are counted; the last class has none."""
 
@@ -72,10 +72,10 @@ class WatchedLoop(asyncio.SelectorEventLoop):
         super().__init__(self._turns)
 
     time = staticmethod(monotonic)
-    """As asyncio's, without a call around it, as it is needed for each line of a print."""
+    """The loop's clock, without asyncio's call around it, because every line of a print needs it."""
 
     def add_wire(self, fd: int, readable: Callable[[], None]) -> None:
-        """As `add_reader`, by the fast path; `remove_reader` ends it."""
+        """Call `readable` as `add_reader` does, but by the fast path; `remove_reader` ends it."""
         self.add_reader(fd, readable)
         self._turns.wires[fd] = readable
 

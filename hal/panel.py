@@ -9,13 +9,13 @@ from gcode.replies import HostAction, Reply, SdDone, SdIdle, SdOpened, SdProgres
 from hal.printer import PanelPrint, Prompt
 
 MAX_TEXT = 250
-"""Characters of a name, a message or a choice that are kept."""
+"""The most characters of a name, a message or a choice that are kept."""
 
 MAX_CHOICES = 16
-"""Choices of a prompt that are kept."""
+"""The most choices of a prompt that are kept."""
 
 IDLE_REPORTS = 3
-"""Reports of "not printing" in a row after which a print counts as ended: Marlin may send two before the first line."""
+"""After so many reports of "not printing" in a row, a print has ended: Marlin may send two before its first line."""
 
 
 class Panel:
@@ -34,7 +34,7 @@ class Panel:
         self._draft: Prompt | None = None  # a prompt that is not complete yet
         self._opened: PanelPrint | None = None  # the file opened last
         self._idle = 0  # reports in a row that nothing is printed
-        self._doubtful = 0  # queries left to confirm a print that a client started; then it is dropped
+        self._queries_left = 0  # until a print that a client started, and no report has confirmed, is dropped
 
     def note(self, reply: Reply, *, by_host: bool) -> bool:
         """Take a reply about the SD card; tell whether a print began or ended.
@@ -62,26 +62,26 @@ class Panel:
         if self.print is not None:
             return False
         self._begin(self._opened or PanelPrint(None, 0, 0))
-        self._doubtful = IDLE_REPORTS
+        self._queries_left = IDLE_REPORTS
         return True
 
     @property
     def is_doubtful(self) -> bool:
         """A client started the print, and the printer has not confirmed it yet."""
-        return self.print is not None and self._doubtful > 0
+        return self.print is not None and self._queries_left > 0
 
     def count_query(self) -> bool:
-        """Count a query of a doubtful print; tell whether the print is dropped, as the printer never confirms it."""
+        """Count a query of a doubtful print; tell whether the print is dropped: the printer has not confirmed it."""
         if not self.is_doubtful:
             return False
-        self._doubtful -= 1
-        if self._doubtful == 0:
+        self._queries_left -= 1
+        if self._queries_left == 0:
             self.print = None
         return self.print is None
 
     def _begin(self, panel_print: PanelPrint) -> None:
         self.print = panel_print
-        self._idle = self._doubtful = 0
+        self._idle = self._queries_left = 0
 
     def _name_of(self, total: int) -> str | None:
         """Return the name of the file that was opened last if it has this size."""

@@ -1,4 +1,4 @@
-"""Lists the serial ports and those in use, and finds the one that `serial:auto` means, without opening any.
+"""Lists the serial ports, tells which are in use, and finds the one that `serial:auto` means, without opening any.
 
 Opening a port would reset the board behind it. So everything here comes from the names in /dev, from sysfs, and from
 the table of locks.
@@ -28,7 +28,7 @@ class Port:
     """A serial port.
 
     Attributes:
-        path: of its node, which may be another device's after the next replugging.
+        path: of its node, which may belong to another device after the next replugging.
         by_id: udev's name by id, which survives replugging; None: it has none.
         description: maker and product.
         vid: of the USB device; None: it is not a USB device.
@@ -37,7 +37,7 @@ class Port:
         place: the USB socket, hubs included, as the kernel names it (`1-1.4`).
         interface: the device's interface (`1.0`).
         by_path: udev's name by path, which belongs to the socket; None: it has none.
-        is_twin: another port differs from it by the socket alone.
+        is_twin: another port differs from this one by the socket alone.
     """
 
     path: str
@@ -119,8 +119,8 @@ def port_at(path: str, existing: Sequence[Port] | None = None) -> Port | None:
 def find(device: UsbDevice, existing: Sequence[Port] | None = None) -> str | None:
     """Return the path at which a device is now; None: it is not plugged in.
 
-    A device with a serial number is recognised in any socket; one without, or with the number of another board, only in
-    its own.
+    A device with a serial number is recognised in any socket; one without, or whose number another board has too, only
+    in its own socket.
     """
     existing = list_ports() if existing is None else existing
     like = [port for port in existing if device.is_like(port.device)]
@@ -142,11 +142,11 @@ def is_locked(path: str) -> bool:
 
 
 def auto_port(dev: Path = DEV, sys: Path = SYS) -> Port:
-    """Return the one port that `serial:auto` can mean: named by id and in use by no process.
+    """Return the one port that `serial:auto` can mean: it has a name by id or a twin, and no process has locked it.
 
     Raises:
-        NoSuchPort: there is none; says which ports there are.
-        AmbiguousPort: there are several; lists their addresses.
+        NoSuchPort: there is no such port; says which ports there are.
+        AmbiguousPort: there are several such ports; lists their addresses.
     """
     ports = list_ports(dev, sys)
     free = [port for port in ports if (port.by_id or port.is_twin) and not is_locked(port.path)]

@@ -1,7 +1,7 @@
 """Printer: the interface between printers and the rest of the program.
 
-One driver (`hal.driver`) implements it, over any transport: a serial port, TCP or a simulated printer. What runs on one
-runs on the others.
+One driver (`hal.driver`) implements it, over any transport: a serial port, TCP or a simulated printer. A program that
+runs with one of these runs with all.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,9 +44,9 @@ class LineSource(Protocol):
     """The source of a job's lines. The link takes a line when the wire has room for it."""
 
     def next_line(self) -> Line | None:
-        """Return the next line, made by `gcode.outgoing.job_line`; None: there is none at the moment.
+        """Return the next line, made by `gcode.outgoing.job_line`; None: no line is ready.
 
-        None is not the end of the job: call `Printer.wake` once there are lines again.
+        None is not the end of the job: call `Printer.wake` once a line is ready.
         """
 
 
@@ -127,7 +127,7 @@ class PanelPrint:
     """A print that the printer runs by itself from its SD card.
 
     Attributes:
-        name: of the file, as reported by the printer; None: it has not reported it.
+        name: of the file, as the printer reports it; None: the printer has not reported it.
         position: bytes of the file read so far.
         total: bytes of the file.
     """
@@ -210,11 +210,11 @@ class PrinterStatus(Protocol):
 
     @property
     def dialect(self) -> Dialect:
-        """The dialect of its firmware."""
+        """The dialect of the firmware."""
 
     @property
     def heard_at(self) -> float:
-        """When its last bytes came, in s of the loop."""
+        """When the printer's last bytes came, in s of the loop."""
 
     @property
     def heaters(self) -> Heaters:
@@ -251,7 +251,7 @@ class PrinterStatus(Protocol):
         """The question that the printer shows."""
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
-        """Call `listener` with each event from now on; return the function that ends this."""
+        """Call `listener` with each event from now on; return a function that ends this."""
 
 
 class CommandSink(Protocol):
@@ -259,14 +259,14 @@ class CommandSink(Protocol):
 
     @property
     def longest_command(self) -> int:
-        """Bytes of a command that this firmware reads, up to line 999,999."""
+        """The most bytes of a command that this firmware reads, up to line 999,999."""
 
     @property
     def compact(self) -> Compact | None:
         """The function that shortens a job's line for this firmware; None: lines stay as they are."""
 
-    def fitting(self, command: bytes) -> bytes | None:
-        """Return a clean command as this firmware can read it: texts are cut, and freed of what would end the line.
+    def fit(self, command: bytes) -> bytes | None:
+        """Return a clean command as this firmware can read it: texts are cut, and lose what would end the line.
 
         None: a text that is better not sent, as this firmware would look for commands in it.
         """
@@ -340,19 +340,19 @@ class LineSink(Protocol):
         """Send lines of the job again."""
 
     def probe_soon(self) -> None:
-        """Probe after 2 s of silence, once, as a user waits for the lines in flight."""
+        """Probe once, after 2 s of silence: a user waits for the lines in flight."""
 
-    async def drained(self) -> None:
+    async def wait_until_acknowledged(self) -> None:
         """Wait until every line of the job that was sent has been acknowledged.
 
         Raises:
             NozzledError: the connection ended first.
         """
 
-    async def finished(self) -> dict[str, float] | None:
-        """Wait until every move that was sent has been made; return the position by axis, None if it is not reported.
+    async def wait_for_rest(self) -> dict[str, float] | None:
+        """Wait until every move sent has been made; return the position by axis; None: the firmware does not report it.
 
-        How to find that out depends on the firmware: to some, the `ok` of M400 only means "received".
+        How to find that out depends on the firmware: some say `ok` as soon as they have received the M400.
 
         Raises:
             NotConnected: the state is not READY.
@@ -391,12 +391,12 @@ class Stoppable(Protocol):
         """Stop everything now, without waiting; the connection ends in FAULT.
 
         While the connection is opening, the stop follows once it is open. An event `FirmwareSaid` reports whether the
-        printer has confirmed it. If there is no open line, use `open_to_stop`.
+        printer has confirmed the stop. Without a connection, use `open_to_stop`.
         """
 
 
 class Conversation(Protocol):
-    """The line, and the figures of what went over it."""
+    """The wire, and the figures of what went over it."""
 
     @property
     def flow_control(self) -> FlowControl:
@@ -427,13 +427,13 @@ class Lifetime(Protocol):
     """One connection: opened once, closed once."""
 
     async def open(self, *, revive: bool = False) -> None:
-        """Open the line, find out which firmware answers, and become READY.
+        """Open the connection, find out which firmware answers, and become READY.
 
         Args:
             revive: revive a halted firmware, and turn its heaters off.
 
         Raises:
-            PortError: the line cannot be opened, or nothing answers; the state is FAULT then.
+            PortError: the port cannot be opened, or nothing answers; the state is FAULT then.
             FirmwareHalted: the firmware has halted, and was not revived; the state is FAULT then.
         """
 
@@ -441,11 +441,11 @@ class Lifetime(Protocol):
         """Reattach to the previous host's conversation, and become READY to send after the lines that it sent.
 
         Args:
-            snapshot: of the conversation; or an estimate, if only a probe can find out where it stands.
+            snapshot: of the conversation; an estimate, if only a probe can find out where the conversation stands.
             identity: of the printer that has to answer.
 
         Raises:
-            PortError: the line cannot be opened, or not without a reset.
+            PortError: the port cannot be opened, or not without a reset.
             RemoteProtocolError: the printer's answers do not fit what was sent; the state is FAULT then.
         """
 
@@ -457,14 +457,14 @@ class Lifetime(Protocol):
         """An emergency stop was sent and is not confirmed yet; it can be sent again."""
 
     async def open_to_stop(self, reason: str) -> None:
-        """Open the line for an emergency stop and nothing else; the state then is FAULT.
+        """Open the connection for an emergency stop and nothing else; the state then is FAULT.
 
         Raises:
-            PortError: the line cannot be opened; nothing was stopped.
+            PortError: the port cannot be opened; nothing was stopped.
         """
 
     async def close(self) -> None:
-        """Close the line for good; idempotent."""
+        """Close the connection for good; idempotent."""
 
     @property
     def hangs(self) -> bool:

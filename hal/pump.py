@@ -20,19 +20,19 @@ from hal.session_file import EVENT, HOST, PRINTER
 from hal.transport import Transport
 
 BUSY_CHECK = 5.0  # seconds between two checks whether a printer that does not answer is busy
-MAX_NAP = 10.0  # seconds until the timer fires at the latest, as a deadline may move up while it runs
-OVERSLEPT = 2 * MAX_NAP  # seconds after a missed deadline after which the driver counts as hung
+MAX_NAP = 10.0  # seconds after which the timer fires at the latest, as a deadline may move up while it runs
+OVERSLEPT = 2 * MAX_NAP  # a deadline missed by so many seconds shows that the driver hangs
 
 
 class Pump:
-    """The traffic on one line.
+    """The traffic of one connection.
 
     Attributes:
-        transport: the line.
+        transport: carries the bytes.
         link: the conversation, once the printer has been greeted.
         greeting: in place of the link until the printer has answered.
         line_probe: in place of link and greeting while a probe finds out which line the printer wants.
-        divert: gets all bytes instead of these: an emergency stop until its confirmation, or a halt test.
+        divert: gets all bytes instead of these three: an emergency stop until its confirmation, or a halt test.
         ring: the last pieces that went over the wire.
         heard_at: when the last bytes came.
         turnaround: times from readable bytes of the printer to the lines written in answer, in s.
@@ -47,7 +47,7 @@ class Pump:
         """Prepare.
 
         Args:
-            transport: the line, not open.
+            transport: carries the bytes; not open yet.
             on_event: called with each event of the link: a reply, an answered command, a refused line.
             fail: called with the error that ends the conversation.
         """
@@ -68,7 +68,7 @@ class Pump:
         self._error: NozzledError | None = None  # the error that ended the conversation
         self._greeted: asyncio.Future[None] | None = None
         self._probed: asyncio.Future[int] | None = None  # the line that the printer wants
-        self._drain_waiters: list[asyncio.Future[None]] = []
+        self._acknowledgement_waiters: list[asyncio.Future[None]] = []
 
     # -- bytes in ------------------------------------------------------------------------------------------
 
@@ -94,8 +94,8 @@ class Pump:
         if events:
             for event in events:
                 self._on_event(event)
-        if self._drain_waiters and not link.job_in_flight:
-            self._release_drained()
+        if self._acknowledgement_waiters and not link.job_in_flight:
+            self._release_waiters()
         if link.error is not None:
             self._fail(link.error)
         elif self._timer is None or (events and link.may_be_due_earlier):
@@ -126,7 +126,7 @@ class Pump:
         self.transport.write(data)
 
     def mark(self, event: bytes) -> None:
-        """Record an event of the line itself."""
+        """Record an event of the port itself."""
         self.ring.append((self._loop.time(), EVENT, event))
 
     async def greet(self, patience: float, on_busy: Callable[[], None], *, packed: bool = False) -> Greeting:
@@ -138,7 +138,7 @@ class Pump:
             packed: the firmware may be waiting for packed bytes.
 
         Raises:
-            NozzledError: the conversation has ended, even before this call.
+            NozzledError: the conversation ended, perhaps before this call.
             TimeoutError: for `patience` seconds the printer neither answered nor was busy.
         """
         if self._error is not None:
@@ -159,7 +159,7 @@ class Pump:
         return greeting
 
     async def probe(self, probe: LineProbe) -> int:
-        """Run a probe before there is a link; return the number of the line that the printer wants, as it counts.
+        """Run a probe before there is a link; return the number of the line that the printer wants, as it counts lines.
 
         Raises:
             RemoteProtocolError: the printer does not name a line.
@@ -181,18 +181,18 @@ class Pump:
         elif probe.error is not None:
             self._probed.set_exception(probe.error)
 
-    async def drained(self) -> None:
+    async def wait_until_acknowledged(self) -> None:
         """Wait until every line of the job that was sent has been acknowledged."""
         if self.link is not None and self.link.job_in_flight:
             waiter = self._loop.create_future()
-            self._drain_waiters.append(waiter)
+            self._acknowledgement_waiters.append(waiter)
             await waiter
 
-    def _release_drained(self) -> None:
-        for waiter in self._drain_waiters:
+    def _release_waiters(self) -> None:
+        for waiter in self._acknowledgement_waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        self._drain_waiters.clear()
+        self._acknowledgement_waiters.clear()
 
     # -- deadlines -----------------------------------------------------------------------------------------
 
@@ -249,9 +249,9 @@ class Pump:
         if not keep_open:
             self.transport.close()
         self.greeting = self.line_probe = None
-        fail_waiters(self._drain_waiters, error)
+        fail_waiters(self._acknowledgement_waiters, error)
         fail_waiters([each for each in (self._greeted, self._probed) if each], error)
-        self._drain_waiters.clear()
+        self._acknowledgement_waiters.clear()
 
 
 def fail_waiters(waiters: Sequence[asyncio.Future[Any]], error: NozzledError) -> None:

@@ -1,9 +1,9 @@
-"""Recorder: writes the traffic of a line to files, without ever delaying the line.
+"""Recorder: writes the traffic of a connection to files, without ever delaying the traffic.
 
     RecordingTransport ── append, 1 µs ──▶ Recorder's buffer ── each second, in a thread ──▶ session files
 
-A line on which the printer sends nothing leaves no file, as repeated attempts to reach a printer that is switched off
-would push out the recordings that matter.
+A connection on which the printer sends nothing leaves no file: repeated attempts to reach a printer that is switched
+off would push out the recordings that matter.
 """
 
 import contextlib
@@ -41,12 +41,12 @@ class RecordingFolder:
     Attributes:
         folder: created when it is needed.
         max_bytes: size at which a file ends and the next part begins.
-        keep: number of files to keep; the oldest are removed.
+        max_files: number of files to keep; the oldest are removed.
     """
 
     folder: Path
     max_bytes: int = 64 << 20
-    keep: int = 10
+    max_files: int = 10
 
 
 @mutable
@@ -69,7 +69,7 @@ class _File:
             self.put(self.encoder.end())
 
     def give_up(self) -> None:
-        """Close the file without an end, and remove it if it holds nothing, so that it counts for no recording."""
+        """Close the file without an end; remove it if it holds nothing, so that it does not count as a recording."""
         with contextlib.suppress(OSError):
             self.file.close()
             if not self.holds_records:
@@ -178,27 +178,27 @@ class Recorder:
             file.end()
 
 
-class Listener(Protocol):
+class SessionSink(Protocol):
     """Takes the pieces of a conversation."""
 
     def start(self) -> None:
-        """Begin, as the line is open."""
+        """Begin: the connection is open."""
 
     def note(self, time: float, kind: str, data: bytes) -> None:
-        """Take one piece, `time` seconds after the line was opened; may be called before `start`."""
+        """Take one piece, `time` seconds after the opening of the connection; may be called before `start`."""
 
     def close(self) -> None:
-        """End, as no more pieces come."""
+        """End: no more pieces come."""
 
 
 class RecordingTransport:
-    """A `hal.transport.Transport` that passes everything on to another one, and to a recorder."""
+    """A `hal.transport.Transport` that passes everything on to another transport, and to a recorder."""
 
-    def __init__(self, transport: Transport, recorder: Listener, clock: Callable[[], float]) -> None:
+    def __init__(self, transport: Transport, recorder: SessionSink, clock: Callable[[], float]) -> None:
         """Record a transport that is not open yet.
 
         Args:
-            transport: the recorded one.
+            transport: the transport to record.
             recorder: takes the pieces; closed with the transport.
             clock: the loop's time.
         """
@@ -221,7 +221,7 @@ class RecordingTransport:
         return self._transport.baudrate
 
     async def open(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
-        """Open the line; if that fails, nothing is recorded."""
+        """Open the connection; if that fails, nothing is recorded."""
         self._on_data, self._on_lost = on_data, on_lost
         self._began = self._clock()
         self._note(EVENT, b"open")
@@ -230,7 +230,7 @@ class RecordingTransport:
         self._recorder.start()
 
     async def reopen(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
-        """As `open`, without a reset of the board."""
+        """Open the connection without a reset of the board."""
         if not isinstance(self._transport, Reopenable):
             raise PortError(f"cannot reattach to {self.address}: opening it would reset the printer")
         self._on_data, self._on_lost = on_data, on_lost
@@ -251,7 +251,7 @@ class RecordingTransport:
         self._transport.reset()
 
     def close(self) -> None:
-        """Close the line, and then the recording."""
+        """Close the connection, and then the recording."""
         self._transport.close()
         self._end(b"close")
 
@@ -276,13 +276,13 @@ class RecordingTransport:
 def dump(folder: Path, header: SessionHeader, records: Iterable[Record]) -> Path:
     """Write the last pieces of a conversation (`FlightRecorder.records`) as a recording; return its file.
 
-    The recording can be replayed if it reaches back to the opening of the line, and only shown otherwise. Not to be
-    called on the loop.
+    If the recording reaches back to the opening of the connection, it can be replayed; otherwise it can only be shown.
+    Do not call this on the loop.
 
     Raises:
         OSError: the file cannot be written.
     """
-    recordings = RecordingFolder(folder, keep=MAX_FAULTS)
+    recordings = RecordingFolder(folder, max_files=MAX_FAULTS)
     file = _File(*_create(recordings, _FAULT, header))
     try:
         file.put(file.encoder.header(header) + file.encoder.records(records))
@@ -302,10 +302,10 @@ def describe(
 
 
 def _create(recordings: RecordingFolder, kind: str, header: SessionHeader) -> tuple[FileIO, Path]:
-    """Create a new file; `_prune` may follow only once it holds records: on a full disk no older one may go for it."""
+    """Create a new file. Call `_prune` once it holds records: on a full disk, no older file may go for an empty one."""
     recordings.folder.mkdir(parents=True, exist_ok=True)
     stamp = datetime.fromisoformat(header.date).strftime("%Y%m%d-%H%M%S")
-    for number in range(recordings.keep + 1):  # several conversations may begin in the same second
+    for number in range(recordings.max_files + 1):  # several conversations may begin in the same second
         path = recordings.folder / f"{kind}-{stamp}-{number}.part{header.part:03}{_SUFFIX}"
         with contextlib.suppress(FileExistsError):
             return path.open("xb", buffering=0), path
@@ -313,8 +313,8 @@ def _create(recordings: RecordingFolder, kind: str, header: SessionHeader) -> tu
 
 
 def _prune(recordings: RecordingFolder, kind: str, newest: Path) -> None:
-    """Remove the oldest recordings beyond `recordings.keep`."""
+    """Remove the oldest recordings beyond `recordings.max_files`."""
     with contextlib.suppress(OSError):  # a file that cannot be removed must not prevent a recording
         others = sorted(each for each in recordings.folder.glob(f"{kind}-*{_SUFFIX}") if each != newest)
-        for each in others[: max(0, len(others) + 1 - recordings.keep)]:
+        for each in others[: max(0, len(others) + 1 - recordings.max_files)]:
             each.unlink()

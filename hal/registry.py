@@ -31,7 +31,7 @@ from hal.transport import Transport
 ENTRY_POINTS = "nozzled.printers"
 """The entry point group in which other distributions offer backends, each under its scheme."""
 
-# Scheme → "module:function", imported on first use, as the simulated printer needs no pyserial.
+# Scheme → "module:function", imported on first use: the simulated printer needs no pyserial.
 _BUILT_IN = {
     "sim": "hal.simulated.backend:create_transport",
     "serial": "hal.serial_port:create_transport",
@@ -71,17 +71,17 @@ class Address:
             if name not in names:
                 raise AddressError(f"{self}: unknown option {name!r}; allowed: {', '.join(names) or 'none'}")
 
-    def option(self, name: str, kind: Callable[[str], T], allowed: str) -> T | None:
-        """Return the option, converted by `kind`; None: the address does not have it.
+    def option(self, name: str, convert: Callable[[str], T], allowed: str) -> T | None:
+        """Return the option, converted by `convert`; None: the address does not have it.
 
         Raises:
-            AddressError: `kind` raised ValueError; the text says what is `allowed`.
+            AddressError: `convert` raised ValueError; the text says what is `allowed`.
         """
         text = self.options.get(name)
         if text is None:
             return None
         try:
-            return kind(text)
+            return convert(text)
         except ValueError:
             raise AddressError(f"{self}: {name} is {text!r}; allowed: {allowed}") from None
 
@@ -112,7 +112,7 @@ def pace(address: str) -> float:
 
 
 def check(address: str | Address) -> Address:
-    """Return the parts of an address that its backend accepts; opens no line.
+    """Check an address with its backend, and return its parts; nothing is opened.
 
     Raises:
         AddressError: the backend does not understand it; says which part.
@@ -140,7 +140,7 @@ def create(
     Args:
         address: of the printer.
         settings: of the link.
-        wrap: puts something between driver and transport, like a recorder.
+        wrap: puts something between driver and transport, such as a recorder.
         logbook: stores what the next host needs to reattach.
 
     Raises:

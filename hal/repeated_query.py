@@ -1,4 +1,4 @@
-"""RepeatedQuery: a command that is sent periodically, but never while the last one is unanswered."""
+"""RepeatedQuery: a command that is sent periodically, but never while the previous one is unanswered."""
 
 import asyncio
 from collections.abc import Callable
@@ -32,19 +32,19 @@ class RepeatedQuery:
         self.query_later()
 
     def query_later(self) -> None:
-        """Reset the timer, as the interval may have changed."""
+        """Set the timer again: the interval may have changed."""
         self.stop()
         interval = self._interval()
         if interval is not None:
             self._timer = self._loop.call_later(interval, self.query)
 
     @property
-    def scheduled(self) -> bool:
-        """It will be sent again."""
+    def is_scheduled(self) -> bool:
+        """The command will be sent again."""
         return self._timer is not None
 
     def stop(self) -> None:
-        """Stop sending it."""
+        """Stop sending the command."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

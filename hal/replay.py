@@ -30,7 +30,7 @@ class Difference:
 
     Attributes:
         at: index of the record in the session.
-        time: of that record, in seconds since the line was opened.
+        time: of that record, in seconds since the opening of the connection.
         expected: the record.
         actual: what the host did instead; None: nothing for MAX_SILENCE seconds.
     """
@@ -69,8 +69,8 @@ def dialogue(records: Iterable[Record]) -> Iterator[str]:
 class ReplayTransport:
     """A recording in place of a printer; a `hal.transport.Transport`.
 
-    The printer's bytes follow the host's with the recorded delay. In strict mode the line is lost at the first
-    difference; otherwise the replay continues as if the host had sent the recorded bytes.
+    The printer's bytes follow the host's with the recorded delay. In strict mode the connection is lost at the
+    first difference; otherwise the replay continues as if the host had sent the recorded bytes.
     """
 
     def __init__(self, session: RecordedSession, address: str = "replay", *, strict: bool = True) -> None:
@@ -83,7 +83,7 @@ class ReplayTransport:
         self.at = 0  # index of the record that comes next
         self.records = _replayable(session)
         self.on_turn: Callable[[int], None] = _ignore  # called, perhaps repeatedly, when record `at` is the host's
-        self.on_end: Callable[[], None] = _nothing  # the recording is over, the host has closed, or they differ
+        self.on_end: Callable[[], None] = _nothing  # called when the recording ends, the host closes, or both differ
         self._baudrate = session.header.baudrate
         self._address = address
         self._strict = strict
@@ -127,7 +127,7 @@ class ReplayTransport:
                 self._schedule()
 
     def reset(self) -> None:
-        """Compare a reset of the host with the recorded events."""
+        """Compare a reset by the host with the recorded events."""
         if not self._is_comparing():
             return
         record = self.records[self.at]
@@ -140,7 +140,7 @@ class ReplayTransport:
         return self._loop is not None and not self._differed and self.at < len(self.records)
 
     def close(self) -> None:
-        """Stop the replay; this is a difference unless the line was closed there in the recording."""
+        """Stop the replay; this is a difference unless the recording has a close there."""
         if self._is_comparing():
             if (self.records[self.at].kind, self.records[self.at].data) == (EVENT, _CLOSE):
                 self.at += 1
@@ -233,7 +233,7 @@ class ReplayTransport:
 
 
 def _replayable(session: RecordedSession) -> list[Record]:
-    """Return the records from the opening of the line to its first end."""
+    """Return the records from the opening of the connection to its first end."""
     records = session.records
     if not records or (records[0].kind, records[0].data) != (EVENT, _OPEN):
         problem = "the recording begins in the middle of a conversation"
@@ -245,16 +245,16 @@ def _replayable(session: RecordedSession) -> list[Record]:
 
 
 def _is_from_host(record: Record) -> bool:
-    """Tell whether a record is the host's, which has to send it; the host may close the line at any time."""
+    """Tell whether the host has to send a record. A close does not count: the host may close at any time."""
     return record.kind == HOST or (record.kind == EVENT and record.data == _RESET)
 
 
 def _ignore(_value: object) -> None:
-    """Take the place of a callback while the line is closed."""
+    """Stand in for a callback while the connection is closed."""
 
 
 def _nothing() -> None:
-    """Take the place of a callback that is not set."""
+    """Stand in for a callback that is not set."""
 
 
 def create_transport(address: Address) -> ReplayTransport:

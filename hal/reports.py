@@ -30,8 +30,8 @@ from hal.printer import ActionRequested, Event, PanelPrintChanged, PositionRead,
 from hal.pump import Pump
 from hal.repeated_query import RepeatedQuery
 
-KEEPALIVE = "M113 S2"  # a busy message every 2 s, which a file may have turned off; the link relies on them
-BUSY = 10.0  # seconds for which a busy message counts: Marlin sends one every 2 s, others at least every 10 s
+KEEPALIVE = "M113 S2"  # busy messages every 2 s, on which the link relies; a file may have turned them off
+BUSY_PERIOD = 10.0  # for which a busy message counts: Marlin sends one every 2 s, others at least every 10 s
 CARD_REPORTS = "M27 S5"  # a report every 5 s on the progress of a print from the SD card
 
 
@@ -71,7 +71,7 @@ class Reports:
         commands.on_card_print = self._expect_card_print
 
     async def begin(self) -> None:
-        """Turn on the printer's own reports, or start to query it."""
+        """Turn on the printer's own reports, or start to query the printer."""
         send, identity = self._commands.send, self._handshake.identity
         if self._reports_itself:
             await send(f"M155 S{max(1, round(self.settings.poll_interval))}")
@@ -102,13 +102,13 @@ class Reports:
 
     @property
     def busy(self) -> bool:
-        """The firmware has reported in the last BUSY seconds that it is busy."""
-        return self._loop.time() - self._busy_at < BUSY
+        """Within the last BUSY_PERIOD, the firmware has reported that it is busy."""
+        return self._loop.time() - self._busy_at < BUSY_PERIOD
 
     def on_feed(self, *, job_is_fed: bool) -> None:
         """Note whether a job is fed: if so, temperatures are queried more often."""
         self.job_is_fed = job_is_fed
-        if job_is_fed and self._temperatures.scheduled:  # the timer may have been set for an idle printer
+        if job_is_fed and self._temperatures.is_scheduled:  # the timer may have been set for an idle printer
             self._temperatures.query_later()
 
     def stop(self) -> None:
@@ -160,7 +160,7 @@ class Reports:
 
     def _temperature_interval(self) -> float | None:
         if self._pump.ended:
-            return None  # a reply that came with the one that ended the connection may set the timer again
+            return None  # a reply that came together with the last one may set the timer again
         if self._reports_itself:
             return max(self.settings.report_patience, 2 * self.settings.poll_interval)
         busy = self.job_is_fed or any(reading.target for reading in self.heaters.values())
@@ -182,12 +182,12 @@ class Reports:
                 for name, read in heaters.items()
             }
         self.heaters = {**self.heaters, **heaters}
-        if self._reports_itself and self._temperatures.scheduled:
+        if self._reports_itself and self._temperatures.is_scheduled:
             self._temperatures.query_later()  # a report came, so none is missing yet
         self._publish(TemperaturesRead(self.heaters, frozenset(heaters)))
 
     def _take_targets(self, targets: dict[str, float]) -> None:
-        """Take targets reported alone: they complete reports without targets until others come."""
+        """Take targets reported without temperatures: they complete reports without targets until others come."""
         targets = {name: target for name, target in targets.items() if name in self.heaters}
         self._targets |= targets
         if targets:
@@ -196,6 +196,6 @@ class Reports:
             )
 
     def _note_card(self, reply: Reply) -> None:
-        if self.panel.note(reply, by_host=self._commands.selects):
+        if self.panel.note(reply, by_host=self._commands.is_selecting):
             self._publish(PanelPrintChanged(self.panel.print))
             self._card.query_later()

@@ -1,6 +1,6 @@
 """Rerun: runs today's driver against a recorded session.
 
-The commands of users and jobs are taken from the recording and given to the link in their turn; line numbers,
+The commands of users and jobs are taken from the recording and given to the link in turn; line numbers,
 checksums, repeats, queries and the greeting have to come from the driver again.
 
 A rerun finds any byte that differs, a missing line, and a query that is not in the recording. It cannot find
@@ -8,8 +8,8 @@ a link that would have sent a line earlier, as the recording does not show when 
 temperatures (M105) and for a print from the SD card (M27) count as a user's commands, as their timer drifts with the
 load of the recording machine.
 
-After a probe of a Repetier it reports a difference where there is none: a line that waited is given to the link one
-turn of the loop later here, so the link sends an M105 to end the resend requests.
+After the probe of a Repetier, a rerun reports a difference that is none: it gives a waiting line to the link one turn
+of the loop later, so the link sends an M105 to end the resend requests.
 """
 
 import asyncio
@@ -105,7 +105,7 @@ def _is_stop(record: Record) -> bool:
 
 
 def _is_farewell(records: Sequence[Record], at: int) -> bool:
-    """Tell whether a record is the reset of the firmware's decoder with which a host closes the line."""
+    """Tell whether a record is the reset of the firmware's decoder with which a host closes the connection."""
     last = at == len(records) - 1 or (records[at + 1].kind, records[at + 1].data) == (EVENT, b"close")
     return last and (records[at].kind, records[at].data) == (HOST, RESET)
 
@@ -118,7 +118,7 @@ class ReplayOutcome:
         records: number of records in the session.
         played: number of records that were played.
         lines: number of commands that were recovered and sent again.
-        difference: the first difference; None: there is none.
+        difference: the first difference; None: host and recording agree.
     """
 
     records: int
@@ -163,7 +163,7 @@ class _Player:
         return outcome
 
     def next_line(self) -> outgoing.Line | None:
-        """Return the next line if it is its turn."""
+        """Return the next line if its turn has come."""
         if not self._is_due() or _URGENT.match(self._lines[0].command):
             return None
         self._count += 1
@@ -175,7 +175,7 @@ class _Player:
     def _on_turn(self, at: int) -> None:
         self._turn = at
         if _is_stop(self._transport.records[at]):
-            self._printer.emergency_stop()  # this includes the reset after it
+            self._printer.emergency_stop()  # which also does the reset after it
             return
         if _is_farewell(self._transport.records, at):
             task = asyncio.create_task(self._printer.close())
@@ -190,7 +190,7 @@ class _Player:
             task.add_done_callback(self._urgent.discard)
 
     async def _send_urgently(self, command: bytes) -> None:
-        with contextlib.suppress(NozzledError):  # the line may end before the answer
+        with contextlib.suppress(NozzledError):  # the connection may end before the answer
             await self._printer.send(command.decode("utf-8", "replace"), urgent=True)
 
     def _on_event(self, event: Event) -> None:

@@ -1,4 +1,4 @@
-"""RestWatch: finds out that every move sent has been made, whatever an `ok` means to this firmware.
+"""RestWatch: finds out when every move sent has been made, whatever an `ok` means to this firmware.
 
 The sign is the firmware's report of its position. An `ok` is no proof: a stray one (M303 sends one of its own, and a
 bad line may double one) may look like the answer to M400 before the last move has been made.
@@ -30,10 +30,10 @@ REPORT_SPAN = 30.0
 """Seconds in which three positions without a query show that the firmware reports them by itself (M154)."""
 
 STANDSTILL = 1.0
-"""Seconds between two queries of the position that have to have the same answer."""
+"""Seconds between two queries of the position; at rest, both have the same answer."""
 
 MAX_UNANSWERED = 3
-"""Unanswered queries in a row that show that an unknown firmware does not report its position."""
+"""After so many unanswered queries in a row, an unknown firmware does not report its position."""
 
 MAX_MOVING = 3600.0
 """Seconds after which a printer that has acknowledged everything and still moves cannot be making this host's moves."""
@@ -69,15 +69,15 @@ class RestWatch:
 
     @property
     def _reports_by_itself(self) -> bool:
-        """Positions come unasked again and again (M154), so one more answers no query; a single one may be a G28's."""
+        """Positions come unasked (M154), so a further one need not be an answer; a single one may be that of a G28."""
         return self._loop.time() - self._unasked[0] < REPORT_SPAN
 
     def end(self, error: NozzledError) -> None:
-        """Raise the error in `finished`."""
+        """Raise the error in `wait_for_rest`."""
         fail_waiters([self._waiter] if self._waiter is not None else [], error)
 
-    async def finished(self) -> Axes | None:
-        """Wait until every move sent has been made; return the position, None if it is not reported."""
+    async def wait_for_rest(self) -> Axes | None:
+        """Wait until every move sent has been made; return the position; None: the firmware does not report it."""
         dialect = self._pump.link.dialect if self._pump.link is not None else UNKNOWN
         *before, last = (command.decode() for command in dialect.at_rest)
         for command in before:

@@ -39,7 +39,7 @@ _GROUP_ACCESS = 0o060
 _TCGETS2, _TCSETS2, _BOTHER, _CBAUD = 0x802C542A, 0x402C542B, 0o10000, 0o10017  # asm-generic/termbits.h
 _TERMIOS2 = struct.Struct("4I20B2I")
 
-_GONE = (errno.EIO, errno.ENODEV, errno.ENXIO)  # of a device that was unplugged while it was opened
+_GONE = (errno.EIO, errno.ENODEV, errno.ENXIO)  # errors of a device that was unplugged while it was being opened
 _OPEN_ERRORS = (OSError, termios.error, ValueError, OverflowError)
 """The exceptions of pyserial's `open`; its SerialException is an OSError."""
 
@@ -197,7 +197,7 @@ class SerialTransport:
         self._closed = True
         if self._port is None:
             return
-        # a shorter pulse resets the board too: it is the rise of DTR that does it
+        # a shorter pulse resets the board too, as it is done by the rise of DTR
         self._end_pulse()
         if self._queue:
             with suppress(OSError):
@@ -209,7 +209,7 @@ class SerialTransport:
         self._release(port)
 
     def _release(self, port: serial.Serial) -> None:
-        """Close the port; in a thread if bytes wait, as the kernel waits up to 30 s for a device that takes none."""
+        """Close the port; in a thread if bytes wait: the kernel waits up to 30 s for a device that takes none."""
         try:
             waiting = port.out_waiting
         except OSError:  # unplugged

@@ -1,4 +1,4 @@
-r"""Session files: recordings of the traffic on the line to a printer, in both directions.
+r"""Session files: recordings of the traffic between host and printer, in both directions.
 
 A file is gzip over lines of JSON in ASCII, so `zcat` shows it. The first line is the header, an object; each other line
 is a record:
@@ -8,8 +8,8 @@ is a record:
     [0.000103,">","\nN0 M110 N0*125\n"]     bytes from the host, each character one byte (Latin-1)
     [0.031250,"<","start\n"]                bytes from the printer
 
-Times are seconds since the line was opened. Events are `open`, `reopen` (without a reset of the board), `close`,
-`reset` (a pulse of DTR), `lost REASON` and `dropped N` (the recorder could not keep up with N pieces).
+Times are seconds since the opening of the connection. Events are `open`, `reopen` (without a reset of the board),
+`close`, `reset` (a pulse of DTR), `lost REASON` and `dropped N` (the recorder could not keep up with N pieces).
 
 The writer ends each flush on a byte boundary of the compressed stream (Z_SYNC_FLUSH), so a file that was cut off by a
 crash is readable up to its last flush. A session may consist of several files, its parts.
@@ -41,7 +41,7 @@ _CHUNK = 1 << 16
 class Record(NamedTuple):
     """One piece of the conversation."""
 
-    time: float  # seconds since the line was opened
+    time: float  # seconds since the opening of the connection
     kind: str  # HOST, PRINTER or EVENT
     data: bytes
 
@@ -51,7 +51,7 @@ class SessionHeader:
     """The header of a recording.
 
     Attributes:
-        date: of the opening of the line, ISO 8601; in a dump of the flight recorder, of its first record.
+        date: of the opening of the connection, ISO 8601; in a dump of the flight recorder, of its first record.
         address: of the printer.
         baudrate: of the wire; None: bytes take no time.
         software: version of the program that wrote it.
@@ -83,7 +83,7 @@ class SessionEncoder:
         import zlib  # noqa: PLC0415 - a print that goes well writes no session
 
         self._gzip = zlib.compressobj(wbits=_GZIP)
-        self._flush_mode = zlib.Z_SYNC_FLUSH  # what was written so far stays readable
+        self._flush_mode = zlib.Z_SYNC_FLUSH  # what has been written so far stays readable
 
     def header(self, header: SessionHeader) -> bytes:
         """Return the bytes of the first line."""
@@ -115,7 +115,7 @@ def read(paths: Sequence[Path]) -> RecordedSession:
     first = parts[0]
     for number, part in enumerate(parts, first.header.part):
         if (part.header.part, part.header.date) != (number, first.header.date):
-            raise RecordingError(f"{paths[number - first.header.part]}: not part {number} of the session before it")
+            raise RecordingError(f"{paths[number - first.header.part]}: not part {number} of the session in {paths[0]}")
     records = [record for part in parts for record in part.records]
     return RecordedSession(first.header, records, next((part.cut for part in parts if part.cut), ""))
 

@@ -11,9 +11,9 @@ PIECES = 4096
 
 
 class Tape:
-    """Writes a session file piece by piece; a `hal.recorder.Listener`. The same pieces give the same bytes.
+    """Writes a session file piece by piece; a `hal.recorder.SessionSink`. The same pieces give the same bytes.
 
-    It takes several connections in turn: a lost line that is opened again is still one session.
+    It takes several connections in turn: a lost connection that is opened again is still one session.
     """
 
     def __init__(self, path: Path, header: SessionHeader, clock: Callable[[], float]) -> None:

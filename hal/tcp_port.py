@@ -1,6 +1,6 @@
 """TcpTransport: a printer behind a TCP port, as offered by ser2net, many WiFi boards and the simulated printer.
 
-Bytes go through unchanged. Such a line has no DTR, so the host cannot reset the board.
+Bytes go through unchanged. TCP does not carry DTR, so the host cannot reset the board.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ class TcpTransport(asyncio.BufferedProtocol):
     def __init__(self, host: str, port: int, address: str | None = None) -> None:
         self._host, self._port = host, port
         self._address = address or f"tcp:{host}:{port}"
-        self._line: asyncio.Transport | None = None
+        self._connection: asyncio.Transport | None = None
         self._closed = False
         self._buffer = memoryview(bytearray(_READ_SIZE))
 
@@ -76,7 +76,7 @@ class TcpTransport(asyncio.BufferedProtocol):
         except TimeoutError:
             raise NoSuchPort(f"{self._address} does not answer: no connection in {_CONNECT_TIMEOUT:g} s.") from None
         except UnicodeError as error:  # of Python's codec for names of hosts
-            raise NoSuchPort(f"{self._address} cannot be reached. {self._host!r} is no name of a host.") from error
+            raise NoSuchPort(f"{self._address} cannot be reached. {self._host!r} is not a host name.") from error
         except OSError as error:
             raise NoSuchPort(f"{self._address} cannot be reached. {_reason(error)}") from error
         if self._closed:
@@ -87,40 +87,40 @@ class TcpTransport(asyncio.BufferedProtocol):
         await self.open(on_data, on_lost)
 
     def write(self, data: bytes) -> None:
-        """Send bytes; does nothing on a closed line."""
-        if self._line is not None:
-            self._line.write(data)
+        """Send bytes; does nothing on a closed connection."""
+        if self._connection is not None:
+            self._connection.write(data)
 
     def reset(self) -> None:
-        """Do nothing, as the line has no DTR."""
+        """Do nothing: TCP does not carry DTR."""
 
     def close(self) -> None:
         """Hang up; bytes already written still go out."""
         self._closed = True
-        if self._line is not None:
+        if self._connection is not None:
             self._flood.stop()
-            self._line.close()
-            self._line = None
+            self._connection.close()
+            self._connection = None
 
     # ── what asyncio calls ──────────────────────────────────────────────────────────────────────────────────
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the line; keepalives show a dead peer even on a silent line."""
-        line = cast("asyncio.Transport", transport)
+        """Take the connection; keepalives show a dead peer even if neither side sends."""
+        connection = cast("asyncio.Transport", transport)
         if self._closed:
-            line.abort()
+            connection.abort()
             return
-        self._line = line
-        self._flood = Flood(self._on_data, line.pause_reading, line.resume_reading)
+        self._connection = connection
+        self._flood = Flood(self._on_data, connection.pause_reading, connection.resume_reading)
         with suppress(OSError):
-            line.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            connection.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def get_buffer(self, _hint: int) -> memoryview:
         """Return the buffer for the next bytes."""
         return self._buffer
 
     def buffer_updated(self, size: int) -> None:
-        """Pass on the bytes in the buffer, unless the line is closed."""
+        """Pass on the bytes in the buffer, unless the connection is closed."""
         if self._closed:
             return
         data = bytes(self._buffer[:size])
@@ -130,7 +130,7 @@ class TcpTransport(asyncio.BufferedProtocol):
             self._flood.take(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Report the loss of the line, unless it was closed here."""
+        """Report the loss of the connection, unless it was closed here."""
         if not self._closed:
             self.close()
             self._on_lost(PortLost(f"{self._address} has closed the connection{f': {exc}' if exc else ''}."))

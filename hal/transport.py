@@ -22,11 +22,11 @@ class Transport(Protocol):
         """Bits per second on the wire; None: bytes take no time."""
 
     async def open(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
-        """Open the line without waiting for a printer behind it.
+        """Open the connection without waiting for a printer to answer.
 
         Args:
             on_data: called with each piece of bytes that arrives.
-            on_lost: called once if the line is lost; the transport is closed by then.
+            on_lost: called once if the connection is lost; the transport is closed by then.
 
         Raises:
             PortError: one of its subclasses, with a sentence that says what the user can do.
@@ -39,12 +39,12 @@ class Transport(Protocol):
         """Pulse DTR, without waiting; this resets most boards, but not those with native USB."""
 
     def close(self) -> None:
-        """Close the line; idempotent. Bytes already written still go out."""
+        """Close the connection; idempotent. Bytes already written still go out."""
 
 
 @runtime_checkable
 class Reopenable(Protocol):
-    """A transport that can open a line without ending the conversation on it, such as a print whose host died."""
+    """A transport that can open a port without ending the conversation, such as that of a host that died."""
 
     async def reopen(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
         """Open as `Transport.open` does, but without a reset of the board, and with its unread bytes.

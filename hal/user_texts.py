@@ -10,7 +10,7 @@ from gcode.replies import FirmwareError, HostAction, Reply, Text, UnknownCommand
 from hal.printer import Event, FirmwareSaid, LineRefused
 
 REASON_AGE = 2.0
-"""Seconds for which a text may be the reason for a pause that follows it."""
+"""Seconds after a text in which it may be the reason for a pause."""
 
 
 class UserTexts:
@@ -48,7 +48,7 @@ class UserTexts:
             self._last_text = (reply.line, self._loop.time())
 
     def _publish_reason(self) -> None:
-        """Publish the printer's text right before it paused or asked for a pause, which most often is the reason."""
+        """Publish the last text before the printer paused or asked for a pause: most often it is the reason."""
         (text, at), self._last_text = self._last_text, ("", 0.0)
         if text and self._loop.time() - at < REASON_AGE:
             self._publish(FirmwareSaid(text, "warning"))

@@ -24,7 +24,7 @@ from daemon.core.record.store import Store
 from daemon.core.safety.guard import Guard
 from daemon.core.safety.port_note import PortNote
 from daemon.database import LOCK_RETRY_INTERVAL
-from daemon.in_time import in_time
+from daemon.in_time import close_in_time
 from daemon.set_aside import make_way
 from daemon.systemd.descriptors import DescriptorStore
 from gcode.frozen import mutable
@@ -81,7 +81,7 @@ async def begin(
     configured = config.profile != ProfileConfig()
     config = await asyncio.to_thread(with_chosen, config, folder)
     config = await asyncio.to_thread(chosen_port.with_chosen, config, folder)
-    stack.push_async_callback(in_time, store.close)
+    stack.push_async_callback(close_in_time, store.close)
     uploads = folder / UPLOADS
     reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
     stack.callback(reader.shutdown, wait=False, cancel_futures=True)
@@ -101,7 +101,7 @@ async def begin(
         await survival.places.close()
         await disk.close()
 
-    stack.push_async_callback(in_time, close_place)
+    stack.push_async_callback(close_in_time, close_place)
     if not config.profile.sized:
         log.info(
             "profile.unknown",

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from daemon import OCTOPRINT
+from daemon import OCTOPRINT_VERSION
 from daemon.config import Config
 from daemon.front.access.hosts import host_name
 from gcode.frozen import frozen
@@ -102,7 +102,7 @@ def announcement(config: Config, uuid: str, port: int) -> Announcement:
     """Return the announcement, with the TXT records that OctoPrint's clients read."""
     host = _short_name()
     name = f"{config.appearance.name or 'nozzled'} on {host}"
-    octoprint = {"path": "/", "version": OCTOPRINT, "api": "0.1", "uuid": uuid, "model": config.profile.model}
+    octoprint = {"path": "/", "version": OCTOPRINT_VERSION, "api": "0.1", "uuid": uuid, "model": config.profile.model}
     return Announcement(_fitting(name), port, {"_octoprint._tcp": octoprint, "_http._tcp": {"path": "/"}})
 
 

@@ -26,7 +26,7 @@ from daemon.front.last_fault import LastFault
 from daemon.front.queue.queue import Queue
 from daemon.front.queue.store import QueueStore
 from daemon.front.uploads.files import FileStore
-from daemon.in_time import in_time
+from daemon.in_time import close_in_time
 from gcode.frozen import mutable
 
 log = structlog.get_logger()
@@ -97,12 +97,12 @@ async def begin(
     """
     folder = state_dir(config, environ)
     cache = await cache_room.open_cache(folder)
-    stack.push_async_callback(in_time, cache.close)
+    stack.push_async_callback(close_in_time, cache.close)
     core = RemoteCore(channel)
     last_fault = LastFault(core, wall)
     uuid = await asyncio.to_thread(own_uuid, folder)
     access = await asyncio.to_thread(_access, config, folder, environ, wall)
-    stack.push_async_callback(in_time, access.close)
+    stack.push_async_callback(close_in_time, access.close)
     choices = Choices(folder)
     await asyncio.to_thread(choices.load)
     uploads = folder / UPLOADS
@@ -115,8 +115,8 @@ async def begin(
     except FileError as error:
         log.warning("uploads.unusable", reason=str(error), consequence="no file can be uploaded or printed")
     watch = Watch(core.jobs, analyses, store, lambda: core.connection.address or "")
-    stack.push_async_callback(in_time, analyses.close)
-    stack.push_async_callback(in_time, watch.close)
+    stack.push_async_callback(close_in_time, analyses.close)
+    stack.push_async_callback(close_in_time, watch.close)
     await analyses.open()
     core.on_change(watch.follow_running_job)
     core.on_change(lambda: analyses.use(core.profile) if core.is_known else None)
@@ -124,10 +124,10 @@ async def begin(
     events = Events()
     queue = Queue(QueueStore(cache), core, files, watch, events, config, wall)
     await queue.open()
-    stack.push_async_callback(in_time, queue.close)
+    stack.push_async_callback(close_in_time, queue.close)
     history = History(cache, core, analyses)
     history.open()
-    stack.push_async_callback(in_time, history.close)
+    stack.push_async_callback(close_in_time, history.close)
     companions = Companions(switched_on)
     stack.callback(companions.close)
     core.jobs.holds = companions.holds

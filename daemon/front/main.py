@@ -20,7 +20,7 @@ from daemon.front.discovery import Discovery
 from daemon.front.front import Front, begin
 from daemon.front.http.server import Listening, listen
 from daemon.front.invitation import Invitation, invite, roots
-from daemon.in_time import in_time
+from daemon.in_time import close_in_time
 from daemon.log import journal
 from daemon.reloading import Reloader
 from daemon.systemd import notify
@@ -77,7 +77,7 @@ async def run(
         front = await begin(stack, config, environ, wall, end, switched_on)
         await _wait_for_connection(end)
         listening = listen(front, handed_in)
-        stack.push_async_callback(in_time, listening.close)
+        stack.push_async_callback(close_in_time, listening.close)
         log.info("http.listening", url=listening.url)
         if handed_in:
             warn_if_elsewhere(config, listening)
@@ -86,7 +86,7 @@ async def run(
         if greet is not None:
             greet(await _invitation(front, listening), end.latest().printer)
         discovery = Discovery(replace(front.config, appearance=front.appearance), front.uuid, listening.port)
-        stack.push_async_callback(in_time, discovery.stop)
+        stack.push_async_callback(close_in_time, discovery.stop)
         discovery.start()
         if reread is not None:
             loop.add_signal_handler(signal.SIGHUP, Reloader(front, config, reread, SECTIONS).begin)

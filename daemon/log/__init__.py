@@ -15,7 +15,7 @@ import structlog
 
 from daemon.log.secrets import without_keys
 
-MAX_QUEUED = 10_000  # lines; beyond that they are dropped and counted
+MAX_QUEUED = 10_000  # lines; further ones are dropped and counted
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -71,7 +71,7 @@ class Limiter:
         self._period = period
         self._began = -math.inf
         self._admitted = 0
-        self.suppressed = 0  # since the last one that was admitted
+        self.suppressed = 0  # since the last `take_suppressed`
 
     def admits(self, now: float) -> bool:
         """Return whether an event at this time, in s, is within the limit."""
@@ -89,7 +89,7 @@ class Limiter:
         return suppressed
 
 
-class _Forward(logging.Handler):
+class _LibraryWarnings(logging.Handler):
     """Forwards warnings of libraries, which use `logging`, at a limited rate."""
 
     def __init__(self) -> None:
@@ -121,7 +121,7 @@ def configure(level: str, form: str, stream: TextIO = sys.stderr, part: str = ""
         cache_logger_on_first_use=False,
     )
     set_level(level)
-    logging.basicConfig(level=logging.WARNING, handlers=[_Forward()], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[_LibraryWarnings()], force=True)
     return writer
 
 
@@ -132,14 +132,14 @@ class _Part:
         self._part = part
 
     def __call__(self, logger: object, name: str, entry: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        """Add it."""
+        """Add the name."""
         del logger, name
         entry["part"] = self._part
         return entry
 
 
 def set_level(level: str) -> None:
-    """Show from now on what is at least this severe."""
+    """Show only entries of at least this severity from now on."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]))
 
 

@@ -17,7 +17,7 @@ from daemon.log import LogWriter
 
 SOCKET = Path("/run/systemd/journal/socket")
 IDENTIFIER = "nozzled"
-MAX_MESSAGE = 40_000  # characters; journald accepts more, but a datagram may not
+MAX_MESSAGE = 40_000  # characters; journald accepts more, but one datagram may not hold it
 
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _LEFT_OUT = ("level", "timestamp", "event", "exception")  # they have fields of their own
@@ -28,7 +28,7 @@ context: Callable[[], Mapping[str, object]] = dict
 
 def use_context(fields: Callable[[], Mapping[str, object]]) -> Callable[[], None]:
     """Add these fields to every entry from now on; return a function that ends this."""
-    global context  # noqa: PLW0603 - a log is one for the whole process
+    global context  # noqa: PLW0603 - the process has one log
     context = fields
 
     def end() -> None:
@@ -50,7 +50,7 @@ def is_journal(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
     return named == f"{status.st_dev}:{status.st_ino}" and SOCKET.exists()
 
 
-def entry(_logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:
+def render_entry(_logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:
     """Render an event for the journal; a structlog processor."""
     fields = {
         "MESSAGE": _message(event)[:MAX_MESSAGE],
@@ -76,14 +76,14 @@ def _field(name: str, value: str) -> bytes:
     return b"%s\n%s%s\n" % (name.encode(), len(data).to_bytes(8, "little"), data)
 
 
-PROCESSORS: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, entry]
+PROCESSORS: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, render_entry]
 
 
 class JournalWriter(LogWriter):
     """Sends entries to the journal from a thread of its own: a journal that hangs must not stall the wire."""
 
     def __init__(self, stream: TextIO, path: Path = SOCKET) -> None:
-        """Send to the socket `path`; to `stream` what cannot be sent."""
+        """Send entries to the socket at `path`; an entry that cannot be sent goes to `stream`."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._path = str(path)
         super().__init__(stream)
@@ -96,7 +96,7 @@ class JournalWriter(LogWriter):
     def _send(self, data: bytes) -> None:
         try:
             self._socket.sendto(data, self._path)
-        except OSError:  # journald is being restarted, or takes no such size
+        except OSError:  # journald is being restarted, or the entry is too large for it
             self._stream.write(data.decode("utf-8", "replace"))
             self._stream.flush()
 

@@ -1,6 +1,6 @@
 """Removes keys from the log. Every line of every format passes through `without_keys`.
 
-A key is replaced by as many stars as it has characters, because the fields of the journal have their length in front.
+A key is replaced by as many stars as it has characters, because the length of a field precedes it in the journal.
 """
 
 import re

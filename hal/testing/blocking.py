@@ -121,7 +121,7 @@ class BlockingPrinter:
             OSError: the file cannot be read.
         """
         self.print_lines(list(_commands(path)), timeout)
-        self._runner.run(_within(timeout, self._printer.finished()))
+        self._runner.run(_within(timeout, self._printer.wait_for_rest()))
 
     def sleep(self, seconds: float) -> None:
         """Let seconds pass for the printer."""

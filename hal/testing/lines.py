@@ -45,7 +45,7 @@ async def print_lines(printer: Printer, commands: Iterable[str]) -> None:
     try:
         printer.feed(lines)
         await lines.empty.wait()
-        await printer.drained()
+        await printer.wait_until_acknowledged()
         printer.feed(None)
     finally:
         unsubscribe()

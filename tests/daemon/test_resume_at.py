@@ -21,7 +21,7 @@ from daemon.front.resuming.proposal import ResumeTarget, warnings
 from daemon.front.resuming.proposal import propose as propose_there
 from daemon.front.resuming.service import Resuming
 from daemon.front.resuming.worker import find_place
-from daemon.rest_of_print import REASON, is_rest
+from daemon.rest_of_print import DANGER, is_rest
 from hal.simulated.config import FirmwareConfig
 from support import bgcode
 from support.client import listening
@@ -399,16 +399,16 @@ async def test_a_rest_is_not_printed_twice_by_accident(tmp_path):
         await host.post("/api/job", {"command": "pause", "action": "pause"})
         await until(lambda: host.service.jobs.state is S.PAUSED)
         answer = await host.post("/api/job", {"command": "restart"})
-        assert (answer.status, REASON in answer.error) == (409, True)
+        assert (answer.status, DANGER in answer.error) == (409, True)
         await host.post("/api/job", {"command": "cancel"})
         await until(lambda: not host.service.jobs.active and host.service.connection.ready)
         address = "/api/files/local/part-from-layer-2.gcode"
         for body in ({"print": True}, {"print": True, "touches": "no"}):
             answer = await host.post(address, {"command": "select", **body})
-            assert (answer.status, REASON in answer.error) == (409, True)
-        assert host.service.watch.refused.reasons == [REASON]
+            assert (answer.status, DANGER in answer.error) == (409, True)
+        assert host.service.watch.refused.reasons == [DANGER]
         await host.post(address, {"command": "select"})
-        assert REASON in (await host.post("/api/job", {"command": "start"})).error
+        assert DANGER in (await host.post("/api/job", {"command": "start"})).error
         assert not host.service.jobs.active
         assert (await host.post(address, {"command": "select", "print": True, "touches": True})).status == 204
         assert host.service.jobs.active

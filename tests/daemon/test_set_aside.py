@@ -117,10 +117,10 @@ async def test_a_lock_without_permission_is_set_aside_unless_it_is_held(tmp_path
         fcntl.flock(held, fcntl.LOCK_EX)
         database._free(lock)
         assert lock.exists()
-    monkeypatch.setattr(database, "LOCKS", tmp_path / "hidden")
+    monkeypatch.setattr(database, "LOCK_TABLE", tmp_path / "hidden")
     database._free(lock)
     assert lock.exists(), "its holder is unknown"
-    monkeypatch.setattr(database, "LOCKS", tmp_path / "none")
+    monkeypatch.setattr(database, "LOCK_TABLE", tmp_path / "none")
     (tmp_path / "none").touch()
     database._free(lock)
     assert (tmp_path / "lock.damaged").exists()

@@ -140,7 +140,7 @@ def test_the_same_seed_records_the_same_bytes(tmp_path):
     for number, seed in enumerate((7, 7, 8)):
         path = tmp_path / f"{number}.jsonl.gz"
         firmware = FirmwareConfig(seed=seed, baudrate=115200, latency=0.001, jitter=0.002)
-        simulate(tmp_path, PRINT, Fault("flip", probability=0.002), firmware=firmware, record=path)
+        simulate(tmp_path, PRINT, Fault("flip", probability=0.002), firmware=firmware, recording=path)
         recorded.append(path.read_bytes())
     assert recorded[0] == recorded[1] != recorded[2]
     session = read([tmp_path / "0.jsonl.gz"])
@@ -151,7 +151,7 @@ def test_the_same_seed_records_the_same_bytes(tmp_path):
 
 def test_a_reconnection_stays_in_one_session(tmp_path):
     path = tmp_path / "session.jsonl.gz"
-    _, outcome = simulate(tmp_path, PRINT, Fault("unplug", line=12, seconds=8), record=path)
+    _, outcome = simulate(tmp_path, PRINT, Fault("unplug", line=12, seconds=8), recording=path)
     assert outcome.exact, outcome.difference
     session = read([path])
     events = [each.data.split(b" ")[0] for each in session.records if each.kind == EVENT]

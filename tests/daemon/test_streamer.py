@@ -308,7 +308,7 @@ class Narrow:
     longest_command = 12
     compact = None
 
-    def fitting(self, command):
+    def fit(self, command):
         return None if command.startswith(b"M486") else command[: self.longest_command].rstrip()
 
 
@@ -332,7 +332,7 @@ async def test_the_room_for_a_line_is_measured_for_each_line(tmp_path):
     await source.open()
     assert source.next_line()
     narrow.longest_command = 5
-    narrow.fitting = lambda command: command
+    narrow.fit = lambda command: command
     while source.error is None:
         source.next_line()
         await asyncio.sleep(0.001)

@@ -404,7 +404,7 @@ async def test_nothing_can_be_sent_to_a_disconnected_printer():
     with pytest.raises(NotConnected):
         printer.feed(Lines(1))
     with pytest.raises(NotConnected):
-        await printer.drained()
+        await printer.wait_until_acknowledged()
     printer.hold()
     printer.release()
     printer.wake()
@@ -472,7 +472,7 @@ async def test_a_job_is_fed_to_its_end():
         printer.feed(source)
         while source.left:  # noqa: ASYNC110 - nothing tells it
             await asyncio.sleep(0.01)
-        await printer.drained()
+        await printer.wait_until_acknowledged()
         assert (printer.place.lines, printer.place.offset) == (50, 500)
         assert printer.counters.lines_acknowledged - before == 50
         assert printer.idle
@@ -487,7 +487,7 @@ async def test_hold_stops_the_job_until_release():
         source = Lines(50)
         printer.feed(source)
         printer.hold()
-        await printer.drained()
+        await printer.wait_until_acknowledged()
         left = source.left
         assert left > 0
         assert await printer.send("M400") == ["ok"], "commands still go"
@@ -495,7 +495,7 @@ async def test_hold_stops_the_job_until_release():
         printer.release()
         await asyncio.sleep(60)
         assert source.left == 0
-        await printer.drained()
+        await printer.wait_until_acknowledged()
 
 
 async def test_wake_continues_a_starved_job():
@@ -516,7 +516,7 @@ async def test_the_end_of_a_job_keeps_lines_in_flight():
         await asyncio.sleep(2)
         printer.feed(Lines(9))
         printer.feed(None)
-        await printer.drained()
+        await printer.wait_until_acknowledged()
         assert printer.place.lines == 4
         assert printer.idle
 
@@ -554,7 +554,7 @@ async def test_the_first_cause_ends_every_wait_exactly_once():
     transport = FakeTransport(mute_after_handshake)
     async with connected(transport) as printer:
         printer.feed(Lines(9))
-        pending = (printer.send("M400"), printer.send("M105"), printer.drained())
+        pending = (printer.send("M400"), printer.send("M105"), printer.wait_until_acknowledged())
         waiting = [asyncio.create_task(work) for work in pending]
         await asyncio.sleep(0.1)
         transport.on_lost(PortLost("the first cause"))
@@ -568,7 +568,7 @@ async def test_the_first_cause_ends_every_wait_exactly_once():
         with pytest.raises(PortLost):
             printer.feed(Lines(1))
         with pytest.raises(PortLost):
-            await printer.drained()
+            await printer.wait_until_acknowledged()
     assert printer.state is C.FAULT, "closing does not hide the cause"
 
 
@@ -613,7 +613,7 @@ async def test_a_lost_ok_after_a_long_command_is_noticed_soon():
         printer.feed(Iterated(lines))
         began = asyncio.get_running_loop().time()
         with pytest.raises(PrinterSilent):
-            await printer.drained()
+            await printer.wait_until_acknowledged()
         assert asyncio.get_running_loop().time() - began < 40
 
 

@@ -216,7 +216,7 @@ async def test_a_recording_is_the_address_of_a_printer(tmp_path, lenient):
     assert isinstance(printer, LinePrinter)
     await printer.open()
     printer.feed(JobSource([b"G28", b"G1 X10 F600"]))
-    await printer.drained()
+    await printer.wait_until_acknowledged()
     assert printer.address == address
     assert printer.identity.name.startswith("Marlin")
     assert printer.place.lines == 2
@@ -229,7 +229,7 @@ async def test_a_job_other_than_the_recorded_one_loses_the_connection(tmp_path):
     await printer.open()
     printer.feed(JobSource([b"G28", b"G1 X11 F600"]))
     with pytest.raises(ReplayDiffers, match=r"G1 X10 F600.*G1 X11 F600"):
-        await printer.drained()
+        await printer.wait_until_acknowledged()
     await printer.close()
 
 

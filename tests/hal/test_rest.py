@@ -75,7 +75,7 @@ def sent_commands(transport, command):
 async def test_surplus_oks_do_not_end_the_wait(too_many, places):
     printer, firmware = await in_order(places=places, too_many=too_many)
     began = asyncio.get_running_loop().time()
-    place = await printer.finished()
+    place = await printer.wait_for_rest()
     assert 30 <= asyncio.get_running_loop().time() - began < 31
     assert place == ({"X": 1.0, "Y": 2.0, "Z": 0.3, "E": 0.0} if places else None)
     assert len(sent_commands(firmware.transport, "M114")) == (
@@ -89,7 +89,7 @@ async def test_unrequested_positions_answer_no_query():
     firmware.transport.say(PLACE * 3)
     began = asyncio.get_running_loop().time()
     asyncio.get_running_loop().call_later(2, firmware.transport.say, PLACE)
-    await printer.finished()
+    await printer.wait_for_rest()
     assert asyncio.get_running_loop().time() - began >= 30
     await printer.close()
 
@@ -97,7 +97,7 @@ async def test_unrequested_positions_answer_no_query():
 async def test_a_query_with_a_lost_answer_is_repeated():
     printer, firmware = await in_order()
     printer._commands.positions_due = 1
-    await printer.finished()
+    await printer.wait_for_rest()
     assert len(sent_commands(firmware.transport, "M114")) == 2
     await printer.close()
 
@@ -112,7 +112,7 @@ async def test_if_ok_means_received_the_position_must_be_reported():
         return b"ok\n"
 
     printer, transport = await ready(answer)
-    await printer.finished()
+    await printer.wait_for_rest()
     assert loop.time() >= rests_at
     assert loop.time() < rests_at + 1
     assert len(sent_commands(transport, "M400")) == 1
@@ -131,14 +131,14 @@ async def test_the_answer_to_an_earlier_query_does_not_count():
     printer, transport = await ready(answer)
     printer.submit("M114")
     began = loop.time()
-    await printer.finished()
+    await printer.wait_for_rest()
     assert loop.time() - began >= 9
     await printer.close()
 
 
 async def test_without_positions_enough_acknowledged_queries_mean_rest():
     printer, transport = await ready(lambda _: b"ok\n")
-    await printer.finished()
+    await printer.wait_for_rest()
     assert len(sent_commands(transport, "M114")) == rest.MAX_QUEUED
     await printer.close()
 
@@ -150,7 +150,7 @@ async def test_an_unknown_firmware_must_report_the_same_position_twice():
         return (next(places) if b"M114" in line else b"") + b"ok\n"
 
     printer, transport = await ready(answer, "same position")
-    await printer.finished()
+    await printer.wait_for_rest()
     assert len(sent_commands(transport, "M114")) == 5
     await printer.close()
 
@@ -163,7 +163,7 @@ async def test_the_wait_for_an_endless_move_is_bounded():
 
     printer, _ = await ready(answer, "same position")
     printer.subscribe(lambda event: texts.append(event.text) if isinstance(event, FirmwareSaid) else None)
-    await printer.finished()
+    await printer.wait_for_rest()
     assert re.search("moved for 60 min", texts[-1])
     await printer.close()
 
@@ -175,13 +175,13 @@ async def test_waiting_callers_get_an_error_when_the_line_is_lost(by, ok_at):
     printer, transport = await ready(
         lambda line: b"" if b"M400" in line and (by, ok_at) == ("position", "execution") else b"ok\n", by, ok_at
     )
-    waiting = asyncio.ensure_future(printer.finished())
+    waiting = asyncio.ensure_future(printer.wait_for_rest())
     await asyncio.sleep(1.5)
     transport.on_lost(PortLost("unplugged"))
     with pytest.raises(NozzledError):
         await waiting
     with pytest.raises((NotConnected, PortLost)):
-        await printer.finished()
+        await printer.wait_for_rest()
 
 
 async def test_a_refused_line_is_published():

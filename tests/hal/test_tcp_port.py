@@ -110,7 +110,7 @@ async def test_an_unknown_host_name_is_reported():
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64])
 async def test_a_name_that_no_host_can_have_is_reported(host):
-    with pytest.raises(NoSuchPort, match="is no name of a host"):
+    with pytest.raises(NoSuchPort, match="is not a host name"):
         await TcpTransport(host, 8080).open(lambda _: None, lambda _: None)
 
 

@@ -73,7 +73,7 @@ async def assert_refuses(printer):
     with pytest.raises(NotConnected):
         printer.feed(Nothing())
     with pytest.raises(NotConnected):
-        await printer.drained()
+        await printer.wait_until_acknowledged()
 
 
 async def test_no_event_follows_closing(device):

@@ -53,7 +53,7 @@ def assert_accepted(device, commands):
 
 async def finish(printer, lines):
     await lines.empty.wait()
-    await printer.drained()
+    await printer.wait_until_acknowledged()
 
 
 async def test_every_line_arrives_once_in_order_as_the_place_confirms(device):
@@ -73,7 +73,7 @@ async def test_the_place_only_ever_grows(device):
             places.append((printer.place.lines, printer.place.offset))
             assert printer.place.lines <= lines.count
             await asyncio.sleep(0.01 / device.speed)
-        await printer.drained()
+        await printer.wait_until_acknowledged()
     assert places == sorted(places)
     assert all(offset == count * LENGTH for count, offset in places)
 
@@ -84,7 +84,7 @@ async def test_a_held_job_sends_no_lines_but_commands_are_sent(device):
         printer.hold()
         printer.feed(lines)
         assert (await printer.send("M105"))[-1].startswith("ok")
-        await printer.drained()
+        await printer.wait_until_acknowledged()
         assert (lines.count, printer.place.lines) == (0, 0)
         printer.release()
         await finish(printer, lines)
@@ -98,7 +98,7 @@ async def test_a_job_held_in_the_middle_drains_waits_and_continues(device):
         printer.feed(lines)
         await lines.reached(8).wait()
         printer.hold()
-        await printer.drained()
+        await printer.wait_until_acknowledged()
         at = printer.place.lines
         assert 8 <= at + 1 <= 30  # the last one taken may still wait for room on the wire
         assert lines.count - at in (0, 1)
@@ -134,7 +134,7 @@ async def test_an_early_end_of_a_job_drops_nothing_in_flight(device):
         printer.feed(lines)
         await lines.reached(8).wait()
         printer.feed(None)
-        await printer.drained()
+        await printer.wait_until_acknowledged()
         at = printer.place.lines
         assert lines.count - at in (0, 1)
         await asyncio.sleep(0.3)
@@ -156,11 +156,11 @@ async def test_the_next_job_counts_from_its_own_start(device):
 
 async def test_draining_with_nothing_in_flight_returns_at_once(device):
     async with device.ready() as printer:
-        await printer.drained()
+        await printer.wait_until_acknowledged()
         lines = Lines(numbered(3))
         printer.feed(lines)
         await finish(printer, lines)
-        await asyncio.wait_for(printer.drained(), 1.0)
+        await asyncio.wait_for(printer.wait_until_acknowledged(), 1.0)
 
 
 async def test_commands_go_out_between_the_lines_of_a_job_in_order(device):

@@ -78,7 +78,7 @@ async def test_a_job_of_moves_ends_where_its_last_line_says(device):
         await prepare(printer)
         printer.feed(moves)
         await moves.empty.wait()
-        await printer.drained()
+        await printer.wait_until_acknowledged()
         assert printer.place.lines == len(SQUARE)
         await printer.send("M400")
         at = await position(printer)

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from daemon.app import House
+from daemon.app import CoreAndFront
 
 
 class Service:
     """Gives access to the attributes of the core, and to those of the front that the core does not have."""
 
-    def __init__(self, house: House):
+    def __init__(self, house: CoreAndFront):
         self.house = house
         self.core, self.front = house.core, house.front
 

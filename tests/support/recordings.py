@@ -57,7 +57,7 @@ class Recording:
 
     async def print(self, commands):
         self.printer.feed(JobSource(commands))
-        await self.printer.drained()
+        await self.printer.wait_until_acknowledged()
 
     def session(self) -> RecordedSession:
         """Return the recording, after the end."""

@@ -18,7 +18,7 @@ from daemon.core.job.job import Job
 from daemon.core.job.parking import modes_of
 from daemon.core.job.places import StoredPlace
 from daemon.core.job.streamer import FileStream
-from daemon.errors import CannotGoOn
+from daemon.errors import CannotReattach
 from gcode.command import Command, parse
 from gcode.errors import CommandError
 from gcode.frozen import mutable
@@ -75,16 +75,16 @@ async def find(job: Job, stream: FileStream, stored: StoredPlace, next_number: i
         next_number: the number of the line that the printer wants.
 
     Raises:
-        CannotGoOn: that number does not fit.
+        CannotReattach: that number does not fit.
         OSError, CommandError: the file cannot be read.
     """
     if next_number <= stored.least:
-        raise CannotGoOn(
+        raise CannotReattach(
             f"the printer wants line {next_number}, but had accepted line {stored.least}: its board was reset"
         )
     count = stored.lines_before(next_number)
     if count > MAX_LINES:
-        raise CannotGoOn(
+        raise CannotReattach(
             f"the printer wants line {next_number}, which cannot have been sent: the last one noted is {stored.number}"
         )
     place = ReattachedPlace(stored.fed, modes_of(stored.modes))
@@ -105,7 +105,7 @@ async def _next(job: Job, stream: FileStream, place: ReattachedPlace) -> tuple[i
         if stream.error is not None:
             raise stream.error
         if stream.ended:
-            raise CannotGoOn("the printer has accepted more lines than the file has")
+            raise CannotReattach("the printer has accepted more lines than the file has")
         if stream.barrier is not None:
             if isinstance(stream.barrier, HeatAndWait):
                 place.heated[stream.barrier.heater] = stream.barrier.target
@@ -135,7 +135,7 @@ async def check(job: Job, stream: FileStream, stored: StoredPlace, place: Reatta
     """Check that the printer is in the state in which the previous host left it.
 
     Raises:
-        CannotGoOn: it is not.
+        CannotReattach: it is not.
     """
     printer = job.printer
     fd = stream.duplicate()
@@ -147,9 +147,9 @@ async def check(job: Job, stream: FileStream, stored: StoredPlace, place: Reatta
         await loop.run_in_executor(executor, os.close, fd)
     await printer.send("M105")
     _check_heat(printer, stored, place, next_)
-    reported = await printer.finished()
+    reported = await printer.wait_for_rest()
     if reported is None:
-        raise CannotGoOn("the printer does not report its position")
+        raise CannotReattach("the printer does not report its position")
     _check_position(expected, reported)
     await _correct_filament(printer, place.modes, expected, reported)
     log.info("job.place_found", expected=expected, reported=reported, lines=place.fed.lines, offset=place.fed.offset)
@@ -178,11 +178,11 @@ def _check_heat(printer: Printer, stored: StoredPlace, place: ReattachedPlace, a
             and min(abs(aim - target), abs(aim - soon.get(name, target))) <= TARGET_TOLERANCE
         ):
             if now.actual < min(before, aim) - MAX_COOLING:
-                raise CannotGoOn(f"{name} has cooled from {before:.0f} to {now.actual:.0f} °C")
+                raise CannotReattach(f"{name} has cooled from {before:.0f} to {now.actual:.0f} °C")
         elif not aim:
-            raise CannotGoOn(f"the printer has turned {name} off: its target was {target:g} °C")
+            raise CannotReattach(f"the printer has turned {name} off: its target was {target:g} °C")
         else:
-            raise CannotGoOn(f"the target of {name} has changed from {target:g} to {aim:g} °C")
+            raise CannotReattach(f"the target of {name} has changed from {target:g} to {aim:g} °C")
 
 
 def _heater(printer: Printer, name: str) -> str:
@@ -203,7 +203,7 @@ def _next_targets(fd: int, place: ReattachedPlace) -> dict[str, float]:
 def _check_position(expected: dict[str, float], reported: dict[str, float]) -> None:
     for axis, at in expected.items():
         if axis != "E" and axis in reported and abs(reported[axis] - at) > POSITION_TOLERANCE:
-            raise CannotGoOn(
+            raise CannotReattach(
                 f"the head is at {axis}{reported[axis]:.2f}, "
                 f"but the last accepted line of the file leads to {axis}{at:.2f}"
             )

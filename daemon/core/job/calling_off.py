@@ -35,7 +35,7 @@ async def turn_heaters_off_and_rest(printer: Printer, profile: ProfileConfig, si
     """
     await while_it_lives(printer, _turn_heaters_off(printer, profile), silence)
     blocks = printer.dialect.ok_at == "execution"  # then M400 is silent until the last move
-    await while_it_lives(printer, printer.finished(), max(silence, MOVES_TIMEOUT if blocks else 0.0))
+    await while_it_lives(printer, printer.wait_for_rest(), max(silence, MOVES_TIMEOUT if blocks else 0.0))
 
 
 async def _turn_heaters_off(printer: Printer, profile: ProfileConfig) -> None:

@@ -32,7 +32,7 @@ from daemon.core.job.survival import Survival
 from daemon.core.job.tally import Tally
 from daemon.core.record.store import Store
 from daemon.core.safety.rules import HEATERS_OFF_TIMEOUT, has_target
-from daemon.errors import CannotGoOn, JobConflict, Unsafe
+from daemon.errors import CannotReattach, JobConflict, Unsafe
 from hal.errors import AddressError
 
 _PAUSES = (JobState.PAUSING, JobState.PAUSED)
@@ -419,12 +419,12 @@ class JobController:
         """Return the runner for the job that the previous host left.
 
         Raises:
-            CannotGoOn: its snapshot has an address that this version does not understand.
+            CannotReattach: its snapshot has an address that this version does not understand.
         """
         try:
             printer = self._connection.make_absent(snapshot.address)
         except AddressError as error:
-            raise CannotGoOn("another version of nozzled began the print") from error
+            raise CannotReattach("another version of nozzled began the print") from error
         self.offsets.update(snapshot.offsets)
         snapshot.offsets = self.offsets
         return Runner(self._kit, snapshot, printer, JobState.REATTACHING)

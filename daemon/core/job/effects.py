@@ -15,7 +15,7 @@ new one. So exactly one effect runs at any time, and these rules make that safe:
   waits until the stream calls: at its end, at an error, or at a barrier, which is a line that the host has to act upon.
   The stream hands out no line after a barrier before `proceed`.
 * An `ok` does not mean that a move is made, only that it is planned. Wherever the next step needs the head at rest,
-  the effect awaits `printer.finished()`, which asks for the position after an M400.
+  the effect awaits `printer.wait_for_rest()`, which asks for the position after an M400.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ from daemon.core.job.streamer import FileStream
 from daemon.core.job.survival import Survival
 from daemon.core.job.tally import Tally
 from daemon.core.record.store import Store
-from daemon.errors import CannotGoOn, JobConflict
+from daemon.errors import CannotReattach, JobConflict
 from gcode.errors import CommandError, FirmwareHalted
 from gcode.heating import shifted
 from gcode.host_commands import (
@@ -219,12 +219,12 @@ class Effects:
         if job.stream is not None:
             await job.stream.close()
         if file is None:
-            raise CannotGoOn("the file had not been opened yet")
+            raise CannotReattach("the file had not been opened yet")
         stream = job.stream = self._stream(job, await self._in_thread(self._survival.kept.find, file))
         fed = link.fed if link is not None else stored.fed if stored is not None else JobPlace()
         await stream.open(fed.offset if fed.lines else -1, job.snapshot.passed)
         if FileMark(file.path, stream.size, stream.mtime_ns, stream.inode) != file:
-            raise CannotGoOn("the file has been changed")
+            raise CannotReattach("the file has been changed")
         self._begin_check(job, stream, file.sha1)
         # frames before `first_line` are of an earlier job, whose steps have the same numbers
         sent = [each for each in link.sent if each[0] >= job.snapshot.first_line] if link is not None else []
@@ -283,7 +283,7 @@ class Effects:
         if digest == sha1:
             log.info("job.file_checked", file=job.snapshot.selection.path, sha1=sha1)
         else:
-            job.stop(CannotGoOn(f"{job.snapshot.selection.path} is not what was uploaded: check the disk"))
+            job.stop(CannotReattach(f"{job.snapshot.selection.path} is not what was uploaded: check the disk"))
 
     def _host_waits(self, printer: Printer) -> bool:
         choice = self._config.job.heat_up
@@ -311,19 +311,19 @@ class Effects:
                 raise stream.error
             if stream.barrier is not None:
                 await self._at_barrier(job, stream, stream.barrier)
-        await job.printer.drained()
+        await job.printer.wait_until_acknowledged()
         job.note_position()
-        await job.printer.finished()  # only then has it printed 100 %
+        await job.printer.wait_for_rest()  # only then has it printed 100 %
         job.machine.fire("file_ended")
 
     async def _at_barrier(self, job: Job, stream: FileStream, barrier: Meaning) -> None:
         """Do what the file asks of the host, then let the stream proceed; after a pause meanwhile, this runs again."""
         match barrier:
             case HeatAndWait():
-                await job.printer.drained()
+                await job.printer.wait_until_acknowledged()
                 await self._wait_for_heat(job, barrier)
             case WaitForAll():
-                await job.printer.drained()
+                await job.printer.wait_until_acknowledged()
                 await self._wait_for_all(job, barrier)
             case PauseJob(reason=reason):
                 self._pause_for(job, reason)  # first, so that the gate is closed when the stream proceeds
@@ -331,11 +331,11 @@ class Effects:
                 job.snapshot.printer_paused = True
                 self._pause_for(job, f"the file asks for it: {barrier.command.decode()}")
             case PauseUnlessKnown():
-                await job.printer.finished()
+                await job.printer.wait_for_rest()
                 if barrier.word in job.unknown:
                     self._pause_for(job, f"the firmware does not know {barrier.command.decode()}")
             case DwellUnlessKnown():
-                await job.printer.finished()
+                await job.printer.wait_for_rest()
                 if barrier.word in job.unknown:
                     await job.printer.send(barrier.instead.decode())
             case CancelJob(reason=reason):
@@ -371,7 +371,7 @@ class Effects:
             job.snapshot.script.clear()  # the resume had only begun to heat: the head is still where it was parked
         else:
             await self._finish_script(job)
-            await job.printer.drained()
+            await job.printer.wait_until_acknowledged()
             job.note_position()
             if job.snapshot.printer_paused:
                 targets = job.targets(asyncio.get_running_loop().time())
@@ -411,7 +411,7 @@ class Effects:
         """Wait for as long as the user may answer. The snapshot keeps the time used up, so a reboot does not reset it.
 
         Raises:
-            CannotGoOn: the user has not answered.
+            CannotReattach: the user has not answered.
         """
         minutes = self._config.job.after_reboot_min
         while (remaining_s := 60 * minutes - job.snapshot.asked_s) > 0:
@@ -419,7 +419,7 @@ class Effects:
             job.snapshot.asked_s += min(_MINUTE, remaining_s)
             self._survival.keep(job)
             await asyncio.sleep(min(_MINUTE, remaining_s))
-        raise CannotGoOn(f"the computer rebooted, and nobody resumed the print within {minutes:g} min")
+        raise CannotReattach(f"the computer rebooted, and nobody resumed the print within {minutes:g} min")
 
     async def _stand_by_in_time(self, job: Job) -> None:
         minutes = self._config.pause.standby_after_min
@@ -465,7 +465,7 @@ class Effects:
         await self.script(job, self._config.scripts.after_finish)
         if job.snapshot.claim is not None and job.snapshot.claim.eject and self._config.scripts.eject:
             await self.script(job, self._config.scripts.eject)
-            await job.printer.finished()
+            await job.printer.wait_for_rest()
             job.snapshot.ejected = True
         job.machine.fire("finished")
 

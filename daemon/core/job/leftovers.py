@@ -14,7 +14,7 @@ from daemon.core.job.runner import Runner
 from daemon.core.job.states import Trigger
 from daemon.core.job.survival import Survival
 from daemon.core.record.store import JobRecord, Store
-from daemon.errors import CannotGoOn, StoreError
+from daemon.errors import CannotReattach, StoreError
 from gcode.frozen import frozen
 
 log = structlog.get_logger()
@@ -50,14 +50,14 @@ class Leftovers:
         """Record the end of every job that cannot be reattached; return what the previous host left.
 
         Args:
-            make_runner: returns the runner for the job of a snapshot; raises CannotGoOn.
+            make_runner: returns the runner for the job of a snapshot; raises CannotReattach.
         """
         snapshot, runner, obstacle = None, None, None
         try:
             snapshot = await self._survival.snapshot()
             if snapshot is not None and snapshot.ending is None:
                 runner = make_runner(snapshot)
-        except CannotGoOn as error:
+        except CannotReattach as error:
             obstacle = str(error)
             log.warning(
                 "job.cannot_go_on", reason=obstacle, consequence="heaters are turned off as soon as the printer answers"

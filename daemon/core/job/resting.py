@@ -26,7 +26,7 @@ _TINY = 0.01  # mm; a move too short to leave a mark
 
 async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> ParkedPlace:
     """Wait for the last move, note the position and every mode, and park; return the parked place."""
-    await printer.drained()
+    await printer.wait_until_acknowledged()
     state = steps.recall(lambda: _before_parking(printer, config))
     modes = modes_of(state["modes"])
     at = await steps.measure(lambda: _position_at_rest(printer))
@@ -68,7 +68,7 @@ def left_by_itself(printer: Printer, targets: dict[str, float]) -> ParkedPlace:
 
 async def _position_at_rest(printer: Printer) -> dict[str, float] | None:
     """Wait for the last move; return the position: X, Y, Z, and E if reported; None: not reported."""
-    axes = await printer.finished()
+    axes = await printer.wait_for_rest()
     return axes if axes and {"X", "Y", "Z"} <= axes.keys() else None
 
 

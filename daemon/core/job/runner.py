@@ -21,7 +21,7 @@ from daemon.core.job.states import Trigger
 from daemon.core.job.steps import Steps
 from daemon.core.job.survival import Survival
 from daemon.core.record.store import Store
-from daemon.errors import CannotGoOn, StepsDiffer, Unsafe
+from daemon.errors import CannotReattach, StepsDiffer, Unsafe
 from gcode.errors import NozzledError, PrinterReset
 from gcode.frozen import frozen
 from gcode.outgoing import Counters
@@ -82,9 +82,9 @@ class Runner:
         """End a job with a postponed cancel if it is not reattached within `cancel_deadline_s` seconds."""
         deadline = self._kit.config.job.cancel_deadline_s
         reason = f"it was cancelled, and the printer has not answered for {deadline:g} s and may still be hot"
-        asyncio.get_running_loop().call_later(deadline, self._give_up, CannotGoOn(reason))
+        asyncio.get_running_loop().call_later(deadline, self._give_up, CannotReattach(reason))
 
-    def _give_up(self, reason: CannotGoOn) -> None:
+    def _give_up(self, reason: CannotReattach) -> None:
         if self.job.state is JobState.REATTACHING:
             self.job.stop(reason)
 
@@ -256,7 +256,7 @@ class Runner:
 
 def verdict(error: BaseException) -> Trigger:
     """Return the trigger for an error: a lost line or board interrupts a job, anything else fails it."""
-    interrupting = PortError | PrinterReset | NotConnected | StepsDiffer | CannotGoOn
+    interrupting = PortError | PrinterReset | NotConnected | StepsDiffer | CannotReattach
     return "interrupt" if isinstance(error, interrupting) else "fail"
 
 

@@ -45,7 +45,7 @@ class LineTarget(Protocol):
     def compact(self) -> Compact | None:
         """Shortens lines for it; None: lines are sent as they are."""
 
-    def fitting(self, command: bytes) -> bytes | None:
+    def fit(self, command: bytes) -> bytes | None:
         """Return a command, cut to what it can read; None: the command must not be sent."""
 
 
@@ -55,7 +55,7 @@ class AnyTarget:
     longest_command = MAX_LINE
     compact: Compact | None = None
 
-    def fitting(self, command: bytes) -> bytes | None:
+    def fit(self, command: bytes) -> bytes | None:
         """Return the command."""
         return command
 
@@ -269,7 +269,7 @@ class FileStream:
 
     def _fitting(self, offset: int, command: bytes) -> tuple[int, bytes] | None:
         """Return the line, cut to what the firmware reads: one that the firmware cuts can never be acknowledged."""
-        fitted = self._receiver().fitting(command)
+        fitted = self._receiver().fit(command)
         if fitted is None:
             self._skip(offset, command, "this firmware would take the text for a command")
         elif len(fitted) > self._max_command:

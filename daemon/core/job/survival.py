@@ -18,7 +18,7 @@ Reattaching is one sequence, whatever the cause: open the port without a reset, 
 that it is the same printer (M115) and the same file (size, time, inode), return to the state that was left. After a
 reboot the head and the heat are checked as well (`after_reboot`).
 
-Whatever does not fit raises `CannotGoOn`: the print is INTERRUPTED and the heaters are turned off. A wrong
+Whatever does not fit raises `CannotReattach`: the print is INTERRUPTED and the heaters are turned off. A wrong
 continuation is worse than none.
 """
 
@@ -33,7 +33,7 @@ from daemon.core.job.job_snapshot import JobSnapshot, dump, load, with_heaters_o
 from daemon.core.job.kept_file import KeptFile
 from daemon.core.job.parking import modes_of
 from daemon.core.job.places import Disk, Places, StoredPlace
-from daemon.errors import CannotGoOn
+from daemon.errors import CannotReattach
 from gcode.dialect import recognise
 from gcode.flight import LinkEstimate, LinkSnapshot
 from gcode.modes import Modes
@@ -94,7 +94,7 @@ class Survival:
         """Return the snapshot that the previous host left; None: there was no job.
 
         Raises:
-            CannotGoOn: there was an unfinished job, and it cannot continue.
+            CannotReattach: there was an unfinished job, and it cannot continue.
         """
         stored, content = await self.places.snapshot(), self._logbook.read()
         if stored is not None and not self._of_this_boot(content):
@@ -103,9 +103,9 @@ class Survival:
             return None
         snapshot = load(content)
         if snapshot is None:
-            raise CannotGoOn("its job snapshot cannot be read: another version of nozzled began the print")
+            raise CannotReattach("its job snapshot cannot be read: another version of nozzled began the print")
         if snapshot.ending is None and snapshot.boot != self._boot:
-            raise CannotGoOn("the computer rebooted during the print")
+            raise CannotReattach("the computer rebooted during the print")
         return snapshot
 
     def _of_this_boot(self, content: Mapping[str, Any] | None) -> bool:
@@ -119,11 +119,11 @@ class Survival:
         """Return the snapshot on the disk, its times moved to this boot's clock."""
         snapshot = load(stored.snapshot)
         if snapshot is None:
-            raise CannotGoOn("its note on the disk cannot be read: another version of nozzled began the print")
+            raise CannotReattach("its note on the disk cannot be read: another version of nozzled began the print")
         if stored.why is not None:
-            raise CannotGoOn(f"the computer rebooted during the print, and {stored.why}")
+            raise CannotReattach(f"the computer rebooted during the print, and {stored.why}")
         if self._connection.config.job.after_reboot == "safe":
-            raise CannotGoOn("the computer rebooted during the print (job.after_reboot is safe)")
+            raise CannotReattach("the computer rebooted during the print (job.after_reboot is safe)")
         passed = asyncio.get_running_loop().time() - stored.clock  # the time without power does not count as printing
         snapshot.started += passed
         if snapshot.paused_at is not None:
@@ -147,7 +147,7 @@ class Survival:
         """Reattach to the job's printer; return the snapshot of the conversation, None: the place is on the disk only.
 
         Raises:
-            CannotGoOn: why the job cannot continue.
+            CannotReattach: why the job cannot continue.
             NozzledError: the line does not come back, or another printer answers.
         """
         if self.stored_place is not None:
@@ -155,7 +155,7 @@ class Survival:
             return None
         link = self._logbook.snapshot()
         if link is None:
-            raise CannotGoOn("what was sent last is not known")
+            raise CannotReattach("what was sent last is not known")
         self.places.reattach(job)
         if link.last < job.snapshot.first_line:  # nothing of this job has been sent yet
             link = replace(link, fed=JobPlace(), place=JobPlace())

@@ -104,10 +104,10 @@ class Store(Database):
 
     file = "nozzled.db"
     lock = "lock"
-    holds = ""
-    lost = "the record of prints starts over"
+    lock_scope = ""
+    damage_consequence = "the record of prints starts over"
     schema = Path(__file__).with_name("schema")
-    spare = True  # a card that has become read-only must not keep printers from being used
+    works_in_memory = True  # a card that has become read-only must not keep printers from being used
 
     def __init__(self, wall: Callable[[], float], on_trouble: Callable[[Exception], None]) -> None:
         super().__init__(on_trouble)

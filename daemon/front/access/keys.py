@@ -12,7 +12,7 @@ from daemon.config.home import expanded
 from daemon.errors import ConfigError
 from daemon.log.secrets import hide
 from daemon.private_file import write_private
-from daemon.set_aside import make_way, set_aside, unusable
+from daemon.set_aside import make_way, set_aside, why_unusable
 
 INVALID_KEY = "this API key is not valid"
 ENVIRONMENT = "NOZZLED_API_KEY"
@@ -63,7 +63,7 @@ class Keys:
         """
         if self._path is None:
             return
-        if (reason := unusable(self._path, os.R_OK)) is not None:  # reading a pipe would block
+        if (reason := why_unusable(self._path, os.R_OK)) is not None:  # reading a pipe would block
             raise ConfigError(f"the API key in {self._path}: {reason}")
         try:
             self.key = _validated(self._path.read_text("ascii"), str(self._path))

@@ -35,8 +35,8 @@ class Cache(Database):
 
     file = "front.db"
     lock = "front.lock"
-    holds = "the front's part of "
-    lost = "the queue, hashes of files, analyses and learnt print times start empty"
+    lock_scope = "the front's part of "
+    damage_consequence = "the queue, hashes of files, analyses and learnt print times start empty"
     schema = Path(__file__).with_name("schema")
 
     def __init__(self, on_trouble: Callable[[Exception], None]) -> None:

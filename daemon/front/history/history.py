@@ -193,7 +193,7 @@ class History:
 
     async def _write(self, rows: list[PrintRecord]) -> None:
         if rows:
-            await self._cache.keep_all(_COPY, await asyncio.to_thread(lambda: [_row(each) for each in rows]))
+            await self._cache.change_many(_COPY, await asyncio.to_thread(lambda: [_row(each) for each in rows]))
 
     # -- details -------------------------------------------------------------------------------------------------
 
@@ -202,7 +202,7 @@ class History:
         while ids := [
             [row["id"]] for row in await self._cache.query(_PLAIN, self._core.jobs.summary.id or 0, MAX_ROWS)
         ]:
-            await self._cache.keep_all("UPDATE prints SET detailed = 1 WHERE id = ?", ids)
+            await self._cache.change_many("UPDATE prints SET detailed = 1 WHERE id = ?", ids)
         while rows := await self._cache.query(_UNDETAILED, BATCH):
             details = [await self._details(row) for row in rows]
             await self._cache.keep(*(statement for statements in details for statement in statements))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.idempotency import keyed_request
 from daemon.http.errors import Refused
-from daemon.rest_of_print import MARK, REASON, is_rest
+from daemon.rest_of_print import MARK, DANGER, is_rest
 
 if TYPE_CHECKING:
     from daemon.front.front import Front
@@ -68,7 +68,7 @@ class JobHandler(ApiHandler):
         jobs, analyses = self.service.jobs, self.service.analyses
         selected = jobs.selected if jobs.active else None
         if selected is not None and is_rest(await analyses.first_bytes(selected.path, len(MARK))):
-            raise Refused(409, f"cannot restart {selected.name}: {REASON}. Cancel it, and continue from a layer")
+            raise Refused(409, f"cannot restart {selected.name}: {DANGER}. Cancel it, and continue from a layer")
 
     async def _check(self) -> None:
         """Check the selected file before it is printed, if a print can start at all."""

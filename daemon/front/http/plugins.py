@@ -4,7 +4,7 @@ import platform
 import sys
 from typing import Any
 
-from daemon import OCTOPRINT, __version__
+from daemon import OCTOPRINT_VERSION, __version__
 from daemon.front.http.base import ApiHandler
 
 
@@ -17,7 +17,7 @@ class PluginsHandler(ApiHandler):
             {
                 "plugins": [],
                 "orphan_data": {},
-                "octoprint": OCTOPRINT,
+                "octoprint": OCTOPRINT_VERSION,
                 "online": False,
                 "os": sys.platform,
                 "pip": {
@@ -63,10 +63,10 @@ class UpdatesHandler(ApiHandler):
 
 
 def _current() -> dict[str, Any]:
-    version = {"name": OCTOPRINT, "value": OCTOPRINT}
+    version = {"name": OCTOPRINT_VERSION, "value": OCTOPRINT_VERSION}
     return {
         "displayName": f"nozzled {__version__}",
-        "displayVersion": OCTOPRINT,
+        "displayVersion": OCTOPRINT_VERSION,
         "information": {"local": version, "remote": {**version, "release_notes": None}, "needs_online": False},
         "updateAvailable": False,
         "updatePossible": False,

@@ -5,7 +5,7 @@ import platform
 import sys
 from datetime import UTC, datetime
 
-from daemon import OCTOPRINT, __version__
+from daemon import OCTOPRINT_VERSION, __version__
 from daemon.front.http.base import ApiHandler
 
 
@@ -14,7 +14,8 @@ class VersionHandler(ApiHandler):
 
     def get(self) -> None:
         """Show API level and version; slicers expect the text to begin with OctoPrint."""
-        self.write({"api": "0.1", "server": OCTOPRINT, "text": f"OctoPrint {OCTOPRINT} (nozzled {__version__})"})
+        text = f"OctoPrint {OCTOPRINT_VERSION} (nozzled {__version__})"
+        self.write({"api": "0.1", "server": OCTOPRINT_VERSION, "text": text})
 
 
 class ServerHandler(ApiHandler):
@@ -22,7 +23,7 @@ class ServerHandler(ApiHandler):
 
     def get(self) -> None:
         """Show the version; there is no safe mode."""
-        self.write({"version": OCTOPRINT, "safemode": None})
+        self.write({"version": OCTOPRINT_VERSION, "safemode": None})
 
 
 class SystemInfoHandler(ApiHandler):
@@ -50,7 +51,7 @@ class SystemInfoHandler(ApiHandler):
                     "env.python.version": platform.python_version(),
                     "env.python.virtualenv": sys.prefix != sys.base_prefix,
                     "env.python.pip": "",
-                    "octoprint.version": OCTOPRINT,
+                    "octoprint.version": OCTOPRINT_VERSION,
                     "octoprint.safe_mode": False,
                     "octoprint.last_safe_mode.date": "unknown",
                     "octoprint.last_safe_mode.reason": "unknown",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from daemon import OCTOPRINT, __version__
+from daemon import OCTOPRINT_VERSION, __version__
 from daemon.errors import CoreAway
 from daemon.front.access.anonymous import REQUEST
 from daemon.front.access.attempts import network_of
@@ -177,8 +177,8 @@ class Hub:
 
     def _connected(self) -> dict[str, Any]:
         return {
-            "version": OCTOPRINT,
-            "display_version": f"{OCTOPRINT} (nozzled {__version__})",
+            "version": OCTOPRINT_VERSION,
+            "display_version": f"{OCTOPRINT_VERSION} (nozzled {__version__})",
             "branch": None,
             "python_version": None,
             "plugin_hash": self._service.uuid,
