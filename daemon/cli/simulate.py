@@ -14,7 +14,7 @@ from tqdm import tqdm
 from daemon.cli.options import add_config, add_preset, configured
 from daemon.config import FIRMWARES as PROFILES
 from daemon.packing.as_text import unpacked
-from daemon.simulation.machine import firmware_name, simulated_printer, sized
+from daemon.simulation.machine import firmware_name, simulated_printer, with_size
 from daemon.simulation.outcome import Outcome
 from daemon.simulation.run import Simulation, SimulationError, SimulationPlan, SimulationProgress
 from daemon.simulation.summary import clock_time, summary
@@ -86,7 +86,7 @@ def _with_analysis(outcome: Outcome, plan: SimulationPlan) -> Outcome:
     """Return the outcome with the errors and warnings of the analysis for this printer."""
     from daemon.front.analysis.file_analysis import analyse, machine  # noqa: PLC0415 - NumPy
 
-    analysis = analyse(plan.file, machine(sized(plan.config.profile, plan.firmware)))
+    analysis = analyse(plan.file, machine(with_size(plan.config.profile, plan.firmware)))
     return replace(outcome, errors=list(analysis.errors), warnings=list(analysis.warnings))
 
 

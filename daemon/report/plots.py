@@ -95,7 +95,7 @@ def layer_times(outcome: Outcome) -> str:
 
 def paths(witness: Witness) -> str:
     """Draw the path in some layers from the first to the last: material blue, travel orange."""
-    moves, layers = witness.moves, list(witness.layers)
+    moves, layers = witness.moved_path, list(witness.layers)
     if moves is None or not layers:
         return ""
     indices = _spread(len(layers))

@@ -9,7 +9,7 @@ from gcode.frozen import frozen
 from hal.printer import ActionRequested, ConnectionState, Event, FirmwareSaid, StateChanged
 
 MAX_INCIDENTS = 1000
-"""The first incidents are recorded, up to this many; further ones are only counted."""
+"""The first incidents, up to this many, are recorded; further ones are only counted."""
 
 _USUAL = {JobState.STARTING, JobState.PRINTING, JobState.FINISHING, JobState.COMPLETED}
 
@@ -27,9 +27,9 @@ class Incidents:
     """Listens to the printer's events and the job's states."""
 
     def __init__(self, now: Callable[[], float]) -> None:
-        """Prepare; `now` is the time of the print."""
-        self.kept: list[Incident] = []
-        self.more = 0
+        """Prepare; `now` returns the time of the print."""
+        self.first: list[Incident] = []
+        self.further_count = 0
         self._now = now
         self._unusual = False  # the job is in a state that an undisturbed print never has
 
@@ -55,7 +55,7 @@ class Incidents:
         self._unusual = state not in _USUAL
 
     def _note(self, who: str, what: str) -> None:
-        if len(self.kept) < MAX_INCIDENTS:
-            self.kept.append(Incident(round(self._now(), 3), who, what))
+        if len(self.first) < MAX_INCIDENTS:
+            self.first.append(Incident(round(self._now(), 3), who, what))
         else:
-            self.more += 1
+            self.further_count += 1

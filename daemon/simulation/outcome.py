@@ -9,9 +9,9 @@ from daemon.simulation.series import Sample
 from gcode.frozen import frozen, mutable
 
 BITS_A_BYTE = 10  # start bit, eight data bits, stop bit
-STARVING = 4  # moves in the planner; with fewer, each late line slows the machine down
+MIN_FILL = 4  # moves in the planner; with fewer, each late line slows the machine down
 _SAME = 1e-6  # s
-WIRE_FULL = 0.8  # share of the wire's capacity from which on it counts as full
+WIRE_FULL = 0.8  # share of its capacity at which the wire counts as full
 
 
 def moves(count: int) -> str:
@@ -21,7 +21,7 @@ def moves(count: int) -> str:
 
 @frozen
 class LayerTime:
-    """A layer: height in mm, seconds of the print when it began, how long it took, mm of filament."""
+    """A layer: height in mm, start in seconds of the print, duration, mm of filament."""
 
     z: float
     began_s: float
@@ -31,7 +31,7 @@ class LayerTime:
 
 @frozen
 class UnderrunPlace:
-    """The planner ran empty: when (seconds of the print), the line that was late, for how long."""
+    """An underrun, in which the planner was empty: start in seconds of the print, late line, duration."""
 
     time_s: float
     line: int | None
@@ -39,8 +39,8 @@ class UnderrunPlace:
 
 
 @frozen
-class FaultHappened:
-    """A fault of the scenario: when (seconds of the print), its kind, the line that it hit or the one before."""
+class ScenarioFault:
+    """A fault of the scenario: seconds of the print, kind, and the line that it hit or the line before."""
 
     time_s: float
     what: str
@@ -51,7 +51,7 @@ class FaultHappened:
 class Bottleneck:
     """A stretch in which the planner was nearly empty; times in seconds of the print.
 
-    `cause` is "wire" if the wire was full, else "answers": the host had to wait for them.
+    `cause` is "wire" if the wire was full, else "answers": the host had to wait for answers.
     """
 
     from_s: float
@@ -70,7 +70,7 @@ class HeaterSpan:
 
 
 @frozen
-class Span:
+class PauseSpan:
     """A pause, in seconds of the print."""
 
     from_s: float
@@ -85,8 +85,8 @@ class Outcome:
     Attributes:
         exact: the file's lines arrived exactly once, in order.
         clipped: moves that the firmware cut short at the end of an axis; `clipped_laying` of them laid material.
-        prevented: moves along the bed without their filament, `prevented_mm` in all.
-        errors: what the analysis finds in the file for this printer, as in `warnings`.
+        prevented: moves along the bed whose filament was not extruded, `prevented_mm` in all.
+        errors, warnings: what the analysis finds in the file for this printer.
         pauses: of the job, and of the firmware while it waited for its user (M0, M600).
     """
 
@@ -112,7 +112,7 @@ class Outcome:
     bottlenecks: list[Bottleneck]
     temperatures: dict[str, HeaterSpan]
     resends: int
-    faults: list[FaultHappened]
+    faults: list[ScenarioFault]
     events: list[Incident]
     more_events: int = 0
     clipped: int = 0
@@ -121,11 +121,11 @@ class Outcome:
     prevented_mm: float = 0.0
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    pauses: list[Span] = field(default_factory=list)
+    pauses: list[PauseSpan] = field(default_factory=list)
 
     @property
     def against(self) -> list[str]:
-        """Why the part is not what the file describes; empty: it is."""
+        """The reasons why the part is not what the file describes; empty: it is."""
         # M commands that are left out, or that store settings, do not harm the part
         reasons = [each for each in self.errors if not each.startswith("M")]
         if self.state != "COMPLETED":
@@ -140,7 +140,7 @@ class Outcome:
 
     @property
     def good(self) -> bool:
-        """Every line arrived exactly once, and the part came out."""
+        """Whether every line arrived exactly once and the part came out."""
         return self.exact and not self.against
 
     def as_json(self) -> dict[str, Any]:
@@ -154,25 +154,25 @@ class _Stretch:
 
     began: float
     ended: float
-    looks: int = 0
+    samples: int = 0
     lines: int = 0
     sent: int = 0
 
 
 def starves(sample: Sample) -> bool:
     """Tell whether the planner was nearly empty although lines came."""
-    return sample.fill < STARVING and sample.lines > 0
+    return sample.fill < MIN_FILL and sample.lines > 0
 
 
-def bottlenecks(looks: Iterable[tuple[Sample, float]], baudrate: int | None) -> list[Bottleneck]:
+def bottlenecks(samples: Iterable[tuple[Sample, float]], baudrate: int | None) -> list[Bottleneck]:
     """Return the stretches, longer than one sample, in which the planner starved.
 
     Args:
-        looks: samples as they were taken, not joined, each with the seconds since the one before.
+        samples: as they were taken, not joined, each with the seconds since the sample before.
         baudrate: of the wire; None: bytes take no time.
     """
     stretches: list[_Stretch] = []
-    for sample, interval in looks:
+    for sample, interval in samples:
         if not starves(sample):
             continue
         began = sample.time - interval
@@ -180,13 +180,13 @@ def bottlenecks(looks: Iterable[tuple[Sample, float]], baudrate: int | None) -> 
             stretches.append(_Stretch(began, began))
         last = stretches[-1]
         last.ended = sample.time
-        last.looks += 1
+        last.samples += 1
         last.lines += sample.lines
         last.sent += sample.bytes
-    return [_named(each, baudrate) for each in stretches if each.looks > 1]
+    return [_bottleneck(each, baudrate) for each in stretches if each.samples > 1]
 
 
-def _named(stretch: _Stretch, baudrate: int | None) -> Bottleneck:
+def _bottleneck(stretch: _Stretch, baudrate: int | None) -> Bottleneck:
     seconds = stretch.ended - stretch.began
     full = baudrate is not None and stretch.sent * BITS_A_BYTE >= WIRE_FULL * baudrate * seconds
     rate = round(stretch.lines / seconds, 1)
@@ -205,9 +205,9 @@ class Thermometer:
         span.highest = max(span.highest, actual)
         if target > span.target:
             span.target, span.reached_s = target, None
-        if span.target and span.reached_s is None and abs(actual - span.target) <= CLOSE:
+        if span.target and span.reached_s is None and abs(actual - span.target) <= TOLERANCE:
             span.reached_s = round(time, 1)
 
 
-CLOSE = 3.0
+TOLERANCE = 3.0
 """°C within which a target counts as reached."""

@@ -16,7 +16,7 @@ from daemon.core.job.survival import Survival
 from daemon.errors import JobConflict, ServiceError
 from daemon.simulation import outcome
 from daemon.simulation.incidents import MAX_INCIDENTS, Incidents
-from daemon.simulation.outcome import FaultHappened, LayerTime, Outcome, Span, Thermometer, UnderrunPlace
+from daemon.simulation.outcome import ScenarioFault, LayerTime, Outcome, PauseSpan, Thermometer, UnderrunPlace
 from daemon.simulation.series import Sample, Series
 from daemon.simulation.stand_ins import InlineExecutor, NoStore, ReportingPrinter, UnkeptFile
 from daemon.simulation.witness import PrintCheck, Witness
@@ -32,17 +32,17 @@ from hal.simulated.firmware import Firmware
 from hal.simulated.memory import DeviceClock, SimulatedTransport
 from hal.tape import Tape
 
-CONNECTING = 120.0
-"""Seconds within which the printer has to be ready."""
+CONNECT_TIMEOUT = 120.0
+"""Time within which the printer has to be ready."""
 
-ATTENDED = 60.0
-"""Seconds after which the simulated user comes to a paused print, or to a printer that asks for its user."""
+ATTEND_DELAY = 60.0
+"""Time until the simulated user comes to a paused print, or to a printer that asks for its user."""
 
-AFTERWARDS = 30.0
-"""Seconds for which the printer is watched after a print that did not complete."""
+WATCH_PERIOD = 30.0
+"""How long the printer is watched after a print that did not complete."""
 
-MAX_DURATION = 60 * 86400.0
-"""Seconds that a print may take."""
+MAX_DURATION_S = 60 * 86400.0
+"""The longest print."""
 
 
 class SimulationError(ServiceError):
@@ -55,24 +55,24 @@ class SimulationPlan:
 
     Attributes:
         file: the G-code.
-        firmware: the printer.
-        address: the printer's.
-        record: the file to record the session in.
+        firmware: the simulated printer.
+        address: the printer's address.
+        recording: the file for a recording of the session; None: it is not recorded.
         keep_path: record the tool's path.
-        config: of the host.
+        config: the host's configuration.
     """
 
     file: Path
     firmware: FirmwareConfig = field(default_factory=FirmwareConfig)
     address: str = "sim"
-    record: Path | None = None
+    recording: Path | None = None
     keep_path: bool = False
     config: Config = field(default_factory=Config)
 
 
 @frozen
 class SimulationProgress:
-    """How far the print is: seconds of it, bytes of the file, layers begun."""
+    """How far the print is: in seconds, in bytes of the file, and in layers begun."""
 
     time: float
     offset: int
@@ -80,7 +80,7 @@ class SimulationProgress:
 
 
 class MeteredTransport(SimulatedTransport):
-    """The transport, with the bytes to the printer counted."""
+    """The transport, which also counts the bytes sent to the printer."""
 
     sent = 0
 
@@ -91,18 +91,18 @@ class MeteredTransport(SimulatedTransport):
 
 
 def _tape(plan: SimulationPlan, clock: Callable[[], float]) -> Tape | None:
-    """Return the recording of the session; nothing in it depends on when or where it was made.
+    """Begin the recording of the session; nothing in it depends on when or where it is made.
 
     Raises:
         SimulationError: the file cannot be written.
     """
-    if plan.record is None:
+    if plan.recording is None:
         return None
     try:
-        settings = asdict(settings_of(plan.config))  # without them a replay takes the defaults of old versions
-        return Tape(plan.record, describe(plan.address, plan.firmware.baudrate, 0.0, __version__, settings), clock)
+        settings = asdict(settings_of(plan.config))  # without settings, a replay takes the defaults of old versions
+        return Tape(plan.recording, describe(plan.address, plan.firmware.baudrate, 0.0, __version__, settings), clock)
     except OSError as error:
-        raise SimulationError(f"{plan.record} cannot be written: {error.strerror}") from error
+        raise SimulationError(f"{plan.recording} cannot be written: {error.strerror}") from error
 
 
 class Simulation:
@@ -127,7 +127,7 @@ class Simulation:
         self._tape = _tape(plan, self._loop.time)
         self._transport: MeteredTransport | None = None
         config = replace(plan.config, printer=replace(plan.config.printer, address="sim"))
-        self._connection = Connection(config, make=self._make)
+        self._connection = Connection(config, make=self._make_printer)
         folder, logbook = plan.file.parent, self._connection.logbook
         survival = Survival(self._connection, logbook, UnkeptFile(folder))
         self._jobs = JobController(config, self._connection, NoStore(), folder, inline, survival)
@@ -139,8 +139,8 @@ class Simulation:
         self._asked_at: float | None = None  # since when the printer waits for its user
         self._paused_at: float | None = None
         self._paused_s = 0.0
-        self._pauses: list[Span] = []
-        self._starved: list[tuple[Sample, float]] = []
+        self._pauses: list[PauseSpan] = []
+        self._starved_samples: list[tuple[Sample, float]] = []
         self._sampled = (0, 0)  # lines and bytes up to the last sample
         self._peak_bytes = 0.0
 
@@ -149,13 +149,13 @@ class Simulation:
         """Seconds of the print."""
         return self._loop.time() - self._began
 
-    def _make(self, _address: Address, settings: LinkSettings, _wrap: object) -> Printer:
-        """Make a printer; its new transport leads to the same firmware as the last one."""
+    def _make_printer(self, _address: Address, settings: LinkSettings, _wrap: object) -> Printer:
+        """Make a printer; its new transport leads to the same firmware as the previous transport."""
         metered = self._transport = MeteredTransport(self.firmware, self._plan.address, clock=self._clock)
         transport: MeteredTransport | RecordingTransport = metered
         if self._tape is not None:
             transport = RecordingTransport(metered, self._tape, self._loop.time)
-        return ReportingPrinter(transport, settings, self._connection.logbook, self.witness.sent_besides)
+        return ReportingPrinter(transport, settings, self._connection.logbook, self.witness.note_extra)
 
     async def run(self) -> Outcome:
         """Print; return the outcome.
@@ -166,10 +166,10 @@ class Simulation:
         try:
             await self._connect()
             self._start()
-            async with asyncio.timeout(MAX_DURATION):
+            async with asyncio.timeout(MAX_DURATION_S):
                 duration = await self._print()
         except TimeoutError:
-            raise SimulationError(f"the print has not ended after {MAX_DURATION / 86400:g} days") from None
+            raise SimulationError(f"the print has not ended after {MAX_DURATION_S / 86400:g} days") from None
         finally:
             await self._connection.disconnect()
             if self._tape is not None:
@@ -179,21 +179,22 @@ class Simulation:
     async def _connect(self) -> None:
         self._connection.keep_connected()
         try:
-            async with asyncio.timeout(CONNECTING):
+            async with asyncio.timeout(CONNECT_TIMEOUT):
                 while not self._connection.ready:  # noqa: ASYNC110 - the state is what clients poll
                     await asyncio.sleep(0.1)
         except TimeoutError:
             reason = self._connection.error or "it sends nothing"
-            raise SimulationError(f"the simulated printer was not ready after {CONNECTING:g} s: {reason}") from None
+            problem = f"the simulated printer was not ready after {CONNECT_TIMEOUT:g} s"
+            raise SimulationError(f"{problem}: {reason}") from None
 
     def _start(self) -> None:
         printer = self._connection.printer
         if printer is None:
             raise AssertionError("a connection that is ready has a printer")
-        deaf = not printer.identity.can("EMERGENCY_PARSER")
+        no_parser = not printer.identity.can("EMERGENCY_PARSER")
         choice = self._config.job.heat_up
         file, size = self._plan.file, self._plan.file.stat().st_size
-        waits = choice == "host" or (choice == "auto" and deaf)
+        waits = choice == "host" or (choice == "auto" and no_parser)
         self.witness.check = PrintCheck(
             file, host_waits=waits, unknown=unknown_to(printer.dialect, printer.identity.capabilities)
         )
@@ -208,13 +209,13 @@ class Simulation:
             await asyncio.sleep(self.series.interval)
             self._sample()
             self._attend()
-        ended = self._ended_at()
+        ended = self._duration()
         if self._jobs.state is not JobState.COMPLETED:
-            await asyncio.sleep(AFTERWARDS)
+            await asyncio.sleep(WATCH_PERIOD)
         return ended
 
-    def _ended_at(self) -> float:
-        """Return the duration that the job counted, with pauses: the last sample is from some time after its end."""
+    def _duration(self) -> float:
+        """Return the job's own duration and its pauses: the last sample is from some time after the end of the job."""
         printed = self._jobs.progress.print_time
         return self._time if printed is None else printed + self._paused_s
 
@@ -232,7 +233,7 @@ class Simulation:
         )
         self._sampled = (lines, sent)
         if outcome.starves(sample):
-            self._starved.append((sample, self.series.interval))
+            self._starved_samples.append((sample, self.series.interval))
         self._peak_bytes = max(self._peak_bytes, sample.bytes / self.series.interval)
         for name, reading in heaters:
             self._heat.read(sample.time, name, reading.actual, reading.target or 0.0)
@@ -240,12 +241,12 @@ class Simulation:
         self._on_progress(SimulationProgress(sample.time, self._jobs.progress.offset or 0, len(self.witness.layers)))
 
     def _attend(self) -> None:
-        """Do what a user would do after ATTENDED seconds: answer the printer, resume a paused print."""
+        """Do what a user would do after ATTEND_DELAY seconds: answer the printer, resume a paused print."""
         now = self._loop.time()
         if self._asked_at is not None and not self.firmware.asks_user:
             self._note_pause(self._asked_at, now, "waits for its user")
         self._asked_at = (self._asked_at or now) if self.firmware.asks_user else None
-        if self._asked_at is not None and now - self._asked_at >= ATTENDED and self._transport is not None:
+        if self._asked_at is not None and now - self._asked_at >= ATTEND_DELAY and self._transport is not None:
             self._transport.press_knob()
         if self._jobs.state not in (JobState.PAUSED, JobState.RESUMING):
             if self._paused_at is not None:
@@ -254,13 +255,13 @@ class Simulation:
             self._paused_at = None
         elif self._paused_at is None:
             self._paused_at = now
-        elif now - self._paused_at >= ATTENDED and self._jobs.state is JobState.PAUSED:
+        elif now - self._paused_at >= ATTEND_DELAY and self._jobs.state is JobState.PAUSED:
             with suppress(JobConflict):
                 self._jobs.resume()
 
     def _note_pause(self, began: float, ended: float, kind: str) -> None:
         if len(self._pauses) < MAX_INCIDENTS:
-            self._pauses.append(Span(round(began - self._began, 3), round(ended - self._began, 3), kind))
+            self._pauses.append(PauseSpan(round(began - self._began, 3), round(ended - self._began, 3), kind))
 
     # -- outcome -------------------------------------------------------------------------------------------
 
@@ -289,14 +290,14 @@ class Simulation:
             underruns=witness.counters.underruns,
             underruns_s=round(sum(each.seconds for each in witness.underruns), 3),
             underrun_places=self._underruns(),
-            bottlenecks=outcome.bottlenecks(self._starved, baudrate),
+            bottlenecks=outcome.bottlenecks(self._starved_samples, baudrate),
             temperatures=self._heat.spans,
             resends=witness.counters.resends,
             faults=[
-                FaultHappened(self._of_print(each.time), each.what, each.line) for each in self.firmware.fault_records
+                ScenarioFault(self._print_time(each.time), each.what, each.line) for each in self.firmware.fault_records
             ],
-            events=self._incidents.kept,
-            more_events=self._incidents.more,
+            events=self._incidents.first,
+            more_events=self._incidents.further_count,
             clipped=witness.counters.clipped,
             clipped_laying=witness.counters.clipped_laying,
             prevented=witness.counters.prevented,
@@ -306,16 +307,16 @@ class Simulation:
 
     def _layer_times(self) -> list[LayerTime]:
         return [
-            LayerTime(round(each.z, 3), self._of_print(each.began), round(each.seconds, 3), round(each.extruded, 3))
+            LayerTime(round(each.z, 3), self._print_time(each.began), round(each.seconds, 3), round(each.extruded, 3))
             for each in self.witness.layers
         ]
 
     def _underruns(self) -> list[UnderrunPlace]:
         return [
-            UnderrunPlace(self._of_print(each.time), each.line, round(each.seconds, 4))
+            UnderrunPlace(self._print_time(each.time), each.line, round(each.seconds, 4))
             for each in self.witness.underruns
         ]
 
-    def _of_print(self, device_time: float) -> float:
-        """Return a time of the device as seconds of the print."""
+    def _print_time(self, device_time: float) -> float:
+        """Return a time of the device in seconds of the print."""
         return round(device_time - self._device_began, 3)

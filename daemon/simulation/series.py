@@ -5,7 +5,7 @@ from dataclasses import field
 from gcode.frozen import mutable
 
 MAX_SAMPLES = 4096
-"""At this number of samples, each two are joined into one; an even number."""
+"""When there are so many samples, each pair is joined into one; an even number."""
 
 
 @mutable
@@ -18,7 +18,7 @@ class Sample:
         bytes: sent to the printer since the last sample.
         fill: moves in the planner.
         temperatures: °C by heater.
-        targets: °C by heater, where one is set.
+        targets: °C by heater; 0: the heater is off.
     """
 
     time: float
@@ -47,7 +47,7 @@ class Series:
             self._thin_out()
 
     def _thin_out(self) -> None:
-        """Join each two samples into one: sums are added, and of two fills the lower one counts."""
+        """Join each pair of samples into one: counts are added, and the lower of the two fills is kept."""
         pairs = zip(self.samples[::2], self.samples[1::2], strict=True)
         self.samples = [_joined(first, second) for first, second in pairs]
         self.interval *= 2

@@ -1,4 +1,4 @@
-"""Stand-ins for threads, disk and store: on a virtual clock nothing may wait for real ones."""
+"""Stand-ins for threads, disk and store, because on a virtual clock nothing may wait for real ones."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,7 +24,7 @@ class InlineExecutor(ThreadPoolExecutor):
     """
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Do the work, and return a future that is done."""
+        """Do the work, and return a finished future."""
         future: Future[T] = Future()
         try:
             future.set_result(work(*args, **kwargs))
@@ -68,7 +68,7 @@ class UnkeptFile(KeptFile):
 
 
 class ReportingPrinter(LinePrinter):
-    """The driver, which also reports the commands that are sent beside the file's lines."""
+    """The driver, which also reports the commands that are sent between the file's lines."""
 
     def __init__(
         self, transport: Transport, settings: LinkSettings, logbook: Logbook, on_sent: Callable[[str], None]

@@ -10,34 +10,34 @@ from gcode.planner import Block
 from hal.simulated.file_check import FileCheck, Verdict
 from hal.simulated.oracle import Oracle
 
-STOPS = ("M112",)  # written raw by an emergency stop
-SYNC = "M118 nozzled"  # the link finds its place among the answers by it
-_REPEATED = 16  # lines that a firmware may request again
+STOPS = ("M112",)  # an emergency stop writes it past the link
+SYNC = "M118 nozzled"  # the link sends it to find out which answers are still to come
+_MAX_REPEATED = 16  # lines that a firmware may request again
 
 
 class PrintCheck(FileCheck):
-    """Compares the commands with a file, and knows which ones the host has sent beside it."""
+    """Compares the commands with a file, and knows which commands the host has sent between its lines."""
 
     def __init__(self, path: Path, *, host_waits: bool, unknown: Container[str] = ()) -> None:
         super().__init__(path, STOPS, host_waits=host_waits, unknown=unknown)
-        self._own: Counter[str] = Counter()
+        self._expected_extras: Counter[str] = Counter()
         self._number: int | None = None  # of the present command
-        self._extra: deque[tuple[int | None, str]] = deque(maxlen=_REPEATED)  # beside the file
+        self._seen_extras: deque[tuple[int | None, str]] = deque(maxlen=_MAX_REPEATED)  # between the file's lines
 
     def allow(self, command: str) -> None:
-        """Expect this command once, beside the file's lines."""
-        self._own[command] += 1
+        """Expect this command once, between the file's lines."""
+        self._expected_extras[command] += 1
 
     def take(self, number: int | None, command: str) -> None:
-        """Compare one command. One beside the file may come twice: Prusa's firmware requests it again after a pause."""
+        """Compare one command. An extra one may come twice: Prusa's firmware requests it again after a pause."""
         self._number = number
-        if number is None or (number, command) not in self._extra:
+        if number is None or (number, command) not in self._seen_extras:
             super().take(number, command)
 
     def _is_besides(self, command: str) -> bool:
-        if self._own[command] > 0:
-            self._own[command] -= 1
-            self._extra.append((self._number, command))
+        if self._expected_extras[command] > 0:
+            self._expected_extras[command] -= 1
+            self._seen_extras.append((self._number, command))
             return True
         return command.startswith(SYNC) or super()._is_besides(command)
 
@@ -67,16 +67,16 @@ class Witness(Oracle):
         keep_path: record the path, for a plot.
 
     Attributes:
-        check: compares the accepted commands with the file; None: before the print.
+        check: compares the accepted commands with the file; None: the print has not begun.
         peak_lines: the most lines accepted within one second.
-        moves: the path, if it is recorded.
+        moved_path: the path, if it is recorded.
     """
 
     def __init__(self, *, keep_path: bool = False) -> None:
         super().__init__(keep=0)
         self.check: PrintCheck | None = None
         self.peak_lines = 0
-        self.moves = MovedPath() if keep_path else None
+        self.moved_path = MovedPath() if keep_path else None
         self._second = -math.inf
         self._lines = 0
 
@@ -94,16 +94,16 @@ class Witness(Oracle):
     def moved(self, move: Block, began: float, tool: int) -> None:
         """Record a move that was driven."""
         super().moved(move, began, tool)
-        if self.moves is not None:
-            self.moves.add(move, began)
+        if self.moved_path is not None:
+            self.moved_path.add(move, began)
 
-    def sent_besides(self, command: str) -> None:
-        """Note a command that the host has sent beside the file's lines."""
+    def note_extra(self, command: str) -> None:
+        """Note a command that the host has sent between the file's lines."""
         if self.check is not None:
             self.check.allow(command)
 
     def print_verdict(self) -> Verdict:
-        """Return whether the lines of the file have come exactly once so far."""
+        """Tell whether the lines of the file have come exactly once so far."""
         if self.check is None:
             return Verdict(exact=False, lines=0, total=0, difference="the print never began")
         return self.check.verdict()

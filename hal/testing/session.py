@@ -13,7 +13,7 @@ MAX_PIECES = 1 << 16
 
 
 class SessionKeeper:
-    """A `hal.recorder.Listener` that keeps the last pieces.
+    """A `hal.recorder.SessionSink` that keeps the last pieces.
 
     Attributes:
         records: the last pieces.
