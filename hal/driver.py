@@ -319,13 +319,8 @@ class LinePrinter(LinkStatus):
     def emergency_stop(self, reason: str = "emergency stop") -> None:
         """Stop everything now, without waiting; the connection ends in FAULT.
 
-<<<<<<< HEAD
-        While the connection is opening, the stop follows once it is open. An event `FirmwareSaid` reports within
-        `emergency_stop.CONFIRM` seconds (twice that if the stop is repeated) whether the printer has confirmed it.
-=======
-        While the connection is opening, the stop follows once it is open. Within `emergency_stop.CONFIRM_TIMEOUT`, an
-        event `FirmwareSaid` reports whether the printer has confirmed the stop.
->>>>>>> a02f2dc6 (wip)
+        While the connection is opening, the stop follows once it is open. Within `emergency_stop.CONFIRM_TIMEOUT`
+        (twice that if the stop is repeated), an event `FirmwareSaid` reports whether the printer has confirmed the stop.
         """
         if self._stopping is not None:
             self._stopping.begin(self.next_on_wire)  # the first stop is not confirmed yet

@@ -1,13 +1,8 @@
 """EmergencyStop: sends M112 several times, and finds out whether the firmware has stopped.
 
-<<<<<<< HEAD
-The firmware confirms the stop, or the board boots. The line stays open until then, or for CONFIRM seconds, even though
-the conversation has ended. A stop that is requested again gets CONFIRM seconds more, once: however often a user presses
-the button, the warning that the printer did not confirm comes.
-=======
 The firmware confirms the stop, or the board boots. The port stays open until then, at most for CONFIRM_TIMEOUT,
-even though the conversation has ended.
->>>>>>> a02f2dc6 (wip)
+even though the conversation has ended. A stop that is requested again gets that time again, but only once: the warning
+that the printer did not confirm comes however often a user presses the button.
 """
 
 import asyncio
@@ -49,34 +44,22 @@ class EmergencyStop:
         self._write = write
         self._on_end = on_end
         self._silent = dialect.silent_stop
-<<<<<<< HEAD
-        # EMERGENCY_PARSER takes the order to the decoder for the beginning of a line, which has to end before M112
-        self._stop = (unpacks + b"\n" if unpacks else b"") + b"M112\n"
-        self._partial = b""  # the line that is not complete
-        self._give_up_by: float | None = None  # the loop's time, however often the stop is sent again
-=======
         # EMERGENCY_PARSER takes the order to the decoder for the beginning of a line, so a line feed comes before M112
         self._stop = (decoder_reset + b"\n" if decoder_reset else b"") + b"M112\n"
         self._partial = b""  # the incomplete line
->>>>>>> a02f2dc6 (wip)
+        self._give_up_by: float | None = None  # the loop's time, however often the stop is sent again
         self._timers: list[asyncio.TimerHandle] = []
 
     def begin(self, number: int) -> None:
         """Send M112 without a line number, and again with this one: a firmware may refuse either."""
         self._stop_timers()
         self._write(self._stop + frame(number, b"M112"))
-<<<<<<< HEAD
-        # after an overrun the first one ends a torn line, at which Marlin flushes its buffer
-        self._timers = [self._loop.call_later(delay, self._write, self._stop) for delay in REPEAT]
-        now = self._loop.time()
-        if self._give_up_by is None:
-            self._give_up_by = now + 2 * CONFIRM
-        self._timers.append(self._loop.call_at(min(now + CONFIRM, self._give_up_by), self.give_up))
-=======
         # after an overrun, the first M112 ends a torn line, and Marlin then flushes its buffer
         self._timers = [self._loop.call_later(delay, self._write, self._stop) for delay in REPEAT_DELAYS_S]
-        self._timers.append(self._loop.call_later(CONFIRM_TIMEOUT, self.give_up))
->>>>>>> a02f2dc6 (wip)
+        now = self._loop.time()
+        if self._give_up_by is None:
+            self._give_up_by = now + 2 * CONFIRM_TIMEOUT
+        self._timers.append(self._loop.call_at(min(now + CONFIRM_TIMEOUT, self._give_up_by), self.give_up))
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the printer."""
