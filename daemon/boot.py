@@ -12,5 +12,5 @@ def boot_id(environ: Mapping[str, str]) -> str:
     Raises:
         OSError: the kernel does not give it.
     """
-    # the unit sets the variable, as the service cannot see the file (ProcSubset=pid)
+    # the unit sets the variable, because the service cannot see the file (ProcSubset=pid)
     return environ.get("NOZZLED_BOOT_ID") or BOOT_ID_FILE.read_text().strip()

@@ -24,7 +24,7 @@ FOREIGN_CODES = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE
 """Errors from a database that is not ours or was changed: it has other tables or columns."""
 
 LOCK_RETRY_INTERVAL = 0.05
-"""Seconds until a lock that another process lock_scope is tried again."""
+"""Seconds before the next attempt to take a lock that another process holds."""
 
 LOCK_TABLE = Path("/proc/locks")
 
@@ -68,7 +68,7 @@ class Database:
             patience: seconds to wait for another process to release the lock.
 
         Raises:
-            StateDirTaken: another process lock_scope the lock.
+            StateDirTaken: another process holds the lock.
             StoreError: directory or database cannot be used; with `works_in_memory`, only if there is no directory.
         """
         loop = asyncio.get_running_loop()

@@ -69,7 +69,7 @@ class DamagedFile(ConfigError):
 
 
 class KeepsCrashing(ServiceError):
-    """The service has ended again and again before its printer answered."""
+    """The service has ended too often before its printer answered."""
 
 
 class StateDirTaken(ServiceError):

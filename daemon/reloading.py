@@ -1,4 +1,4 @@
-"""Reloader: reloads the configuration at SIGHUP. Changes that can be made during a print are applied."""
+"""Reloader: reloads the configuration at SIGHUP. It applies what can change during a print, and logs the rest."""
 
 import asyncio
 from collections.abc import Callable, Sequence

@@ -9,7 +9,7 @@ MARK = b"; nozzled: the rest of "
 DANGER = "it is the rest of a print, and assumes that the nozzle touches the top of the part"
 """Why such a file is not printed until the user confirms that."""
 
-REMEDY = "If the nozzle does touch it, and the part has not moved, the file can be printed"
+ADVICE = "If the nozzle does touch it, and the part has not moved, the file can be printed"
 """What the user can do about that."""
 
 

@@ -320,7 +320,7 @@ class LinePrinter(LinkStatus):
         """Stop everything now, without waiting; the connection ends in FAULT.
 
         While the connection is opening, the stop follows once it is open. Within `emergency_stop.CONFIRM_TIMEOUT`
-        (twice that if the stop is repeated), an event `FirmwareSaid` reports whether the printer has confirmed the stop.
+        (twice that if the stop is repeated), an event `FirmwareSaid` reports whether the printer has confirmed it.
         """
         if self._stopping is not None:
             self._stopping.begin(self.next_on_wire)  # the first stop is not confirmed yet
@@ -343,15 +343,15 @@ class LinePrinter(LinkStatus):
         dialect = self._link.dialect if self._link is not None else UNKNOWN
         stop = EmergencyStop(self._loop, self._pump.write, self._on_stop_ended, dialect, self._decoder_reset)
         self._stopping = stop
-        self._pump.divert = stop.receive
+        self._pump.bypass = stop.receive
         stop.begin(self.next_on_wire)
         if not self.identity.can("EMERGENCY_PARSER"):
-            self._reset()  # M112 would wait behind the moves that are queued; a reset does not
+            self._reset()  # M112 would wait behind queued moves; a reset does not wait
         self._fail(FirmwareHalted(reason), heaters_off=False)
 
     @property
     def _decoder_reset(self) -> bytes:
-        """The bytes to send before those that bypass the link, as the firmware may be waiting for packed ones."""
+        """The bytes to send before any that bypass the link: the firmware may be waiting for packed ones."""
         if self._link is not None and self._link.unpacks:
             return self._link.unpacks
         return RESET if self._logbook is not None and self._logbook.may_expect_packed else b""
@@ -361,7 +361,7 @@ class LinePrinter(LinkStatus):
         self._transport.reset()
 
     def _on_stop_ended(self, severity: LogLevel, text: str) -> None:
-        self._stopping = self._pump.divert = None
+        self._stopping = self._pump.bypass = None
         self._transport.close()
         self._publish(FirmwareSaid(text, severity))
         self._publish(StopEnded(severity == "info"))
@@ -400,7 +400,7 @@ class LinePrinter(LinkStatus):
         self._rest_watch.end(error)
 
     def _require_open(self) -> None:
-        if self._pump.ended:
+        if self._pump.has_ended:
             raise self._error or NotConnected("the connection was closed")
 
     def _require_link(self) -> HostLink:

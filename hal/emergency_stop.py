@@ -14,7 +14,7 @@ from gcode.framing import frame
 from gcode.replies import parse
 from hal.printer import LogLevel
 
-REPEAT_DELAYS_S = (0.1, 0.3)  # until M112 is sent again, as the first may be flushed with a torn line before it
+REPEAT_DELAYS_S = (0.1, 0.3)  # until M112 is sent again: the first may be flushed with a torn line before it
 CONFIRM_TIMEOUT = 3.0  # for the confirmation; a board boots in less
 
 _MAX_REPLY = 500  # bytes that are parsed of each line
@@ -38,7 +38,7 @@ class EmergencyStop:
             write: puts bytes on the wire at once.
             on_end: called once, with severity and text for the user.
             dialect: of the firmware, if it is known. The confirmation of any firmware counts.
-            decoder_reset: the bytes to send before M112, as the firmware may be waiting for packed ones; empty: none.
+            decoder_reset: the bytes to send before M112 if the firmware may be waiting for packed ones.
         """
         self._loop = loop
         self._write = write

@@ -10,11 +10,11 @@ from gcode.packing import text_on_wire
 from gcode.replies import decode
 from hal.session_file import HOST, PRINTER, Record
 
-SIZE = 200
+RING_SIZE = 200
 """Number of pieces in the ring."""
 
 MAX_RECENT = 32 * 1024
-"""The most bytes of recent pieces that are returned at once, as splitting them into lines must not delay the loop."""
+"""The most bytes of recent pieces that are returned at once: splitting them into lines must not delay the loop."""
 
 Piece = tuple[float, str, bytes]
 """The loop's time, the kind (HOST, PRINTER or EVENT), and the bytes."""
@@ -78,7 +78,7 @@ def recent_lines(ring: Sequence[Piece], time: float) -> RecentLines:
     """Return the lines that were completed after a time, so that repeated calls return each line once and complete."""
     recent = since(ring, time)
     before = [*ring][: len(ring) - len(recent)]
-    gap = bool(recent) and (before[-1][0] > time if before else len(ring) >= SIZE)
+    gap = bool(recent) and (before[-1][0] > time if before else len(ring) >= RING_SIZE)
     complete: list[tuple[str, float, str]] = []
     partial = _unfinished(before)
     for at, kind, data in recent:

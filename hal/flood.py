@@ -17,7 +17,7 @@ MAX_LINES = 500
 MAX_COST_S = 0.015
 """Processor time that large pieces may cost within a period; a temperature report costs as much as eight texts."""
 
-PERIOD_S = 0.1
+PERIOD = 0.1
 """Length of a period."""
 
 
@@ -53,7 +53,7 @@ class Flood:
     def take(self, data: bytes) -> None:
         """Read a large piece, and count it."""
         now = self._loop.time()
-        if now - self._began >= PERIOD_S:
+        if now - self._began >= PERIOD:
             self._begin(now)
         began = self._processor_time()
         self._take(data)
@@ -62,7 +62,7 @@ class Flood:
         if (self._lines > MAX_LINES or self._cost > MAX_COST_S) and self._timer is None and not self._stopped:
             self._hold()
             # one piece may cost more than a period allows
-            self._timer = self._loop.call_later(PERIOD_S * max(1.0, self._cost / MAX_COST_S), self._end)
+            self._timer = self._loop.call_later(PERIOD * max(1.0, self._cost / MAX_COST_S), self._end)
 
     def _begin(self, now: float) -> None:
         self._began, self._lines, self._cost = now, 0, 0.0

@@ -29,7 +29,7 @@ DECODER_TIMEOUT = 0.5  # seconds to wait for the decoder's answer to an order; n
 UNPACKING_OFF = DecoderState(unpacks=False, blanks=True)
 UNPACKING_ON = DecoderState(unpacks=True, blanks=True)
 
-LATE_OK = 0.2  # seconds to wait for the answer to M115 if a late `ok` of the greeting has come first
+LATE_OK_TIMEOUT = 0.2  # seconds to wait for the answer to M115 if a late `ok` of the greeting has come first
 
 REVIVAL_INTERVAL = 1.0  # seconds before each test whether a revived firmware obeys
 HALT_TEST_TIMEOUT = 5.0  # seconds to wait for the answer to a halt test
@@ -85,7 +85,7 @@ class Handshake:
         reason = await self._halt_reason()
         # without a halt test: a firmware that has just booted obeys; any other may be halted
         may_be_halted = reason is not None or (self._errors.halt_test is None and not self._booted)
-        if revive and may_be_halted and self._errors.revival is not None and not self._pump.ended:
+        if revive and may_be_halted and self._errors.revival is not None and not self._pump.has_ended:
             reason = await self._revive(self._errors.revival)
         if reason is not None:
             raise FirmwareHalted(f"the firmware has halted: {reason}{self._errors.remedy}")
@@ -157,7 +157,7 @@ class Handshake:
     async def _identify(self) -> None:
         await self._commands.send("M115")
         if not self.identity.fields:
-            await asyncio.sleep(LATE_OK)
+            await asyncio.sleep(LATE_OK_TIMEOUT)
         name = self.identity.fields.get("FIRMWARE_NAME", "")
         dialect = recognise(name, self._banner)
         self.identity = replace(self.identity, name=name or dialect.name, uuid=self.identity.fields.get("UUID"))
@@ -171,19 +171,19 @@ class Handshake:
         """Send packed lines from now on if the firmware confirms that it unpacks them; nothing is in flight."""
         link = self._pump.link
         packing = link.dialect.packing if link is not None else None
-        if link is None or packing is None or self._pump.ended:
+        if link is None or packing is None or self._pump.has_ended:
             return
         if packing == "reported" and not self.identity.can("MEATPACK"):
             return
         if await self._order_decoder(RESET + b"\n", UNPACKING_OFF) is None:
             return  # the firmware has no decoder
-        if self._pump.ended:
+        if self._pump.has_ended:
             return  # an emergency stop: a firmware that expects packed bytes would not read the M112s to come
         if self._logbook is not None:
-            self._logbook.may_expect_packed = True  # recorded before the order, as this host may die in between
+            self._logbook.may_expect_packed = True  # recorded before the order: this host may die in between
         if await self._order_decoder(BEGIN, UNPACKING_ON) == UNPACKING_ON:
             link.pack()
-        elif not self._pump.ended:
+        elif not self._pump.has_ended:
             link.may_be_packing()
             text = "the firmware does not confirm that it unpacks lines (MeatPack): they are sent unpacked"
             self._publish(FirmwareSaid(text, "warning"))
@@ -212,16 +212,16 @@ class Handshake:
     async def _halt_reason(self) -> str | None:
         """Return why the firmware has halted; None: it obeys. The test bypasses the link: the answer would end it."""
         test = self._errors.halt_test
-        if test is None or self._pump.ended:
+        if test is None or self._pump.has_ended:
             return None
         answer = _HaltTest()
-        self._pump.divert = divert = answer.receive
+        self._pump.bypass = receive = answer.receive
         self._pump.write(test + b"\n")
         try:
             await asyncio.wait([answer.reason], timeout=HALT_TEST_TIMEOUT)
         finally:
-            if self._pump.divert == divert:  # an emergency stop may have replaced it
-                self._pump.divert = None
+            if self._pump.bypass == receive:  # an emergency stop may have replaced it
+                self._pump.bypass = None
         return answer.reason.result() if answer.reason.done() else None
 
     async def _revive(self, command: bytes) -> str | None:
@@ -242,7 +242,7 @@ class Handshake:
         return reason
 
     async def _turn_heaters_off(self) -> None:
-        """Turn the heaters off, as a revived firmware may still have the targets from before the halt."""
+        """Turn the heaters off: a revived firmware may still have the targets from before the halt."""
         for command in self._settings.heaters_off({}).decode().splitlines():
             await self._commands.send(command)
 

@@ -35,7 +35,7 @@ MAX_LONG_FRAME = 272
 """Bytes of the longest frame that is stored; RepRapFirmware reads 256. The bytes beyond MAX_FRAME are stored behind the
 ring."""
 
-HALF = 32 * 1024
+HALF_SIZE = 32 * 1024
 """Bytes for one snapshot of a job, with its head."""
 
 UNREADABLE = {"unreadable": True}
@@ -48,7 +48,7 @@ _SIZE = 160  # of a slot
 _NUMBER = struct.Struct("<I")
 _HEAD = struct.Struct("<Q I I")  # of a half: generation, length, checksum
 _GENERATION = struct.Struct("<Q")
-_FRAMES = 2 * HALF  # the ring starts behind the two halves
+_FRAMES = 2 * HALF_SIZE  # the ring starts behind the two halves
 _TAILS = _FRAMES + HISTORY * _SIZE  # of long frames; older versions do not read them
 _TAIL = struct.Struct(f"<I H {MAX_LONG_FRAME - MAX_FRAME}s I")
 _TAIL_SIZE = 176
@@ -238,11 +238,11 @@ class Logbook:
     def write(self, snapshot: Mapping[str, Any]) -> bool:
         """Replace the job's snapshot; False: it is too long, and none is stored now."""
         text = json.dumps(snapshot, separators=(",", ":")).encode()
-        fits = len(text) <= HALF - _HEAD.size
+        fits = len(text) <= HALF_SIZE - _HEAD.size
         if not fits:
             text = b""
         self._generation += 1
-        at = self._generation % 2 * HALF
+        at = self._generation % 2 * HALF_SIZE
         self._map[at + _HEAD.size : at + _HEAD.size + len(text)] = text
         _HEAD.pack_into(self._map, at, self._generation, len(text), _checksum(self._generation, text))
         return fits
@@ -256,13 +256,13 @@ class Logbook:
         return None
 
     def _text_of(self, index: int) -> bytes:
-        _, length, _ = _HEAD.unpack_from(self._map, index * HALF)
-        begin = index * HALF + _HEAD.size
-        return self._map[begin : begin + min(length, HALF - _HEAD.size)]
+        _, length, _ = _HEAD.unpack_from(self._map, index * HALF_SIZE)
+        begin = index * HALF_SIZE + _HEAD.size
+        return self._map[begin : begin + min(length, HALF_SIZE - _HEAD.size)]
 
     def _generation_of(self, index: int) -> int:
         """Return the generation of the snapshot in this half; 0: it is incomplete."""
-        generation, _, checksum = _HEAD.unpack_from(self._map, index * HALF)
+        generation, _, checksum = _HEAD.unpack_from(self._map, index * HALF_SIZE)
         return int(generation) if generation and _checksum(generation, self._text_of(index)) == checksum else 0
 
     def close(self) -> None:

@@ -24,8 +24,8 @@ _Ts = TypeVarTuple("_Ts")
 _READABLE = select.EPOLLIN
 
 
-STALL = 0.01  # s; a longer time without looking for events is a stall
-STALLS = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+STALL_S = 0.01  # s; a longer time without looking for events is a stall
+STALL_CLASSES_S = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Upper bounds, in s, of the classes in which stalls are counted; the last class has none."""
 
 
@@ -36,7 +36,7 @@ class LoopWatch:
         woke_at: when the events that are handled now became known, in loop time; 0 before the first.
         longest: the longest time, in s, that the loop was busy without looking for events.
         threshold: longer busy times, in s, are recorded by `note`; one comparison a turn serves `longest` and `stalls`.
-        stalls: number of stalls in each class of STALLS.
+        stalls: number of stalls in each class of STALL_CLASSES_S.
         stalled: total time of all stalls, in s.
     """
 
@@ -46,15 +46,15 @@ class LoopWatch:
         self.woke_at = 0.0
         self.longest = 0.0
         self.threshold = 0.0
-        self.stalls = [0] * (len(STALLS) + 1)
+        self.stalls = [0] * (len(STALL_CLASSES_S) + 1)
         self.stalled = 0.0
 
     def note(self, busy: float) -> None:
         """Record a busy time that is longer than `threshold`."""
         self.longest = max(self.longest, busy)
-        self.threshold = min(self.longest, STALL)
-        if busy > STALL:
-            self.stalls[bisect_left(STALLS, busy)] += 1
+        self.threshold = min(self.longest, STALL_S)
+        if busy > STALL_S:
+            self.stalls[bisect_left(STALL_CLASSES_S, busy)] += 1
             self.stalled += busy
 
     def take_longest(self) -> float:

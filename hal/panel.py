@@ -110,7 +110,7 @@ class Panel:
                 self._draft = self.prompt = None
 
     def end_prompt(self) -> None:
-        """Remove the prompt, as the user has answered it: Marlin does not report its end."""
+        """Remove the prompt: the user has answered it, and Marlin does not report its end."""
         self._draft = self.prompt = None
 
 

@@ -88,7 +88,7 @@ class UsbDevice:
 
 def list_ports(dev: Path = DEV, sys: Path = SYS) -> list[Port]:
     """Return the existing ports: those with a name by id first, then USB, then built-in ones."""
-    ports: dict[Path, Port] = {}  # by node, as udev may give one node two names
+    ports: dict[Path, Port] = {}  # by node, because udev may give one node two names
     by_path = {link.resolve(): str(link) for link in reversed(_sorted(dev, "serial/by-path/*"))}
     for link in _sorted(dev, "serial/by-id/*"):
         node = link.resolve()

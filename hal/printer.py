@@ -36,7 +36,7 @@ LogLevel = Literal["info", "warning", "error"]
 """The severity of a printer's text."""
 
 
-Capability = Literal["AUTOREPORT_SD_STATUS", "AUTOREPORT_TEMP", "BUSY_PROTOCOL", "EMERGENCY_PARSER", "MEATPACK"]
+CapabilityName = Literal["AUTOREPORT_SD_STATUS", "AUTOREPORT_TEMP", "BUSY_PROTOCOL", "EMERGENCY_PARSER", "MEATPACK"]
 """Capabilities of a firmware that matter to the host, by Marlin's names."""
 
 
@@ -173,7 +173,7 @@ class FirmwareIdentity:
     fields: dict[str, str] = field(default_factory=dict)
     capabilities: dict[str, bool] = field(default_factory=dict)
 
-    def can(self, capability: Capability) -> bool:
+    def can(self, capability: CapabilityName) -> bool:
         """Tell whether the firmware reports a capability (`Cap:…:1`)."""
         return self.capabilities.get(capability, False)
 
@@ -268,7 +268,7 @@ class CommandSink(Protocol):
     def fit(self, command: bytes) -> bytes | None:
         """Return a clean command as this firmware can read it: texts are cut, and lose what would end the line.
 
-        None: a text that is better not sent, as this firmware would look for commands in it.
+        None: a text that is better not sent, because this firmware would look for commands in it.
         """
 
     def check(self, command: str) -> bytes:

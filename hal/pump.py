@@ -19,9 +19,9 @@ from hal.loop import WatchedLoop
 from hal.session_file import EVENT, HOST, PRINTER
 from hal.transport import Transport
 
-BUSY_CHECK = 5.0  # seconds between two checks whether a printer that does not answer is busy
-MAX_NAP = 10.0  # seconds after which the timer fires at the latest, as a deadline may move up while it runs
-OVERSLEPT = 2 * MAX_NAP  # a deadline missed by so many seconds shows that the driver hangs
+BUSY_CHECK_INTERVAL = 5.0  # seconds between two checks whether a printer that does not answer is busy
+MAX_NAP_S = 10.0  # seconds after which the timer fires at the latest: a deadline may move up while it runs
+OVERSLEPT_S = 2 * MAX_NAP_S  # a deadline missed by so many seconds shows that the driver hangs
 
 
 class Pump:
@@ -32,7 +32,7 @@ class Pump:
         link: the conversation, once the printer has been greeted.
         greeting: in place of the link until the printer has answered.
         line_probe: in place of link and greeting while a probe finds out which line the printer wants.
-        divert: gets all bytes instead of these three: an emergency stop until its confirmation, or a halt test.
+        bypass: gets all bytes instead of these three: an emergency stop until its confirmation, or a halt test.
         ring: the last pieces that went over the wire.
         heard_at: when the last bytes came.
         turnaround: times from readable bytes of the printer to the lines written in answer, in s.
@@ -55,8 +55,8 @@ class Pump:
         self.link: HostLink | None = None
         self.greeting: Greeting | None = None
         self.line_probe: LineProbe | None = None
-        self.divert: Callable[[bytes], None] | None = None
-        self.ring: deque[flight_recorder.Piece] = deque(maxlen=flight_recorder.SIZE)
+        self.bypass: Callable[[bytes], None] | None = None
+        self.ring: deque[flight_recorder.Piece] = deque(maxlen=flight_recorder.RING_SIZE)
         self.turnaround = Histogram()
         self.heard_at = 0.0
         self._on_event = on_event
@@ -78,8 +78,8 @@ class Pump:
         now = watch.woke_at if watch is not None else self._loop.time()
         self.heard_at = now
         self.ring.append((now, PRINTER, data))
-        if self.divert is not None:
-            self.divert(data)
+        if self.bypass is not None:
+            self.bypass(data)
             return
         link = self.link
         if link is None:
@@ -151,7 +151,7 @@ class Pump:
             remaining = max(began, greeting.busy_at) + patience - self._loop.time()
             if remaining <= 0:
                 raise TimeoutError
-            await asyncio.wait([greeted], timeout=min(remaining, BUSY_CHECK))
+            await asyncio.wait([greeted], timeout=min(remaining, BUSY_CHECK_INTERVAL))
             if greeting.busy_at > began and not (is_busy or greeted.done()):
                 is_busy = True
                 on_busy()
@@ -197,7 +197,7 @@ class Pump:
     # -- deadlines -----------------------------------------------------------------------------------------
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """The conversation has ended: nothing more is sent."""
         return self._error is not None
 
@@ -205,13 +205,13 @@ class Pump:
     def has_overslept(self) -> bool:
         """A deadline of the link passed long ago without effect, which only a bug explains."""
         deadline = self.link.deadline if self.link is not None else None
-        return deadline is not None and self._loop.time() > deadline + OVERSLEPT
+        return deadline is not None and self._loop.time() > deadline + OVERSLEPT_S
 
     def _arm(self, deadline: float | None) -> None:
         """Set the one timer so that it fires no later than the deadline; firing early is harmless."""
         if deadline is None:
             return
-        deadline = min(deadline, self._loop.time() + MAX_NAP)
+        deadline = min(deadline, self._loop.time() + MAX_NAP_S)
         if self._timer is not None:
             if self._timer.when() <= deadline:
                 return

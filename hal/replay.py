@@ -15,7 +15,7 @@ from hal.errors import AddressError, PortError, PortLost, RecordingError, Replay
 from hal.registry import Address, yes_or_no
 from hal.session_file import EVENT, HOST, PRINTER, Record, RecordedSession, read
 
-MAX_SILENCE = 1.0
+MAX_SILENCE_S = 1.0
 """Seconds after which a host that does not send the recorded bytes counts as silent."""
 
 ARROWS = {HOST: "->", PRINTER: "<-", EVENT: "--"}
@@ -29,21 +29,22 @@ class Difference:
     """The first place where the host differs from the recording.
 
     Attributes:
-        at: index of the record in the session.
+        index: of the record in the session.
         time: of that record, in seconds since the opening of the connection.
         expected: the record.
-        actual: what the host did instead; None: nothing for MAX_SILENCE seconds.
+        actual: what the host did instead; None: nothing for MAX_SILENCE_S seconds.
     """
 
-    at: int
+    index: int
     time: float
     expected: Record
     actual: Record | None
 
     def __str__(self) -> str:
-        actual = show(self.actual) if self.actual else f"nothing for {MAX_SILENCE:g} s"
+        actual = show(self.actual) if self.actual else f"nothing for {MAX_SILENCE_S:g} s"
         return (
-            f"record {self.at}, at {self.time:.3f} s: the recording has {show(self.expected)}, the host sent {actual}"
+            f"record {self.index}, at {self.time:.3f} s: the recording has {show(self.expected)}, "
+            f"the host sent {actual}"
         )
 
 
@@ -80,9 +81,9 @@ class ReplayTransport:
             RecordingError: it begins in the middle of a conversation.
         """
         self.difference: Difference | None = None
-        self.at = 0  # index of the record that comes next
+        self.index = 0  # index of the record that comes next
         self.records = _replayable(session)
-        self.on_turn: Callable[[int], None] = _ignore  # called, perhaps repeatedly, when record `at` is the host's
+        self.on_turn: Callable[[int], None] = _ignore  # called, perhaps repeatedly, when record `index` is the host's
         self.on_end: Callable[[], None] = _nothing  # called when the recording ends, the host closes, or both differ
         self._baudrate = session.header.baudrate
         self._address = address
@@ -114,7 +115,7 @@ class ReplayTransport:
     def write(self, data: bytes) -> None:
         """Compare the host's bytes with the recorded ones."""
         while data and self._is_comparing():
-            record = self.records[self.at]
+            record = self.records[self.index]
             expected = record.data[self._offset : self._offset + len(data)]
             if record.kind != HOST or not data.startswith(expected):
                 self._differ(HOST, data, follow=record.kind == HOST)
@@ -130,20 +131,20 @@ class ReplayTransport:
         """Compare a reset by the host with the recorded events."""
         if not self._is_comparing():
             return
-        record = self.records[self.at]
+        record = self.records[self.index]
         if (record.kind, record.data) == (EVENT, _RESET):
             self._advance()
         else:
             self._differ(EVENT, _RESET, follow=False)
 
     def _is_comparing(self) -> bool:
-        return self._loop is not None and not self._differed and self.at < len(self.records)
+        return self._loop is not None and not self._differed and self.index < len(self.records)
 
     def close(self) -> None:
         """Stop the replay; this is a difference unless the recording has a close there."""
         if self._is_comparing():
-            if (self.records[self.at].kind, self.records[self.at].data) == (EVENT, _CLOSE):
-                self.at += 1
+            if (self.records[self.index].kind, self.records[self.index].data) == (EVENT, _CLOSE):
+                self.index += 1
             else:
                 self._note(EVENT, _CLOSE)
         if self._loop is not None:
@@ -153,8 +154,8 @@ class ReplayTransport:
 
     def _advance(self) -> None:
         """Continue after a record of the host; the times of the following records count from now."""
-        self._origin = self._now() - self.records[self.at].time
-        self.at += 1
+        self._origin = self._now() - self.records[self.index].time
+        self.index += 1
         self._offset = 0
         self._schedule()
 
@@ -166,7 +167,7 @@ class ReplayTransport:
             self._timer.cancel()
         if self._loop is None:
             return
-        due = self._origin + self.records[self.at].time if self.at < len(self.records) else self._now()
+        due = self._origin + self.records[self.index].time if self.index < len(self.records) else self._now()
         self._timer = self._loop.call_at(due, self._on_due)
 
     def _on_due(self) -> None:
@@ -174,15 +175,15 @@ class ReplayTransport:
         self._timer = None
         if self._loop is None:
             return
-        if self.at == len(self.records):
+        if self.index == len(self.records):
             self.on_end()
             return
-        record = self.records[self.at]
+        record = self.records[self.index]
         if _is_from_host(record):
-            self._timer = self._loop.call_later(MAX_SILENCE, self._on_silence)
-            self.on_turn(self.at)
+            self._timer = self._loop.call_later(MAX_SILENCE_S, self._on_silence)
+            self.on_turn(self.index)
             return
-        self.at += 1
+        self.index += 1
         if record.kind == PRINTER:
             self._on_data(record.data)
         elif record.data.startswith(b"lost"):
@@ -203,16 +204,16 @@ class ReplayTransport:
             self._loop.call_soon(self._lose, ReplayDiffers(str(self.difference)))
             self._silence()
         elif follow:
-            self.at += 1
+            self.index += 1
             self._offset = 0
             self._schedule()
 
     def _note(self, kind: str | None, data: bytes) -> None:
         if self.difference is None:
-            record = self.records[self.at]
+            record = self.records[self.index]
             expected = record._replace(data=record.data[self._offset :])
             actual = Record(self._now() - self._origin, kind, data) if kind is not None else None
-            self.difference = Difference(self.at, record.time, expected, actual)
+            self.difference = Difference(self.index, record.time, expected, actual)
 
     def _silence(self) -> None:
         if self._timer is not None:

@@ -159,7 +159,7 @@ class Reports:
         return self._pump.link is not None and self._pump.link.dialect.numbered
 
     def _temperature_interval(self) -> float | None:
-        if self._pump.ended:
+        if self._pump.has_ended:
             return None  # a reply that came together with the last one may set the timer again
         if self._reports_itself:
             return max(self.settings.report_patience, 2 * self.settings.poll_interval)
@@ -169,7 +169,7 @@ class Reports:
     def _card_interval(self) -> float | None:
         """Return the seconds between queries of a print from the SD card; None: none runs, or reports come unasked."""
         reports = self._handshake.identity.can("AUTOREPORT_SD_STATUS")
-        if self._pump.ended or self.panel.print is None or (reports and not self.panel.is_doubtful):
+        if self._pump.has_ended or self.panel.print is None or (reports and not self.panel.is_doubtful):
             return None
         return self.settings.card_interval
 

@@ -4,9 +4,9 @@ The commands of users and jobs are taken from the recording and given to the lin
 checksums, repeats, queries and the greeting have to come from the driver again.
 
 A rerun finds any byte that differs, a missing line, and a query that is not in the recording. It cannot find
-a link that would have sent a line earlier, as the recording does not show when the line was available. Queries for
-temperatures (M105) and for a print from the SD card (M27) count as a user's commands, as their timer drifts with the
-load of the recording machine.
+a link that would have sent a line earlier, because the recording does not show when the line was available. Queries for
+temperatures (M105) and for a print from the SD card (M27) count as a user's commands: their timer drifts with the load
+of the recording machine.
 
 After the probe of a Repetier, a rerun reports a difference that is none: it gives a waiting line to the link one turn
 of the loop later, so the link sends an M105 to end the resend requests.
@@ -36,7 +36,7 @@ from hal.replay import Difference, ReplayTransport
 from hal.reports import CARD_REPORTS, KEEPALIVE
 from hal.session_file import EVENT, HOST, Record, RecordedSession
 
-NEVER = 1e9
+NEVER_S = 1e9
 """Seconds between the driver's own queries, which come from the recording instead."""
 
 _TEXTS = frozenset({"long_commands", "compact", "packing"})
@@ -54,7 +54,7 @@ _URGENT = m_code(18, 84, 104, 106, 107, 108, 140, 141)
 class SentCommand(NamedTuple):
     """A command of a user or a job, and the index of its record."""
 
-    at: int
+    record_index: int
     command: bytes
 
 
@@ -78,7 +78,7 @@ def _after_identity(records: Sequence[Record]) -> Iterator[SentCommand]:
 
 
 def _new_commands(records: Sequence[Record]) -> Iterator[SentCommand]:
-    """Yield each command once, as a line number that came before is a repeat."""
+    """Yield each command once: a line with a number that came before is a repeat."""
     highest = fillers = 0
     for at, record in enumerate(records):
         if record.kind != HOST or _is_stop(record):
@@ -157,7 +157,7 @@ class _Player:
             await self._printer.open()
         await self._ended.wait()
         transport = self._transport
-        outcome = ReplayOutcome(len(transport.records), transport.at, self._count, transport.difference)
+        outcome = ReplayOutcome(len(transport.records), transport.index, self._count, transport.difference)
         await self._printer.close()
         await asyncio.gather(*self._urgent)
         return outcome
@@ -170,7 +170,7 @@ class _Player:
         return outgoing.job_line(*self._lines.popleft())
 
     def _is_due(self) -> bool:
-        return bool(self._lines) and self._lines[0].at <= self._turn
+        return bool(self._lines) and self._lines[0].record_index <= self._turn
 
     def _on_turn(self, at: int) -> None:
         self._turn = at
@@ -209,8 +209,8 @@ def _settings(session: RecordedSession, records: Sequence[Record]) -> LinkSettin
         settings = LinkSettings(**_OLD_DEFAULTS | session.header.settings)  # type: ignore[arg-type] # JSON keeps int and float apart
     except TypeError as error:
         raise RecordingError(f"the recording has settings that this program does not know: {error}") from error
-    settings = replace(settings, card_interval=NEVER, report_patience=NEVER)
+    settings = replace(settings, card_interval=NEVER_S, report_patience=NEVER_S)
     # where temperatures are queried, and not reported unasked, the queries come from the recording too
     first = next(_after_identity(records), None)
     is_queried = first is not None and first.command == b"M105"
-    return replace(settings, poll_interval=NEVER, idle_interval=NEVER) if is_queried else settings
+    return replace(settings, poll_interval=NEVER_S, idle_interval=NEVER_S) if is_queried else settings

@@ -18,7 +18,7 @@ from hal.printer import Event, FirmwareSaid
 from hal.pump import Pump, fail_waiters
 
 QUERY_TIMEOUT = 10.0
-"""Seconds without an answer after which the position is queried again, as the answer may be lost."""
+"""Seconds without an answer after which the position is queried again: the answer may be lost."""
 
 MAX_QUEUED = 40
 """Queries after which the first has certainly been executed, answered or not: no firmware queues so many commands."""
@@ -26,16 +26,16 @@ MAX_QUEUED = 40
 MAX_STRAY_OKS = 5
 """Queries that are enough for a firmware that says `ok` on execution: there are never as many stray `ok`s."""
 
-REPORT_SPAN = 30.0
+REPORT_SPAN_S = 30.0
 """Seconds in which three positions without a query show that the firmware reports them by itself (M154)."""
 
-STANDSTILL = 1.0
+STANDSTILL_INTERVAL = 1.0
 """Seconds between two queries of the position; at rest, both have the same answer."""
 
 MAX_UNANSWERED = 3
 """After so many unanswered queries in a row, an unknown firmware does not report its position."""
 
-MAX_MOVING = 3600.0
+MAX_MOVING_S = 3600.0
 """Seconds after which a printer that has acknowledged everything and still moves cannot be making this host's moves."""
 
 Axes = dict[str, float]
@@ -70,7 +70,7 @@ class RestWatch:
     @property
     def _reports_by_itself(self) -> bool:
         """Positions come unasked (M154), so a further one need not be an answer; a single one may be that of a G28."""
-        return self._loop.time() - self._unasked[0] < REPORT_SPAN
+        return self._loop.time() - self._unasked[0] < REPORT_SPAN_S
 
     def end(self, error: NozzledError) -> None:
         """Raise the error in `wait_for_rest`."""
@@ -101,7 +101,7 @@ class RestWatch:
         self._commands.positions_due = 0
 
     async def _wait_for_position(self, query: str) -> None:
-        """Query until the position comes, as the `ok` only says that the query was received."""
+        """Query until the position comes: the `ok` only says that the query was received."""
         for _ in range(MAX_QUEUED):
             waiter = self._waiter = self._loop.create_future()
             await self.send(query)
@@ -114,20 +114,21 @@ class RestWatch:
                 return
 
     async def _wait_for_standstill(self, query: str) -> None:
-        """Query until the same position comes twice, or none comes at all."""
-        end = self._loop.time() + MAX_MOVING
+        """Query until the same position comes twice, or no position comes."""
+        end = self._loop.time() + MAX_MOVING_S
         before: Axes | None = None
         unanswered = 0
         while unanswered < MAX_UNANSWERED:
             self._position = None
             await self.send(query)
-            await asyncio.sleep(STANDSTILL)
+            await asyncio.sleep(STANDSTILL_INTERVAL)
             position = self._position
             if position is not None and position == before:
                 return
             before = position
             unanswered = unanswered + 1 if position is None else 0
             if self._loop.time() > end:
-                text = f"the printer has acknowledged every move, but has moved for {MAX_MOVING / 60:g} min since then"
+                minutes = MAX_MOVING_S / 60
+                text = f"the printer has acknowledged every move, but has moved for {minutes:g} min since then"
                 self._publish(FirmwareSaid(text, "warning"))
                 return

@@ -1,8 +1,8 @@
 """SerialTransport: a real serial port, or a pty, on the event loop.
 
 pyserial opens and configures the port, at any baudrate; bytes then go through `os.read` and `os.write` on its
-descriptor. A rising DTR resets most boards, as a capacitor connects it to their reset pin. So `reset` pulses DTR, and
-opening a port resets the board if the kernel's driver raises DTR.
+descriptor. A rising DTR resets most boards, because a capacitor connects it to their reset pin. So `reset` pulses DTR,
+and opening a port resets the board if the kernel's driver raises DTR.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from hal.registry import Address, positive_int
 DEFAULT_BAUDRATE = 115200
 
 _READ_SIZE = 4096  # bytes in the kernel's buffer of a tty; a larger buffer would be allocated for each `ok`
-_PULSE = 0.1  # seconds for which DTR is down
+_PULSE_S = 0.1  # seconds for which DTR is down
 _PTY_MAJORS = range(136, 144)  # Linux: Documentation/admin-guide/devices.txt
 _GROUP_ACCESS = 0o060
 
@@ -52,7 +52,7 @@ def create_transport(address: Address) -> "SerialTransport":
     """
     address.allow("baudrate", "parity")
     baudrate = address.option("baudrate", positive_int, "a whole number like 115200 or 250000")
-    toggle = address.option("parity", _is_toggle, "toggle; leave it out otherwise, as printers use no parity")
+    toggle = address.option("parity", _is_toggle, "toggle; leave it out otherwise: printers use no parity")
     if address.target != AUTO and not address.target.startswith("/"):
         raise AddressError(f"{address}: {address.target!r} is not a port; write serial:/dev/… or serial:auto")
     rate = baudrate or DEFAULT_BAUDRATE
@@ -146,7 +146,7 @@ class SerialTransport:
         on_lost: Callable[[PortError], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        # in a thread, as a USB driver configures its device by round trips of some ms each
+        # in a thread, because a USB driver configures its device by round trips of some ms each
         opening = self._loop.run_in_executor(None, open_it, self._path, self._baudrate)
         try:
             port = await asyncio.shield(opening)
@@ -190,14 +190,14 @@ class SerialTransport:
             return
         self._set_dtr(up=False)
         if self._pulse is None:
-            self._pulse = self._loop.call_later(_PULSE, self._end_pulse)
+            self._pulse = self._loop.call_later(_PULSE_S, self._end_pulse)
 
     def close(self) -> None:
         """Close the port; bytes that the kernel has taken still go out, and DTR stays up."""
         self._closed = True
         if self._port is None:
             return
-        # a shorter pulse resets the board too, as it is done by the rise of DTR
+        # a shorter pulse resets the board too: the rise of DTR does it
         self._end_pulse()
         if self._queue:
             with suppress(OSError):
@@ -419,7 +419,7 @@ def _port_error(path: str, error: BaseException) -> PortError:
 
 
 def _errno(error: BaseException | None) -> int:
-    """Return the first error number in a chain of exceptions, as pyserial wraps a termios.error without it."""
+    """Return the first error number in a chain of exceptions: pyserial wraps a termios.error without it."""
     while error is not None:
         if error.args and isinstance(error.args[0], int):
             return error.args[0]

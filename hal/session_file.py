@@ -69,11 +69,11 @@ class SessionHeader:
 
 @frozen
 class RecordedSession:
-    """A recording as read from its files; `cut` says why its end is missing, and is empty if it is complete."""
+    """A recording as read from its files; `why_cut`: why its end is missing; empty: it is complete."""
 
     header: SessionHeader
     records: list[Record]
-    cut: str = ""
+    why_cut: str = ""
 
 
 class SessionEncoder:
@@ -90,7 +90,7 @@ class SessionEncoder:
         return self._put(json.dumps({"format": FORMAT, "version": VERSION, **asdict(header)}) + "\n")
 
     def records(self, records: Iterable[Record]) -> bytes:
-        """Return the bytes of records, which are readable even if nothing follows."""
+        """Return the bytes of records; they are readable without what follows."""
         return self._put("".join(map(_line, records)))
 
     def end(self) -> bytes:
@@ -117,7 +117,7 @@ def read(paths: Sequence[Path]) -> RecordedSession:
         if (part.header.part, part.header.date) != (number, first.header.date):
             raise RecordingError(f"{paths[number - first.header.part]}: not part {number} of the session in {paths[0]}")
     records = [record for part in parts for record in part.records]
-    return RecordedSession(first.header, records, next((part.cut for part in parts if part.cut), ""))
+    return RecordedSession(first.header, records, next((part.why_cut for part in parts if part.why_cut), ""))
 
 
 def _read_part(path: Path) -> RecordedSession:

@@ -35,7 +35,7 @@ class Tape:
         self._file.write(self._encoder.header(header))
 
     def start(self) -> None:
-        """Do nothing, as the file is already open."""
+        """Do nothing: the file is already open."""
 
     def note(self, _time: float, kind: str, data: bytes) -> None:
         """Take one piece; its time counts from the start of the session, not of the connection."""
@@ -47,7 +47,7 @@ class Tape:
             self._flush()
 
     def close(self) -> None:
-        """Do nothing, as another connection may follow."""
+        """Do nothing: another connection may follow."""
 
     def end(self) -> None:
         """Write the rest and end the file; idempotent."""

@@ -9,7 +9,7 @@ from gcode.outgoing import LinkNotice, RefusedLine
 from gcode.replies import FirmwareError, HostAction, Reply, Text, UnknownCommand
 from hal.printer import Event, FirmwareSaid, LineRefused
 
-REASON_AGE = 2.0
+REASON_AGE_S = 2.0
 """Seconds after a text in which it may be the reason for a pause."""
 
 
@@ -50,5 +50,5 @@ class UserTexts:
     def _publish_reason(self) -> None:
         """Publish the last text before the printer paused or asked for a pause: most often it is the reason."""
         (text, at), self._last_text = self._last_text, ("", 0.0)
-        if text and self._loop.time() - at < REASON_AGE:
+        if text and self._loop.time() - at < REASON_AGE_S:
             self._publish(FirmwareSaid(text, "warning"))

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 def _about(session: RecordedSession) -> str:
     header = session.header
     baudrate = f" at {header.baudrate} baud" if header.baudrate else ""
-    cut = f"; {session.cut}" if session.cut else ""
+    cut = f"; {session.why_cut}" if session.why_cut else ""
     return decode(f"{header.address}{baudrate}, {header.date}, nozzled {header.software}{cut}".encode())
 
 

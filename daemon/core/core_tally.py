@@ -8,7 +8,7 @@ from daemon.bridge.questions import TURNAROUNDS, CoreTally
 from daemon.core.job.tally import Tally
 from daemon.own_memory import memory
 from gcode.histogram import WIDTH, Histogram
-from hal.loop import STALLS, WatchedLoop
+from hal.loop import STALL_CLASSES_S, WatchedLoop
 from hal.printer import Conversation
 
 
@@ -24,7 +24,7 @@ def core_tally(printer: Conversation | None, tally: Tally, began: float) -> Core
         underruns=tally.underruns,
         starved=tally.starved,
         reattachments=tally.reattachments,
-        stall_bounds=[*STALLS],
+        stall_bounds=[*STALL_CLASSES_S],
         stalls=[*watch.stalls] if watch is not None else [],
         stalled=watch.stalled if watch is not None else 0.0,
         turnarounds=_by_bounds(printer.turnaround) if printer is not None else [],

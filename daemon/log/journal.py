@@ -20,7 +20,7 @@ IDENTIFIER = "nozzled"
 MAX_MESSAGE = 40_000  # characters; journald accepts more, but one datagram may not hold it
 
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
-_LEFT_OUT = ("level", "timestamp", "event", "exception")  # they have fields of their own
+_LEFT_OUT = ("level", "timestamp", "event", "exception")  # shown in other fields, or at the end
 
 context: Callable[[], Mapping[str, object]] = dict
 """Returns fields for every entry, like JOB_ID."""

@@ -16,7 +16,7 @@ from daemon.core.job.survival import Survival
 from daemon.errors import JobConflict, ServiceError
 from daemon.simulation import outcome
 from daemon.simulation.incidents import MAX_INCIDENTS, Incidents
-from daemon.simulation.outcome import ScenarioFault, LayerTime, Outcome, PauseSpan, Thermometer, UnderrunPlace
+from daemon.simulation.outcome import LayerTime, Outcome, PauseSpan, ScenarioFault, Thermometer, UnderrunPlace
 from daemon.simulation.series import Sample, Series
 from daemon.simulation.stand_ins import InlineExecutor, NoStore, ReportingPrinter, UnkeptFile
 from daemon.simulation.witness import PrintCheck, Witness
@@ -227,7 +227,7 @@ class Simulation:
             self._time,
             lines - self._sampled[0],
             sent - self._sampled[1] if sent >= self._sampled[1] else sent,
-            PLACES - self.firmware.board.planner.free(self.firmware.now),
+            PLACES - self.firmware.board.planner.count_free(self.firmware.now),
             {name: reading.actual for name, reading in heaters},
             {name: reading.target or 0.0 for name, reading in heaters},
         )

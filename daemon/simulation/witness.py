@@ -34,12 +34,12 @@ class PrintCheck(FileCheck):
         if number is None or (number, command) not in self._seen_extras:
             super().take(number, command)
 
-    def _is_besides(self, command: str) -> bool:
+    def _is_extra(self, command: str) -> bool:
         if self._expected_extras[command] > 0:
             self._expected_extras[command] -= 1
             self._seen_extras.append((self._number, command))
             return True
-        return command.startswith(SYNC) or super()._is_besides(command)
+        return command.startswith(SYNC) or super()._is_extra(command)
 
 
 class MovedPath:
@@ -91,9 +91,9 @@ class Witness(Oracle):
             self.peak_lines = max(self.peak_lines, self._lines)
             self._second, self._lines = math.floor(time), 1
 
-    def moved(self, move: Block, began: float, tool: int) -> None:
+    def record_move(self, move: Block, began: float, tool: int) -> None:
         """Record a move that was driven."""
-        super().moved(move, began, tool)
+        super().record_move(move, began, tool)
         if self.moved_path is not None:
             self.moved_path.add(move, began)
 

@@ -17,16 +17,18 @@ from hal.simulated.oracle import Oracle
 from hal.simulated.personalities import FIRMWARES
 from hal.simulated.scenario import Scenario, load
 
-_Powered = tuple[Firmware, DeviceClock]
-_powered: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Powered]]" = weakref.WeakKeyDictionary()
+_PoweredPrinter = tuple[Firmware, DeviceClock]
+_printers: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _PoweredPrinter]]" = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def create_transport(address: Address) -> SimulatedTransport:
     """Return the transport to a simulated printer, which is off until it is opened.
 
     Options of the address: `firmware`, one of `FIRMWARES`; `scenario`, a file with its faults; `speed`, how many times
-    faster than real it is; `seed` of its random numbers; `baudrate` of its wire, on which bytes take no time by
-    default; `oracle`, a file to which each accepted command is written as a line of JSON; and `OPTIONS`.
+    faster it is than a real printer; `seed`, of its random numbers; `baudrate`, of its wire (by default bytes take no
+    time); `oracle`, a file to which each accepted command is written as a line of JSON; and `OPTIONS`.
 
     Each transport has its own printer. With a scenario, however, all transports of an address share one printer while
     the loop runs, so that past faults do not happen again when the host reattaches.
@@ -40,7 +42,7 @@ def create_transport(address: Address) -> SimulatedTransport:
     config = config_of(address)
     speed = address.option("speed", positive_float, "a number above 0, like 20 or 0.5") or 1.0
     if path := address.option("oracle", str, "the name of a file"):
-        _open_record(address, path, "a").close()  # this may be only a check of the address: another printer writes it
+        _open_record(address, path, "a").close()  # not emptied: a printer may be writing to it
     return _AddressedTransport(address, Firmware(config), speed)
 
 
@@ -88,18 +90,18 @@ def _open_record(address: Address, path: str, mode: str) -> TextIO:
 
 
 class _AddressedTransport(SimulatedTransport):
-    """A transport to the printer of an address; with a scenario, all of them share one printer while the loop runs."""
+    """A transport to the printer of an address; with a scenario, all of them share it while the loop runs."""
 
     def __init__(self, address: Address, firmware: Firmware, speed: float) -> None:
         super().__init__(firmware, str(address), speed)
         self._parsed_address = address
 
     def _connect(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
-        powered = _powered.setdefault(asyncio.get_running_loop(), {})
-        if self._address not in powered:
+        printers = _printers.setdefault(asyncio.get_running_loop(), {})
+        if self._address not in printers:
             self._firmware.oracle = _oracle(self._parsed_address) or self._firmware.oracle
             if self._firmware.config.scenario:
-                powered[self._address] = self._firmware, self._clock
+                printers[self._address] = self._firmware, self._clock
         else:
-            self._firmware, self._clock = powered[self._address]
+            self._firmware, self._clock = printers[self._address]
         super()._connect(on_data, on_lost)

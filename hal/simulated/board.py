@@ -24,7 +24,7 @@ Wait = Iterator[float]
 _MAX_INTERVAL = 60.0  # s between two reports
 
 Handler = Callable[["Board", Command], Wait | None]
-"""Executes a command, at once or (if it takes time) by the `Wait` that it returns."""
+"""Executes a command: at once, or, if the command takes time, by the `Wait` that it returns."""
 
 
 def no_effect(_board: "Board", _command: Command) -> None:
@@ -42,7 +42,7 @@ class ModalState:
 
     relative: bool = False
     relative_e: bool = False
-    m83: bool = False
+    m83: bool = False  # the last of M82 and M83 was M83
     unit: float = 1.0  # mm
     feedrate: float = 25.0  # mm/s
     speed_percent: float = 100.0
@@ -53,7 +53,7 @@ class ModalState:
     soft_endstops: bool = True
     tool: int = 0
     tool_offsets: dict[int, tuple[float, float, float]] = field(default_factory=dict)  # of M218
-    position: list[float] = field(default_factory=lambda: [0.0] * 4)  # X, Y, Z, E at which all moves will end
+    position: list[float] = field(default_factory=lambda: [0.0] * 4)  # X, Y, Z, E after all moves
     offset: list[float] = field(default_factory=lambda: [0.0] * 4)  # set by G92: logical is position + offset
     homed: set[int] = field(default_factory=set)
     retracted: bool = False  # by G10
@@ -70,13 +70,13 @@ class ModalState:
 
 
 class CommandRunner(Protocol):
-    """What runs the commands: `hal.simulated.firmware.Firmware`."""
+    """Runs the commands: `hal.simulated.firmware.Firmware`."""
 
     def say(self, line: str) -> None:
         """Send a line to the host."""
 
     def kill(self, *reasons: str) -> None:
-        """Stop everything, for an error that the firmware detects."""
+        """Stop everything because of an error that the firmware has detected."""
 
     def halt(self, text: str) -> None:
         """Stop the machine; the firmware still answers."""
@@ -106,25 +106,25 @@ class Board:
     Attributes:
         now: the device's time in seconds.
         counts_as_move: the running command counts as a move for M85, although nothing moves.
-        waiting: the running command may wait for a temperature or the user; M108 clears this.
+        is_waiting: the running command waits for a temperature or the user; M108 ends the wait by clearing this.
         busy_reason: the text of the busy lines.
         answer_line: the running command's answer in place of its `ok`.
-        restarts: the firmware restarts once the running command is answered.
+        restart_due: the firmware restarts once the running command has been answered.
         report_interval: of M155, in s; 0: no reports.
         report_at: when the next report is due.
         position_interval: of M154, in s; 0: no reports.
         position_at: when the next position is due.
-        user_after: seconds until the user answers the printer's question; infinite: there is no user.
+        user_delay: seconds until the user answers the printer's question; infinite: there is no user.
         resume_at: when the user chooses Resume at the printer.
-        heat_first: the next move waits until all is hot (Teacup).
+        heat_before_move: the next move waits until all heaters are hot (Teacup).
         runout_sensor: the filament sensor is on.
         message: the text of M117 (Prusa).
         progress: of M73, by parameter letter.
-        saved: X, Y, Z, E and the hotend's target in a pause of the firmware's own (Prusa); None: there is none.
+        pause_state: X, Y, Z, E and the hotend's target in the firmware's own pause (Prusa); None: no pause.
         broken_endstops: axes whose endstop does not trigger.
         line: the number of the line whose command is running; None: it has none.
         command: the text of the last command begun.
-        stops: how often all moves were dropped.
+        stop_count: how often all moves were dropped.
         moved_at: when the last finished move ended.
         heat: heaters and fans; they outlive a reset.
         runner: runs the commands.
@@ -141,30 +141,30 @@ class Board:
         self.now = 0.0
         self.modal = ModalState(min_extrude=config.speech.reports.min_extrude)
         self.limits = copy.deepcopy(config.limits)
-        self.planner = Planner(self.limits, self.moved, self._starved)
+        self.planner = Planner(self.limits, self.record_move, self._on_underrun)
         self.heat = heat
         self.inactivity = Inactivity(config.speech.idle_timeout)
         self.moved_at = 0.0
         self.sd = SdCard(runner.say)
         self.counts_as_move = False
-        self.waiting = False
+        self.is_waiting = False
         self.busy_reason = "processing"
         self.busy_interval = config.busy_interval if config.busy else 0.0
         self.answer_line: str | None = None
-        self.restarts = False
+        self.restart_due = False
         self.stopped_at = -math.inf  # by M410
-        self.stops = 0
+        self.stop_count = 0
         self.report_interval = 0.0
         self.report_at = math.inf
         self.position_interval = 0.0
         self.position_at = math.inf
-        self.user_after = self.resume_at = math.inf
+        self.user_delay = self.resume_at = math.inf
         self.broken_endstops: set[int] = set()
-        self.heat_first = False
+        self.heat_before_move = False
         self.runout_sensor = True
         self.message = ""
         self.progress: dict[str, int] = {}
-        self.saved: tuple[float, float, float, float, float] | None = None
+        self.pause_state: tuple[float, float, float, float, float] | None = None
         self.eeprom: Eeprom  # outlives a reset
 
     @property
@@ -213,29 +213,29 @@ class Board:
     def _check_inactivity(self) -> None:
         """M85, M86, `idle_timeout`: halt, or turn heaters and motors off, after too long without a move."""
         if self.counts_as_move:
-            self.inactivity.note(self.now)
+            self.inactivity.note_activity(self.now)
         moves_end = self.planner.idle_at(self.now)
         moved_at = moves_end if moves_end > self.now else self.moved_at
-        if self.inactivity.idles(self.now if self.counts_as_move else moved_at, self.now):
-            self.heat.off(self.now)
+        if self.inactivity.is_idle_over(self.now if self.counts_as_move else moved_at, self.now):
+            self.heat.turn_off(self.now)
             self.modal.homed.clear()
-        if self.inactivity.halts(moved_at, self.now):
+        if self.inactivity.is_halt_due(moved_at, self.now):
             self.runner.kill(f"Error:KILL caused by too much inactive time - current command: {self.command}")
-        elif self.inactivity.cools(max(moved_at, self.heat.hot_since(self.now)), self.now):
+        elif self.inactivity.is_cooling_due(max(moved_at, self.heat.hot_since(self.now)), self.now):
             self.say("Hotend Idle Timeout")
             self.heat.cool_to(self.inactivity.hotend_idle.hotend, self.inactivity.hotend_idle.bed, self.now)
 
     def end_wait(self) -> None:
-        """Forget the wait of the running command, which ends early."""
-        self.waiting = self.counts_as_move = False
+        """Forget the wait of the running command: it ends early."""
+        self.is_waiting = self.counts_as_move = False
         self.busy_reason = "processing"
 
     def answer(self, text: str) -> None:
         """Answer the command by this line instead of a plain `ok`."""
         self.answer_line = text
 
-    def heaters_off(self) -> None:
-        """Turn all heaters off, as the firmware has stopped."""
+    def turn_heaters_off(self) -> None:
+        """Turn all heaters off: the firmware has stopped."""
         self.heat.halt(self.now)
         self.inactivity = Inactivity(self.config.speech.idle_timeout)
 
@@ -254,32 +254,32 @@ class Board:
         """Wait until all moves are done."""
         while (done := self.planner.idle_at(self.now)) > self.now:
             yield done
-        self.planner.synchronised()
+        self.planner.note_synchronisation()
 
     def quick_stop(self) -> None:
         """Drop all moves; the machine stands still at once."""
         stopped = self.planner.stop(self.now)
         self.stopped_at = self.now
-        self.stops += 1
+        self.stop_count += 1
         if stopped is not None:
             self.modal.position[:3] = stopped[:3]
 
     def forget_moves(self) -> int:
         """Drop all moves, including the extruder's; return their number."""
-        count = PLACES - self.planner.free(self.now)
+        count = PLACES - self.planner.count_free(self.now)
         stopped = self.planner.stop(self.now)
-        self.stops += 1
+        self.stop_count += 1
         if stopped is not None:
             self.modal.position[:] = stopped
         return count
 
-    def moved(self, move: Block, began: float) -> None:
-        """Record a finished move with the oracle."""
+    def record_move(self, move: Block, began: float) -> None:
+        """Record a move that was made."""
         self.moved_at = began + move.seconds
-        self.oracle.moved(move, began, self.modal.tool)
+        self.oracle.record_move(move, began, self.modal.tool)
 
-    def _starved(self, since: float, seconds: float) -> None:
-        self.oracle.starved(Underrun(since, self.line, seconds))
+    def _on_underrun(self, since: float, seconds: float) -> None:
+        self.oracle.record_underrun(Underrun(since, self.line, seconds))
 
     def at_endstop(self, axis: int) -> bool:
         """Tell whether an axis' endstop is triggered."""
@@ -287,7 +287,7 @@ class Board:
         return axis in modal.homed and modal.position[axis] == 0 and axis not in self.broken_endstops
 
     def position(self) -> Vector:
-        """Return the position at which all moves will end, in mm from the endstops."""
+        """Return the position after all moves, in mm from the endstops."""
         x, y, z, e = self.modal.position
         return x, y, z, e
 
@@ -314,12 +314,12 @@ class Board:
             self.say(self.temperatures())
 
     def report_wait(self, seconds: int | str) -> None:
-        """Report on a wait for heat, which ends in `seconds`; `?`: not known."""
+        """Report on a wait for heat that ends in `seconds`; `?`: it is not known when."""
         values = {"report": self.temperatures(), "seconds": seconds, **self._readings()}
         self.say(self.config.speech.reports.waiting.format(**values))
 
     def report_position(self, *, real: bool = False) -> None:
-        """Send the position as M114 does: where all moves will end, or (`real`) where the machine is now."""
+        """Send the position as M114 does: after all moves, or (`real`) where the machine is now."""
         modal, present = self.modal, self.planner.position(self.now) or self.position()
         reported = present if real else modal.position
         x, y, z, e = (at + shift + 0.0 for at, shift in zip(reported, modal.offset, strict=True))

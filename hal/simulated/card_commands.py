@@ -50,7 +50,7 @@ def _start(board: Board, command: Command) -> None:
 
 def _pause(board: Board, _command: Command) -> None:
     """M25."""
-    if board.sd.printing:
+    if board.sd.is_printing:
         board.sd.pause()
         board.act("paused")
 

@@ -3,8 +3,8 @@
 When every task waits for a timer, the loop's time jumps to the earliest timer. While real work is pending (a job in a
 thread, a process, a socket), the clock runs at real speed instead, so timeouts around real work keep their meaning.
 
-The loop asks its selector to wait until the next timer is due. `_JumpingSelector` moves the clock by that time instead
-of waiting, unless `VirtualClockLoop.is_real` finds real work.
+The loop asks its selector to wait until the next timer is due. Instead of waiting, `_JumpingSelector` moves the
+clock to that time, unless `VirtualClockLoop.has_real_work` is true.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from typing import Any, TypeVar, TypeVarTuple
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_START = 1000.0  # s; like a monotonic clock, it does not start at zero
+_START_S = 1000.0  # s; like a monotonic clock, it does not start at zero
 _POLL_EVERY = 16  # turns of the loop between two polls for signals while there is no real work
-_MIN_LEAD = 0.005  # s; a smaller lead is not waited for, as epoll waits for whole milliseconds
+_MIN_LEAD_S = 0.005  # s; a smaller lead is not waited for, because epoll waits for whole milliseconds
 
 
 class DeadlockError(RuntimeError):
@@ -37,15 +37,15 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
         pace: the maximum number of virtual seconds per real second; None: unlimited.
 
     Raises:
-        DeadlockError: by the method that runs the loop, if a real loop would hang for ever.
+        DeadlockError: raised by the method that runs the loop if a real loop would hang for ever.
     """
 
     _ready: deque[asyncio.Handle]  # of the base class: the callbacks of this turn
     _scheduled: list[asyncio.TimerHandle]  # of the base class: a heap of timers
-    turn: object = None  # another one in each turn of the loop
+    turn: object = None  # a new object in each turn of the loop
 
     def __init__(self, pace: float | None = None) -> None:
-        self._now = _START
+        self._now = _START_S
         self._pace = pace
         self._real_work = 0  # executor jobs and `real_time` blocks
         self._processes: list[asyncio.SubprocessTransport] = []
@@ -76,25 +76,25 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
         self._now += seconds
 
     def skip_to(self, when: float) -> bool:
-        """Move the clock forward to `when` and return True, unless the loop has something to do before that.
+        """Move the clock forward to `when`, unless the loop has something to do before; tell whether it was moved.
 
         A caller uses this instead of a timer, because a turn of the loop would cost more than the caller's own work.
         """
-        if self._ready or self._pace is not None or self.is_real(self._jumping.descriptors):
+        if self._ready or self._pace is not None or self.has_real_work(self._jumping.descriptors):
             return False
         if self._scheduled and self._scheduled[0].when() <= when:
             return False
         self._now = max(self._now, when)
         return True
 
-    def lead(self) -> float:
+    def lead_seconds(self) -> float:
         """Return how many real seconds the clock is ahead of its pace. For the loop's selector."""
         if self._pace is None:
             return 0.0
-        return (self._now - _START) / self._pace - (self.real_clock() - self._began)
+        return (self._now - _START_S) / self._pace - (self.real_clock() - self._began)
 
-    def is_real(self, descriptors: int) -> bool:
-        """Return whether real work is pending. For the loop's selector."""
+    def has_real_work(self, descriptors: int) -> bool:
+        """Tell whether real work is pending. For the loop's selector."""
         if self._real_work or descriptors > self._own_descriptors:
             return True
         if not self._processes:
@@ -154,7 +154,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         self._loop.turn = object()
-        real = self._loop.is_real(self.descriptors)
+        real = self._loop.has_real_work(self.descriptors)
         if real and (timeout is None or timeout > 0):
             return self._wait(timeout)
         self._turns += 1
@@ -164,8 +164,8 @@ class _JumpingSelector(selectors.DefaultSelector):
             raise DeadlockError("every task waits for something that can never happen")
         if timeout > 0:
             self._loop.advance(timeout)
-            if (lead := self._loop.lead()) > _MIN_LEAD:
-                return super().select(lead)
+            if (lead_seconds := self._loop.lead_seconds()) > _MIN_LEAD_S:
+                return super().select(lead_seconds)
         return []
 
     def _wait(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:

@@ -9,7 +9,7 @@ from gcode.errors import CommandError
 from hal.simulated import card_commands, heat_commands, motion_commands, retraction, system_commands
 from hal.simulated.board import Board, Handler, Wait
 from hal.simulated.config import FirmwareConfig
-from hal.simulated.repetier_commands import plain
+from hal.simulated.repetier_commands import repeat
 
 _DIGITS = re.compile(r"\d*")
 _LETTERS = frozenset("GMT")
@@ -18,11 +18,11 @@ _WITH_MESSAGE = frozenset({"M0", "M1"})  # the rest of their line is a text for 
 
 
 class CommandSet:
-    """The commands of a firmware with these options."""
+    """The commands of one firmware."""
 
     def __init__(self, config: FirmwareConfig) -> None:
         speech = self._speech = config.speech
-        self._any_case, self._answers_blank = speech.lines.any_case, speech.lines.answers_blank
+        self._any_case, self._answers_blank = speech.lines.any_case, speech.lines.answers_blank_lines
         table = {code: each for code, each in _table_of(config).items() if code not in speech.lacks}
         self._table: dict[str, Handler] = table | dict(speech.commands)
 
@@ -38,7 +38,7 @@ class CommandSet:
             self._refuse(board, text, command)
         return None
 
-    def word(self, text: str) -> str:
+    def code_of(self, text: str) -> str:
         """Return the code of a line's command; of an unknown one, the first word in capitals."""
         command = self._parse(text)
         return command.code if command else text.partition(" ")[0].upper()
@@ -70,7 +70,7 @@ class CommandSet:
             values = {
                 "text": text,
                 "word": text.partition(" ")[0].upper(),
-                "plain": plain(command or _parameters(text)),
+                "plain": repeat(command or _parameters(text)),
             }
             board.say(template.format(letter=code[:1], code=number, byte=number % 256, **values))
 
@@ -81,7 +81,7 @@ def is_early_move(text: str) -> bool:
 
 
 def _from_first_g(text: str) -> str:
-    """Return a line as Marlin 1.0 reads it: its first G, wherever it is, begins a command, G0 if no number follows."""
+    """Return a line as Marlin 1.0 reads it: its first G begins a command, wherever it is; without a number it is G0."""
     after_g = text.partition("G")[2]
     number = _DIGITS.match(after_g)
     return f"G{int(number[0] or 0) if number else 0} {after_g[number.end() if number else 0 :].strip()}"
@@ -118,7 +118,7 @@ def _table_of(config: FirmwareConfig) -> dict[str, Handler]:
         (config.hotend_idle_timeout, heat_commands.WITH_HOTEND_IDLE),
     )
     table: dict[str, Handler] = {**motion_commands.TABLE, **heat_commands.TABLE, **system_commands.TABLE}
-    for chosen, more in optional:
-        if chosen:
-            table |= more
+    for is_chosen, commands in optional:
+        if is_chosen:
+            table |= commands
     return table

@@ -25,22 +25,22 @@ class FirmwareConfig:
         progress: M73 is understood.
         sd_card: M20 and the other commands of the card are understood; with `autoreport` M27 S too.
         meatpack: lines are unpacked once the host switches that on (MEATPACK).
-        marlin21: a repeat of the last line or the one before is dropped without an answer.
+        marlin21: a repeat of one of the last two lines is dropped without an answer.
         rx_buffer: size of the receive buffer in bytes (RX_BUFFER_SIZE).
         queue: size of the command queue in lines, the running one included (BUFSIZE).
         flow_control: bytes beyond the receive buffer wait on the host's side (native USB) instead of
             vanishing (UART).
-        baudrate: speed of the wire in both directions; None where bytes take no time.
+        baudrate: speed of the wire in both directions; None: bytes take no time.
         latency: seconds that a packet of up to 64 bytes takes through USB or a network, each way.
-        jitter: seconds of random delay on top, at most.
-        execution_time: seconds of the device's processor for each command.
+        jitter: the most seconds of random delay in addition.
+        execution_time: seconds that the device's processor takes for each command.
         boot_time: seconds from a reset to `start`; bytes that arrive meanwhile are lost.
-        restart_time: seconds from FIRMWARE_RESTART until it is ready (klipper.txt).
+        restart_time: seconds from FIRMWARE_RESTART until the firmware is ready (klipper.txt).
         noise: standard deviation of a temperature reading, °C.
         seed: of everything random; the same seed and input give the same bytes.
         e_mode: what makes coordinates of E relative.
-        speech: its messages, where they differ from Marlin's.
-        scenario: its faults.
+        speech: the firmware's messages and rules, where they differ from Marlin's.
+        scenario: the printer's faults.
         sd_files: the content of the SD card: the bytes of each file, by name.
         extruders: the number of tools, T0 and so on.
         shared_nozzle: the tools share one hotend, the only one in reports.
@@ -54,7 +54,7 @@ class FirmwareConfig:
         chamber: the heater of a heated chamber; None: there is none.
         fans: the number of fans; the first one blows on the part.
         hotend_idle_timeout: M86 and M87 are understood.
-        park: the position at power-on, in mm from the endstops; decides how long the first G28 takes.
+        power_on_position: in mm from the endstops; it decides how long the first G28 takes.
         limits: of motion, until M201 to M205 change them.
     """
 
@@ -91,7 +91,7 @@ class FirmwareConfig:
     runout_sensor: bool = False
     volume: tuple[float, float, float] = (200.0, 200.0, 200.0)
     lowest: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    park: tuple[float, float, float] = (60.0, 60.0, 45.0)
+    power_on_position: tuple[float, float, float] = (60.0, 60.0, 45.0)
     hotend: HeaterConfig = HOTEND
     bed: HeaterConfig = BED
     chamber: HeaterConfig | None = None

@@ -1,7 +1,7 @@
 """Faults: executes the faults of a scenario on a simulated printer.
 
-Each fault has a random generator of its own, with a seed from the printer's seed and the fault's index in the scenario,
-and it does not matter in which pieces bytes come. So the same seed gives the same bytes.
+Each fault has a random generator of its own, with a seed from the printer's seed and the fault's index in the scenario.
+It does not matter in which pieces bytes come. So the same seed gives the same bytes.
 """
 
 import math
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from hal.simulated.firmware import Firmware
 
 _CHECK_INTERVAL = 0.25  # s between two checks of a temperature that a fault waits for
-_MAX_PREFIX = 32  # bytes at the start of a line to the printer, among which is its number
+_MAX_PREFIX = 32  # bytes at the start of a line to the printer, which include its number
 _MAX_HELD = 4096  # bytes of an incomplete line that wait for its end
 _MAX_RECORDS = 10_000  # faults that are recorded
 _NEVER = 2.0**60  # opportunities, more than there are
-_MAX_REPEATS = 100  # of one fault at one moment, such as lines of text
+_MAX_REPEATS = 100  # the most times that one fault happens at one moment
 _BYTES = frozenset({"flip", "drop", "duplicate", "delay", "overrun"})
 _ANSWERS = frozenset({"lose_ok", "double_ok", "late_ok"})
 _LINES = frozenset({"resend"})
@@ -32,15 +32,15 @@ Piece = tuple[bytes, float]
 
 
 class FaultRecord(NamedTuple):
-    """A fault that has happened: the device's time in s, its kind, the line that it hit or the one before."""
+    """A fault that has happened: the device's time in s, its kind, the line that it hit or the line before."""
 
     time: float
     what: str
     line: int | None
 
 
-class _Armed:
-    """One fault, and how often it is still to happen."""
+class _ArmedFault:
+    """One fault, and how many times it will still happen."""
 
     def __init__(self, fault: Fault, seed: str, note: Callable[[Fault, int | None], None]) -> None:
         self.fault = fault
@@ -85,10 +85,10 @@ class _Armed:
 class _Damage:
     """Damages the bytes that pass in one direction."""
 
-    def __init__(self, armed: list[_Armed], count_lost: Callable[[int], None]) -> None:
+    def __init__(self, armed: list[_ArmedFault], count_lost: Callable[[int], None]) -> None:
         self._armed = armed
         self._count_lost = count_lost
-        self._remaining: dict[_Armed, int] = {}  # bytes still to be damaged by a fault that has begun
+        self._remaining: dict[_ArmedFault, int] = {}  # bytes still to be damaged by a fault that has begun
         self._late = 0.0
 
     def pieces(self, data: bytes, line: int | None) -> Iterator[Piece]:
@@ -99,7 +99,7 @@ class _Damage:
         if data:
             yield data, late
 
-    def _damage(self, armed: _Armed, data: bytes, line: int | None) -> bytes:
+    def _damage(self, armed: _ArmedFault, data: bytes, line: int | None) -> bytes:
         out, at = bytearray(), 0
         while at < len(data):
             remaining = self._remaining.pop(armed, 0)
@@ -117,14 +117,14 @@ class _Damage:
             at = end
         return bytes(out + data[at:])
 
-    def _begin(self, armed: _Armed, length: int, line: int | None) -> int:
+    def _begin(self, armed: _ArmedFault, length: int, line: int | None) -> int:
         """Return where in these bytes the fault begins; -1: not in them."""
         if armed.fault.probability is not None:
             return armed.next_hit(length)
         # somewhere within the line, but never its end
         return armed.random.randrange(max(1, length - 1)) if armed.hits(line) else -1
 
-    def _spoil(self, armed: _Armed, data: bytes) -> bytes:
+    def _spoil(self, armed: _ArmedFault, data: bytes) -> bytes:
         what = armed.fault.what
         if what == "flip":
             return bytes(each ^ 1 << armed.random.randrange(8) for each in data)
@@ -150,14 +150,14 @@ class Faults:
         self.due = math.inf  # until the printer is switched on
         self._firmware = firmware
         self.records: list[FaultRecord] = []
-        armed = [_Armed(fault, f"{seed} {number}", self._note) for number, fault in enumerate(scenario.faults)]
+        armed = [_ArmedFault(fault, f"{seed} {number}", self._note) for number, fault in enumerate(scenario.faults)]
         self._waiting = [each for each in armed if not each.ready]  # for a time or a temperature
         self._answers = [each for each in armed if each.fault.what in _ANSWERS]
         self._lines = [each for each in armed if each.fault.what in _LINES]
         self._events = [each for each in armed if each.fault.what in ACTIONS]
         self._to_do: list[Fault] = []
-        self._line: int | None = None  # the last that was accepted
-        self._sent = self._accepted = self._answered = 0  # lines, by which those without a number are counted
+        self._line: int | None = None  # the last one accepted
+        self._sent = self._accepted = self._answered = 0  # counts of lines, in place of the numbers that lines lack
         self._held = False  # an answer is being held back
         self._is_off = True  # the printer has never been switched on
         self._to_printer = _Damage(_of_bytes(armed, "to_printer"), self._count_overrun)
@@ -207,8 +207,8 @@ class Faults:
                 self._to_do.append(each.fault)
                 self.due = self._firmware.now
 
-    def delay(self, number: int | None) -> float:
-        """Return by how many seconds the answer that is due now is late; when called again after that time, 0."""
+    def answer_delay(self, number: int | None) -> float:
+        """Return by how many seconds the answer that is due now is late; 0 in the call after that time."""
         if self._held:
             self._held = False
             return 0.0
@@ -238,7 +238,7 @@ class Faults:
         self._partial, self._held = b"", False
 
     @property
-    def pending(self) -> bool:
+    def is_due(self) -> bool:
         """A fault is due; it comes before anything else."""
         return self.due <= self._firmware.now
 
@@ -254,7 +254,7 @@ class Faults:
         for fault in to_do:
             ACTIONS[fault.what](self._firmware, fault)
 
-    def _next_check(self, armed: _Armed) -> float:
+    def _next_check(self, armed: _ArmedFault) -> float:
         return self._firmware.now + _CHECK_INTERVAL if armed.fault.time is None else armed.fault.time
 
     def _arm_due(self) -> None:
@@ -281,7 +281,7 @@ def _number(line: bytes, count: int) -> int:
     return count if number is None else number
 
 
-def _of_bytes(armed: list[_Armed], direction: str) -> list[_Armed]:
+def _of_bytes(armed: list[_ArmedFault], direction: str) -> list[_ArmedFault]:
     return [each for each in armed if each.fault.what in _BYTES and each.fault.direction == direction]
 
 
@@ -316,7 +316,7 @@ def _break_endstop(firmware: "Firmware", fault: Fault) -> None:
 
 
 def _run_out(firmware: "Firmware", fault: Fault) -> None:
-    firmware.board.user_after = fault.duration
+    firmware.board.user_delay = fault.duration
     firmware.board.act("prompt_begin FilamentRunout T0")
     firmware.board.act("prompt_show")
     firmware.inject("M600")

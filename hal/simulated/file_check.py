@@ -8,14 +8,14 @@ from gcode.compact import in_full
 from gcode.frozen import frozen
 from gcode.reader import Reader
 
-OF_HOSTS = frozenset({"M105", "M110", "M115", "M155", "M27", "M113", "M85", "M503", "M211"})
+HOST_CODES = frozenset({"M105", "M110", "M115", "M155", "M27", "M113", "M85", "M503", "M211"})
 """Codes that hosts send of their own accord at any time."""
 
-OF_PAUSES = frozenset({"M600", "M601", "M602"})
-"""Codes of a file that our host sends to a printer that knows them, or executes itself; M602 ends a pause."""
+PAUSE_CODES = frozenset({"M600", "M601", "M602"})
+"""Codes that our host sends to a printer that knows them, and otherwise executes itself; M602 ends a pause."""
 
 _BLOCK = 65536  # bytes of the file that are read at once
-_COMMANDS = frozenset("GMT")  # what a command begins with
+_COMMANDS = frozenset("GMT")  # first letters of commands
 
 
 @frozen
@@ -25,7 +25,7 @@ class Verdict:
     Attributes:
         exact: the printer accepted each line of the file exactly once.
         lines: how many of the file's lines it accepted.
-        total: how many lines the file has for a printer.
+        total: how many of its lines a printer should get.
         difference: the first difference, in a sentence; empty: there is none.
     """
 
@@ -43,10 +43,10 @@ class FileCheck:
 
     Args:
         source: the file, or its bytes.
-        besides: whole commands, or codes such as `M117`, that are not in the file and make no difference.
-        host_waits: None for a host that sends the file as it is. A bool for ours: lines for the host are not
-            expected, and with True a wait for heat comes as the command that only sets the target.
-        unknown: code words that the firmware does not know, so that our host executes them.
+        besides: commands, or codes such as `M117`, that may come between the file's lines.
+        host_waits: None for a host that sends the file as it is; True or False for ours, from which no lines for the
+            host are expected. With True, a wait for heat comes as the command that only sets the target.
+        unknown: code words that the firmware does not know; our host executes them.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class FileCheck:
         self._source, self._host_waits, self._unknown = source, host_waits, unknown
         self._expected = _expected(source, host_waits, unknown)
         self._next = next(self._expected, None)
-        self._besides = OF_HOSTS | frozenset(besides) | (frozenset() if host_waits is None else OF_PAUSES)
+        self._extras = HOST_CODES | frozenset(besides) | (frozenset() if host_waits is None else PAUSE_CODES)
         self._difference = ""
         self._lines = 0
 
@@ -70,14 +70,14 @@ class FileCheck:
         A line whose N was damaged arrives without a number. The firmware reports it as unknown and requests the line
         again, so it does not count as a difference.
         """
-        if self._next is not None and (command == self._next[1] or _same(command, self._next[1])):
+        if self._next is not None and (command == self._next[1] or _is_same_move(command, self._next[1])):
             self._lines += 1
             self._next = next(self._expected, None)
-        elif not (self._difference or self._is_besides(command) or _is_scrap(number, command)):
+        elif not (self._difference or self._is_extra(command) or _is_scrap(number, command)):
             self._differ(number, command)
 
-    def _is_besides(self, command: str) -> bool:
-        return command in self._besides or command.partition(" ")[0] in self._besides
+    def _is_extra(self, command: str) -> bool:
+        return command in self._extras or command.partition(" ")[0] in self._extras
 
     def _differ(self, number: int | None, command: str) -> None:
         line = "a line without number" if number is None else f"line N{number}"
@@ -101,8 +101,8 @@ class FileCheck:
         return sum(1 for _ in _expected(self._source, self._host_waits, self._unknown))
 
 
-def _same(command: str, expected: str) -> bool:
-    """Tell whether a command is the file's move without what means nothing (`gcode.compact`)."""
+def _is_same_move(command: str, expected: str) -> bool:
+    """Tell whether a command is the file's move without its superfluous characters (`gcode.compact`)."""
     return command[:2] == expected[:2] and in_full(command.encode()) == in_full(expected.encode())
 
 
@@ -112,12 +112,12 @@ def _is_scrap(number: int | None, command: str) -> bool:
 
 def _expected(source: Path | bytes, host_waits: bool | None, unknown: Container[str]) -> Iterator[tuple[int, str]]:
     for offset, command in _commands(source):
-        arriving = command if host_waits is None else _sent(command, host_waits, unknown)
+        arriving = command if host_waits is None else _command_sent(command, host_waits, unknown)
         if arriving is not None:
             yield offset, arriving.decode("ascii", "replace")
 
 
-def _sent(command: bytes, host_waits: bool, unknown: Container[str]) -> bytes | None:
+def _command_sent(command: bytes, host_waits: bool, unknown: Container[str]) -> bytes | None:
     """Return what our host sends for a line of a file."""
     meaning = host_commands.meaning(command, host_waits=host_waits, unknown=unknown)
     if meaning is None:

@@ -21,12 +21,12 @@ most of a host's troubles follow from its sizes:
 * The EMERGENCY_PARSER's commands skip the queue. Without it, M108, M112 and M410 are seen when their line leaves the
   receive buffer (queue.cpp), so they come too late behind a full queue.
 
-Other firmwares are data: a `Speech` has their messages and when they are sent, and `Receiver` has a subclass for a
-firmware that reads lines in another way (Repetier). The sources of each are in docs/firmware.md, the dialogues in
+Other firmwares are data: a `Speech` has their messages and when they are sent. `Receiver` has a subclass for a
+firmware that reads lines differently (Repetier). The sources of each are in docs/firmware.md, the dialogues in
 tests/data/transcripts/. Faults (`faults`) act at fixed points of the chain: on the bytes of the wire, on the verdict
 about a line, on an answer. Without a scenario they cost nothing. The `oracle` records what was accepted and executed;
-tests judge by it. Of the host's own code the firmware uses `gcode.framing`, `gcode.command` and the arithmetic of moves
-(`planner`, `arcs`); the recorded dialogues keep an error in a shared part from hiding.
+tests judge by it. With the host, the firmware shares `gcode.framing`, `gcode.command` and the arithmetic of
+moves (`planner`, `arcs`); the recorded dialogues keep an error in a shared part from hiding.
 """
 
 import math
@@ -48,15 +48,15 @@ from hal.simulated.repetier_receiver import RepetierReceiver
 from hal.simulated.sd_card import SdCard
 from hal.simulated.texts import PAUSED_FOR_USER
 from hal.simulated.visitor import Visitor
-from hal.simulated.wire import wire
+from hal.simulated.wire import make_wire
 
-_URGENT = {"M108", "M112", "M410"}  # act when the line enters the queue, without EMERGENCY_PARSER (queue.cpp)
+_URGENT = {"M108", "M112", "M410"}  # without EMERGENCY_PARSER they act when their line enters the queue (queue.cpp)
 
 
 class Firmware:
     """A simulated firmware and its printer. Times are the device's, in seconds, and never go back.
 
-    It is off until the first `reset`.
+    The printer is off until the first `reset`.
 
     Attributes:
         plugged_at: when a pulled cable is plugged in again.
@@ -71,8 +71,8 @@ class Firmware:
         self.plugged_at = -math.inf
         self.on_unplug: Callable[[], None] | None = None
         config = self.config
-        self._to_device = wire(config.baudrate, config.latency, config.jitter, f"{config.seed} to device")
-        self._to_host = wire(config.baudrate, config.latency, config.jitter, f"{config.seed} to host")
+        self._to_device = make_wire(config.baudrate, config.latency, config.jitter, f"{config.seed} to device")
+        self._to_host = make_wire(config.baudrate, config.latency, config.jitter, f"{config.seed} to host")
         self._flow_control, self._queue_size = config.flow_control, config.queue
         speech = config.speech
         self._line_end, self._ok_again = speech.line_end.encode(), speech.ok_again
@@ -101,7 +101,7 @@ class Firmware:
         self._eeprom.load(self.board)
         self._receiver = self._make_receiver()
         self._emergency = EmergencyParser() if config.emergency_parser else None
-        self._queue: deque[ReceivedLine] = deque()  # the first one is running
+        self._queue: deque[ReceivedLine] = deque()  # the first of them is running
         self._running: Wait | None = None
         self._resume_at = self._busy_at = math.inf
         self._idle_at = math.inf  # when the next `wait` is due
@@ -185,8 +185,8 @@ class Firmware:
 
     @property
     def asks_user(self) -> bool:
-        """It waits for its user (M0, M600)."""
-        return self.board.waiting and self.board.busy_reason == PAUSED_FOR_USER
+        """The firmware waits for its user (M0, M600)."""
+        return self.board.is_waiting and self.board.busy_reason == PAUSED_FOR_USER
 
     def press_knob(self) -> None:
         """Press the knob, which ends a wait for the user."""
@@ -201,7 +201,7 @@ class Firmware:
     # ── faults ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def kill(self, *reasons: str) -> None:
-        """Stop the machine for an error of the firmware's own; most firmwares are then silent until a reset."""
+        """Stop the machine because of an error of its own; most firmwares are then silent until a reset."""
         if self.config.speech.stop.halt.by_error:
             self.halt(" ".join(reasons).removeprefix("Error:"))
         else:
@@ -219,7 +219,7 @@ class Firmware:
         self._queue.clear()
         self._running = None
         if self.config.speech.stop.reboots_after < math.inf:
-            self.boot(self.config.speech.stop.reboots_after, heard=True)
+            self.boot(self.config.speech.stop.reboots_after, keep_messages=True)
 
     def halt(self, text: str) -> None:
         """Stop the machine; the firmware still answers."""
@@ -229,7 +229,7 @@ class Firmware:
             self.say(line.format(text=text))
         self._stop_machine()
         self._halt_reason = text
-        if self._running is not None:  # it ends here, and is answered
+        if self._running is not None:  # the running command ends here, and is answered
             self.board.end_wait()
             self._running, self._resume_at = iter(()), self.now
 
@@ -237,7 +237,7 @@ class Firmware:
         """Stop all moves, heaters, fans, prints from the card or of another host, and reports."""
         self._visitor = None
         self.board.quick_stop()
-        self.board.heaters_off()
+        self.board.turn_heaters_off()
         self.board.sd = SdCard(self.say, self._card)
         self._resume_at = self._busy_at = self.board.report_at = math.inf
 
@@ -253,13 +253,13 @@ class Firmware:
         self._resume_at = self._busy_at = math.inf
         self.board.end_wait()
         self.board.quick_stop()
-        self.heat.off(self.now)
+        self.heat.turn_off(self.now)
         self._note_idle()
 
-    def boot(self, after: float, *, heard: bool = False) -> None:
-        """Boot in `after` seconds; earlier messages are lost unless they are `heard`."""
+    def boot(self, after: float, *, keep_messages: bool = False) -> None:
+        """Boot in `after` seconds; earlier messages are lost unless `keep_messages`."""
         self._to_device.clear()
-        if not heard:
+        if not keep_messages:
             self._to_host.clear()
         self.board.quick_stop()
         self._power_up(self.now + after + self.config.boot_time)
@@ -294,11 +294,11 @@ class Firmware:
         self.board.resume_at = self.now + seconds
         if own_pause is None:
             self.board.act("pause")
-        elif self.board.saved is None:
+        elif self.board.pause_state is None:
             numbered = sum(line.number is not None for line in self._queue)
             self._queue.clear()
             self._queue.append(ReceivedLine(None, "", quiet=True))
-            self._receiver.last_number -= numbered  # so `forget_lines` counts them as dropped, too
+            self._receiver.last_number -= numbered  # so `forget_lines` counts these lines as dropped too
             self._running = own_pause(self.board)
             self._resume()
             self._receiver.last_number += numbered
@@ -397,7 +397,7 @@ class Firmware:
         """There may be a line to read."""
         if self._late_banner:
             return False
-        return self._receiver.has_bytes or self.board.sd.printing or self._visitor is not None
+        return self._receiver.has_bytes or self.board.sd.is_printing or self._visitor is not None
 
     def _take_bytes(self) -> bool:
         """Move bytes from the wire into the receive buffer."""
@@ -414,7 +414,7 @@ class Firmware:
         """Fill the command queue from the receive buffer; stop at a refused line."""
         read = False
         while len(self._queue) < self._queue_size and not self.halted:
-            if self._faults is not None and self._faults.pending:
+            if self._faults is not None and self._faults.is_due:
                 break
             line = self._receiver.take()
             if line is None:
@@ -437,7 +437,7 @@ class Firmware:
 
     def _read_elsewhere(self) -> bool:
         """Take a line from the SD card or from another host."""
-        command = self.board.sd.take_line() if self.board.sd.printing else None
+        command = self.board.sd.take_line() if self.board.sd.is_printing else None
         if command is None and self._visitor is not None:
             command = self._visitor.next_line(self.now)
             self._visitor = None if command is None else self._visitor
@@ -467,14 +467,14 @@ class Firmware:
         elif code == "M410":
             self.board.quick_stop()
         else:
-            self.board.waiting = False
+            self.board.is_waiting = False
         if self._running is not None:
             self._resume_at = self.now  # the running command notices
 
     def _emergency_stop(self) -> None:
         speech = self.config.speech
         if speech.stop.m112_reboots:
-            self.boot(0.0, heard=True)
+            self.boot(0.0, keep_messages=True)
         elif not speech.stop.halt.by_m112:
             self._stop(speech.stop.stopped)
         elif not speech.stop.halt.m112_waits:
@@ -493,11 +493,11 @@ class Firmware:
         self.resend(refusal)
 
     def resend(self, refusal: LineRefusal | None = None) -> None:
-        """Send a resend request, for a refused line or (without one) as M999 does."""
+        """Send a resend request, for a refused line or, without a refusal, as M999 does."""
         self.oracle.counters.resends += 1
         if self.config.speech.lines.flushes:
             self._receiver.flush()
-        self._answer_at_once(*answers.refusal(self.config.speech, refusal, self._receiver))
+        self._answer_at_once(*answers.resend_request(self.config.speech, refusal, self._receiver))
         self._receiver.note_request()
 
     def acknowledge(self) -> None:
@@ -525,7 +525,7 @@ class Firmware:
 
     def _begin(self) -> bool:
         """Begin the first command of the queue if none is running."""
-        if self._running is not None or not self._queue or (self._faults is not None and self._faults.pending):
+        if self._running is not None or not self._queue or (self._faults is not None and self._faults.is_due):
             return False
         if self._boot_at < math.inf:
             return False  # a fault's command waits until the board has booted
@@ -542,7 +542,7 @@ class Firmware:
 
     def _execute(self, text: str) -> Wait | None:
         halt = self.config.speech.stop.halt
-        if self._halt_reason and halt.refuses(self._commands.word(text)):
+        if self._halt_reason and halt.refuses(self._commands.code_of(text)):
             self._answer_at_once(*(line.format(text=self._halt_reason) for line in halt.answer))
             self.board.answer_line = None if halt.ok else ""
             return None
@@ -563,7 +563,7 @@ class Firmware:
             return
         resume_at = next(running, -math.inf)
         if self._running is not running:
-            return  # it has halted the firmware, which ended it
+            return  # the command has halted the firmware, and so has ended
         self._resume_at = resume_at
         if resume_at == -math.inf:
             self._finish()
@@ -584,14 +584,14 @@ class Firmware:
         self._queue.popleft()
         if self._ok_again and line.command[:4] in self._ok_again and self._queue and not self._queue[0].quiet:
             self.say("ok")
-        if board.restarts:
+        if board.restart_due:
             self._restart()
         elif not self._queue:
             self._note_idle()
 
     def _delay(self, faults: Faults) -> float:
         """Return by how many seconds the faults delay the answer to the first line of the queue."""
-        return 0.0 if self._queue[0].quiet else faults.delay(self._queue[0].number)
+        return 0.0 if self._queue[0].quiet else faults.answer_delay(self._queue[0].number)
 
     def _answer(self, number: int | None, text: str) -> None:
         if not text:
@@ -600,8 +600,9 @@ class Firmware:
             self.say(text)
 
     def _ok(self, number: int | None) -> str:
-        free = self.board.planner.free(self.now) if self.config.advanced_ok else 0
-        return answers.ok(self.config, number, self._receiver.last_seen, free, self._queue_size - len(self._queue))
+        free = self.board.planner.count_free(self.now) if self.config.advanced_ok else 0
+        room = self._queue_size - len(self._queue)
+        return answers.acknowledgement(self.config, number, self._receiver.last_seen, free, room)
 
     def _restart(self) -> None:
         """Restart by the firmware's own command, after a shutdown."""

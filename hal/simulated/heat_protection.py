@@ -2,7 +2,7 @@
 
 - MAXTEMP: a reading above the maximum, at any time.
 - MINTEMP: a reading below the minimum, while the heater is on.
-- Heating failed: after a target was set, the reading has to rise by some degrees in each period until it is near.
+- Heating failed: after a target was set, the reading has to rise by some degrees in each period until it comes near.
 - Thermal Runaway: once the target has been reached, the reading must not stay below it for a whole period.
 """
 
@@ -20,11 +20,11 @@ class ProtectionLimits:
         maximum: the highest reading (HEATER_0_MAXTEMP).
         overshoot: how far below `maximum` the highest target is (HOTEND_OVERSHOOT).
         watch_period: in which the reading has to rise (WATCH_TEMP_PERIOD).
-        watch_increase: by how much (WATCH_TEMP_INCREASE).
-        watch_near: a reading that is this, the increase and 1 °C below the target, or nearer, is not watched
+        watch_increase: by how much the reading has to rise (WATCH_TEMP_INCREASE).
+        watch_near: with `watch_increase` and 1 °C, how far below the target a reading still is not watched
             (TEMP_HYSTERESIS).
         runaway_period: how long the reading may be too low (THERMAL_PROTECTION_PERIOD).
-        runaway_below: how far below the target it is too low (THERMAL_PROTECTION_HYSTERESIS).
+        runaway_below: how far below the target a reading is too low (THERMAL_PROTECTION_HYSTERESIS).
     """
 
     minimum: float = 5.0
@@ -54,18 +54,18 @@ class HeatProtection:
 
     def __init__(self, limits: ProtectionLimits) -> None:
         self.limits = limits
-        self.off()
+        self.turn_off()
 
-    def off(self) -> None:
+    def turn_off(self) -> None:
         """Note that the heater is off: only MAXTEMP remains."""
         self._target = 0.0
-        self._watch_at = self._watch_above = math.inf  # when the reading has to be above which value
-        self._runaway_at = math.inf  # when it will have been too cold for too long; inf: not yet warm
+        self._watch_at = self._watch_above = math.inf  # when the reading has to be above, and which value
+        self._runaway_at = math.inf  # when the reading will have been low for too long; inf: the target was not reached
 
-    def retarget(self, target: float, reading: float, now: float) -> None:
+    def note_target(self, target: float, reading: float, now: float) -> None:
         """Note that a target was set, perhaps the same one."""
         if target <= 0:
-            self.off()
+            self.turn_off()
             return
         if target != self._target:
             self._runaway_at = math.inf

@@ -1,7 +1,7 @@
 """The wait of M109, M190 and M191, by Marlin's rule (temperature.cpp, wait_for_hotend).
 
-The time runs from the first reading within the window, and starts over when a reading leaves the hysteresis. It is a
-third longer if the very first reading is within the window already.
+The time at the target runs from the first reading within the window, and starts over when a reading leaves the
+hysteresis. The time is a third longer if the first reading of the wait is within the window.
 """
 
 import math
@@ -12,7 +12,7 @@ from hal.simulated.thermal import TICK
 
 WINDOW = 1.0  # °C around the target (TEMP_WINDOW)
 HYSTERESIS = 3.0  # °C (TEMP_HYSTERESIS)
-_COOLING_CHECK = 60.0  # s (MIN_COOLING_SLOPE_TIME)
+_COOLING_CHECK_INTERVAL = 60.0  # s (MIN_COOLING_SLOPE_TIME)
 _MIN_COOLING = 1.5  # °C in that time; a slower cooling ends the wait (MIN_COOLING_SLOPE_DEG)
 
 
@@ -21,23 +21,23 @@ def wait_for(board: Board, heater: Heater, *, cooling: bool) -> Wait:
 
     Args:
         board: the board.
-        heater: the one whose target was set.
+        heater: the heater whose target was set.
         cooling: wait for cooling too.
     """
     wait = _Residency(heater, board.now, board.config.speech.reports.residency)
     if wait.cools and not (cooling or board.config.speech.reports.waits_for_cooling):
         return
-    board.waiting = True
+    board.is_waiting = True
     report_at = board.now
-    while board.waiting:
+    while board.is_waiting:
         if board.now >= report_at:
             board.report_wait(wait.seconds_left(board.now))
             report_at += 1.0
-        board.inactivity.note(board.now)
-        if wait.over(board.now):
+        board.inactivity.note_activity(board.now)
+        if wait.is_over(board.now):
             break
         yield min(report_at, wait.next_check(board.now))
-    board.waiting = False
+    board.is_waiting = False
 
 
 class _Residency:
@@ -47,7 +47,7 @@ class _Residency:
         self._heater = heater
         self._seconds = seconds  # to stay at the target
         self._first = True
-        self._ends = math.inf  # when it will have stayed long enough; inf: not there yet
+        self._ends = math.inf  # when the reading will have stayed long enough; inf: it is not at the target yet
         self._check_at, self._before = now, math.inf  # of cooling
         self._aim(now)
 
@@ -57,14 +57,14 @@ class _Residency:
         self.cools = self._target < self._heater.temperature(now)
 
     def seconds_left(self, now: float) -> int | str:
-        """Return the whole seconds left; `?`: not at the target yet."""
+        """Return the whole seconds left; `?`: the reading is not at the target yet."""
         return "?" if self._ends == math.inf else int(self._ends - now)
 
     def next_check(self, now: float) -> float:
-        """Return when there is a new reading, or the wait is over."""
+        """Return when the next reading comes, or the wait ends."""
         return min((int(now / TICK) + 1) * TICK, self._ends)
 
-    def over(self, now: float) -> bool:
+    def is_over(self, now: float) -> bool:
         """Check the reading; tell whether the wait is over."""
         if self._heater.target != self._target:
             self._aim(now)
@@ -83,5 +83,5 @@ class _Residency:
             return False
         if self._before - reading < _MIN_COOLING:
             return True
-        self._check_at, self._before = now + _COOLING_CHECK, reading
+        self._check_at, self._before = now + _COOLING_CHECK_INTERVAL, reading
         return False

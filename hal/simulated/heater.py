@@ -21,7 +21,7 @@ _SETTLED = 1e-6  # °C from ambient at which a heater counts as cold
 _NOISES = 2039  # readings after which the noise repeats: 5 min
 _TICKS_IN_SLICE = 8
 _SLICE = _TICKS_IN_SLICE * TICK  # s over which the flow of filament is averaged: 1.25
-_MAX_FLOW = 600  # slices; a move of more than 12 min extrudes sooner than it would
+_MAX_FLOW = 600  # slices; the filament of a move of more than 12 min is melted sooner than in reality
 _DRAUGHT = 3.0  # added to the load
 
 
@@ -44,15 +44,15 @@ class HeaterConfig:
         body: its thermal properties.
         control: how the firmware chooses the power.
         limits: the firmware's protections.
-        reads_open: the reading of a sensor with a broken wire, in °C.
-        reads_short: the reading of a shorted sensor, in °C.
+        open_reading: the reading of a sensor with a broken wire, in °C.
+        short_reading: the reading of a shorted sensor, in °C.
     """
 
     body: Body = HOTEND_BODY
     control: Pid | BangBang = field(default_factory=Pid)
     limits: ProtectionLimits = HOTEND_LIMITS
-    reads_open: float = -15.0
-    reads_short: float = 500.0
+    open_reading: float = -15.0
+    short_reading: float = 500.0
 
 
 HOTEND = HeaterConfig()
@@ -64,17 +64,17 @@ class Heater:
     """One heater and its sensor. Times are the device's, and must not go back.
 
     Args:
-        config: how it is built.
+        config: how the heater is built.
         name: Marlin's heater ID in errors: 0, 1, bed, chamber.
         noise: standard deviation of a reading, °C.
         seed: of the noise.
         on_plan: called when `due` may have changed.
-        whole: targets are cut to whole degrees.
+        whole: targets are truncated to whole degrees.
 
     Attributes:
         target: in °C; 0: off.
-        broken: the fault, if any.
-        tripped: the protection that has tripped.
+        fault: what is wrong with the heater, if anything.
+        trip: the error of the protection that has tripped.
         due: the earliest time at which a protection can trip if nothing changes; perhaps too early, never too late.
     """
 
@@ -91,8 +91,8 @@ class Heater:
         self.config = config
         self.name = name
         self.target = 0.0
-        self.broken: HeaterFault | None = None
-        self.tripped: str | None = None
+        self.fault: HeaterFault | None = None
+        self.trip: str | None = None
         self.due = math.inf
         self._on_plan = on_plan
         self._whole = whole
@@ -101,7 +101,7 @@ class Heater:
         self._masses = TwoMasses(config.body)
         self._noise = _noises(noise, f"{seed} {name}")
         self._max_noise = max(map(abs, self._noise))
-        self._is_checked = True  # the firmware runs
+        self._is_checked = True  # the firmware runs, and checks readings
         self._tick = 0  # the last one computed
         self._power = 0
         self._reading = config.body.ambient
@@ -132,7 +132,7 @@ class Heater:
         if target == 0:
             self._power = 0
             self.control.restart()
-        self._protection.retarget(target, self._reading, now)
+        self._protection.note_target(target, self._reading, now)
         self._plan()
 
     def halt(self, now: float) -> None:
@@ -142,18 +142,18 @@ class Heater:
         self._plan()
 
     def restart(self, now: float) -> None:
-        """Start over without a target, as the firmware boots. The heat stays."""
+        """Start over without a target: the firmware boots. The heat stays."""
         self.set_target(0.0, now)
         self.control = self.config.control.start()
-        self._is_checked, self.tripped = True, None
+        self._is_checked, self.trip = True, None
         self._hot_from = self._hot_since = math.inf
         self._plan()
 
     def check(self, now: float) -> str | None:
-        """Return the protection that has tripped by now; `due` is the next time to ask."""
+        """Return the error of a protection that has tripped by now; `due` is the next time to ask."""
         self._advance(now)
         self._plan()
-        return self.tripped
+        return self.trip
 
     def watch_from(self, temperature: float, now: float) -> None:
         """Track from now on since when readings have been at least `temperature`."""
@@ -175,7 +175,7 @@ class Heater:
     def fail(self, fault: HeaterFault | None, now: float) -> None:
         """Break the heater, or (None) repair it."""
         self._advance(now)
-        self.broken = fault
+        self.fault = fault
         self._update_load()
         self._plan()
 
@@ -207,7 +207,7 @@ class Heater:
             if not self._tick % _TICKS_IN_SLICE and (self._filament or self._flow):
                 self._flow = self._filament.pop(self._tick // _TICKS_IN_SLICE, 0.0) / _SLICE
                 self._update_load()
-            self._move()
+            self._pass_tick()
             self._reading = self._read()
             self._react()
         if self._tick < last:
@@ -216,7 +216,7 @@ class Heater:
 
     def _is_settled(self) -> bool:
         """Tell whether only noise changes the readings; if so, drop the last traces of heat."""
-        if self.target or self._power or self.broken is HeaterFault.RUNAWAY or self._filament or self._flow:
+        if self.target or self._power or self.fault is HeaterFault.RUNAWAY or self._filament or self._flow:
             return False
         masses, ambient = self._masses, self.config.body.ambient
         if masses.hottest - ambient > _SETTLED or ambient - masses.coldest > _SETTLED:
@@ -224,15 +224,15 @@ class Heater:
         masses.block = masses.sensor = ambient
         return self.due == math.inf
 
-    def _move(self) -> None:
+    def _pass_tick(self) -> None:
         """Let a tick pass."""
-        broken, power = self.broken, self._power / FULL_POWER
-        if broken is None:
+        fault, power = self.fault, self._power / FULL_POWER
+        if fault is None:
             self._masses.step(power)
-        elif broken is HeaterFault.SENSOR_OUT:
+        elif fault is HeaterFault.SENSOR_OUT:
             self._masses.step_apart(power)
         else:
-            self._masses.step({HeaterFault.NO_HEAT: 0.0, HeaterFault.RUNAWAY: 1.0}.get(broken, power))
+            self._masses.step({HeaterFault.NO_HEAT: 0.0, HeaterFault.RUNAWAY: 1.0}.get(fault, power))
 
     def _react(self) -> None:
         """Have the firmware react to the new reading."""
@@ -243,24 +243,24 @@ class Heater:
             self._hot_since = math.inf
         elif self._hot_since == math.inf:
             self._hot_since = self._tick * TICK
-        if self.tripped is None:
-            self.tripped = self._protection.check(reading, self._tick * TICK)
+        if self.trip is None:
+            self.trip = self._protection.check(reading, self._tick * TICK)
         if self.target:
             self._power = self.control.power(self.target, reading)
 
     def _read(self) -> float:
-        if self.broken is not None:
-            if self.broken is HeaterFault.SENSOR_OPEN:
-                return self.config.reads_open
-            if self.broken is HeaterFault.SENSOR_SHORT:
-                return self.config.reads_short
+        if self.fault is not None:
+            if self.fault is HeaterFault.SENSOR_OPEN:
+                return self.config.open_reading
+            if self.fault is HeaterFault.SENSOR_SHORT:
+                return self.config.short_reading
         return self._masses.sensor + self._noise[self._tick % _NOISES]
 
     def _update_load(self) -> None:
-        """Sum up the losses of the block in addition to those to still air."""
+        """Add up the losses of the block beyond those to still air."""
         body = self.config.body
         load = self._fan * body.fan_cooling + self._flow * body.filament_cooling
-        load += _DRAUGHT if self.broken is HeaterFault.DRAUGHT else 0.0
+        load += _DRAUGHT if self.fault is HeaterFault.DRAUGHT else 0.0
         if load != self._load:
             self._load = load
             self._masses.set_load(1.0 + load)
@@ -275,7 +275,7 @@ class Heater:
         now = self._tick * TICK
         if not self._is_checked:
             return math.inf
-        if self.tripped:
+        if self.trip:
             return now
         soonest = min(self._protection.soonest(now), now + self._time_to_extremes())
         return max(math.ceil(soonest / TICK), self._tick + 1) * TICK if soonest < math.inf else math.inf
@@ -283,13 +283,13 @@ class Heater:
     def _time_to_extremes(self) -> float:
         """Return the seconds until a reading can be out of range; rather too few than too many."""
         limits, masses = self.config.limits, self._masses
-        if self.broken in (HeaterFault.SENSOR_OPEN, HeaterFault.SENSOR_SHORT):
+        if self.fault in (HeaterFault.SENSOR_OPEN, HeaterFault.SENSOR_SHORT):
             reading = self._read()
             too_cold = self.target > 0 and reading < limits.minimum
             return 0.0 if too_cold or reading > limits.maximum else math.inf
         if self.target > 0 and masses.coldest - self._max_noise < limits.minimum:
             return 0.0
-        heats = self.target > 0 or self.broken is HeaterFault.RUNAWAY
+        heats = self.target > 0 or self.fault is HeaterFault.RUNAWAY
         if not heats and masses.hottest + self._max_noise < limits.maximum:
             return math.inf
         return masses.soonest_at(limits.maximum - self._max_noise)

@@ -15,10 +15,10 @@ class Heating:
 
     Attributes:
         hotends: one for each extruder.
-        bed: every printer has one.
-        chamber: None: the printer has none.
-        fans: speeds, 0 to FULL_FAN; the first one blows on the part, and on the hotends.
-        due: when a protection may trip, so that `check` has to be called.
+        bed: the heater of the bed.
+        chamber: that of a heated chamber; None: the printer has none.
+        fans: speeds, 0 to FULL_FAN; the first fan blows on the part, hotends and bed.
+        due: when a protection may trip, and `check` has to be called.
     """
 
     def __init__(self, config: FirmwareConfig) -> None:
@@ -29,13 +29,13 @@ class Heating:
         self.hotends = [make(config.hotend, str(number)) for number in range(count)]
         self.bed = make(config.bed, "bed")
         self.chamber = None if config.chamber is None else make(config.chamber, "chamber")
-        self.all = [*self.hotends, self.bed, *([] if self.chamber is None else [self.chamber])]
+        self.heaters = [*self.hotends, self.bed, *([] if self.chamber is None else [self.chamber])]
         self.fans = [0] * config.fans
         self.due = math.inf
         self._whole = config.whole_degrees
 
     def _plan(self) -> None:
-        self.due = min(each.due for each in self.all)
+        self.due = min(each.due for each in self.heaters)
 
     def hotend(self, tool: int) -> Heater:
         """Return the hotend of a tool; tools may share one."""
@@ -43,26 +43,26 @@ class Heating:
 
     def check(self, now: float) -> str | None:
         """Return the error of a protection that has tripped by now."""
-        for each in self.all:
+        for each in self.heaters:
             if each.due <= now and (error := each.check(now)):
                 return f"Error:{error}, system stopped! Heater_ID: {each.name}"
         return None
 
     def halt(self, now: float) -> None:
         """Turn everything off until `restart`: the firmware has stopped."""
-        for each in self.all:
+        for each in self.heaters:
             each.halt(now)
         self._stop_fans(now)
 
     def restart(self, now: float) -> None:
-        """Start over, as the firmware boots; heat and faults stay."""
-        for each in self.all:
+        """Start over: the firmware boots; heat and faults stay."""
+        for each in self.heaters:
             each.restart(now)
         self._stop_fans(now)
 
-    def off(self, now: float) -> None:
+    def turn_off(self, now: float) -> None:
         """Turn all heaters off."""
-        for each in self.all:
+        for each in self.heaters:
             each.set_target(0.0, now)
 
     def watch_hotends(self, temperature: float, now: float) -> None:
@@ -75,7 +75,7 @@ class Heating:
         return min(each.hot_since(now) for each in self.hotends)
 
     def cool_to(self, hotend: float, bed: float, now: float) -> None:
-        """Lower higher targets to these."""
+        """Lower targets that are higher than these."""
         for each in self.hotends:
             each.set_target(min(each.target, hotend), now)
         self.bed.set_target(min(self.bed.target, bed), now)

@@ -39,7 +39,7 @@ def _home_axis(board: Board, axis: int) -> Wait:
 
 def _distance(board: Board, axis: int) -> float:
     """Return the distance to the endstop; before homing, only the machine knows it."""
-    parked = 0.0 if axis in board.modal.homed else board.config.park[axis]
+    parked = 0.0 if axis in board.modal.homed else board.config.power_on_position[axis]
     return abs(board.modal.position[axis]) + parked
 
 
@@ -52,16 +52,18 @@ def _search(axis: int, distance: float, *, broken: bool) -> Sequence[tuple[float
 
 def _drive(board: Board, axis: int, distance: float, feedrate: float) -> Wait:
     """Move one axis, and wait for the end; positions on the way are not reported."""
-    move = _alone(board.position(), axis, distance, feedrate, board.limits)
+    move = _move_from_rest(board.position(), axis, distance, feedrate, board.limits)
     if move is None:
         return
     began = board.now
     while board.now < began + move.seconds:
         yield began + move.seconds
-    board.moved(move, began)
+    board.record_move(move, began)
 
 
-def _alone(position: Vector, axis: int, distance: float, feedrate: float, limits: MotionLimits) -> Block | None:
+def _move_from_rest(
+    position: Vector, axis: int, distance: float, feedrate: float, limits: MotionLimits
+) -> Block | None:
     """Return a move of `distance` mm from rest that stops at once at its end, as at an endstop."""
     end = list(position)
     end[axis] = 0.0

@@ -20,7 +20,7 @@ class HotendIdle:
     Attributes:
         seconds: without any move, filament included; 0: off.
         trigger: the time runs while a hotend is at least this hot.
-        hotend: the target to which hotends are lowered then.
+        hotend: the target to which those of hotends are then lowered.
         bed: the same for the bed.
     """
 
@@ -46,12 +46,12 @@ class Inactivity:
         self.hotend_idle = HotendIdle()
         self._idle_at = idle_timeout or math.inf
         self._idle_set_at = 0.0
-        self._idled_since = 0.0  # the last move before the timeout: only a later one starts the timer again
+        self._idled_since = 0.0  # the last move before the timeout: only a later move starts the timer again
         self.due = self._idle_at
         self._halt_at = self._cool_at = math.inf
         self._active_at = 0.0
 
-    def note(self, now: float) -> None:
+    def note_activity(self, now: float) -> None:
         """Note activity other than a move."""
         self._active_at = now
 
@@ -66,7 +66,7 @@ class Inactivity:
         self.idle_timeout, self._idle_set_at, self._idle_at = seconds, now, now + max(seconds, _CHECK_INTERVAL)
         self._wait_until(self._halt_at, self._cool_at)
 
-    def idles(self, moved_at: float, now: float) -> bool:
+    def is_idle_over(self, moved_at: float, now: float) -> bool:
         """Tell whether Klipper's timer has run out; `moved_at` is when the last move ended, or will end."""
         if now < self._idle_at:
             return False
@@ -82,14 +82,14 @@ class Inactivity:
         rule = self.hotend_idle = replace(rule, seconds=_whole_milliseconds(rule.seconds))
         self._wait_until(self._halt_at, now + rule.seconds if rule.seconds else math.inf)
 
-    def halts(self, moved_at: float, now: float) -> bool:
+    def is_halt_due(self, moved_at: float, now: float) -> bool:
         """Tell whether M85's timer has run out; `moved_at` is when the last move ended, or will end."""
         if now < self._halt_at:
             return False
         self._wait_until(max(moved_at, self._active_at) + self.limit, self._cool_at)
         return now >= self._halt_at
 
-    def cools(self, idle_since: float, now: float) -> bool:
+    def is_cooling_due(self, idle_since: float, now: float) -> bool:
         """Tell whether M86's timer has run out; `idle_since` is when it started; infinite: it does not run."""
         if now < self._cool_at:
             return False

@@ -26,7 +26,7 @@ class PrintedLayers:
     """Takes the moves as they are made.
 
     A layer begins with an extrusion at a new height. In a spiral, which climbs while it prints, a layer begins
-    each time that it has climbed by a layer's height. A layer lasts until the next one begins.
+    each time the nozzle has climbed by a layer's height. A layer lasts until the next one begins.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class PrintedLayers:
 
     def _update_height(self, move: Block, began: float) -> None:
         z = move.end[2]
-        if abs(z - move.delta[2] - self._last_z) < _SAME:  # it continues where the last one ended
+        if abs(z - move.delta[2] - self._last_z) < _SAME:  # the move continues where the last extrusion ended
             if z - self._layers[-1].z < self._height - _SAME:
                 return
             z = self._layers[-1].z + self._height

@@ -1,4 +1,4 @@
-"""Commands that Marlin 2.1 answers in another way than 2.0, as recorded (marlin-2.1-plain-basic.txt)."""
+"""Commands that Marlin 2.1 answers differently from 2.0, as recorded (marlin-2.1-plain-basic.txt)."""
 
 from gcode.command import Command
 from hal.simulated import limit_commands, motion_commands, system_commands, texts, tool_commands

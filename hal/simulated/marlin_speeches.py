@@ -85,7 +85,12 @@ MARLIN_10 = Speech(
         cold=("echo: cold extrusion prevented",),
     ),
     lines=LineRules(
-        bare_checksum=True, first_star=True, splits_long=True, ends_line=b":", number_anywhere=True, escapes=False
+        refuses_bare_checksum=True,
+        checksum_at_first_star=True,
+        splits_long_lines=True,
+        line_end_bytes=b":",
+        number_anywhere=True,
+        strips_backslashes=False,
     ),
     early_moves=True,
     lacks=frozenset({"M0", "M1", "M108", "M110", "M113", "M118", "M154", "M155", "M211", "M410", "M876"}),
@@ -94,7 +99,7 @@ MARLIN_10 = Speech(
 """Marlin 1.0.2, by its Marlin_main.cpp (get_command): a `:` ends a line, the first `*` begins the checksum."""
 
 MALYAN = Speech(
-    lines=LineRules(escapes=False),
+    lines=LineRules(strips_backslashes=False),
     boot=BootSpeech(
         banner=("start",), identity=("NAME. Malyan\tVER: 3.5\tMODEL: M200\tHW: HH02", "BUILD: May 18 2017 20:24:25")
     ),

@@ -1,9 +1,9 @@
 """The firmware's MeatPack decoder and the receive buffer before it, byte by byte, with their weaknesses.
 
-After Marlin's `feature/meatpack.cpp` (MeatPack::handle_rx_char and what it calls, bugfix-2.1.x) and Prusa-Firmware's
-`meatpack.cpp` (3.13), which differ in how they report their state, and in what a reset forgets; independent of the
-host's codec. The receive buffer holds the bytes as they came. A flush leaves the decoder in its state, perhaps in the
-middle of a character.
+It follows Marlin's `feature/meatpack.cpp` (MeatPack::handle_rx_char and what it calls, bugfix-2.1.x) and
+Prusa-Firmware's `meatpack.cpp` (3.13). The two differ in how they report their state, and in what a reset forgets. The
+code is independent of the host's codec. The receive buffer holds the bytes as they came. A flush leaves the decoder in
+its state, perhaps in the middle of a character.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class Unpacker:
 
         Args:
             say: called with each report of the state.
-            prusa: a reset restores the table too, which Marlin's does not, and reports begin with a blank.
+            prusa: as in Prusa-Firmware, a reset restores the table too, and reports begin with a blank.
         """
         self._say = say
         self._prusa = prusa
@@ -36,7 +36,7 @@ class Unpacker:
         self._command_next = False
         self._signals = 0
         self._literals = 0  # characters to come unpacked
-        self._second = 0  # a character that follows the first of them
+        self._second = 0  # the unpacked character that follows the first of these
 
     def take(self, byte: int) -> bytes:
         """Return the characters that one byte completes: none to four."""

@@ -16,7 +16,7 @@ class DeviceClock:
         self._firmware = firmware
         self._speed = speed
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._began = 0.0  # on the loop's clock, when the device's showed _device_began
+        self._began = 0.0  # the loop's time at which the device's was `_device_began`
         self._device_began = 0.0
         self.keeps_messages = False  # no host is connected, and messages wait for the next one
 
@@ -42,11 +42,11 @@ class SimulatedTransport:
     """Connects a host to a simulated firmware in the same process; a `hal.transport.Transport`.
 
     Args:
-        firmware: the printer; without `clock` its time has stood still since the last connection.
-        address: the printer's.
+        firmware: the printer; without `clock`, its time stands still between connections.
+        address: the printer's address.
         speed: seconds on the device for each second on the loop's clock.
         reset_on_open: whether opening resets the board, as DTR does on most.
-        clock: the firmware's, if it outlives this connection; by default a new one with `speed`.
+        clock: the firmware's, if it outlives this connection; by default, a new clock with `speed`.
     """
 
     def __init__(
@@ -118,12 +118,12 @@ class SimulatedTransport:
         self._run_soon()
 
     def abandon(self) -> None:
-        """Leave the line open without reading, as a host that is killed while systemd holds its descriptor."""
+        """Leave the port open without reading, like a host that is killed while systemd holds its descriptor."""
         self.close()
         self._clock.keeps_messages = True
 
     def write(self, data: bytes) -> None:
-        """Put bytes on the wire; nothing happens when the line is closed."""
+        """Put bytes on the wire; nothing happens if the connection is closed."""
         if self._loop is not None:
             self._firmware.receive(data, self.now)
             self._run_soon()
@@ -135,7 +135,7 @@ class SimulatedTransport:
             self._run_soon()
 
     def unplug(self) -> None:
-        """Pull the cable; one pulled by the scenario is plugged in again at the firmware's `plugged_at`."""
+        """Pull the cable; a cable that the scenario pulled is plugged in again at the firmware's `plugged_at`."""
         if self._loop is not None:
             self._loop.call_soon(self._lose)
 
@@ -180,7 +180,7 @@ class SimulatedTransport:
     def _run(self, due: float = 0.0) -> None:
         """Have the firmware do what is due, pass its messages on, and run again when there is more."""
         self._run_is_due = False
-        # the loop calls a timer up to a nanosecond early: the event that it was set for is due
+        # the loop calls a timer up to a nanosecond early: the event of the timer is due nevertheless
         now = max(self.now, due)
         while self._loop is not None:
             now = self._exchange(now)
@@ -224,4 +224,4 @@ def _never(_when: float) -> bool:
 
 
 def _ignore(_value: object) -> None:
-    """Do nothing, in place of a callback, while the line is closed."""
+    """Stand in for a callback while the connection is closed."""

@@ -12,27 +12,27 @@ from dataclasses import replace
 from gcode.planner import PLACES, Block, LookAhead, MotionLimits, Vector, travelled
 
 FIRST_MOVE_DELAY = 0.1  # s that a first move waits for others
-ENOUGH_MOVES = 3  # waiting moves with which the first one begins at once
-MAX_UNDERRUN = 3.0  # s; a planner that is empty for longer is idle, and not starved
+ENOUGH_MOVES = 3  # once so many moves wait, the first begins at once
+MAX_UNDERRUN_S = 3.0  # a planner that is empty for longer is idle
 
 
 class Planner:
     """The queue of moves. Times must not go back.
 
     Args:
-        limits: the machine's.
-        moved: called with each move that was made, and when it began.
-        starved: called when a move comes too late: since when there was none, and for how long.
+        limits: those of the machine.
+        on_move: called with each move that was made, and the time when it began.
+        on_underrun: called when a move comes too late, with the start and the duration of the gap before it.
     """
 
     def __init__(
         self,
         limits: MotionLimits,
-        moved: Callable[[Block, float], None] | None = None,
-        starved: Callable[[float, float], None] | None = None,
+        on_move: Callable[[Block, float], None] | None = None,
+        on_underrun: Callable[[float, float], None] | None = None,
     ) -> None:
-        self._moved = moved or _ignore
-        self._starved = starved or _ignore
+        self._on_move = on_move or _ignore
+        self._on_underrun = on_underrun or _ignore
         self._ahead = LookAhead(limits)
         self._current: Block | None = None  # the move that is being made
         self._began = 0.0  # when it began
@@ -53,15 +53,15 @@ class Planner:
         if self._next <= now:
             self._run(now)
 
-    def free(self, now: float) -> int:
+    def count_free(self, now: float) -> int:
         """Return the number of moves for which there is room."""
         if self._next <= now:
             self._run(now)
         return PLACES - len(self._ahead.waiting) - (self._current is not None)
 
-    def next_free(self, now: float) -> float:
+    def next_free_at(self, now: float) -> float:
         """Return when there will be room for a move, if none is added until then."""
-        return now if self.free(now) else self._next
+        return now if self.count_free(now) else self._next
 
     def idle_at(self, now: float) -> float:
         """Return when all moves will be made, if none is added."""
@@ -72,7 +72,7 @@ class Planner:
         return self._next + sum(ahead.fetch().seconds for _ in range(len(ahead.waiting)))
 
     def add(self, start: Vector, end: Vector, feedrate: float, now: float) -> Block | None:
-        """Add a move, for which there must be room; return it, None: nothing moves."""
+        """Add a move, for which there must be room; return it; None: nothing moves."""
         if self._next <= now:
             self._run(now)
         move = self._ahead.add(start, end, feedrate)
@@ -85,23 +85,23 @@ class Planner:
         waiting = len(self._ahead.waiting)
         if waiting == 1:
             self._next = now + FIRST_MOVE_DELAY
-            if self._empty_since is not None and 0 < now - self._empty_since < MAX_UNDERRUN:
-                self._starved(self._empty_since, now - self._empty_since)
+            if self._empty_since is not None and 0 < now - self._empty_since < MAX_UNDERRUN_S:
+                self._on_underrun(self._empty_since, now - self._empty_since)
         if waiting >= ENOUGH_MOVES:
             self._next = now
             self._run(now)
 
-    def synchronised(self) -> None:
-        """Note that a command waited for the end of all moves: an empty queue is no underrun then."""
+    def note_synchronisation(self) -> None:
+        """Note that a command waited for the end of all moves, so that the empty queue is no underrun."""
         self._empty_since = None
 
     def stop(self, now: float) -> Vector | None:
-        """Drop all moves at once; return the position of the machine, None: it did not move."""
+        """Drop all moves at once; return the position of the machine; None: it did not move."""
         self._run(now)
         stopped = self.position(now)
         if self._current is not None:
             share = travelled(self._current, now - self._began)
-            self._moved(_cut(self._current, share, now - self._began), self._began)
+            self._on_move(_cut(self._current, share, now - self._began), self._began)
         self._ahead.clear()
         self._current, self._next, self._empty_since = None, math.inf, None
         return stopped
@@ -118,7 +118,7 @@ class Planner:
         while self._next <= now:
             at = self._next
             if self._current is not None:
-                self._moved(self._current, self._began)
+                self._on_move(self._current, self._began)
             self._begin(at)
 
     def _begin(self, at: float) -> None:
@@ -145,4 +145,4 @@ def _cut(move: Block, share: float, seconds: float) -> Block:
 
 
 def _ignore(*_arguments: object) -> None:
-    """Do nothing, in place of a callback."""
+    """Stand in for a callback."""

@@ -11,15 +11,15 @@ from hal.simulated.board import Board, Wait
 
 _MAX_EXTRUSION = 200.0  # mm; Marlin refuses to extrude more in one move (EXTRUDE_MAXLENGTH)
 _ROUNDING = 0.001  # mm; a smaller difference does not count as clipped
-_QUICK_STOP = 1.0  # s for which Marlin stands still after M410
+_QUICK_STOP_S = 1.0  # s for which Marlin stands still after M410
 
 
 def _move(board: Board, command: Command) -> Wait | None:
     """G0, G1."""
     _feedrate(board, command)
-    if not board.planner.free(board.now):
+    if not board.planner.count_free(board.now):
         return _when_free(board, command)
-    _drive(board, board.position(), _end(board, command))
+    _drive(board, board.position(), _apply_target(board, command))
     return None
 
 
@@ -31,26 +31,26 @@ def _feedrate(board: Board, command: Command) -> None:
 
 def _when_free(board: Board, command: Command) -> Wait:
     """Hold the `ok` back until the planner has room."""
-    while (free := board.planner.next_free(board.now)) > board.now:
+    while (free := board.planner.next_free_at(board.now)) > board.now:
         yield free
-    _drive(board, board.position(), _end(board, command))
+    _drive(board, board.position(), _apply_target(board, command))
 
 
 def _arc(board: Board, command: Command) -> Wait:
     """G2, G3: many moves; the `ok` comes when the last one is in the planner."""
     _feedrate(board, command)
     before = board.modal.position.copy()
-    start, end = board.position(), _end(board, command)
+    start, end = board.position(), _apply_target(board, command)
     points = _chords(board, command, start, end)
     if points is None:
         board.modal.position[:] = before
         board.say("Error:G2/G3 bad parameters")
         return
-    stops = board.stops
+    stops = board.stop_count
     for point in points:
-        while (free := board.planner.next_free(board.now)) > board.now:
+        while (free := board.planner.next_free_at(board.now)) > board.now:
             yield free
-        if board.stops != stops:
+        if board.stop_count != stops:
             return
         _drive(board, start, point)
         start = point
@@ -68,7 +68,7 @@ def _chords(board: Board, command: Command, start: Vector, end: Vector) -> Itera
     return None if centre is None else chords(start, end, centre, clockwise=clockwise)
 
 
-def _end(board: Board, command: Command) -> Vector:
+def _apply_target(board: Board, command: Command) -> Vector:
     """Set the position to the command's target; return the motors' position at the end of the move."""
     modal = board.modal
     position, before = modal.position, modal.position[3]
@@ -81,14 +81,14 @@ def _end(board: Board, command: Command) -> Vector:
             target = base + value * modal.unit
             if abs(target - position[axis]) <= MAX_LENGTH:  # a longer move is a mistake, which the planner refuses
                 position[axis] = target
-    lays = before < position[3] and position[:2] != start_xy
+    lays_material = before < position[3] and position[:2] != start_xy
     if modal.soft_endstops:
-        _stay_within(board, lays=lays)
+        _stay_within(board, lays_material=lays_material)
     x, y, z, e = position
-    return x, y, z, (e if e == before else before + _extruded(board, e - before, lays=lays))
+    return x, y, z, (e if e == before else before + _extruded(board, e - before, lays_material=lays_material))
 
 
-def _stay_within(board: Board, *, lays: bool) -> None:
+def _stay_within(board: Board, *, lays_material: bool) -> None:
     """Limit the target to the volume, for homed axes (M211)."""
     position, volume, lowest = board.modal.position, board.config.volume, board.config.lowest
     clipped = False
@@ -98,26 +98,26 @@ def _stay_within(board: Board, *, lays: bool) -> None:
         clipped |= abs(position[axis] - target) > _ROUNDING
     if clipped:
         board.oracle.counters.clipped += 1
-        board.oracle.counters.clipped_laying += lays
+        board.oracle.counters.clipped_laying += lays_material
 
 
-def _not_extruded(board: Board, length: float, *, lays: bool) -> float:
+def _count_prevented(board: Board, length: float, *, lays_material: bool) -> float:
     """Count filament that is not extruded; return 0."""
-    board.oracle.counters.prevented += lays
+    board.oracle.counters.prevented += lays_material
     board.oracle.counters.prevented_mm += max(0.0, length)
     return 0.0
 
 
-def _extruded(board: Board, length: float, *, lays: bool) -> float:
+def _extruded(board: Board, length: float, *, lays_material: bool) -> float:
     """Return the mm of filament that the extruder's motor moves: none if the hotend is cold, else by the flow."""
     modal = board.modal
     if not modal.cold_extrusion and board.active_hotend.temperature(board.now) < modal.min_extrude:
         for line in board.config.speech.reports.cold:
             board.say(line)
-        return _not_extruded(board, length, lays=lays)
+        return _count_prevented(board, length, lays_material=lays_material)
     if abs(length) > _MAX_EXTRUSION:
         board.say("echo: too long extrusion prevented")
-        return _not_extruded(board, length, lays=lays)
+        return _count_prevented(board, length, lays_material=lays_material)
     return length * modal.flow_percent / 100
 
 
@@ -196,13 +196,13 @@ def _finish_moves(board: Board, _command: Command) -> Wait:
 
 
 def _quick_stop(board: Board, _command: Command) -> Wait:
-    """M410: the machine has stopped when the line was read; only the standstill remains."""
-    while (done := board.stopped_at + _QUICK_STOP) > board.now:
+    """M410: the machine stopped when the line was read; only the standstill remains."""
+    while (done := board.stopped_at + _QUICK_STOP_S) > board.now:
         yield done
 
 
 def _position(board: Board, command: Command) -> None:
-    """M114: where all moves will end; R: where the machine is now."""
+    """M114: the position after all moves; R: where the machine is now."""
     board.report_position(real="R" in command)
 
 

@@ -10,7 +10,7 @@ from hal.simulated.config import FirmwareConfig
 from hal.simulated.heater import HeaterConfig
 from hal.simulated.scenario import Fault, Scenario
 
-TOUCH_SCREEN_AT = 10.0
+TOUCH_SCREEN_DELAY = 10.0
 """Seconds after power-on at which the print of a touch screen begins."""
 
 
@@ -50,7 +50,7 @@ def _limit_target(heater: HeaterConfig, highest: float) -> HeaterConfig:
 
 
 def _add_touch_screen(config: FirmwareConfig, seconds: float) -> FirmwareConfig:
-    fault = Fault("touch_print", time=TOUCH_SCREEN_AT, seconds=seconds)
+    fault = Fault("touch_print", time=TOUCH_SCREEN_DELAY, seconds=seconds)
     return replace(config, scenario=Scenario((*config.scenario.faults, fault)))
 
 
@@ -58,7 +58,7 @@ OPTIONS = {
     "latency": AddressOption(
         milliseconds,
         "milliseconds, 0 or more",
-        "the round-trip time of the line",
+        "the round-trip time of the connection",
         lambda config, seconds: replace(config, latency=seconds / 2),
     ),
     "hotend_max": AddressOption(

@@ -11,10 +11,10 @@ from gcode.planner import Block
 from hal.simulated.file_check import FileCheck, Verdict
 from hal.simulated.layers import PrintedLayers
 
-_MAX_UNDERRUNS = 10_000  # that are recorded one by one; all are counted
+_MAX_UNDERRUNS = 10_000  # recorded one by one; further ones are only counted
 
 
-class Accepted(NamedTuple):
+class AcceptedCommand(NamedTuple):
     """One accepted command: its line number if it had one, its text, the device's time in seconds."""
 
     number: int | None
@@ -23,14 +23,14 @@ class Accepted(NamedTuple):
 
 
 class Underrun(NamedTuple):
-    """The planner was empty between two moves: since when, the line that was late, for how many seconds."""
+    """A gap in which the planner was empty between two moves: its start, the line that was late, its seconds."""
 
     time: float
     line: int | None
     seconds: float
 
 
-class Step(NamedTuple):
+class DrivenMove(NamedTuple):
     """A move that was made: start and duration in s, end in mm from the endstops, mm of filament, tool."""
 
     time: float
@@ -44,7 +44,7 @@ class Step(NamedTuple):
 
 @mutable
 class OracleCounters:
-    """Counters of the device's end of the line."""
+    """Counters at the device's end of the connection."""
 
     accepted: int = 0
     resends: int = 0  # resend requests
@@ -55,7 +55,7 @@ class OracleCounters:
     max_in_flight: int = 0  # lines received and not yet answered
     clipped: int = 0  # moves that the soft endstops cut short
     clipped_laying: int = 0  # those of them that extruded
-    prevented: int = 0  # moves along the bed without their filament: too cold, or too much of it
+    prevented: int = 0  # moves along the bed whose filament was not extruded: the hotend was cold, or it was too long
     prevented_mm: float = 0.0  # of filament, in all
 
 
@@ -69,20 +69,20 @@ class Oracle:
 
     Attributes:
         layers: the layers of the print, from the first to the last.
-        underruns: the first ones; `counters` counts all.
+        underruns: the first of them; `counters` counts all.
         moving_seconds: how long the machine moved, in all.
     """
 
     def __init__(self, file: TextIO | None = None, keep: int | None = 1000, *, keep_path: bool = False) -> None:
-        self.commands: deque[Accepted] = deque(maxlen=keep)
+        self.commands: deque[AcceptedCommand] = deque(maxlen=keep)
         self.counters = OracleCounters()
         self.underruns: list[Underrun] = []
-        self.path: list[Step] = []
+        self.path: list[DrivenMove] = []
         self.layers = PrintedLayers()
         self.moving_seconds = 0.0
         self._last: Block | None = None
-        self._turned: dict[int, float] = {}  # by tool: mm of filament, retractions subtracted
-        self._extruded: dict[int, float] = {}  # … its maximum so far
+        self._net: dict[int, float] = {}  # by tool: mm of filament, retractions subtracted
+        self._extruded: dict[int, float] = {}  # by tool: the maximum of that so far
         self._keep_path = keep_path
         self._file = file
         self._check: FileCheck | None = None
@@ -90,26 +90,26 @@ class Oracle:
     def accept(self, number: int | None, command: str, time: float) -> None:
         """Record one command."""
         self.counters.accepted += 1
-        self.commands.append(Accepted(number, command, time))
+        self.commands.append(AcceptedCommand(number, command, time))
         if self._check is not None:
             self._check.take(number, command)
         if self._file is not None:
             self._file.write(json.dumps({"n": number, "command": command, "t": round(time, 6)}) + "\n")
 
-    def moved(self, move: Block, began: float, tool: int) -> None:
+    def record_move(self, move: Block, began: float, tool: int) -> None:
         """Record a move that was made."""
         self._last = move
         seconds, extruded = move.seconds, move.delta[3]
         self.moving_seconds += seconds
         self.layers.add(move, began)
         if extruded:
-            turned = self._turned[tool] = self._turned.get(tool, 0.0) + extruded
-            if turned > self._extruded.get(tool, 0.0):
-                self._extruded[tool] = turned
+            net = self._net[tool] = self._net.get(tool, 0.0) + extruded
+            if net > self._extruded.get(tool, 0.0):
+                self._extruded[tool] = net
         if self._keep_path:
-            self.path.append(Step(began, seconds, *move.end[:3], extruded, tool))
+            self.path.append(DrivenMove(began, seconds, *move.end[:3], extruded, tool))
 
-    def starved(self, underrun: Underrun) -> None:
+    def record_underrun(self, underrun: Underrun) -> None:
         """Record that a move came too late."""
         self.counters.underruns += 1
         if len(self.underruns) < _MAX_UNDERRUNS:
@@ -141,7 +141,7 @@ class Oracle:
     def same_as_file(
         self, source: Path | bytes, besides: Collection[str] = (), *, host_waits: bool | None = None
     ) -> Verdict:
-        """Tell whether the accepted commands are this file, exactly once. The arguments are FileCheck's.
+        """Tell whether the accepted commands are those of a file, each once. The arguments are FileCheck's.
 
         Raises:
             LookupError: `keep` is too small for all commands; use `expect`.

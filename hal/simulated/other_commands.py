@@ -1,4 +1,4 @@
-"""Commands of Klipper, Teacup and Smoothieware that Marlin does not have, or executes in another way.
+"""Commands of Klipper, Teacup and Smoothieware that Marlin lacks, or executes differently.
 
 Sources: klipper.txt and teacup-heat.txt in tests/data/transcripts; Smoothieware's GcodeDispatch.cpp.
 """
@@ -10,8 +10,8 @@ from hal.simulated.board import Board, Handler, Wait
 from hal.simulated.motion_commands import TABLE as MOVES
 
 _TEACUP_WINDOW = 3.0  # °C around the target in which Teacup's wait ends
-_TEACUP_REPORTS = 2.0  # s between two lines of Teacup's wait
-_KLIPPER_QUERY = 0.3  # s that Klipper takes to query the endstops
+_TEACUP_REPORT_INTERVAL = 2.0  # s between two lines of Teacup's wait
+_KLIPPER_QUERY_S = 0.3  # s that Klipper takes to query the endstops
 _TIMEOUT = re.compile(r"\bTIMEOUT=(\d+(?:\.\d+)?)", re.IGNORECASE)
 _MESSAGE = re.compile(r"\s*MSG=(?:\"([^\"]*)\"|(\S*))", re.IGNORECASE)
 
@@ -34,7 +34,7 @@ def respond(board: Board, command: Command) -> None:
 
 def slow_endstops(board: Board, _command: Command) -> Wait:
     """M119 and QUERY_ENDSTOPS of Klipper, which queries its microcontroller."""
-    done = board.now + _KLIPPER_QUERY
+    done = board.now + _KLIPPER_QUERY_S
     while board.now < done:
         yield done
     for line in board.config.speech.reports.endstops:
@@ -55,11 +55,11 @@ def set_idle_timeout(board: Board, command: Command) -> None:
 
 def restart(board: Board, _command: Command) -> None:
     """FIRMWARE_RESTART of Klipper."""
-    board.restarts = True
+    board.restart_due = True
 
 
-def guarded(move: Handler) -> Handler:
-    """Return a move as Klipper makes it: refused before homing and out of range."""
+def guard_move(move: Handler) -> Handler:
+    """Return a move as Klipper makes it: it is refused before homing, and out of range."""
 
     def move_within(board: Board, command: Command) -> Wait | None:
         target = [board.modal.position[axis] for axis in range(4)]
@@ -81,26 +81,26 @@ def guarded(move: Handler) -> Handler:
 
 def wait_at_next_move(board: Board, _command: Command) -> None:
     """M116 of Teacup: the next move waits for heat."""
-    board.heat_first = True
+    board.heat_before_move = True
 
 
-def after_heat(move: Handler) -> Handler:
-    """Return a move as Teacup makes it: after M116, only when all heaters are at their targets."""
+def delay_until_hot(move: Handler) -> Handler:
+    """Return a move as Teacup makes it: after M116, it waits until all heaters are at their targets."""
 
     def move_then(board: Board, command: Command) -> Wait:
-        while board.heat_first and not _hot(board):
+        while board.heat_before_move and not _is_hot(board):
             board.say("Waiting for target temp")
-            yield board.now + _TEACUP_REPORTS
-        board.heat_first = False
+            yield board.now + _TEACUP_REPORT_INTERVAL
+        board.heat_before_move = False
         yield from move(board, command) or ()
 
     def move_now(board: Board, command: Command) -> Wait | None:
-        return move_then(board, command) if board.heat_first else move(board, command)
+        return move_then(board, command) if board.heat_before_move else move(board, command)
 
     return move_now
 
 
-def _hot(board: Board) -> bool:
+def _is_hot(board: Board) -> bool:
     heaters = (board.hotend, board.bed)
     return all(not each.target or abs(each.target - each.temperature(board.now)) < _TEACUP_WINDOW for each in heaters)
 

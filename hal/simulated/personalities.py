@@ -27,7 +27,12 @@ def _lines(*parts: str) -> tuple[str, ...]:
 
 _KLIPPER = Speech(
     lines=LineRules(
-        escapes=False, numbers="ignored", answers_blank=True, cr_ends_line=False, any_case=True, max_line=4096
+        strips_backslashes=False,
+        numbers="ignored",
+        answers_blank_lines=True,
+        cr_ends_line=False,
+        any_case=True,
+        max_line=4096,
     ),
     boot=BootSpeech(
         banner=("// Klipper state: Ready",),
@@ -54,10 +59,10 @@ _KLIPPER = Speech(
         "M999",
     ),
     commands={
-        "G0": other.guarded(MOVES["G0"]),
-        "G1": other.guarded(MOVES["G1"]),
-        "G2": other.guarded(MOVES["G2"]),
-        "G3": other.guarded(MOVES["G3"]),
+        "G0": other.guard_move(MOVES["G0"]),
+        "G1": other.guard_move(MOVES["G1"]),
+        "G2": other.guard_move(MOVES["G2"]),
+        "G3": other.guard_move(MOVES["G3"]),
         "M118": other.echo,
         "M119": other.slow_endstops,
         "QUERY_ENDSTOPS": other.slow_endstops,
@@ -102,11 +107,11 @@ commands work after a shutdown. The idle timeout is that of extras/idle_timeout.
 
 _TEACUP = Speech(
     lines=LineRules(
-        escapes=False,
+        strips_backslashes=False,
         numbers="checked",
         refusal=("rs N{next} Expected checksum {checksum}", "ok"),
         flushes=False,
-        answers_blank=True,
+        answers_blank_lines=True,
         lenient=True,
         any_case=True,
         max_line=4096,
@@ -132,8 +137,8 @@ _TEACUP = Speech(
     known_letters="GM",
     lacks=_codes("M0 M1 M31 M107 M108 M109 M113 M117 M118 M154 M190 M211 M400 M410 M503 M876 M999"),
     commands={
-        "G0": other.after_heat(MOVES["G0"]),
-        "G1": other.after_heat(MOVES["G1"]),
+        "G0": other.delay_until_hot(MOVES["G0"]),
+        "G1": other.delay_until_hot(MOVES["G1"]),
         "M84": other.stop_motors,
         "M116": other.wait_at_next_move,
         **dict.fromkeys(("T0", "T1"), no_effect),
@@ -145,7 +150,12 @@ _TEACUP = Speech(
 _SUPERVISION = "Printer stopped due to errors. Supervision required."
 _PRUSA_39 = Speech(
     lines=LineRules(
-        escapes=False, seven_bits=True, bare_checksum=True, first_star=True, splits_long=True, drops_after=2.0
+        strips_backslashes=False,
+        seven_bits=True,
+        refuses_bare_checksum=True,
+        checksum_at_first_star=True,
+        splits_long_lines=True,
+        drops_after=2.0,
     ),
     boot=BootSpeech(
         banner=(
@@ -230,7 +240,7 @@ _FATAL = " - Printer stopped and heaters disabled due to this error. Fix error a
 _REPETIER_REQUEST = ("", "Resend:{next}", "ok")
 _REPETIER = Speech(
     lines=LineRules(
-        escapes=False,
+        strips_backslashes=False,
         numbers="modulo",
         refusal=("{reason}", *_REPETIER_REQUEST),
         reasons={
@@ -285,13 +295,13 @@ _REPETIER = Speech(
 
 _SMOOTHIE = Speech(
     lines=LineRules(
-        escapes=False,
+        strips_backslashes=False,
         refusal=("rs N{next}",),
         flushes=False,
-        answers_blank=True,
+        answers_blank_lines=True,
         any_case=False,
         max_line=132,
-        first_star=True,
+        checksum_at_first_star=True,
     ),
     boot=BootSpeech(
         banner=("Smoothie", "ok"),
@@ -333,7 +343,9 @@ _SMOOTHIE = Speech(
 """Smoothieware, by its GcodeDispatch.cpp and Robot.cpp."""
 
 _REPRAPFIRMWARE = Speech(
-    lines=LineRules(escapes=False, numbers="checked", refusal=(), flushes=False, any_case=True, max_line=256),
+    lines=LineRules(
+        strips_backslashes=False, numbers="checked", refusal=(), flushes=False, any_case=True, max_line=256
+    ),
     boot=BootSpeech(
         banner=("RepRapFirmware for Duet 2 WiFi/Ethernet version 3.4.5 is up and running.",),
         identity=_lines(

@@ -9,7 +9,7 @@ from gcode.command import Command
 from hal.simulated import homing, motion_commands, texts
 from hal.simulated.board import Board, Wait, no_effect
 from hal.simulated.heat_wait import wait_for
-from hal.simulated.system_commands import until_answered
+from hal.simulated.system_commands import wait_for_answer
 
 _PARKED_AT = (50.0, 190.0)  # X and Y of a pause, mm (X_PAUSE_POS, Y_PAUSE_POS)
 _LIFT = 20.0  # mm (Z_PAUSE_LIFT)
@@ -86,7 +86,7 @@ def stop_for_user(board: Board, command: Command) -> Wait:
     board.change_display()
     yield from board.synchronise()
     seconds = command.number("S", 0.0) or command.number("P", 0.0) / 1000
-    yield from until_answered(board, seconds or math.inf)
+    yield from wait_for_answer(board, seconds or math.inf)
 
 
 def change_filament(board: Board, _command: Command) -> Wait:
@@ -94,7 +94,7 @@ def change_filament(board: Board, _command: Command) -> Wait:
     yield from board.synchronise()
     board.counts_as_move = True
     board.change_display()
-    yield from until_answered(board)
+    yield from wait_for_answer(board)
     board.counts_as_move = False
 
 
@@ -112,7 +112,7 @@ def select(board: Board, command: Command) -> None:
 
 def pause(board: Board, command: Command) -> Wait:
     """M601, M25, M125: acknowledged; then queued lines are dropped, the hotend cools, and the head is parked."""
-    if "S" in command or board.saved is not None:
+    if "S" in command or board.pause_state is not None:
         return
     yield from board.synchronise()
     board.runner.acknowledge()
@@ -122,7 +122,7 @@ def pause(board: Board, command: Command) -> Wait:
 def pause_now(board: Board) -> Wait:
     """Pause as from the panel; `resume` requests the lines that were not executed."""
     board.runner.forget_lines()
-    board.saved = (*board.position(), board.active_hotend.target)
+    board.pause_state = (*board.position(), board.active_hotend.target)
     board.act("paused")
     yield from _drive(board, e=-_RETRACTION)
     board.active_hotend.set_target(0.0, board.now)
@@ -135,9 +135,9 @@ def pause_now(board: Board) -> Wait:
 
 def resume(board: Board, _command: Command) -> Wait:
     """M602: heat, return to the position, and request the dropped lines."""
-    if board.saved is None:
+    if board.pause_state is None:
         return
-    x, y, z, e, target = board.saved
+    x, y, z, e, target = board.pause_state
     board.active_hotend.set_target(target, board.now)
     if target:
         yield from wait_for(board, board.active_hotend, cooling=False)
@@ -145,7 +145,7 @@ def resume(board: Board, _command: Command) -> Wait:
     yield from _drive(board, x=x - position[0], y=y - position[1])
     yield from _drive(board, z=z - board.modal.position[2])
     yield from _drive(board, e=e - board.modal.position[3])
-    board.saved = None
+    board.pause_state = None
     board.runner.resend_forgotten()
     board.act("resumed")
 

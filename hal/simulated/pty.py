@@ -46,7 +46,7 @@ class PtyPrinter:
         self._master = -1
         self._is_open = False
         self._timer: asyncio.TimerHandle | None = None
-        self._replugging: asyncio.Task[str] | None = None
+        self._replug_task: asyncio.Task[str] | None = None
 
     async def start(self) -> str:
         """Create the pty and the link, power the board up, and return the terminal's path.
@@ -105,10 +105,10 @@ class PtyPrinter:
 
     def _replug(self) -> None:
         self._timer = None
-        self._replugging = asyncio.get_running_loop().create_task(self._plug_in(power_up=False))
+        self._replug_task = asyncio.get_running_loop().create_task(self._plug_in(power_up=False))
 
     def _wait_for_host(self) -> None:
-        """Wait for a host by polling, as a pty gives no other sign of being opened."""
+        """Wait for a host by polling: a pty gives no other sign of being opened."""
         loop = asyncio.get_running_loop()
         if _has_host(self._master):
             self._timer, self._is_open = None, True

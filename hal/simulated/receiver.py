@@ -1,6 +1,6 @@
 """The receiving side of a firmware: bytes → lines whose number and checksum were verified.
 
-After Marlin's queue.cpp, get_serial_commands: a receive buffer that loses what does not fit, lines cut at 95
+It follows Marlin's queue.cpp, get_serial_commands: a receive buffer that loses what does not fit, lines cut at 95
 characters, the number verified before the checksum. Where other firmwares differ, their `Speech` says so.
 """
 
@@ -11,7 +11,7 @@ from gcode.framing import checksum
 from gcode.frozen import frozen
 from hal.simulated.config import FirmwareConfig
 
-_USUAL = re.compile(rb"N(\d+) ?([^ *;\0\d][^*;\0]*)\*(\d+)")  # how hosts write a line with number and checksum
+_PLAIN_LINE = re.compile(rb"N(\d+) ?([^ *;\0\d][^*;\0]*)\*(\d+)")  # the usual form of a line with number and checksum
 _NUMBER = re.compile(rb"N\s*([+-]?\d*)\s*")
 _LEADING_INTEGER = re.compile(rb"\s*([+-]?\d+)")
 _ESCAPE = re.compile(rb"\\(.?)")
@@ -22,7 +22,7 @@ _NO_TEXT = bytes(each for each in range(256) if not 0x20 <= each < 0x7F)  # noqa
 
 
 class ReceivedLine(NamedTuple):
-    """A line to be executed; `number`: the one in the line, None: it has none.
+    """A line to be executed; `number` is the one in the line; None: the line has none.
 
     A `quiet` line comes from the SD card or the firmware itself, and gets no `ok`.
     """
@@ -56,9 +56,9 @@ class Receiver:
         self._rules = config.speech.lines
         self._buffer = bytearray()
         self._partial = b""  # the beginning of an incomplete line
-        self._ends = bytes.maketrans(config.speech.lines.ends_line, b"\n" * len(config.speech.lines.ends_line))
-        self.last_number = 0  # of an accepted line
-        self.last_seen = 0  # the number in the last line, even if it was not accepted (Repetier)
+        self._line_ends = bytes.maketrans(self._rules.line_end_bytes, b"\n" * len(self._rules.line_end_bytes))
+        self.last_number = 0  # of the last accepted line
+        self.last_seen = 0  # the number in the last line, accepted or not (Repetier)
 
     @property
     def room(self) -> int:
@@ -94,8 +94,8 @@ class Receiver:
             data = data[: self.room]
         if b"\r" in data:
             data = data.translate(_LINE_ENDS) if self._rules.cr_ends_line else data.replace(b"\r", b"")
-        if self._rules.ends_line:
-            data = data.translate(self._ends)
+        if self._rules.line_end_bytes:
+            data = data.translate(self._line_ends)
         if self._rules.seven_bits:
             data = data.translate(None, _HIGH)
         self._buffer += data
@@ -113,11 +113,11 @@ class Receiver:
             raw = self._partial + self._buffer[:end]
             del self._buffer[: end + 1]
             self._partial = b""
-            if usual := self._usual(raw):
-                return usual
-            raw = _ESCAPE.sub(rb"\1", raw) if self._rules.escapes and b"\\" in raw else raw
+            if plain_line := self._plain_line(raw):
+                return plain_line
+            raw = _ESCAPE.sub(rb"\1", raw) if self._rules.strips_backslashes and b"\\" in raw else raw
             line = bytes(raw[: max_line + 1].partition(b";")[0][:max_line])
-            if (line or self._rules.answers_blank) and (verdict := self._verify(self._bare(line))):
+            if (line or self._rules.answers_blank_lines) and (verdict := self._verify(self._strip(line))):
                 return verdict
         if self._buffer:
             # the firmware reads byte by byte, so an incomplete line does not stay in the buffer
@@ -128,7 +128,7 @@ class Receiver:
     def _end(self) -> int:
         """Return where the next line in the buffer ends; -1: it is incomplete."""
         end = self._buffer.find(b"\n")
-        if not self._rules.splits_long:
+        if not self._rules.splits_long_lines:
             return end
         room = self._rules.max_line - len(self._partial)
         if b";" in self._partial or 0 <= end <= room or len(self._buffer) <= room or b";" in self._buffer[:room]:
@@ -136,11 +136,11 @@ class Receiver:
         self._buffer.insert(room, 10)  # the line is split here
         return room
 
-    def _usual(self, raw: bytes) -> ReceivedLine | None:
+    def _plain_line(self, raw: bytes) -> ReceivedLine | None:
         """Return a line that is plainly the next one, as nearly all are; None: it needs the full check."""
         if len(raw) > self._rules.max_line or self._rules.numbers != "enforced" or b"\\" in raw:
             return None
-        match = _USUAL.fullmatch(raw)
+        match = _PLAIN_LINE.fullmatch(raw)
         if match is None or b"M110" in raw:
             return None
         number, command, digits = match.groups()
@@ -149,7 +149,7 @@ class Receiver:
         self.last_number += 1
         return ReceivedLine(self.last_number, command.rstrip(b" ").decode("ascii", "replace"))
 
-    def _bare(self, line: bytes) -> bytes:
+    def _strip(self, line: bytes) -> bytes:
         """Return the line as the firmware interprets it."""
         if self._rules.lenient:
             line = _PARENTHESES.sub(b"", line).translate(None, _NO_TEXT)
@@ -162,7 +162,7 @@ class Receiver:
         return self._verify_checksum(line) if self._rules.numbers == "checked" else _unverified(line)
 
     def _verify_bare(self, line: bytes) -> ReceivedLine | LineRefusal:
-        if self._rules.bare_checksum and b"*" in line:
+        if self._rules.refuses_bare_checksum and b"*" in line:
             return LineRefusal("No Line Number with checksum")
         return ReceivedLine(None, _without_checksum(line))
 
@@ -170,7 +170,7 @@ class Receiver:
         number = self._number(line) if b"M110" in line else _integer(line[line.find(b"N") + 1 :])
         if number != self.last_number + 1 and b"M110" not in line:
             return self._wrong_number(number)
-        body, star, digits = line.partition(b"*") if self._rules.first_star else line.rpartition(b"*")
+        body, star, digits = line.partition(b"*") if self._rules.checksum_at_first_star else line.rpartition(b"*")
         if not star:
             return LineRefusal("No Checksum with line number")
         if _integer(digits) != checksum(body):

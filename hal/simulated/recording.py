@@ -19,14 +19,14 @@ class SessionWriter:
         file.write(self._encoder.header(header))
 
     def start(self) -> None:
-        """Do nothing: the line is open."""
+        """Do nothing: the file is open."""
 
     def note(self, _time: float, kind: str, data: bytes) -> None:
         """Write one piece, at the device's time."""
         self._file.write(self._encoder.records([Record(self._now(), kind, data)]))
 
     def close(self) -> None:
-        """Do nothing: the line is closed, and may be opened again."""
+        """Do nothing: the connection may be opened again."""
 
     def end(self) -> None:
         """End the file."""

@@ -16,7 +16,7 @@ _ORDER = "XYZEFSPIJRDCHABKLO"  # of parameters in a repeated command
 _DECIMALS = {"E": 4, "S": 0, "P": 0}  # of parameters; others have 2
 
 
-def plain(command: Command | None) -> str:
+def repeat(command: Command | None) -> str:
     """Return a command as Repetier repeats it: code, then the parameters that it knows."""
     if command is None:
         return ""
@@ -44,18 +44,18 @@ def _heat(board: Board, heater: Heater, name: str, command: Command, *, wait: bo
         heater.set_target(command.number("S", 0.0), board.now)
         board.say(f"{name}:{heater.target:.0f}")
     if wait and heater.target > _ROOM:
-        yield from _until_hot(board, heater)
+        yield from _wait_until_hot(board, heater)
 
 
-def _until_hot(board: Board, heater: Heater) -> Wait:
+def _wait_until_hot(board: Board, heater: Heater) -> Wait:
     before = board.report_interval
     if not before:
         board.report_interval, board.report_at = _REPORT_INTERVAL, board.now + _REPORT_INTERVAL
-    board.waiting, board.busy_reason = True, "heating"
-    while board.waiting and abs(heater.target - heater.temperature(board.now)) > _NEAR:
-        board.inactivity.note(board.now)
+    board.is_waiting, board.busy_reason = True, "heating"
+    while board.is_waiting and abs(heater.target - heater.temperature(board.now)) > _NEAR:
+        board.inactivity.note_activity(board.now)
         yield board.now + _CHECK_INTERVAL
-    board.waiting, board.busy_reason = False, "processing"
+    board.is_waiting, board.busy_reason = False, "processing"
     if not before:
         heat_commands.TABLE["M155"](board, Command("M155", {"S": 0.0}))
 
@@ -64,7 +64,7 @@ def _wait_for_all(board: Board, _command: Command) -> Wait:
     """M116."""
     for heater in (*board.heat.hotends, board.bed):
         if heater.target > _ROOM:
-            yield from _until_hot(board, heater)
+            yield from _wait_until_hot(board, heater)
 
 
 def _auto_report(board: Board, command: Command) -> None:

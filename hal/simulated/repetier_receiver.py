@@ -1,6 +1,6 @@
 """Repetier's receiving side: line numbers modulo 65536, checksums optional, lines after a bad one skipped.
 
-After its source (gcode.cpp of 1.0.4: readFromSerial, parseAscii, checkAndPushCommand) and recorded dialogues
+It follows the source (gcode.cpp of 1.0.4: readFromSerial, parseAscii, checkAndPushCommand) and recorded dialogues
 (repetier-1.0.4-lines.txt). Damage that hides the `*` goes unnoticed: `(` and `%` begin a comment, as `;` does.
 """
 
@@ -11,8 +11,8 @@ from hal.simulated.config import FirmwareConfig
 from hal.simulated.receiver import LineRefusal, ReceivedLine, Receiver, SkippedLine
 
 _NUMBERS = 1 << 16  # different line numbers
-_REPEATS = 40  # a number less than this far behind the last one counts as a repeated line
-_MAX_SKIPPED = 15  # wrong lines that are skipped after a resend request before it is repeated
+_REPEATS = 40  # a number that is fewer than so many behind the last is that of a repeated line
+_MAX_SKIPPED = 15  # wrong lines that are skipped after a resend request until the request is repeated
 
 _COMMENT = re.compile(rb"[(%\0]")
 _TEXT = re.compile(
@@ -33,7 +33,7 @@ class RepetierReceiver(Receiver):
 
     @property
     def is_incomplete(self) -> bool:
-        """A line is incomplete, or was requested and has not come."""
+        """A line is incomplete, or a requested line has not come."""
         return bool(self._partial) or self._skips_left is not None
 
     def note_request(self) -> None:
@@ -54,7 +54,7 @@ class RepetierReceiver(Receiver):
         return None
 
     def _append(self, end: int) -> bool:
-        """Move bytes up to the line's end from the buffer; tell whether the line is too long, and ends there."""
+        """Move bytes up to the line's end from the buffer; tell whether the line is too long, and was cut."""
         piece = bytes(self._buffer if end < 0 else self._buffer[:end])
         shown, comment, _ = piece.partition(b";")
         room = self._rules.max_line - len(self._partial)

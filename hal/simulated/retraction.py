@@ -5,7 +5,7 @@ from hal.simulated.board import Board, Wait, no_effect
 
 
 def _retract(board: Board, command: Command) -> Wait:
-    """G10: no effect if it is retracted already."""
+    """G10: no effect if the filament is retracted."""
     if command.params.keys() & {"L", "P"} or board.modal.retracted:
         return
     board.modal.retracted = True
@@ -26,7 +26,7 @@ def _move(board: Board, e: float, feedrate: float, z: float) -> Wait:
     for axis, distance, speed in ((3, e, feedrate), (2, z, board.limits.feedrates[2])):
         if not distance:
             continue
-        while (free := board.planner.next_free(board.now)) > board.now:
+        while (free := board.planner.next_free_at(board.now)) > board.now:
             yield free
         start = board.position()
         board.modal.position[axis] += distance

@@ -11,7 +11,7 @@
 
     [[fault]]
     what = "lose_ok"
-    probability = 0.001    # of each ok; decided by the printer's seed
+    probability = 0.001    # of each ok; the printer's seed decides
 
 `KINDS` lists the kinds of faults with their settings; `hal.simulated.faults` executes them.
 """
@@ -44,7 +44,7 @@ class FaultKind(NamedTuple):
 
 
 KINDS = {
-    # bytes on the line
+    # bytes on the wire
     "flip": FaultKind(("direction", "bytes")),
     "drop": FaultKind(("direction", "bytes")),
     "duplicate": FaultKind(("direction", "bytes")),
@@ -88,7 +88,7 @@ _ALLOWED: dict[str, tuple[str, ...]] = {
 
 @frozen
 class Fault:
-    """One fault, with its settings. It happens `count` times; by default once, or any number of times by `probability`.
+    """One fault, with its settings. It happens `count` times, by default once; with `probability`, without limit.
 
     Raises:
         ScenarioError: a setting is invalid; names the setting, its value, and what is allowed.
@@ -113,12 +113,12 @@ class Fault:
 
     @property
     def duration(self) -> float:
-        """How long it lasts, in s."""
+        """How long the fault lasts, in s."""
         return KINDS[self.what].seconds if self.seconds is None else self.seconds
 
     @property
     def max_count(self) -> float:
-        """How often it happens at most."""
+        """The most times that the fault happens."""
         if self.count is not None:
             return self.count
         return 1 if self.probability is None else FOR_EVER

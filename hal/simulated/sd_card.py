@@ -27,7 +27,7 @@ class SdCard:
         self._name = ""
         self._content: bytes | None = None  # of the selected file; None: no file is selected, or it has none
         self._printing = False
-        self._position = 0
+        self._offset = 0
         self._size = 0
         self._began = 0.0  # of a print at the steady rate
         self._done_at = math.inf
@@ -35,12 +35,12 @@ class SdCard:
         self._report_at = math.inf
 
     @property
-    def printing(self) -> bool:
+    def is_printing(self) -> bool:
         """A print from the card is in progress."""
         return self._printing or self._done_at < math.inf
 
     def find(self, name: str) -> str | None:
-        """Return a file's name on the card, found without regard to case; None: there is none."""
+        """Return the name of a file on the card, in any case; None: there is no such file."""
         upper_name = name.strip().lstrip("/").upper()
         return next((each for each in self.files if each.upper() == upper_name), None)
 
@@ -49,7 +49,7 @@ class SdCard:
         stored = self.find(name)
         self.stop()
         self._name, self._content = stored or name.strip(), self.files.get(stored or "")
-        self._position, self._size = 0, len(self._content or b"")
+        self._offset, self._size = 0, len(self._content or b"")
         if self._content is None:
             self._say(f"open failed, File: {self._name}.")
         else:
@@ -71,9 +71,9 @@ class SdCard:
         """Pause the print."""
         self._printing = False
 
-    def seek(self, position: int) -> None:
+    def seek(self, offset: int) -> None:
         """Continue from this byte."""
-        self._position = min(max(0, position), self._size)
+        self._offset = min(max(0, offset), self._size)
 
     def start(self, name: str, size: int, now: float) -> None:
         """Begin a print, as a user at the panel does."""
@@ -96,12 +96,12 @@ class SdCard:
         """Return the next command of the file that is being printed."""
         content = self._content
         while self._printing and content is not None:
-            if self._position >= self._size:
+            if self._offset >= self._size:
                 self._printing = False
                 self._say("Done printing file")
                 break
-            end = content.find(b"\n", self._position) + 1 or self._size
-            line, self._position = content[self._position : end], end
+            end = content.find(b"\n", self._offset) + 1 or self._size
+            line, self._offset = content[self._offset : end], end
             if command := line.partition(b";")[0].strip():
                 return command.decode("ascii", "replace")
         return None
@@ -114,11 +114,11 @@ class SdCard:
 
     def report(self, now: float) -> None:
         """Report the progress of the print."""
-        if not self.printing:
+        if not self.is_printing:
             self._say("Not SD printing")
         else:
-            position = self._position if self._printing else round((now - self._began) * RATE)
-            self._say(f"SD printing byte {position}/{self._size}")
+            offset = self._offset if self._printing else round((now - self._began) * RATE)
+            self._say(f"SD printing byte {offset}/{self._size}")
 
     def advance(self, now: float) -> None:
         """Do what is due."""

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from gcode.frozen import frozen
 
-Numbers = Literal["enforced", "checked", "ignored", "modulo"]
-"""Numbers and checksums are enforced; only checksums are; neither is; numbers count modulo 65536 (Repetier)."""
+NumberRule = Literal["enforced", "checked", "ignored", "modulo"]
+"""Numbers and checksums are enforced; only checksums are; neither is; both are, numbers modulo 65536 (Repetier)."""
 
-Acknowledged = Literal["executed", "received"]
+OkMoment = Literal["executed", "received"]
 """When the ok of a line is sent: once its command has been executed, or as soon as it is in the queue."""
 
 
@@ -19,13 +19,13 @@ class Halt:
     """A halt after which the firmware still answers.
 
     Attributes:
-        lines: the lines when it stops; they take `text`, the reason.
+        lines: the lines when the firmware stops; they take `text`, the reason.
         answer: the answer to a command from then on; takes `text`.
         ok: an ok follows that answer.
-        refused: the commands that get that answer; empty: all but `works`.
+        refused: the commands that get this answer; empty: all but `works`.
         works: the commands that still work.
         by_m112: the reason when M112 causes this halt; empty: M112 silences the firmware instead.
-        m112_waits: that M112 waits behind the lines before it.
+        m112_waits: M112 then waits behind the lines before it.
         by_error: the firmware's own errors cause this halt.
         reads: lines are read; otherwise they are lost, and their numbers do not count.
     """
@@ -81,45 +81,45 @@ class LineRules:
         refusal: the resend request; takes `reason`, `last`, `next` and `checksum`, the right one.
         reasons: the text of `reason`, where it differs from Marlin's; takes `next` and `number`; may have line breaks.
         request: the resend request without a wrong line; empty: the last two lines of `refusal`.
-        asks_after: s of silence in the middle of a line, or before a requested one, after which the request is
-            repeated; infinite: never.
+        asks_after: s of silence in the middle of a line, or before a requested line, after which the request
+            is repeated; infinite: never.
         drops_after: s of silence after which an incomplete line is dropped, with `RX timeout`.
-        bare_checksum: a checksum without a line number is refused.
-        skipped: the answer to a line that was accepted before; empty: it is refused as any other wrong number.
+        refuses_bare_checksum: a checksum without a line number is refused.
+        skipped: the answer to a line that was accepted before; empty: that line is refused like any other.
         flushes: a refusal empties the receive buffer.
-        answers_blank: an empty line, or one with only a comment, gets an `ok`.
+        answers_blank_lines: an empty line, or one with only a comment, gets an `ok`.
         cr_ends_line: CR ends a line, so CR LF ends two.
-        seven_bits: characters above 127 are ignored.
-        escapes: backslashes are removed before the checksum is verified.
+        seven_bits: bytes above 127 are ignored.
+        strips_backslashes: backslashes are removed before the checksum is verified.
         lenient: text in parentheses is a comment, and bytes that are not text are ignored.
         any_case: `m105` is M105.
         max_line: the longest line in bytes; the rest is cut without an error.
-        splits_long: a longer line is split there, and its rest is another line.
-        ends_line: bytes that end a line, in addition to CR and LF.
+        splits_long_lines: a longer line is split there, and its rest is another line.
+        line_end_bytes: bytes that end a line, in addition to CR and LF.
         number_anywhere: the first N in a line begins its number, wherever it is.
-        first_star: the first `*` of a line begins the checksum, not the last one.
+        checksum_at_first_star: the first `*` of a line begins the checksum, not the last.
     """
 
-    numbers: Numbers = "enforced"
+    numbers: NumberRule = "enforced"
     refusal: tuple[str, ...] = ("Error:{reason}, Last Line: {last}", "Resend: {next}", "ok")
     reasons: Mapping[str, str] = field(default_factory=dict)
     request: tuple[str, ...] = ()
     asks_after: float = math.inf
     drops_after: float = math.inf
-    bare_checksum: bool = False
+    refuses_bare_checksum: bool = False
     skipped: str = ""
     flushes: bool = True
-    answers_blank: bool = False
+    answers_blank_lines: bool = False
     cr_ends_line: bool = True
     seven_bits: bool = False
-    escapes: bool = True
+    strips_backslashes: bool = True
     lenient: bool = False
     any_case: bool = False
-    max_line: int = 95  # MAX_CMD_SIZE 96, less the NUL at its end
-    splits_long: bool = False
-    ends_line: bytes = b""
+    max_line: int = 95  # MAX_CMD_SIZE 96, less the NUL at the end
+    splits_long_lines: bool = False
+    line_end_bytes: bytes = b""
     number_anywhere: bool = False
-    first_star: bool = False
+    checksum_at_first_star: bool = False
 
 
 @frozen
@@ -160,7 +160,7 @@ class StopSpeech:
     Attributes:
         stopped: the lines when M112 halts it.
         killed: the lines when anything else does.
-        reboots_after: s from a halt until it boots by itself; infinite: never.
+        reboots_after: s from a halt until the firmware boots by itself; infinite: never.
         m112_reboots: M112 boots it at once instead.
         halt: a halt after which it still answers.
     """
@@ -209,7 +209,7 @@ class Speech:
     stop: StopSpeech = field(default_factory=StopSpeech)
     ok: str = "ok"
     ok_with_data: str = "ok"
-    ok_when: Acknowledged = "executed"
+    ok_when: OkMoment = "executed"
     early_moves: bool = False
     ok_again: frozenset[str] = frozenset()
     line_end: str = "\n"

@@ -1,4 +1,4 @@
-"""Commands about the firmware itself: identity, settings, the line, messages."""
+"""Commands about the firmware itself: identity, settings, line numbers, messages."""
 
 import math
 import re
@@ -18,16 +18,16 @@ def _stop_for_user(board: Board, command: Command) -> Wait:
     board.say(f"echo:{message}\r")
     for action in ("prompt_end", "prompt_begin M0 Stop", "prompt_button Continue", "prompt_show"):
         board.act(action)
-    yield from until_answered(board, command.number("S", 0.0) or command.number("P", 0.0) / 1000 or math.inf)
+    yield from wait_for_answer(board, command.number("S", 0.0) or command.number("P", 0.0) / 1000 or math.inf)
 
 
-def until_answered(board: Board, seconds: float = math.inf) -> Wait:
+def wait_for_answer(board: Board, seconds: float = math.inf) -> Wait:
     """Wait for M108, M876 or the knob at the printer, for at most `seconds`."""
-    board.waiting, board.busy_reason = True, texts.PAUSED_FOR_USER
-    answered = board.now + min(board.user_after, seconds)
-    while board.waiting and board.now < answered:
+    board.is_waiting, board.busy_reason = True, texts.PAUSED_FOR_USER
+    answered = board.now + min(board.user_delay, seconds)
+    while board.is_waiting and board.now < answered:
         yield answered
-    board.waiting, board.busy_reason = False, "processing"
+    board.is_waiting, board.busy_reason = False, "processing"
 
 
 def _change_filament(board: Board, _command: Command) -> Wait:
@@ -42,15 +42,15 @@ def _change_filament(board: Board, _command: Command) -> Wait:
         "prompt_show",
     ):
         board.act(action)
-    yield from until_answered(board)
+    yield from wait_for_answer(board)
     board.counts_as_move = False
-    board.inactivity.note(board.now)
+    board.inactivity.note_activity(board.now)
     for action in ("prompt_end", "resumed"):
         board.act(action)
 
 
 def _print_time(board: Board, _command: Command) -> None:
-    """M31: 0 s, as no print timer runs while a host prints."""
+    """M31: 0 s, because no print timer runs while a host prints."""
     board.act("notification 0s\r")
     board.say("echo:Print time: 0s")
 
@@ -155,7 +155,7 @@ def _load_defaults(board: Board, _command: Command) -> None:
 
 def _answer_user(board: Board, _command: Command) -> None:
     """M876: the answer to a prompt."""
-    board.waiting = False
+    board.is_waiting = False
 
 
 def _end_halt(board: Board, command: Command) -> None:

@@ -40,11 +40,11 @@ class TcpPrinter:
         self._transport: Transport | None = None
         self._server: asyncio.Server | None = None
         self._host_connection: _HostConnection | None = None
-        self._replug_at: asyncio.TimerHandle | None = None
-        self._replugging: asyncio.Task[tuple[str, int]] | None = None
+        self._replug_timer: asyncio.TimerHandle | None = None
+        self._replug_task: asyncio.Task[tuple[str, int]] | None = None
 
     async def start(self) -> tuple[str, int]:
-        """Power the board up and listen; return the host and the port, which the system chooses if it was 0.
+        """Power the board up and listen; return the host and the port, which the system chooses if `port` is 0.
 
         Raises:
             OSError: the port is in use, or the host is not an address of this machine.
@@ -59,7 +59,7 @@ class TcpPrinter:
             reason = str(error.strerror) if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
             raise OSError(f"cannot listen on {self._host}:{self._port}: {reason}; choose another address") from error
         address = self._server.sockets[0].getsockname()
-        self._port = address[1]  # after a replug it is the same
+        self._port = address[1]  # a replug keeps it
         transport = SimulatedTransport(
             self._firmware, f"tcp:{self._host}:{self._port}", reset_on_open=power_up, clock=self._clock
         )
@@ -69,8 +69,8 @@ class TcpPrinter:
 
     def stop(self) -> None:
         """Hang up and stop listening."""
-        if self._replug_at is not None:
-            self._replug_at.cancel()
+        if self._replug_timer is not None:
+            self._replug_timer.cancel()
         self._pull()
 
     def _pull(self) -> None:
@@ -88,11 +88,11 @@ class TcpPrinter:
         self._pull()
         if self._firmware.plugged_at < math.inf:
             when = self._clock.when(self._firmware.plugged_at)
-            self._replug_at = asyncio.get_running_loop().call_at(when, self._replug)
+            self._replug_timer = asyncio.get_running_loop().call_at(when, self._replug)
 
     def _replug(self) -> None:
-        self._replug_at = None
-        self._replugging = asyncio.get_running_loop().create_task(self._plug_in(power_up=False))
+        self._replug_timer = None
+        self._replug_task = asyncio.get_running_loop().create_task(self._plug_in(power_up=False))
 
     # ── for a connection ────────────────────────────────────────────────────────────────────────────────────
 
@@ -143,7 +143,7 @@ class _HostConnection(asyncio.Protocol):
         self._printer.release(self)
 
     def send(self, data: bytes) -> None:
-        """Send bytes to the host; they are lost if too many wait for it."""
+        """Send bytes to the host; they are lost if too many already wait for the host."""
         if self._transport is not None and self._transport.get_write_buffer_size() < _MAX_UNREAD:
             self._transport.write(data)
 

@@ -16,7 +16,7 @@ from gcode.frozen import frozen
 TICK = 0.15625
 """Seconds between two readings: Marlin takes 0.16; 5/32 is exact in binary, so ticks and times agree."""
 
-_AIR_LAG = 10.0  # s in which a sensor in the air loses 63 % of its excess temperature
+_AIR_LAG_S = 10.0  # s in which a sensor in the air loses 63 % of its excess temperature
 
 
 @frozen
@@ -76,7 +76,7 @@ class TwoMasses:
         body = self._body
         end = body.ambient + (body.maximum - body.ambient) * power / self._load
         self.block = end + (self.block - end) * math.exp(-TICK * self._load / body.time_constant)
-        self.sensor = body.ambient + (self.sensor - body.ambient) * math.exp(-TICK / _AIR_LAG)
+        self.sensor = body.ambient + (self.sensor - body.ambient) * math.exp(-TICK / _AIR_LAG_S)
 
     @property
     def hottest(self) -> float:

@@ -5,7 +5,7 @@ import random
 from collections import deque
 
 USB_PACKET = 64
-"""Bytes of one packet on a full-speed USB line, as serial adapters use it."""
+"""Bytes of one packet of full-speed USB, which serial adapters use."""
 
 _BITS_PER_BYTE = 10  # start bit, eight data bits, stop bit
 
@@ -22,13 +22,13 @@ class SimulatedWire:
         self.begins = self.due = math.inf
         self._byte_time = _BITS_PER_BYTE / baudrate if baudrate else 0.0
         self._pieces: deque[tuple[float, bytes]] = deque()  # when each begins to arrive, and its bytes
-        self._free = 0.0  # when everything sent has arrived
+        self._free_at = 0.0  # when everything sent has arrived
 
     def send(self, data: bytes, now: float) -> None:
         """Put bytes on the wire, after those that are on it."""
-        begins = max(now, self._free)
+        begins = max(now, self._free_at)
         self._pieces.append((begins, data))
-        self._free = begins + len(data) * self._byte_time
+        self._free_at = begins + len(data) * self._byte_time
         if len(self._pieces) == 1:
             self._update()
 
@@ -44,7 +44,7 @@ class SimulatedWire:
         """Take the bytes that have arrived, at most `room` of them."""
         if self.begins > now:
             return b""
-        if room is None and self._free <= now and len(self._pieces) == 1:  # nearly always
+        if room is None and self._free_at <= now and len(self._pieces) == 1:  # nearly always
             self.begins = self.due = math.inf
             return self._pieces.pop()[1]
         taken = []
@@ -68,7 +68,7 @@ class SimulatedWire:
     def clear(self) -> None:
         """Lose the bytes on the wire."""
         self._pieces.clear()
-        self._free = 0.0
+        self._free_at = 0.0
         self._update()
 
 
@@ -88,6 +88,6 @@ class UsbWire(SimulatedWire):
             super().send(data[at : at + USB_PACKET], now + delay)
 
 
-def wire(baudrate: int | None, latency: float, jitter: float, seed: str) -> SimulatedWire:
+def make_wire(baudrate: int | None, latency: float, jitter: float, seed: str) -> SimulatedWire:
     """Return the simplest wire with these properties."""
     return UsbWire(baudrate, latency, jitter, seed) if latency or jitter else SimulatedWire(baudrate)

@@ -31,7 +31,7 @@ class LoopRunner(Protocol):
 
 
 class BackgroundLoop:
-    """An event loop in a thread, which serves a real line even while no call runs."""
+    """An event loop in a thread, which serves a real printer even while no call runs."""
 
     def __init__(self) -> None:
         self._loop = WatchedLoop()
@@ -68,7 +68,7 @@ class BlockingPrinter:
         """Connect.
 
         Raises:
-            PortError: the line cannot be opened, or nothing answers.
+            PortError: the port cannot be opened, or nothing answers.
         """
         simulated = self._address.scheme == "sim"
         self._runner = Clock(virtual=True) if simulated else BackgroundLoop()

@@ -29,14 +29,14 @@ class Device:
     """A printer that takes several connections in turn.
 
     Attributes:
-        speed: its seconds per second on the loop's clock.
+        speed: its seconds for each second on the loop's clock.
         heaters_are_off: they have been turned off since the last connection.
-        restarts: why its board may have booted before each connection; empty: it should not.
-        session: the traffic on its line.
+        restart_reason: why its board may have booted before a connection; empty: the board should not have booted.
+        session: the traffic of its connections.
     """
 
     speed = 1.0
-    restarts = ""
+    restart_reason = ""
 
     def __init__(self) -> None:
         self.heaters_are_off = True
@@ -51,7 +51,7 @@ class Device:
         asyncio.run(work)
 
     def accepted(self) -> list[str] | None:
-        """Return the commands that the device has accepted so far; None: it cannot tell."""
+        """Return the commands that the device has accepted so far; None: the device cannot tell."""
         return None
 
     def printer(self) -> Printer:
@@ -83,7 +83,7 @@ class Device:
         """Return an open printer with known temperatures; the caller has to `end` it.
 
         Raises:
-            PortError: the line cannot be opened, or nothing answers.
+            PortError: the port cannot be opened, or nothing answers.
         """
         printer = self.printer()
         try:
@@ -144,7 +144,7 @@ class SimulatedDevice(Device):
         firmware.reset(0.0)  # power on; DTR stays up from here on, so no connection resets it
 
     def make(self) -> Printer:
-        """Return a new object for it."""
+        """Return a new connection to the device, not open yet."""
         transport = SimulatedTransport(self.firmware, self._address, reset_on_open=False, clock=self._clock)
         return LinePrinter(self._listen(transport))
 
@@ -164,10 +164,10 @@ class PortDevice(Device):
         super().__init__()
         self.address = address
         if address.scheme != "serial":
-            self.restarts = f"the board at {address} may have booted before each connection"
+            self.restart_reason = f"the board at {address} may have booted before each connection"
         elif str(Path(address.target).resolve()).startswith("/dev/pts/"):
-            self.restarts = f"{address} is a pty without DTR, whose device may boot at each connection"
+            self.restart_reason = f"{address} is a pty without DTR, whose device may boot at each connection"
 
     def make(self) -> Printer:
-        """Return a new object for it."""
+        """Return a new connection to the device, not open yet."""
         return registry.create(self.address, wrap=self._listen)

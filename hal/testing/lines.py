@@ -21,7 +21,7 @@ class CommandLines:
         self._commands = [command.encode("ascii") for command in commands]
 
     def next_line(self) -> Line | None:
-        """Return the next command; None behind the last one."""
+        """Return the next command; None after the last one."""
         if self.count == len(self._commands):
             self.empty.set()
             return None
@@ -33,7 +33,7 @@ async def print_lines(printer: Printer, commands: Iterable[str]) -> None:
     """Print commands as a job, and wait until the last one has been acknowledged.
 
     Raises:
-        NozzledError: the connection ended before.
+        NozzledError: the connection ended first.
     """
     lines = CommandLines(commands)
 

@@ -1,4 +1,4 @@
-"""SessionKeeper: records the traffic of a test's line in memory, to show it if the test fails."""
+"""SessionKeeper: records the traffic of a test's connections in memory, to show it if the test fails."""
 
 from collections import deque
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ class SessionKeeper:
         self.count = 0
 
     def start(self) -> None:
-        """Do nothing, as it is always ready."""
+        """Do nothing: the keeper is always ready."""
 
     def note(self, time: float, kind: str, data: bytes) -> None:
         """Take one piece."""

@@ -208,7 +208,7 @@ async def test_a_front_without_its_database_works_and_stores_nothing(tmp_path, m
     def refused(*_):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("daemon.database._locked", refused)
+    monkeypatch.setattr("daemon.database._lock_file", refused)
     with capture_logs() as logs:
         cache = await module.open_cache(tmp_path)
         await filled(cache)

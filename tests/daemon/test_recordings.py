@@ -24,7 +24,7 @@ async def test_a_connection_is_recorded_and_can_be_replayed(tmp_path):
     dialogue = b"".join(record.data for record in session.records if record.kind == HOST)
     assert b"G28*" in dialogue
     assert b"M118 hello*" in dialogue
-    assert session.cut == ""
+    assert session.why_cut == ""
     assert session.header.address == "sim"
     assert session.header.settings["window_lines"] == 2
     outcome = await rerun(session)
@@ -70,7 +70,7 @@ async def test_the_last_lines_before_a_fault_are_stored(tmp_path, monkeypatch):
     assert any(b"famous last words" in record.data for record in session.records)
     assert session.records[-1].data == b"lost unplugged"
     assert 4 < session.records[-1].time < 60
-    assert session.cut == ""
+    assert session.why_cut == ""
 
 
 async def test_a_fault_soon_after_the_opening_can_be_replayed(tmp_path):

@@ -130,14 +130,14 @@ def test_a_packed_file_is_resumed_as_text(small, tmp_path):
 async def laid(tmp_path, lines: list[str]) -> list[tuple]:
     """Print on a printer that is cold; return what was laid where."""
     async with house(tmp_path, firmware=FirmwareConfig(), scripts=replace(SCRIPTS, before_start=())) as host:
-        path, moved = [], host.oracle.moved
+        path, moved = [], host.oracle.record_move
 
         def note(move, began, tool):
             if move.delta[3] > 0 and (move.delta[0] or move.delta[1]):
                 path.append(tuple(round(value, 3) for value in (*move.end[:3], move.delta[3])))
             moved(move, began, tool)
 
-        host.oracle.moved = note
+        host.oracle.record_move = note
         host.start(lines)
         await host.until(S.COMPLETED)
         await host.settle()

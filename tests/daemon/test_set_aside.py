@@ -115,14 +115,14 @@ async def test_a_lock_without_permission_is_set_aside_unless_it_is_held(tmp_path
     monkeypatch.setattr(os, "access", lambda *_: False)
     with lock.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        database._free(lock)
+        database._clear_lock_path(lock)
         assert lock.exists()
     monkeypatch.setattr(database, "LOCK_TABLE", tmp_path / "hidden")
-    database._free(lock)
+    database._clear_lock_path(lock)
     assert lock.exists(), "its holder is unknown"
     monkeypatch.setattr(database, "LOCK_TABLE", tmp_path / "none")
     (tmp_path / "none").touch()
-    database._free(lock)
+    database._clear_lock_path(lock)
     assert (tmp_path / "lock.damaged").exists()
     assert not lock.exists()
 

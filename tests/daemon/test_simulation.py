@@ -144,7 +144,7 @@ def test_the_same_seed_records_the_same_bytes(tmp_path):
         recorded.append(path.read_bytes())
     assert recorded[0] == recorded[1] != recorded[2]
     session = read([tmp_path / "0.jsonl.gz"])
-    assert not session.cut
+    assert not session.why_cut
     dialogue = b"".join(each.data for each in session.records if each.kind == HOST)
     assert b"M117 half way" in dialogue
 

@@ -364,7 +364,7 @@ async def test_the_record_is_in_memory_and_the_trouble_reported_if_the_disk_fail
     def refused(*_, **__):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("daemon.database._locked", refused)
+    monkeypatch.setattr("daemon.database._lock_file", refused)
     store = Store(lambda: 2000.0, print)
     await store.open(tmp_path)
     assert await recorded(store) == ["cube.gcode"]

@@ -187,7 +187,7 @@ async def test_a_listener_stops_a_printer_that_becomes_ready():
     with pytest.raises(FirmwareHalted, match="too hot"):
         await printer.open()
     await printer.close()
-    assert not printer._reports._temperatures.scheduled
+    assert not printer._reports._temperatures.is_scheduled
 
 
 async def test_a_listener_stops_a_printer_at_its_first_report():
@@ -208,7 +208,7 @@ async def test_no_query_is_scheduled_after_the_end():
         line.say(b"ok T:300.0 /0.0\nFile opened: A.GCO Size: 100\nFile selected\n")
         await asyncio.sleep(10)
         assert printer.state is C.FAULT
-        assert not printer._reports._card.scheduled
+        assert not printer._reports._card.is_scheduled
 
 
 @pytest.mark.parametrize("cancelled", [True, False])

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal.flight_recorder import MAX_RECENT, SIZE, RecentLines, lines, recent_lines, records
+from hal.flight_recorder import MAX_RECENT, RING_SIZE, RecentLines, lines, recent_lines, records
 from hal.session_file import EVENT, HOST, PRINTER
 
 WHOLE = b"echo:busy: processing\nok T:20.1 /0.0\r\n\nok\n"
@@ -62,7 +62,7 @@ def test_repeated_reads_return_each_line_once(entries, times):
 
 
 def test_lines_no_longer_in_memory_are_a_gap():
-    ring = deque(((float(at), PRINTER, b"ok\n") for at in range(SIZE + 10)), maxlen=SIZE)
+    ring = deque(((float(at), PRINTER, b"ok\n") for at in range(RING_SIZE + 10)), maxlen=RING_SIZE)
     assert recent_lines(ring, 0.0).gap
     assert recent_lines(ring, 8.0).gap
     assert not recent_lines(ring, 10.0).gap

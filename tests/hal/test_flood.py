@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from hal.flood import MAX_COST_S, PERIOD_S, MAX_LINES, Flood
+from hal.flood import MAX_COST_S, MAX_LINES, PERIOD, Flood
 from hal.serial_port import SerialTransport
 from hal.tcp_port import TcpTransport
 from support.waiting import TIMEOUT
@@ -43,7 +43,7 @@ async def test_a_portion_is_handled_and_the_rest_waits():
     flood.take(b"x\n" * 1000)
     flood.take(b"x\n" * 1000)
     assert held.calls == ["hold"]
-    await asyncio.sleep(PERIOD_S)
+    await asyncio.sleep(PERIOD)
     assert held.calls == ["hold", "resume"]
     flood.take(b"x\n" * MAX_LINES)
     assert held.calls == ["hold", "resume"], "the time restarts"
@@ -77,13 +77,13 @@ async def test_a_portion_is_measured_by_its_cost():
     assert held.calls == []
     flood.take(b"T:20.0 /0.0\n" * 4)
     assert held.calls == ["hold"]
-    await asyncio.sleep(PERIOD_S * 1.5)
+    await asyncio.sleep(PERIOD * 1.5)
     assert held.calls == ["hold", "resume"]
     held.cost = 5 * MAX_COST_S
     flood.take(b"T:20.0 /0.0\n" * 80)
-    await asyncio.sleep(PERIOD_S * 4.9)
+    await asyncio.sleep(PERIOD * 4.9)
     assert held.calls == ["hold", "resume", "hold"], "one that costs more is made up for by a longer time"
-    await asyncio.sleep(PERIOD_S * 0.2)
+    await asyncio.sleep(PERIOD * 0.2)
     assert held.calls[-1] == "resume"
     assert held.taken.count(b"\n") == 4 * 4 + 80
 
@@ -94,7 +94,7 @@ async def test_slow_input_uses_up_no_portion():
     held.cost = MAX_COST_S * 0.9
     for _ in range(10):
         flood.take(b"x" * 100 + b"\n")
-        await asyncio.sleep(PERIOD_S)
+        await asyncio.sleep(PERIOD)
     assert held.calls == []
 
 
@@ -120,7 +120,7 @@ class Listener:
 
 
 TALK = b"echo:the same again\n" * 50
-MOST = 2.5 * MAX_LINES / PERIOD_S
+MOST = 2.5 * MAX_LINES / PERIOD
 """Lines a second: a portion, what one more read brings, and a loaded machine."""
 
 

@@ -9,7 +9,7 @@ from gcode.framing import frame
 from gcode.link import HISTORY, Sent
 from gcode.modes import Modes
 from gcode.outgoing import JobPlace, Ticket
-from hal.logbook import HALF, MAX_FRAME, MAX_LONG_FRAME, UNREADABLE, Logbook
+from hal.logbook import HALF_SIZE, MAX_FRAME, MAX_LONG_FRAME, UNREADABLE, Logbook
 
 FEEDRATES = st.sampled_from([b"", b"1500", b"7200.5"])
 
@@ -74,7 +74,7 @@ def test_a_half_written_frame_does_not_count(cut, byte):
     logbook = Logbook()
     for number in range(1, 10):
         logbook.note(line(number), number - 1, Modes())
-    at = 2 * HALF + 10 * 160
+    at = 2 * HALF_SIZE + 10 * 160
     logbook.note(line(10), 9, Modes())
     logbook._map[at + cut : at + 160] = bytes(160 - cut)  # as if killed there, in memory that was empty
     left = logbook.snapshot()
@@ -132,7 +132,7 @@ def test_an_unknown_format_is_not_mistaken_for_no_snapshot(text, monkeypatch):
 def test_an_oversized_snapshot_leaves_none():
     logbook = Logbook()
     assert logbook.write({"a": 1})
-    assert not logbook.write({"a": "x" * HALF})
+    assert not logbook.write({"a": "x" * HALF_SIZE})
     assert logbook.read() is None
 
 

@@ -104,10 +104,10 @@ async def test_the_thread_writes_while_the_port_is_open_and_ends_with_it(tmp_pat
             while not recording.recorder._file:  # noqa: ASYNC110 - a thread of its own
                 await asyncio.sleep(0.01)
         early = read(files(tmp_path))
-        assert early.cut
+        assert early.why_cut
         await recording.print([b"G28", b"G1 X10"])
     session = recording.session()
-    assert not session.cut
+    assert not session.why_cut
     assert session.records[: len(early.records)] == early.records
     assert session.records[-1].data == b"close"
     assert not [thread for thread in threading.enumerate() if thread.name == "recorder"]
@@ -151,12 +151,12 @@ def test_the_beginning_is_kept_until_the_first_answer(tmp_path):
 
 def test_a_large_recording_is_split_and_its_oldest_parts_removed(tmp_path):
     groups = [[Record(float(n), PRINTER, os.urandom(256))] for n in range(20)]
-    recorded(RecordingFolder(tmp_path, max_bytes=1500, keep=100), *groups)
+    recorded(RecordingFolder(tmp_path, max_bytes=1500, max_files=100), *groups)
     parts = files(tmp_path)
     assert len(parts) > 3
     assert all(path.stat().st_size < 3000 for path in parts)
     assert read(parts).records == [group[0] for group in groups]
-    recorded(RecordingFolder(tmp_path, max_bytes=1500, keep=3), *groups, wall=NOON + 60)
+    recorded(RecordingFolder(tmp_path, max_bytes=1500, max_files=3), *groups, wall=NOON + 60)
     assert [path.name for path in files(tmp_path)] == [
         path.name.replace("120000", "120100") for path in parts[-3:]
     ]  # fmt: skip
@@ -166,7 +166,7 @@ def test_only_recordings_are_removed(tmp_path):
     for name in ("session.txt", "my-session-1.jsonl.gz", "fault-1.jsonl.gz"):
         (tmp_path / name).touch()
     for _ in range(3):
-        recorded(RecordingFolder(tmp_path, keep=1), [Record(0.0, PRINTER, b"ok\n")])
+        recorded(RecordingFolder(tmp_path, max_files=1), [Record(0.0, PRINTER, b"ok\n")])
     assert len(files(tmp_path)) == 1
     assert len(list(tmp_path.iterdir())) == 4
 
@@ -211,7 +211,7 @@ def test_a_full_disk_disturbs_nothing_and_leaves_a_noted_gap(tmp_path):
     first, second = (read([path]) for path in files(tmp_path))
     assert [error.errno for error in troubles] == [errno.ENOSPC]
     assert recorder.dropped == 1
-    assert first.cut
+    assert first.why_cut
     assert first.records == groups[0]
     assert second.records == [Record(2.0, EVENT, b"dropped 1"), *groups[2], *groups[3]]
 
@@ -232,7 +232,9 @@ def test_a_full_disk_costs_no_older_recording(tmp_path, monkeypatch):
     for path in old:
         path.touch()
     monkeypatch.setattr(recorder_module.Path, "open", lambda path, mode, **_: FullDiskFile(path, mode.replace("b", "")))
-    recorder = recorded(RecordingFolder(tmp_path, keep=3), *[[Record(float(n), PRINTER, b"ok\n")] for n in range(9)])
+    recorder = recorded(
+        RecordingFolder(tmp_path, max_files=3), *[[Record(float(n), PRINTER, b"ok\n")] for n in range(9)]
+    )
     assert files(tmp_path) == old
     assert recorder.dropped == 9
     with pytest.raises(OSError, match="No space left"):
@@ -274,7 +276,7 @@ def test_the_last_lines_before_a_fault_are_recorded(tmp_path):
     session = read([dump(tmp_path / "faults", ABOUT, tail)])
     assert session.records == tail
     assert session.header == ABOUT
-    assert session.cut == ""
+    assert session.why_cut == ""
 
 
 def test_the_last_faults_are_kept(tmp_path):

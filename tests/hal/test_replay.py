@@ -99,9 +99,9 @@ async def test_the_connection_is_lost_where_the_host_differs(at, data, differenc
         await asyncio.sleep(at)
         host.transport.write(data)
         assert host.lost == [], "a loss is not told from within write"
-        at_once = host.transport.at
+        at_once = host.transport.index
         host.transport.write(b"M105\n")
-        assert host.transport.at == at_once, "nothing counts behind the difference"
+        assert host.transport.index == at_once, "nothing counts behind the difference"
     await asyncio.sleep(5)
     assert [type(error) for error in host.lost] == [ReplayDiffers]
     assert str(host.lost[0]) == str(host.transport.difference) == difference
@@ -128,7 +128,7 @@ async def test_lenient_continues_and_keeps_the_first_difference():
     assert [data for _, data in host.heard] == [b"1\n", b"2\n"]
     assert host.lost == []
     difference = host.transport.difference
-    assert (difference.at, difference.time, difference.expected.data, difference.actual.data) == (
+    assert (difference.index, difference.time, difference.expected.data, difference.actual.data) == (
         1,
         1.0,
         b"a\n",

@@ -166,7 +166,7 @@ async def test_an_emergency_stop_is_repeated(tmp_path, config):
     assert outcome.difference is None
     assert outcome.played >= outcome.records - 1  # the closing itself need not be waited for
     at = next(n for n, record in enumerate(session.records) if text_on_wire(record.data).lstrip().startswith(b"M112\n"))
-    assert (await rerun(changed(session, at, b"M112", b"M410"))).difference.at == at
+    assert (await rerun(changed(session, at, b"M112", b"M410"))).difference.index == at
 
 
 async def test_a_lost_port_is_no_difference(tmp_path):
@@ -212,7 +212,7 @@ async def test_a_changed_line_is_found_at_its_place(printed, data):
     piece = piece[:where] + bytes([piece[where] ^ data.draw(st.sampled_from([1, 2, 4]))]) + piece[where + 1 :]
     records = [*printed.records[:at], printed.records[at]._replace(data=piece), *printed.records[at + 1 :]]
     difference = (await rerun(replace(printed, records=records))).difference
-    assert difference.at == at
+    assert difference.index == at
     assert piece.endswith(difference.expected.data)
 
 
@@ -220,7 +220,7 @@ async def test_lenient_replays_everything(printed):
     at = find(printed, b"N60 ")
     session = changed(printed, at, b"N60 ", b"N61 ")
     strict, lenient = await rerun(session), await rerun(session, strict=False)
-    assert strict.played == strict.difference.at == lenient.difference.at == at
+    assert strict.played == strict.difference.index == lenient.difference.index == at
     assert lenient.played == lenient.records
 
 

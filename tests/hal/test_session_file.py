@@ -41,7 +41,7 @@ def test_a_written_session_is_read_back(tmp_path_factory, groups):
     session = read([path])
     assert session.header == HEADER
     assert session.records == [record for group in groups for record in group]
-    assert session.cut == ""
+    assert session.why_cut == ""
 
 
 @given(groups=flushes, data=st.data())
@@ -57,7 +57,7 @@ def test_a_truncated_file_is_read_up_to_the_cut_and_marked(tmp_path_factory, gro
     session = read([path])
     everything = [record for group in groups for record in group]
     assert session.records == everything[: len(session.records)]
-    assert session.cut
+    assert session.why_cut
 
 
 def test_a_crash_loses_nothing_that_was_flushed(file):
@@ -65,7 +65,7 @@ def test_a_crash_loses_nothing_that_was_flushed(file):
     file.write_bytes(encoder.header(HEADER) + encoder.records(RECORDS[:30]) + encoder.records(RECORDS[30:])[:-9])
     session = read([file])
     assert session.records[:30] == RECORDS[:30]
-    assert session.cut == "the file ends too early"
+    assert session.why_cut == "the file ends too early"
 
 
 def test_any_gzip_reader_shows_a_file(file):
@@ -146,7 +146,7 @@ def test_a_damaged_end_is_reported(file):
     raw[-8] ^= 1
     file.write_bytes(raw)
     session = read([file])
-    assert session.cut == "the file is damaged"
+    assert session.why_cut == "the file is damaged"
     assert 0 < len(session.records) < len(big)
     assert session.records == big[: len(session.records)]
 
@@ -155,7 +155,7 @@ def test_a_compression_bomb_is_read_up_to_a_limit(file, monkeypatch):
     monkeypatch.setattr(session_file, "MAX_TEXT", 1000)
     file.write_bytes(written(HEADER, [*RECORDS, Record(9.0, PRINTER, b" " * 10**6)]))
     session = read([file])
-    assert session.cut
+    assert session.why_cut
     assert session.records == RECORDS[: len(session.records)]
     assert 0 < len(session.records) < 40
 

@@ -99,9 +99,9 @@ def test_the_countdown_matches_the_recording(wait, title):
 @pytest.mark.parametrize(("command", "heater", "target"), [("M109", 0, 200), ("M190", 1, 60), ("M191", 2, 40)])
 def test_a_wait_ends_ten_seconds_after_the_window_is_entered(command, heater, target):
     printer, watched = LonePrinter(chamber=CHAMBER), LonePrinter(chamber=CHAMBER)
-    watched.heat.all[heater].set_target(target, watched.now)
+    watched.heat.heaters[heater].set_target(target, watched.now)
     began = watched.now
-    while watched.heat.all[heater].temperature(watched.now) <= target - 1:
+    while watched.heat.heaters[heater].temperature(watched.now) <= target - 1:
         watched.now += 0.01
     seconds, replies = printer.wait(f"{command} S{target}")
     assert seconds == pytest.approx(watched.now - began + 10, abs=0.02)
@@ -284,7 +284,7 @@ def test_m85_halts_a_printer_that_does_not_move_and_turns_its_heaters_off():
     after, text = halts_after(printer)
     assert after == pytest.approx(100)
     assert text == TIMED_OUT + "M85 S300"
-    assert [each.target for each in printer.heat.all] == [0, 0]
+    assert [each.target for each in printer.heat.heaters] == [0, 0]
 
 
 def test_querying_temperatures_does_not_count():
@@ -353,7 +353,7 @@ def test_m86_turns_the_heaters_down_when_nothing_moves():
     lines = printer.run(1000)
     assert [line for _, line in lines] == ["Hotend Idle Timeout"]
     assert lines[0][0] == pytest.approx(121 + 300)
-    assert [each.target for each in printer.heat.all] == [50, 40]
+    assert [each.target for each in printer.heat.heaters] == [50, 40]
 
 
 def test_m86_runs_from_when_the_hotend_is_hot():

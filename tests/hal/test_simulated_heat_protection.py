@@ -153,7 +153,7 @@ def test_halted_means_off_and_silent_until_a_reset_and_the_heat_stays():
     replies = [line for _, line in printer.run(1.0)]
     assert replies == ["Error:MINTEMP triggered, system stopped! Heater_ID: 0", HALTED, "//action:poweroff"]
     heat = printer.heat
-    assert [each.target for each in heat.all] == [0, 0]
+    assert [each.target for each in heat.heaters] == [0, 0]
     assert heat.fans == [0]
     assert printer.send("M105", seconds=100) == []
     printer.fail(None)
@@ -200,7 +200,7 @@ def test_the_firmware_wakes_rarely_to_check():
 
 def protection(target=200.0, reading=20.0):
     one = HeatProtection(HOTEND_LIMITS)
-    one.retarget(target, reading, 0.0)
+    one.note_target(target, reading, 0.0)
     return one
 
 
@@ -234,7 +234,7 @@ def test_runaway_is_checked_only_after_the_target_was_reached():
 def test_only_a_new_target_restarts_the_time(again, error):
     one = protection(reading=199.0)
     one.check(200.0, 1.0)
-    one.retarget(again, 199.0, 10.0)
+    one.note_target(again, 199.0, 10.0)
     assert one.check(190.0, 41.0) == error
 
 

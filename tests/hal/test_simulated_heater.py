@@ -173,7 +173,7 @@ def test_readings_do_not_depend_on_earlier_queries(story, questions, end, config
             now += pause
             args = (now,) if what == "temperature" else (value, now)
             getattr(heater, what)(*args)
-            log.append((heater.temperature(now), heater.power(now), heater.tripped, heater.block(now)))
+            log.append((heater.temperature(now), heater.power(now), heater.trip, heater.block(now)))
         return log
 
     assert play(questions) == play([])
@@ -186,14 +186,14 @@ def test_readings_do_not_depend_on_earlier_queries(story, questions, end, config
 def test_no_protection_trips_early(config, story):
     heater, now = Heater(config, noise=0.1), 0.0
     for pause, (what, value) in [*story, (400.0, ("set_fan", 0.0))]:
-        while heater.due <= now + pause and not heater.tripped:
+        while heater.due <= now + pause and not heater.trip:
             due = heater.due
             heater.temperature(due - TICK)
-            assert heater.tripped is None, "a caller at the due time would be too late"
+            assert heater.trip is None, "a caller at the due time would be too late"
             heater.check(due)
-            assert heater.tripped or heater.due > due
+            assert heater.trip or heater.due > due
         now += pause
-        if heater.tripped:
+        if heater.trip:
             return
         getattr(heater, what)(value, now)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gcode.planner import PLACES, MotionLimits, fetched
-from hal.simulated.motion import FIRST_MOVE_DELAY, MAX_UNDERRUN, Planner
+from hal.simulated.motion import FIRST_MOVE_DELAY, MAX_UNDERRUN_S, Planner
 
 HOME = (0.0, 0.0, 0.0, 0.0)
 
@@ -35,12 +35,12 @@ def machine():
 
 def test_the_planner_has_fifteen_slots_and_reports_the_next_free_one(machine):
     machine.drive(*range(0, 160, 10))
-    assert machine.planner.free(0.0) == 0
-    free = machine.planner.next_free(0.0)
+    assert machine.planner.count_free(0.0) == 0
+    free = machine.planner.next_free_at(0.0)
     assert free == pytest.approx(1.0, abs=0.01)
-    assert machine.planner.free(free - 1e-6) == 0
-    assert machine.planner.free(free) == 1
-    assert machine.planner.free(1e3) == PLACES
+    assert machine.planner.count_free(free - 1e-6) == 0
+    assert machine.planner.count_free(free) == 1
+    assert machine.planner.count_free(1e3) == PLACES
 
 
 def test_a_first_move_waits_for_more_unless_enough_are_queued():
@@ -48,14 +48,14 @@ def test_a_first_move_waits_for_more_unless_enough_are_queued():
     alone.drive(0, 10, now=5.0)
     together.drive(0, 10, 20, 30, now=5.0)
     assert alone.planner.idle_at(5.0) == pytest.approx(5.0 + FIRST_MOVE_DELAY + 1.0, abs=0.01)
-    assert together.planner.next_free(5.0) == 5.0
+    assert together.planner.next_free_at(5.0) == 5.0
     assert together.planner.idle_at(5.0) == pytest.approx(5.0 + 3.0, abs=0.01)
 
 
 def test_an_empty_planner_is_done_at_once(machine):
     assert machine.planner.idle_at(7.0) == 7.0
     assert machine.planner.add(HOME, HOME, 10, 7.0) is None
-    assert machine.planner.free(7.0) == PLACES
+    assert machine.planner.count_free(7.0) == PLACES
 
 
 def test_moves_are_reported_with_their_times(machine):
@@ -97,12 +97,12 @@ def test_a_late_move_is_reported_as_an_underrun(machine):
     assert machine.dry == [(pytest.approx(ended), pytest.approx(0.25))]
 
 
-@pytest.mark.parametrize("pause", [0.0, MAX_UNDERRUN + 0.1])
+@pytest.mark.parametrize("pause", [0.0, MAX_UNDERRUN_S + 0.1])
 def test_gaps_that_are_not_underruns(machine, pause):
     machine.drive(0, 10)
     machine.drive(10, 20, now=machine.planner.idle_at(0.0) + pause)
     machine.planner.catch_up(50.0)
-    machine.planner.synchronised()
+    machine.planner.note_synchronisation()
     machine.drive(20, 30, now=50.5)
     assert machine.dry == []
 
@@ -123,7 +123,7 @@ def test_a_stop_leaves_the_machine_on_its_path(share):
     stopped = machine.planner.stop(at)
     assert 0 < stopped[0] < 51
     assert stopped[1:] == (0, 0, 0)
-    assert machine.planner.free(at) == PLACES
+    assert machine.planner.count_free(at) == PLACES
     ((move, _),) = machine.driven
     assert move.end == pytest.approx(stopped)
     assert move.delta == pytest.approx(stopped)
@@ -146,7 +146,7 @@ def test_a_full_planner_is_as_fast_as_the_arithmetic(points, feedrate):
     limits = MotionLimits(min_segment_time=0.0)
     planner, now = Planner(limits), 3.0
     for start, end, speed in moves:
-        now = planner.next_free(now)
+        now = planner.next_free_at(now)
         planner.add(start, end, speed, now)
     expected = sum(move.seconds for move in fetched(moves, limits))
     taken = planner.idle_at(now) - 3.0
@@ -159,7 +159,7 @@ def test_frequent_queries_change_nothing(points, feedrate, questions):
     def end(questions):
         planner, now = Planner(MotionLimits()), 0.0
         for start, end in itertools.pairwise(points):
-            while (free := planner.next_free(now)) > now:
+            while (free := planner.next_free_at(now)) > now:
                 for each in questions:
                     if now < now + each < free:
                         now += each

@@ -201,7 +201,7 @@ def test_a_scenario_happens_and_is_recorded(start, tmp_path):
     assert process.wait(TIMEOUT) == 0
     host.close()
     session = read([tmp_path / "session.jsonl.gz"])
-    assert not session.cut
+    assert not session.why_cut
     assert b"from outer space\n" in b"".join(record.data for record in session.records if record.kind == PRINTER)
     assert b"M105\nM105\n" in b"".join(record.data for record in session.records if record.kind == HOST)
 

@@ -11,7 +11,7 @@ from hal.simulated.receiver import ReceivedLine, Receiver
 
 
 class TheLongWay(Receiver):
-    def _usual(self, _raw):
+    def _plain_line(self, _raw):
         return None
 
 
@@ -45,5 +45,5 @@ def test_a_plain_line_is_read_like_any_other(config, parts):
 
 def test_a_plain_line_is_read_by_the_fast_path():
     receiver = Receiver(FIRMWARES["marlin"])
-    assert receiver._usual(b"N1 G1 X10*80") == ReceivedLine(1, "G1 X10")
-    assert receiver._usual(b"N1 G1 X10*80") is None, "it was there before"
+    assert receiver._plain_line(b"N1 G1 X10*80") == ReceivedLine(1, "G1 X10")
+    assert receiver._plain_line(b"N1 G1 X10*80") is None, "it was there before"

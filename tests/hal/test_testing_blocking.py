@@ -77,7 +77,7 @@ async def test_every_heater_is_off_at_the_end(connected):
         await printer.close()
         await device.turn_heaters_off()
     assert device.heaters_are_off
-    assert [each.target for each in device.firmware.heat.all] == [0, 0, 0, 0]
+    assert [each.target for each in device.firmware.heat.heaters] == [0, 0, 0, 0]
 
 
 def test_simulated_time_passes_only_while_the_printer_is_used():

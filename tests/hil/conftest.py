@@ -49,7 +49,7 @@ class PtyDevice(PortDevice):
 
     def __init__(self, port: Path, oracle: Path) -> None:
         super().__init__(registry.parse(f"serial:{port}"))
-        self.restarts = ""
+        self.restart_reason = ""
         self._oracle = oracle
         self._before = len(oracle.read_text().splitlines())  # what other tests have sent
 

@@ -131,8 +131,8 @@ async def test_another_object_reconnects_and_counts_from_0(device):
 
 
 async def test_connecting_again_does_not_reset_the_board(device):
-    if device.restarts:
-        pytest.skip(f"NOT TESTED: {device.restarts}")
+    if device.restart_reason:
+        pytest.skip(f"NOT TESTED: {device.restart_reason}")
     async with device.ready() as printer:
         await printer.send("G92 E5")  # moves nothing, and a reset forgets it
     async with device.ready() as printer:

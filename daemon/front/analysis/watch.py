@@ -14,7 +14,7 @@ from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.forecast import Outlook, Pace, learnt_pace
 from daemon.front.analysis.service import Analyses
 from daemon.front.analysis.store import AnalysisStore, FileKey, LearntPace
-from daemon.rest_of_print import MARK, DANGER, REMEDY, is_rest
+from daemon.rest_of_print import ADVICE, DANGER, MARK, is_rest
 from gcode.frozen import frozen
 
 TICK = 5.0  # s between two measurements of the progress, even if no client asks
@@ -120,7 +120,7 @@ class Watch:
         findings = await self._analyses.wait(key_of(selected), patience)
         self.refused = None
         if not touches and is_rest(await self._analyses.first_bytes(selected.path, len(MARK))):
-            self._refuse(selected, [DANGER], REMEDY)
+            self._refuse(selected, [DANGER], ADVICE)
         if findings is not None and findings.errors:
             self._refuse(selected, findings.errors, REMEDY)
         return findings is not None

@@ -96,7 +96,7 @@ class Cache(Database):
             if not db.in_transaction:  # front.db itself has failed
                 raise
             db.execute("ROLLBACK TO earlier")
-            log.warning("cache.begun_empty", reason=f"{earlier}: {error}", consequence=self.lost)
+            log.warning("cache.begun_empty", reason=f"{earlier}: {error}", consequence=self.damage_consequence)
         else:
             if rows:  # otherwise it is a new installation
                 log.info("cache.taken_over", rows=rows, path=str(earlier))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.idempotency import keyed_request
 from daemon.http.errors import Refused
-from daemon.rest_of_print import MARK, DANGER, is_rest
+from daemon.rest_of_print import DANGER, MARK, is_rest
 
 if TYPE_CHECKING:
     from daemon.front.front import Front

@@ -22,8 +22,8 @@ class _Begins(Oracle):
         super().__init__(keep=0)
         self.began = []
 
-    def moved(self, move, began, tool):
-        super().moved(move, began, tool)
+    def record_move(self, move, began, tool):
+        super().record_move(move, began, tool)
         self.began.append(began)
 
 
