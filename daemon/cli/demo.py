@@ -34,7 +34,7 @@ from daemon.client.shapes import JobInformation
 from daemon.errors import ServiceError
 from daemon.front.access.hosts import name_for_others
 from daemon.front.access.keys import ENVIRONMENT
-from daemon.packing.as_text import temporary_folder, unpacked
+from daemon.packing.as_text import open_unpacked, temporary_folder
 from daemon.packing.kinds import plain_name
 from gcode.compact import in_full
 from gcode.host_commands import meaning
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     path = args.file or example()
     if not path.is_file():
         raise DemoFailed(f"{path} is a folder" if path.is_dir() else f"there is no file {path}")
-    with unpacked(path) as text:
+    with open_unpacked(path) as text:
         content = text.read_bytes()
     with temporary_folder("nozzled-demo-") as folder:
         oracle = folder / "oracle.jsonl"

@@ -15,7 +15,7 @@ from daemon.cli import local_daemon, remote
 from daemon.cli.remote import Action, add_server, printable
 from daemon.client import OctoPrintClient
 from daemon.front.access.keyring import Keyring
-from daemon.moving.inventory import count
+from daemon.moving.inventory import count_of
 
 if TYPE_CHECKING:
     from daemon.moving.inventory import Inventory
@@ -107,8 +107,8 @@ def _in_state(inventory: "Inventory", report: "MoveReport", sizes: dict[str, int
 
 def _local_data(inventory: "Inventory", args: argparse.Namespace) -> list[tuple[str, bool]]:
     return [
-        (count(len(inventory.keys), "key"), bool(inventory.keys) and not args.no_keys),
-        (f"statistics of {count(len(inventory.prints), 'print')}", bool(inventory.prints)),
+        (count_of(len(inventory.keys), "key"), bool(inventory.keys) and not args.no_keys),
+        (f"statistics of {count_of(len(inventory.prints), 'print')}", bool(inventory.prints)),
     ]
 
 
@@ -137,8 +137,8 @@ def _format_inventory(inventory: "Inventory") -> str:
     rows = [
         ("uploads", f"{len(inventory.uploads)} ({size / 1e6:,.1f} MB)" if inventory.uploads else ""),
         ("empty folders", str(len(inventory.folders)) if inventory.folders else ""),
-        ("statistics", count(len(inventory.prints), "print") if inventory.prints else ""),
-        ("notes", f"of {count(len(inventory.notes), 'file')}" if inventory.notes else ""),
+        ("statistics", count_of(len(inventory.prints), "print") if inventory.prints else ""),
+        ("notes", f"of {count_of(len(inventory.notes), 'file')}" if inventory.notes else ""),
         ("profile", " / ".join(inventory.profile[key] for key in ("name", "model") if key in inventory.profile)),
         ("presets", ", ".join(each["name"] for each in inventory.presets)),
         ("webcam", str(inventory.webcam.get("streamUrl") or inventory.webcam.get("snapshotUrl") or "")),
@@ -154,8 +154,8 @@ def _format_report(inventory: "Inventory", report: "MoveReport") -> str:
     rows = [
         ("uploads", f"{len(report.uploads)}{before}" if inventory.uploads else ""),
         ("empty folders", str(len(report.folders)) if report.folders else ""),
-        ("statistics", count(report.prints, "print") if inventory.prints else ""),
-        ("notes", f"of {count(report.notes, 'file')}" if report.notes else ""),
+        ("statistics", count_of(report.prints, "print") if inventory.prints else ""),
+        ("notes", f"of {count_of(report.notes, 'file')}" if report.notes else ""),
         *report.settings.items(),
         *((f"key of {name}", key or "unchanged") for name, key in report.keys.items()),
     ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from daemon.cli.options import UNFIT, add_config, add_preset, configured
 from daemon.config import ProfileConfig
 from daemon.errors import FileError
-from daemon.packing.as_text import unpacked
+from daemon.packing.as_text import open_unpacked
 from gcode.analysis.about import About
 from gcode.analysis.result import Analysis, Box
 
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     settings, firmware = _ask_limits(args.printer) if args.printer else ((), "")
     profile = configured(args).profile
     printer = machine(profile, settings, firmware)
-    with unpacked(args.file, args.plate) as path:
+    with open_unpacked(args.file, args.plate) as path:
         analysis = _analyse_and_plot(path, printer, args) if args.plot else analyse(path, printer)
     if args.thumbnail:
         _write_thumbnail(args.file, analysis, args.thumbnail)

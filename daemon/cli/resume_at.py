@@ -16,7 +16,7 @@ from daemon.config import Config
 from daemon.errors import FileError
 from daemon.front.resuming.place import LIFT, PRIME
 from daemon.front.resuming.proposal import Proposal, ResumeTarget, propose, temperatures_text, warnings
-from daemon.packing.as_text import temporary_folder, unpacked
+from daemon.packing.as_text import open_unpacked, temporary_folder
 from daemon.packing.kinds import plain_name
 
 EXAMPLE = "nozzled resume-at part.gcode --height 23.4"
@@ -82,7 +82,7 @@ def _of_file(args: argparse.Namespace) -> int:
     output = args.output or plain.with_name(f"{plain.stem}-resumed{plain.suffix}")
     if output.exists() and output.samefile(args.file):
         raise FileError(f"{output} is the input file: choose another name with --output")
-    with unpacked(args.file, args.plate) as args.file:
+    with open_unpacked(args.file, args.plate) as args.file:
         if not _write_if_agreed(args, output):
             return _REFUSED
     if not args.print:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from daemon.cli.options import add_config, add_preset, configured
 from daemon.config import FIRMWARES as PROFILES
-from daemon.packing.as_text import unpacked
+from daemon.packing.as_text import open_unpacked
 from daemon.simulation.machine import firmware_name, simulated_printer, with_size
 from daemon.simulation.outcome import Outcome
 from daemon.simulation.run import Simulation, SimulationError, SimulationPlan, SimulationProgress
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     """Simulate; return 0 if every line of the file arrived exactly once and the part is right."""
     plan = _plan(args)
     write_report = _reporter() if args.report is not None else None
-    with unpacked(plan.file, args.plate) as file:
+    with open_unpacked(plan.file, args.plate) as file:
         plan = replace(plan, file=file)
         with _silent(), _bar(plan.file) as on_progress:
             simulation, outcome = clock.run(_simulate(plan, on_progress), pace=args.speed)

@@ -47,7 +47,7 @@ def texts(view: View, subject: Subject, findings: Sequence[Finding], responses: 
     files = {
         "report.txt": "".join(f"{each.level.value:<4}  {each.text}\n      {each.fix}\n" for each in findings),
         "ports.txt": "".join(f"{each}\n" for each in view.ports()),
-        "configuration.toml": configuration(view.text(subject.config_path) or "") if subject.config_path else "",
+        "configuration.toml": configuration(view.read_text(subject.config_path) or "") if subject.config_path else "",
         **{f"{name}.json": json.dumps(answer, indent=1, ensure_ascii=False) for name, answer in responses.items()},
     }
     for name, programs in PROGRAMS.items():
@@ -68,18 +68,18 @@ def texts(view: View, subject: Subject, findings: Sequence[Finding], responses: 
         )
         files["log.txt"] = view.run(*log) or "this user cannot read the journal: sudo nozzled doctor"
         files["units.txt"] = view.run("systemctl", "cat", *units, f"{installed.NAME}.socket") or ""
-    for path in view.names(subject.state / "faults")[-MAX_FAULTS:]:
+    for path in view.list_folder(subject.state / "faults")[-MAX_FAULTS:]:
         files[f"faults/{path.name.removesuffix('.gz')}"] = _unpack(path)
     return {name: text for name, text in files.items() if text}
 
 
 def configuration(text: str) -> str:
-    """Return the configuration file without what may be secret of switches: arguments, bodies, paths, users."""
+    """Return the configuration file without values of switches that may be secret: arguments, bodies, paths, users."""
     try:
         devices = tomllib.loads(text)["power"]["devices"]
         secrets = {secret for device in devices for secret in _secrets_of(device)}
     except (ValueError, KeyError, TypeError, AttributeError):  # without such devices, or not valid
-        return _OF_DEVICE.sub(r"\1 <key>", text)
+        return _DEVICE_SETTING.sub(r"\1 <key>", text)
     for form in sorted({form for secret in secrets for form in written_forms(secret)}, key=len, reverse=True):
         text = text.replace(form, "<key>")
     return text
@@ -129,12 +129,12 @@ def pack(files: Mapping[str, str], name: str, now: float) -> bytes:
 
 
 def keys_of(view: View, subject: Subject) -> Iterator[str]:
-    """Yield this daemon's keys, and serial numbers, which identify a board or printer."""
+    """Yield this daemon's keys, and the serial numbers of boards and printers."""
     paths = [key_file(subject.config, subject.state)]
     if subject.service is not None:
         paths.append(subject.service.credentials / CREDENTIAL)
     for path in paths:
-        yield (view.text(path) or "").strip()
+        yield (view.read_text(path) or "").strip()
     yield from (key.get("sha256", "") for key in _named_keys(view, subject))
     for url in _camera_urls(subject.config):
         yield from filter(_PATH_TOKEN.fullmatch, urlsplit(url).path.split("/"))
@@ -145,8 +145,8 @@ def keys_of(view: View, subject: Subject) -> Iterator[str]:
 def names_of(view: View, subject: Subject) -> Iterator[str]:
     """Yield the names of this machine, its users, its keys and its files."""
     host = socket.gethostname()
-    yield from (host, host.partition(".")[0], (view.text("/etc/hostname") or "").strip(), view.user)
-    for line in (view.text("/etc/passwd") or "").splitlines():
+    yield from (host, host.partition(".")[0], (view.read_text("/etc/hostname") or "").strip(), view.user)
+    for line in (view.read_text("/etc/passwd") or "").splitlines():
         columns = line.split(":")
         if len(columns) > 5 and columns[2].isdecimal() and int(columns[2]) in HUMAN_UIDS:  # noqa: PLR2004 - of /etc/passwd
             yield columns[0]
@@ -157,16 +157,18 @@ def names_of(view: View, subject: Subject) -> Iterator[str]:
     config = subject.config
     yield from (config.appearance.name, config.profile.name, *config.http.hostnames)
     yield from _hosts(config)
-    text = (view.text(subject.config_path) or "") if subject.config_path else ""
+    text = (view.read_text(subject.config_path) or "") if subject.config_path else ""
     yield from _names_of_companions(text)
     if subject.mistake:  # a file that cannot be used may have names, too
         yield from _TEXT.findall(text)
-    yield from _of_files(subject.state / "uploads")
+    yield from _file_names(subject.state / "uploads")
 
 
-_OF_DEVICE = re.compile(r"^(\s*(?:user|(?:on|off|state)_(?:url|body|command))\s*=)(?:\s*\[[^\]]*\]?|.*)", re.MULTILINE)
+_DEVICE_SETTING = re.compile(
+    r"^(\s*(?:user|(?:on|off|state)_(?:url|body|command))\s*=)(?:\s*\[[^\]]*\]?|.*)", re.MULTILINE
+)
 _PATH_TOKEN = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w+=~-]{8,}")
-"""A part of a camera's path that may be its key, as network recorders have it: rtsp://nvr:7447/xgJuPN3Hf8YN8Tkb."""
+"""A part of a camera's path that may be its key, as in the addresses of some recorders: rtsp://nvr:7447/xgJuPN3Hf8YN8Tkb."""
 _TEXT = re.compile(r"""["']([^"'\n]*[^"'\n\d.:][^"'\n]*)["']""")
 
 
@@ -198,13 +200,13 @@ def _names_of_companions(text: str) -> Iterator[str]:
 
 def _named_keys(view: View, subject: Subject) -> list[dict[str, str]]:
     try:
-        keys = json.loads(view.text(subject.state / "keys.json") or "{}")["keys"]
+        keys = json.loads(view.read_text(subject.state / "keys.json") or "{}")["keys"]
         return [each for each in keys if isinstance(each, dict)]
     except (ValueError, KeyError, TypeError):
         return []
 
 
-def _of_files(folder: Path) -> Iterable[str]:
+def _file_names(folder: Path) -> Iterable[str]:
     """Yield the names of uploads and their folders, with and without suffix."""
     try:
         for count, path in enumerate(folder.rglob("*")):

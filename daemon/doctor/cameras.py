@@ -1,4 +1,4 @@
-"""Checks of cameras: whether the configured ones answer; if there is none, which camera programs run here."""
+"""Checks of cameras: whether the configured cameras answer; if none is configured, which camera programs run here."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from daemon.doctor.finding import Finding, Subject, good, note
 from daemon.doctor.view import View
 from gcode.frozen import frozen
 
-STILLS = ("/snapshot", "/?action=snapshot")
+STILL_PATHS = ("/snapshot", "/?action=snapshot")
 MAX_STREAMS = 5  # of go2rtc that are listed
 
 
@@ -51,19 +51,19 @@ def cameras(view: View, subject: Subject) -> Iterator[Finding]:
 
 
 def _streamers(view: View) -> Iterator[_Streamer]:
-    """Look at the ports where such programs listen by default."""
+    """Yield the programs that answer at the default ports of camera programs."""
     for port in (8080, 8081):
-        yield from _of_stills(view, port)
-    yield from _of_go2rtc(view)
+        yield from _find_stills(view, port)
+    yield from _find_go2rtc(view)
     for port, key in ((8889, "webrtc_url"), (8888, "hls_url")):
         answer = view.fetch(f"http://127.0.0.1:{port}/", any_status=True)
         if answer is not None and "mediamtx" in answer.server.lower():
             yield _Streamer("mediamtx", {key: f"http://THIS-COMPUTER:{port}/NAME"})
 
 
-def _of_stills(view: View, port: int) -> Iterator[_Streamer]:
+def _find_stills(view: View, port: int) -> Iterator[_Streamer]:
     base = f"http://127.0.0.1:{port}"
-    for path in STILLS:
+    for path in STILL_PATHS:
         answer = view.fetch(f"{base}{path}")
         if answer is not None and answer.content_type.startswith("image/jpeg"):
             live = path.replace("snapshot", "stream")
@@ -72,7 +72,7 @@ def _of_stills(view: View, port: int) -> Iterator[_Streamer]:
             return
 
 
-def _of_go2rtc(view: View) -> Iterator[_Streamer]:
+def _find_go2rtc(view: View) -> Iterator[_Streamer]:
     answer = view.fetch("http://127.0.0.1:1984/api/streams")
     try:
         names = [*json.loads(answer.body)] if answer is not None else []

@@ -10,9 +10,9 @@ from daemon.doctor.view import View
 MIB = 1024 * 1024
 FULL_DISK, LOW_DISK = 100 * MIB, 1024 * MIB  # free bytes
 LOW_MEMORY = 48 * MIB
-HOT = 80.0  # °C; a Raspberry Pi throttles its processor above
+HOT = 80.0  # °C; above this, a Raspberry Pi throttles its processor
 EARLIEST_DATE = datetime(2026, 1, 1, tzinfo=UTC)
-"""A correct clock cannot show an earlier date: this version of the program did not exist then."""
+"""A clock that shows an earlier date is wrong: this version of the program did not exist then."""
 
 MODEL = "/proc/device-tree/model"
 THROTTLED = "/sys/devices/platform/soc/soc:firmware/get_throttled"
@@ -22,7 +22,7 @@ _EARLIER = 16  # offset of the bits for "has happened since boot"
 
 def power(view: View, _: Subject) -> Iterator[Finding]:
     """Undervoltage and throttling of a Raspberry Pi: a common cause of prints that "just stop"."""
-    model = (view.text(MODEL) or "").strip("\0\n ")
+    model = (view.read_text(MODEL) or "").strip("\0\n ")
     if "Raspberry Pi" not in model:
         return
     bits = _throttled(view)
@@ -49,7 +49,7 @@ def power(view: View, _: Subject) -> Iterator[Finding]:
 
 
 def _throttled(view: View) -> int | None:
-    text = view.text(THROTTLED)
+    text = view.read_text(THROTTLED)
     if text is None:
         output = view.run("vcgencmd", "get_throttled") or ""
         text = output.partition("=")[2].removeprefix("0x")
@@ -61,7 +61,7 @@ def _throttled(view: View) -> int | None:
 
 def heat(view: View, _: Subject) -> Iterator[Finding]:
     """The processor's temperature."""
-    text = view.text("/sys/class/thermal/thermal_zone0/temp") or ""
+    text = view.read_text("/sys/class/thermal/thermal_zone0/temp") or ""
     if text.strip().lstrip("-").isdecimal() and (celsius := int(text) / 1000) >= HOT:
         yield note(
             f"the processor is at {celsius:.0f} °C and throttled", "give it a heat sink, a fan, or a cooler place"
@@ -97,7 +97,7 @@ def _size(size: int) -> str:
 
 def memory(view: View, _: Subject) -> Iterator[Finding]:
     """Free memory."""
-    match = re.search(r"^MemAvailable:\s+(\d+) kB", view.text("/proc/meminfo") or "", re.MULTILINE)
+    match = re.search(r"^MemAvailable:\s+(\d+) kB", view.read_text("/proc/meminfo") or "", re.MULTILINE)
     if match and (free := int(match[1]) * 1024) < LOW_MEMORY:
         yield note(f"little memory is free: {_size(free)}", "stop other programs; `free -h` and `top` show them")
 

@@ -52,13 +52,13 @@ class Subject:
         state: its state directory.
         config: its configuration; the defaults if that cannot be used.
         config_path: the configuration file; None: there is none.
-        mistake: what is wrong with the file; "": nothing.
+        mistake: what is wrong with the configuration file; "": nothing.
         service: the installed service; None: the daemon is started by hand.
         sockets: addresses at which systemd listens for it.
         host: its address.
         port: its TCP port; 0: any.
         version: of this program.
-        running_version: of the running daemon; "": no answer; None: it was not asked, or refused to say.
+        running_version: of the running daemon; "": it did not answer; None: it was not asked, or refused to answer.
         printer_status: the printer's state and, after ": ", the error, as clients see them.
         companions: the answers of companions that are switched on, by name, as /api/companions has them.
     """

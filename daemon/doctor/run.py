@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from daemon.doctor import cameras, companions, computer, line, service
+from daemon.doctor import cameras, companions, computer, ports, service
 from daemon.doctor.finding import Check, Finding, Subject, note
 from daemon.doctor.view import View
 
-CHECKS: tuple[Check, ...] = (*service.CHECKS, *line.CHECKS, *computer.CHECKS, *cameras.CHECKS, *companions.CHECKS)
+CHECKS: tuple[Check, ...] = (*service.CHECKS, *ports.CHECKS, *computer.CHECKS, *cameras.CHECKS, *companions.CHECKS)
 
 
 def findings(view: View, subject: Subject) -> Iterator[Finding]:

@@ -1,8 +1,8 @@
 """Removes keys, addresses and names from texts that go into a bug report. Pure.
 
 Known private texts (keys, names of hosts, users, networks and files) are replaced in every form in which JSON, URLs and
-HTML write them; anything that looks like a key or an address is replaced wherever it is. The same text gets the same
-replacement everywhere, so that a reader can still follow the log.
+HTML write them. Anything that looks like a key or an address is replaced everywhere. The same text always gets the same
+replacement, so that a reader can still follow the log.
 """
 
 import json
@@ -36,7 +36,7 @@ _QUOTED_FILE = re.compile(
 )  # with blanks in it
 _MARK = "\0"  # put after an escape like \n, so that its letter does not count as part of the next word
 _ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\[abfnrtv]")
-_QUOTED = re.compile(r"%(?:3A|40|2F|5B|5D)", re.IGNORECASE)  # : @ / [ ], which would hide addresses
+_PERCENT_CODE = re.compile(r"%(?:3A|40|2F|5B|5D)", re.IGNORECASE)  # : @ / [ ], which would hide addresses
 _EMAIL = re.compile(r"[\w.+-]{1,255}@[\w-]{1,255}\.[\w.-]+")
 _URL = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]{0,31}://)(?P<host>[^\s/\"'<>\\?#]+)", re.IGNORECASE)
 _WEB = re.compile(r"\b(?:https?|rtsps?|wss?)://[^\s\"'<>\\]{1,2048}", re.IGNORECASE)
@@ -98,14 +98,16 @@ class Scrubber:
         text = _ESCAPE.sub(r"\g<0>" + _MARK, text.replace(_MARK, ""))
         if self._keys is not None:
             text = self._keys.sub("<key>", text)
-        text = _QUOTED.sub(lambda match: unquote(match[0]), text)
+        text = _PERCENT_CODE.sub(lambda match: unquote(match[0]), text)
         text = _PAIRING.sub(r"\1pair=<key>", text)
         text = _NETWORK.sub(r"\1 <network>", text)
         text = _QUOTED_KEY_VALUE.sub(lambda match: match["what"] + "<key>", text)
         text = _KEY_VALUE.sub(lambda match: match["what"] + "<key>", text)
         text = _CODE.sub("<key>", _JWT.sub("<key>", _BEARER.sub(r"\1<key>", text)))
         text = _EMAIL.sub(self._by_kind("mail"), text)
-        text = _WEB.sub(lambda match: _QUERY_VALUE.sub(r"\1<key>", match[0]), text)  # in a camera's, perhaps a password
+        text = _WEB.sub(
+            lambda match: _QUERY_VALUE.sub(r"\1<key>", match[0]), text
+        )  # the query of a camera's address may have a password
         text = _URL.sub(self._url, text)
         text = _DISPLAY_TEXT.sub(r"\1<text>", text)
         text = _BY_ID.sub(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from daemon.config import key_file
 from daemon.doctor.finding import Finding, Subject, bad, good, note
-from daemon.doctor.line import OURS
+from daemon.doctor.ports import OURS
 from daemon.doctor.view import MAX_BYTES, View
 from daemon.front.access.keys import MIN_LENGTH
 from daemon.systemd.installed import NAME, listening_as
@@ -84,7 +84,7 @@ def _unit(unit: str, properties: dict[str, str], *, is_core: bool) -> Iterator[F
 def http(view: View, subject: Subject) -> Iterator[Finding]:
     """Whether the daemon answers at the configured address, and whether other computers can reach it."""
     at = f"{subject.host}:{subject.port}"
-    others = [name for name in view.listens(subject.port) if name not in OURS and name not in ("systemd", "init")]
+    others = [name for name in view.listeners_at(subject.port) if name not in OURS and name not in ("systemd", "init")]
     if others and not subject.running_version:
         yield bad(
             f"another program uses port {subject.port}: {', '.join(others)}",
@@ -116,10 +116,10 @@ def http(view: View, subject: Subject) -> Iterator[Finding]:
 
 
 def key(view: View, subject: Subject) -> Iterator[Finding]:
-    """The first key's file."""
+    """Whether the file of the first key can be used."""
     path = key_file(subject.config, subject.state)
     node = view.node(str(path))
-    text = view.text(path)
+    text = view.read_text(path)
     if text is None:
         if view.user == "root" or subject.service is None:
             yield note(f"{path} does not exist yet: the daemon creates the key when it first starts")
@@ -137,8 +137,8 @@ def key(view: View, subject: Subject) -> Iterator[Finding]:
 
 
 def keyring(view: View, subject: Subject) -> Iterator[Finding]:
-    """The named keys' file."""
-    text = view.text(subject.state / "keys.json")
+    """Whether the file of the named keys can be used."""
+    text = view.read_text(subject.state / "keys.json")
     if text is None:
         return
     try:
@@ -151,7 +151,7 @@ def keyring(view: View, subject: Subject) -> Iterator[Finding]:
 
 def damaged(view: View, subject: Subject) -> Iterator[Finding]:
     """Whether the daemon has set damaged files aside."""
-    for path in view.names(subject.state):
+    for path in view.list_folder(subject.state):
         if ".damaged" in path.name:
             yield note(f"a damaged file was set aside: {path.name}", "check the SD card and the power supply")
 
@@ -169,7 +169,7 @@ def printing(_: View, subject: Subject) -> Iterator[Finding]:
 
 def faults(view: View, subject: Subject) -> Iterator[Finding]:
     """Connections that failed within a day."""
-    recordings = view.names(subject.state / "faults")
+    recordings = view.list_folder(subject.state / "faults")
     sudo = "" if subject.service is None else "sudo "  # only root and the service may read its state
     recent = [path for path in recordings if view.now() - path.stat().st_mtime < DAY]
     for path in recent[-MAX_FAULTS:]:
@@ -179,7 +179,7 @@ def faults(view: View, subject: Subject) -> Iterator[Finding]:
 
 
 def _last_line(path: Path) -> str:
-    """Return the last line of the conversation, as far as the recording can be read."""
+    """Return the printer's last line, or why the connection was lost, as far as the recording can be read."""
     words = ""
     with suppress(OSError, EOFError, ValueError, LookupError, TypeError), gzip.open(path) as file:
         for line in file.read(MAX_BYTES).splitlines()[1:]:

@@ -38,14 +38,14 @@ class Node:
     mode: int
 
     @property
-    def group_may(self) -> bool:
-        """The group may read and write."""
+    def is_group_allowed(self) -> bool:
+        """Whether the group may read and write it."""
         return self.mode & GROUP_RW == GROUP_RW
 
 
 @frozen
 class WebAnswer:
-    """The answer of a web server; `body` is its beginning, of text and JSON alone."""
+    """The answer of a web server. `body` is its beginning if it is text or JSON, otherwise empty."""
 
     content_type: str = ""
     server: str = ""
@@ -145,11 +145,11 @@ def _disk(path: Path) -> DiskSpace | None:
 
 @frozen
 class View:
-    """This machine. Every function returns within seconds: None or an empty result if it has no access.
+    """This machine. Every function returns within seconds; without access, it returns None or an empty result.
 
     Attributes:
         root: root folder of the file system.
-        user: name of the current user; root sees all.
+        user: name of the current user; root may read everything.
         modules_of: returns the distributions that have a module, by the module's name.
     """
 
@@ -157,8 +157,10 @@ class View:
     user: str = field(default_factory=lambda: _user(os.geteuid()))
     run: Callable[..., str | None] = field(default=lambda *words: _run(words))
     ports: Callable[[], Sequence[Port]] = ports.list_ports
-    held_by: Callable[[str], list[str]] = field(default=lambda path: [each.program for each in holders.of_file(path)])
-    listens: Callable[[int], list[str]] = field(
+    holders_of: Callable[[str], list[str]] = field(
+        default=lambda path: [each.program for each in holders.of_file(path)]
+    )
+    listeners_at: Callable[[int], list[str]] = field(
         default=lambda port: [each.program for each in holders.of_tcp_port(port)]
     )
     fetch: Callable[..., WebAnswer | None] = _fetch
@@ -168,7 +170,7 @@ class View:
     modules_of: Callable[[], Mapping[str, Sequence[str]]] = packages_distributions
     now: Callable[[], float] = time.time
 
-    def text(self, path: str | Path) -> str | None:
+    def read_text(self, path: str | Path) -> str | None:
         """Return the contents of a file; None if it cannot be read."""
         try:
             with self._at(path).open("rb") as file:
@@ -183,7 +185,7 @@ class View:
         except OSError:
             return True  # in a folder that this user cannot read: assume the best
 
-    def names(self, path: str | Path) -> list[Path]:
+    def list_folder(self, path: str | Path) -> list[Path]:
         """Return the paths in a folder, the newest last; none if it cannot be read."""
         try:
             return sorted(self._at(path).iterdir(), key=lambda each: each.stat().st_mtime)

@@ -32,7 +32,7 @@ class SourceUpload:
 
 
 @frozen
-class Print:
+class EarlierPrint:
     """A print that has ended.
 
     Attributes:
@@ -58,8 +58,8 @@ class OldKey:
     key: str = field(repr=False)
 
 
-def count(number: int, what: str) -> str:
-    """Return a number of things, in words."""
+def count_of(number: int, what: str) -> str:
+    """Return a number with its noun: 1 file, 2 files."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
@@ -84,7 +84,7 @@ class Inventory:
     uploads: list[SourceUpload] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
-    prints: list[Print] = field(default_factory=list)
+    prints: list[EarlierPrint] = field(default_factory=list)
     profile: dict[str, Any] = field(default_factory=dict)
     presets: list[dict[str, Any]] = field(default_factory=list)
     webcam: dict[str, Any] = field(default_factory=dict)

@@ -16,8 +16,8 @@ from daemon.camera.addresses import stream_of
 from daemon.config import CameraConfig
 from daemon.errors import FileError
 from daemon.front.queue.document import MAX_NOTES_LENGTH
-from daemon.moving.inventory import Inventory, OldKey, Print, SourceUpload, count
-from daemon.moving.reading import MAX_ENTRIES, Walk, contents, holds, is_text, printable_name
+from daemon.moving.inventory import EarlierPrint, Inventory, OldKey, SourceUpload, count_of
+from daemon.moving.reading import MAX_ENTRIES, Walk, contains, is_text, printable_name, read_settings_file
 
 PRINTABLE = (".gcode", ".gco", ".g", ".bgcode", ".gcode.gz", ".gcode.3mf")
 METADATA = ".metadata.json"
@@ -74,7 +74,7 @@ def _read(base: Path) -> Inventory:
     _webcam(inventory, config)
     inventory.name = _text(_mapping(config.get("appearance")).get("name"))
     _keys(inventory, base)
-    _line(inventory, _mapping(config.get("serial")))
+    _port_hint(inventory, _mapping(config.get("serial")))
     inventory.not_imported += _not_imported(base, config, places)
     return inventory
 
@@ -94,12 +94,12 @@ def _base(folder: Path) -> Path:
 
 
 def _place(inventory: Inventory, base: Path, config: dict[str, Any], name: str) -> Path | None:
-    """Return one of OctoPrint's folders, which config.yaml may have moved; None: the new place cannot be right."""
+    """Return one of OctoPrint's folders, which config.yaml may have moved; None: the new path cannot be right."""
     moved = _text(_mapping(config.get("folder")).get(name))
     if not moved:
         return base / name
     try:
-        if holds(Path(moved), base):
+        if contains(Path(moved), base):
             inventory.not_imported.append(
                 f"files in {moved}, which config.yaml names for {name}: it contains OctoPrint's folder"
             )
@@ -131,13 +131,13 @@ def _uploads(inventory: Inventory, root: Path) -> None:
             inventory.not_imported.append(f"{path}, {why}")
     for folder in ("", *walk.folders):
         _metadata(inventory, root / folder / METADATA, folder)
-    with_files = {above for each in inventory.uploads for above in _above(each.folder)}
+    with_files = {folder for each in inventory.uploads for folder in _with_parents(each.folder)}
     inventory.folders = [folder for folder in walk.folders if folder not in with_files and is_text(folder)]
     inventory.uploads.sort(key=lambda each: each.date)
     inventory.not_imported += walk.trouble
     if others:
         inventory.not_imported.append(
-            f"{count(len(others), 'file')} that {'are' if len(others) > 1 else 'is'} not G-code: {_some(others)}"
+            f"{count_of(len(others), 'file')} that {'are' if len(others) > 1 else 'is'} not G-code: {_some(others)}"
         )
 
 
@@ -145,7 +145,7 @@ def _add_upload(inventory: Inventory, root: Path, folder: str, name: str) -> str
     """Add a file, or return why not. A link is refused, as it could lead to any file of this machine."""
     file = root / folder / name
     try:
-        if not file.is_file() or not holds(root, file):
+        if not file.is_file() or not contains(root, file):
             return "which is a link to another folder" if file.is_symlink() else "which is not a regular file"
         about = file.stat()
     except OSError as error:
@@ -154,7 +154,7 @@ def _add_upload(inventory: Inventory, root: Path, folder: str, name: str) -> str
     return None
 
 
-def _above(folder: str) -> Iterator[str]:
+def _with_parents(folder: str) -> Iterator[str]:
     """Yield a folder and all its parents."""
     while folder:
         yield folder
@@ -164,7 +164,7 @@ def _above(folder: str) -> Iterator[str]:
 def _metadata(inventory: Inventory, path: Path, folder: str) -> None:
     """Add the prints and notes of the files in a folder."""
     try:
-        data = contents(path)
+        data = read_settings_file(path)
         metadata = _mapping(json.loads(data)) if data is not None else {}
     except (FileError, ValueError, RecursionError) as error:
         inventory.not_imported.append(
@@ -188,7 +188,7 @@ def _history(inventory: Inventory, path: str, entry: dict[str, Any]) -> None:
     for each in _list(entry.get("history")):
         ended, seconds = (_number(_mapping(each).get(key)) for key in ("timestamp", "printTime"))
         if ended is not None and ended > 0:
-            inventory.prints.append(Print(path, ended, seconds, _mapping(each).get("success") is True, user))
+            inventory.prints.append(EarlierPrint(path, ended, seconds, _mapping(each).get("success") is True, user))
 
 
 def _notes(value: Any) -> str:
@@ -258,7 +258,7 @@ def _presets(inventory: Inventory, profiles: Any) -> None:
 
 
 def _webcam(inventory: Inventory, config: dict[str, Any]) -> None:
-    """Add the camera, from the plugin that has it since version 1.9, else from the older settings."""
+    """Add the camera: from the plugin that has it since version 1.9, or from the older settings."""
     plugin = _mapping(_mapping(config.get("plugins")).get("classicwebcam"))
     old = _mapping(config.get("webcam"))
     for ours, theirs in (("streamUrl", "stream"), ("snapshotUrl", "snapshot")):
@@ -289,11 +289,11 @@ def _keys(inventory: Inventory, base: Path) -> None:
             inventory.keys.append(OldKey(str(name), key))
     if users:
         inventory.not_imported.append(
-            f"{count(len(users), 'user')} with passwords and groups: nozzled uses keys instead"
+            f"{count_of(len(users), 'user')} with passwords and groups: nozzled uses keys instead"
         )
 
 
-def _line(inventory: Inventory, serial: dict[str, Any]) -> None:
+def _port_hint(inventory: Inventory, serial: dict[str, Any]) -> None:
     """Add a hint about the printer's port, which is for the administrator to configure."""
     port, rate = _text(serial.get("port")), _number(serial.get("baudrate"))
     if port and port not in ("AUTO", "VIRTUAL"):
@@ -313,7 +313,7 @@ def _not_imported(base: Path, config: dict[str, Any], places: dict[str, Path]) -
         if what and name in places:
             walk = Walk(places[name], what)
             if files := sum(1 for _ in walk.files()):
-                yield f"{what} ({count(files, 'file')})"
+                yield f"{what} ({count_of(files, 'file')})"
             yield from walk.trouble
     for section, key, what in (
         ("events", "subscriptions", "programs run at events"),
@@ -348,7 +348,7 @@ def _yaml(path: Path) -> Any:
     Raises:
         FileError: it cannot be read, or is not YAML.
     """
-    data = contents(path)
+    data = read_settings_file(path)
     if data is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Reads another host's folders: with limits, without following links, and reporting whatever cannot be read."""
+"""Reads another host's folders, with limits. Links are not followed; files that cannot be read are reported."""
 
 import os
 import stat
@@ -72,7 +72,7 @@ class Walk:
         return self._name if self._is_root(path) else printable_name(self._below(path))
 
 
-def contents(path: Path) -> bytes | None:
+def read_settings_file(path: Path) -> bytes | None:
     """Return the contents of a settings file; None if it does not exist.
 
     Raises:
@@ -102,6 +102,6 @@ def printable_name(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def holds(folder: Path, inner: Path) -> bool:
+def contains(folder: Path, inner: Path) -> bool:
     """Tell whether `inner` is `folder` or below it, with all links resolved."""
     return Path(os.path.realpath(inner)).is_relative_to(os.path.realpath(folder))

@@ -17,15 +17,15 @@ from daemon.database import transaction
 from daemon.errors import AccessError, ConfigError
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
-from daemon.moving.inventory import Inventory, Print, SourceUpload, count
+from daemon.moving.inventory import EarlierPrint, Inventory, SourceUpload, count_of
 from gcode.frozen import mutable
 
-LOCK_TIMEOUT = 10.0  # while the daemon writes to its database
-HISTORY_DELAY = 15  # until the history has rows that were added to the database
-MIN_KEY = 24  # characters; a shorter key could be guessed, so it is not imported
+LOCK_TIMEOUT = 10.0  # for the daemon's own writes to its database
+HISTORY_DELAY = 15  # within which the history has rows that were added to the database
+MIN_KEY = 24  # characters; a shorter key is not imported, because it could be guessed
 REASON = "printed by OctoPrint, which does not record why a print ended"
 
-Show = Callable[[int, int], None]
+ShowProgress = Callable[[int, int], None]
 """Called with the number of finished uploads, and the total."""
 
 
@@ -38,7 +38,7 @@ class MoveReport:
         folders: paths of empty folders.
         existing: number of files that were here before.
         prints: number of prints added to the statistics.
-        notes: number of files whose notes were added, to their last prints.
+        notes: number of files whose notes were added to their last prints.
         settings: name of another part → its new value.
         keys: name → the new key; "": the old key was kept.
         not_imported: what was not imported, in words.
@@ -54,7 +54,9 @@ class MoveReport:
     not_imported: list[str] = field(default_factory=list)
 
 
-async def send(client: OctoPrintClient, inventory: Inventory, show: Show = lambda _done, _all: None) -> MoveReport:
+async def send(
+    client: OctoPrintClient, inventory: Inventory, show: ShowProgress = lambda _done, _all: None
+) -> MoveReport:
     """Send uploads and settings to the daemon.
 
     Raises:
@@ -160,7 +162,7 @@ async def add_notes(client: OctoPrintClient, notes: dict[str, str], report: Move
 
 
 def add_keys(keyring: Keyring, inventory: Inventory, report: MoveReport, *, keep: bool) -> None:
-    """Add a key for each name that has none yet; with `keep`, the key that its program has now."""
+    """Add a key for each name that has none yet: a new one, or with `keep`, the one that its program has now."""
     for old in inventory.keys:
         name = old.name[:64]
         if keep and len(old.key) < MIN_KEY:
@@ -174,8 +176,8 @@ def add_keys(keyring: Keyring, inventory: Inventory, report: MoveReport, *, keep
             report.keys[name] = "" if keep else key
 
 
-def add_prints(database: Path, prints: list[Print], sizes: dict[str, int], report: MoveReport) -> None:
-    """Add earlier prints to the daemon's database, also while it runs.
+def add_prints(database: Path, prints: list[EarlierPrint], sizes: dict[str, int], report: MoveReport) -> None:
+    """Add earlier prints to the daemon's database, even while the daemon runs.
 
     Args:
         database: of the daemon.
@@ -189,19 +191,21 @@ def add_prints(database: Path, prints: list[Print], sizes: dict[str, int], repor
         with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=rw", uri=True, timeout=LOCK_TIMEOUT)) as db:
             db.isolation_level = None
             with transaction(db, durable=True):
-                rows = list(_new(db, [each for each in prints if each.path in sizes], sizes))
+                rows = list(_rows_to_add(db, [each for each in prints if each.path in sizes], sizes))
                 db.executemany(_INSERT, rows)
         report.prints = len(rows)
     except sqlite3.Error as error:
-        what = f"the statistics of {count(len(prints), 'print')}"
+        what = f"the statistics of {count_of(len(prints), 'print')}"
         report.not_imported.append(f"{what}, as {database} cannot be written: {error}")
         return
     if missing := sum(each.path not in sizes for each in prints):
-        report.not_imported.append(f"the statistics of {count(missing, 'print')} whose files no longer exist")
+        report.not_imported.append(f"the statistics of {count_of(missing, 'print')} whose files no longer exist")
 
 
-def _new(db: sqlite3.Connection, prints: list[Print], sizes: dict[str, int]) -> Iterator[tuple[object, ...]]:
-    """Yield rows for missing prints. They are older than all prints here, so they get lower ids."""
+def _rows_to_add(
+    db: sqlite3.Connection, prints: list[EarlierPrint], sizes: dict[str, int]
+) -> Iterator[tuple[object, ...]]:
+    """Yield rows for prints that are missing here. They are older than all prints here, so they get lower ids."""
     existing = set(db.execute("SELECT path, ended_at FROM jobs"))
     new = sorted(
         {each for each in prints if (each.path, each.ended_at) not in existing}, key=lambda each: each.ended_at

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from daemon.errors import FileError
-from daemon.packing.kinds import SNIFF, check_content, kind, plain_name
+from daemon.packing.kinds import SNIFF, check_content, packed_kind, plain_name
 
 MAX_UNPACKED = 4 * 1024 * 1024 * 1024  # bytes
 
@@ -16,7 +16,7 @@ def temporary_folder(prefix: str = "nozzled-") -> Iterator[Path]:
     """Yield the path of a folder that is deleted afterwards.
 
     Raises:
-        FileError: no folder can be made; all places for one may be read-only, or on a disk that is full.
+        FileError: no folder can be made, for example because all places for it are read-only or full.
     """
     try:
         folder = TemporaryDirectory(prefix=prefix)
@@ -28,8 +28,8 @@ def temporary_folder(prefix: str = "nozzled-") -> Iterator[Path]:
 
 
 @contextmanager
-def unpacked(path: Path, plate: int | None = None) -> Iterator[Path]:
-    """Yield the path of a file's text, the file itself or an unpacked copy, which is deleted afterwards.
+def open_unpacked(path: Path, plate: int | None = None) -> Iterator[Path]:
+    """Yield the path of a file's text: the file itself, or an unpacked copy, which is deleted afterwards.
 
     Raises:
         FileError: it cannot be read or unpacked, or contains no G-code.
@@ -40,7 +40,7 @@ def unpacked(path: Path, plate: int | None = None) -> Iterator[Path]:
             beginning = file.read(SNIFF)
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror}") from error
-    if kind(beginning) is None and plate is None:
+    if packed_kind(beginning) is None and plate is None:
         check_content(str(path), beginning)
         yield path
         return

@@ -10,10 +10,10 @@ SNIFF = 1024  # bytes at the beginning of a file that identify its kind
 
 _BINARY, _GZIP, _ZIP = b"GCDE", b"\x1f\x8b", b"PK\x03\x04"
 _BOMS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
-_ENOUGH = 16  # characters without a byte order mark that identify UTF-16
+_ENOUGH = 16  # characters that identify UTF-16 without a byte order mark
 
 
-def kind(beginning: bytes) -> str | None:
+def packed_kind(beginning: bytes) -> str | None:
     """Return the kind of a packed file by its first bytes; None: it is text, or unknown."""
     if beginning.startswith(_BINARY):
         return "binary G-code"
@@ -21,11 +21,14 @@ def kind(beginning: bytes) -> str | None:
         return "gzip"
     if beginning.startswith(_ZIP):
         return "3MF"
-    return "UTF-16" if utf16(beginning) else None
+    return "UTF-16" if utf16_codec(beginning) else None
 
 
-def utf16(beginning: bytes) -> str | None:
-    """Return the kind of UTF-16, by the byte order mark, which UTF-32 may share, or by zeros in every second byte."""
+def utf16_codec(beginning: bytes) -> str | None:
+    """Return the codec of UTF-16 text; None: it is something else.
+
+    It is recognised by its byte order mark, which UTF-32 may share, or by zeros in every second byte.
+    """
     if (codec := _BOMS.get(beginning[:2])) is not None:
         return codec
     head = beginning[: len(beginning) // 2 * 2][: 2 * _ENOUGH]

@@ -1,6 +1,6 @@
 """Unpacks G-code: binary G-code, gzip, 3MF and UTF-16, recognised by content.
 
-Everything is read and written in pieces, and the output is limited, as a file of a kilobyte may unpack to a terabyte.
+Everything is read and written in pieces, and the output is limited: a file of a kilobyte may unpack to a terabyte.
 """
 
 import base64
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from daemon.errors import FileError, NotPrintable, StorageFull
-from daemon.packing.kinds import SNIFF, check_content, kind, utf16
+from daemon.packing.kinds import SNIFF, check_content, packed_kind, utf16_codec
 from gcode.bgcode import BgcodeDecoder
 from gcode.errors import CommandError
 
@@ -64,12 +64,12 @@ def unpack(source: Path, target: Path, limit: int, plate: int | None = None) -> 
 def _pieces(packed: BinaryIO, plate: int | None) -> Iterator[bytes]:
     beginning = packed.read(SNIFF)
     packed.seek(0)
-    if kind(beginning) == "3MF":
+    if packed_kind(beginning) == "3MF":
         yield from _plate(packed, plate)
         return
     if plate is not None:
         raise NotPrintable("only a 3MF has plates")
-    stage = Sniffing()
+    stage = Sniffer()
     while piece := packed.read(_PIECE):
         yield from stage.feed(piece)
     yield from stage.finish()
@@ -85,7 +85,7 @@ class Stage(Protocol):
         """Return the rest, as the input has ended."""
 
 
-class Sniffing:
+class Sniffer:
     """Recognises the input by its beginning, and passes it to the stage that unpacks it."""
 
     def __init__(self, depth: int = 0) -> None:
@@ -113,23 +113,23 @@ class Sniffing:
 
     def _choose(self) -> bytes:
         data, self._beginning = self._beginning, b""
-        packed_kind = kind(data)
-        if self._depth >= _MAX_NESTED and packed_kind is not None:
+        inner_kind = packed_kind(data)
+        if self._depth >= _MAX_NESTED and inner_kind is not None:
             raise NotPrintable("the file is packed in too many layers")
-        if packed_kind == "binary G-code":
+        if inner_kind == "binary G-code":
             self._stage = BgcodeDecoder()
-        elif packed_kind == "gzip":
+        elif inner_kind == "gzip":
             self._stage = _Gunzip(self._depth)
-        elif packed_kind == "UTF-16":
-            self._stage = _Utf16(utf16(data) or "utf-16")
-        elif packed_kind is not None:
-            raise NotPrintable(f"a {packed_kind} inside a packed file is not supported: unpack it first")
+        elif inner_kind == "UTF-16":
+            self._stage = _Utf16(utf16_codec(data) or "utf-16")
+        elif inner_kind is not None:
+            raise NotPrintable(f"a {inner_kind} inside a packed file is not supported: unpack it first")
         else:
-            self._stage = _Plain()
+            self._stage = _PlainText()
         return data
 
 
-class _Plain:
+class _PlainText:
     def feed(self, data: bytes) -> Iterator[bytes]:
         if b"\0" in data:
             raise NotPrintable("the content of the file is not text")
@@ -144,7 +144,7 @@ class _Gunzip:
 
     def __init__(self, depth: int) -> None:
         self._inflate = zlib.decompressobj(wbits=31)
-        self._inside = Sniffing(depth + 1)
+        self._inside = Sniffer(depth + 1)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         while data:
@@ -169,12 +169,12 @@ class _Utf16:
         self._first = True
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        yield self._decoded(data, final=False)
+        yield self._decode(data, final=False)
 
     def finish(self) -> Iterator[bytes]:
-        yield self._decoded(b"", final=True)
+        yield self._decode(b"", final=True)
 
-    def _decoded(self, data: bytes, *, final: bool) -> bytes:
+    def _decode(self, data: bytes, *, final: bool) -> bytes:
         try:
             text = self._decoder.decode(data, final)
             if self._first and text:
@@ -206,7 +206,7 @@ def _plate(packed: BinaryIO, plate: int | None) -> Iterator[bytes]:
 
 def _member(archive: zipfile.ZipFile, name: str, number: int) -> Iterator[bytes]:
     yield _picture(archive, f"Metadata/plate_{number}.png")
-    inside = Sniffing(1)
+    inside = Sniffer(1)
     with archive.open(name) as member:
         while piece := member.read(_PIECE):
             yield from inside.feed(piece)

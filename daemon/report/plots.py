@@ -1,4 +1,4 @@
-"""The plots, as SVG, made without pyplot, which would need global state and a window."""
+"""The plots, as SVG. They are made without pyplot, which would need global state and a window."""
 
 import io
 from bisect import bisect_left
@@ -98,14 +98,14 @@ def paths(witness: Witness) -> str:
     moves, layers = witness.moved_path, list(witness.layers)
     if moves is None or not layers:
         return ""
-    indices = _spread(len(layers))
+    indices = _choose_layers(len(layers))
 
     def time_of(index: int) -> tuple[float, float]:
         return layers[index].began, layers[index + 1].began if index + 1 < len(layers) else float("inf")
 
     rows = -(-len(indices) // COLUMNS)
     # the first layer has its own scale: a skirt around it would make the others small
-    first, others = _part(moves, *time_of(0)), _part(moves, time_of(0)[1], float("inf"))
+    first, others = _material_square(moves, *time_of(0)), _material_square(moves, time_of(0)[1], float("inf"))
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(WIDTH, 2.6 * rows), layout="constrained")
         grid = figure.subplots(rows, COLUMNS, squeeze=False)
@@ -122,7 +122,9 @@ def paths(witness: Witness) -> str:
     return _svg(figure)
 
 
-def _part(moves: MovedPath, began: float, until: float) -> tuple[tuple[float, float], tuple[float, float]] | None:
+def _material_square(
+    moves: MovedPath, began: float, until: float
+) -> tuple[tuple[float, float], tuple[float, float]] | None:
     """Return a square around the material extruded in this time, as its X and Y limits; None: no material."""
     material = [index for index in _moves_of(moves, began, until) if moves.extruded[index] > 0]
     if not material:
@@ -140,7 +142,7 @@ def _moves_of(moves: MovedPath, began: float, until: float) -> range:
     return range(max(bisect_left(moves.began, began - _ROUNDING), 1), bisect_left(moves.began, until - _ROUNDING))
 
 
-def _spread(count: int) -> list[int]:
+def _choose_layers(count: int) -> list[int]:
     """Return the indices of the layers that are shown, the first and the last among them."""
     if count <= SHOWN_LAYERS:
         return list(range(count))

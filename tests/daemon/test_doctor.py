@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config import Config, merge
-from daemon.doctor import cameras, companions, computer, line, service
+from daemon.doctor import cameras, companions, computer, ports, service
 from daemon.doctor.finding import Severity, Subject
 from daemon.doctor.run import CHECKS, findings
 from daemon.doctor.view import DiskSpace, Node, View, WebAnswer
@@ -35,8 +35,8 @@ class Machine:
             user="anna",
             run=lambda *words: self.programs.get(" ".join(words[:2]), None),
             ports=lambda: [BOARD],
-            held_by=lambda _: [],
-            listens=lambda _: [],
+            holders_of=lambda _: [],
+            listeners_at=lambda _: [],
             fetch=lambda _, **__: None,
             groups_of=lambda _: {"dialout"},
             node=lambda _: Node("root", "dialout", 0o660),
@@ -77,11 +77,11 @@ def installed(machine):
     return Installed(machine.root)
 
 
-# -- the line ------------------------------------------------------------------------------------------------------
+# -- the port ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("address", "ports", "level", "words"),
+    ("address", "existing", "level", "words"),
     [
         ("serial:auto", [BOARD], Severity.GOOD, BOARD.address),
         ("serial:auto", [BOARD, OTHER], Severity.BAD, "usb-Prusa"),
@@ -93,16 +93,16 @@ def installed(machine):
         ("usb:printer", [], Severity.BAD, "unknown kind of printer"),
     ],
 )
-def test_the_port(machine, address, ports, level, words):
+def test_the_port(machine, address, existing, level, words):
     machine.write("/dev/ttyUSB0", "")
-    finding = machine.worst(line.port, ports=lambda: ports, config=configured(address))
+    finding = machine.worst(ports.port, ports=lambda: existing, config=configured(address))
     assert (finding[0], words in finding[1]) == (level, True), finding
 
 
 def test_a_printer_chosen_by_a_client_needs_no_configured_port(machine):
     fields = {"config": configured(""), "ports": list}
-    assert machine.worst(line.port, **fields, printer_status="Printing")[0] is Severity.GOOD
-    assert machine.worst(line.port, **fields, printer_status="Offline")[0] is Severity.NOTE
+    assert machine.worst(ports.port, **fields, printer_status="Printing")[0] is Severity.GOOD
+    assert machine.worst(ports.port, **fields, printer_status="Offline")[0] is Severity.NOTE
 
 
 @pytest.mark.parametrize(
@@ -117,16 +117,18 @@ def test_a_printer_chosen_by_a_client_needs_no_configured_port(machine):
     ],
 )
 def test_the_group(machine, node, groups, level, words):
-    finding = machine.worst(line.rights, node=lambda _: node, groups_of=lambda _: groups)
+    finding = machine.worst(ports.rights, node=lambda _: node, groups_of=lambda _: groups)
     assert (finding[0], words in finding[1]) == (level, True), finding
 
 
 def test_the_group_is_that_of_the_services_user(machine):
     users = []
-    finding = machine.worst(line.rights, service=installed(machine), groups_of=lambda user: users.append(user) or set())
+    finding = machine.worst(
+        ports.rights, service=installed(machine), groups_of=lambda user: users.append(user) or set()
+    )
     assert (users, finding[0]) == (["nozzled"], Severity.BAD)
     assert "usermod -aG dialout nozzled, then sudo systemctl restart nozzled" in finding[1]
-    assert machine.look(line.rights, user="root") == []
+    assert machine.look(ports.rights, user="root") == []
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,7 @@ def test_the_group_is_that_of_the_services_user(machine):
     ],
 )
 def test_another_program_on_the_port(machine, holders, words):
-    finding = machine.worst(line.port_holders, held_by=lambda _: holders)
+    finding = machine.worst(ports.port_holders, holders_of=lambda _: holders)
     assert (finding[0], words in finding[1]) == (Severity.BAD if words else None, True), finding
 
 
@@ -153,19 +155,19 @@ def test_a_relative_path_is_relative_to_the_current_directory(tmp_path, monkeypa
     view = View()
     assert view.exists("doc/api-key")
     assert not view.exists("doc/other")
-    assert [each.name for each in view.names("doc")] == ["api-key"]
+    assert [each.name for each in view.list_folder("doc")] == ["api-key"]
 
 
 def test_programs_that_probe_ports_are_named(machine):
-    assert machine.look(line.probers) == []
+    assert machine.look(ports.probers) == []
     machine.programs["systemctl is-active"] = "active"
-    assert "ModemManager is running" in machine.worst(line.probers)[1]
+    assert "ModemManager is running" in machine.worst(ports.probers)[1]
     machine.programs.clear()
     machine.write("/usr/lib/udev/rules.d/85-brltty.rules", "")
     machine.write("/sys/bus/usb/devices/1-1/idVendor", "1a86\n")
     machine.write("/sys/bus/usb/devices/1-1/idProduct", "7523\n")
-    assert machine.look(line.probers) == [], "the chip has its port"
-    level, words = machine.worst(line.probers, ports=list)
+    assert machine.look(ports.probers) == [], "the chip has its port"
+    level, words = machine.worst(ports.probers, ports=list)
     assert (level, "Braille" in words) == (Severity.BAD, True)
 
 
@@ -182,15 +184,15 @@ def test_programs_that_probe_ports_are_named(machine):
 )
 def test_the_sandbox_hides_devices(machine, address, shown, words):
     machine.programs["systemctl show"] = shown
-    finding = machine.worst(line.sandbox, config=configured(address), service=installed(machine))
+    finding = machine.worst(ports.sandbox, config=configured(address), service=installed(machine))
     assert (finding[0], words in finding[1]) == (Severity.BAD if words else None, True), finding
-    assert machine.look(line.sandbox, config=configured(address)) == [], "by hand there is none"
+    assert machine.look(ports.sandbox, config=configured(address)) == [], "by hand there is none"
 
 
 def test_the_systems_console_on_the_printers_port(machine):
     machine.write("/proc/cmdline", "console=ttyAMA0,115200 console=tty1 root=/dev/mmcblk0p2\n")
-    assert machine.worst(line.console, config=configured("serial:/dev/ttyAMA0?baudrate=250000"))[0] is Severity.BAD
-    assert machine.look(line.console, config=configured("/dev/ttyACM0")) == []
+    assert machine.worst(ports.console, config=configured("serial:/dev/ttyAMA0?baudrate=250000"))[0] is Severity.BAD
+    assert machine.look(ports.console, config=configured("/dev/ttyACM0")) == []
 
 
 # -- the computer --------------------------------------------------------------------------------------------------
@@ -306,11 +308,11 @@ def test_the_units(machine, shown, level, words):
         ({**LISTENING, "running_version": ""}, Severity.BAD, "no answer"),
         ({**LISTENING, "running_version": None}, Severity.NOTE, "without its key"),
         (
-            {**LISTENING, "running_version": "", "listens": lambda _: ["nginx"]},
+            {**LISTENING, "running_version": "", "listeners_at": lambda _: ["nginx"]},
             Severity.BAD,
             "another program uses port 5000: nginx",
         ),
-        ({**LISTENING, "listens": lambda _: ["nozzled"]}, Severity.GOOD, "HTTP answers"),
+        ({**LISTENING, "listeners_at": lambda _: ["nozzled"]}, Severity.GOOD, "HTTP answers"),
         ({**LISTENING, "sockets": ("127.0.0.1:5000",)}, Severity.NOTE, "other computers and phones cannot connect"),
         ({**LISTENING, "sockets": ("0.0.0.0:81",)}, Severity.NOTE, "systemd listens at 0.0.0.0:81"),
     ],

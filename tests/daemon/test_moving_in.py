@@ -15,7 +15,7 @@ from daemon.client import RequestRefused
 from daemon.errors import FileError
 from daemon.front.access.keyring import Keyring, digest
 from daemon.moving import octoprint, reading, transfer
-from daemon.moving.inventory import Inventory, OldKey, Print
+from daemon.moving.inventory import EarlierPrint, Inventory, OldKey
 from daemon.moving.transfer import MoveReport
 from support.client import in_memory
 from support.http import NOW, api
@@ -363,7 +363,7 @@ async def test_statistics_are_taken_over_while_the_daemon_runs(tmp_path):
         for _ in range(2):  # again is nothing new
             transfer.add_prints(tmp_path / "nozzled.db", findings.prints, {"cube.gcode": 100}, taken)
         transfer.add_prints(
-            tmp_path / "nozzled.db", [Print("cube.gcode", 5.0, 1.0, success=True)], {"cube.gcode": 1}, taken
+            tmp_path / "nozzled.db", [EarlierPrint("cube.gcode", 5.0, 1.0, success=True)], {"cube.gcode": 1}, taken
         )
         prints = (await client.files.get("cube.gcode"))["prints"]
     assert (prints["success"], prints["failure"]) == (3, 1)
@@ -373,7 +373,7 @@ async def test_statistics_are_taken_over_while_the_daemon_runs(tmp_path):
 
 def test_a_record_that_cannot_be_written_is_reported(tmp_path):
     taken = MoveReport()
-    transfer.add_prints(tmp_path / "none.db", [Print("a", 1.0, 1.0, success=True)], {"a": 1}, taken)
+    transfer.add_prints(tmp_path / "none.db", [EarlierPrint("a", 1.0, 1.0, success=True)], {"a": 1}, taken)
     assert "unable to open database file" in taken.not_imported[0]
 
 
@@ -434,7 +434,7 @@ async def test_the_command_takes_over_everything(tmp_path, monkeypatch):
 async def test_earlier_prints_are_in_the_history_after_existing_ones(tmp_path):
     for number, ended in enumerate((1000.0, 500.0)):
         async with api(tmp_path, "") as server, in_memory(server) as client:
-            prints = [Print("a.gcode", ended + n, 10.0, success=True) for n in range(2)]
+            prints = [EarlierPrint("a.gcode", ended + n, 10.0, success=True) for n in range(2)]
             if number:
                 assert len((await client.get("/api/history"))["jobs"]) == 2
             transfer.add_prints(tmp_path / "nozzled.db", prints, {"a.gcode": 5}, MoveReport())

@@ -6,7 +6,7 @@ import pytest
 
 from daemon.report import write
 from daemon.report.page import _table
-from daemon.report.plots import _part
+from daemon.report.plots import _material_square
 from daemon.simulation.run import Simulation, SimulationPlan
 from daemon.simulation.witness import MovedPath
 from hal.simulated import clock
@@ -80,6 +80,6 @@ def test_a_layer_is_shown_from_where_its_first_move_begins():
         moves.y.append(y)
         moves.extruded.append(e)
         moves.began.append(began)
-    x, y = _part(moves, 0.0, float("inf"))
+    x, y = _material_square(moves, 0.0, float("inf"))
     assert x == pytest.approx((7.3, 102.7))
     assert y == pytest.approx((7.3, 102.7))

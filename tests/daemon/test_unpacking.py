@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from daemon.client import ClientError
 from daemon.errors import FileError, NotPrintable, StorageFull
 from daemon.front.uploads.unpacker import in_process, in_this_process
-from daemon.packing.as_text import unpacked
-from daemon.packing.kinds import kind, plain_name
+from daemon.packing.as_text import open_unpacked
+from daemon.packing.kinds import packed_kind, plain_name
 from daemon.packing.unpacking import unpack
 from support import bgcode
 from support.analysed import analyse
@@ -68,7 +68,7 @@ def unpacked_text(tmp_path, data, plate=None, limit=LIMIT) -> bytes:
 @pytest.mark.parametrize("name", PACKED)
 def test_the_kind_of_a_file_is_recognised(tmp_path, name):
     data = PACKED[name]
-    assert kind(data[:1024])
+    assert packed_kind(data[:1024])
     text = unpacked_text(tmp_path, data)
     assert TEXT in text if "bgcode" in name else text == TEXT
 
@@ -177,27 +177,27 @@ def test_the_text_has_the_plain_name_of_its_file(name, plain):
 
 @pytest.mark.parametrize("data", [b"", b"G28\n", TEXT, b"\xef\xbb\xbfG28\n", b"G\0", bytes(99)])
 def test_text_and_unknown_data_are_not_packed(data):
-    assert kind(data) is None
+    assert packed_kind(data) is None
 
 
 def test_a_text_is_used_as_it_is(tmp_path):
     path = tmp_path / "a.gcode"
     path.write_bytes(TEXT)
-    with unpacked(path) as text_path:
+    with open_unpacked(path) as text_path:
         assert text_path == path
-    with pytest.raises(FileError, match=r"cannot read .*none\.gcode"), unpacked(tmp_path / "none.gcode"):
+    with pytest.raises(FileError, match=r"cannot read .*none\.gcode"), open_unpacked(tmp_path / "none.gcode"):
         pass
 
 
 def test_the_unpacked_text_is_removed_afterwards(tmp_path):
     path = tmp_path / "a.bgcode"
     path.write_bytes(PACKED["cube.bgcode"])
-    with unpacked(path) as text_path:
+    with open_unpacked(path) as text_path:
         assert text_path.name == "a.gcode"
         assert TEXT in text_path.read_bytes()
     assert not text_path.exists()
     path.write_bytes(PACKED["cube.bgcode"][:-1])
-    with pytest.raises(NotPrintable, match=r"a.bgcode: binary G-code: the file is cut off"), unpacked(path):
+    with pytest.raises(NotPrintable, match=r"a.bgcode: binary G-code: the file is cut off"), open_unpacked(path):
         pass
 
 
@@ -209,7 +209,7 @@ def test_without_room_for_an_unpacked_copy_the_reason_is_named(tmp_path, monkeyp
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
 
     monkeypatch.setattr("tempfile.mkdtemp", no_room)
-    with pytest.raises(FileError, match=r"No usable temporary directory .* TMPDIR"), unpacked(path):
+    with pytest.raises(FileError, match=r"No usable temporary directory .* TMPDIR"), open_unpacked(path):
         pass
 
 

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Protocol
 
 from daemon.core.job.tally import Tally
-from daemon.packing.kinds import kind
+from daemon.packing.kinds import packed_kind
 from daemon.rest_of_print import is_rest
 from gcode.compact import Compact
 from gcode.errors import CommandError
@@ -146,7 +146,7 @@ class FileStream:
             await asyncio.wait([self._reading])
         if self.error is not None:
             raise self.error
-        if start < 0 and self._blocks and (packed := kind(self._blocks[0])):
+        if start < 0 and self._blocks and (packed := packed_kind(self._blocks[0])):
             raise CommandError(f"the file is {packed}, not text: upload it to have it unpacked")
         self.is_rest = start < 0 and bool(self._blocks) and is_rest(self._blocks[0])
         if start >= 0:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from daemon.config import ProfileConfig
 from daemon.errors import FileError, NotPrintable
-from daemon.packing.kinds import SNIFF, kind
+from daemon.packing.kinds import SNIFF, packed_kind
 from gcode.analysis import settings
 from gcode.analysis.analyser import Analyser
 from gcode.analysis.machine import ANYWHERE, Machine, Range
@@ -169,7 +169,7 @@ def analyse(path: Path, printer: Machine, *, watch: Callable[[TimedMoves], None]
     _reuse_freed_memory()
     try:
         with path.open("rb", buffering=0) as file:
-            if packed := kind(file.read(SNIFF)):
+            if packed := packed_kind(file.read(SNIFF)):
                 raise NotPrintable(f"{path.name} is {packed}, not text: upload it to have it unpacked")
             analyser = Analyser(_with_limits_from_file(file, printer), watch=watch)
             file.seek(0)

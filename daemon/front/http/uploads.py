@@ -17,7 +17,7 @@ from daemon.front.uploads.files import Upload
 from daemon.front.uploads.tree import TreeEntry
 from daemon.front.views.analysis import key_of
 from daemon.http.errors import Refused
-from daemon.packing.kinds import SNIFF, check_content, kind, plain_name
+from daemon.packing.kinds import SNIFF, check_content, packed_kind, plain_name
 
 if TYPE_CHECKING:
     from daemon.front.front import Front
@@ -107,7 +107,7 @@ class UploadHandler(FilesHandler):
         """
         if len(self._beginning) < SNIFF:
             self._beginning += content[:SNIFF]
-            if len(self._beginning) >= SNIFF and kind(bytes(self._beginning)) is None:
+            if len(self._beginning) >= SNIFF and packed_kind(bytes(self._beginning)) is None:
                 check_content(self._name, bytes(self._beginning))
         self._size += len(content)
         if self._claim is not None:
@@ -184,7 +184,7 @@ class UploadHandler(FilesHandler):
         _check_whole(upload, fields)
         date = _date(fields.get("modified", ""))
         plate = _plate(fields.get("plate", ""))
-        if kind(bytes(self._beginning)) is not None or plate is not None:
+        if packed_kind(bytes(self._beginning)) is not None or plate is not None:
             await self._unpack(upload, plate)
         else:
             check_content(self._name, bytes(self._beginning))  # for files shorter than `SNIFF`

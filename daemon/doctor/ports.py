@@ -1,4 +1,4 @@
-"""Checks of the line to the printer: the port, its permissions, and its users. No port is opened."""
+"""Checks of the printer's port: whether it exists, who may open it, and who uses it. No port is opened."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,7 +12,7 @@ OURS = ("nozzled", "daemon")
 """Names of our own processes."""
 
 KEEPERS = ("systemd", "init")
-"""Names of processes that keep the line open while the service restarts."""
+"""Names of processes that keep the port open while the service restarts."""
 
 FIXES = {
     "ModemManager": "sudo systemctl disable --now ModemManager",
@@ -88,7 +88,7 @@ def rights(view: View, subject: Subject) -> Iterator[Finding]:
         node = view.node(each.path)
         if node is None or node.user == user or node.mode & 0o006 == 0o006:  # noqa: PLR2004 - everybody may
             continue
-        if not node.group_may or node.group == "root":
+        if not node.is_group_allowed or node.group == "root":
             yield bad(
                 f"{user} has no permission to open {each.path}, and no group has it",
                 "add a udev rule that gives the port to the group dialout",
@@ -105,17 +105,17 @@ def rights(view: View, subject: Subject) -> Iterator[Finding]:
 def port_holders(view: View, _: Subject) -> Iterator[Finding]:
     """Whether another program uses a port."""
     for each in view.ports():
-        others = sorted({name for name in view.held_by(each.path) if name not in (*OURS, *KEEPERS)})
+        others = sorted({name for name in view.holders_of(each.path) if name not in (*OURS, *KEEPERS)})
         for name in others:
             fix = FIXES.get(name, f"stop {name}, or give it another port; then `nozzled printer connect`")
             yield bad(f"another program uses {each.path}: {name}", fix)
 
 
 def probers(view: View, _: Subject) -> Iterator[Finding]:
-    """Whether a system program takes serial ports, or writes to them, as they are plugged in."""
+    """Whether a system program takes serial ports, or writes to them, when they are plugged in."""
     if view.run("systemctl", "is-active", "ModemManager") == "active":
         yield note(
-            "ModemManager is running: it writes to serial ports as they are plugged in, which may confuse a board",
+            "ModemManager is running: it writes to serial ports when they are plugged in, which may confuse a board",
             FIXES["ModemManager"],
         )
     if not any(view.exists(path) for path in BRLTTY_RULES):
@@ -123,8 +123,8 @@ def probers(view: View, _: Subject) -> Iterator[Finding]:
     with_port = {
         f"{each.vid:04x}:{each.pid:04x}" for each in view.ports() if each.vid is not None and each.pid is not None
     }
-    for device in view.names("/sys/bus/usb/devices"):
-        vendor, product = (view.text(device / name) for name in ("idVendor", "idProduct"))
+    for device in view.list_folder("/sys/bus/usb/devices"):
+        vendor, product = (view.read_text(device / name) for name in ("idVendor", "idProduct"))
         usb_id = f"{(vendor or '').strip()}:{(product or '').strip()}"
         if usb_id in TAKEN_BY_BRLTTY and usb_id not in with_port:
             yield bad(
@@ -159,7 +159,7 @@ def sandbox(view: View, subject: Subject) -> Iterator[Finding]:
 
 def console(view: View, subject: Subject) -> Iterator[Finding]:
     """Whether the system's console uses the printer's port, as it does by default on the pins of a Raspberry Pi."""
-    for word in (view.text("/proc/cmdline") or "").split():
+    for word in (view.read_text("/proc/cmdline") or "").split():
         name = word.removeprefix("console=").partition(",")[0]
         target = subject.config.printer.address.partition("?")[0].removeprefix("serial:")
         if word.startswith("console=") and target == f"/dev/{name}":
