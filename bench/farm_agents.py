@@ -21,8 +21,8 @@ from daemon.farm.carrier.agent_end import NatsAgentEnd
 from daemon.farm.carrier.connect import NatsAddress
 from tests.support.farm_printer import FakePrinter, Killed, Life
 
-ASKED = ("file", "renew", "claim", "held", "report")
-DONE = ("has", "put", "objections", "mark", "start", "outcome", "cancel", "remove")
+ASKED = ("fetch_chunk", "renew", "claim", "fetch_holdings", "report")
+DONE = ("has_file", "upload", "find_objections", "get_newest_job", "start", "get_outcome", "cancel", "remove")
 STEPS = 300  # an agent that is chosen to be killed is killed within these
 AGAIN = 2.0  # s until another one begins
 CLEARED = 0.5  # s from the end of a print until the bed is cleared

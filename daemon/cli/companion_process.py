@@ -108,7 +108,7 @@ async def _run(
     url = find_server(args, environ).url
     async with OctoPrintClient(url, own_key(name, args, state, environ)) as client:
         companion = make(client)
-        heartbeat = Heartbeat(environ, lambda: True, companion.does)
+        heartbeat = Heartbeat(environ, lambda: True, companion.describe_activity)
         serving = asyncio.create_task(companion.serve())
         ending = asyncio.create_task(stop.wait())
         heartbeat.start()

@@ -1,4 +1,4 @@
-"""Companion: the base class of companions. It reports their state to the front, and answers clients' requests.
+"""Companion: the base class of companions. It reports its state to the front, and answers clients' requests.
 
 A companion outlives the front: while the front restarts, is updated or is away, the companion waits for it.
 """
@@ -21,9 +21,9 @@ from daemon.client.push import Message
 from gcode.frozen import frozen
 
 MIN_INTERVAL = 0.25  # between two messages to the front
-RETRY_INTERVAL = 2.0  # after the front did not answer, or refused
-REPEAT_INTERVAL = 20.0  # after which the state is reported again, as a restarted front does not have it
-CLAIM_TIMEOUT = 2.0  # for the front to confirm that a client still waits; a later confirmation may be outdated
+RETRY_INTERVAL = 2.0  # after the front has not answered, or has refused
+REPEAT_INTERVAL = 20.0  # after which the state is reported again, because a restarted front does not have it
+CONFIRM_TIMEOUT = 2.0  # for the front to confirm that a client still waits; a later confirmation may be outdated
 MAX_WAITING = 64  # events, messages and answers of each kind for the front; the oldest are dropped
 
 log = structlog.get_logger()
@@ -64,7 +64,7 @@ class Companion:
         self.folder = folder
         self._state: Mapping[str, Any] | None = None
         self._wake = asyncio.Event()
-        self._posting = asyncio.Lock()  # keeps the messages to the front in order
+        self._post_lock = asyncio.Lock()  # keeps the messages to the front in order
         self._queues: dict[str, deque[dict[str, Any]]] = {
             kind: deque(maxlen=MAX_WAITING) for kind in ("events", "plugins", "messages", "answers")
         }
@@ -85,32 +85,32 @@ class Companion:
         """
         raise Refusal(400, f"{self.name} cannot do {do!r}")
 
-    def does(self) -> str:
+    def describe_activity(self) -> str:
         """Return the line for `systemctl status`."""
         return ""
 
-    def tell(self, state: Mapping[str, Any]) -> None:
+    def report_state(self, state: Mapping[str, Any]) -> None:
         """Report the whole state to the front."""
         if state != self._state:
             self._state = dict(state)
             self._wake.set()
 
-    def event(self, name: str, payload: Mapping[str, Any]) -> None:
+    def send_event(self, name: str, payload: Mapping[str, Any]) -> None:
         """Send an event to clients."""
-        self._put("events", {"name": name, "payload": payload})
+        self._queue("events", {"name": name, "payload": payload})
 
-    def plugin(self, plugin: str, data: Mapping[str, Any]) -> None:
+    def send_plugin_message(self, plugin: str, data: Mapping[str, Any]) -> None:
         """Send clients a message of OctoPrint's plugin of this name."""
-        self._put("plugins", {"plugin": plugin, "data": data})
+        self._queue("plugins", {"plugin": plugin, "data": data})
 
-    def message(self, kind: str, payload: Mapping[str, Any]) -> None:
+    def send_message(self, kind: str, payload: Mapping[str, Any]) -> None:
         """Send clients a message of another kind, such as `timelapse`."""
-        self._put("messages", {"kind": kind, "payload": payload})
+        self._queue("messages", {"kind": kind, "payload": payload})
 
-    async def tell_now(self) -> bool:
+    async def report_state_now(self) -> bool:
         """Report the state at once; return whether the front has received it."""
         try:
-            async with asyncio.timeout(CLAIM_TIMEOUT), self._posting:
+            async with asyncio.timeout(CONFIRM_TIMEOUT), self._post_lock:
                 await self.client.post(f"/api/companions/{self.name}", {"state": self._state})
         except (ClientError, TimeoutError) as error:
             log.warning("companion.not_heard", reason=str(error) or "the front did not answer")
@@ -118,7 +118,7 @@ class Companion:
         return True
 
     async def messages(self, subscription: Mapping[str, Any] | None = None) -> AsyncIterator[Message]:
-        """Yield the front's messages for ever; each connection begins with the message `connected`."""
+        """Yield the front's messages, for ever. Each new connection begins with the message `connected`."""
         while True:
             try:
                 async for message in self.client.push(subscription=subscription):
@@ -135,7 +135,7 @@ class Companion:
             for part in (self.run(), self._report(), self._take_requests()):
                 group.create_task(part)
 
-    def _put(self, kind: str, document: dict[str, Any]) -> None:
+    def _queue(self, kind: str, document: dict[str, Any]) -> None:
         if kind != "answers":
             document["once"] = f"{self._token}-{next(self._numbers)}"  # the front drops a repetition
         self._queues[kind].append(document)
@@ -156,7 +156,7 @@ class Companion:
         for queue in self._queues.values():
             queue.clear()
         try:
-            async with self._posting:
+            async with self._post_lock:
                 report = {"state": self._state, **{kind: each for kind, each in waiting.items() if each}}
                 await self.client.post(f"/api/companions/{self.name}", report)
         except ClientError as error:
@@ -164,7 +164,7 @@ class Companion:
             if isinstance(error, RequestRefused) and error.status == HTTPStatus.BAD_REQUEST:
                 return  # a front of another version would refuse it again
             for kind, each in waiting.items():
-                if kind != "answers":  # by then, their clients have given up
+                if kind != "answers":  # when the front answers again, the clients will have given up
                     room = MAX_WAITING - len(self._queues[kind])  # newer ones may have been added in the meantime
                     self._queues[kind].extendleft(reversed(each[len(each) - min(room, len(each)) :]))
             self._wake.set()
@@ -188,8 +188,8 @@ class Companion:
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, request: Mapping[str, Any]) -> None:
-        """Carry out a request and answer it, unless the client has given up: this process may have hung."""
-        if not await self._is_waited_for(request["id"]):
+        """Carry out a request and answer it, unless its client has given up, for example because this process hung."""
+        if not await self._has_waiting_client(request["id"]):
             log.warning("companion.too_late", do=request["do"], consequence="it is not done")
             return
         try:
@@ -199,14 +199,14 @@ class Companion:
         except Exception:
             log.exception("companion.failed", do=request["do"])
             answer = Answer(500, {"error": f"{self.name} failed; its log says why"})
-        self._put("answers", {"id": request["id"], "status": answer.status, "body": answer.body})
+        self._queue("answers", {"id": request["id"], "status": answer.status, "body": answer.body})
 
-    async def _is_waited_for(self, number: int) -> bool:
+    async def _has_waiting_client(self, number: int) -> bool:
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
-            async with asyncio.timeout(CLAIM_TIMEOUT):
+            async with asyncio.timeout(CONFIRM_TIMEOUT):
                 await self.client.post(f"/api/companions/{self.name}/requests", {"id": number})
         except (ClientError, TimeoutError):
             return False
-        return loop.time() - began < CLAIM_TIMEOUT
+        return loop.time() - began < CONFIRM_TIMEOUT

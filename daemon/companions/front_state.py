@@ -1,4 +1,4 @@
-"""FrontState: the front's snapshot for pages, as companions receive it. Pure."""
+"""FrontState: the front's snapshot for pages, which companions receive too. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ _SINGLE = ("analysis", "thumbnail", "toolpath")  # parts of the snapshot that ar
 
 
 class FrontState(dict[str, Any]):
-    """The values of the snapshot, by part and name: `job.state`."""
+    """The values of the snapshot, by part and name, such as `job.state`."""
 
     def take(self, message: Mapping[str, Any]) -> bool:
         """Apply a message for pages; return whether anything may have changed."""

@@ -23,7 +23,7 @@ CLASSES = {
 _OFF = "# Not switched on. To switch it on, add this section to the file and start {}.service."
 
 
-def default(section: str) -> Any:
+def make_default(section: str) -> Any:
     """Return a section with its defaults."""
     package, _, name = CLASSES[section].partition(":")
     return getattr(importlib.import_module(f"{__package__}.{package}.config"), name)()
@@ -38,7 +38,7 @@ def render(path: Path | None, environ: Mapping[str, str]) -> Iterator[str]:
     on = switched_on(path, environ)
     for companion, sections in COMPANIONS.items():
         names = [name for name in sections if name in CLASSES]
-        loaded = load_sections(path, environ, {name: default(name) for name in names})
+        loaded = load_sections(path, environ, {name: make_default(name) for name in names})
         for name, section in loaded.items():
             text = render_section(name, section)
             if companion in on:

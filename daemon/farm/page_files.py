@@ -1,4 +1,4 @@
-"""The files of the farm's page: its own, and some that it shares with the printer's page, without copies.
+"""The files of the farm's page: its own, and some of the printer's page, which are not copied.
 
 A name that both folders have (`store.mjs`, `state.mjs`, `texts.mjs`) is the farm's file, even where a shared module
 imports it.
@@ -50,7 +50,7 @@ class FarmPageFile(msgspec.Struct, frozen=True):
 
 
 def find(name: str) -> FarmPageFile | None:
-    """Read a file of the page (about 10 KB) from the disk; "" is the page itself, None: there is no such file."""
+    """Read a file of the page from the disk; "" is the page itself. None: there is no such file."""
     path = path_of(name or INDEX)
     if path is None:
         return None

@@ -71,7 +71,7 @@ def test_files_become_jobs_with_reasons_why_they_wait(run, part, farm):
     assert "differ in priority" in run("move", "4", "2", code=6)
     run("edit", "4", "--priority", "0")
     run("move", "4", "2")
-    assert [job.number for job in farm.do(lambda jobs: jobs.jobs(9))] == [1, 4, 2, 3]
+    assert [job.number for job in farm.do(lambda jobs: jobs.open_jobs(9))] == [1, 4, 2, 3]
     assert "copy 1 of its job is cancelled" in run("cancel", job["copy_list"][0]["id"], "--copy")
     assert run("cancel", "4") == "job 4 is cancelled\n"
     assert "when the printers have confirmed it" in run("cancel", "1")
@@ -84,7 +84,7 @@ def test_files_become_jobs_with_reasons_why_they_wait(run, part, farm):
 def test_every_open_job_is_listed(run, farm, monkeypatch):
     monkeypatch.setattr(farm_jobs, "PAGE", 2)
     jobs = json.loads(run("status", "--json"))["jobs"]
-    assert [job["number"] for job in jobs] == [job.number for job in farm.do(lambda jobs: jobs.jobs(500))]
+    assert [job["number"] for job in jobs] == [job.number for job in farm.do(lambda jobs: jobs.open_jobs(500))]
     assert len(jobs) > 2
 
 
@@ -131,7 +131,7 @@ def test_keys_are_created_shown_once_and_removed(run, farm, monkeypatch, tmp_pat
 
 
 def test_a_lost_answer_makes_no_second_job_and_the_uncertainty_is_reported(run, part, farm, monkeypatch):
-    before = farm.do(lambda jobs: len(jobs.jobs(500)))
+    before = farm.do(lambda jobs: len(jobs.open_jobs(500)))
     submit, lost = FarmClient.submit, []
 
     async def answer_lost(self, *arguments):
@@ -143,7 +143,7 @@ def test_a_lost_answer_makes_no_second_job_and_the_uncertainty_is_reported(run, 
 
     monkeypatch.setattr(FarmClient, "submit", answer_lost)
     run("submit", part)
-    assert farm.do(lambda jobs: len(jobs.jobs(500))) == before + 1
+    assert farm.do(lambda jobs: len(jobs.open_jobs(500))) == before + 1
 
     async def never_answered(self, *arguments):
         raise Unreachable("the connection ended")

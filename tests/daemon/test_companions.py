@@ -34,9 +34,9 @@ class Switch(Companion):
     async def handle(self, do, arguments, scope):
         if do == "on":
             self.is_on = True
-            self.tell({"on": True, "by": scope})
-            self.event("PowerCut", {"on": True})
-            self.plugin("psucontrol", {"isPSUOn": True})
+            self.report_state({"on": True, "by": scope})
+            self.send_event("PowerCut", {"on": True})
+            self.send_plugin_message("psucontrol", {"isPSUOn": True})
             return Answer(200, {"was": arguments})
         if do == "hang":
             await asyncio.sleep(1000)
@@ -142,8 +142,8 @@ async def test_undelivered_states_and_events_are_sent_again(tmp_path):
             raise Refused(503, "")
 
         server.service.companions.on_report = away
-        switch.tell({"on": True})
-        switch.event("PowerCut", {"on": True})
+        switch.report_state({"on": True})
+        switch.send_event("PowerCut", {"on": True})
         listener = Listener(server)
         await listener.login()
         await asyncio.sleep(10)
@@ -177,10 +177,10 @@ async def test_the_oldest_undelivered_events_are_dropped(tmp_path):
 
         on_report, server.service.companions.on_report = server.service.companions.on_report, away
         for n in range(40):
-            switch.event("PowerCut", {"n": n})
+            switch.send_event("PowerCut", {"n": n})
         await asyncio.sleep(1)  # they are on their way, in vain
         for n in range(40, 120):
-            switch.event("PowerCut", {"n": n})
+            switch.send_event("PowerCut", {"n": n})
         await asyncio.sleep(10)
         server.service.companions.on_report = on_report
         await asyncio.sleep(10)

@@ -12,7 +12,7 @@ import pytest
 from daemon.companions.farm import loading, steps
 from daemon.companions.farm.agent import Agent
 from daemon.companions.farm.diary import FILE
-from daemon.companions.farm.printer import SeenPrinter
+from daemon.companions.farm.printer import PrinterSnapshot
 from daemon.farm.carrier.memory import FarmFaults, FarmInMemory
 from daemon.farm.list.values import FINAL_STATES
 from daemon.farm.messages import FarmOrder, Heat, Tool
@@ -20,10 +20,10 @@ from support.farm_list_server import DATA, EPOCH, ListServer
 from support.farm_printer import PICTURE, FakePrinter, Killed, Life
 from support.waiting import meanwhile, until
 
-FARM_CALLS = ("file", "renew", "claim", "holdings", "report")
+FARM_CALLS = ("fetch_chunk", "renew", "claim", "fetch_holdings", "report")
 NIGHTLY = os.environ.get("NOZZLED_PROFILE") == "nightly"
 STRIDE = 9
-PRINTER_CALLS = ("has", "put", "objections", "mark", "start", "outcome", "cancel", "remove")
+PRINTER_CALLS = ("has_file", "upload", "find_objections", "get_newest_job", "start", "get_outcome", "cancel", "remove")
 
 
 def wall():
@@ -153,7 +153,7 @@ async def test_an_agent_killed_at_any_step_begins_no_copy_twice(tmp_path, late, 
 
 @pytest.mark.parametrize("seed", range(60 if NIGHTLY else 2))
 async def test_each_copy_begins_once_despite_lost_messages_and_killed_processes(tmp_path, seed):
-    farm = FarmInMemory(FarmFaults(lost=0.05, answer_lost=0.05, repeated=0.1, late=0.1, latest=30.0), seed)
+    farm = FarmInMemory(FarmFaults(loss=0.05, answer_loss=0.05, repetition=0.1, lateness=0.1, max_delay=30.0), seed)
     places = [Place(farm, tmp_path, f"p{number}", FakePrinter(seed=seed + number)) for number in range(3)]
     server = ListServer(farm)
     for place in places:
@@ -196,7 +196,7 @@ async def test_a_print_started_by_hand_before_a_copy_wins(tmp_path):
         await until(lambda: any(report.kind == "not_begun" for _, report, _ in server.reports), "its word", 120)
         await asyncio.sleep(60)
         assert place.printer.begun == [""]
-        assert place.agent.presence().bed_clear is False
+        assert place.agent.make_presence().bed_clear is False
         assert server.copies()[0].state == "waiting"
         place.printer._clear()
         await until(lambda: ended(server), "the copy, after the pause for a fault")
@@ -332,7 +332,7 @@ async def test_heaters_left_on_by_a_file_are_turned_off_once_the_printer_is_back
     async with meanwhile(server.run(), place.run()):
         await until(lambda: server.copies()[0].state == "printing", "the print")
         real = place.printer.look
-        place.printer.look = SeenPrinter  # its service answers, and has pushed nothing yet
+        place.printer.look = PrinterSnapshot  # its service answers, and has pushed nothing yet
         await until(lambda: ended(server), "its end")
         assert not place.printer.cooled
         place.printer.look = real
@@ -394,7 +394,7 @@ async def test_an_offer_with_a_short_lease_is_renewed_while_the_printer_checks_t
         await asyncio.sleep(120)
         return ""
 
-    place.printer.objections = check
+    place.printer.find_objections = check
     server.submit()
     async with meanwhile(server.run(), place.run()):
         await until(lambda: ended(server), "the copy", 600)

@@ -60,7 +60,7 @@ async def test_an_offer_is_printed_once_and_reported(tmp_path):
             assert (presence.state, presence.group, presence.size) == ("Operational", "large", (200.0, 200.0, 200.0))
             assert presence.hottest == 300.0
             assert (presence.tools[0].material, presence.tools[0].nozzle_mm) == ("PLA", 0.4)
-            assert "takes nothing: nobody has said" in companion.does()
+            assert "takes nothing: nobody has said" in companion.describe_activity()
             assert (await listed.end.order("mk3", FarmOrder("bed_clear"))).ok
             await until(lambda: listed.copies()[0].state == "printing", "the first copy")
             copy = listed.copies()[0]
@@ -125,37 +125,37 @@ async def test_the_front_answers_each_question_of_the_agent(tmp_path):
         await asyncio.sleep(1)
         path = tmp_path / "x.gcode"
         path.write_bytes(PART)
-        where = await printer.put(path, FarmFile("ab" * 32, "", len(PART), "a part!.gcode"))
+        where = await printer.upload(path, FarmFile("ab" * 32, "", len(PART), "a part!.gcode"))
         assert where == "farm/abababababab-a_part_.gcode"
         hashed = (await server.get(f"/api/files/local/{where}")).json["hash"]
-        assert await printer.has(where, hashed, len(PART))
-        assert not await printer.has(where, hashed, 5)
-        assert not await printer.has("farm/none.gcode", hashed, 5)
-        assert await printer.objections(where) == ""
-        assert await printer.mark() is None
+        assert await printer.has_file(where, hashed, len(PART))
+        assert not await printer.has_file(where, hashed, 5)
+        assert not await printer.has_file("farm/none.gcode", hashed, 5)
+        assert await printer.find_objections(where) == ""
+        assert await printer.get_newest_job() is None
         with pytest.raises(StartRefused, match="bed is clear"):
             await printer.start(where, "k.1", 30)
         await printer.clear_bed()
         await printer.start(where, "k.1", 30)
-        assert (await printer.outcome("k.1", None)) == PrintOutcome("printing")
+        assert (await printer.get_outcome("k.1", None)) == PrintOutcome("printing")
         await printer.cancel("k.1")
-        while (await printer.outcome("k.1", None)).state == "printing":  # noqa: ASYNC110 - the clock is virtual
+        while (await printer.get_outcome("k.1", None)).state == "printing":  # noqa: ASYNC110 - the clock is virtual
             await asyncio.sleep(1)
-        assert (await printer.outcome("k.1", None)).state == "cancelled"
+        assert (await printer.get_outcome("k.1", None)).state == "cancelled"
         await server.post("/api/printer/tool", {"command": "target", "targets": {"tool0": 50}})
         await server.post("/api/printer/bed", {"command": "target", "target": 40})
         await asyncio.sleep(10)
         assert {name for name, heat in printer.look().heaters if heat.target} == {"tool0", "bed"}
-        await printer.cool()
+        await printer.turn_heaters_off()
         await asyncio.sleep(10)
         assert not [name for name, heat in printer.look().heaters if heat.target]
-        behind = await printer.mark()
-        assert await printer.outcome("k.2", behind) is None
-        assert await printer.outcome("k.2", None) == PrintOutcome("doubtful")
-        assert await printer.outcome("k.2", behind.__class__(behind.id, 5.0)) == PrintOutcome("doubtful")
+        job_before = await printer.get_newest_job()
+        assert await printer.get_outcome("k.2", job_before) is None
+        assert await printer.get_outcome("k.2", None) == PrintOutcome("doubtful")
+        assert await printer.get_outcome("k.2", job_before.__class__(job_before.id, 5.0)) == PrintOutcome("doubtful")
         away = patch.object(type(server.service.front.jobs), "of_key", side_effect=CoreAway("away"))
         with away, pytest.raises(PrinterUnreachable):
-            await printer.outcome("k.2", behind)
+            await printer.get_outcome("k.2", job_before)
         await printer.remove(where)
         await printer.remove(where)
         assert (await server.get("/api/job/keyed")).status == 400

@@ -103,14 +103,14 @@ def reading(actual, target=0.0):
 
 def test_temperatures_are_published_after_half_a_degree_or_five_seconds():
     rates = Rates(0.5, 5.0)
-    assert rates.chosen(0, reading(20.0))
-    assert not rates.chosen(1, reading(20.4))
-    assert not rates.chosen(4.9, reading(20.4))
-    assert rates.chosen(5, reading(20.4))
-    assert rates.chosen(5.1, reading(20.9))
-    assert rates.chosen(5.2, reading(20.9, 60.0))
-    assert not rates.chosen(500, reading(20.9, 60.0)), "nothing has changed"
-    assert rates.chosen(501, {"temperatures": {}})
+    assert rates.choose(0, reading(20.0))
+    assert not rates.choose(1, reading(20.4))
+    assert not rates.choose(4.9, reading(20.4))
+    assert rates.choose(5, reading(20.4))
+    assert rates.choose(5.1, reading(20.9))
+    assert rates.choose(5.2, reading(20.9, 60.0))
+    assert not rates.choose(500, reading(20.9, 60.0)), "nothing has changed"
+    assert rates.choose(501, {"temperatures": {}})
 
 
 def job(**values):
@@ -120,23 +120,23 @@ def job(**values):
 
 def test_a_job_is_published_per_percent_and_when_its_end_moves():
     rates = Rates(0.5, 5.0)
-    assert rates.chosen(0, job())
-    assert not rates.chosen(1, job(elapsed=6, left=99, layer=2))
-    assert rates.chosen(2, job(progress=2, finish="2026-01-01T10:00:40+00:00"))["job"]["finish"].endswith(
+    assert rates.choose(0, job())
+    assert not rates.choose(1, job(elapsed=6, left=99, layer=2))
+    assert rates.choose(2, job(progress=2, finish="2026-01-01T10:00:40+00:00"))["job"]["finish"].endswith(
         "10:00:00+00:00"
     )
-    assert rates.chosen(3, job(progress=3, finish="2026-01-01T10:01:40+00:00"))["job"]["finish"].endswith(
+    assert rates.choose(3, job(progress=3, finish="2026-01-01T10:01:40+00:00"))["job"]["finish"].endswith(
         "10:01:40+00:00"
     )
-    assert rates.chosen(34, job(progress=3, left=60, finish="2026-01-01T10:01:50+00:00"))
-    assert rates.chosen(35, job(progress=3, left=None, finish=None))
+    assert rates.choose(34, job(progress=3, left=60, finish="2026-01-01T10:01:50+00:00"))
+    assert rates.choose(35, job(progress=3, left=None, finish=None))
 
 
 def test_the_queue_for_a_broker_is_bounded_and_keeps_the_newest():
     outbox = BrokerOutbox()
     for number in range(1000):
         outbox.put(Outgoing("a", str(number)))
-        outbox.event(Outgoing("e", str(number), retain=False, qos=1))
+        outbox.put_event(Outgoing("e", str(number), retain=False, qos=1))
     assert outbox.waiting == MAX_EVENTS + 1
     assert outbox.dropped == 1000 - MAX_EVENTS
     taken = []
@@ -328,14 +328,14 @@ def test_the_password_comes_from_a_file_a_credential_or_the_environment(tmp_path
     (tmp_path / settings.CREDENTIAL).write_text("given\n")
     assert settings.password(MqttConfig(host="b"), credentials) == "given"
     (tmp_path / settings.CREDENTIAL).write_text("#")
-    assert settings.password(MqttConfig(host="b"), {**credentials, settings.PASSWORD: "env"}) == "env"
+    assert settings.password(MqttConfig(host="b"), {**credentials, settings.PASSWORD_VARIABLE: "env"}) == "env"
     assert settings.password(MqttConfig(host="b"), {}) is None
     with pytest.raises(ConfigError, match="cannot read"):
         settings.password(MqttConfig(host="b", password_file=str(tmp_path / "none")), {})
     with pytest.raises(ConfigError, match="certificate"):
         settings.tls_context(MqttConfig(host="b", tls=True, ca_file=str(tmp_path / "none")))
     assert settings.tls_context(MqttConfig(host="b")) is None
-    assert MqttConfig(tls=True).own_port == 8883
+    assert MqttConfig(tls=True).broker_port == 8883
 
 
 class LossyClient:

@@ -10,7 +10,7 @@ from daemon.companions.front_state import FrontState
 from daemon.companions.mqtt import discovery
 from daemon.companions.mqtt.discovery import PrinterDescription
 from daemon.companions.mqtt.payloads import payloads
-from daemon.companions.mqtt.topics import Topics, cleaned
+from daemon.companions.mqtt.topics import Topics, clean
 from support.http import api
 from support.mqtt import publishing
 
@@ -53,7 +53,7 @@ CLASSES = {
 
 
 def test_the_message_has_the_form_of_home_assistant():
-    message = discovery.device(PRINTER, BASE)
+    message = discovery.describe_device(PRINTER, BASE)
     assert message.keys() <= ROOT
     assert "~" not in message, "refused at the root of a device"
     assert {"device", "origin", "components"} <= message.keys()
@@ -69,11 +69,13 @@ def test_the_message_has_the_form_of_home_assistant():
         assert each["default_entity_id"].startswith(f"{platform}.nozzled_mk3_")
         assert each.get("device_class", next(iter(CLASSES.get(platform, {None})))) in CLASSES.get(platform, {None})
         assert ("availability" in each) <= (each.get("availability_mode") == "all"), "else the last one counts"
-    assert re.fullmatch(r"homeassistant/device/[a-zA-Z0-9_-]+/config", discovery.topic("homeassistant", "mk3"))
+    assert re.fullmatch(
+        r"homeassistant/device/[a-zA-Z0-9_-]+/config", discovery.discovery_topic("homeassistant", "mk3")
+    )
 
 
 def test_availability_is_a_list_only():
-    message = discovery.device(PRINTER, BASE)
+    message = discovery.describe_device(PRINTER, BASE)
     assert "availability_topic" not in message
     assert not any("availability_topic" in each for each in message["components"].values())
     assert message["availability"] == [{"topic": "nozzled/mk3/availability"}]
@@ -82,14 +84,14 @@ def test_availability_is_a_list_only():
 
 
 def test_options_not_inherited_by_entities_are_not_at_the_root():
-    assert not {"qos", "encoding", "command_topic", "state_topic"} & discovery.device(PRINTER, BASE).keys()
+    assert not {"qos", "encoding", "command_topic", "state_topic"} & discovery.describe_device(PRINTER, BASE).keys()
 
 
 def test_ids_are_unique_and_survive_renaming():
-    message = discovery.device(PRINTER, BASE)
+    message = discovery.describe_device(PRINTER, BASE)
     ids = [each["unique_id"] for each in message["components"].values()]
     assert len(ids) == len(set(ids))
-    renamed = discovery.device(
+    renamed = discovery.describe_device(
         PrinterDescription("mk3", "Another", heaters=("tool0", "bed"), commands=True, power=True), BASE
     )
     assert [each["unique_id"] for each in renamed["components"].values()] == ids
@@ -97,20 +99,20 @@ def test_ids_are_unique_and_survive_renaming():
 
 @pytest.mark.parametrize("name", ["MK3", "Hotend", "bed", "State", "P"])
 def test_no_entity_has_the_name_of_its_device(name):
-    message = discovery.device(PrinterDescription("a", name, heaters=("tool0", "bed")), BASE)
+    message = discovery.describe_device(PrinterDescription("a", name, heaters=("tool0", "bed")), BASE)
     device = message["device"]["name"].casefold()
     assert not any(each["name"].casefold().startswith(device) for each in message["components"].values())
 
 
 def test_a_removed_entity_is_sent_once_with_only_its_platform():
-    message = discovery.device(PRINTER, BASE, {"chamber": "sensor", "bed": "sensor"})
+    message = discovery.describe_device(PRINTER, BASE, {"chamber": "sensor", "bed": "sensor"})
     assert message["components"]["chamber"] == {"platform": "sensor"}
     assert len(message["components"]["bed"]) > 1
-    assert "chamber" not in discovery.platforms(message)
+    assert "chamber" not in discovery.platforms_of(message)
 
 
 def test_single_entities_are_marked_for_migration():
-    [(topic, text)] = discovery.migration(["homeassistant/sensor/old/config"])
+    [(topic, text)] = discovery.migration_messages(["homeassistant/sensor/old/config"])
     assert topic == "homeassistant/sensor/old/config"
     assert json.loads(text) == {"migrate_discovery": True}
 
@@ -119,7 +121,7 @@ def test_templates_use_published_fields():
     state = FrontState()
     state.take({"all": {"printer": {"state": "ready", "heaters": {"tool0": {"actual": 1, "target": 2}}}}})
     published = payloads(state, {}, 0.0, current=True)
-    for each in discovery.device(PrinterDescription("mk3", "MK3", heaters=("tool0",), commands=True), BASE)[
+    for each in discovery.describe_device(PrinterDescription("mk3", "MK3", heaters=("tool0",), commands=True), BASE)[
         "components"
     ].values():
         if "state_topic" not in each or each["platform"] == "event":
@@ -132,7 +134,7 @@ def test_templates_use_published_fields():
 
 @pytest.mark.parametrize("text", ["a/b", "a+b", "#", "ä b", "\0", "", "x" * 300])
 def test_no_name_puts_special_characters_into_a_topic(text):
-    assert re.fullmatch(r"[A-Za-z0-9_-]{0,64}", cleaned(text))
+    assert re.fullmatch(r"[A-Za-z0-9_-]{0,64}", clean(text))
 
 
 # -- beside the service -----------------------------------------------------------------------------------------

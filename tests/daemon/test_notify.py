@@ -96,7 +96,7 @@ async def test_a_webhook_is_retried_with_the_same_id(tmp_path):
         assert state["results"][0]["text"] == "given up after 3 attempts: it took longer than 40 s"
         assert internet.deliveries == []
         await print_it(server, name="b.gcode")
-        assert companion.does() == "sends to hook; hook: sent"
+        assert companion.describe_activity() == "sends to hook; hook: sent"
     assert len({each["Nozzled-Delivery"] for each in internet.headers}) == 2
 
 
@@ -134,7 +134,7 @@ async def test_two_choices_at_once_both_count(tmp_path):
     async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, FakeInternet()) as companion:
         await asyncio.sleep(1)
         await asyncio.gather(*(companion._choose({name: False}) for name in ("done", "disk")))
-        assert {"done", "disk"} <= companion._mute
+        assert {"done", "disk"} <= companion._muted_classes
         assert {"done", "disk"} <= set(json.loads((companion.folder / "choices.json").read_text())["mute"])
 
 

@@ -23,10 +23,10 @@ def test_news_goes_to_every_target_once():
     box = NoticeOutbox()
     assert box.add(notice("a"), ["phone", "mail"], 0.0)
     assert not box.add(notice("a"), ["phone", "mail"], 0.0)
-    message = box.due("phone", 0.0)
-    assert box.due("mail", 0.0) is message
+    message = box.find_due("phone", 0.0)
+    assert box.find_due("mail", 0.0) is message
     assert box.record(message, "phone", None, 0.0, 5.0).text() == "sent"
-    assert box.due("phone", 99.0) is None
+    assert box.find_due("phone", 99.0) is None
     box.record(message, "mail", None, 0.0, 5.0)
     assert not box.messages
     assert not box.add(notice("a"), ["phone"], 1000.0)
@@ -42,7 +42,7 @@ def test_a_class_is_reported_once_a_minute_with_the_number_left_out():
     box.release(["phone"], INTERVAL - 0.1)
     assert len(box.messages) == 2
     box.release(["phone"], INTERVAL)
-    assert [(each.notice.key, each.unsaid) for each in box.messages] == [("k0", 0), ("other", 0), ("k3", 2)]
+    assert [(each.notice.key, each.unsent_count) for each in box.messages] == [("k0", 0), ("other", 0), ("k3", 2)]
     assert not box.add(notice("k1"), ["phone"], 999.0)
 
 
@@ -51,7 +51,7 @@ def test_a_silent_target_is_tried_three_times():
     box.add(notice("a"), ["phone"], 0.0)
     times, now = [], 0.0
     while (now := box.next_due("phone")) is not None:
-        message = box.due("phone", now)
+        message = box.find_due("phone", now)
         times.append(now)
         result = box.record(message, "phone", "401", now, 0.0)
     assert times == [0.0, RETRY_PAUSES_S[0], sum(RETRY_PAUSES_S)]
@@ -66,14 +66,14 @@ def test_a_full_queue_drops_the_oldest_message_that_is_not_urgent():
         box.send(notice(f"k{number}"), ["phone"], 0.0)
     assert len(box.messages) == MAX_WAITING
     assert box.dropped == 4
-    assert box.due("phone", 0.0).notice.key == "fire"
+    assert box.find_due("phone", 0.0).notice.key == "fire"
 
 
 def test_waiting_and_reported_notices_survive_the_process():
     box = NoticeOutbox()
     box.add(notice("a"), ["phone", "mail"], 0.0)
-    box.record(box.due("mail", 0.0), "mail", None, 0.0, 0.0)
-    box.record(box.due("phone", 0.0), "phone", "503", 0.0, 0.0)
+    box.record(box.find_due("mail", 0.0), "mail", None, 0.0, 0.0)
+    box.record(box.find_due("phone", 0.0), "phone", "503", 0.0, 0.0)
     box.add(notice("b"), ["phone", "mail"], 1.0)  # has to wait for its class
     again = NoticeOutbox()
     again.restore(json.loads(json.dumps(box.document())), ["phone", "mail"], 50.0)
@@ -92,7 +92,7 @@ def test_urgent_messages_are_restored_however_much_waits():
         box.add(notice(str(number), kind), ["phone"], 61.0 * (len(kinds) - 1) + 1)
     again = NoticeOutbox()
     again.restore(json.loads(json.dumps(box.document())), ["phone"], 0.0)
-    assert again.due("phone", 0.0).notice.kind == "fault"
+    assert again.find_due("phone", 0.0).notice.kind == "fault"
 
 
 async def test_the_picture_of_a_dropped_message_does_not_end_its_target(tmp_path):
@@ -165,7 +165,7 @@ def test_no_class_is_reported_more_than_once_a_minute(events):
         box.release(["phone"], now)
         box.add(notice(f"{kind} {key}", kind), ["phone"], now)
         assert len(box.messages) <= MAX_WAITING
-        while (message := box.due("phone", now)) is not None:
+        while (message := box.find_due("phone", now)) is not None:
             sent.setdefault(message.notice.kind, []).append((now, message.notice.key))
             box.record(message, "phone", None, now, 0.0)
     for each in sent.values():

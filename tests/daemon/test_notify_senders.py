@@ -13,7 +13,7 @@ from PIL import Image
 from daemon.companions.notify import child
 from daemon.companions.notify.picture import is_jpeg
 from daemon.companions.notify.senders import Apprise, Notification
-from daemon.companions.notify.targets import Target, file_of, load, parse, place_of
+from daemon.companions.notify.targets import Target, file_of, how_to_add, load, parse
 from daemon.errors import ConfigError
 from support.waiting import TIMEOUT
 
@@ -182,7 +182,7 @@ def test_a_mistake_in_a_credential_names_the_file_to_edit(tmp_path):
         environ = {"CREDENTIALS_DIRECTORY": str(tmp_path), "NOZZLED_NOTIFY_TARGETS": source}
         with pytest.raises(ConfigError, match=f"^{source}, line 1: "):
             load(credential, environ)
-        assert place_of(credential, environ).endswith(f"into {source} (chmod 600) and restart {unit}")
+        assert how_to_add(credential, environ).endswith(f"into {source} (chmod 600) and restart {unit}")
 
 
 def test_only_a_complete_jpeg_is_a_picture():

@@ -55,11 +55,11 @@ async def test_each_metre_is_counted_once_whatever_happens_to_a_report(tmp_path,
     await books.take(using(1, 1000.0))
     server.outcomes = [mood]
     await books.report()
-    assert (books.away is None) == (mood == "lies")
+    assert (books.trouble is None) == (mood == "lies")
     await books.take(using(1, 1400.0))  # the print has gone on
     for _ in range(4):
         await books.report()
-    assert books.away is None
+    assert books.trouble is None
     await books.take(using(1, 2400.0))
     await books.report()
     assert server.length(3) == pytest.approx(2400, abs=0.1)
@@ -157,8 +157,8 @@ async def test_a_deleted_spool_is_reported_and_gets_no_more_reports(tmp_path):
     await books.take(using(1, 1000.0))
     server.used.clear()
     await books.report()
-    assert books.away == "spool 3: Spoolman: 404 No spool with ID 3 found."
-    assert books.ledger.due() == []
+    assert books.trouble == "spool 3: Spoolman: 404 No spool with ID 3 found."
+    assert books.ledger.spools_due() == []
     with pytest.raises(SpoolmanRefused):
         await books.choose(0, 9, None)
 
@@ -178,7 +178,7 @@ async def test_a_print_that_ended_without_the_companion_is_reported_completely(t
 async def test_prints_known_before_are_not_reported(tmp_path):
     server = FakeSpoolman(3)
     books = await stock(server, tmp_path)
-    await books.skip_old([ended(1, 5000.0)])
+    await books.skip_old_prints([ended(1, 5000.0)])
     await books.choose(0, 3, None)
     await books.take_ends([ended(1, 5000.0)], 51.0)
     await books.report()
@@ -187,7 +187,7 @@ async def test_prints_known_before_are_not_reported(tmp_path):
 
 async def test_a_large_stock_comes_through_the_front(tmp_path):
     server = FakeSpoolman(*range(5000))
-    spools = await (await stock(server, tmp_path)).all()
+    spools = await (await stock(server, tmp_path)).list_spools()
     assert [each["id"] for each in spools] == [*range(4700, 5000)]
     assert len(json.dumps({"answers": [{"id": 1, "status": 200, "body": {"spools": spools}}]})) < 200 * 1024
 
@@ -202,14 +202,14 @@ async def test_a_choice_that_cannot_be_saved_does_not_count(tmp_path, monkeypatc
     monkeypatch.setattr("daemon.companions.notify.stock.write_private", full)
     with pytest.raises(OSError, match="No space"):
         await books.choose(0, 4, None)
-    assert books.ledger.chosen == {0: 3}
+    assert books.ledger.spool_of_tool == {0: 3}
 
 
 @pytest.mark.parametrize("text", ['{"chosen": {"0": "x"}}', '{"chosen": {"0": 1e999}}', "[" * 100_000])
 async def test_a_damaged_ledger_is_set_aside(tmp_path, text):
     (tmp_path / FILE).write_text(text)
     books = await stock(FakeSpoolman(3), tmp_path)
-    assert books.ledger.chosen == {}
+    assert books.ledger.spool_of_tool == {}
     assert (tmp_path / f"{FILE}.damaged").exists()
 
 
@@ -239,7 +239,7 @@ def test_the_ledger_owes_the_filament_used_by_prints(events):
             again = Ledger()
             again.restore(json.loads(json.dumps(books.document())))
             books = again
-    assert books.owed.get(3, 0.0) == pytest.approx(sum(most.values()))
+    assert books.owed_mm.get(3, 0.0) == pytest.approx(sum(most.values()))
 
 
 async def test_a_killed_daemon_with_an_older_record_counts_nothing_twice(tmp_path):

@@ -15,8 +15,8 @@ from daemon.companions.companion import Refusal
 from daemon.companions.timelapse import film_queue, render
 from daemon.companions.timelapse.config import TimelapseConfig
 from daemon.companions.timelapse.films import Films, NoRoom, Recording, folder_name, size_of
-from daemon.companions.timelapse.plan import FilmPlan, LayerPictures, changed
-from daemon.companions.timelapse.render import FilmLook, RenderFailed, arguments, copying, is_small
+from daemon.companions.timelapse.plan import FilmPlan, LayerPictures, apply_request
+from daemon.companions.timelapse.render import FilmLook, RenderFailed, copy_arguments, encode_arguments, is_small
 from daemon.front.http.timelapse import MOVIES
 from support.analyses import analysing
 from support.client import in_memory
@@ -55,7 +55,7 @@ def ffmpeg(monkeypatch):
         return []
 
     monkeypatch.setattr(render, "run", run)
-    monkeypatch.setattr(render, "bounds", before)
+    monkeypatch.setattr(render, "find_limits", before)
     return ran
 
 
@@ -293,14 +293,14 @@ async def test_a_running_print_is_recorded_once_the_plan_wants_it(tmp_path, came
         requests = [each for each in companion.client._exchange.sent if each.url.endswith("/api/job")]
         assert len(requests) < 6
         assert not pictures(server)
-        assert companion._film_queue.idle is False
+        assert companion._film_queue.is_idle is False
         await server.post("/api/timelapse", {"type": "timed", "interval": 1})
         await asyncio.sleep(5)
         assert len(next(iter(pictures(server).values()))) > 2
         await server.request("POST", "/api/job", b'{"command": "cancel"}', headers={"Content-Type": "application/json"})
         await until(lambda: server.service.jobs.state.ended)
         await asyncio.sleep(3)
-        assert companion._film_queue.idle is True
+        assert companion._film_queue.is_idle is True
         assert companion._recordings[0].outcome == "cancelled"
 
 
@@ -365,14 +365,14 @@ def test_a_layer_is_due_when_it_is_finished_and_once():
 
 
 def test_omitted_fields_of_a_plan_have_octoprints_defaults():
-    plan = changed(FilmPlan(type="timed", interval=3, fps=60, render="never"), {"type": "zchange"})
+    plan = apply_request(FilmPlan(type="timed", interval=3, fps=60, render="never"), {"type": "zchange"})
     assert (plan.fps, plan.interval, plan.render, plan.post_roll) == (25, 3, "always", 0)
-    assert changed(plan, {"fps": 3}) is plan
+    assert apply_request(plan, {"fps": 3}) is plan
     for value in ("nan", "inf", None, [], 10**9, True):
         with pytest.raises(Refusal):
-            changed(plan, {"type": "timed", "minDelay": value})
+            apply_request(plan, {"type": "timed", "minDelay": value})
     with pytest.raises(Refusal, match="type is invalid"):
-        changed(plan, {"type": ["off"]})
+        apply_request(plan, {"type": ["off"]})
     assert plan.wants_film(success=False)
     assert not FilmPlan(render="success").wants_film(success=False)
 
@@ -431,7 +431,7 @@ def test_old_recordings_are_removed(tmp_path):
     one.outcome = "completed"
     now = (tmp_path / "frames/a").stat().st_mtime
     assert films.expire([one], now) == []
-    assert sorted(each["name"] for each in films.listing()) == ["2.mp4", "3.mp4"]
+    assert sorted(each["name"] for each in films.list_films()) == ["2.mp4", "3.mp4"]
     assert films.expire([one], now + 8 * 86400) == [one]
     assert not (tmp_path / "frames/a").exists()
 
@@ -459,5 +459,5 @@ def test_names_of_recordings_are_safe_file_names():
 def test_small_computers_do_not_encode():
     assert is_small("MemTotal:  444816 kB\n")
     assert not is_small("MemTotal: 8000000 kB\n")
-    assert "copy" in copying(25, film_queue.MEMINFO)
-    assert "hflip" not in str(arguments(25, 0, FilmLook(), film_queue.MEMINFO))
+    assert "copy" in copy_arguments(25, film_queue.MEMINFO)
+    assert "hflip" not in str(encode_arguments(25, 0, FilmLook(), film_queue.MEMINFO))

@@ -89,7 +89,7 @@ def test_a_room_of_printers_is_operated_from_the_page(new_tab, shared, axe):
     expect(orphans).to_contain_text("copy 3 on mk3-2. It was being printed when")
     orphans.get_by_role("button", name="It was finished").click()
     expect(orphans).to_have_count(0)
-    assert shared.do(lambda jobs: jobs.counts())["done"] == 2
+    assert shared.do(lambda jobs: jobs.count_copies())["done"] == 2
 
 
 def test_jobs_are_put_in_order_held_changed_and_submitted(new_tab, shared, axe, tmp_path):

@@ -11,7 +11,7 @@ from daemon.companions.farm.steps import NO_CLEAR_BED
 from daemon.farm import page_files
 from daemon.farm.list import user_actions
 from daemon.farm.list.values import FarmJob
-from daemon.farm.list.wait_reasons import why
+from daemon.farm.list.wait_reasons import why_job_waits
 from daemon.farm.messages import Presence
 from support.processes import program
 
@@ -158,7 +158,7 @@ def waiting_sentences():
     def waiting(printers=None, misfits=None, before=0, **fields):
         job = FarmJob(id="", number=1, name="", sha256="", state="waiting", created=0, revision=0,
                       counts={"waiting": 1}, **fields)  # fmt: skip
-        return why(job, printers or {}, misfits or {}, before, 0, lambda _: "14:20")
+        return why_job_waits(job, printers or {}, misfits or {}, before, 0, lambda _: "14:20")
 
     ready, busy = Presence(at=0, boot="", ready=True), Presence(at=0, boot="")
     fitting = {"mk3": [], "mk4": []}

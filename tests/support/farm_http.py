@@ -32,12 +32,12 @@ class Printers:
 
     calls: "Calls | None" = None
 
-    def heard_ago(self, printer):
+    def silence_of(self, printer):
         assert not self.calls.busy, "presences belong to the loop, not to the list's thread"
         return self.now - self.presences[printer].at if printer in self.presences else None
 
     def is_away(self, printer):
-        return (ago := self.heard_ago(printer)) is None or ago > AWAY
+        return (ago := self.silence_of(printer)) is None or ago > AWAY
 
     def forget(self, printer):
         del self.presences[printer]
@@ -53,7 +53,7 @@ class Files:
 
     kept: dict[str, bytes] = field(default_factory=dict)
 
-    async def take(self, path):
+    async def add(self, path):
         data = await asyncio.to_thread(path.read_bytes)
         await asyncio.to_thread(path.unlink)
         sha256 = hashlib.sha256(data).hexdigest()
@@ -134,5 +134,5 @@ async def farm_api(folder, **changes):
     try:
         yield api
     finally:
-        await app.settings["farm_hub"].close()
+        await app.settings["farm_feed"].close()
         jobs.close()

@@ -34,7 +34,7 @@ class ListServer:
         return self.jobs.add(JobRequest(sha256=self.sha, copies=copies, **wishes))
 
     def copies(self):
-        return [copy for job in [*self.jobs.jobs(), *self.jobs.ended_jobs()] for copy in self.jobs.copies(job.id)]
+        return [copy for job in [*self.jobs.open_jobs(), *self.jobs.ended_jobs()] for copy in self.jobs.copies(job.id)]
 
     async def run(self):
         await asyncio.gather(self.end.run(self), self._poll())
@@ -43,7 +43,7 @@ class ListServer:
         while True:
             await asyncio.sleep(TICK)
             self.jobs.expire()
-            for copy in self.jobs.outstanding():
+            for copy in self.jobs.all_held_copies():
                 if copy.wish == "cancel" and copy.state != "offered":
                     self.farm.begin(self._cancel(copy))
             for printer, presence in self.presences.items():
@@ -62,8 +62,8 @@ class ListServer:
             with suppress(FarmUnreachable):
                 await self.end.offer(printer, offer)
 
-    async def file(self, printer, question):
-        if self.jobs.may_read(printer, question.copy, question.attempt) is None:
+    async def read_chunk(self, printer, question):
+        if self.jobs.file_for(printer, question.copy, question.attempt) is None:
             raise FarmRefused("this copy is not held out to this printer")
         await self.renew(printer, question)
         return self.data[question.offset : question.offset + CHUNK]
@@ -76,7 +76,7 @@ class ListServer:
         self.claims.append((printer, question, yes))
         return YesOrNo(yes=yes)
 
-    async def holdings(self, printer):
+    async def find_holdings(self, printer):
         return Holdings(self.jobs.held_copies(printer))
 
     async def report(self, printer, report):

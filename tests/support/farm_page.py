@@ -71,7 +71,7 @@ class FarmServed:
         self._app = make_app(farm)
         if not (self.folder / "admin.key").exists():
             await prepare(self._app, farm)
-        self.list.on_change = self.printers.wake = self._app.settings["farm_hub"].wake
+        self.list.on_change = self.printers.wake = self._app.settings["farm_feed"].wake
         self._server = listen(self._app, "127.0.0.1", self.port)
         self.port = self._server.port
 

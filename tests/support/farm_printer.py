@@ -9,9 +9,9 @@ from daemon.companions.farm.printer import (
     FarmFile,
     JobMark,
     PrinterDeclined,
+    PrinterSnapshot,
     PrinterUnreachable,
     PrintOutcome,
-    SeenPrinter,
     StartRefused,
 )
 from daemon.farm.messages import Tool
@@ -116,10 +116,10 @@ class FakePrinter:
 
     def look(self):
         if not self.up:
-            return SeenPrinter(reason="the printer's service does not answer")
+            return PrinterSnapshot(reason="the printer's service does not answer")
         active = self._active
         reason = f"it prints {active.key}" if active else "" if self.operational else "no printer is connected"
-        return SeenPrinter(
+        return PrinterSnapshot(
             known=True,
             idle=not reason,
             reason=reason,
@@ -133,24 +133,24 @@ class FakePrinter:
             tools=self.tools,
         )
 
-    def where(self, file: FarmFile) -> str:
+    def path_for(self, file: FarmFile) -> str:
         return f"farm/{file.sha256[:12]}-{file.name}"
 
-    async def has(self, where, sha1, size):
+    async def has_file(self, where, sha1, size):
         await self._carry_request()
         return self.files.get(where) == (sha1, size)
 
-    async def put(self, path, file):
+    async def upload(self, path, file):
         await self._carry_request()
-        self.files[self.where(file)] = file.sha1, file.size
+        self.files[self.path_for(file)] = file.sha1, file.size
         await self._carry_answer()
-        return self.where(file)
+        return self.path_for(file)
 
-    async def objections(self, where):
+    async def find_objections(self, where):
         await self._carry_request()
         return self.objection
 
-    async def mark(self):
+    async def get_newest_job(self):
         await self._carry_request()
         last = [*self.prints.values()][-1:]
         return JobMark(last[0].id, float(last[0].id)) if last else None
@@ -179,12 +179,12 @@ class FakePrinter:
                 raise StartRefused(reason)
         self._begin(key, key)
 
-    async def outcome(self, key, behind):
+    async def get_outcome(self, key, job_before):
         await self._carry_request()
         await self._carry_answer()
         job = self.prints.get(key)
         if job is None:
-            known = behind is not None and any(each.id == behind.id for each in self.prints.values())
+            known = job_before is not None and any(each.id == job_before.id for each in self.prints.values())
             return None if known else PrintOutcome("doubtful")
         return PrintOutcome(job.state, job.reason, 12.0, 345.0)
 
@@ -194,7 +194,7 @@ class FakePrinter:
             raise PrinterDeclined("this print is not under way")
         self._end(self._active, "cancelled")
 
-    async def cool(self):
+    async def turn_heaters_off(self):
         await self._carry_request()
         self.cooled.append(self._active)
 
@@ -212,7 +212,7 @@ class FakePrinter:
             raise PrinterDeclined("a print is in progress; the bed is not clear")
         self._clear()
 
-    async def picture(self):
+    async def take_picture(self):
         await self._carry_request()
         return PICTURE
 

@@ -142,7 +142,7 @@ class RecordingDuties:
     async def on_presence(self, printer, presence):
         self.presences[printer] = presence
 
-    async def file(self, printer, question):
+    async def read_chunk(self, printer, question):
         if self.errors:
             raise self.errors.popleft()
         return self.contents[question.offset : question.offset + 512 * 1024]
@@ -154,7 +154,7 @@ class RecordingDuties:
         self.claims.append((printer, question))
         return self.answer
 
-    async def holdings(self, printer):
+    async def find_holdings(self, printer):
         return self.held_copies
 
     async def report(self, printer, report):

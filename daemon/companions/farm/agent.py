@@ -1,4 +1,4 @@
-"""The agent of one printer: reports its state, handles offers and orders, and compares its diary with the list."""
+"""The agent of one printer: reports the state, handles offers and orders, and compares its diary with the list."""
 
 import asyncio
 import secrets
@@ -30,7 +30,7 @@ class Agent:
 
     Attributes:
         on_change: called when something has changed that users see.
-        doubt: a sentence for users about a copy that the list has and this agent does not know; empty: there is none.
+        doubt: a sentence for users about a copy that only the list knows to be here; empty: there is none.
     """
 
     def __init__(
@@ -53,17 +53,17 @@ class Agent:
             wall: returns the date, in s since 1970.
             url: of the printer's page, for users.
             group: the group that the printer belongs to.
-            tools: the mounted filaments and nozzles, as configured; the printer's service fills the gaps.
+            tools: the configured filaments and nozzles; the printer's service fills the gaps.
         """
         self.on_change: Callable[[], None] = lambda: None
         self.doubt = ""
         self._end, self._printer, self._wall = end, printer, wall
         self._url, self._group, self._configured = url, group, tools
         self._diary = Diary(folder)
-        if self._diary.damaged is not None:
+        if self._diary.damaged_file is not None:
             log.warning(
                 "farm.notes_damaged",
-                kept_as=str(self._diary.damaged),
+                kept_as=str(self._diary.damaged_file),
                 consequence="the printer is asked what it has printed",
             )
         self._steps = CopySteps(
@@ -73,7 +73,7 @@ class Agent:
         self._boot = secrets.token_hex(4)
         self._changed, self._compare_soon = asyncio.Event(), asyncio.Event()
         self._last_view: tuple[object, ...] = ()
-        self._is_reconnected = False  # the presence must be sent again
+        self._is_reconnected = False  # True: the presence must be sent again
 
     @property
     def entry(self) -> DiaryEntry | None:
@@ -91,31 +91,31 @@ class Agent:
         return self._end.trouble if not self._end.connected else self._steps.trouble or self.doubt
 
     @property
-    def waits_for(self) -> str:
+    def why_not_ready(self) -> str:
         """Why the printer takes no offer now; empty: it waits for one."""
-        return self._steps.not_ready()
+        return self._steps.why_not_ready()
 
     async def run(self) -> None:
         """Run all parts until cancelled."""
         self._end.on_connect = self._on_connect
         self._printer.on_change = self._on_printer
-        self._end.orders(self._carry_out)
+        self._end.set_order_handler(self._carry_out)
         async with asyncio.TaskGroup() as group:
             for part in (
                 self._end.run(),
                 self._printer.run(),
-                self._present(),
+                self._send_presences(),
                 self._listen(),
                 self._reconcile(),
                 self._steps.run(),
             ):
                 group.create_task(part)
 
-    def presence(self) -> Presence:
+    def make_presence(self) -> Presence:
         """Return the printer's presence now."""
         view, entry, preparing = self._printer.look(), self.entry, self._steps.preparing
         copy = entry.copy if entry is not None else preparing.copy if preparing is not None else ""
-        reason = self._steps.not_ready()
+        reason = self._steps.why_not_ready()
         return Presence(
             at=self._wall(),
             boot=self._boot,
@@ -140,7 +140,7 @@ class Agent:
         )
 
     def _tools(self) -> list[Tool]:
-        """Return the mounted filaments and nozzles, as configured; the printer's service fills the gaps."""
+        """Return the mounted filaments and nozzles: as configured, else as the printer's service reports them."""
         return [
             Tool(
                 configured.material or detected.material,
@@ -170,17 +170,17 @@ class Agent:
         self._changed.set()
         self.on_change()
 
-    async def _present(self) -> None:
-        """Send the presence when it changes, at most every MIN_INTERVAL, and at least every BEAT."""
+    async def _send_presences(self) -> None:
+        """Send the presence when it has changed, but not within MIN_INTERVAL of the last one; and every BEAT."""
         before, sent_at = None, float("-inf")
         loop = asyncio.get_running_loop()
         while True:
-            now = self.presence()
-            lasting = _lasting(now)
+            now = self.make_presence()
+            lasting = _without_volatile_values(now)
             if lasting != before or self._is_reconnected or loop.time() - sent_at >= BEAT:
                 self._is_reconnected = False
                 with suppress(FarmUnreachable):
-                    await self._end.present(now)
+                    await self._end.report_presence(now)
                     before, sent_at = lasting, loop.time()
                 self.on_change()
             await asyncio.sleep(MIN_INTERVAL)
@@ -190,18 +190,18 @@ class Agent:
             self._changed.clear()
 
     async def _listen(self) -> None:
-        async for offer in self._end.offers():
+        async for offer in self._end.receive_offers():
             self._steps.set_offer(offer)
 
     async def _reconcile(self) -> None:
-        """Ask the list which copies this printer holds, and report to it what it has missed."""
+        """Ask the list which copies this printer holds, and report what the list has missed."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(COMPARE_EVERY):
                     await self._compare_soon.wait()
             self._compare_soon.clear()
             try:
-                doubts = [await self._compare(held) for held in (await self._end.holdings()).copies]
+                doubts = [await self._compare(held) for held in (await self._end.fetch_holdings()).copies]
                 self.doubt = next(filter(None, doubts), "")
             except (FarmUnreachable, PrinterUnreachable, PrinterDeclined, OSError) as error:
                 log.info("farm.not_compared", reason=str(error), again_s=RETRY)
@@ -221,7 +221,7 @@ class Agent:
             await self._end.report(report)
             return ""
         entry = DiaryEntry(held.copy, held.attempt, held.nonce, "printing", name=held.copy, cancel=held.cancel)
-        outcome = await self._printer.outcome(entry.key, None)
+        outcome = await self._printer.get_outcome(entry.key, None)
         if outcome is None or outcome.state == "doubtful":
             return f"the list says that this printer has claimed copy {held.copy}, which is unknown here"
         if outcome.state == "printing":
@@ -229,7 +229,7 @@ class Agent:
         else:
             if outcome.state == "done":
                 self._steps.turn_heaters_off_after(entry.key)
-            await self._end.report(self._steps.ending(entry, outcome))
+            await self._end.report(self._steps.make_final_report(entry, outcome))
         return ""
 
     # -- orders ---------------------------------------------------------------------------------------------------
@@ -247,9 +247,9 @@ class Agent:
             return OrderAnswer(ok=False, reason=f"the agent cannot write its notes: {error.strerror or error}")
 
     def _is_late(self, order: FarmOrder) -> bool:
-        """Tell whether the server has given up on an order, so that its user may have done something else.
+        """Tell whether the server has given up on an order: its user may have done something else by now.
 
-        `until` is by this computer's clock: the server counts from the date in this agent's last presence.
+        `until` is a date by this computer's clock: the server counts from the date in this agent's last presence.
         """
         if order.verb == "cancel" and order.copy:
             return False  # a cancel names its copy, so it is right however late it is
@@ -258,7 +258,7 @@ class Agent:
     async def _execute(self, order: FarmOrder) -> OrderAnswer:
         entry = self.entry
         if order.verb == "picture":
-            picture = await self._printer.picture()
+            picture = await self._printer.take_picture()
             if len(picture) > MAX_PICTURE:
                 return OrderAnswer(ok=False, reason=f"the picture has more than {MAX_PICTURE // 1024} KiB")
             return OrderAnswer(ok=True, data=picture)
@@ -289,6 +289,6 @@ class Agent:
         return OrderAnswer(ok=True)
 
 
-def _lasting(presence: Presence) -> Presence:
-    """Return a presence without the values that change all the time, and can wait for the next BEAT."""
+def _without_volatile_values(presence: Presence) -> Presence:
+    """Return a presence without the values that change all the time: they can wait for the next BEAT."""
     return msgspec.structs.replace(presence, at=0, progress=None, remaining_s=None, heaters={})

@@ -76,32 +76,32 @@ class FarmCompanion(Companion):
         finally:
             os.close(self._lock)
 
-    def does(self) -> str:
+    def describe_activity(self) -> str:
         """Return the line for `systemctl status`."""
         agent = self._agent
         if (entry := agent.entry) is not None:
             text = f"holds copy {entry.copy} ({entry.name}, {entry.stage})"
         else:
-            waits_for = agent.waits_for
-            text = f"takes nothing: {waits_for}" if waits_for else "waits for an offer"
+            reason = agent.why_not_ready
+            text = f"takes nothing: {reason}" if reason else "waits for an offer"
         return f"{text}; {agent.trouble}" if agent.trouble else text
 
     def _tell_front(self) -> None:
         agent = self._agent
         entry = agent.entry
-        self.tell(
+        self.report_state(
             {
                 "id": self._config.id,
                 "group": self._config.group,
                 "connected": self._end.connected,
                 "trouble": agent.trouble or None,
-                "ready": not agent.waits_for,
-                "waits_for": agent.waits_for or None,
+                "ready": not agent.why_not_ready,
+                "waits_for": agent.why_not_ready or None,
                 "on_hold": agent.on_hold,
                 "copy": entry.copy if entry is not None else None,
                 "stage": entry.stage if entry is not None else None,
                 "file": entry.name if entry is not None else None,
-                "does": self.does(),
+                "does": self.describe_activity(),
             }
         )
 

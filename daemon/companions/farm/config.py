@@ -32,10 +32,10 @@ class FarmConfig:
 
     id: str = option("", "The printer's id in the farm: 1 to 32 characters of a-z, 0-9 and -.")
     servers: tuple[str, ...] = option((), "Addresses of the farm's NATS servers, such as tls://farm.local:4222.")
-    ca_file: str = option("", "Certificate of the authority that signed the servers'.")
+    ca_file: str = option("", "CA certificate to check the servers' certificates with.")
     seed_file: str = option(
         "",
-        "File with the printer's NKey seed (chmod 600), as `nozzled farm join` writes it; the unit has it as its "
+        "File with the printer's NKey seed (chmod 600), as `nozzled farm join` writes it; the unit passes it as the "
         "credential nozzled.farm-seed.",
     )
     group: str = option("", "Group of printers that this one belongs to.")

@@ -1,4 +1,4 @@
-"""Diary: records each step of the agent on the disk before it is taken, so that the agent may die at any moment."""
+"""Diary: records each step of the agent on the disk before the step, so that the agent may die at any moment."""
 
 import os
 from pathlib import Path
@@ -24,9 +24,10 @@ class DiaryEntry(msgspec.Struct, frozen=True, omit_defaults=True):
         stage: `claiming`: nothing has begun. `starting`: the claim is granted, the printer may have begun.
             `printing`: it has begun. `ended`: the report has not been accepted yet.
         where: path of the file at the printer.
-        behind: the newest job in the printer's record before this print.
-        started: `printing` was reported.
-        cancel: a user wishes its end.
+        job_before: the newest job in the printer's record before this print; stored as `behind`.
+        is_reported: `printing` was reported; stored as `started`.
+        cancel: a user wants to cancel it.
+        report: the final report; None until the stage `ended`.
     """
 
     copy: str
@@ -35,8 +36,8 @@ class DiaryEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     stage: Stage
     where: str = ""
     name: str = ""
-    behind: JobMark | None = None
-    started: bool = False
+    job_before: JobMark | None = msgspec.field(default=None, name="behind")
+    is_reported: bool = msgspec.field(default=False, name="started")
     cancel: bool = False
     report: Report | None = None
 
@@ -64,34 +65,34 @@ class Notes(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         on_hold: a user has put the printer on hold.
         files: by SHA-256, the last used last.
-        said: the final reports on copies, the newest last.
+        final_reports: on copies, the newest last; stored as `said`.
     """
 
     on_hold: bool = False
     entry: DiaryEntry | None = None
     files: dict[str, StoredFile] = {}
-    said: tuple[Report, ...] = ()
+    final_reports: tuple[Report, ...] = msgspec.field(default=(), name="said")
 
 
 class Diary:
     """The notes, in memory and on the disk.
 
     Attributes:
-        damaged: where an unreadable file was moved to; None: the file was readable.
+        damaged_file: the new path of a file that could not be read; None: the file was readable.
     """
 
     def __init__(self, folder: Path) -> None:
         """Read the notes; raises OSError."""
         self._path = folder / FILE
-        self.damaged: Path | None = None
+        self.damaged_file: Path | None = None
         self.notes = Notes()
         try:
             self.notes = msgspec.json.decode(self._path.read_bytes(), type=Notes)
         except FileNotFoundError:
             pass
         except (msgspec.DecodeError, RecursionError):
-            self.damaged = self._path.with_name(f"{FILE}.damaged")
-            self._path.replace(self.damaged)
+            self.damaged_file = self._path.with_name(f"{FILE}.damaged")
+            self._path.replace(self.damaged_file)
 
     @property
     def entry(self) -> DiaryEntry | None:
@@ -111,9 +112,9 @@ class Diary:
 
     def close(self, entry: DiaryEntry, report: Report) -> None:
         """Replace the entry by its final report; raises OSError."""
-        others = [each for each in self.notes.said if (each.copy, each.attempt) != (entry.copy, entry.attempt)]
-        self.note(entry=None, said=(*others, report)[-MAX_REPORTS:])
+        others = [each for each in self.notes.final_reports if (each.copy, each.attempt) != (entry.copy, entry.attempt)]
+        self.note(entry=None, final_reports=(*others, report)[-MAX_REPORTS:])
 
     def final_report(self, copy: str, attempt: int) -> Report | None:
         """Return the final report on an attempt at a copy; None: there is none."""
-        return next((each for each in self.notes.said if (each.copy, each.attempt) == (copy, attempt)), None)
+        return next((each for each in self.notes.final_reports if (each.copy, each.attempt) == (copy, attempt)), None)

@@ -1,4 +1,4 @@
-"""FrontPrinter: the agent's printer, through the API of the printer's service that every client uses."""
+"""FrontPrinter: the agent's printer, through the public API of the printer's service."""
 
 import asyncio
 import re
@@ -16,19 +16,19 @@ from daemon.companions.farm.printer import (
     JobMark,
     OutcomeState,
     PrinterDeclined,
+    PrinterSnapshot,
     PrinterUnreachable,
     PrintOutcome,
-    SeenPrinter,
     StartRefused,
 )
 from daemon.companions.front_state import FrontState
 from daemon.farm.messages import Heat, Tool
 
 FOLDER = "farm"
-MAX_SILENCE = 15.0  # s without a message from the service, after which the printer's state is unknown
+MAX_SILENCE_S = 15.0  # without a message from the service, after which the printer's state is unknown
 CHECK_TIMEOUT = 900.0  # s for the check of a file
 CHECK_INTERVAL = 1.0  # s between two questions whether the check is done
-COMMAND_DEADLINE = 8.0  # s after which the service ignores a command; after 10 s its user is told that it failed
+COMMAND_DEADLINE_S = 8.0  # after which the service ignores a command; after 10 s its user is told that it failed
 MAX_NAME = 120  # characters of a file's name
 CONFLICT, TOO_LATE, NO_ROOM, SERVER_ERROR = 409, 408, 507, 500  # HTTP status
 MAX_TOOLS = 16
@@ -39,8 +39,8 @@ OUTCOMES: dict[str, OutcomeState] = {"completed": "done", "cancelled": "cancelle
 Answered = TypeVar("Answered")
 
 
-class PrinterObjects(PrinterDeclined):
-    """The printer's state, or the analysis of the file, does not allow this (status 409)."""
+class PrinterConflict(PrinterDeclined):
+    """The printer's state or the analysis of the file forbids this (status 409)."""
 
 
 class NoSuchPrinterFile(PrinterDeclined):
@@ -72,15 +72,15 @@ class FrontPrinter:
             if self._values.take(message.payload):
                 self.on_change()
 
-    def look(self) -> SeenPrinter:
+    def look(self) -> PrinterSnapshot:
         """Return the state of the printer, as far as it is known."""
-        if asyncio.get_running_loop().time() - self._heard_at > MAX_SILENCE:
-            return SeenPrinter(reason="the printer's service does not answer")
+        if asyncio.get_running_loop().time() - self._heard_at > MAX_SILENCE_S:
+            return PrinterSnapshot(reason="the printer's service does not answer")
         values = self._values
-        reason = self._reason()
+        reason = self._why_not_idle()
         progress = values.get("job.progress") or {}
         active = values.get("job.active") is True
-        return SeenPrinter(
+        return PrinterSnapshot(
             known=True,
             idle=not reason,
             reason=reason,
@@ -103,7 +103,7 @@ class FrontPrinter:
             tools=_spools(values),
         )
 
-    def _reason(self) -> str:
+    def _why_not_idle(self) -> str:
         """Return why no print can begin; empty: one can."""
         values = self._values
         if values.get("job.active"):
@@ -116,14 +116,14 @@ class FrontPrinter:
             return "its own queue has something to print"
         return ""
 
-    def where(self, file: FarmFile) -> str:
-        """Return the path to upload a file to: its hash makes it unique, its name is for users."""
+    def path_for(self, file: FarmFile) -> str:
+        """Return the path to upload a file to: the hash in it makes it unique, the name is for users."""
         name = re.sub(r"[^A-Za-z0-9._-]", "_", file.name.rpartition("/")[2])[-MAX_NAME:].lstrip("._-") or "part"
         if not name.lower().endswith(SUFFIXES):
             name = f"{name}.gcode"
         return f"{FOLDER}/{file.sha256[:12]}-{name}"
 
-    async def has(self, where: str, sha1: str, size: int) -> bool:
+    async def has_file(self, where: str, sha1: str, size: int) -> bool:
         """Tell whether the printer has exactly this file at this path."""
         try:
             entry = await self._ask(self._client.files.get(where))
@@ -131,26 +131,26 @@ class FrontPrinter:
             return False
         return (entry.get("hash"), entry.get("size")) == (sha1, size)
 
-    async def put(self, path: Path, file: FarmFile) -> str:
+    async def upload(self, path: Path, file: FarmFile) -> str:
         """Upload a file, and return its path at the printer; raises PrinterDeclined."""
-        folder, _, name = self.where(file).rpartition("/")
+        folder, _, name = self.path_for(file).rpartition("/")
         answer = await self._ask(self._client.files.upload(path, name=name, folder=folder))
         return str(answer["files"]["local"]["path"])
 
-    async def objections(self, where: str) -> str:
+    async def find_objections(self, where: str) -> str:
         """Return why the file at this path should not be printed; empty: it can be printed."""
         loop = asyncio.get_running_loop()
         end = loop.time() + CHECK_TIMEOUT
         while True:
             try:
                 answer = await self._ask(self._client.post(f"/api/files/local/{quote(where)}", {"command": "check"}))
-            except PrinterObjects as error:
+            except PrinterConflict as error:
                 return str(error)
             if answer["known"] or loop.time() > end:
                 return ""
             await asyncio.sleep(CHECK_INTERVAL)
 
-    async def mark(self) -> JobMark | None:
+    async def get_newest_job(self) -> JobMark | None:
         """Return the newest job in the printer's record; None: the record is empty."""
         return _mark((await self._keyed("-", None))["last"])
 
@@ -166,13 +166,13 @@ class FrontPrinter:
         except PrinterDeclined as error:
             raise StartRefused(str(error)) from error
 
-    async def outcome(self, key: str, behind: JobMark | None) -> PrintOutcome | None:
+    async def get_outcome(self, key: str, job_before: JobMark | None) -> PrintOutcome | None:
         """Return the outcome of the print with this key; None: no such print was ever requested."""
         if self.look().key == key:
             return PrintOutcome("printing")
-        answer = await self._keyed(key, behind)
+        answer = await self._keyed(key, job_before)
         if (recorded := answer["print"]) is None:
-            is_same_record = behind is not None and _mark(answer["behind"]) == behind
+            is_same_record = job_before is not None and _mark(answer["behind"]) == job_before
             return None if is_same_record else PrintOutcome("doubtful")
         reason = _text(recorded["reason"])
         if not recorded["ended"]:
@@ -188,13 +188,15 @@ class FrontPrinter:
             float(entry.get("filamentLength") or 0.0),
         )
 
-    async def _keyed(self, key: str, behind: JobMark | None) -> Mapping[str, Any]:
-        query = f"key={quote(key, safe='')}" + (f"&behind={behind.id}" if behind is not None and behind.id > 0 else "")
+    async def _keyed(self, key: str, job_before: JobMark | None) -> Mapping[str, Any]:
+        query = f"key={quote(key, safe='')}" + (
+            f"&behind={job_before.id}" if job_before is not None and job_before.id > 0 else ""
+        )
         answer: Mapping[str, Any] = await self._ask(self._client.get(f"/api/job/keyed?{query}"))
         return answer
 
     async def _history_entry(self, key: str) -> Mapping[str, Any]:
-        """Return a print's entry in the history; empty: it has none, or cannot be read now."""
+        """Return a print's entry in the history; empty: there is none, or the history cannot be read now."""
         try:
             jobs = (await self._ask(self._client.history.list(key=key, limit="1")))["jobs"]
         except (PrinterDeclined, PrinterUnreachable):
@@ -207,7 +209,7 @@ class FrontPrinter:
             raise PrinterDeclined("this print is not under way")
         await self._command("/api/job", {"command": "cancel"})
 
-    async def cool(self) -> None:
+    async def turn_heaters_off(self) -> None:
         """Turn off the heaters that are on; raises PrinterDeclined."""
         heating = [name for name, heat in self.look().heaters if heat.target]
         if tools := {name: 0.0 for name in heating if name.startswith("tool")}:
@@ -228,7 +230,7 @@ class FrontPrinter:
         """Confirm that the bed is clear; raises PrinterDeclined."""
         await self._command("/api/queue", {"command": "bed", "clear": True})
 
-    async def picture(self) -> bytes:
+    async def take_picture(self) -> bytes:
         """Return a picture from the camera (JPEG); raises PrinterDeclined."""
         return await self._ask(self._client.fetch("/webcam/?action=snapshot"))
 
@@ -237,7 +239,7 @@ class FrontPrinter:
         with suppress(NoSuchPrinterFile):
             await self._ask(self._client.files.delete(where))
 
-    async def _command(self, path: str, command: Mapping[str, Any], within: float = COMMAND_DEADLINE) -> None:
+    async def _command(self, path: str, command: Mapping[str, Any], within: float = COMMAND_DEADLINE_S) -> None:
         """Send a command that the service ignores after `within` seconds: a user may have acted otherwise by then."""
         until = {"Nozzled-Until": f"{self._wall() + within:.3f}"}
         await self._ask(self._client.post(path, command, until))
@@ -249,7 +251,7 @@ class FrontPrinter:
             raise NoSuchPrinterFile(error.text) from error
         except RequestRefused as error:
             if error.status == NO_ROOM or (error.status < SERVER_ERROR and error.status != TOO_LATE):
-                kind = PrinterObjects if error.status == CONFLICT else PrinterDeclined
+                kind = PrinterConflict if error.status == CONFLICT else PrinterDeclined
                 raise kind(error.text) from error
             raise PrinterUnreachable(f"the printer's service: {error.text}") from error
         except ClientError as error:

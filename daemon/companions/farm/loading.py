@@ -50,10 +50,10 @@ class FileLoader:
             PrinterUnreachable: the printer's service does not answer.
         """
         try:
-            stored = await self._stored(offer) or await self._load(offer, require_offer)
-            objection = await self._printer.objections(stored.where)
+            stored = await self._find_stored(offer) or await self._load(offer, require_offer)
+            objection = await self._printer.find_objections(stored.where)
         except (FarmRefused, PrinterDeclined) as error:
-            require_offer()  # the server refuses the file when the offer has ended
+            require_offer()  # if the offer has ended, that is why the server refuses the file
             raise OfferDeclined(str(error)) from error
         except OSError as error:
             raise OfferDeclined(f"the agent's disk: {error.strerror or error}") from error
@@ -61,9 +61,9 @@ class FileLoader:
             raise OfferDeclined(objection, fits=False)
         return stored.where
 
-    async def _stored(self, offer: Offer) -> StoredFile | None:
+    async def _find_stored(self, offer: Offer) -> StoredFile | None:
         stored = self._diary.notes.files.get(offer.sha256)
-        if stored is None or not await self._printer.has(stored.where, stored.sha1, stored.size):
+        if stored is None or not await self._printer.has_file(stored.where, stored.sha1, stored.size):
             return None
         others = {key: value for key, value in self._diary.notes.files.items() if key != offer.sha256}
         if len(others) > 1:
@@ -74,10 +74,10 @@ class FileLoader:
         path = self._folder / f"file{PART}"
         try:
             file = await self._fetch(offer, path, require_offer)
-            stored = StoredFile(self._printer.where(file), file.sha1, file.size)
+            stored = StoredFile(self._printer.path_for(file), file.sha1, file.size)
             await self._make_room(offer.sha256, stored)
             require_offer()
-            where = await self._printer.put(path, file)
+            where = await self._printer.upload(path, file)
         finally:
             path.unlink(missing_ok=True)
         if where != stored.where:
@@ -94,7 +94,7 @@ class FileLoader:
             while size <= offer.size:
                 require_offer()
                 try:
-                    chunk = await self._end.file(offer.copy, offer.attempt, size)
+                    chunk = await self._end.fetch_chunk(offer.copy, offer.attempt, size)
                 except FarmUnreachable:
                     await asyncio.sleep(RETRY)
                     continue

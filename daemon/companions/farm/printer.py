@@ -12,7 +12,7 @@ from gcode.frozen import frozen
 
 
 class PrinterUnreachable(ServiceError):
-    """The printer's service did not answer; it may have done what it was asked to do."""
+    """The printer's service did not answer, but may have carried out the request."""
 
 
 class PrinterDeclined(ServiceError):
@@ -24,14 +24,14 @@ class StartRefused(PrinterDeclined):
 
 
 class JobMark(msgspec.Struct, frozen=True):
-    """The newest job in the printer's record at some moment. If the record still has it, it has all later jobs too."""
+    """The newest job in the printer's record at some moment. A record that still has it has all later jobs too."""
 
     id: int
     started: float
 
 
 @frozen
-class SeenPrinter:
+class PrinterSnapshot:
     """The state of the printer.
 
     Attributes:
@@ -74,7 +74,7 @@ OutcomeState = Literal["printing", "done", "failed", "cancelled", "unbegun", "do
 class PrintOutcome:
     """The outcome of a print.
 
-    `unbegun`: it was recorded, but nothing of it was ever sent. `doubtful`: the record that would contain it is lost.
+    `unbegun`: it was recorded, but no line of it was ever sent. `doubtful`: the record that would contain it is lost.
     """
 
     state: OutcomeState
@@ -102,22 +102,22 @@ class PrinterApi(Protocol):
     async def run(self) -> None:
         """Follow the printer until cancelled."""
 
-    def look(self) -> SeenPrinter:
+    def look(self) -> PrinterSnapshot:
         """Return the state of the printer, as far as it is known."""
 
-    def where(self, file: FarmFile) -> str:
-        """Return the path to upload a file to; `put` returns another one if the printer's service unpacks the file."""
+    def path_for(self, file: FarmFile) -> str:
+        """Return the path to upload a file to; if the printer's service unpacks the file, `upload` returns another."""
 
-    async def has(self, where: str, sha1: str, size: int) -> bool:
+    async def has_file(self, where: str, sha1: str, size: int) -> bool:
         """Tell whether the printer has exactly this file at this path."""
 
-    async def put(self, path: Path, file: FarmFile) -> str:
+    async def upload(self, path: Path, file: FarmFile) -> str:
         """Upload a file, and return its path at the printer; raises PrinterDeclined."""
 
-    async def objections(self, where: str) -> str:
+    async def find_objections(self, where: str) -> str:
         """Return why the file at this path should not be printed; empty: it can be printed."""
 
-    async def mark(self) -> JobMark | None:
+    async def get_newest_job(self) -> JobMark | None:
         """Return the newest job in the printer's record; None: the record is empty."""
 
     async def start(self, where: str, key: str, within: float) -> None:
@@ -127,18 +127,18 @@ class PrinterApi(Protocol):
             StartRefused: the print has not begun.
         """
 
-    async def outcome(self, key: str, behind: JobMark | None) -> PrintOutcome | None:
+    async def get_outcome(self, key: str, job_before: JobMark | None) -> PrintOutcome | None:
         """Return the outcome of the print with this key; None: no such print was ever requested.
 
         Args:
             key: of the print.
-            behind: the newest job before it; a record without that job has lost later ones too.
+            job_before: the newest job before it; a record without that job has lost later ones too.
         """
 
     async def cancel(self, key: str) -> None:
         """Cancel the print with this key; raises PrinterDeclined, for instance if another print is under way."""
 
-    async def cool(self) -> None:
+    async def turn_heaters_off(self) -> None:
         """Turn off the heaters that are on; raises PrinterDeclined."""
 
     async def pause(self) -> None:
@@ -150,7 +150,7 @@ class PrinterApi(Protocol):
     async def clear_bed(self) -> None:
         """Confirm that the bed is clear; raises PrinterDeclined."""
 
-    async def picture(self) -> bytes:
+    async def take_picture(self) -> bytes:
         """Return a picture from the camera (JPEG); raises PrinterDeclined."""
 
     async def remove(self, where: str) -> None:

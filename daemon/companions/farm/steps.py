@@ -3,17 +3,17 @@
 Theory of operation. Only one agent may begin a copy, and at most once, whichever process dies and whichever message is
 lost or late. Three things guarantee that:
 
-* The server's list decides by one compare-and-set who may begin (`claim`). It refuses an offer that is too old, or that
-  another printer has got since. Until it agrees, nothing has happened that would have to be undone.
+* The server's list decides by one compare-and-set who may begin (`claim`). It refuses an old offer, or one that
+  another printer has got since. Until the list agrees, nothing has happened that would have to be undone.
 * The printer's service begins a print once for each key. The key is the claimed copy and attempt, so a repeated start
-  is harmless, and `outcome` returns the result for ever.
-* The diary has each of these steps on the disk before it is taken. An agent that restarts continues from there: it
-  claims again with the same nonce, asks the printer for the outcome of the key, or reports the end again.
+  is harmless, and `get_outcome` returns the result for ever.
+* The diary has each of these steps on the disk before the agent takes it. An agent that restarts continues from there:
+  it claims again with the same nonce, asks the printer for the outcome of the key, or reports the end again.
 
 After the claim, only the printer's service decides. The report `not_begun` sends the copy back to the list, so the
-agent sends it only when no pending request can still begin the print: each start has a deadline (`START_DEADLINE`), and
-an agent that got no answer, or has restarted, asks again after it (`CERTAIN_AFTER`). An old claim is repeated before a
-start: a user may have settled the copy in the meantime.
+agent sends it only when no pending request can still begin the print. Each start has a deadline (`START_DEADLINE_S`);
+an agent that got no answer, or has restarted, asks for the outcome after that (`CERTAIN_AFTER_S`). An old claim is
+repeated before a start, because a user may have settled the copy in the meantime.
 """
 
 import asyncio
@@ -36,17 +36,17 @@ from daemon.companions.farm.printer import (
 )
 from daemon.farm.carrier.ends import AgentEnd
 from daemon.farm.carrier.errors import FarmUnreachable
-from daemon.farm.list.matching import folded
+from daemon.farm.list.matching import fold
 from daemon.farm.messages import LEASE, Offer, Report, ReportKind, Tool
 
 RETRY = 2.0  # s until a server or printer that did not answer is asked again
 POLL = 2.0  # s between two checks of the printer during a print
-MIN_LEASE = 3.0  # s; a shorter lease is renewed as often as this one
-START_DEADLINE = 30.0  # s after which the printer's service ignores a start
-CERTAIN_AFTER = START_DEADLINE + 10.0  # s until it is certain whether a print has begun; both processes share a clock
-CLAIM_VALID = 60.0  # s for which a claim need not be repeated before a start
+MIN_LEASE_S = 3.0  # a shorter lease is renewed as often as this one
+START_DEADLINE_S = 30.0  # after which the printer's service ignores a start
+CERTAIN_AFTER_S = START_DEADLINE_S + 10.0  # until it is certain whether a print has begun; both processes share a clock
+CLAIM_VALIDITY_S = 60.0  # for which a claim need not be repeated before a start
 MAX_HEATER_CHECKS = 10  # directly after the end of a print; further ones follow between the steps
-MAX_FINISHED = 16  # finished offers that are remembered, as late messages about them may arrive
+MAX_FINISHED = 16  # finished offers that are remembered, because late messages about them may arrive
 
 ENDS: dict[str, ReportKind] = {
     "done": "done",
@@ -62,7 +62,7 @@ log = structlog.get_logger()
 
 
 class OfferWithdrawn(Exception):
-    """The offer is no longer this printer's; nothing was begun."""
+    """The offer has ended, or is now another printer's; nothing was begun."""
 
 
 class CopySteps:
@@ -104,8 +104,8 @@ class CopySteps:
         self._wake = asyncio.Event()
         self._may_have_started = diary.entry is not None  # a start may have been sent
         self._certain_at = float("inf")  # loop time after which it is certain whether the print has begun
-        self._uncooled = ""  # key of a completed print that may have left heaters on
-        self._cooled = ""  # key of the last print whose heaters were checked
+        self._heated_print = ""  # key of a completed print that may have left heaters on; empty: none
+        self._checked_print = ""  # key of the last print after which the heaters were checked
         self._claimed_at = float("-inf")  # loop time at which the list last granted the claim
 
     def wake(self) -> None:
@@ -117,31 +117,31 @@ class CopySteps:
         self.offer = offer
         self._wake.set()
 
-    def not_ready(self) -> str:
+    def why_not_ready(self) -> str:
         """Return why no offer can be taken now; empty: one can."""
         if (entry := self._diary.entry) is not None:
             return f"it {'prints' if entry.stage == 'printing' else 'holds'} {entry.name}"
         if self.preparing is not None:
             return f"it loads {self.preparing.name}"
-        return "it is on hold" if self._diary.notes.on_hold else self._unfit()
+        return "it is on hold" if self._diary.notes.on_hold else self._why_no_start()
 
     def record(self, entry: DiaryEntry | None) -> None:
         """Write the next step to the diary; raises OSError."""
         current = self._diary.entry
         if entry is not None and current is not None and entry.is_of(current.copy, current.attempt) and current.cancel:
-            entry = msgspec.structs.replace(entry, cancel=True)  # a cancel that arrived during the step
+            entry = msgspec.structs.replace(entry, cancel=True)  # it was cancelled during the step
         self._diary.note(entry=entry)
         self.on_change()
 
     def adopt(self, entry: DiaryEntry) -> None:
-        """Follow a print that is missing in the notes, unless they have another copy; raises OSError."""
+        """Follow a print that the diary lacks, unless the diary has another copy; raises OSError."""
         if self._diary.entry is None:
             self.record(entry)
             self._wake.set()
 
     def turn_heaters_off_after(self, key: str) -> None:
-        """Turn off the heaters that the print with this key has left on, soon."""
-        self._uncooled = key
+        """Soon turn off the heaters that the print with this key has left on."""
+        self._heated_print = key
         self._wake.set()
 
     def cancel(self, entry: DiaryEntry) -> None:
@@ -150,20 +150,20 @@ class CopySteps:
             self.record(msgspec.structs.replace(entry, cancel=True))
             self._wake.set()
 
-    def ending(self, entry: DiaryEntry, outcome: PrintOutcome) -> Report:
+    def make_final_report(self, entry: DiaryEntry, outcome: PrintOutcome) -> Report:
         """Return the final report on a copy."""
         kind = ENDS[outcome.state]
-        if kind == "not_begun" and entry.started:
+        if kind == "not_begun" and entry.is_reported:
             kind = "failed"  # it was reported as printing: only a user may print it again
         report = self._report(entry, kind, outcome.reason)
         return msgspec.structs.replace(report, seconds=outcome.seconds, filament_mm=outcome.filament_mm)
 
     async def run(self) -> None:
         """Take one step after the other until cancelled."""
-        self._certain_at = asyncio.get_running_loop().time() + CERTAIN_AFTER
+        self._certain_at = asyncio.get_running_loop().time() + CERTAIN_AFTER_S
         while True:
             try:
-                if self._uncooled:
+                if self._heated_print:
                     await self._turn_heaters_off()
                 if (entry := self._diary.entry) is None:
                     await self._handle_offer()
@@ -177,7 +177,7 @@ class CopySteps:
                 self._set_trouble(str(error))
                 await asyncio.sleep(RETRY)
 
-    def _unfit(self) -> str:
+    def _why_no_start(self) -> str:
         """Return why no print can begin now; empty: one can."""
         view = self._printer.look()
         if not view.idle:
@@ -199,14 +199,14 @@ class CopySteps:
         if offer is None or (offer.copy, offer.attempt) in self._finished:
             await self._pause(POLL)
             return
-        if reason := self.not_ready():
+        if reason := self.why_not_ready():
             log.info("farm.not_taken", copy=offer.copy, reason=reason)
             await self._decline(offer, "")
             return
         self.preparing = offer
         self.on_change()
         try:
-            async with self._lease_renewed(offer):
+            async with self._renew_lease(offer):
                 await self._prepare(offer)
         except OfferDeclined as error:
             log.warning("farm.declined", copy=offer.copy, file=offer.name, reason=str(error), fits=error.fits)
@@ -218,9 +218,9 @@ class CopySteps:
             self.on_change()
 
     @asynccontextmanager
-    async def _lease_renewed(self, offer: Offer) -> AsyncIterator[None]:
+    async def _renew_lease(self, offer: Offer) -> AsyncIterator[None]:
         """Renew the lease of the offer while this context lasts."""
-        pause = min(LEASE, max(offer.lease_s, MIN_LEASE)) / 3  # little may be left of it, if the offer was sent again
+        pause = min(LEASE, max(offer.lease_s, MIN_LEASE_S)) / 3  # of an offer that was sent again, little may be left
 
         async def renew() -> None:
             while True:
@@ -245,20 +245,22 @@ class CopySteps:
             if self.offer is None or (self.offer.copy, self.offer.attempt) != (offer.copy, offer.attempt):
                 raise OfferWithdrawn("it is no longer offered")
 
-        loaded = {folded(tool.material) for tool in self._tools() if tool.material}
-        missing = [each.strip() for each in offer.material.split(";") if folded(each) not in {*loaded, ""}]
+        loaded = {fold(tool.material) for tool in self._tools() if tool.material}
+        missing = [each.strip() for each in offer.material.split(";") if fold(each) not in {*loaded, ""}]
         if loaded and missing:
             raise OfferDeclined(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not loaded")
         where = await self._loader.prepare(offer, require_offer)
-        behind = await self._printer.mark()
+        job_before = await self._printer.get_newest_job()
         require_offer()
         if self._diary.entry is not None:
             raise OfferWithdrawn("the printer holds another copy")
-        if self._unfit() or self._diary.notes.on_hold:
+        if self._why_no_start() or self._diary.notes.on_hold:
             raise OfferDeclined("")  # not a fault: a user was faster
         nonce = secrets.token_hex(12)
         self.record(
-            DiaryEntry(offer.copy, offer.attempt, nonce, "claiming", where=where, name=offer.name, behind=behind),
+            DiaryEntry(
+                offer.copy, offer.attempt, nonce, "claiming", where=where, name=offer.name, job_before=job_before
+            ),
         )
 
     async def _decline(self, offer: Offer, reason: str, *, fits: bool = True) -> None:
@@ -302,7 +304,7 @@ class CopySteps:
         if self._may_have_started:
             # before the question: a pending start may begin after it
             is_certain = loop.time() >= self._certain_at
-            outcome = await self._printer.outcome(entry.key, entry.behind)
+            outcome = await self._printer.get_outcome(entry.key, entry.job_before)
             if outcome is not None:
                 await self._apply_outcome(entry, outcome)
                 return
@@ -312,17 +314,17 @@ class CopySteps:
         entry = self._diary.entry or entry
         if entry.cancel:
             self._end_with(entry, self._report(entry, "cancelled", "it had not begun"))
-        elif not self._printer.look().known and loop.time() - self._claimed_at < CLAIM_VALID:
+        elif not self._printer.look().known and loop.time() - self._claimed_at < CLAIM_VALIDITY_S:
             await asyncio.sleep(POLL)
-        elif reason := self._unfit():
+        elif reason := self._why_no_start():
             self._end_with(entry, self._report(entry, "not_begun", reason))
-        elif loop.time() - self._claimed_at < CLAIM_VALID or await self._is_ours(entry):
+        elif loop.time() - self._claimed_at < CLAIM_VALIDITY_S or await self._is_ours(entry):
             await self._send(entry)
 
     async def _send(self, entry: DiaryEntry) -> None:
-        self._may_have_started, self._certain_at = True, asyncio.get_running_loop().time() + CERTAIN_AFTER
+        self._may_have_started, self._certain_at = True, asyncio.get_running_loop().time() + CERTAIN_AFTER_S
         try:
-            await self._printer.start(entry.where, entry.key, START_DEADLINE)
+            await self._printer.start(entry.where, entry.key, START_DEADLINE_S)
         except StartRefused as error:
             log.warning("farm.not_begun", copy=entry.copy, file=entry.name, reason=str(error))
             self._end_with(entry, self._report(entry, "not_begun", str(error)))
@@ -332,26 +334,28 @@ class CopySteps:
     async def _apply_outcome(self, entry: DiaryEntry, outcome: PrintOutcome) -> None:
         """Take the next step according to the outcome of the print."""
         if outcome.state == "done":
-            await self._cool_after(entry)  # first: the disk may be full, and the farm away for hours
+            await self._turn_heaters_off_after(
+                entry
+            )  # before the report: the disk may be full, or the farm away for hours
             entry = self._diary.entry or entry
         if outcome.state == "printing":
             self.record(msgspec.structs.replace(entry, stage="printing"))
         elif outcome.state == "doubtful":
             self._end_with(entry, self._report(entry, "failed", DOUBT))
         else:
-            self._end_with(entry, self.ending(entry, outcome))
+            self._end_with(entry, self.make_final_report(entry, outcome))
 
     async def _follow(self, entry: DiaryEntry) -> None:
         """Follow a print until its outcome is known."""
         if self._printer.look().key != entry.key:
-            outcome = await self._printer.outcome(entry.key, entry.behind) or PrintOutcome("doubtful")
+            outcome = await self._printer.get_outcome(entry.key, entry.job_before) or PrintOutcome("doubtful")
             if outcome.state != "printing":
                 await self._apply_outcome(entry, outcome)
                 return
-        if not entry.started:
+        if not entry.is_reported:
             with suppress(FarmUnreachable):
                 await self._end.report(self._report(entry, "printing"))
-                entry = msgspec.structs.replace(self._diary.entry or entry, started=True)
+                entry = msgspec.structs.replace(self._diary.entry or entry, is_reported=True)
                 self.record(entry)
         if (self._diary.entry or entry).cancel:
             with suppress(PrinterDeclined):
@@ -365,38 +369,38 @@ class CopySteps:
         """Report the end, and close the entry."""
         report = entry.report or self._report(entry, "failed", DOUBT)
         if report.kind == "done":
-            await self._cool_after(entry)
+            await self._turn_heaters_off_after(entry)
         await self._end.report(report)
         self._finished.append((entry.copy, entry.attempt))
         self._diary.close(entry, report)
         log.info("farm.ended", copy=entry.copy, file=entry.name, how=report.kind, reason=report.reason)
         self.on_change()
 
-    async def _cool_after(self, entry: DiaryEntry) -> None:
-        """Turn off heaters that a file has left on, once, and not during another print: users may come hours later."""
-        if self._cooled == entry.key:
+    async def _turn_heaters_off_after(self, entry: DiaryEntry) -> None:
+        """Turn off heaters that a file has left on, once, unless another print runs: users may come hours later."""
+        if self._checked_print == entry.key:
             return
-        self._uncooled = entry.key
+        self._heated_print = entry.key
         for _ in range(MAX_HEATER_CHECKS):
             await self._turn_heaters_off()
-            if not self._uncooled or not self._printer.look().heaters:
+            if not self._heated_print or not self._printer.look().heaters:
                 return
             await asyncio.sleep(POLL / MAX_HEATER_CHECKS)
 
     async def _turn_heaters_off(self) -> None:
-        """Turn the heaters off if nothing prints; if that is unknown or refused, a later call tries again."""
+        """Turn the heaters off if nothing prints. If that is unknown, or they are refused, a later call tries again."""
         view = self._printer.look()
-        if not view.known or not view.heaters or (view.printing and view.key == self._uncooled):
-            return  # the last state may be older than the end of the print
+        if not view.known or not view.heaters or (view.printing and view.key == self._heated_print):
+            return  # this state may be older than the end of the print
         heating = [name for name, heat in view.heaters if heat.target]
         if heating and not view.printing:
             log.info("farm.cools", heaters=heating, reason="the file has left them on")
             try:
-                await self._printer.cool()
+                await self._printer.turn_heaters_off()
             except (PrinterDeclined, PrinterUnreachable) as error:
                 log.warning("farm.not_cooled", heaters=heating, reason=str(error))
                 return
-        self._uncooled, self._cooled = "", self._uncooled
+        self._heated_print, self._checked_print = "", self._heated_print
 
     def _report(self, entry: DiaryEntry, kind: ReportKind, reason: str = "") -> Report:
         return Report(entry.copy, entry.attempt, kind, self._wall(), nonce=entry.nonce, reason=reason)

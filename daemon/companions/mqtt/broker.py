@@ -1,4 +1,4 @@
-"""Keeps a connection to the broker, and sends the messages of the outbox; nothing else waits for the broker."""
+"""Keeps a connection to the broker, and sends the messages in the outbox. Nothing else waits for the broker."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 STEADY_S = 60.0  # duration of a connection that counts as good, so that the pauses start over
 PUBLISH_TIMEOUT = 5.0
-PARTING_TIMEOUT = 2.0  # for the last message
+GOODBYE_TIMEOUT = 2.0  # for the last message, `offline`
 
 log = structlog.get_logger()
 
@@ -59,7 +59,7 @@ class Broker:
         """
         self.connected = False
         self.trouble: str | None = None
-        self.changed: Callable[[], None] = lambda: None
+        self.on_change: Callable[[], None] = lambda: None
         self._config = config
         self._outbox = outbox
         self._availability = availability
@@ -71,7 +71,7 @@ class Broker:
         """Stay connected until cancelled, then say goodbye to the broker.
 
         aiomqtt waits with `asyncio.wait_for`, which in Python 3.11 loses a cancellation that comes together with the
-        result, so the connection is cancelled until it has ended (and see `_check_cancelled`).
+        result. So the connection is cancelled again until it has ended (see also `_check_cancelled`).
         """
         connection = asyncio.create_task(self._stay_connected())
         try:
@@ -80,26 +80,26 @@ class Broker:
         finally:
             while not connection.done():
                 connection.cancel()
-                await asyncio.wait({connection}, timeout=PARTING_TIMEOUT + PUBLISH_TIMEOUT)
+                await asyncio.wait({connection}, timeout=GOODBYE_TIMEOUT + PUBLISH_TIMEOUT)
 
     async def _stay_connected(self) -> None:
         loop, failures = asyncio.get_running_loop(), 0
         while True:
             began = loop.time()
             try:
-                await self._once()
+                await self._connect_once()
             except* (aiomqtt.MqttError, OSError, TimeoutError) as group:
                 failures = 0 if self.connected and loop.time() - began > STEADY_S else failures
-                self._set(connected=False, trouble=_reason(group))
+                self._set_state(connected=False, trouble=_reason(group))
             pause = PAUSES[min(failures, len(PAUSES) - 1)]
             failures += 1
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - so that the printers of a farm do not all reconnect at once
 
-    async def _once(self) -> None:
+    async def _connect_once(self) -> None:
         config = self._config
         client = aiomqtt.Client(
             config.host,
-            config.own_port,
+            config.broker_port,
             username=config.username or None,
             will=aiomqtt.Will(self._availability, "offline", qos=1, retain=True),
             keepalive=config.keepalive_s,
@@ -109,20 +109,20 @@ class Broker:
         )
         async with client:
             try:
-                await self._talk(client)
+                await self._exchange_messages(client)
             except asyncio.CancelledError:  # after a clean end the broker does not send the will
                 with suppress(aiomqtt.MqttError, TimeoutError):
-                    async with asyncio.timeout(PARTING_TIMEOUT):
+                    async with asyncio.timeout(GOODBYE_TIMEOUT):
                         await client.publish(self._availability, "offline", qos=1, retain=True)
                 raise
 
-    async def _talk(self, client: aiomqtt.Client) -> None:
+    async def _exchange_messages(self, client: aiomqtt.Client) -> None:
         for each in self._subscribe:
             await client.subscribe(each, qos=1)
         self._outbox.requeue_retained()
-        # a cancellation may come before the broker's answer: from here on it has to publish `offline`
+        # even if it is cancelled before the broker's answer, `_connect_once` has to publish `offline` from here on
         await client.publish(self._availability, "online", qos=1, retain=True)
-        self._set(connected=True, trouble=None)
+        self._set_state(connected=True, trouble=None)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._send(client))
             group.create_task(self._receive(client))
@@ -148,15 +148,15 @@ class Broker:
             await self._on_message(message.topic.value, payload, retained=message.retain)
         raise aiomqtt.MqttError("the broker closed the connection")
 
-    def _set(self, *, connected: bool, trouble: str | None) -> None:
+    def _set_state(self, *, connected: bool, trouble: str | None) -> None:
         if (connected, trouble) == (self.connected, self.trouble):
             return
         self.connected, self.trouble = connected, trouble
         if connected:
-            log.info("mqtt.connected", host=self._config.host, port=self._config.own_port)
+            log.info("mqtt.connected", host=self._config.host, port=self._config.broker_port)
         else:
             log.warning("mqtt.not_connected", reason=trouble, consequence="trying again; prints are not affected")
-        self.changed()
+        self.on_change()
 
 
 def _check_cancelled() -> None:

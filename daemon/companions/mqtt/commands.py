@@ -1,4 +1,4 @@
-"""The commands over MQTT: a few verbs, which take no G-code; only if `[mqtt] commands` is on."""
+"""The commands over MQTT, if `[mqtt] commands` is on: a few verbs, none of which takes G-code."""
 
 import json
 import math
@@ -16,7 +16,7 @@ HEATERS = ("bed", "chamber", *(f"tool{number}" for number in range(16)))
 
 
 class BadCommand(Exception):
-    """The payload is not a valid command; says why."""
+    """The payload is not a valid command; the text says why."""
 
 
 def read(payload: bytes) -> dict[str, Any]:
@@ -53,7 +53,7 @@ async def _heat(printer: OctoPrintClient, command: Mapping[str, Any]) -> None:
 
 
 async def _power(printer: OctoPrintClient, command: Mapping[str, Any]) -> None:
-    """Switch the printer's power; never overrides its lock."""
+    """Switch the printer's power. This never overrides the lock."""
     if not isinstance(on := command.get("on"), bool):
         raise BadCommand("on must be true or false")
     await printer.companions.ask("power", "on" if on else "off")
@@ -76,7 +76,7 @@ class MqttCommands:
         self._printer = printer
         self._done: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
-    async def result_of(self, payload: bytes, *, late: bool = False) -> dict[str, Any]:
+    async def carry_out(self, payload: bytes, *, late: bool = False) -> dict[str, Any]:
         """Carry out a command, unless it is late, and return the result."""
         try:
             command = read(payload)

@@ -18,18 +18,18 @@ from daemon.companions.mqtt.broker import Broker
 from daemon.companions.mqtt.commands import MqttCommands
 from daemon.companions.mqtt.config import MqttConfig, check, password, tls_context
 from daemon.companions.mqtt.outbox import BrokerOutbox, Outgoing
-from daemon.companions.mqtt.payloads import MAX_HEATERS, MAX_SILENCE, PARTS, payloads, switch_of
+from daemon.companions.mqtt.payloads import MAX_HEATERS, MAX_SILENCE_S, PARTS, payloads, switch_of
 from daemon.companions.mqtt.rates import Rates
-from daemon.companions.mqtt.topics import Topics, cleaned
+from daemon.companions.mqtt.topics import Topics, clean
 from daemon.private_file import write_private
 
 TICK_S = 1.0
 MACHINE_INTERVAL = 60.0  # between two queries of the computer's health
 MAX_BIRTH_DELAY = 5.0  # of the answer to Home Assistant's start; random, so that many printers do not answer at once
-LATE_S = 10.0  # age from which a command is refused: its sender has given up, and another print may be running
-CATCH_UP_S = 3.0  # after the process hung; commands that are read in this time may have waited, and are refused
+LATE_S = 10.0  # age from which a command is refused: its sender has given up, and another print may have begun
+CATCH_UP_S = 3.0  # after this process hung: commands that are read in this time may be old, and are refused
 MAX_COMMANDS = 16  # waiting
-ANNOUNCED = "announced.json"
+ANNOUNCEMENT_FILE = "announced.json"
 MAX_EVENT, MAX_NAME = 4096, 60  # characters
 SUBSCRIPTION = {"page": {"program": True}, "state": False, "plugins": False, "events": [*discovery.EVENTS]}
 
@@ -69,27 +69,27 @@ class MqttCompanion(Companion):
         self._wall = wall
         self._front = FrontState()
         self._machine: Mapping[str, Any] = {}
-        self._heard_at = -MAX_SILENCE  # loop time of the front's last message
+        self._heard_at = -MAX_SILENCE_S  # loop time of the front's last message
         self._has_id = asyncio.Event()
         self._outbox = BrokerOutbox()
         self._rates = Rates(config.temperature_step_c, config.temperature_every_s)
         self._commands = MqttCommands(client)
         self._command_queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(MAX_COMMANDS)  # loop time, payload
         self._ticked_at = asyncio.get_running_loop().time()
-        self._late_until = 0.0  # loop time until which commands count as late, as this process hung
+        self._late_until = 0.0  # loop time until which commands count as late, because this process hung
         self._broker: Broker | None = None
         self._id = ""
         self._topics = Topics("")
         self._heaters: dict[str, None] = {}  # all heaters that the printer has ever reported, in order
-        self._announced: dict[str, Any] = {}
-        self._has_switch = False  # a power switch was announced; the announcement stays while the switch is away
-        self._described: set[str] = set()  # topics of descriptions that this process has sent
+        self._announcement: dict[str, Any] = {}
+        self._has_switch = False  # a power switch is announced, even while its companion is away
+        self._described_topics: set[str] = set()  # topics of descriptions that this process has sent
 
     async def run(self) -> None:
         """Listen and publish until cancelled."""
-        self._announced = await asyncio.to_thread(self._read)
-        self._heaters = dict.fromkeys(self._announced.get("heaters", ()))
-        self._has_switch = self._announced.get("switch") is True
+        self._announcement = await asyncio.to_thread(self._read)
+        self._heaters = dict.fromkeys(self._announcement.get("heaters", ()))
+        self._has_switch = self._announcement.get("switch") is True
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
             group.create_task(self._poll_health())
@@ -136,20 +136,20 @@ class MqttCompanion(Companion):
     # -- publishing ----------------------------------------------------------------------------------------------
 
     def _set_topics(self) -> None:
-        self._id = self._config.id or cleaned(str(self._front["server.uuid"]).replace("-", "")[:8])
+        self._id = self._config.id or clean(str(self._front["server.uuid"]).replace("-", "")[:8])
         self._topics = Topics(f"{self._config.prefix}/{self._id}")
-        before = self._announced.get("base")
+        before = self._announcement.get("base")
         if before and before != self._topics.base:
-            self._forget(self._announced)
-            self._announced = {}
+            self._remove_topics(self._announcement)
+            self._announcement = {}
 
     def _publish(self) -> None:
         """Publish the payloads that are due."""
         now = asyncio.get_running_loop().time()
-        is_current = now - self._heard_at < MAX_SILENCE
+        is_current = now - self._heard_at < MAX_SILENCE_S
         parts = payloads(self._front, self._machine, self._wall(), current=is_current)
-        for part, payload in self._rates.chosen(now, parts).items():
-            self._outbox.put(Outgoing(self._topics.of(part), _json(payload)))
+        for part, payload in self._rates.choose(now, parts).items():
+            self._outbox.put(Outgoing(self._topics.of_part(part), _json(payload)))
         for heater in parts["temperatures"]:
             if heater not in self._heaters and len(self._heaters) < MAX_HEATERS:
                 self._heaters[heater] = None
@@ -166,79 +166,79 @@ class MqttCompanion(Companion):
         text = _json({"event_type": discovery.EVENTS[name], "payload": payload})
         if len(text) > MAX_EVENT:
             text = _json({"event_type": discovery.EVENTS[name], "payload": None})
-        self._outbox.event(Outgoing(self._topics.event(name), text, retain=False, qos=1))
+        self._outbox.put_event(Outgoing(self._topics.of_event(name), text, retain=False, qos=1))
 
     # -- Home Assistant --------------------------------------------------------------------------------------------
 
     def _announce(self) -> None:
         """Publish the description of the printer if it has changed."""
         config = self._config
-        where = discovery.topic(config.discovery_prefix, self._id)
+        where = discovery.discovery_topic(config.discovery_prefix, self._id)
         if not config.home_assistant:
-            if self._announced.get("discovery"):
-                self._outbox.put(Outgoing(self._announced["discovery"], ""))
-            if self._announced != {"base": self._topics.base}:
-                self._remember({"base": self._topics.base})
+            if self._announcement.get("discovery"):
+                self._outbox.put(Outgoing(self._announcement["discovery"], ""))
+            if self._announcement != {"base": self._topics.base}:
+                self._save_announcement({"base": self._topics.base})
             return
-        described = discovery.PrinterDescription(
+        printer = discovery.PrinterDescription(
             self._id,
             str(self._front.get("server.name") or self._front.get("profile.name") or "nozzled")[:MAX_NAME],
             str(self._front.get("profile.model") or self._front.get("printer.machine") or "")[:MAX_NAME],
-            str(self._front.get("printer.firmware") or self._announced.get("firmware") or "")[:MAX_NAME],
+            str(self._front.get("printer.firmware") or self._announcement.get("firmware") or "")[:MAX_NAME],
             config.url or self.client.url,
             tuple(self._heaters),
             config.commands,
             self._has_switch,
         )
-        before = self._announced.get("entities", {})
-        description = discovery.device(described, self._topics, before)
-        entities = discovery.platforms(description)
+        before = self._announcement.get("entities", {})
+        description = discovery.describe_device(printer, self._topics, before)
+        entities = discovery.platforms_of(description)
         announcement = {
             "base": self._topics.base,
             "discovery": where,
             "entities": entities,
             "heaters": [*self._heaters],
             "switch": self._has_switch,
-            "firmware": described.firmware,
+            "firmware": printer.firmware,
             "description": description["device"],
         }
-        if announcement == self._announced and where in self._described:
+        if announcement == self._announcement and where in self._described_topics:
             return
-        if where not in self._described:
-            for old, text in discovery.migration(config.migrate_from):
-                self._outbox.event(Outgoing(old, text, retain=False, qos=1))
-        self._described.add(where)
+        if where not in self._described_topics:
+            for old, text in discovery.migration_messages(config.migrate_from):
+                self._outbox.put_event(Outgoing(old, text, retain=False, qos=1))
+        self._described_topics.add(where)
         if before.keys() - entities.keys():  # first a description with the removed entities, then one without them
-            self._outbox.event(Outgoing(where, _json(description), retain=False, qos=1))
-            description = discovery.device(described, self._topics)
+            self._outbox.put_event(Outgoing(where, _json(description), retain=False, qos=1))
+            description = discovery.describe_device(printer, self._topics)
         self._outbox.put(Outgoing(where, _json(description)))
         for old in config.migrate_from:
             self._outbox.put(Outgoing(old, ""))
-        self._remember(announcement)
+        self._save_announcement(announcement)
 
-    def _forget(self, announced: Mapping[str, Any]) -> None:
+    def _remove_topics(self, announced: Mapping[str, Any]) -> None:
         """Remove the topics of an earlier name from the broker."""
         base = Topics(str(announced["base"]))
-        for each in (announced.get("discovery"), base.availability, *(base.of(part) for part in PARTS)):
+        for each in (announced.get("discovery"), base.availability, *(base.of_part(part) for part in PARTS)):
             if each:
                 self._outbox.put(Outgoing(each, ""))
 
-    def _remember(self, announced: dict[str, Any]) -> None:
-        self._announced = announced
+    def _save_announcement(self, announced: dict[str, Any]) -> None:
+        self._announcement = announced
         task = asyncio.create_task(asyncio.to_thread(self._write, announced))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def _read(self) -> dict[str, Any]:
         try:
-            announced = json.loads((self.folder / ANNOUNCED).read_text("utf-8"))
+            announced = json.loads((self.folder / ANNOUNCEMENT_FILE).read_text("utf-8"))
         except (OSError, ValueError):
             return {}
         return announced if isinstance(announced, dict) else {}
 
     def _write(self, announced: Mapping[str, Any]) -> None:
         try:
-            write_private(self.folder / ANNOUNCED, json.dumps(announced), replace=True)
+            write_private(self.folder / ANNOUNCEMENT_FILE, json.dumps(announced), replace=True)
         except OSError as error:
             log.warning("mqtt.not_kept", reason=str(error), consequence="topics of an earlier name stay at the broker")
 
@@ -257,7 +257,7 @@ class MqttCompanion(Companion):
             identifier=f"nozzled-{self._id}",
             **self._options,
         )
-        self._broker.changed = self._tell_front
+        self._broker.on_change = self._tell_front
         self._tell_front()
         await self._broker.run()
 
@@ -280,29 +280,29 @@ class MqttCompanion(Companion):
         while True:
             received_at, payload = await self._command_queue.get()
             late = asyncio.get_running_loop().time() - received_at > LATE_S
-            result = await self._commands.result_of(payload, late=late)
+            result = await self._commands.carry_out(payload, late=late)
             log.info("mqtt.command", verb=result["verb"], ok=result["ok"], error=result["error"])
-            self._outbox.event(Outgoing(self._topics.result, _json(result), retain=False, qos=1))
+            self._outbox.put_event(Outgoing(self._topics.result, _json(result), retain=False, qos=1))
 
     # -- the front ---------------------------------------------------------------------------------------------------
 
     def _tell_front(self) -> None:
         broker = self._broker
-        self.tell(
+        self.report_state(
             {
                 "connected": broker is not None and broker.connected,
                 "trouble": broker.trouble if broker is not None else None,
-                "broker": f"{self._config.host}:{self._config.own_port}",
+                "broker": f"{self._config.host}:{self._config.broker_port}",
                 "topic": self._topics.base,
                 "commands": self._config.commands,
             }
         )
 
-    def does(self) -> str:
+    def describe_activity(self) -> str:
         """Return the line for `systemctl status`."""
         if self._broker is None:
             return "waiting for the front"
-        where = f"{self._config.host}:{self._config.own_port}"
+        where = f"{self._config.host}:{self._config.broker_port}"
         return (
             f"publishing to {where}" if self._broker.connected else f"waiting for {where}: {self._broker.trouble or ''}"
         )

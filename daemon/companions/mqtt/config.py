@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
-from daemon.companions.mqtt.topics import MAX_LENGTH, cleaned
+from daemon.companions.mqtt.topics import MAX_LENGTH, clean
 from daemon.config import load_sections
 from daemon.config.home import expanded
 from daemon.config.options import option
@@ -13,8 +13,8 @@ from gcode.frozen import frozen
 
 MAX_MIGRATED = 32  # topics
 CREDENTIAL = "nozzled.mqtt-password"
-NONE = "#"  # the unit's placeholder for no password
-PASSWORD = "NOZZLED_MQTT_PASSWORD"  # noqa: S105 - the name of a variable
+PLACEHOLDER = "#"  # the unit's credential if there is no password
+PASSWORD_VARIABLE = "NOZZLED_MQTT_PASSWORD"  # noqa: S105 - the name of a variable
 
 
 @frozen
@@ -44,21 +44,24 @@ class MqttConfig:
     home_assistant: bool = option(default=True, doc="Let Home Assistant discover the printer.")
     discovery_prefix: str = option("homeassistant", "Home Assistant's discovery prefix.")
     migrate_from: tuple[str, ...] = option(
-        (), "Discovery topics of single entities with the same unique ids that the device replaces."
+        (),
+        "Discovery topics of another program's single entities, which the device replaces: entities with the same ids.",
     )
     commands: bool = option(
         default=False,
-        doc="Accept commands to pause, cancel, stop and heat from everyone who may publish them: set up the broker's "
+        doc="Accept commands to pause, cancel, stop and heat from anyone who may publish them: set up the broker's "
         "access rights first.",
     )
     temperature_step_c: float = option(
         0.5, "A temperature that changes by this many °C is published at once.", low=0.1, high=50
     )
     temperature_every_s: float = option(5.0, "Seconds after which a smaller change is published.", low=1, high=3600)
-    keepalive_s: int = option(15, "Seconds of silence after which each side checks for the other.", low=5, high=600)
+    keepalive_s: int = option(
+        15, "Seconds of silence after which each side checks whether the other still answers.", low=5, high=600
+    )
 
     @property
-    def own_port(self) -> int:
+    def broker_port(self) -> int:
         """The broker's TCP port."""
         return self.port or (8883 if self.tls else 1883)
 
@@ -78,7 +81,7 @@ def check(config: MqttConfig) -> None:
     """Refuse values that cannot work; raises ConfigError."""
     if not config.host:
         raise ConfigError('mqtt.host = "": must be the name or address of the broker')
-    if config.id and cleaned(config.id) != config.id:
+    if config.id and clean(config.id) != config.id:
         raise ConfigError(f"mqtt.id = {config.id[:80]!r}: must be at most {MAX_LENGTH} letters, digits, - and _")
     for name in ("prefix", "discovery_prefix"):
         value = getattr(config, name)
@@ -107,9 +110,9 @@ def password(config: MqttConfig, environ: Mapping[str, str]) -> str | None:
             text = (Path(credentials) / CREDENTIAL).read_text("utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError):
             text = ""
-        if text and text != NONE:
+        if text and text != PLACEHOLDER:
             return text
-    return environ.get(PASSWORD) or None
+    return environ.get(PASSWORD_VARIABLE) or None
 
 
 def tls_context(config: MqttConfig) -> ssl.SSLContext | None:

@@ -1,7 +1,7 @@
 """The description by which Home Assistant finds the printer: one device with all of its entities.
 
-Its form is that of "device discovery". At the root there are only those shared keys that Home Assistant passes on
-to the entities; `~` is not accepted there, and `object_id` is no longer a key of an entity.
+Its form is that of "device discovery". The root has only those shared keys that Home Assistant passes on to the
+entities. `~` is not accepted there, and `object_id` is no longer a key of an entity.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,8 +42,8 @@ class PrinterDescription:
         firmware: its firmware.
         url: of its page.
         heaters: their names.
-        commands: it accepts commands.
-        power: it has a power switch.
+        commands: whether it accepts commands.
+        power: whether it has a power switch.
     """
 
     id: str
@@ -56,65 +56,69 @@ class PrinterDescription:
     power: bool = False
 
 
-def object_id(identity: str) -> str:
+def device_id(identity: str) -> str:
     """Return the identifier of the device."""
     return f"nozzled_{identity}"
 
 
-def topic(prefix: str, identity: str) -> str:
+def discovery_topic(prefix: str, identity: str) -> str:
     """Return the topic of a device's description."""
-    return f"{prefix}/device/{object_id(identity)}/config"
+    return f"{prefix}/device/{device_id(identity)}/config"
 
 
-def device(described: PrinterDescription, topics: Topics, former: Mapping[str, str] | None = None) -> dict[str, Any]:
+def describe_device(
+    printer: PrinterDescription, topics: Topics, former_entities: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Return the description of a device.
 
     Args:
-        described: the device.
+        printer: the device.
         topics: of the printer.
-        former: entities of the last description, with their platforms; those that are missing now are removed.
+        former_entities: those of the last description, with their platforms; the description removes missing ones.
     """
-    components = {key: _entity(key, each, described, topics) for key, each in _components(described, topics).items()}
-    removed = {key: {"platform": platform} for key, platform in (former or {}).items() if key not in components}
+    components = {key: _entity(key, each, printer, topics) for key, each in _components(printer, topics).items()}
+    removed = {
+        key: {"platform": platform} for key, platform in (former_entities or {}).items() if key not in components
+    }
     about = {
-        "identifiers": [object_id(described.id)],
-        "name": device_name(described.name, [each["name"] for each in components.values()]),
+        "identifiers": [device_id(printer.id)],
+        "name": device_name(printer.name, [each["name"] for each in components.values()]),
         "manufacturer": "nozzled",
-        "model": described.model,
-        "hw_version": described.firmware,
+        "model": printer.model,
+        "hw_version": printer.firmware,
         "sw_version": __version__,
-        "configuration_url": described.url,
+        "configuration_url": printer.url,
     }
     return {
         "device": {key: value for key, value in about.items() if value},
         "origin": {"name": "nozzled", "sw_version": __version__},
-        # a list, as entities with two of them replace it; one topic beside a list would be refused
+        # a list, because `_entity` overrides it with a list; a single topic beside a list would be refused
         "availability": [{"topic": topics.availability}],
         "components": {**components, **removed},
     }
 
 
 def device_name(name: str, entities: Iterable[str]) -> str:
-    """Return a name with which no entity's name begins, as Home Assistant puts it before each of them."""
+    """Return a name with which no entity's name begins: Home Assistant puts it before each of these names."""
     if any(each.casefold().startswith(name.casefold()) for each in entities):
         return f"{name} printer"
     return name
 
 
-def platforms(description: Mapping[str, Any]) -> dict[str, str]:
+def platforms_of(description: Mapping[str, Any]) -> dict[str, str]:
     """Return the entities of a description, with their platforms."""
     return {key: each["platform"] for key, each in description["components"].items() if len(each) > 1}
 
 
-def migration(old: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the messages to the topics of single entities before the device takes them over."""
+def migration_messages(old: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the messages to the topics of single entities, to be sent before the device replaces the entities."""
     return [(each, '{"migrate_discovery": true}') for each in old]
 
 
-def _entity(key: str, component: Component, described: PrinterDescription, topics: Topics) -> Component:
-    """Complete an entity; one that needs the printer is unavailable without it."""
+def _entity(key: str, component: Component, printer: PrinterDescription, topics: Topics) -> Component:
+    """Complete an entity. One that needs the printer is unavailable while no printer is connected."""
     needs = component.pop("needs_printer", False)
-    identity = object_id(described.id)
+    identity = device_id(printer.id)
     completion: Component = {
         "unique_id": f"{identity}_{key}",
         "default_entity_id": f"{component['platform']}.{identity}_{key}",
@@ -123,21 +127,21 @@ def _entity(key: str, component: Component, described: PrinterDescription, topic
         connected = "{{ 'online' if value_json.connected else 'offline' }}"
         completion["availability"] = [
             {"topic": topics.availability},
-            {"topic": topics.of("state"), "value_template": connected},
+            {"topic": topics.of_part("state"), "value_template": connected},
         ]
         completion["availability_mode"] = "all"
     return {**component, **completion}
 
 
-def _components(described: PrinterDescription, topics: Topics) -> dict[str, Component]:
+def _components(printer: PrinterDescription, topics: Topics) -> dict[str, Component]:
     components = {**_sensors(topics), **_binary_sensors(topics), "event": _event(topics)}
-    for heater in described.heaters:
-        components |= _of_heater(heater, topics)
-    if described.power:
-        components |= _switch(topics) if described.commands else _power(topics)
-    if described.commands:
+    for heater in printer.heaters:
+        components |= _heater_sensors(heater, topics)
+    if printer.power:
+        components |= _switch(topics) if printer.commands else _power(topics)
+    if printer.commands:
         components |= _buttons(topics)
-        for heater in described.heaters:
+        for heater in printer.heaters:
             components |= _number(heater, topics)
     return components
 
@@ -146,7 +150,7 @@ def _sensor(part: str, field: str, name: str, topics: Topics, **more: Any) -> Co
     return {
         "platform": "sensor",
         "name": name,
-        "state_topic": topics.of(part),
+        "state_topic": topics.of_part(part),
         "value_template": f"{{{{ value_json.{field} }}}}",
         **more,
     }
@@ -202,7 +206,7 @@ def _power(topics: Topics) -> dict[str, Component]:
 
 
 def _switch(topics: Topics) -> dict[str, Component]:
-    """Describe the power switch; an entity of its own, as it has another platform than the sensor."""
+    """Describe the power switch: a separate entity, since its platform is not that of the sensor."""
     return {
         "power_switch": {
             **_power(topics)["power"],
@@ -226,16 +230,18 @@ def _event(topics: Topics) -> Component:
     }
 
 
-def _of_heater(heater: str, topics: Topics) -> dict[str, Component]:
+def _heater_sensors(heater: str, topics: Topics) -> dict[str, Component]:
     name, measured = name_of(heater), {**_CELSIUS, "state_class": "measurement", "needs_printer": True}
 
     def sensor(field: str, name: str) -> Component:
-        return _sensor("temperatures", "", name, topics, **measured) | {"value_template": _of_known(heater, field)}
+        return _sensor("temperatures", "", name, topics, **measured) | {
+            "value_template": _template_if_known(heater, field)
+        }
 
     return {heater: sensor("actual", name), f"{heater}_target": sensor("target", f"{name} target")}
 
 
-def _of_known(heater: str, field: str) -> str:
+def _template_if_known(heater: str, field: str) -> str:
     """Return a template that yields None (unknown) instead of an error if the printer reports no such heater."""
     return f"{{{{ value_json.{heater}.{field} if '{heater}' in value_json else None }}}}"
 
@@ -266,8 +272,8 @@ def _number(heater: str, topics: Topics) -> dict[str, Component]:
             "name": f"Set {name_of(heater).lower()}",
             "command_topic": topics.command,
             "command_template": f'{{"verb": "heat", "heater": "{heater}", "celsius": {{{{ value }}}}}}',
-            "state_topic": topics.of("temperatures"),
-            "value_template": _of_known(heater, "target"),
+            "state_topic": topics.of_part("temperatures"),
+            "value_template": _template_if_known(heater, "target"),
             "device_class": "temperature",
             "unit_of_measurement": "°C",
             "min": 0,

@@ -31,7 +31,7 @@ class BrokerOutbox:
         self.wake = asyncio.Event()
         self.dropped = 0
         self._latest: dict[str, Outgoing] = {}
-        self._retained: dict[str, Outgoing] = {}  # what the broker should have; a new connection sends all of it
+        self._retained: dict[str, Outgoing] = {}  # by topic, as the broker should have them; a new connection sends all
         self._events: deque[Outgoing] = deque()
 
     def put(self, message: Outgoing) -> None:
@@ -46,7 +46,7 @@ class BrokerOutbox:
         self._latest[message.topic] = message
         self.wake.set()
 
-    def event(self, message: Outgoing) -> None:
+    def put_event(self, message: Outgoing) -> None:
         """Queue a message that is sent once; if too many wait, the oldest is dropped."""
         if len(self._events) >= MAX_EVENTS:
             self._events.popleft()
@@ -70,7 +70,7 @@ class BrokerOutbox:
         return None
 
     def give_back(self, message: Outgoing) -> None:
-        """Queue a message again that was not sent, unless there is a newer one of its topic."""
+        """Put back a message that was not sent, unless there is a newer one of its topic."""
         if not message.retain:
             self._events.appendleft(message)
         else:

@@ -10,7 +10,7 @@ from daemon.companions.front_state import FrontState
 PARTS = ("state", "job", "temperatures", "link", "host")
 MAX_TEXT = 200  # characters
 MAX_HEATERS = 16
-MAX_SILENCE = 15.0  # s without a message from the front, after which the printer's state is unknown
+MAX_SILENCE_S = 15.0  # without a message from the front, after which the printer's state is unknown
 
 
 def payloads(front: FrontState, machine: Mapping[str, Any], wall: float, *, current: bool) -> dict[str, dict[str, Any]]:

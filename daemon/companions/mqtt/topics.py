@@ -10,20 +10,20 @@ MAX_LENGTH = 64
 _OTHER = re.compile(r"[^A-Za-z0-9_-]")
 
 
-def cleaned(text: str) -> str:
+def clean(text: str) -> str:
     """Return a text with only those characters that topics and Home Assistant's ids allow."""
     return _OTHER.sub("_", text)[:MAX_LENGTH]
 
 
 @frozen
 class Topics:
-    """All below one base, `nozzled/<id>`."""
+    """The topics of one printer, all below its base, `nozzled/<id>`."""
 
     base: str
 
     @property
     def availability(self) -> str:
-        """`online` from this process, `offline` from the broker when this process is gone."""
+        """The topic with `online` (from this process) or `offline` (from the broker, when this process is gone)."""
         return f"{self.base}/availability"
 
     @property
@@ -33,13 +33,13 @@ class Topics:
 
     @property
     def result(self) -> str:
-        """The topic for their results."""
+        """The topic for the results of commands."""
         return f"{self.base}/result"
 
-    def of(self, part: str) -> str:
+    def of_part(self, part: str) -> str:
         """Return the topic of `state`, `job`, `temperatures`, `link` or `host`."""
         return f"{self.base}/{part}"
 
-    def event(self, name: str) -> str:
+    def of_event(self, name: str) -> str:
         """Return the topic of an event."""
-        return f"{self.base}/event/{cleaned(name)}"
+        return f"{self.base}/event/{clean(name)}"

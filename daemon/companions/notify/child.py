@@ -1,8 +1,8 @@
-"""The process that sends one message with apprise, which takes much memory, may hang, and must know the addresses.
+"""The process that sends one message with apprise. apprise takes much memory, may hang, and must know the addresses.
 
-All comes by standard input, as JSON: `url`, `title`, `body`, `kind`, `picture` (a file, or null), and the bounds
+The request comes by standard input, as JSON: `url`, `title`, `body`, `kind`, `picture` (a file or null), and the limits
 `memory` (bytes) and `seconds`. The answer is JSON: `{"sent": true}` or `{"sent": false, "reason": "401"}`. The reason
-is one of a few of our own: whatever apprise says may have the address in it.
+is an HTTP status or a text of our own, since the texts of apprise may contain the address.
 """
 
 import json

@@ -21,10 +21,10 @@ class NotifyConfig:
     )
     language: str = option("en", "Language of the messages.", choices=LANGUAGES)
     mute: tuple[str, ...] = option(
-        MUTED, f"Classes that are not sent unless switched on in the page, of {', '.join(CLASSES)}."
+        MUTED, f"Classes that are not sent, unless they are switched on in the page. All classes: {', '.join(CLASSES)}."
     )
     picture: bool = option(default=True, doc="Send the camera's picture with a message.")
-    timeout_s: float = option(40.0, "Timeout for sending a message, in seconds.", low=2, high=300)
+    timeout_s: float = option(40.0, "Seconds that sending a message may take.", low=2, high=300)
     disk_free_mib: int = option(
         500, "Send a message when less than this many MiB are free on the disk; 0: never.", low=0, high=10**7
     )

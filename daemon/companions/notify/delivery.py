@@ -1,4 +1,4 @@
-"""Delivers the outbox to its targets, each in its own task, so that one that hangs does not delay the others."""
+"""Delivers the notices in the outbox. Each target has its own task, so one that hangs does not delay the others."""
 
 import asyncio
 import hashlib
@@ -54,7 +54,7 @@ class NoticeDelivery:
         self.outbox = NoticeOutbox()
         self.is_new = True
         self.owner_state: dict[str, Any] = {}
-        self.changed: Callable[[], None] = lambda: None
+        self.on_change: Callable[[], None] = lambda: None
         self._folder = folder
         self._senders = senders
         self._picture = picture
@@ -65,10 +65,10 @@ class NoticeDelivery:
         self._wakes: dict[str, asyncio.Event] = {}
         self._pictures: dict[int, asyncio.Task[bytes | None]] = {}
         self._tests: dict[tuple[int, str], asyncio.Future[DeliveryResult]] = {}
-        self._dirty = asyncio.Event()
-        self._release = asyncio.Event()
-        self._saved = ""
-        self._token = secrets.token_hex(8)  # of this installation, as others have prints with the same ids
+        self._save_soon = asyncio.Event()
+        self._release_soon = asyncio.Event()
+        self._saved_text = ""
+        self._token = secrets.token_hex(8)  # of this installation: others have prints with the same ids
 
     # -- contents ----------------------------------------------------------------------------------------------
 
@@ -121,10 +121,10 @@ class NoticeDelivery:
 
     def save(self) -> None:
         """Write the file soon."""
-        self._dirty.set()
+        self._save_soon.set()
 
     async def test(self, notice: UserNotice, target: str | None, timeout_s: float) -> list[DeliveryResult]:
-        """Send a notice now, to one target or all; return the results of the first attempts that end in time.
+        """Send a notice now, to one target or all; return the results of those first attempts that end in time.
 
         Raises:
             KeyError: there is no such target.
@@ -144,7 +144,7 @@ class NoticeDelivery:
     # -- delivery ----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Save the file and release notices that are due; the tasks of the targets end with this one."""
+        """Save the file, and release notices that are due. The tasks of the targets end with this one."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._save_changes())
@@ -155,18 +155,18 @@ class NoticeDelivery:
 
     async def _save_changes(self) -> None:
         while True:
-            await self._dirty.wait()
-            self._dirty.clear()
+            await self._save_soon.wait()
+            self._save_soon.clear()
             text = json.dumps({**self.outbox.document(), "kept": self.owner_state, "token": self._token})
-            if text == self._saved:
+            if text == self._saved_text:
                 continue
             try:
                 await asyncio.to_thread(write_private, self._folder / FILE, text, replace=True)
-                self._saved = text
+                self._saved_text = text
             except OSError as error:
                 log.warning("notify.not_kept", reason=str(error), consequence="a restart may send a message twice")
                 await asyncio.sleep(RETRY_INTERVAL)
-                self._dirty.set()
+                self._save_soon.set()
 
     async def _release_due(self) -> None:
         loop = asyncio.get_running_loop()
@@ -174,8 +174,8 @@ class NoticeDelivery:
             due = self.outbox.next_release() if self._targets else None
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(due):
-                    await self._release.wait()
-            self._release.clear()
+                    await self._release_soon.wait()
+            self._release_soon.clear()
             self.outbox.release(self._targets, loop.time())
             self._wake(release=False)
 
@@ -183,15 +183,15 @@ class NoticeDelivery:
         for wake in self._wakes.values():
             wake.set()
         if release:
-            self._release.set()
-        self._dirty.set()
-        self.changed()
+            self._release_soon.set()
+        self._save_soon.set()
+        self.on_change()
 
     async def _send_to(self, name: str) -> None:
         """Send the notices for one target, one after the other."""
         loop, wake = asyncio.get_running_loop(), self._wakes[name]
         while True:
-            message = self.outbox.due(name, loop.time())
+            message = self.outbox.find_due(name, loop.time())
             if message is None:
                 with suppress(TimeoutError):
                     async with asyncio.timeout_at(self.outbox.next_due(name)):
@@ -212,7 +212,7 @@ class NoticeDelivery:
             hashlib.sha256(f"{self._token} {notice.key}".encode()).hexdigest()[:32],
             notice.kind,
             title_of(notice, language),
-            body_of(notice, language, message.unsaid),
+            body_of(notice, language, message.unsent_count),
             notice.about,
             int(self._wall()),
             picture,

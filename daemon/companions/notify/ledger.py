@@ -1,8 +1,8 @@
 """Ledger: which spool is on which tool, and how much of its use was reported to Spoolman. Pure.
 
-Each metre is reported once, whatever fails. What a print has used of a spool is first noted as owed, then reported. A
-report is saved before it is sent, together with the spool's used length at that time. If no answer comes, the spool's
-used length shows whether the report was counted.
+Each metre is reported once, whatever fails. The length that a print has used of a spool is first entered as owed, then
+reported. A report is saved before it is sent, together with the used length of the spool at that time. If no answer
+comes, the used length shows later whether Spoolman has counted the report.
 """
 
 import math
@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-MIN_REPORT = 1.0  # mm
+MIN_REPORT_MM = 1.0  # mm
 MAX_JOBS = 20
 MAX_ENDS = 200
 MAX_SPOOLS = 64
 MAX_TRIES = 10
-"""Attempts at a report that the spool's used length does not show; after that it is assumed to be counted."""
+"""A report that the spool's used length still does not show after this many attempts is assumed to be counted."""
 
-MAX_USE = 5_000_000.0  # mm; no print uses more
+MAX_USE_MM = 5_000_000.0  # mm; no print uses more
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,84 +33,86 @@ class Ledger:
     """Use and reports of all spools.
 
     Attributes:
-        chosen: tool → spool.
-        owed: spool → mm that were used but not reported; negative if too much was reported.
-        pending: spool → the report that has no answer yet.
+        spool_of_tool: the spool that is on each tool.
+        owed_mm: by spool, the length that was used but not reported; negative if too much was reported.
+        pending_reports: by spool, the report that has no answer yet.
     """
 
     def __init__(self) -> None:
-        self.chosen: dict[int, int] = {}
-        self.owed: dict[int, float] = {}
-        self.pending: dict[int, UseReport] = {}
-        self._taken: dict[str, dict[int, float]] = {}  # print → tool → mm that were entered
-        self._ended: dict[str, None] = {}
-        self._closed: dict[str, None] = {}
+        self.spool_of_tool: dict[int, int] = {}
+        self.owed_mm: dict[int, float] = {}
+        self.pending_reports: dict[int, UseReport] = {}
+        self._entered_mm: dict[str, dict[int, float]] = {}  # print → tool → mm that were entered
+        self._ended_prints: dict[str, None] = {}
+        self._closed_prints: dict[str, None] = {}
 
     def choose(self, tool: int, spool: int | None) -> None:
-        """Put a spool on a tool; None: none. What was used so far belongs to the previous spool: `take` it first."""
-        self.chosen.pop(tool, None)
+        """Put a spool on a tool; None: no spool. First `take` the use so far: it belongs to the previous spool."""
+        self.spool_of_tool.pop(tool, None)
         if spool is not None:
-            self.chosen[tool] = spool
+            self.spool_of_tool[tool] = spool
 
     def take(self, job: str, used: Mapping[int, float], *, final: bool = False) -> bool:
         """Enter what a print has used; return whether anything has changed.
 
         Args:
             job: the print.
-            used: tool → mm so far; a smaller value than before is ignored: the daemon was killed.
+            used: tool → mm so far; a value smaller than an earlier one is ignored (the daemon was killed in between).
             final: the print has ended; later answers about it are ignored.
         """
-        if job in self._closed and not final:
+        if job in self._closed_prints and not final:
             return False
-        taken = self._taken.pop(job, {})
+        entered = self._entered_mm.pop(job, {})
         changed = False
         for tool, mm in used.items():
-            before = taken.get(tool, 0.0)
-            if not math.isfinite(mm) or not before < mm <= MAX_USE:
+            before = entered.get(tool, 0.0)
+            if not math.isfinite(mm) or not before < mm <= MAX_USE_MM:
                 continue
             changed = True
-            taken[tool] = mm
-            if (spool := self.chosen.get(tool)) is not None:
-                self.owed[spool] = self.owed.get(spool, 0.0) + mm - before
-        self._taken[job] = taken
-        while len(self._taken) > MAX_JOBS:
-            del self._taken[next(iter(self._taken))]
+            entered[tool] = mm
+            if (spool := self.spool_of_tool.get(tool)) is not None:
+                self.owed_mm[spool] = self.owed_mm.get(spool, 0.0) + mm - before
+        self._entered_mm[job] = entered
+        while len(self._entered_mm) > MAX_JOBS:
+            del self._entered_mm[next(iter(self._entered_mm))]
         return changed
 
     def has_ended(self, end: str) -> bool:
         """Tell whether this print was closed."""
-        return end in self._ended
+        return end in self._ended_prints
 
-    def end(self, end: str, job: str) -> None:
-        """Close a print: by the key `end`, which has its date, and `job`, which may recur if the database is lost."""
-        self._ended[end] = None
-        self._taken.pop(job, None)
-        self._closed.pop(job, None)
-        self._closed[job] = None
-        while len(self._closed) > MAX_JOBS:
-            del self._closed[next(iter(self._closed))]
-        while len(self._ended) > MAX_ENDS:
-            del self._ended[next(iter(self._ended))]
+    def close(self, end: str, job: str) -> None:
+        """Close a print. `end` is its key with a date; its `job` may recur in a new database."""
+        self._ended_prints[end] = None
+        self._entered_mm.pop(job, None)
+        self._closed_prints.pop(job, None)
+        self._closed_prints[job] = None
+        while len(self._closed_prints) > MAX_JOBS:
+            del self._closed_prints[next(iter(self._closed_prints))]
+        while len(self._ended_prints) > MAX_ENDS:
+            del self._ended_prints[next(iter(self._ended_prints))]
 
-    def due(self) -> list[int]:
+    def spools_due(self) -> list[int]:
         """Return the spools that need a report."""
-        return sorted({spool for spool, mm in self.owed.items() if mm >= MIN_REPORT} | self.pending.keys())
+        return sorted(
+            {spool for spool, mm in self.owed_mm.items() if mm >= MIN_REPORT_MM} | self.pending_reports.keys()
+        )
 
     # -- reports -----------------------------------------------------------------------------------------------
 
-    def begin(self, spool: int, before: float) -> float:
+    def begin_report(self, spool: int, before: float) -> float:
         """Begin a report of what is owed, or repeat the pending one; return its length in mm."""
-        last = self.pending.get(spool)
-        mm, tries = (self.owed.get(spool, 0.0), 1) if last is None else (last.mm, last.tries + 1)
-        self.pending[spool] = UseReport(mm, before, tries)
+        last = self.pending_reports.get(spool)
+        mm, tries = (self.owed_mm.get(spool, 0.0), 1) if last is None else (last.mm, last.tries + 1)
+        self.pending_reports[spool] = UseReport(mm, before, tries)
         return mm
 
-    def counted(self, spool: int, used: float) -> bool | None:
-        """Return whether the pending report was counted, as a spool's used length shows; if so, it is settled.
+    def check_counted(self, spool: int, used: float) -> bool | None:
+        """Return whether the pending report was counted, judging by the spool's used length; if so, settle it.
 
-        None: that is unclear after MAX_TRIES attempts; the report is settled as counted, so that it ends.
+        None: that is unclear after MAX_TRIES attempts; the report is settled as if it was counted.
         """
-        report = self.pending[spool]
+        report = self.pending_reports[spool]
         if used - report.before >= report.mm / 2 or used < report.before - _slack(report.mm):
             # less than before: a user has corrected the spool, for example after weighing it
             self._settle(spool, report, used)
@@ -120,9 +122,9 @@ class Ledger:
             return None
         return False
 
-    def answered(self, spool: int, used: float) -> bool:
-        """Settle a report by its answer, the spool's used length; False: it does not fit, and the report stays open."""
-        report = self.pending[spool]
+    def settle_by_answer(self, spool: int, used: float) -> bool:
+        """Settle a report by its answer, the spool's used length; False: it stays open, as that length does not fit."""
+        report = self.pending_reports[spool]
         if abs(used - report.before - report.mm) > _slack(report.mm) and not (
             report.tries > 1 and self._is_twice(report, used)
         ):
@@ -130,14 +132,14 @@ class Ledger:
         self._settle(spool, report, used)
         return True
 
-    def refused(self, spool: int) -> None:
-        """Drop the pending report, as it was certainly not counted."""
-        self.pending.pop(spool, None)
+    def drop_refused(self, spool: int) -> None:
+        """Drop the pending report, which was certainly not counted."""
+        self.pending_reports.pop(spool, None)
 
     def write_off(self, spool: int) -> None:
         """Drop what is owed to a spool that no longer exists."""
-        self.pending.pop(spool, None)
-        self.owed.pop(spool, None)
+        self.pending_reports.pop(spool, None)
+        self.owed_mm.pop(spool, None)
 
     @staticmethod
     def _is_twice(report: UseReport, used: float) -> bool:
@@ -145,20 +147,20 @@ class Ledger:
 
     def _settle(self, spool: int, report: UseReport, used: float) -> None:
         times = 2 if report.tries > 1 and self._is_twice(report, used) else 1  # a report that seemed lost arrived late
-        self.owed[spool] = self.owed.get(spool, 0.0) - times * report.mm
-        self.pending.pop(spool, None)
+        self.owed_mm[spool] = self.owed_mm.get(spool, 0.0) - times * report.mm
+        self.pending_reports.pop(spool, None)
 
     # -- for the next process -----------------------------------------------------------------------------------------
 
     def document(self) -> dict[str, Any]:
         """Return the ledger as JSON."""
         return {
-            "chosen": {str(tool): spool for tool, spool in self.chosen.items()},
-            "owed": {str(spool): mm for spool, mm in self.owed.items() if mm},
-            "pending": {str(spool): [each.mm, each.before, each.tries] for spool, each in self.pending.items()},
-            "taken": {job: {str(tool): mm for tool, mm in each.items()} for job, each in self._taken.items()},
-            "ended": [*self._ended],
-            "closed": [*self._closed],
+            "chosen": {str(tool): spool for tool, spool in self.spool_of_tool.items()},
+            "owed": {str(spool): mm for spool, mm in self.owed_mm.items() if mm},
+            "pending": {str(spool): [each.mm, each.before, each.tries] for spool, each in self.pending_reports.items()},
+            "taken": {job: {str(tool): mm for tool, mm in each.items()} for job, each in self._entered_mm.items()},
+            "ended": [*self._ended_prints],
+            "closed": [*self._closed_prints],
         }
 
     def restore(self, document: Mapping[str, Any]) -> None:
@@ -167,20 +169,21 @@ class Ledger:
         Raises:
             ValueError, TypeError, AttributeError, KeyError: the document is damaged.
         """
-        self.chosen = {int(tool): int(spool) for tool, spool in document["chosen"].items()}
-        self.owed = {int(spool): _finite(mm) for spool, mm in document["owed"].items()}
-        self.pending = {
-            int(spool): UseReport(_finite(mm), _finite(before), int(tries))
+        self.spool_of_tool = {int(tool): int(spool) for tool, spool in document["chosen"].items()}
+        self.owed_mm = {int(spool): _read_length(mm) for spool, mm in document["owed"].items()}
+        self.pending_reports = {
+            int(spool): UseReport(_read_length(mm), _read_length(before), int(tries))
             for spool, (mm, before, tries) in document["pending"].items()
         }
-        self._taken = {
-            str(job): {int(tool): _finite(mm) for tool, mm in each.items()} for job, each in document["taken"].items()
+        self._entered_mm = {
+            str(job): {int(tool): _read_length(mm) for tool, mm in each.items()}
+            for job, each in document["taken"].items()
         }
-        self._ended = dict.fromkeys(map(str, document["ended"]))
-        self._closed = dict.fromkeys(map(str, document.get("closed", ())))
+        self._ended_prints = dict.fromkeys(map(str, document["ended"]))
+        self._closed_prints = dict.fromkeys(map(str, document.get("closed", ())))
 
 
-def _finite(value: Any) -> float:
+def _read_length(value: Any) -> float:
     number = float(value)
     if not math.isfinite(number):
         raise ValueError(f"{value!r} is not a length")
@@ -189,4 +192,4 @@ def _finite(value: Any) -> float:
 
 def _slack(mm: float) -> float:
     """Return the tolerance for a length, in mm: Spoolman stores grams, so it converts mm to g and back."""
-    return max(MIN_REPORT, abs(mm) / 1000)
+    return max(MIN_REPORT_MM, abs(mm) / 1000)

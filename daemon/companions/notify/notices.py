@@ -20,10 +20,10 @@ CLASSES = {
 """Each class has its own limit of one message per minute."""
 
 URGENT = frozenset({"fault"})
-"""Classes that are dropped to make room only if nothing else waits."""
+"""Classes whose notices are dropped, to make room, only if no others wait."""
 
 MUTED = ("cancelled",)
-"""Classes that are off by default: a user who cancels a print knows it."""
+"""Classes that are off by default: a user who cancels a print knows about it."""
 
 MAX_TEXT = 200  # characters of a name or reason in a message
 
@@ -35,7 +35,7 @@ class UserNotice:
     Attributes:
         kind: its class, one of CLASSES.
         key: identifies the event; notices with the same key are sent once.
-        what: which of the texts of the class.
+        what: selects one of the texts of the class.
         about: values for the text: printer, file, reason, times in s, filament.
     """
 

@@ -1,7 +1,7 @@
-"""NoticeOutbox: the waiting notices. Each is sent once, with up to three attempts, and one per class and minute. Pure.
+"""NoticeOutbox: the waiting notices. Each is sent once, in at most three attempts; a class sends one per minute. Pure.
 
-Times are those of a steady clock. The waiting notices, and the keys of those that were sent, are saved; after a
-restart, all waiting notices are due at once.
+Times are those of a steady clock. The waiting notices and the keys of all notices are saved. After a restart, all
+waiting notices are due at once.
 """
 
 from collections import deque
@@ -19,7 +19,7 @@ INTERVAL = 60.0
 """Seconds between two notices of a class."""
 
 RETRY_PAUSES_S = (10.0, 60.0)
-"""Seconds before the second and the third attempt; after the third, a notice is given up."""
+"""Seconds before the second and the third attempt; after the third, the notice is given up for this target."""
 
 MAX_KEYS = 500
 MAX_RESULTS = 20
@@ -32,13 +32,13 @@ class QueuedNotice:
     Attributes:
         number: identifies it, through all attempts.
         notice: the notice.
-        unsaid: number of earlier notices of its class that were not sent.
-        waiting: target that it has not reached → number of attempts, and when the next one is due.
+        unsent_count: number of earlier notices of its class that were not sent.
+        waiting: by target that it has not reached: the number of attempts, and when the next one is due.
     """
 
     number: int
     notice: UserNotice
-    unsaid: int = 0
+    unsent_count: int = 0
     waiting: dict[str, tuple[int, float]] = field(default_factory=dict)
 
 
@@ -50,7 +50,7 @@ class DeliveryResult:
         date: in s since 1970.
         tries: number of the attempt.
         reason: of a failure; None: it was sent.
-        over: this was the last attempt.
+        over: this attempt was the last.
     """
 
     target: str
@@ -77,17 +77,17 @@ class NoticeOutbox:
         self.results: deque[DeliveryResult] = deque(maxlen=MAX_RESULTS)
         self.dropped = 0
         self._known_keys: dict[str, None] = {}
-        # class → the newest notice that must wait, and how many it replaces
-        self._held: dict[str, tuple[UserNotice, int]] = {}
-        self._last: dict[str, float] = {}  # class → when a notice of it was last sent
-        self._next = 1
+        # class → the newest notice that has to wait for the class, and how many it replaces
+        self._held_notices: dict[str, tuple[UserNotice, int]] = {}
+        self._last_sent: dict[str, float] = {}  # class → when a notice of it was last sent
+        self._next_number = 1
 
     @property
     def known_keys(self) -> frozenset[str]:
         """The keys of notices that were sent, or need not be sent."""
         return frozenset(self._known_keys)
 
-    def note(self, keys: Iterable[str]) -> None:
+    def note_keys(self, keys: Iterable[str]) -> None:
         """Record that notices with these keys need not be sent."""
         for key in keys:
             self._known_keys.pop(key, None)
@@ -99,11 +99,11 @@ class NoticeOutbox:
         """Add a notice, unless its key was sent before; return whether it is new."""
         if notice.key in self._known_keys:
             return False
-        self.note([notice.key])
+        self.note_keys([notice.key])
         kind = notice.kind
-        if kind in self._held or now - self._last.get(kind, -INTERVAL) < INTERVAL:
-            _, before = self._held.get(kind, (notice, -1))
-            self._held[kind] = (notice, before + 1)
+        if kind in self._held_notices or now - self._last_sent.get(kind, -INTERVAL) < INTERVAL:
+            _, before = self._held_notices.get(kind, (notice, -1))
+            self._held_notices[kind] = (notice, before + 1)
             return True
         self._send(notice, 0, targets, now)
         return True
@@ -113,18 +113,18 @@ class NoticeOutbox:
         return self._send(notice, 0, targets, now)
 
     def release(self, targets: Iterable[str], now: float) -> None:
-        """Queue the held notices whose class may send again; without targets they wait on."""
+        """Queue the held notices whose class may send again. Without targets they stay held."""
         targets = [*targets]
         if not targets:
             return
-        for kind in [each for each in self._held if now - self._last.get(each, -INTERVAL) >= INTERVAL]:
-            notice, unsaid = self._held.pop(kind)
-            self._send(notice, unsaid, targets, now)
+        for kind in [each for each in self._held_notices if now - self._last_sent.get(each, -INTERVAL) >= INTERVAL]:
+            notice, unsent_count = self._held_notices.pop(kind)
+            self._send(notice, unsent_count, targets, now)
 
-    def _send(self, notice: UserNotice, unsaid: int, targets: Iterable[str], now: float) -> QueuedNotice:
-        message = QueuedNotice(self._next, notice, unsaid, dict.fromkeys(targets, (0, now)))
-        self._next += 1
-        self._last[notice.kind] = now
+    def _send(self, notice: UserNotice, unsent_count: int, targets: Iterable[str], now: float) -> QueuedNotice:
+        message = QueuedNotice(self._next_number, notice, unsent_count, dict.fromkeys(targets, (0, now)))
+        self._next_number += 1
+        self._last_sent[notice.kind] = now
         if not message.waiting:
             return message
         if len(self.messages) >= MAX_WAITING:
@@ -136,7 +136,7 @@ class NoticeOutbox:
 
     # -- the targets -------------------------------------------------------------------------------------------
 
-    def due(self, target: str, now: float) -> QueuedNotice | None:
+    def find_due(self, target: str, now: float) -> QueuedNotice | None:
         """Return the notice to send to a target now."""
         due = [each for each in self.messages if target in each.waiting and each.waiting[target][1] <= now]
         return min(due, key=lambda each: (each.notice.kind not in URGENT, each.number), default=None)
@@ -147,7 +147,7 @@ class NoticeOutbox:
 
     def next_release(self) -> float | None:
         """Return when the next class may send again; None: no class waits."""
-        return min((self._last.get(kind, -INTERVAL) + INTERVAL for kind in self._held), default=None)
+        return min((self._last_sent.get(kind, -INTERVAL) + INTERVAL for kind in self._held_notices), default=None)
 
     def record(self, message: QueuedNotice, target: str, reason: str | None, now: float, date: float) -> DeliveryResult:
         """Record an attempt (`reason` None: sent); drop a notice that has reached all targets."""
@@ -166,10 +166,10 @@ class NoticeOutbox:
         return result
 
     def keep_only(self, targets: Iterable[str]) -> None:
-        """Drop other targets from all waiting notices; without any, nothing waits."""
+        """Drop all other targets from the waiting notices. Notices without a target are dropped."""
         names = set(targets)
         if not names:
-            self._held.clear()
+            self._held_notices.clear()
         for message in self.messages:
             message.waiting = {name: value for name, value in message.waiting.items() if name in names}
         self.messages = [each for each in self.messages if each.waiting]
@@ -178,24 +178,24 @@ class NoticeOutbox:
 
     def document(self) -> dict[str, Any]:
         """Return the JSON to save for the next process."""
-        waiting = [_as_json(each.notice, {name: tries for name, (tries, _) in each.waiting.items()}, each.unsaid)
+        waiting = [_as_json(each.notice, {name: tries for name, (tries, _) in each.waiting.items()}, each.unsent_count)
                    for each in self.messages]  # fmt: skip
-        held = [_as_json(notice, None, unsaid) for notice, unsaid in self._held.values()]
+        held = [_as_json(notice, None, unsent_count) for notice, unsent_count in self._held_notices.values()]
         return {"told": [*self._known_keys], "waiting": waiting + held}
 
     def restore(self, document: Mapping[str, Any], targets: Iterable[str], now: float) -> None:
         """Restore the result of an earlier `document`; invalid entries are left out.
 
-        Without targets, as their file may have a mistake, notices wait for those that they waited for before.
+        If there are no targets (their file may have a mistake), each notice keeps its saved ones.
         """
         known = [*targets]
-        self.note(str(each) for each in _list(document.get("told")))
+        self.note_keys(str(each) for each in _list(document.get("told")))
         for each in _list(document.get("waiting"))[-MAX_WAITING - len(CLASSES) :]:
             if (notice := _notice(each)) is None:
                 continue
             tries = each.get("targets")
-            if not known and tries is None:  # it was held, and knows no targets either
-                self._held[notice.kind] = (notice, _count(each.get("unsaid")))
+            if not known and tries is None:  # a held notice has no saved targets
+                self._held_notices[notice.kind] = (notice, _count(each.get("unsaid")))
                 continue
             saved = tries if isinstance(tries, dict) else {}
             message = self._send(notice, _count(each.get("unsaid")), known or saved, now)
@@ -205,7 +205,7 @@ class NoticeOutbox:
                     for name in message.waiting
                     if name in tries
                 }
-        self._last.clear()
+        self._last_sent.clear()
         self.messages = [each for each in self.messages if each.waiting]
 
 
@@ -217,10 +217,10 @@ def _count(value: object) -> int:
     return value if isinstance(value, int) and value > 0 else 0
 
 
-def _as_json(notice: UserNotice, targets: Mapping[str, int] | None, unsaid: int) -> dict[str, Any]:
+def _as_json(notice: UserNotice, targets: Mapping[str, int] | None, unsent_count: int) -> dict[str, Any]:
     return {
         "kind": notice.kind, "key": notice.key, "what": notice.what, "about": dict(notice.about),
-        "targets": targets, "unsaid": unsaid,
+        "targets": targets, "unsaid": unsent_count,
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Senders: deliver one notification to one target, in bounded time; their reasons for a failure contain no address."""
+"""Senders: deliver one notification to one target, in bounded time. Their reasons for a failure contain no address."""
 
 import asyncio
 import base64
@@ -17,7 +17,7 @@ from daemon.client.errors import Unreachable
 from daemon.client.exchange import Exchange, Request
 from daemon.companions.notify.targets import Target
 
-MEMORY = 512 * 1024 * 1024
+MEMORY_LIMIT = 512 * 1024 * 1024
 """Limit of the address space of apprise's process, in bytes; it uses some 50 MB."""
 
 MAX_PROCESSES = 2  # of apprise, at the same time
@@ -25,8 +25,10 @@ MAX_ANSWER = 4096  # bytes
 KILL_TIMEOUT = 2.0  # for a killed process to end
 
 _OK = range(200, 300)
-_PASSED_ON = ("PATH", "LANG", "LC_ALL", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY",
-              "NO_PROXY", "https_proxy", "http_proxy", "no_proxy")  # fmt: skip
+_INHERITED_VARIABLES = (
+    "PATH", "LANG", "LC_ALL", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY",
+    "NO_PROXY", "https_proxy", "http_proxy", "no_proxy",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ Send = Callable[[Target, Notification], Awaitable[str | None]]
 
 
 class Apprise:
-    """Sends by apprise, in a process for each message. The address goes to its standard input."""
+    """Sends by apprise, with a process for each message. The address goes to the standard input of this process."""
 
     def __init__(self, seconds: float, program: tuple[str, ...] = ()) -> None:
         """Prepare.
@@ -80,7 +82,7 @@ class Apprise:
             "body": notification.body,
             "kind": notification.kind,
             "picture": str(notification.picture_file) if notification.picture_file is not None else None,
-            "memory": MEMORY,
+            "memory": MEMORY_LIMIT,
             "seconds": int(self._seconds) + 1,
         }
         async with self._turn:
@@ -93,7 +95,7 @@ class Apprise:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
-                env={name: os.environ[name] for name in _PASSED_ON if name in os.environ} | _python_path(),
+                env={name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ} | _python_path(),
                 limit=MAX_ANSWER,
             )
         except OSError as error:
@@ -154,7 +156,7 @@ class Webhook:
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "nozzled",
-            **signed(target.key, notification, body),
+            **sign(target.key, notification, body),
         }
         try:
             async with asyncio.timeout(self._seconds):
@@ -183,7 +185,7 @@ def document(notification: Notification) -> dict[str, Any]:
     return data
 
 
-def signed(key: str, notification: Notification, body: bytes) -> dict[str, str]:
+def sign(key: str, notification: Notification, body: bytes) -> dict[str, str]:
     """Return the headers that prove sender and date: HMAC-SHA256 over `DATE.BODY`."""
     date = str(notification.date)
     signature = hmac.new(key.encode(), date.encode() + b"." + body, hashlib.sha256).hexdigest()

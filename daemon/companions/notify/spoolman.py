@@ -1,4 +1,4 @@
-"""Spoolman's API, as far as it is needed: spools, and reports of their use. Its answers are validated."""
+"""The part of Spoolman's API that is needed: spools, and reports of their use. The answers are validated."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ class SpoolmanRefused(NozzledError):
 
 @dataclass(frozen=True, slots=True)
 class Spool:
-    """A spool: lengths in mm, weights in g; what is left is None if its initial amount is unknown."""
+    """A spool: lengths in mm, weights in g. `left_…` is None if the initial amount is unknown."""
 
     id: int
     name: str
@@ -83,7 +83,7 @@ class Spoolman:
 
     async def spool(self, number: int) -> Spool:
         """Return one spool; raises SpoolmanAway, SpoolmanRefused."""
-        return self._of(await self._ask("GET", f"/spool/{number}"), number)
+        return self._check_number(await self._ask("GET", f"/spool/{number}"), number)
 
     async def use(self, number: int, mm: float) -> Spool:
         """Report a used length; return the spool after it.
@@ -92,10 +92,10 @@ class Spoolman:
             SpoolmanAway: it is unknown whether the report was counted.
             SpoolmanRefused: it was not counted.
         """
-        return self._of(await self._ask("PUT", f"/spool/{number}/use", {"use_length": round(mm, 2)}), number)
+        return self._check_number(await self._ask("PUT", f"/spool/{number}/use", {"use_length": round(mm, 2)}), number)
 
     @staticmethod
-    def _of(answer: Any, number: int) -> Spool:
+    def _check_number(answer: Any, number: int) -> Spool:
         spool = spool_of(answer)
         if spool.id != number:
             raise SpoolmanAway(f"Spoolman was asked for spool {number} and answered with {spool.id}")
@@ -111,10 +111,10 @@ class Spoolman:
             raise SpoolmanAway(f"Spoolman did not answer within {TIMEOUT:g} s") from error
         except (Unreachable, OSError, ValueError) as error:
             raise SpoolmanAway(f"Spoolman does not answer at {self._url}") from error
-        return _content(answer)
+        return _read_content(answer)
 
 
-def _content(answer: HttpAnswer) -> Any:
+def _read_content(answer: HttpAnswer) -> Any:
     if answer.status in _REFUSALS:
         gone = answer.status == 404  # noqa: PLR2004 - HTTP's own
         raise SpoolmanRefused(f"Spoolman: {answer.status} {_message(answer.body)}".rstrip(), gone=gone)
@@ -152,8 +152,8 @@ def spool_of(data: Any) -> Spool:
             colour=one_line(filament["color_hex"], 8) if filament.get("color_hex") else None,
             used_length=_number(data["used_length"]),
             used_weight=_number(data["used_weight"]),
-            left_length=_perhaps(data.get("remaining_length")),
-            left_weight=_perhaps(data.get("remaining_weight")),
+            left_length=_number_or_none(data.get("remaining_length")),
+            left_weight=_number_or_none(data.get("remaining_weight")),
             archived=data.get("archived") is True,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -172,5 +172,5 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _perhaps(value: Any) -> float | None:
+def _number_or_none(value: Any) -> float | None:
     return None if value is None else _number(value)

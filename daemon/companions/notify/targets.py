@@ -1,4 +1,4 @@
-"""The targets of messages. Their addresses contain secrets, so they are in a file of their own, and nowhere else.
+"""The targets of messages. Their addresses contain secrets, so they are only in a separate file.
 
 A line is `NAME URL`, or `NAME webhook:URL KEY` for our own signed messages; a line that begins with `#` is a comment.
 Clients see the name and the kind of a target, never its address.
@@ -93,7 +93,7 @@ def _webhook(name: str, parameters: list[str], where: str) -> Target:
 
 
 def file_of(configured: str, folder: Path, environ: Mapping[str, str]) -> Path:
-    """Return the targets file: configured, a credential, named by the environment, or in the folder."""
+    """Return the targets file: as configured, else the credential, else from the environment, else in the folder."""
     if configured:
         return expanded(configured)
     credentials = environ.get("CREDENTIALS_DIRECTORY")
@@ -127,8 +127,8 @@ def load(path: Path, environ: Mapping[str, str]) -> list[Target]:
         raise ConfigError(f"{source}: not UTF-8 text (byte {error.start})") from error
 
 
-def place_of(path: Path, environ: Mapping[str, str]) -> str:
-    """Return how to add a target."""
+def how_to_add(path: Path, environ: Mapping[str, str]) -> str:
+    """Return a sentence on how to add a target."""
     source = _source_of(path, environ)
     text = f"put a line like phone tgram://TOKEN/CHAT into {source} (chmod 600)"
     if source == path:
@@ -138,7 +138,7 @@ def place_of(path: Path, environ: Mapping[str, str]) -> str:
 
 
 def _source_of(path: Path, environ: Mapping[str, str]) -> Path:
-    """Return the file to edit: a credential is systemd's copy of another file."""
+    """Return the file that a user edits: a credential is systemd's copy of it."""
     if (credentials := environ.get("CREDENTIALS_DIRECTORY")) and path.is_relative_to(credentials):
         return Path(environ.get(VARIABLE) or "/etc/nozzled.notify-targets")
     return path

@@ -100,16 +100,16 @@ def title_of(notice: UserNotice, language: str) -> str:
     return f"{printer}: {title}" if printer else title
 
 
-def body_of(notice: UserNotice, language: str, unsaid: int = 0) -> str:
+def body_of(notice: UserNotice, language: str, unsent_count: int = 0) -> str:
     """Return the body: reason, duration, filament.
 
     Args:
         notice: the event.
         language: one of LANGUAGES.
-        unsaid: number of earlier notices of this class that were not sent.
+        unsent_count: number of earlier notices of this class that were not sent.
     """
     words, about = _BODIES[language], notice.about
-    lines = [_first(notice, words)]
+    lines = [_first_line(notice, words)]
     if reason := one_line(about.get("reason")):
         lines.append(reason[:1].upper() + reason[1:] + ("" if reason[-1] in ".!?…" else "."))
     if (seconds := about.get("seconds")) is not None and notice.what in _ENDS:
@@ -118,12 +118,12 @@ def body_of(notice: UserNotice, language: str, unsaid: int = 0) -> str:
         lines.append(words["at"].format(share=round(share)))
     if used := _filament(about.get("filament") or (), language):
         lines.append(words["filament"].format(filament=used))
-    if unsaid:
-        lines.append(words["more"].format(count=unsaid))
+    if unsent_count:
+        lines.append(words["more"].format(count=unsent_count))
     return "\n".join(filter(None, lines))
 
 
-def _first(notice: UserNotice, words: Mapping[str, str]) -> str:
+def _first_line(notice: UserNotice, words: Mapping[str, str]) -> str:
     about = notice.about
     if notice.what == "halted":
         return words["runaway"] if about.get("halt") == "runaway" else ""

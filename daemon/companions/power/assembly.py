@@ -19,7 +19,7 @@ MAX_SECRET = 4096  # characters
 
 
 def password(device: DeviceConfig, folder: Path | None = None) -> str:
-    """Return the password of a device; a relative `password_file` is a credential, or beside the configuration.
+    """Return the password of a device. A relative `password_file` is a credential, or is beside the configuration file.
 
     Raises:
         ConfigError: it cannot be read.
@@ -57,12 +57,12 @@ def build(
     cut_after = power.cut_after_s if power.cut_unconfirmed_stop else None
     emergency = Emergency(client, socket, cut_after)
     companion = Power(client, folder, power, switches, wall, emergency)
-    emergency.cut, emergency.changed = companion.cut, companion.changed
+    emergency.cut, emergency.on_change = companion.cut, companion.changed
     return companion
 
 
 def watch_inputs(companion: Power, config: SensorsConfig, stack: ExitStack) -> None:
-    """Configure the pins, if there are any; `stack` releases them.
+    """Configure the pins of the inputs, if there are any; `stack` releases the pins.
 
     Raises:
         DeviceError: a pin cannot be used.
@@ -72,7 +72,9 @@ def watch_inputs(companion: Power, config: SensorsConfig, stack: ExitStack) -> N
     from daemon.companions.power.sensors import Inputs  # noqa: PLC0415 - only if there are sensors
 
     stack.callback(companion.emergency.end)
-    companion.inputs = Inputs(config, companion.client, companion.event, companion.changed, companion.emergency, stack)
+    companion.inputs = Inputs(
+        config, companion.client, companion.send_event, companion.changed, companion.emergency, stack
+    )
 
 
 def assemble(

@@ -11,7 +11,7 @@ from daemon.errors import ConfigError
 
 TYPES = ("tasmota", "shelly", "http", "mqtt", "homeassistant", "command", "relay")
 
-_NEEDS: dict[str, tuple[str, ...]] = {
+_REQUIRED_KEYS: dict[str, tuple[str, ...]] = {
     "tasmota": ("address",),
     "shelly": ("address",),
     "http": ("on_url", "off_url"),
@@ -20,7 +20,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "command": ("on_command", "off_command"),
     "relay": (),
 }
-_ALLOWS: dict[str, tuple[str, ...]] = {
+_OPTIONAL_KEYS: dict[str, tuple[str, ...]] = {
     "tasmota": ("channel", "user", "password_file"),
     "shelly": ("channel", "user", "password_file"),
     "http": (
@@ -34,7 +34,7 @@ _ALLOWS: dict[str, tuple[str, ...]] = {
     "command": ("state_command", "state_on", "state_off"),
     "relay": ("relay",),
 }  # fmt: skip
-_ALWAYS = ("name", "type", "role", "timeout_s")
+_COMMON_KEYS = ("name", "type", "role", "timeout_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class DeviceConfig:
     on_body: str = option("", "Body of the request to on_url; JSON if it begins with a brace.")
     off_body: str = option("", "Body of the request to off_url.")
     state_url: str = option("", "URL that returns its state; empty: the state is unknown.")
-    state_key: str = option("", "Place of the state in a JSON answer, like relays.0.ison; empty: anywhere in the text.")
+    state_key: str = option("", "Path of the state in a JSON answer, like relays.0.ison; empty: anywhere in the text.")
     state_on: str = option("on", "Text of the answer when it is on.")
     state_off: str = option("off", "Text of the answer when it is off; after any other answer the state is unknown.")
     topic: str = option("", "MQTT topic of a Tasmota device.")
@@ -89,11 +89,14 @@ class PowerConfig:
     )
     auto_off: bool = option(default=False, doc="Switch the printer off when it is idle and cold.")
     idle_min: float = option(
-        30.0, "Minutes without print, target and command before the printer is switched off.", low=1, high=1440
+        30.0, "Minutes without a print, a target or a command before the printer is switched off.", low=1, high=1440
     )
     cold_c: float = option(50.0, "Temperature in °C below which hotends count as cold.", low=25, high=80)
     announce_s: float = option(
-        60.0, "Seconds between announcement and automatic off; any command cancels it.", low=10, high=3600
+        60.0,
+        "Seconds between the announcement of an automatic off and the off; any command cancels it.",
+        low=10,
+        high=3600,
     )
     before_off: tuple[str, ...] = option((), "Commands for the printer before it is switched off.", gcode=True)
     on_when_job_queued: bool = option(
@@ -101,7 +104,9 @@ class PowerConfig:
     )
     on_before_connect: bool = option(default=False, doc="Switch the printer on before it is connected.")
     connect_after_on: bool = option(default=True, doc="Connect the printer after it was switched on.")
-    port_wait_s: float = option(30.0, "Seconds to wait for its port.", low=1, high=600)
+    port_wait_s: float = option(
+        30.0, "Seconds to wait for the printer's port, after it was switched on.", low=1, high=600
+    )
     cut_unconfirmed_stop: bool = option(
         default=False,
         doc="Switch the printer off when it does not confirm an emergency stop. A hot hotend then has no fan and may "
@@ -153,7 +158,7 @@ class SensorsConfig:
 
     filament: tuple[FilamentConfig, ...] = option((), "Filament sensors.", each=FilamentConfig)
     stop_pin: str = option("", "Input of a stop button, like GPIO27: a contact to ground that opens when it is pushed.")
-    stop_debounce_s: float = option(0.02, "Seconds for which it must be open.", low=0, high=0.5)
+    stop_debounce_s: float = option(0.02, "Seconds for which the contact must be open.", low=0, high=0.5)
 
     def check(self) -> None:
         """Check keys that depend on each other.
@@ -187,10 +192,10 @@ def _check(device: DeviceConfig, key: str) -> None:
         raise ConfigError(f"{key}: name is missing")
     if not device.type:
         raise ConfigError(f"{key}: type is missing; must be one of {', '.join(TYPES)}")
-    for name in _NEEDS[device.type]:
+    for name in _REQUIRED_KEYS[device.type]:
         if not getattr(device, name):
             raise ConfigError(f"{key}, {device.name}: type {device.type} needs {name}")
-    allowed = (*_ALWAYS, *_NEEDS[device.type], *_ALLOWS[device.type])
+    allowed = (*_COMMON_KEYS, *_REQUIRED_KEYS[device.type], *_OPTIONAL_KEYS[device.type])
     for field in fields(device):
         if field.name not in allowed and getattr(device, field.name) != field.default:
             raise ConfigError(f"{key}, {device.name}: type {device.type} does not use {field.name}")

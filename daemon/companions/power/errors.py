@@ -4,4 +4,4 @@ from daemon.errors import ServiceError
 
 
 class DeviceError(ServiceError):
-    """A switch does not answer, answers nonsense, or does not switch; names it, and quotes its answer."""
+    """A switch does not answer, answers nonsense, or does not switch. The text names it, and quotes its answer."""

@@ -11,25 +11,25 @@ import structlog
 from daemon.client import ClientError, Message, OctoPrintClient
 from daemon.companions.companion import DONE, Answer, Companion, Refusal
 from daemon.companions.power.config import PowerConfig
-from daemon.companions.power.connecting import Connecting
+from daemon.companions.power.connector import Connector
 from daemon.companions.power.emergency import Emergency
 from daemon.companions.power.errors import DeviceError
 from daemon.companions.power.printer import PrinterWatch
-from daemon.companions.power.rules import AutoOff, OffPlan, PrinterNow, refusal, unrest, warmth
-from daemon.companions.power.switch import Objection, Switch, Withdrawn
+from daemon.companions.power.rules import AutoOff, OffPlan, PrinterReading, why_not_cold, why_not_idle, why_not_off
+from daemon.companions.power.switch import Objection, Switch, SwitchingWithdrawn
 from gcode.halt_kind import halt_kind
 
 if TYPE_CHECKING:
     from daemon.companions.power.sensors import Inputs
 
-PLUGIN = "psucontrol"  # OctoPrint's, whose apps show their switch
-CHANGED = "plugin_psucontrol_psu_state_changed"
+OCTOPRINT_PLUGIN = "psucontrol"  # apps for OctoPrint show its switch
+STATE_EVENT = "plugin_psucontrol_psu_state_changed"
 EVENTS = ["Connected", "EmergencyStop", "Error", "PrintStarted", "PrintResumed"]
-HEATERS = ("runaway", "not_heating", "too_cold", "too_hot", "sensor")  # faults of heaters, by `halt_kind`
+HEATER_FAULTS = ("runaway", "not_heating", "too_cold", "too_hot", "sensor")  # kinds of `halt_kind`
 ANNOUNCED_INTERVAL = 1.0  # between two readings of the printer's state while an off is announced
-IDLE_INTERVAL = 5.0  # between two readings otherwise
+IDLE_INTERVAL = 5.0  # between two readings of the printer's state at other times
 QUEUE_INTERVAL = 10.0  # between two readings of the queue
-ROUNDING_S = 0.05  # error of the age of our own commands: the front rounds ages to hundredths of a second
+ROUNDING_S = 0.05  # tolerance for the age of our own commands: the front rounds ages
 REQUEST_TIMEOUT = 9.0  # the front waits 10 s
 
 log = structlog.get_logger()
@@ -67,18 +67,18 @@ class Power(Companion):
         self.printer = next((switch for switch in switches if switch.is_printer), None)
         self.watch = PrinterWatch(client)
         self.emergency = emergency or Emergency(client)
-        self.connecting = Connecting(client, config.port_wait_s)
-        self._auto = AutoOff(self._loop.time(), config.idle_min * 60, config.cold_c, config.announce_s)
+        self.connector = Connector(client, config.port_wait_s)
+        self._auto_off = AutoOff(self._loop.time(), config.idle_min * 60, config.cold_c, config.announce_s)
         self._plan = OffPlan()
         self._off_at: tuple[float | None, int | None] = (None, None)  # by the loop's clock, and as a date
         self._reported_on: bool | None = None
-        self._going_off = False  # an automatic off is being carried out
-        self._settled = asyncio.Event()  # set while no automatic off is being carried out
-        self._settled.set()
+        self._is_going_off = False  # an automatic off is being carried out
+        self._no_automatic_off = asyncio.Event()  # set while no automatic off is being carried out
+        self._no_automatic_off.set()
         self._was_ready = False  # the printer was connected when it was last read
         self._is_cutting = False  # an emergency cut has not reported yet
-        self._offs = 0  # number of offs that are being carried out
-        self._postponements = 0  # number of times that an automatic off was postponed
+        self._offs_in_progress = 0  # number of offs that are being carried out
+        self._postponements = 0  # number of postponements of automatic offs
         self._check_soon = asyncio.Event()
         self.inputs: Inputs | None = None
 
@@ -96,7 +96,7 @@ class Power(Companion):
             if self._config.on_when_job_queued and self.printer is not None:
                 group.create_task(self._watch_queue(self.printer))
 
-    def does(self) -> str:
+    def describe_activity(self) -> str:
         """Return the line for `systemctl status`."""
         words = {True: "on", False: "off", None: "unknown"}
         return ", ".join(f"{switch.name} {words[switch.state]}" for switch in self.switches.values())
@@ -114,7 +114,7 @@ class Power(Companion):
 
     def _on_message(self, message: Message) -> None:
         if message.kind == "connected" and self.inputs is not None:
-            self.inputs.compare()
+            self.inputs.catch_up()
         if message.kind == "event" and isinstance(message.payload, dict):
             name, payload = str(message.payload.get("type")), message.payload.get("payload")
             self._on_event(name, payload if isinstance(payload, dict) else {})
@@ -124,7 +124,7 @@ class Power(Companion):
             self.inputs.on_event(name)
         if name in ("PrintStarted", "PrintResumed", "Connected"):
             self._postpone()
-        if name in ("PrintStarted", "PrintResumed") and self.printer is not None and self.printer.doubtful:
+        if name in ("PrintStarted", "PrintResumed") and self.printer is not None and self.printer.may_switch_off:
             self._begin(self.printer.stay_on())
         if name == "EmergencyStop":
             confirmed = payload.get("confirmed") is True
@@ -135,11 +135,11 @@ class Power(Companion):
             self._cut_if_heater_fault(str(payload.get("error")))
 
     def _cut_if_heater_fault(self, text: str) -> None:
-        if self._config.cut_heater_fault and halt_kind(text[:1000]) in HEATERS:
+        if self._config.cut_heater_fault and halt_kind(text[:1000]) in HEATER_FAULTS:
             self.cut("the firmware has halted because of a heater")
 
-    def _on_printer(self, switch: Switch, printer: PrinterNow) -> None:
-        """Act on a fault whose event was missed, as push was interrupted; not on one from before our start."""
+    def _on_printer(self, switch: Switch, printer: PrinterReading) -> None:
+        """Act on a fault whose event was missed while push was interrupted, but not on one from before our start."""
         if printer.fault and self._was_ready and not switch.is_cut:
             self._cut_if_heater_fault(printer.fault)
         if printer.known:
@@ -158,18 +158,18 @@ class Power(Companion):
         def report(error: str | None) -> None:
             nonlocal is_reported
             is_reported = True
-            self.event("PowerCut", {"switch": switch.name, "why": why, "done": error is None, "error": error})
+            self.send_event("PowerCut", {"switch": switch.name, "why": why, "done": error is None, "error": error})
             self._hold_prints_for_cut(held=False)
 
-        self.connecting.stop()
+        self.connector.stop()
         try:
             await switch.cut(report)
         finally:
-            if not is_reported:  # otherwise the prints may be held for another cut by now
+            if not is_reported:  # after the report, prints may be held for another cut by now
                 self._hold_prints_for_cut(held=False)
 
     def _hold_prints_for_cut(self, *, held: bool) -> None:
-        """Have the front start no print, until the first report of a cut."""
+        """Have the front start no print until the cut is first reported; `held` False: let it start prints again."""
         self._is_cutting = held
         self.changed()
 
@@ -177,11 +177,11 @@ class Power(Companion):
 
     async def _watch_printer(self, switch: Switch) -> None:
         while True:
-            # even without auto_off: the lock needs the last temperatures before a disconnection
+            # needed even without auto_off: the lock needs the last temperatures before a disconnection
             printer = await self.watch.read()
             self._on_printer(switch, printer)
             if self._config.auto_off:
-                self._plan = self._auto.plan(self._loop.time(), printer, on=switch.state)
+                self._plan = self._auto_off.plan(self._loop.time(), printer, on=switch.state)
             if self._plan.due:
                 await self._switch_off_automatically(switch)
             self.changed()
@@ -193,8 +193,8 @@ class Power(Companion):
 
     async def _switch_off_automatically(self, switch: Switch) -> None:
         """Send `before_off`, check the printer once more, switch it off, and verify that."""
-        self._going_off, postponements = True, self._postponements
-        self._settled.clear()
+        self._is_going_off, postponements = True, self._postponements
+        self._no_automatic_off.clear()
         self._plan = OffPlan(reason="being switched off")
         self.changed()
         if self._config.before_off:
@@ -202,9 +202,9 @@ class Power(Companion):
                 await self.client.printer.send(*self._config.before_off)
             except ClientError as error:
                 log.warning("power.last_words", reason=str(error))
-                self._stay_on()
+                self._end_automatic_off()
                 return
-        began = self._loop.time()  # later commands are a client's
+        began = self._loop.time()  # a later command comes from a client
         if self._config.before_off:
             await asyncio.sleep(ANNOUNCED_INTERVAL)
 
@@ -212,48 +212,48 @@ class Power(Companion):
             printer = await self.watch.read()
             if self._postponements != postponements or (printer.commanded_at or 0.0) > began + ROUNDING_S:
                 return "the printer is in use again"
-            return unrest(printer, self._loop.time()) or warmth(printer, self._config.cold_c)
+            return why_not_idle(printer, self._loop.time()) or why_not_cold(printer, self._config.cold_c)
 
         try:
             await self._turn_off(switch, objection)
-        except Withdrawn as error:
+        except SwitchingWithdrawn as error:
             log.warning("power.not_off", reason=error.reason)
         except DeviceError as error:
             log.warning("power.not_off", reason=str(error))
-            self.event("PowerOffFailed", {"switch": switch.name, "error": str(error)})
+            self.send_event("PowerOffFailed", {"switch": switch.name, "error": str(error)})
         else:
-            self.event("PowerOffByItself", {"switch": switch.name})
+            self.send_event("PowerOffByItself", {"switch": switch.name})
         finally:
-            self._stay_on()
+            self._end_automatic_off()
 
     async def _turn_off(self, switch: Switch, objection: Objection | None) -> None:
-        """Switch the printer off; until that is done, the front starts no print. Raises what `Switch.turn` raises."""
-        self._offs += 1
+        """Switch the printer off. Meanwhile, the front starts no print. Raises what `Switch.turn` raises."""
+        self._offs_in_progress += 1
         try:
             self.changed()
-            if not await self.tell_now() and objection is not None:
-                raise Withdrawn("a print may be starting: nozzled has not confirmed that it starts none")
+            if not await self.report_state_now() and objection is not None:
+                raise SwitchingWithdrawn("a print may be starting: nozzled has not confirmed that it starts none")
             await switch.turn(on=False, objection=objection)
         finally:
-            self._offs -= 1
+            self._offs_in_progress -= 1
             self.changed()
 
-    def _stay_on(self) -> None:
-        self._going_off = False
-        self._settled.set()
+    def _end_automatic_off(self) -> None:
+        self._is_going_off = False
+        self._no_automatic_off.set()
         self._postpone()
 
     def _postpone(self) -> None:
-        self._auto.cancel(self._loop.time())
+        self._auto_off.cancel(self._loop.time())
         self._postponements += 1
-        if not self._going_off:
+        if not self._is_going_off:
             self._plan = OffPlan()
         self._check_soon.set()
 
     # -- automatic on ----------------------------------------------------------------------------------------
 
     async def _watch_queue(self, switch: Switch) -> None:
-        """Switch the printer on when an entry is added to the queue; if the queue is paused, when it is resumed."""
+        """Switch the printer on when an entry is added to the queue, or, if the queue is paused, when it is resumed."""
         known: set[int] | None = None  # entries seen while the printer was on, or while the queue was not paused
         while True:
             with suppress(ClientError, TypeError, KeyError, DeviceError):  # retried below
@@ -266,7 +266,7 @@ class Power(Companion):
                     if switch.state is False and not switch.is_cut and waiting - known:
                         log.info("power.queue", consequence="the printer is switched on")
                         await switch.turn(on=True)
-                        self.connecting.begin()
+                        self.connector.begin()
                     known = entries
             await asyncio.sleep(QUEUE_INTERVAL)
 
@@ -293,7 +293,7 @@ class Power(Companion):
         finally:
             self.changed()
         if on and switch.is_printer and (do == "connect" or self._config.connect_after_on):
-            self.connecting.begin(parameters.get("port"), parameters.get("baudrate"))
+            self.connector.begin(parameters.get("port"), parameters.get("baudrate"))
         return Answer(200, {"device": switch.name, "on": switch.state})
 
     async def _switch(self, switch: Switch, *, on: bool, force: bool) -> None:
@@ -304,29 +304,31 @@ class Power(Companion):
 
         async def objection() -> str | None:
             printer = await self.watch.read()
-            return refusal(printer, self._loop.time(), self._config.cold_c, locked=self._config.locked_while_printing)
+            return why_not_off(
+                printer, self._loop.time(), self._config.cold_c, locked=self._config.locked_while_printing
+            )
 
         try:
-            if not force and (reason := await objection()) is not None:  # refuse at once, even if the switch is busy
-                raise Withdrawn(reason)  # noqa: TRY301 - handled like the switch's own
-            self.connecting.stop()
+            if not force and (reason := await objection()) is not None:  # do not wait for a busy switch to refuse
+                raise SwitchingWithdrawn(reason)  # noqa: TRY301 - handled like the switch's own
+            self.connector.stop()
             self._postpone()
             await self._turn_off(switch, None if force else objection)
-        except Withdrawn as error:
-            stays = "had been told to switch off, and is switched on again." if error.sent else "stays on."
+        except SwitchingWithdrawn as error:
+            stays = "was told to switch off, and is switched on again." if error.is_sent else "stays on."
             text = f'{error.reason}: {switch.name} {stays} Send "force": true to switch it off anyway'
             raise Refusal(409, text) from error
 
     async def _cancel(self) -> None:
         """Keep the printer on; if it is being switched off already, wait for the result."""
-        going_off = self._going_off
+        going_off = self._is_going_off
         self._postpone()
         self.changed()
         if not going_off or self.printer is None:
             return
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT):
-                await self._settled.wait()
+                await self._no_automatic_off.wait()
         except TimeoutError:
             raise Refusal(503, f"{self.printer.name} is being switched off and does not answer") from None
         if self.printer.state is not True:
@@ -338,7 +340,7 @@ class Power(Companion):
                 return self.printer
             if len(self.switches) == 1:
                 return next(iter(self.switches.values()))
-            raise Refusal(400, "name a device: none of them has the role of the printer")
+            raise Refusal(400, "name a device: none of them has the role printer")
         switch = self.switches.get(str(name).casefold())
         if switch is None:
             names = ", ".join(each.name for each in self.switches.values())
@@ -348,11 +350,11 @@ class Power(Companion):
     # -- state -----------------------------------------------------------------------------------------------
 
     def changed(self) -> None:
-        """Report the state, also as OctoPrint's plugin would, for its apps."""
+        """Report the state; to apps for OctoPrint, as its plugin does."""
         printer = self.printer
         if (at := self._plan.off_at) != self._off_at[0]:
             self._off_at = (at, None if at is None else round(self._wall() + at - self._loop.time()))
-        self.tell(
+        self.report_state(
             {
                 "devices": [
                     {"name": each.name, "on": each.state, "error": each.error, "printer": each.is_printer}
@@ -363,7 +365,7 @@ class Power(Companion):
                 "connects": self._config.on_before_connect and printer is not None,
                 "auto": self._config.auto_off and printer is not None,
                 "offAt": self._off_at[1],
-                "goingOff": self._offs > 0 or self._is_cutting,
+                "goingOff": self._offs_in_progress > 0 or self._is_cutting,
                 "waits": self._plan.reason or None,
                 "sensors": self.inputs.as_json() if self.inputs is not None else {},
             }
@@ -371,6 +373,6 @@ class Power(Companion):
         if printer is None or printer.state is None or printer.state == self._reported_on:
             return
         first, self._reported_on = self._reported_on is None, printer.state
-        self.plugin(PLUGIN, {"isPSUOn": printer.state})
+        self.send_plugin_message(OCTOPRINT_PLUGIN, {"isPSUOn": printer.state})
         if not first:
-            self.event(CHANGED, {"isPSUOn": printer.state})
+            self.send_event(STATE_EVENT, {"isPSUOn": printer.state})

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from daemon.client import ClientError, Conflict, OctoPrintClient
-from daemon.companions.power.rules import HeaterSeen, PrinterNow
+from daemon.companions.power.rules import HeaterReading, PrinterReading
 
-TOLERANCE_S = 0.5  # between two estimates of the same moment
-BUSY = ("printing", "paused", "pausing", "resuming", "cancelling", "finishing")
-FAULT = "Offline after error"
+TOLERANCE_S = 0.5  # by which two estimates of the same moment may differ
+BUSY_FLAGS = ("printing", "paused", "pausing", "resuming", "cancelling", "finishing")
+FAULT_TEXT = "Offline after error"
 TIMEOUT = 5.0  # s
 
 
@@ -19,60 +19,60 @@ class PrinterWatch:
 
     def __init__(self, client: OctoPrintClient) -> None:
         self._client = client
-        self._commanded: float | None = None
-        self._heat: tuple[Mapping[str, HeaterSeen], float | None] = ({}, None)  # the last report, and its loop time
-        self.latest = PrinterNow()
+        self._commanded_at: float | None = None
+        self._heat: tuple[Mapping[str, HeaterReading], float | None] = ({}, None)  # the last report, and its loop time
+        self.latest = PrinterReading()
 
-    async def read(self) -> PrinterNow:
+    async def read(self) -> PrinterReading:
         """Return the printer's state; it is unknown if there is no valid answer."""
         try:
             async with asyncio.timeout(TIMEOUT):
                 self.latest = await self._read()
         except (ClientError, TimeoutError, TypeError, ValueError, AttributeError, KeyError):
-            self.latest = PrinterNow()
+            self.latest = PrinterReading()
         return self.latest
 
-    async def _read(self) -> PrinterNow:
+    async def _read(self) -> PrinterReading:
         now = asyncio.get_running_loop().time()
         try:
             answer: Mapping[str, Any] = await self._client.get("/api/printer?exclude=sd,safety")
         except Conflict:
-            return await self._absent()
+            return await self._read_unconnected()
         flags, age = answer["state"]["flags"], answer.get("age", {})
         heaters = {str(name): _heater(each) for name, each in answer["temperature"].items()}
-        if (at := _before(now, age.get("temperature"))) is not None:
+        if (at := _time_of_age(now, age.get("temperature"))) is not None:
             self._heat = heaters, at
-        return PrinterNow(
+        return PrinterReading(
             known=True,
             ready=bool(flags["operational"]),
-            busy=any(flags[name] for name in BUSY),
+            busy=any(flags[name] for name in BUSY_FLAGS),
             text=str(answer["state"]["text"]),
             heaters=heaters,
             heaters_at=at,
-            commanded_at=self._last_command(_before(now, age.get("command"))),
+            commanded_at=self._last_command(_time_of_age(now, age.get("command"))),
         )
 
-    async def _absent(self) -> PrinterNow:
-        """Return the state without a connected printer; it is unknown while the core is away."""
+    async def _read_unconnected(self) -> PrinterReading:
+        """Return the state while no printer is connected; it is unknown while the core is away."""
         job = await self._client.get("/api/job")
         text = str(job["state"])
         is_known = not (text == "Offline" and job.get("error"))
-        fault = str(job.get("error") or "") if text.startswith(FAULT) else ""
-        return PrinterNow(known=is_known, text=text, heaters=self._heat[0], heaters_at=self._heat[1], fault=fault)
+        fault = str(job.get("error") or "") if text.startswith(FAULT_TEXT) else ""
+        return PrinterReading(known=is_known, text=text, heaters=self._heat[0], heaters_at=self._heat[1], fault=fault)
 
     def _last_command(self, at: float | None) -> float | None:
-        """Return the loop time of the last command. It comes from an age, but must not change with each answer."""
-        if at is not None and (self._commanded is None or at > self._commanded + TOLERANCE_S):
-            self._commanded = at
-        return self._commanded if at is not None else None
+        """Return the loop time of the last command: computed from an age, but not new with each answer."""
+        if at is not None and (self._commanded_at is None or at > self._commanded_at + TOLERANCE_S):
+            self._commanded_at = at
+        return self._commanded_at if at is not None else None
 
 
-def _before(now: float, age: object) -> float | None:
+def _time_of_age(now: float, age: object) -> float | None:
     return now - age if isinstance(age, int | float) and math.isfinite(age) else None
 
 
-def _heater(reading: Mapping[str, Any]) -> HeaterSeen:
-    return HeaterSeen(_number(reading.get("actual")), _number(reading.get("target")))
+def _heater(reading: Mapping[str, Any]) -> HeaterReading:
+    return HeaterReading(_number(reading.get("actual")), _number(reading.get("target")))
 
 
 def _number(value: object) -> float | None:

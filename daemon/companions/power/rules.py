@@ -1,6 +1,6 @@
 """Rules for switching the printer off, on request and automatically. Pure; the time is passed in.
 
-Anything unknown forbids it: a lost connection is not idle, and a printer that reports no temperature is not cold.
+A value that is unknown forbids it: without a connection the printer is not idle, and without a temperature not cold.
 """
 
 import math
@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 FRESH_S = 10.0  # age up to which a temperature report counts as current
-COOLING_S = 600.0  # after a disconnection, for which the last temperatures count
+COOLING_S = 600.0  # for which the last temperatures before a disconnection count
 MIN_PLAUSIBLE_C = 0.0  # a missing thermistor reads less
 
 
 @dataclass(frozen=True, slots=True)
-class HeaterSeen:
+class HeaterReading:
     """A reading, in °C; None: not reported."""
 
     actual: float | None = None
@@ -21,15 +21,15 @@ class HeaterSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class PrinterNow:
+class PrinterReading:
     """The state of the printer, as far as it is known.
 
     Attributes:
-        known: the other values are valid; False: nozzled does not answer, or not yet.
+        known: the other values are valid; False: nozzled does not answer, or has not answered yet.
         ready: the printer is connected and answers.
         busy: it prints, pauses, resumes, is cancelled or prints from its own card.
         text: its state in words.
-        heaters: the last report, by OctoPrint's names; without a connection that of the previous one.
+        heaters: the last report, by OctoPrint's names; without a connection, from the previous connection.
         heaters_at: when that report came; None: there was none.
         commanded_at: when a client last sent a command; None: unknown.
         fault: why the connection has failed; "": it has not.
@@ -39,17 +39,17 @@ class PrinterNow:
     ready: bool = False
     busy: bool = False
     text: str = ""
-    heaters: Mapping[str, HeaterSeen] = field(default_factory=dict)
+    heaters: Mapping[str, HeaterReading] = field(default_factory=dict)
     heaters_at: float | None = None
     commanded_at: float | None = None
     fault: str = ""
 
-    def tools(self) -> dict[str, HeaterSeen]:
+    def hotends(self) -> dict[str, HeaterReading]:
         """Return the hotends."""
         return {name: heater for name, heater in self.heaters.items() if name.startswith("tool")}
 
 
-def refusal(printer: PrinterNow, now: float, cold: float, *, locked: bool) -> str | None:
+def why_not_off(printer: PrinterReading, now: float, cold: float, *, locked: bool) -> str | None:
     """Return why a user must not switch the printer off now; None: it is allowed.
 
     Args:
@@ -65,21 +65,21 @@ def refusal(printer: PrinterNow, now: float, cold: float, *, locked: bool) -> st
     if printer.busy:
         return f"the printer is busy ({printer.text})"
     if printer.heaters_at is None:
-        return None  # it is not printing for nozzled, and its temperatures were never known: leave it to the user
+        return None  # it is not printing for nozzled, and its temperatures were never known: the user decides
     # without new reports it may still be hot: the last report counts, whatever its age
     age = now - printer.heaters_at
     if not printer.ready and age > COOLING_S:
         return None
     ago = f", {age:.0f} s ago" if age > FRESH_S else ""
-    if aimed := _aimed(printer):
-        return f"{aimed[0]} is heating to {aimed[1].target:.0f} °C{ago}"
-    hot = next(((name, each) for name, each in printer.tools().items() if (each.actual or 0.0) >= cold), None)
+    if heating := _find_heating(printer):
+        return f"{heating[0]} is heating to {heating[1].target:.0f} °C{ago}"
+    hot = next(((name, each) for name, each in printer.hotends().items() if (each.actual or 0.0) >= cold), None)
     if hot is not None:
         return f"{hot[0]} is at {hot[1].actual:.0f} °C{ago}, and a hot hotend may clog without its fan"
     return None
 
 
-def unrest(printer: PrinterNow, now: float) -> str | None:
+def why_not_idle(printer: PrinterReading, now: float) -> str | None:
     """Return why the printer does not count as idle; None: it is idle."""
     if not printer.known:
         return "nozzled does not answer"
@@ -91,14 +91,14 @@ def unrest(printer: PrinterNow, now: float) -> str | None:
         return "the time of the last command is unknown"
     if printer.heaters_at is None or now - printer.heaters_at > FRESH_S:
         return f"the last temperature report is more than {FRESH_S:.0f} s old"
-    if aimed := _aimed(printer):
-        return f"{aimed[0]} is heating to {aimed[1].target:.0f} °C"
+    if heating := _find_heating(printer):
+        return f"{heating[0]} is heating to {heating[1].target:.0f} °C"
     return None
 
 
-def warmth(printer: PrinterNow, cold: float) -> str | None:
+def why_not_cold(printer: PrinterReading, cold: float) -> str | None:
     """Return why a hotend does not count as cold; None: all are cold."""
-    tools = printer.tools()
+    tools = printer.hotends()
     if not tools:
         return "the printer reports no hotend temperature"
     for name, heater in tools.items():
@@ -108,13 +108,13 @@ def warmth(printer: PrinterNow, cold: float) -> str | None:
         if actual is None or not math.isfinite(actual) or actual <= MIN_PLAUSIBLE_C:
             return f"the temperature of {name} is unknown"
         if actual >= cold:
-            # without its temperature, which would change the text with each degree
+            # the text does not name the temperature, or it would change with each degree
             return f"{name} is not below {cold:.0f} °C"
     return None
 
 
-def _aimed(printer: PrinterNow) -> tuple[str, HeaterSeen] | None:
-    """Return a heater whose target is not 0."""
+def _find_heating(printer: PrinterReading) -> tuple[str, HeaterReading] | None:
+    """Return a heater that has a target other than 0."""
     return next(
         ((name, each) for name, each in printer.heaters.items() if each.target is not None and each.target != 0), None
     )
@@ -125,9 +125,9 @@ class OffPlan:
     """The plan of the automatic off.
 
     Attributes:
-        off_at: the announced time; None: not announced.
-        due: the time has come.
-        reason: why it is not announced yet.
+        off_at: the announced time; None: no off is announced.
+        due: the announced time has come.
+        reason: why no off is announced.
     """
 
     off_at: float | None = None
@@ -144,7 +144,7 @@ class AutoOff:
         self._since = now
         self._off_at: float | None = None
 
-    def plan(self, now: float, printer: PrinterNow, *, on: bool | None) -> OffPlan:
+    def plan(self, now: float, printer: PrinterReading, *, on: bool | None) -> OffPlan:
         """Return the plan; call this about once a second.
 
         Args:
@@ -153,13 +153,13 @@ class AutoOff:
             on: the state of the switch; None: unknown.
         """
         if on is not True:
-            return self._not_yet(now, "its power is off" if on is False else "the state of its switch is unknown")
-        if reason := unrest(printer, now):
-            return self._not_yet(now, reason)
+            return self._restart(now, "its power is off" if on is False else "the state of its switch is unknown")
+        if reason := why_not_idle(printer, now):
+            return self._restart(now, reason)
         commanded = printer.commanded_at
         if commanded is not None and commanded > self._since:
             self._since, self._off_at = min(commanded, now), None
-        if reason := warmth(printer, self._cold):
+        if reason := why_not_cold(printer, self._cold):
             self._off_at = None
             return OffPlan(reason=reason)
         if now - self._since < self._idle_s:
@@ -174,6 +174,6 @@ class AutoOff:
         announced, self._off_at, self._since = self._off_at is not None, None, now
         return announced
 
-    def _not_yet(self, now: float, reason: str) -> OffPlan:
+    def _restart(self, now: float, reason: str) -> OffPlan:
         self._since, self._off_at = now, None
         return OffPlan(reason=reason)

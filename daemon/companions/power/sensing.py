@@ -2,11 +2,11 @@
 
 from gcode.frozen import mutable
 
-REARM_S = 10.0  # for which filament must be present before it can run out again
+REARM_S = 10.0  # for which filament must be present before another runout counts
 
 
 @mutable
-class Debounced:
+class DebouncedContact:
     """A contact whose state counts once it has been stable for `after` s."""
 
     after: float
@@ -20,7 +20,7 @@ class Debounced:
             self._momentary, self._since = state, now
 
     def due(self) -> float | None:
-        """Return when the momentary state will count; None: it is the one that counts already."""
+        """Return when the momentary state will count; None: it counts already."""
         return self._since + self.after if self._momentary is not None and self._momentary != self.state else None
 
     def settle(self, now: float) -> bool:
@@ -34,7 +34,7 @@ class Debounced:
 
 @mutable
 class Runout:
-    """A runout of filament, which pauses once, however often the contact bounces or the print is resumed."""
+    """Decides when a runout pauses the print: once, however often the contact bounces or the print is resumed."""
 
     present: bool
     _armed: bool = True
@@ -46,7 +46,7 @@ class Runout:
         return not self.present
 
     def note_no_print(self) -> None:
-        """Note that there was no print to pause, so that one whose start is missed can still be paused."""
+        """Note that there was no print to pause, so that a print whose start is missed can still be paused."""
         self._armed = True
 
     def change(self, present: bool, now: float, *, printing: bool) -> bool:
@@ -55,8 +55,8 @@ class Runout:
             self._since = now
         elif self.present and not present and not self._armed and now - self._since >= REARM_S:
             self._armed = True
-        acts = not present and self.present and self._armed and printing
+        must_pause = not present and self.present and self._armed and printing
         self.present = present
-        if acts:
+        if must_pause:
             self._armed = False
-        return acts
+        return must_pause

@@ -1,30 +1,30 @@
-"""The state of an emergency stop by the button: when to repeat it, and when to cut the power. Pure."""
+"""ButtonStop: the state of an emergency stop by the button. Decides when to repeat it or cut the power. Pure."""
 
 from gcode.frozen import mutable
 
 PAUSES_S = (0.2, 0.5, 1.0, 2.0)
-"""Between two attempts; the last one repeats."""
+"""Seconds between two attempts; the last value repeats."""
 
 MAX_S = 60.0  # for all attempts
 
 
 @mutable
-class Stopping:
-    """One push of the button.
+class ButtonStop:
+    """The emergency stop that one push of the button requests.
 
     Attributes:
         began: time of the push.
         cut_after: s after which the power is cut without a confirmation; None: never.
         confirmed: the printer has confirmed the stop.
         cut: the power was cut.
-        by_core: the core itself has accepted the stop, and answers whether the printer has confirmed it.
+        is_accepted_by_core: the core has accepted the stop, and will answer whether the printer has confirmed it.
     """
 
     began: float
     cut_after: float | None
     confirmed: bool = False
     cut: bool = False
-    by_core: bool = False
+    is_accepted_by_core: bool = False
     attempts: int = 0
 
     def pause(self) -> float:
@@ -32,7 +32,7 @@ class Stopping:
         self.attempts += 1
         return PAUSES_S[min(self.attempts, len(PAUSES_S)) - 1]
 
-    def goes_on(self, now: float) -> bool:
+    def may_repeat(self, now: float) -> bool:
         """Return whether to make another attempt."""
         return not self.confirmed and now - self.began < MAX_S
 

@@ -1,4 +1,4 @@
-"""Makes the films, one after the other, while nothing is printed; the start of a print stops it."""
+"""Makes the films, one after the other, while nothing is printed. When a print begins, the current film is dropped."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 class FilmQueue:
-    """The queue of films. `idle`: nothing is printed, for certain."""
+    """The queue of films. They are made while `is_idle` is set."""
 
     def __init__(
         self,
@@ -29,31 +29,31 @@ class FilmQueue:
         config: TimelapseConfig,
         on_disk: OnDisk,
         event: Event,
-        changed: Callable[[], None],
+        on_change: Callable[[], None],
     ) -> None:
         self._films = films
         self._config = config
         self._on_disk = on_disk
         self._event = event
-        self._changed = changed
+        self._on_change = on_change
         self._wake = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
-        self._idle = False
+        self._is_idle = False
         self.look = FilmLook(config.height)
         self.waiting: list[Recording] = []
         self.rendering: Recording | None = None
-        self.done: Callable[[Recording], None] = lambda _: None
+        self.on_done: Callable[[Recording], None] = lambda _: None
 
     @property
-    def idle(self) -> bool:
-        """Nothing is printed, for certain."""
-        return self._idle
+    def is_idle(self) -> bool:
+        """Whether it is certain that nothing is printed."""
+        return self._is_idle
 
-    @idle.setter
-    def idle(self, idle: bool) -> None:
-        if idle is self._idle:
+    @is_idle.setter
+    def is_idle(self, idle: bool) -> None:
+        if idle is self._is_idle:
             return
-        self._idle = idle
+        self._is_idle = idle
         self._wake.set()
         if not idle and self._work is not None:
             self._work.cancel()  # it starts again after the print
@@ -67,7 +67,7 @@ class FilmQueue:
     async def run(self) -> None:
         """Make the queued films, for ever."""
         while True:
-            while not (self._idle and self.waiting):
+            while not (self._is_idle and self.waiting):
                 self._wake.clear()
                 await self._wake.wait()
             self._work = asyncio.create_task(self._make(self.waiting[0]))
@@ -81,7 +81,7 @@ class FilmQueue:
 
     async def _make(self, recording: Recording) -> None:
         await asyncio.sleep(CALM_S)
-        suffix = ".mkv" if await self._copies() else ".mp4"
+        suffix = ".mkv" if await self._is_copied() else ".mp4"
         if recording not in self.waiting:  # a user has deleted it meanwhile
             return
         end = "" if recording.outcome in ("completed", "") else "-fail"
@@ -94,7 +94,7 @@ class FilmQueue:
             "movie_prefix": recording.name,
         }
         self.rendering = recording
-        self._changed()
+        self._on_change()
         self._event("MovieRendering", payload)
         try:
             await self._render(recording, part, suffix)
@@ -103,25 +103,25 @@ class FilmQueue:
             await self._give_up(recording, error, payload)
         else:
             self._event("MovieDone", payload)
-            self.done(recording)
+            self.on_done(recording)
             log.info("timelapse.film", name=name, pictures=recording.frames)
         finally:
             self.rendering = None
             with suppress(OSError):
                 part.unlink(missing_ok=True)
-            self._changed()
+            self._on_change()
         self.waiting.remove(recording)
 
     async def _render(self, recording: Recording, part: Path, suffix: str) -> None:
         if not recording.frames:
             raise RenderFailed("no_frames", 0)
-        before = await render.bounds(self._config.memory_mib)
-        words = (
-            render.copying(recording.fps, part)
+        before = await render.find_limits(self._config.memory_mib)
+        arguments = (
+            render.copy_arguments(recording.fps, part)
             if suffix == ".mkv"
-            else render.arguments(recording.fps, recording.post_roll, self.look, part)
+            else render.encode_arguments(recording.fps, recording.post_roll, self.look, part)
         )
-        await render.run([*before, self._config.ffmpeg, *words], self._films.frames / recording.name)
+        await render.run([*before, self._config.ffmpeg, *arguments], self._films.frames / recording.name)
 
     async def _give_up(self, recording: Recording, error: Exception, payload: Mapping[str, Any]) -> None:
         """Keep the pictures, so that a user can fix the cause and try again."""
@@ -134,7 +134,7 @@ class FilmQueue:
         self._event("MovieFailed", {**payload, "returncode": code, "out": "", "error": words, "reason": reason})
         log.warning("timelapse.no_film", name=recording.name, reason=str(error), consequence="its pictures are kept")
 
-    async def _copies(self) -> bool:
+    async def _is_copied(self) -> bool:
         if self._config.format:
             return self._config.format == "mkv"
         try:

@@ -1,7 +1,7 @@
 """The files of recordings and films. Everything here blocks, so it runs in a thread.
 
-Each print has a folder with `000001.jpg` and so on, and `print.json`, which identifies the print. A recording thus
-survives this process, and continues in the same folder if its print does.
+Each print has a folder with `000001.jpg` and so on, and `print.json`, which identifies the print. A recording outlives
+this process, and continues in its folder if its print continues.
 """
 
 import json
@@ -20,7 +20,7 @@ import structlog
 from daemon.companions.timelapse.config import TimelapseConfig
 from gcode.frozen import mutable
 
-NOTE = "print.json"
+DESCRIPTION_FILE = "print.json"
 EXTENSIONS = (".mp4", ".mkv", ".m4v", ".mpg", ".mpeg")
 THUMBNAIL = ".thumb.jpg"
 PART = ".part"
@@ -35,7 +35,7 @@ log = structlog.get_logger()
 
 
 class NoRoom(Exception):
-    """A picture is not kept; says which limit is reached."""
+    """A picture is not kept; the text says which limit is reached."""
 
 
 @mutable
@@ -76,7 +76,7 @@ class Films:
         self.frames = folder / "frames"
         self.movies = folder / "movies"
         self._config = config
-        self._all = 0  # bytes of all pictures
+        self._total_bytes = 0  # bytes of all pictures
 
     def open(self) -> list[Recording]:
         """Make the folders; return the existing recordings, the oldest first."""
@@ -85,7 +85,7 @@ class Films:
         for each in self.movies.glob(f".*{PART}"):
             each.unlink(missing_ok=True)
         recordings = [each for each in map(self._read, self.frames.iterdir()) if each is not None]
-        self._all = sum(each.bytes for each in recordings)
+        self._total_bytes = sum(each.bytes for each in recordings)
         return sorted(recordings, key=lambda each: each.began)
 
     def begin(self, recording: Recording) -> None:
@@ -97,7 +97,7 @@ class Films:
         """Save the description of a recording."""
         saved = {each.name for each in fields(Recording) if each.metadata.get("kept", True)}
         description = {name: value for name, value in asdict(recording).items() if name in saved}
-        path = self.frames / recording.name / NOTE
+        path = self.frames / recording.name / DESCRIPTION_FILE
         path.with_suffix(PART).write_text(json.dumps(description))
         path.with_suffix(PART).replace(path)
 
@@ -113,7 +113,7 @@ class Films:
         path.with_suffix(PART).replace(path)
         recording.frames += 1
         recording.bytes += len(picture)
-        self._all += len(picture)
+        self._total_bytes += len(picture)
         return path
 
     def path_of(self, recording: Recording, number: int) -> Path:
@@ -124,7 +124,7 @@ class Films:
         config = self._config
         if recording.bytes + size > config.frames_mib * MIB:
             raise NoRoom(f"the pictures of this print take {config.frames_mib} MiB already (timelapse.frames_mib)")
-        if self._all + size > config.all_frames_mib * MIB:
+        if self._total_bytes + size > config.all_frames_mib * MIB:
             raise NoRoom(f"all pictures take {config.all_frames_mib} MiB already (timelapse.all_frames_mib)")
         if shutil.disk_usage(self.frames).free < config.free_mib * MIB + size:
             raise NoRoom(f"less than {config.free_mib} MiB are free on the disk (timelapse.free_mib)")
@@ -132,7 +132,7 @@ class Films:
     def _read(self, folder: Path) -> Recording | None:
         """Return the recording in a folder; None: it is damaged."""
         try:
-            values = json.loads((folder / NOTE).read_bytes())
+            values = json.loads((folder / DESCRIPTION_FILE).read_bytes())
             names = {each.name for each in fields(Recording)}
             recording = Recording(**{name: value for name, value in values.items() if name in names})
             recording.name = folder.name
@@ -160,7 +160,7 @@ class Films:
     def drop(self, recording: Recording) -> None:
         """Delete the pictures of a print."""
         shutil.rmtree(self.frames / recording.name, ignore_errors=True)
-        self._all -= recording.bytes
+        self._total_bytes -= recording.bytes
 
     def finish(self, recording: Recording, part: Path, name: str) -> None:
         """Give a film its name, with the last picture as its thumbnail; delete the other pictures."""
@@ -197,7 +197,7 @@ class Films:
         except OSError:
             return 0.0
 
-    def listing(self) -> list[dict[str, Any]]:
+    def list_films(self) -> list[dict[str, Any]]:
         """Return the films in OctoPrint's form, but without their addresses."""
         films = []
         for path in self._films():

@@ -18,7 +18,7 @@ class FilmPlan:
     """When pictures are taken, and how the film is made.
 
     Attributes:
-        z_hop: only stored for OctoPrint's clients; layers are detected without it here.
+        z_hop: only stored for OctoPrint's clients; layers are detected without it.
     """
 
     type: str = "zchange"
@@ -38,8 +38,8 @@ class FilmPlan:
             return {**plan, "interval": self.interval}
         return {**plan, "retractionZHop": self.z_hop, "minDelay": self.min_delay}
 
-    def pushed(self) -> dict[str, Any]:
-        """Return the plan as sockets get it."""
+    def as_push_message(self) -> dict[str, Any]:
+        """Return the plan as it is sent to push sockets."""
         options = {"timed": {"interval": self.interval}, "zchange": {"retractionZHop": self.z_hop}}
         return {"type": self.type, "options": options.get(self.type, {})}
 
@@ -48,15 +48,15 @@ class FilmPlan:
         return self.render in ("always", "success" if success else "failure")
 
 
-def configured(config: TimelapseConfig) -> FilmPlan:
+def plan_of(config: TimelapseConfig) -> FilmPlan:
     """Return the plan of the configuration."""
     return FilmPlan(config.type, config.fps, config.post_roll_s, config.interval_s, config.min_delay_s, config.render)
 
 
-def changed(plan: FilmPlan, request: Mapping[str, Any]) -> FilmPlan:
+def apply_request(plan: FilmPlan, request: Mapping[str, Any]) -> FilmPlan:
     """Return the plan that a client requests.
 
-    As in OctoPrint, a request with a type resets the post roll, the frame rate and the rendering that it leaves out.
+    As in OctoPrint, a request with a type that leaves out post roll, frame rate or rendering sets that to its default.
 
     Raises:
         Refusal: 400 for an invalid value.
@@ -104,14 +104,14 @@ def _number(request: Mapping[str, Any], name: str, default: float, *, zero: bool
 
 
 class LayerPictures:
-    """Decides when a picture is due: when a layer is finished, which is when the next one begins."""
+    """Decides when a picture is due: when a layer is finished, that is, when the next one begins."""
 
     def __init__(self, layer: int | None = None) -> None:
         """Start in this layer; None: in the first one that `is_due` gets."""
         self._layer = layer
 
     def is_due(self, layer: int | None) -> bool:
-        """Take in the current layer; return whether a layer was finished since the last call."""
+        """Set the current layer; return whether a layer was finished since the last call."""
         if layer is None:
             return False
         before, self._layer = self._layer, layer

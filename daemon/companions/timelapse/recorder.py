@@ -1,4 +1,4 @@
-"""Takes the pictures of the current print, one at a time; a picture that is due meanwhile is skipped."""
+"""Takes the pictures of the current print, one at a time. A picture that is due while one is taken is skipped."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -45,25 +45,25 @@ class FrameRecorder:
     Attributes:
         camera: the camera.
         recording: the current one.
-        moves: a print is under way, and not paused.
+        is_moving: a print is under way, and not paused.
         skipped: number of pictures that were due while another was being taken.
         missed: number of pictures that the camera did not deliver, or that could not be saved.
         trouble: the last reason for a missed picture.
     """
 
-    def __init__(self, films: Films, on_disk: OnDisk, event: Event, changed: Callable[[], None]) -> None:
+    def __init__(self, films: Films, on_disk: OnDisk, event: Event, on_change: Callable[[], None]) -> None:
         self._films = films
         self._on_disk = on_disk
         self._event = event
-        self._changed = changed
+        self._on_change = on_change
         self._loop = asyncio.get_running_loop()
-        self._taking: asyncio.Task[None] | None = None
+        self._take_task: asyncio.Task[None] | None = None
         self._layers = LayerPictures()
-        self._taken = -1e9
+        self._taken_at = -1e9
         self.camera = FilmCamera()
         self.plan = FilmPlan()
         self.recording: Recording | None = None
-        self.moves = False
+        self.is_moving = False
         self.skipped = self.missed = 0
         self.trouble = ""
 
@@ -71,22 +71,22 @@ class FrameRecorder:
         """Record a print from now on."""
         self.recording = recording
         self._layers = LayerPictures(None if recording.frames else 0)
-        self._taken = -1e9
+        self._taken_at = -1e9
         self.skipped = self.missed = 0
         self.trouble = ""
-        self._changed()
+        self._on_change()
 
-    def at_layer(self, layer: int | None) -> None:
-        """Take in the current layer, which follows from the acknowledged lines of the file."""
+    def on_layer(self, layer: int | None) -> None:
+        """Take a picture if this layer, which follows from the acknowledged lines of the file, is a new one."""
         if not self._layers.is_due(layer) or self.recording is None or self.plan.type != "zchange":
             return
-        if self._loop.time() - self._taken >= self.plan.min_delay:
+        if self._loop.time() - self._taken_at >= self.plan.min_delay:
             self.take()
 
-    async def at_intervals(self) -> None:
+    async def take_at_intervals(self) -> None:
         """Take pictures by the clock, for ever."""
         while True:
-            if self.plan.type == "timed" and self.recording is not None and self.moves:
+            if self.plan.type == "timed" and self.recording is not None and self.is_moving:
                 self.take()
             await asyncio.sleep(self.plan.interval if self.plan.type == "timed" else 1.0)
 
@@ -94,27 +94,27 @@ class FrameRecorder:
         """Take a picture, unless one is being taken."""
         if self.recording is None or not self.camera.url:
             return
-        if self._taking is not None and not self._taking.done():
+        if self._take_task is not None and not self._take_task.done():
             self.skipped += 1
-            self._changed()
+            self._on_change()
             return
-        self._taken = self._loop.time()
-        self._taking = asyncio.create_task(self._take(self.recording))
+        self._taken_at = self._loop.time()
+        self._take_task = asyncio.create_task(self._take(self.recording))
 
     async def finish(self, outcome: str) -> Recording | None:
         """Take the last picture of a print that has ended; return its recording."""
         recording = self.recording
         if recording is None:
             return None
-        if self._taking is not None:
-            await self._taking
+        if self._take_task is not None:
+            await self._take_task
         if self.plan.type != "off":
             self.take()
-        if self._taking is not None:
-            await self._taking
+        if self._take_task is not None:
+            await self._take_task
         self.recording = None
         recording.outcome = outcome
-        self._changed()
+        self._on_change()
         return recording
 
     async def _take(self, recording: Recording) -> None:
@@ -124,16 +124,18 @@ class FrameRecorder:
             data = await picture(self.camera.url, TIMEOUT, headers=dict(self.camera.headers))
             await self._on_disk(self._films.add, recording, data)
         except (CameraError, NoRoom, OSError) as error:
-            self._failed(path, str(error))
+            self._note_failure(path, str(error))
         else:
             self.trouble = ""
             self._event("CaptureDone", {"file": path})
-        self._changed()
+        self._on_change()
 
-    def _failed(self, path: str, reason: str) -> None:
+    def _note_failure(self, path: str, reason: str) -> None:
         self.missed += 1
         if reason != self.trouble:
-            log.warning("timelapse.no_picture", reason=reason, consequence="the film lacks it; the print continues")
+            log.warning(
+                "timelapse.no_picture", reason=reason, consequence="the film lacks this picture; the print continues"
+            )
         self.trouble = reason
         self._event(
             "CaptureFailed",

@@ -11,7 +11,7 @@ from pathlib import Path
 from gcode.frozen import frozen
 
 MIB = 1024 * 1024
-MIN_MEMORY = 600 * MIB  # bytes; with less nothing is encoded
+MIN_MEMORY = 600 * MIB  # bytes; with less, pictures are copied instead of encoded
 RENDER_TIMEOUT = 6 * 3600.0  # for one film
 MAX_OUTPUT = 4000  # characters at the end of ffmpeg's output
 PROBE_TIMEOUT = 5.0
@@ -29,11 +29,11 @@ class FilmLook:
 
 
 class RenderFailed(Exception):
-    """Making a film failed; says why.
+    """Making a film failed; the text says why.
 
     Attributes:
         code: ffmpeg's exit code.
-        words: its output.
+        words: ffmpeg's output.
     """
 
     def __init__(self, reason: str, code: int = 255, words: str = "") -> None:
@@ -42,7 +42,7 @@ class RenderFailed(Exception):
         self.words = words
 
 
-def arguments(fps: int, post_roll: int, look: FilmLook, out: Path) -> list[str]:
+def encode_arguments(fps: int, post_roll: int, look: FilmLook, out: Path) -> list[str]:
     """Return ffmpeg's arguments for a film in H.264; it runs in the folder of the pictures."""
     filters = [
         *(["hflip"] if look.flip_h else []),
@@ -59,7 +59,7 @@ def arguments(fps: int, post_roll: int, look: FilmLook, out: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def copying(fps: int, out: Path) -> list[str]:
+def copy_arguments(fps: int, out: Path) -> list[str]:
     """Return ffmpeg's arguments for a film of the unchanged pictures."""
     return [*_input(fps), "-c:v", "copy", "-f", "matroska", "-y", str(out)]
 
@@ -80,7 +80,7 @@ def is_small(meminfo: str) -> bool:
     return False
 
 
-async def bounds(memory_mib: int, environ: Mapping[str, str] = os.environ) -> list[str]:
+async def find_limits(memory_mib: int, environ: Mapping[str, str] = os.environ) -> list[str]:
     """Return the command that runs ffmpeg with limits: in a scope of systemd if possible, else by prlimit."""
     nice = ["nice", "-n", "19"]
     kind = [] if os.geteuid() == 0 else ["--user"]
@@ -88,16 +88,16 @@ async def bounds(memory_mib: int, environ: Mapping[str, str] = os.environ) -> li
     if runs and shutil.which("systemd-run") and (not kind or "XDG_RUNTIME_DIR" in environ):
         properties = [f"--property={each}" for each in ("CPUWeight=1", "IOWeight=1", f"MemoryMax={memory_mib}M")]
         scope = ["systemd-run", *kind, "--scope", "--quiet", "--collect", *properties]
-        if await _works([*scope, "true"]):
+        if await _can_run([*scope, "true"]):
             return [*scope, *nice]
     limit = shutil.which("prlimit")
     return [*nice, *([limit, f"--as={memory_mib * MIB}"] if limit else [])]
 
 
-async def _works(words: Sequence[str]) -> bool:
+async def _can_run(command: Sequence[str]) -> bool:
     try:
         process = await asyncio.create_subprocess_exec(
-            *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+            *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         async with asyncio.timeout(PROBE_TIMEOUT):
@@ -106,7 +106,7 @@ async def _works(words: Sequence[str]) -> bool:
         return False
 
 
-async def run(words: Sequence[str], folder: Path) -> None:
+async def run(command: Sequence[str], folder: Path) -> None:
     """Run ffmpeg in a folder; cancelling kills it.
 
     Raises:
@@ -114,7 +114,7 @@ async def run(words: Sequence[str], folder: Path) -> None:
     """
     try:
         process = await asyncio.create_subprocess_exec(
-            *words,
+            *command,
             cwd=folder,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
@@ -122,7 +122,7 @@ async def run(words: Sequence[str], folder: Path) -> None:
             start_new_session=True,
         )
     except OSError as error:
-        raise RenderFailed(f"cannot run {words[0]}: {error.strerror}") from error
+        raise RenderFailed(f"cannot run {command[0]}: {error.strerror}") from error
     output = bytearray()
     try:
         async with asyncio.timeout(RENDER_TIMEOUT):

@@ -15,7 +15,7 @@ from daemon.companions.companion import DONE, Answer, Companion, Refusal
 from daemon.companions.timelapse.config import TimelapseConfig
 from daemon.companions.timelapse.film_queue import FilmQueue
 from daemon.companions.timelapse.films import MAX_LISTED, Films, Recording, date_of, folder_name, size_of
-from daemon.companions.timelapse.plan import FilmPlan, changed, configured
+from daemon.companions.timelapse.plan import FilmPlan, apply_request, plan_of
 from daemon.companions.timelapse.recorder import FilmCamera, FrameRecorder
 from daemon.companions.timelapse.render import FilmLook
 from daemon.private_file import write_private
@@ -26,9 +26,9 @@ EVENTS = frozenset({
 })  # fmt: skip
 SUBSCRIPTION = {"state": {"logs": False}, "events": sorted(EVENTS), "plugins": False}
 EXPIRE_INTERVAL = 3600.0
-ACTIVE = ("printing", "paused", "pausing", "resuming", "finishing", "cancelling")
-TURNED = {"flip_h": "flipH", "flip_v": "flipV", "rotate": "rotate90"}
-ENDED = frozenset({"completed", "cancelled", "failed", "interrupted"})
+ACTIVE_FLAGS = ("printing", "paused", "pausing", "resuming", "finishing", "cancelling")
+TURN_SETTINGS = {"flip_h": "flipH", "flip_v": "flipV", "rotate": "rotate90"}
+END_STATES = frozenset({"completed", "cancelled", "failed", "interrupted"})
 
 log = structlog.get_logger()
 
@@ -44,18 +44,18 @@ class Timelapse(Companion):
         super().__init__(client, folder)
         self._config = config
         self._wall = wall
-        self._plan = configured(config)
+        self._plan = plan_of(config)
         self._disk = ThreadPoolExecutor(1, "films")
         self._films = Films(folder, config)
-        self._recorder = FrameRecorder(self._films, self._on_disk, self.event, self._changed)
-        self._film_queue = FilmQueue(self._films, config, self._on_disk, self.event, self._changed)
-        self._film_queue.done = self._forget
+        self._recorder = FrameRecorder(self._films, self._on_disk, self.send_event, self._report_changes)
+        self._film_queue = FilmQueue(self._films, config, self._on_disk, self.send_event, self._report_changes)
+        self._film_queue.on_done = self._forget
         self._recordings: list[Recording] = []  # all recordings with pictures
         self._update_lock = asyncio.Lock()
-        self._is_printing: bool | None = None  # even from the SD card; None: unknown
+        self._is_printing: bool | None = None  # by this host or from the SD card; None: unknown
         self._revision = 0
 
-    def does(self) -> str:
+    def describe_activity(self) -> str:
         """Return the line for `systemctl status`."""
         if (rendering := self._film_queue.rendering) is not None:
             return f"making a film of {rendering.name}"
@@ -65,9 +65,9 @@ class Timelapse(Companion):
     async def run(self) -> None:
         """Follow the prints until cancelled."""
         await self._on_disk(self._load)
-        self._use(self._plan)
+        self._set_plan(self._plan)
         async with asyncio.TaskGroup() as group:
-            for part in (self._follow, self._recorder.at_intervals, self._film_queue.run, self._expire):
+            for part in (self._follow, self._recorder.take_at_intervals, self._film_queue.run, self._expire):
                 group.create_task(part())
 
     def _load(self) -> None:
@@ -102,13 +102,13 @@ class Timelapse(Companion):
     async def _follow_state(self, current: Mapping[str, Any]) -> None:
         """Apply a state of the printer: start or end a recording, or take a picture at a new layer."""
         flags = current.get("state", {}).get("flags", {})
-        active = any(flags.get(name) for name in ACTIVE)
+        active = any(flags.get(name) for name in ACTIVE_FLAGS)
         if active is not self._is_printing:
             self._is_printing = active
             await self._update()
-        self._recorder.moves = active and not (flags.get("paused") or flags.get("pausing"))
-        if self._recorder.moves:
-            self._recorder.at_layer(current.get("progress", {}).get("layer"))
+        self._recorder.is_moving = active and not (flags.get("paused") or flags.get("pausing"))
+        if self._recorder.is_moving:
+            self._recorder.on_layer(current.get("progress", {}).get("layer"))
 
     async def _update(self) -> None:
         """Find the current print, and record it; an earlier recording of the same print continues."""
@@ -121,20 +121,20 @@ class Timelapse(Companion):
                 return
             job = answer.get("print") or {}
             number, state = int(job.get("id") or -1), job.get("state") or ""
-            active = number >= 0 and state not in ENDED
+            active = number >= 0 and state not in END_STATES
             if active or self._is_printing:  # the latter may be a print from the SD card
-                self._film_queue.idle = False
+                self._film_queue.is_idle = False
             recording = self._recorder.recording
             if recording is not None and (recording.job != number or not active):
                 outcome = state if recording.job == number else await self._outcome(recording.job)
-                if number < 0 and outcome not in ENDED:
+                if number < 0 and outcome not in END_STATES:
                     return  # the core is away, perhaps only for a moment: the print may continue
-                await self._end(outcome if outcome in ENDED else "interrupted")
+                await self._end(outcome if outcome in END_STATES else "interrupted")
             if active and self._recorder.recording is None:
                 await self._record(number, job.get("key"), answer["job"]["file"])
             if not active:
                 is_over = await self._conclude_others(certain=number >= 0)
-                self._film_queue.idle = is_over and not self._is_printing
+                self._film_queue.is_idle = is_over and not self._is_printing
 
     async def _record(self, number: int, key: str | None, file: Mapping[str, Any]) -> None:
         """Continue the recording of this print, or start one."""
@@ -164,23 +164,23 @@ class Timelapse(Companion):
         if recording is None:
             return
         if recording.frames and recording.post_roll:
-            self.event("PostRollStart", {
+            self.send_event("PostRollStart", {
                 "postroll_duration": None, "postroll_length": recording.post_roll, "postroll_fps": recording.fps,
             })  # fmt: skip
-            self.event("PostRollEnd", {})
+            self.send_event("PostRollEnd", {})
         await self._conclude(recording)
 
     async def _conclude_others(self, *, certain: bool) -> bool:
         """Conclude the other recordings, whose prints ended while this process was away; return whether all have ended.
 
         Args:
-            certain: the current print is known, so all others are over, whatever the history says.
+            certain: the current print is known, so all others have ended, whatever the history says.
         """
         now, is_over = self._recorder.recording, True
         for each in [each for each in self._recordings if not each.outcome and each is not now]:
             outcome = await self._outcome(each.job)
-            if outcome in ENDED or certain:
-                each.outcome = outcome if outcome in ENDED else "interrupted"
+            if outcome in END_STATES or certain:
+                each.outcome = outcome if outcome in END_STATES else "interrupted"
                 await self._conclude(each)
             else:
                 is_over = False
@@ -194,7 +194,7 @@ class Timelapse(Companion):
             await self._on_disk(self._films.drop, recording)
             self._forget(recording)
             if self._recorder.missed and self._plan.wants_film(success=recording.outcome == "completed"):
-                self.event("MovieFailed", {
+                self.send_event("MovieFailed", {
                     "gcode": recording.file, "movie": "n/a", "movie_basename": "n/a", "movie_prefix": recording.name,
                     "returncode": 0, "out": "", "error": "", "reason": "no_frames",
                 })  # fmt: skip
@@ -207,7 +207,7 @@ class Timelapse(Companion):
             log.warning("timelapse.end_not_noted", name=recording.name, reason=str(error), consequence=consequence)
         if recording.wanted:
             self._film_queue.add(recording)
-        self._changed()
+        self._report_changes()
 
     async def _outcome(self, job: int) -> str:
         """Return the state of a print in the history; empty: unknown."""
@@ -232,15 +232,15 @@ class Timelapse(Companion):
         if self._config.camera and camera:
             url = url or camera.get("extras", {}).get("proxied", {}).get("snapshot", "")
         is_of_front = url.startswith("/")
-        turned = {ours: bool(camera.get(theirs)) for ours, theirs in TURNED.items()}
+        turns = {ours: bool(camera.get(theirs)) for ours, theirs in TURN_SETTINGS.items()}
         self._recorder.camera = FilmCamera(
             f"{self.client.url}{url}" if is_of_front else url,
             tuple(self.client.headers.items()) if is_of_front else (),
             str(camera.get("displayName", "")),
-            **turned,
+            **turns,
         )
-        self._film_queue.look = FilmLook(self._config.height, **turned)
-        self._changed()
+        self._film_queue.look = FilmLook(self._config.height, **turns)
+        self._report_changes()
 
     # -- requests ----------------------------------------------------------------------------------------------
 
@@ -256,7 +256,7 @@ class Timelapse(Companion):
         elif do == "delete_unrendered":
             await self._drop(self._recording_of(parameters))
         elif do == "render":
-            if not self._film_queue.idle:
+            if not self._film_queue.is_idle:
                 raise Refusal(409, "Printer is currently printing, cannot render timelapse")
             recording = self._recording_of(parameters)
             recording.wanted, recording.failed = True, ""
@@ -264,32 +264,34 @@ class Timelapse(Companion):
             try:
                 await self._on_disk(self._films.note, recording)
             except OSError as error:
-                raise Refusal(507, f"the disk takes no notes, and thus no film: {error.strerror}") from error
+                raise Refusal(
+                    507, f"the film cannot be queued, as the disk cannot be written: {error.strerror}"
+                ) from error
             self._film_queue.add(recording)
         else:
             raise Refusal(400, f"timelapse cannot do {do[:40]!r}")
-        self._changed()
+        self._report_changes()
         return DONE
 
     async def _configure(self, parameters: Mapping[str, Any], *, keep: bool) -> None:
-        plan = changed(self._plan, parameters)
+        plan = apply_request(self._plan, parameters)
         was_off = self._plan.type == "off"
-        self._use(plan)
+        self._set_plan(plan)
         if was_off:
             await self._update()  # a print may be running
-        self.message("timelapse", plan.pushed())
+        self.send_message("timelapse", plan.as_push_message())
         if keep and str(parameters.get("save", "")).lower() in ("true", "yes", "y", "1"):
             try:
                 text = json.dumps(asdict(plan))
                 await self._on_disk(lambda: write_private(self.folder / PLAN, text, replace=True))
             except OSError as error:
                 raise Refusal(
-                    500, f"the change is lost at the next start, as it cannot be saved: {error.strerror}"
+                    500, f"the change cannot be saved, and is lost at the next start: {error.strerror}"
                 ) from error
 
-    def _use(self, plan: FilmPlan) -> None:
+    def _set_plan(self, plan: FilmPlan) -> None:
         self._plan = self._recorder.plan = plan
-        self._changed()
+        self._report_changes()
 
     def _recording_of(self, parameters: Mapping[str, Any]) -> Recording:
         for each in self._recordings:
@@ -312,17 +314,17 @@ class Timelapse(Companion):
     def _forget(self, recording: Recording) -> None:
         if recording in self._recordings:
             self._recordings.remove(recording)
-        self._changed()
+        self._report_changes()
 
-    def _changed(self) -> None:
-        """Report the state; `revision` changes whenever the lists may have changed."""
+    def _report_changes(self) -> None:
+        """Report the state, with a new `revision`, as the lists of films and recordings may have changed."""
         self._revision += 1
         recorder, queue = self._recorder, self._film_queue
         recording = recorder.recording
-        self.tell({
+        self.report_state({
             "revision": self._revision,
             "config": self._plan.as_json(),
-            "pushed": self._plan.pushed() if self._plan.type != "off" else None,
+            "pushed": self._plan.as_push_message() if self._plan.type != "off" else None,
             "camera": recorder.camera.name or recorder.camera.url.partition("?")[0],
             "trouble": recorder.trouble or ("" if recorder.camera.url else "no camera delivers single pictures"),
             "recording": None if recording is None else {
@@ -335,7 +337,7 @@ class Timelapse(Companion):
 
     async def _lists(self) -> dict[str, Any]:
         return {
-            "files": await self._on_disk(self._films.listing),
+            "files": await self._on_disk(self._films.list_films),
             "unrendered": [
                 self._as_json(each) for each in sorted(self._recordings, key=lambda each: each.name)[:MAX_LISTED]
             ],
@@ -364,7 +366,7 @@ class Timelapse(Companion):
                     self._forget(each)
             except OSError as error:
                 log.warning("timelapse.nothing_expired", reason=str(error), again_s=EXPIRE_INTERVAL)
-            self._changed()
+            self._report_changes()
             await asyncio.sleep(EXPIRE_INTERVAL)
 
     def _on_disk(self, function: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":

@@ -13,8 +13,16 @@ from daemon.errors import ConfigError
 from daemon.farm.carrier.connect import NatsAddress, NatsConnection, subscribe
 from daemon.farm.carrier.ends import OrderHandler
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
-from daemon.farm.carrier.latest import Latest
-from daemon.farm.carrier.subjects import MEANT_FOR, PRESENCE, REFUSED, TROUBLE, inbox, is_printer, of
+from daemon.farm.carrier.latest import LatestValue
+from daemon.farm.carrier.subjects import (
+    ADDRESSEE,
+    PRESENCE,
+    REFUSED,
+    TROUBLE,
+    is_printer,
+    printer_inbox,
+    printer_subject,
+)
 from daemon.farm.messages import (
     ClaimQuestion,
     CopyQuestion,
@@ -50,42 +58,42 @@ class NatsAgentEnd:
             raise ConfigError(f"{printer[:60]!r} is not a valid printer id: use 1 to 32 characters of a-z, 0-9 and -")
         self.on_connect: Callable[[], None] | None = None
         self._printer = printer
-        own = NatsAddress(address.urls, address.seed, address.tls, inbox(printer))
-        self._line = NatsConnection(own, f"nozzled agent {printer}", self._set_up)
-        self._line.on_change = self._changed
-        self._offers: Latest[Offer] = Latest()
+        own = NatsAddress(address.urls, address.seed, address.tls, printer_inbox(printer))
+        self._connection = NatsConnection(own, f"nozzled agent {printer}", self._set_up)
+        self._connection.on_change = self._on_change
+        self._offers: LatestValue[Offer] = LatestValue()
         self._handler: OrderHandler | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def connected(self) -> bool:
         """Whether NATS is connected."""
-        return self._line.connected
+        return self._connection.connected
 
     @property
     def trouble(self) -> str:
         """Why NATS is not connected; empty: it is."""
-        return self._line.trouble
+        return self._connection.trouble
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
         try:
-            await self._line.run()
+            await self._connection.run()
         finally:
             for task in [*self._tasks]:
                 task.cancel()
 
-    async def offers(self) -> AsyncIterator[Offer | None]:
+    async def receive_offers(self) -> AsyncIterator[Offer | None]:
         """Yield the offers to this printer; None: the last one is withdrawn."""
         while True:
             offer = await self._offers.get()
             yield offer if offer.copy else None
 
-    async def present(self, presence: Presence) -> None:
+    async def report_presence(self, presence: Presence) -> None:
         """Report the state of the printer."""
-        await self._line.publish(f"{PRESENCE}.{self._printer}", msgspec.json.encode(presence))
+        await self._connection.publish(f"{PRESENCE}.{self._printer}", msgspec.json.encode(presence))
 
-    async def file(self, copy: str, attempt: int, offset: int) -> bytes:
+    async def fetch_chunk(self, copy: str, attempt: int, offset: int) -> bytes:
         """Return the next bytes of the offered file."""
         message = await self._ask("file", CopyQuestion(copy, attempt, offset))
         if refused := (message.headers or {}).get(REFUSED):
@@ -94,21 +102,21 @@ class NatsAgentEnd:
 
     async def renew(self, copy: str, attempt: int) -> YesOrNo:
         """Ask for a longer lease of the offer."""
-        return _decoded(await self._ask("renew", CopyQuestion(copy, attempt)), YesOrNo)
+        return _decode(await self._ask("renew", CopyQuestion(copy, attempt)), YesOrNo)
 
     async def claim(self, copy: str, attempt: int, nonce: str) -> YesOrNo:
         """Ask to begin the print."""
-        return _decoded(await self._ask("claim", ClaimQuestion(copy, attempt, nonce)), YesOrNo)
+        return _decode(await self._ask("claim", ClaimQuestion(copy, attempt, nonce)), YesOrNo)
 
-    async def holdings(self) -> Holdings:
+    async def fetch_holdings(self) -> Holdings:
         """Ask which copies this printer holds, according to the list."""
-        return _decoded(await self._ask("held", None), Holdings)
+        return _decode(await self._ask("held", None), Holdings)
 
     async def report(self, report: Report) -> None:
         """Report the result of a copy."""
-        _decoded(await self._ask("report", report), YesOrNo)
+        _decode(await self._ask("report", report), YesOrNo)
 
-    def orders(self, handler: OrderHandler) -> None:
+    def set_order_handler(self, handler: OrderHandler) -> None:
         """Set the handler that answers orders."""
         self._handler = handler
 
@@ -116,17 +124,17 @@ class NatsAgentEnd:
 
     async def _ask(self, kind: str, question: Any) -> Msg:
         body = b"" if question is None else msgspec.json.encode(question)
-        answer = await self._line.ask(of(kind, self._printer), body)
+        answer = await self._connection.ask(printer_subject(kind, self._printer), body)
         if trouble := (answer.headers or {}).get(TROUBLE):
             raise FarmUnreachable(f"the farm's server is in trouble: {trouble}")
         return answer
 
     async def _set_up(self, client: Client) -> None:
-        await subscribe(client, of("offer", self._printer), self._on_offer)
-        await subscribe(client, of("order", self._printer), self._on_order)
+        await subscribe(client, printer_subject("offer", self._printer), self._on_offer)
+        await subscribe(client, printer_subject("order", self._printer), self._on_order)
 
-    def _changed(self) -> None:
-        if not self._line.connected:
+    def _on_change(self) -> None:
+        if not self._connection.connected:
             return
         if self.on_connect is not None:
             self.on_connect()
@@ -137,7 +145,7 @@ class NatsAgentEnd:
         task.add_done_callback(self._tasks.discard)
 
     async def _on_offer(self, message: Msg) -> None:
-        if (message.headers or {}).get(MEANT_FOR) != self._printer:
+        if (message.headers or {}).get(ADDRESSEE) != self._printer:
             log.warning("farm.offer_not_ours", consequence="it is not taken")
             return
         try:
@@ -173,12 +181,12 @@ class NatsAgentEnd:
         if not message.reply:
             return
         try:
-            await self._line.publish(message.reply, msgspec.json.encode(answer))
+            await self._connection.publish(message.reply, msgspec.json.encode(answer))
         except FarmUnreachable as error:
             log.warning("farm.order_unanswered", reason=str(error))
 
 
-def _decoded(message: Msg, kind: type[T]) -> T:
+def _decode(message: Msg, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(message.data, type=kind)
     except msgspec.MsgspecError as error:

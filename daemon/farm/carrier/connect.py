@@ -1,4 +1,4 @@
-"""A connection to NATS that is always restored, and that says in a sentence why it is down.
+"""A connection to NATS that is always restored, and has a sentence about why it is down.
 
 The reconnecting of nats-py is not used: it gives up for good after an error such as a revoked key, and it publishes old
 messages late. Here each connection has a new client and new subscriptions.
@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 from nats.errors import AuthorizationError, Error, NoRespondersError, NoServersError, SlowConsumerError
 
 from daemon.errors import ConfigError
-from daemon.farm.carrier.ending import for_ever, in_time
+from daemon.farm.carrier.ending import run_for_ever, run_in_time
 from daemon.farm.carrier.ends import ANSWER_TIMEOUT
 from daemon.farm.carrier.errors import FarmUnreachable
 from daemon.log import Limiter
@@ -26,7 +26,7 @@ from gcode.frozen import frozen
 
 CONNECT_TIMEOUT = 15.0  # s for TCP, TLS, greeting and all subscriptions
 PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)  # s between attempts, times 0.5 to 1.5: a farm's printers spread out
-STEADY = 30.0  # s after which a connection counts as good
+STEADY_S = 30.0  # after which a connection counts as good
 PING_INTERVAL = 10.0  # s; after two pings without an answer, the connection counts as lost
 CLOSE_TIMEOUT = 2.0  # s
 MAX_UNSENT = 2 << 20  # bytes that may wait for the socket
@@ -57,7 +57,7 @@ class NatsAddress:
     tls: ssl.SSLContext | None = None
     inbox: str = "_INBOX"
 
-    def checked(self) -> "NatsAddress":
+    def check(self) -> "NatsAddress":
         """Return the address itself; raise ConfigError if it is not valid."""
         if not self.urls:
             raise ConfigError("nats: name the address of a server, such as tls://farm.local:4222")
@@ -66,7 +66,9 @@ class NatsAddress:
             if parts.scheme not in ("nats", "tls") or not parts.hostname or parts.username or parts.password:
                 raise ConfigError(f"nats: {url[:100]!r} must be tls://HOST:PORT or nats://HOST:PORT")
             if parts.scheme == "tls" and self.tls is None:
-                raise ConfigError(f"nats: {url} needs ca_file, the certificate to check the server's with")
+                raise ConfigError(
+                    f"nats: {url} needs ca_file, the certificate of the authority that signed the server's"
+                )
         return self
 
 
@@ -104,7 +106,7 @@ class NatsConnection:
         """
         self.trouble = "not connected to NATS yet"
         self.on_change: Callable[[], None] = lambda: None
-        self._address = address.checked()
+        self._address = address.check()
         self._name = name
         self._set_up = set_up
         self._client: Client | None = None
@@ -125,18 +127,18 @@ class NatsConnection:
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
-        await for_ever(self._run())
+        await run_for_ever(self._run())
 
     async def _run(self) -> None:
         loop, failures = asyncio.get_running_loop(), 0
         while True:
             began = loop.time()
             try:
-                await self._once()
-                self._lost("the connection to NATS was lost")
+                await self._connect_once()
+                self._note_loss("the connection to NATS was lost")
             except FAILURES as error:
-                self._lost(self._sentence(error))
-            failures = 0 if loop.time() - began > STEADY else failures + 1
+                self._note_loss(self._explain(error))
+            failures = 0 if loop.time() - began > STEADY_S else failures + 1
             pause = PAUSES[min(failures, len(PAUSES) - 1)]
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
 
@@ -146,23 +148,23 @@ class NatsConnection:
         """Return the answer to a message; raises FarmUnreachable."""
         copied = None if headers is None else {**headers}
         try:
-            return await in_time(self.client.request(subject, body, timeout=within, headers=copied), within + 0.1)
+            return await run_in_time(self.client.request(subject, body, timeout=within, headers=copied), within + 0.1)
         except NoRespondersError as error:
             raise FarmUnreachable(f"{subject}: no server answers; is `nozzled farm serve` running?") from error
         except FAILURES as error:
             raise FarmUnreachable(f"{subject}: no answer within {within:g} s ({_text(error)})") from error
 
     async def publish(self, subject: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-        """Send a message; raises FarmUnreachable where it cannot be sent."""
+        """Send a message; raises FarmUnreachable if it cannot be sent."""
         copied = None if headers is None else {**headers}
         try:
-            await in_time(self.client.publish(subject, body, headers=copied), ANSWER_TIMEOUT)
+            await run_in_time(self.client.publish(subject, body, headers=copied), ANSWER_TIMEOUT)
         except FAILURES as error:
             raise FarmUnreachable(f"{subject}: not sent ({_text(error)})") from error
 
     # -- one connection ----------------------------------------------------------------------------------------------
 
-    async def _once(self) -> None:
+    async def _connect_once(self) -> None:
         """Connect, and return when the connection is lost."""
         client, lost = Client(), asyncio.Event()
         self._last_error = None
@@ -171,10 +173,10 @@ class NatsConnection:
             lost.set()
 
         try:
-            await in_time(self._connect(client, on_closed), CONNECT_TIMEOUT)
+            await run_in_time(self._connect(client, on_closed), CONNECT_TIMEOUT)
             if client.is_connected:
                 self._client, self.trouble = client, ""
-                log.info("nats.connected", server=_shown(client))
+                log.info("nats.connected", server=_server_of(client))
                 self.on_change()
                 await lost.wait()
         finally:
@@ -213,10 +215,10 @@ class NatsConnection:
 
     async def _close(self, client: Client) -> None:
         with suppress(*FAILURES, AssertionError):  # nats-py asserts fields that a failed attempt has not set
-            await in_time(client.close(), CLOSE_TIMEOUT)
+            await run_in_time(client.close(), CLOSE_TIMEOUT)
 
     async def _on_error(self, error: Exception) -> None:
-        """Log an error of the client, within a limit: a client that floods us may cause many."""
+        """Log an error of nats-py, within a limit: a peer that floods us may cause many."""
         if isinstance(error, AuthorizationError) or not self.connected:
             self._last_error = error
             return
@@ -224,13 +226,13 @@ class NatsConnection:
             event = "nats.too_slow" if isinstance(error, SlowConsumerError) else "nats.error"
             log.warning(event, reason=_text(error), not_shown=self._limit.take_suppressed())
 
-    def _lost(self, why: str) -> None:
+    def _note_loss(self, why: str) -> None:
         if why != self.trouble:
             log.warning("nats.away", reason=why)
         self.trouble = why
         self.on_change()
 
-    def _sentence(self, error: Exception) -> str:
+    def _explain(self, error: Exception) -> str:
         """Return the cause of an error, for users."""
         cause = self._last_error if isinstance(error, NoServersError) and self._last_error is not None else error
         where = " and ".join(urlsplit(url).netloc for url in self._address.urls)
@@ -253,6 +255,6 @@ def _text(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _shown(client: Client) -> str:
+def _server_of(client: Client) -> str:
     url = client.connected_url
     return url.netloc if url is not None else ""

@@ -1,7 +1,7 @@
-"""Calls of nats-py that end in time.
+"""Calls of nats-py with a time limit.
 
-nats-py swallows cancellations while it flushes, cancels its reader's task when a connection closes, and in places waits
-without a limit. So each call runs in a task of its own, which its caller can abandon.
+nats-py swallows cancellations while it flushes, cancels the task of its reader when a connection closes, and sometimes
+waits without a limit. So each call runs in a task of its own, which the caller can abandon.
 """
 
 import asyncio
@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-RECANCEL = 0.5  # s after which a task that has swallowed its cancellation is cancelled again
+RECANCEL_INTERVAL = 0.5  # between cancellations of a task that swallows them
 
 
-async def in_time(work: Coroutine[Any, Any, T], seconds: float) -> T:
+async def run_in_time(work: Coroutine[Any, Any, T], seconds: float) -> T:
     """Run `work`, and return its result.
 
     Raises:
@@ -26,7 +26,7 @@ async def in_time(work: Coroutine[Any, Any, T], seconds: float) -> T:
     finally:
         if not task.done():
             task.cancel()
-            task.add_done_callback(_forget)
+            task.add_done_callback(_silence)
     if not task.done():
         raise TimeoutError(f"no answer within {seconds:g} s")
     if task.cancelled():
@@ -34,7 +34,7 @@ async def in_time(work: Coroutine[Any, Any, T], seconds: float) -> T:
     return task.result()
 
 
-async def for_ever(*works: Coroutine[Any, Any, None]) -> None:
+async def run_for_ever(*works: Coroutine[Any, Any, None]) -> None:
     """Run coroutines until cancelled, or until one ends or raises; then end all of them, and return or raise."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
@@ -45,10 +45,11 @@ async def for_ever(*works: Coroutine[Any, Any, None]) -> None:
         for task in tasks:
             while not task.done():
                 task.cancel()
-                await asyncio.wait({task}, timeout=RECANCEL)
-            _forget(task)
+                await asyncio.wait({task}, timeout=RECANCEL_INTERVAL)
+            _silence(task)
 
 
-def _forget(task: "asyncio.Future[Any]") -> None:
+def _silence(task: "asyncio.Future[Any]") -> None:
+    """Read the exception of a task that nobody awaits, so that asyncio does not log it."""
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""The interfaces of both ends of the connection between agents and server, and of what the server answers."""
+"""The interfaces of both ends of the connection between agents and server, and of the answers to questions."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
@@ -43,17 +43,17 @@ class AgentEnd(Protocol):
     async def run(self) -> None:
         """Stay connected until cancelled."""
 
-    def offers(self) -> AsyncIterator[Offer | None]:
+    def receive_offers(self) -> AsyncIterator[Offer | None]:
         """Yield the offers to this printer; None: the last one is withdrawn. An offer may come several times.
 
-        An offer that was lost while the agent was not connected comes again when it reports the printer as ready. A
-        newer offer replaces one that was not taken yet. Only one task may listen.
+        An offer that was lost, because the agent was not connected, is sent again when the agent reports the printer as
+        ready. A newer offer replaces one that was not received yet. Only one task may iterate.
         """
 
-    async def present(self, presence: Presence) -> None:
+    async def report_presence(self, presence: Presence) -> None:
         """Report the state of the printer. A lost report does no harm: the next one follows soon."""
 
-    async def file(self, copy: str, attempt: int, offset: int) -> bytes:
+    async def fetch_chunk(self, copy: str, attempt: int, offset: int) -> bytes:
         """Return up to CHUNK bytes of the offered file, none at its end. This also renews the lease of the offer.
 
         Raises:
@@ -66,18 +66,18 @@ class AgentEnd(Protocol):
     async def claim(self, copy: str, attempt: int, nonce: str) -> YesOrNo:
         """Ask to begin the print. After FarmUnreachable, begin nothing, and ask again with the same nonce."""
 
-    async def holdings(self) -> Holdings:
+    async def fetch_holdings(self) -> Holdings:
         """Ask which copies this printer holds, according to the list."""
 
     async def report(self, report: Report) -> None:
         """Report the result of a copy; return once the list has written it to its disk, or has settled the copy."""
 
-    def orders(self, handler: OrderHandler) -> None:
+    def set_order_handler(self, handler: OrderHandler) -> None:
         """Set the handler that answers orders from now on."""
 
 
 class Duties(Protocol):
-    """The server's answers to agents. NATS' permissions guarantee that a question comes from `printer`."""
+    """Answers the questions of agents. NATS' permissions guarantee that a question comes from `printer`."""
 
     async def on_connected(self) -> None:
         """Take note that NATS is connected, for the first time or again."""
@@ -85,7 +85,7 @@ class Duties(Protocol):
     async def on_presence(self, printer: str, presence: Presence) -> None:
         """Take note of the state of a printer."""
 
-    async def file(self, printer: str, question: CopyQuestion) -> bytes:
+    async def read_chunk(self, printer: str, question: CopyQuestion) -> bytes:
         """Return a chunk; raises FarmRefused."""
 
     async def renew(self, printer: str, question: CopyQuestion) -> YesOrNo:
@@ -94,7 +94,7 @@ class Duties(Protocol):
     async def claim(self, printer: str, question: ClaimQuestion) -> YesOrNo:
         """Let the printer begin a copy, or refuse."""
 
-    async def holdings(self, printer: str) -> Holdings:
+    async def find_holdings(self, printer: str) -> Holdings:
         """Return the copies that the printer holds."""
 
     async def report(self, printer: str, report: Report) -> YesOrNo:
@@ -128,17 +128,17 @@ class ServerEnd(Protocol):
     async def order(self, printer: str, order: FarmOrder, within: float = ORDER_TIMEOUT) -> OrderAnswer:
         """Send an order to an agent, and return its answer."""
 
-    async def failed(self, printer: str, failed: FailedCopy) -> None:
+    async def store_failed(self, printer: str, copy: FailedCopy) -> None:
         """Add a failed copy to the stream FAILED, where users look for it."""
 
     async def put_file(self, sha256: str, path: Path) -> None:
         """Store a file for all servers."""
 
     async def get_file(self, sha256: str, path: Path) -> None:
-        """Write a stored file to a path, and check its hash; raises FarmRefused where there is none."""
+        """Write a stored file to a path, and check its hash; raises FarmRefused if there is no such file."""
 
     async def remove_file(self, sha256: str) -> None:
         """Delete a stored file."""
 
     async def remove_leftovers(self) -> int:
-        """Delete what interrupted uploads have left in the store, hours after they ended; return their number."""
+        """Delete the chunks of interrupted uploads from the store, hours later; return the number of these uploads."""

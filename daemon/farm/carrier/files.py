@@ -1,8 +1,8 @@
 """G-code in the object store of NATS, stored once by its hash, whatever its names.
 
 nats-py stores a file as chunks whose subject ends in a number of its own (nuid), then a record that names this number.
-When an upload is interrupted, its chunks stay: nats-py removes them only after an error that lets it still reach NATS,
-not when it is cancelled, the connection is lost, or the process ends. `InterruptedUploads` finds and deletes them.
+The chunks of an interrupted upload stay in the store if it was cancelled, the connection was lost or the process ended:
+nats-py removes chunks only after an error, while NATS can still be reached. `InterruptedUploads` deletes the others.
 """
 
 import asyncio
@@ -16,15 +16,15 @@ from nats.js.errors import NotFoundError
 from nats.js.object_store import ObjectStore
 
 from daemon.farm.carrier.connect import FAILURES
-from daemon.farm.carrier.ending import in_time
+from daemon.farm.carrier.ending import run_in_time
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.carrier.subjects import FILES
 from daemon.farm.messages import CHUNK
 
 MIN_RATE = 200_000  # bytes/s; a slower transfer counts as stuck
 GRACE = 30.0  # s for a transfer of any size
-LEFT_AFTER = 4 * 3600.0  # s without a new chunk after which an upload has ended: the largest file, 2 GiB, takes 3 h
-CHUNKS, RECORDS = f"$O.{FILES}.C.", f"$O.{FILES}.M."  # what subjects begin with
+INTERRUPTED_AFTER_S = 4 * 3600.0  # without a new chunk; the largest file, 2 GiB, takes 3 h in all
+CHUNKS, RECORDS = f"$O.{FILES}.C.", f"$O.{FILES}.M."  # prefixes of subjects
 
 
 async def put(client: Client, sha256: str, path: Path) -> None:
@@ -35,7 +35,7 @@ async def put(client: Client, sha256: str, path: Path) -> None:
     """
     size = (await asyncio.to_thread(path.stat)).st_size
     try:
-        await in_time(_put(client, sha256, path, size), GRACE + size / MIN_RATE)
+        await run_in_time(_put(client, sha256, path, size), GRACE + size / MIN_RATE)
     except FAILURES as error:
         raise FarmUnreachable(f"NATS did not store the file {sha256[:12]}…: {error or type(error).__name__}") from error
 
@@ -48,10 +48,10 @@ async def get(client: Client, sha256: str, path: Path) -> None:
         FarmUnreachable: NATS does not answer, or the file arrived incomplete.
     """
     try:
-        store, size = await in_time(_find(client, sha256), GRACE)
+        store, size = await run_in_time(_find(client, sha256), GRACE)
         if size is None:
             raise FarmRefused(f"there is no file {sha256[:12]}… in the object store")
-        await in_time(_get(store, sha256, path), GRACE + size / MIN_RATE)
+        await run_in_time(_get(store, sha256, path), GRACE + size / MIN_RATE)
         # nats-py reports no error when the connection ends during the transfer
         actual = await asyncio.to_thread(hash_of, path)
     except FAILURES as error:
@@ -63,7 +63,7 @@ async def get(client: Client, sha256: str, path: Path) -> None:
 async def remove(client: Client, sha256: str) -> None:
     """Delete a file, if it is stored; raises FarmUnreachable."""
     try:
-        await in_time(_remove(client, sha256), GRACE)
+        await run_in_time(_remove(client, sha256), GRACE)
     except NotFoundError:
         return
     except FAILURES as error:
@@ -74,40 +74,41 @@ class InterruptedUploads:
     """Deletes the chunks of interrupted uploads."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[int, float]] = {}  # subject → number of its chunks, and since when (loop time)
+        self._last_counts: dict[str, tuple[int, float]] = {}  # subject → number of its chunks, since this loop time
 
     async def remove(self, client: Client) -> int:
-        """Delete chunks that belong to no file, and whose upload has ended; return the number of these uploads.
+        """Delete the chunks of interrupted uploads; return the number of these uploads.
 
-        An upload may be another server's, so only time tells that it has ended: it has had no new chunk for LEFT_AFTER.
+        Another server may be uploading, so only time tells: an upload without a new chunk for INTERRUPTED_AFTER_S was
+        interrupted.
 
         Raises:
             FarmUnreachable: NATS does not answer.
         """
         try:
-            return await in_time(self._remove(client), GRACE)
+            return await run_in_time(self._remove(client), GRACE)
         except FAILURES as error:
             raise FarmUnreachable(f"NATS did not delete the rest of interrupted uploads: {error!r}") from error
 
     async def _remove(self, client: Client) -> int:
         js, now, removed = client.jetstream(), asyncio.get_running_loop().time(), 0
         chunks = await _chunks_without_file(client)
-        self._seen = {
-            subject: seen if (seen := self._seen.get(subject)) is not None and seen[0] == count else (count, now)
+        self._last_counts = {
+            subject: last if (last := self._last_counts.get(subject)) is not None and last[0] == count else (count, now)
             for subject, count in chunks.items()
         }
-        for subject, (_, since) in self._seen.items():
-            if now - since > LEFT_AFTER:
+        for subject, (_, since) in self._last_counts.items():
+            if now - since > INTERRUPTED_AFTER_S:
                 await js.purge_stream(f"OBJ_{FILES}", subject=subject)
                 removed += 1
         return removed
 
 
 async def _chunks_without_file(client: Client) -> dict[str, int]:
-    """Return the subjects of chunks that no file has, with the number of chunks; some of them are being uploaded."""
+    """Return the subjects of chunks that belong to no file, with the number of chunks; some are being uploaded."""
     js = client.jetstream()
     subjects = (await js.stream_info(f"OBJ_{FILES}", subjects_filter=f"$O.{FILES}.>")).state.subjects or {}
-    try:  # after the chunks: an upload that has ended meanwhile has its record
+    try:  # after the chunks: an upload that was completed in the meantime has its record by now
         infos = await (await js.object_store(FILES)).list()
     except NotFoundError:
         infos = []

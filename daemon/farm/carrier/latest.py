@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Latest(Generic[T]):
+class LatestValue(Generic[T]):
     """Holds the last value that was put, until it is taken."""
 
     def __init__(self) -> None:

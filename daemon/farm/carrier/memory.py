@@ -12,7 +12,7 @@ import structlog
 
 from daemon.farm.carrier.ends import ANSWER_TIMEOUT, ORDER_TIMEOUT, Duties, OrderHandler
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
-from daemon.farm.carrier.latest import Latest
+from daemon.farm.carrier.latest import LatestValue
 from daemon.farm.messages import (
     ClaimQuestion,
     CopyQuestion,
@@ -37,16 +37,16 @@ class FarmFaults:
     """Faults of the network.
 
     Attributes:
-        lost, answer_lost, repeated, late: how likely each is for a message, from 0 to 1.
-        latest: the longest delay of a late message, in s.
+        loss, answer_loss, repetition, lateness: the probability of each fault, for each message.
+        max_delay: of a late message, in s.
         delay: of any other message, in s.
     """
 
-    lost: float = 0.0
-    answer_lost: float = 0.0
-    repeated: float = 0.0
-    late: float = 0.0
-    latest: float = 20.0
+    loss: float = 0.0
+    answer_loss: float = 0.0
+    repetition: float = 0.0
+    lateness: float = 0.0
+    max_delay: float = 20.0
     delay: float = 0.002
 
 
@@ -86,7 +86,7 @@ class FarmInMemory:
     # -- for tests ---------------------------------------------------------------------------------------------------
 
     def agent(self, printer: str) -> "MemoryAgentEnd":
-        """Return a new end for a printer's agent; the printer's earlier end gets no more messages."""
+        """Return a new end for a printer's agent. The printer's earlier end gets no more messages."""
         self._agents[printer] = end = MemoryAgentEnd(self, printer)
         return end
 
@@ -137,12 +137,12 @@ class FarmInMemory:
         """Decide by chance whether a fault of this probability happens now."""
         return probability > 0 and self._chance.random() < probability
 
-    def delay(self) -> float:
-        """Return how long a message takes, in s."""
+    def draw_delay(self) -> float:
+        """Return how long a message takes, by chance, in s."""
         faults = self.faults
-        return self._chance.uniform(0, faults.latest) if self.happens(faults.late) else faults.delay
+        return self._chance.uniform(0, faults.max_delay) if self.happens(faults.lateness) else faults.delay
 
-    async def to_server(
+    async def ask_server(
         self, printer: str, ask: Callable[[Duties], Awaitable[T]], *, within: float = ANSWER_TIMEOUT
     ) -> T:
         """Ask one of the servers; raises FarmUnreachable."""
@@ -161,14 +161,14 @@ class FarmInMemory:
 
         return asked
 
-    async def to_agent(self, printer: str, order: FarmOrder, within: float) -> OrderAnswer:
+    async def ask_agent(self, printer: str, order: FarmOrder, within: float) -> OrderAnswer:
         """Ask an agent; raises FarmUnreachable."""
 
         async def asked() -> OrderAnswer:
             agent = self._agents.get(printer)
             if agent is None or agent.handler is None or not agent.running:
                 await asyncio.Event().wait()
-                raise AssertionError
+                raise AssertionError  # for mypy: the wait above never ends
             return await agent.handler(order)
 
         try:
@@ -182,7 +182,7 @@ class FarmInMemory:
         if not reachable():
             raise FarmUnreachable(f"{printer}: not connected to NATS")
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        times = 0 if self.happens(self.faults.lost) else 2 if self.happens(self.faults.repeated) else 1
+        times = 0 if self.happens(self.faults.loss) else 2 if self.happens(self.faults.repetition) else 1
         for _ in range(times):
             self.begin(self._deliver(printer, ask, answer, reachable))
         return await answer
@@ -194,7 +194,7 @@ class FarmInMemory:
         answer: "asyncio.Future[T]",
         reachable: Callable[[], bool],
     ) -> None:
-        await asyncio.sleep(self.delay())
+        await asyncio.sleep(self.draw_delay())
         if not reachable():
             return
         failure: Exception | None = None
@@ -208,24 +208,24 @@ class FarmInMemory:
         except Exception as error:
             log.exception("farm.not_answered", printer=printer)
             failure = FarmUnreachable(f"the farm's server is in trouble: {error}")
-        await asyncio.sleep(self.delay())
-        if answer.done() or not reachable() or self.happens(self.faults.answer_lost):
+        await asyncio.sleep(self.draw_delay())
+        if answer.done() or not reachable() or self.happens(self.faults.answer_loss):
             return
         if failure is not None:
             answer.set_exception(failure)
         else:
             answer.set_result(result)
 
-    def announce(self, printer: str, presence: Presence) -> None:
+    def deliver_to_servers(self, printer: str, presence: Presence) -> None:
         """Deliver a presence to all servers."""
-        if not self.reachable(printer) or self.happens(self.faults.lost):
+        if not self.reachable(printer) or self.happens(self.faults.loss):
             return
         self.presences[printer] = presence
         for server in self._servers:
-            self.begin(self._later(server, printer, presence))
+            self.begin(self._deliver_presence(server, printer, presence))
 
-    async def _later(self, server: "MemoryServerEnd", printer: str, presence: Presence) -> None:
-        await asyncio.sleep(self.delay())
+    async def _deliver_presence(self, server: "MemoryServerEnd", printer: str, presence: Presence) -> None:
+        await asyncio.sleep(self.draw_delay())
         if self.running:
             await server.on_presence(printer, presence)
 
@@ -234,18 +234,18 @@ class FarmInMemory:
         if not self.running:
             raise FarmUnreachable("NATS does not answer")
         agent = self._agents.get(printer)
-        if agent is not None and not self.happens(self.faults.lost):
-            asyncio.get_running_loop().call_later(self.delay(), self._deliver_offer, agent, offer)
+        if agent is not None and not self.happens(self.faults.loss):
+            asyncio.get_running_loop().call_later(self.draw_delay(), self._deliver_offer, agent, offer)
 
     def _deliver_offer(self, agent: "MemoryAgentEnd", offer: Offer) -> None:
         if self.reachable(agent.printer):
-            agent.offered(offer)
+            agent.take_offer(offer)
 
-    def enter(self, server: "MemoryServerEnd") -> None:
+    def add_server(self, server: "MemoryServerEnd") -> None:
         """Add a server that has started."""
         self._servers.append(server)
 
-    def leave(self, server: "MemoryServerEnd") -> None:
+    def remove_server(self, server: "MemoryServerEnd") -> None:
         """Remove a server that has ended."""
         self._servers.remove(server)
 
@@ -259,7 +259,7 @@ class MemoryAgentEnd:
         self.handler: OrderHandler | None = None
         self.running = False
         self._farm = farm
-        self._offers: Latest[Offer] = Latest()
+        self._offers: LatestValue[Offer] = LatestValue()
 
     @property
     def connected(self) -> bool:
@@ -286,47 +286,47 @@ class MemoryAgentEnd:
         if self.running and self.on_connect is not None:
             self.on_connect()
 
-    def offered(self, offer: Offer) -> None:
+    def take_offer(self, offer: Offer) -> None:
         """Take an offer."""
         if self.running:
             self._offers.put(offer)
 
-    async def offers(self) -> AsyncIterator[Offer | None]:
+    async def receive_offers(self) -> AsyncIterator[Offer | None]:
         """Yield the offers to this printer; None: the last one is withdrawn."""
         while True:
             offer = await self._offers.get()
             yield offer if offer.copy else None
 
-    async def present(self, presence: Presence) -> None:
+    async def report_presence(self, presence: Presence) -> None:
         """Report the state of the printer."""
         if not self.connected:
             raise FarmUnreachable(f"{self.printer}: not connected to NATS")
-        self._farm.announce(self.printer, presence)
+        self._farm.deliver_to_servers(self.printer, presence)
 
-    async def file(self, copy: str, attempt: int, offset: int) -> bytes:
+    async def fetch_chunk(self, copy: str, attempt: int, offset: int) -> bytes:
         """Return the next bytes of the offered file."""
         question = CopyQuestion(copy, attempt, offset)
-        return await self._farm.to_server(self.printer, lambda duties: duties.file(self.printer, question))
+        return await self._farm.ask_server(self.printer, lambda duties: duties.read_chunk(self.printer, question))
 
     async def renew(self, copy: str, attempt: int) -> YesOrNo:
         """Ask for a longer lease of the offer."""
         question = CopyQuestion(copy, attempt)
-        return await self._farm.to_server(self.printer, lambda duties: duties.renew(self.printer, question))
+        return await self._farm.ask_server(self.printer, lambda duties: duties.renew(self.printer, question))
 
     async def claim(self, copy: str, attempt: int, nonce: str) -> YesOrNo:
         """Ask to begin the print."""
         question = ClaimQuestion(copy, attempt, nonce)
-        return await self._farm.to_server(self.printer, lambda duties: duties.claim(self.printer, question))
+        return await self._farm.ask_server(self.printer, lambda duties: duties.claim(self.printer, question))
 
-    async def holdings(self) -> Holdings:
+    async def fetch_holdings(self) -> Holdings:
         """Ask which copies this printer holds, according to the list."""
-        return await self._farm.to_server(self.printer, lambda duties: duties.holdings(self.printer))
+        return await self._farm.ask_server(self.printer, lambda duties: duties.find_holdings(self.printer))
 
     async def report(self, report: Report) -> None:
         """Report the result of a copy."""
-        await self._farm.to_server(self.printer, lambda duties: duties.report(self.printer, report))
+        await self._farm.ask_server(self.printer, lambda duties: duties.report(self.printer, report))
 
-    def orders(self, handler: OrderHandler) -> None:
+    def set_order_handler(self, handler: OrderHandler) -> None:
         """Set the handler that answers orders."""
         self.handler = handler
 
@@ -352,14 +352,14 @@ class MemoryServerEnd:
     async def run(self, duties: Duties) -> None:
         """Answer until cancelled."""
         self.duties = duties
-        self._farm.enter(self)
+        self._farm.add_server(self)
         try:
             if self._farm.running:
                 await self.on_connected()
             await asyncio.Event().wait()
         finally:
             self.duties = None
-            self._farm.leave(self)
+            self._farm.remove_server(self)
 
     async def on_connected(self) -> None:
         """Take note of a new connection, and of the presences that NATS has stored."""
@@ -386,13 +386,13 @@ class MemoryServerEnd:
         """Send an order to an agent, and return its answer."""
         if not self.connected:
             raise FarmUnreachable(f"cannot reach {printer}: {self.trouble}")
-        return await self._farm.to_agent(printer, order, within)
+        return await self._farm.ask_agent(printer, order, within)
 
-    async def failed(self, printer: str, failed: FailedCopy) -> None:  # noqa: ARG002 - the subject's
+    async def store_failed(self, printer: str, copy: FailedCopy) -> None:  # noqa: ARG002 - the subject's
         """Store a failed copy."""
         if not self._farm.running:
             raise FarmUnreachable("NATS does not answer")
-        self._farm.failures.append(failed)
+        self._farm.failures.append(copy)
 
     async def put_file(self, sha256: str, path: Path) -> None:
         """Store a file."""

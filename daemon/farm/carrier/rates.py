@@ -1,4 +1,4 @@
-"""Rate limits: how often each printer may ask, so that one that floods the server costs the others nothing."""
+"""Rate limits: how often each printer may ask. A printer that floods the server costs the others nothing."""
 
 from gcode.frozen import mutable
 
@@ -8,7 +8,7 @@ MAX_PRINTERS = 50_000
 @mutable
 class _Bucket:
     level: float
-    at: float
+    filled_at: float
 
 
 class PrinterRates:
@@ -27,8 +27,8 @@ class PrinterRates:
             if len(self._buckets) >= MAX_PRINTERS:
                 self._buckets.clear()
             bucket = self._buckets[printer] = _Bucket(self._burst, now)
-        bucket.level = min(self._burst, bucket.level + (now - bucket.at) * self._rate)
-        bucket.at = now
+        bucket.level = min(self._burst, bucket.level + (now - bucket.filled_at) * self._rate)
+        bucket.filled_at = now
         if bucket.level < 1:
             return False
         bucket.level -= 1

@@ -14,13 +14,13 @@ from nats.errors import NoRespondersError
 
 from daemon.farm.carrier import files
 from daemon.farm.carrier.connect import FAILURES, NatsAddress, NatsConnection, subscribe
-from daemon.farm.carrier.ending import in_time
+from daemon.farm.carrier.ending import run_in_time
 from daemon.farm.carrier.ends import ORDER_TIMEOUT, Duties
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.carrier.rates import PrinterRates
-from daemon.farm.carrier.streams import make
+from daemon.farm.carrier.streams import make_streams
 from daemon.farm.carrier.subjects import (
-    MEANT_FOR,
+    ADDRESSEE,
     MESSAGE_ID,
     PRESENCE,
     PRESENCE_BUCKET,
@@ -31,7 +31,7 @@ from daemon.farm.carrier.subjects import (
     is_below,
     is_own_inbox,
     is_printer,
-    of,
+    printer_subject,
     sender,
     site_inbox,
 )
@@ -68,7 +68,7 @@ class NatsServerEnd:
         presences: the last presence of each printer.
         sites: ids of the sites that may ask; set before `run`.
         answer_site: answers their questions; set before `run`.
-        differing: the settings in which the streams differ from those that this version makes; a sentence each.
+        stream_differences: a sentence about each setting of a stream that differs from what this version would set.
     """
 
     def __init__(self, address: NatsAddress, name: str = "nozzled farm") -> None:
@@ -81,35 +81,35 @@ class NatsServerEnd:
         self.presences: dict[str, Presence] = {}
         self.sites: tuple[str, ...] = ()
         self.answer_site: AnswerSite | None = None
-        self.differing: list[str] = []
+        self.stream_differences: list[str] = []
         own = NatsAddress(address.urls, address.seed, address.tls, SERVER_INBOX)
-        self._line = NatsConnection(own, name, self._set_up)
-        self._line.on_change = self._changed
+        self._connection = NatsConnection(own, name, self._set_up)
+        self._connection.on_change = self._on_change
         self._duties: Duties | None = None
-        self._leftovers = files.InterruptedUploads()
+        self._interrupted_uploads = files.InterruptedUploads()
         self._rates = {
             "presence": PrinterRates(PRESENCE_RATE, PRESENCE_BURST),
             "": PrinterRates(QUESTION_RATE, QUESTION_BURST),
         }
         self._limit = Limiter(limit=5, period=60)
-        self._room = asyncio.Semaphore(MAX_AT_ONCE)
+        self._answer_slots = asyncio.Semaphore(MAX_AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def connected(self) -> bool:
         """Whether NATS is connected."""
-        return self._line.connected
+        return self._connection.connected
 
     @property
     def trouble(self) -> str:
         """Why NATS is not connected; empty: it is."""
-        return self._line.trouble
+        return self._connection.trouble
 
     async def run(self, duties: Duties) -> None:
         """Stay connected and answer, until cancelled."""
         self._duties = duties
         try:
-            await self._line.run()
+            await self._connection.run()
         finally:
             for task in [*self._tasks]:
                 task.cancel()
@@ -118,7 +118,9 @@ class NatsServerEnd:
 
     async def offer(self, printer: str, offer: Offer) -> None:
         """Offer a copy to a printer."""
-        await self._line.publish(of("offer", printer), msgspec.json.encode(offer), {MEANT_FOR: printer})
+        await self._connection.publish(
+            printer_subject("offer", printer), msgspec.json.encode(offer), {ADDRESSEE: printer}
+        )
 
     async def withdraw(self, printer: str) -> None:
         """Withdraw the last offer to a printer."""
@@ -129,7 +131,7 @@ class NatsServerEnd:
         if not self.connected:
             raise FarmUnreachable(f"cannot reach {printer}: {self.trouble}")
         try:
-            answer = await self._line.ask(of("order", printer), msgspec.json.encode(order), within)
+            answer = await self._connection.ask(printer_subject("order", printer), msgspec.json.encode(order), within)
             return msgspec.json.decode(answer.data, type=OrderAnswer)
         except FarmUnreachable as error:
             is_absent = isinstance(error.__cause__, NoRespondersError)
@@ -138,32 +140,34 @@ class NatsServerEnd:
         except msgspec.MsgspecError as error:
             raise FarmUnreachable(f"{printer}: cannot read its agent's answer: {error}") from error
 
-    async def failed(self, printer: str, failed: FailedCopy) -> None:
+    async def store_failed(self, printer: str, copy: FailedCopy) -> None:
         """Add a failed copy to the stream FAILED."""
-        headers = {MESSAGE_ID: f"failed.{failed.copy}"}  # a repeated report adds it only once
-        _check_receipt(await self._line.ask(of("failed", printer), msgspec.json.encode(failed), headers=headers))
+        headers = {MESSAGE_ID: f"failed.{copy.copy}"}  # a repeated report adds it only once
+        _check_receipt(
+            await self._connection.ask(printer_subject("failed", printer), msgspec.json.encode(copy), headers=headers)
+        )
 
     async def put_file(self, sha256: str, path: Path) -> None:
         """Store a file for all servers."""
-        await files.put(self._line.client, sha256, path)
+        await files.put(self._connection.client, sha256, path)
 
     async def get_file(self, sha256: str, path: Path) -> None:
         """Write a stored file to a path."""
-        await files.get(self._line.client, sha256, path)
+        await files.get(self._connection.client, sha256, path)
 
     async def remove_file(self, sha256: str) -> None:
         """Delete a stored file."""
-        await files.remove(self._line.client, sha256)
+        await files.remove(self._connection.client, sha256)
 
     async def remove_leftovers(self) -> int:
-        """Delete what interrupted uploads have left in the store."""
-        return await self._leftovers.remove(self._line.client)
+        """Delete the chunks of interrupted uploads from the store."""
+        return await self._interrupted_uploads.remove(self._connection.client)
 
     # -- receiving ---------------------------------------------------------------------------------------------------
 
     async def _set_up(self, client: Client) -> None:
-        self.differing = await make(client.jetstream())
-        for text in self.differing:
+        self.stream_differences = await make_streams(client.jetstream())
+        for text in self.stream_differences:
             log.warning("nats.set_otherwise", text=text, consequence="the setting is left as it is")
         await subscribe(client, f"{PRESENCE}.*", self._on_presence)
         kinds: tuple[tuple[str, type[Any] | None], ...] = (
@@ -178,14 +182,14 @@ class NatsServerEnd:
         for site in self.sites:  # a wildcard for the site would ask leaf nodes for subjects that they may not send
             await subscribe(client, f"farm.site.{site}.*", self._on_site_question, QUEUE)
 
-    def _changed(self) -> None:
-        if self._line.connected:
+    def _on_change(self) -> None:
+        if self._connection.connected:
             self._begin(self._catch_up())
 
     async def _catch_up(self) -> None:
         """Read the presences that NATS has stored, then let the server send its offers again."""
         try:
-            await in_time(self._read_presences(self._line.client), READ_TIMEOUT)
+            await run_in_time(self._read_presences(self._connection.client), READ_TIMEOUT)
         except (FarmUnreachable, *FAILURES) as error:
             log.warning("farm.presences_unknown", reason=str(error), consequence="each printer reports within 10 s")
         if self._duties is not None:
@@ -237,7 +241,7 @@ class NatsServerEnd:
             elif len(message.data) > MAX_BODY:
                 self._warn("farm.question_too_long", printer, f"{kind}: {len(message.data)} bytes")
             elif self._admits(kind, printer):
-                await self._room.acquire()
+                await self._answer_slots.acquire()
                 self._begin(self._answer(kind, body, printer, message))
 
         return handle
@@ -247,7 +251,7 @@ class NatsServerEnd:
         if not is_below(message.reply, site_inbox(site)):
             self._warn("farm.answer_elsewhere", site, f"{kind}: wants its answer at {message.reply[:60]!r}")
         elif is_printer(site) and self._admits("site", site):
-            await self._room.acquire()
+            await self._answer_slots.acquire()
             self._begin(self._answer("site", None, f"{site}.{kind}", message))
 
     def _admits(self, kind: str, printer: str) -> bool:
@@ -263,7 +267,7 @@ class NatsServerEnd:
             log.warning(event, printer=printer, reason=reason, not_shown=self._limit.take_suppressed())
 
     async def _answer(self, kind: str, body: type[Any] | None, printer: str, message: Msg) -> None:
-        """Answer a question; where that takes too long, send nothing: the agent asks again."""
+        """Answer a question. If that takes too long, send nothing: the agent asks again."""
         headers = None
         try:
             question = msgspec.json.decode(message.data, type=body) if body is not None else bytes(message.data)
@@ -282,9 +286,9 @@ class NatsServerEnd:
             log.exception("farm.not_answered", printer=printer, question=kind)
             data, headers = b"", {TROUBLE: str(error) or type(error).__name__}
         finally:
-            self._room.release()
+            self._answer_slots.release()
         try:
-            await self._line.publish(message.reply, data, headers)
+            await self._connection.publish(message.reply, data, headers)
         except FarmUnreachable as error:
             log.warning("farm.answer_lost", printer=printer, reason=str(error))
 
@@ -294,13 +298,13 @@ class NatsServerEnd:
             raise FarmUnreachable("the server has not started yet")
         match kind:
             case "file":
-                return await duties.file(printer, question)
+                return await duties.read_chunk(printer, question)
             case "renew":
                 return await duties.renew(printer, question)
             case "claim":
                 return await duties.claim(printer, question)
             case "held":
-                return await duties.holdings(printer)
+                return await duties.find_holdings(printer)
             case "report":
                 return await duties.report(printer, question)
             case "site" if self.answer_site is not None:

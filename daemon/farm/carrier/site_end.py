@@ -11,31 +11,31 @@ ANSWER_TIMEOUT = 15.0  # s for an answer: there may be a slow network between si
 
 
 class NatsSiteEnd:
-    """Asks the hub (HubLane)."""
+    """Asks the hub (HubConnection)."""
 
     def __init__(self, site: str, address: NatsAddress) -> None:
         """Prepare.
 
         Args:
             site: id of the site.
-            address: of the site's own NATS. Its inbox is replaced by the only one to which the hub lets answers pass.
+            address: of the site's own NATS. Its inbox is replaced by the one to which the hub may send answers.
         """
         self._site = site
         own = NatsAddress(address.urls, address.seed, address.tls, site_inbox(site))
-        self._line = NatsConnection(own, f"nozzled farm, site {site}", _nothing)
+        self._connection = NatsConnection(own, f"nozzled farm, site {site}", _subscribe_to_nothing)
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
-        await self._line.run()
+        await self._connection.run()
 
     async def ask(self, kind: str, body: bytes) -> bytes:
         """Return the hub's answer; raises FarmUnreachable, FarmRefused."""
-        answer = await self._line.ask(f"farm.site.{self._site}.{kind}", body, ANSWER_TIMEOUT)
-        return answered(answer)
+        answer = await self._connection.ask(f"farm.site.{self._site}.{kind}", body, ANSWER_TIMEOUT)
+        return read_answer(answer)
 
 
-def answered(answer: Msg) -> bytes:
-    """Return the body of an answer; raises FarmRefused or FarmUnreachable where its headers say so."""
+def read_answer(answer: Msg) -> bytes:
+    """Return the body of an answer; raises FarmRefused or FarmUnreachable if its headers say so."""
     headers = answer.headers or {}
     if refused := headers.get(REFUSED):
         raise FarmRefused(refused)
@@ -44,5 +44,5 @@ def answered(answer: Msg) -> bytes:
     return bytes(answer.data)
 
 
-async def _nothing(client: Client) -> None:
+async def _subscribe_to_nothing(client: Client) -> None:
     """Subscribe to nothing: a site only gets answers."""

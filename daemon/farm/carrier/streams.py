@@ -1,4 +1,4 @@
-"""The streams and buckets of a farm: creates those that are missing, and reports those with other settings."""
+"""The streams and buckets of a farm: creates missing ones, and reports settings that differ from ours."""
 
 from dataclasses import fields
 from typing import Any
@@ -59,8 +59,8 @@ STREAMS = (
 )
 
 
-async def make(js: JetStreamContext) -> list[str]:
-    """Create the missing streams; return where the others differ from STREAMS, a sentence for each setting."""
+async def make_streams(js: JetStreamContext) -> list[str]:
+    """Create the missing streams; return a sentence about each setting in which the others differ from STREAMS."""
     texts = []
     for config in STREAMS:
         try:
@@ -69,21 +69,21 @@ async def make(js: JetStreamContext) -> list[str]:
             await js.add_stream(config)
             log.info("nats.stream_made", stream=config.name)
         else:
-            texts += differences(config, actual)
+            texts += find_differences(config, actual)
     return texts
 
 
-def differences(expected: StreamConfig, actual: StreamInfo) -> list[str]:
-    """Return the settings of a stream that differ from those that we would give it, a sentence each."""
+def find_differences(expected: StreamConfig, actual: StreamInfo) -> list[str]:
+    """Return a sentence about each setting of a stream that differs from the expected one."""
     texts = []
     for field in fields(expected):
         want, has = getattr(expected, field.name), getattr(actual.config, field.name, None)
-        if want is not None and _plain(want) != _plain(has) and field.name not in CHOSEN_BY_NATS:
-            texts.append(f"stream {expected.name}: {field.name} is {_plain(has)}, not {_plain(want)}")
+        if want is not None and _comparable(want) != _comparable(has) and field.name not in CHOSEN_BY_NATS:
+            texts.append(f"stream {expected.name}: {field.name} is {_comparable(has)}, not {_comparable(want)}")
     return texts
 
 
-def _plain(value: Any) -> Any:
+def _comparable(value: Any) -> Any:
     if isinstance(value, list):
         return [str(each) for each in value]
     if isinstance(value, float):

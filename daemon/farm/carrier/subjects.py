@@ -10,11 +10,11 @@ FAILED = "FAILED"
 FILES = "gcode"
 QUEUE = "server"
 MESSAGE_ID = "Nats-Msg-Id"
-MEANT_FOR = "Nozzled-Printer"
+ADDRESSEE = "Nozzled-Printer"
 REFUSED = "Nozzled-Refused"
 TROUBLE = "Nozzled-Trouble"
 SERVER_INBOX = "_INBOX_farm_server"
-"""With two words, as a printer may be called `server`, and may read what is below its own name."""
+"""Not `_INBOX_server`: a printer may be called `server`, and may read everything in its own inbox."""
 
 _ID = re.compile(PRINTER_ID)
 
@@ -24,7 +24,7 @@ def is_printer(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-def inbox(printer: str) -> str:
+def printer_inbox(printer: str) -> str:
     """Return the prefix of the subjects of answers to a printer."""
     return f"_INBOX_{printer}"
 
@@ -34,20 +34,20 @@ def site_inbox(site: str) -> str:
     return f"_INBOX_site_{site}"
 
 
-def of(kind: str, printer: str) -> str:
+def printer_subject(kind: str, printer: str) -> str:
     """Return a printer's subject for a kind of message: `farm.claim.mk3`."""
     return f"farm.{kind}.{printer}"
 
 
 def sender(subject: str) -> str:
-    """Return the printer that may publish on this subject; empty: none may."""
+    """Return the only printer that may publish on this subject; empty: none may."""
     printer = subject.rpartition(".")[2]
     return printer if is_printer(printer) else ""
 
 
 def is_own_inbox(reply: str, printer: str) -> bool:
     """Tell whether an answer to a printer may go to this subject, which the printer itself has named."""
-    return is_below(reply, inbox(printer))
+    return is_below(reply, printer_inbox(printer))
 
 
 def is_below(subject: str, prefix: str) -> bool:

@@ -26,7 +26,7 @@ _GROUP = re.compile(r"[\w .-]{0,60}")
 
 
 class EngineFacts(msgspec.Struct, kw_only=True):
-    """The facts about a farm's NATS that the commands need again; stored in farm.json.
+    """The facts about a farm's NATS that later commands need; stored in farm.json.
 
     Attributes:
         hosts: names and addresses under which printers reach NATS.
@@ -92,20 +92,20 @@ class EngineFolder:
             )
             if hub is not None:
                 (self.path / HUB_CA).write_text(hub.ca)
-            self._write(CONF, _conf(self.path, facts, hub))
+            self._write(CONF, _render_conf(self.path, facts, hub))
             self._write_users(facts)
         except OSError as error:
             raise ConfigError(f"{error.filename or self.path}: {error.strerror or error}") from error
         return facts
 
     def make_certificate(self, hosts: Sequence[str]) -> None:
-        """Create a new certificate for NATS, which it uses after a reload; raises ConfigError."""
+        """Create a new certificate for NATS, which uses it after a reload; raises ConfigError."""
         certificates.make_certificate(self.path, hosts)
         for name in (certificates.KEY, certificates.CERTIFICATE):
             self._share(self.path / name, 0o640)
         (self.path / certificates.CA).chmod(0o644)
 
-    def facts(self) -> EngineFacts:
+    def read_facts(self) -> EngineFacts:
         """Read the facts; raises ConfigError."""
         try:
             return msgspec.json.decode((self.path / FACTS).read_bytes(), type=EngineFacts)
@@ -132,7 +132,7 @@ class EngineFolder:
             raise ConfigError(f"{name[:60]!r} is not a valid id: use 1 to 32 characters of a-z, 0-9 and -")
         if not _GROUP.fullmatch(group):
             raise ConfigError(f"{group[:60]!r} is not a valid group: use letters, digits, _, space, . and -")
-        facts = self.facts()
+        facts = self.read_facts()
         enrolled = [user for user in facts.users if user.role != SERVER and user.name == name]
         if enrolled and not again:
             raise ConfigError(f"{name} is enrolled already: --again replaces its key by a new one")
@@ -155,7 +155,7 @@ class EngineFolder:
 
     def revoke(self, name: str) -> None:
         """Remove a printer or a site from the users; raises ConfigError where it is not enrolled."""
-        facts = self.facts()
+        facts = self.read_facts()
         others = [user for user in facts.users if user.role == SERVER or user.name != name]
         if len(others) == len(facts.users):
             enrolled = ", ".join(user.name for user in facts.users if user.role != SERVER) or "none"
@@ -164,8 +164,8 @@ class EngineFolder:
         self._save(facts)
 
     def reload(self) -> str:
-        """Make a running NATS read its users again; return why that is impossible, or ""."""
-        path = Path(self.facts().pid_file)
+        """Make a running NATS read its users again; return why that is impossible; empty: it was done."""
+        path = Path(self.read_facts().pid_file)
         try:
             pid = int(path.read_text("ascii"))
             program = (Path("/proc") / str(pid) / "comm").read_text("utf-8").strip()
@@ -188,7 +188,7 @@ class EngineFolder:
             raise ConfigError(f"{error.filename or self.path}: {error.strerror or error}") from error
 
     def _write_users(self, facts: EngineFacts) -> None:
-        """Write farm.json, then users.conf: `revoke` could not find a key that is only in users.conf."""
+        """Write farm.json before users.conf, because `revoke` cannot find a key that is only in users.conf."""
         self._write(FACTS, msgspec.json.format(msgspec.json.encode(facts).decode()))
         self._write(USERS, render_users(facts.users))
 
@@ -197,13 +197,13 @@ class EngineFolder:
         self._share(self.path / name, 0o640)
 
     def _share(self, path: Path, mode: int) -> None:
-        """Let NATS read a file: its unit, where it is installed, runs in the group nozzled-farm."""
+        """Let NATS read a file: if its unit is installed, NATS runs in the group nozzled-farm."""
         with suppress(KeyError, PermissionError):
             os.chown(path, -1, grp.getgrnam(GROUP).gr_gid)
             path.chmod(mode)
 
 
-def _conf(folder: Path, facts: EngineFacts, hub: Enrolment | None) -> str:
+def _render_conf(folder: Path, facts: EngineFacts, hub: Enrolment | None) -> str:
     """Return the configuration of NATS."""
     tls = (
         f'{{ cert_file: "{folder / certificates.CERTIFICATE}", key_file: "{folder / certificates.KEY}", '
@@ -230,7 +230,7 @@ jetstream {{
   sync_interval: always
 }}
 
-# Limits of what one client may cost the others.
+# Limits, so that no client can slow down the others.
 max_payload: 1MB
 max_pending: 16MB
 max_subscriptions: 1000

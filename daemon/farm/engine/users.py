@@ -7,13 +7,12 @@ from typing import Literal
 import msgspec
 import nkeys
 
-from daemon.farm.carrier.subjects import PRESENCE, inbox, of, site_inbox
+from daemon.farm.carrier.subjects import PRESENCE, printer_inbox, printer_subject, site_inbox
 
 QUESTIONS = ("file", "renew", "claim", "held", "report")
 """The kinds of a printer's questions to the server."""
 
-ANSWER_WITHIN = "15s"
-ACCOUNT = "FARM"
+ANSWER_EXPIRY = "15s"
 
 
 class NatsUser(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,16 +47,16 @@ def make_key() -> tuple[str, str]:
     return bytes(seed).decode(), public
 
 
-def printer_may(printer: str) -> tuple[list[str], list[str]]:
+def printer_subjects(printer: str) -> tuple[list[str], list[str]]:
     """Return the subjects that a printer may publish to, and those that it may subscribe to."""
     return (
-        [*(of(kind, printer) for kind in QUESTIONS), f"{PRESENCE}.{printer}"],
-        [of("offer", printer), of("order", printer), f"{inbox(printer)}.>"],
+        [*(printer_subject(kind, printer) for kind in QUESTIONS), f"{PRESENCE}.{printer}"],
+        [printer_subject("offer", printer), printer_subject("order", printer), f"{printer_inbox(printer)}.>"],
     )
 
 
-def site_may(site: str) -> tuple[list[str], list[str]]:
-    """Return the subjects that a site's leaf node may send to the hub and get from it; no printer's is among them."""
+def site_subjects(site: str) -> tuple[list[str], list[str]]:
+    """Return the subjects that a site's leaf node may publish to, and those that it may subscribe to: no printer's."""
     return ([f"farm.site.{site}.*"], [f"{site_inbox(site)}.>"])
 
 
@@ -67,19 +66,19 @@ def render_users(users: Iterable[NatsUser]) -> str:
     for user in users:
         permissions = ""
         if user.role == "printer":
-            permissions = f", permissions: {_permissions(*printer_may(user.name))}"
+            permissions = f", permissions: {_permissions(*printer_subjects(user.name))}"
         elif user.role == "site":
-            permissions = f", permissions: {_permissions(*site_may(user.name))}"
+            permissions = f", permissions: {_permissions(*site_subjects(user.name))}"
         lines.append(f'  # {user.role} {user.name}\n  {{ nkey: "{user.nkey}"{permissions} }}')
     return "\n".join([*lines, "]", ""])
 
 
 def _permissions(publish: Sequence[str], subscribe: Sequence[str]) -> str:
     return (
-        f"{{ publish: {{ allow: [{_listed(publish)}] }}, subscribe: {{ allow: [{_listed(subscribe)}] }}, "
-        f'allow_responses: {{ max: 1, expires: "{ANSWER_WITHIN}" }} }}'
+        f"{{ publish: {{ allow: [{_quote_all(publish)}] }}, subscribe: {{ allow: [{_quote_all(subscribe)}] }}, "
+        f'allow_responses: {{ max: 1, expires: "{ANSWER_EXPIRY}" }} }}'
     )
 
 
-def _listed(subjects: Sequence[str]) -> str:
+def _quote_all(subjects: Sequence[str]) -> str:
     return ", ".join(f'"{each}"' for each in subjects)

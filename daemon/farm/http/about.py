@@ -21,7 +21,7 @@ class FarmAboutHandler(FarmHandler):
 
     async def get(self) -> None:
         """Answer with the owner of the key, and the state of the farm."""
-        printers, counts = self.farm.printers, await self.ask(JobList.counts)
+        printers, counts = self.farm.printers, await self.ask(JobList.count_copies)
         self.answer(
             {
                 "version": __version__,
@@ -44,7 +44,7 @@ class FarmKeysHandler(FarmHandler):
     async def get(self) -> None:
         """List the names and scopes of the keys; the keys themselves are not stored."""
         keys: FarmKeys = self.settings["farm_keys"]
-        self.answer({"keys": await keys.all()})
+        self.answer({"keys": await keys.list_all()})
 
     async def post(self) -> None:
         """Make a key; only this answer shows it."""

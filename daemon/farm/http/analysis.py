@@ -33,7 +33,7 @@ _BOUNDED = f'ulimit -v {MAX_MEMORY_KIB}; exec nice -n 5 "$@"'  # a user waits, b
 
 
 async def analyse(path: Path, upload: FileFacts, picture: Path) -> FileFacts:
-    """Add an analysis to the facts about a file. If it fails, that is a warning: each printer checks the file again.
+    """Add an analysis to the facts about a file; if it fails, add a warning. Each printer checks the file again.
 
     Raises:
         NotPrintable: the file is not G-code.

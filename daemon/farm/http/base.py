@@ -17,11 +17,11 @@ from daemon.http.base import BaseHandler
 from daemon.http.errors import Refused
 
 MAX_WORD = 64
-"""Characters of a text in the query, at most."""
+"""A text in the query has at most this many characters."""
 
 MAX_DELAY = 10.0
-"""An order may reach a printer at most this many seconds after its request: after that, a user who got no answer may
-have acted already."""
+"""An order must reach a printer within this many seconds of its request: later, a user who got no answer may have acted
+otherwise."""
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ class FarmHandler(BaseHandler):
             self.require_in_time()
 
     def require_in_time(self) -> None:
-        """Refuse a request that the client has given up on: carried out after a delay, it would surprise the user.
+        """Refuse a request that its client has given up on: if it were carried out now, it would surprise the user.
 
         Raises:
             Refused: the date in `Nozzled-Until` has passed, or the client has gone.
@@ -106,7 +106,7 @@ class FarmHandler(BaseHandler):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Refused(400, f"the body is not valid: {error}") from error
 
-    def number(self, name: str, default: float, low: float, high: float) -> float:
+    def get_number(self, name: str, default: float, low: float, high: float) -> float:
         """Return a number from the query; raises Refused."""
         text = self.get_query_argument(name, "")
         if not text:
@@ -119,14 +119,14 @@ class FarmHandler(BaseHandler):
             raise Refused(400, f"{name} must be a number from {low:g} to {high:g}, not {text[:40]!r}")
         return value
 
-    def integer(self, name: str, default: int, low: int, high: int) -> int:
+    def get_integer(self, name: str, default: int, low: int, high: int) -> int:
         """Return a whole number from the query; raises Refused."""
-        value = self.number(name, default, low, high)
+        value = self.get_number(name, default, low, high)
         if value != int(value):
             raise Refused(400, f"{name} must be a whole number")
         return int(value)
 
-    def short_text(self, name: str) -> str:
+    def get_short_text(self, name: str) -> str:
         """Return a short text from the query; raises Refused."""
         text = self.get_query_argument(name, "")
         if len(text) > MAX_WORD or not text.isprintable():

@@ -15,7 +15,7 @@ MAX_ROWS = 500  # copies in an answer
 MAX_CSV_ROWS = 10_000
 
 COLUMNS = ("job", "copy", "state", "printer", "begun", "ended", "seconds", "filament_mm", "reason")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet takes a cell that begins with one of these characters for a formula."""
 
 
@@ -24,20 +24,20 @@ class FarmHistoryHandler(FarmHandler):
 
     async def get(self) -> None:
         """List copies that have ended, the newest first."""
-        copies, names = await self.query(self.integer("limit", 100, 1, MAX_ROWS))
+        copies, names = await self.query(self.get_integer("limit", 100, 1, MAX_ROWS))
         self.answer({"copies": [copy_view(copy, self.farm.printers, names.get(copy.job, "")) for copy in copies]})
 
     async def query(self, limit: int) -> tuple[list[FarmCopy], dict[str, str]]:
         """Return the copies that the request's query selects, and the names of their jobs by id."""
-        before = self.number("before", 4e9, 0, 4e9)
+        before = self.get_number("before", 4e9, 0, 4e9)
         state = self.get_query_argument("state", "")
         if state and state not in FINAL_STATES:
             raise Refused(400, f"state must be {', '.join(FINAL_STATES[:-1])} or {FINAL_STATES[-1]}")
-        printer, name, before_copy = (self.short_text(each) for each in ("printer", "q", "before_copy"))
+        printer, name, before_copy = (self.get_short_text(each) for each in ("printer", "q", "before_copy"))
 
         def read(jobs: JobList) -> tuple[list[FarmCopy], dict[str, str]]:
             copies = jobs.history(limit, before, printer, state, name, before_copy)
-            return copies, jobs.names({copy.job for copy in copies})
+            return copies, jobs.job_names({copy.job for copy in copies})
 
         return await self.ask(read)
 
@@ -47,13 +47,13 @@ class FarmHistoryTableHandler(FarmHistoryHandler):
 
     async def get(self) -> None:
         """Answer with the history as a table."""
-        copies, names = await self.query(self.integer("limit", MAX_CSV_ROWS, 1, MAX_CSV_ROWS))
+        copies, names = await self.query(self.get_integer("limit", MAX_CSV_ROWS, 1, MAX_CSV_ROWS))
         self.set_header("Content-Type", "text/csv; charset=utf-8")
         self.set_header("Content-Disposition", 'attachment; filename="history.csv"')
-        self.write(table(copies, names))
+        self.write(render_csv(copies, names))
 
 
-def table(copies: list[FarmCopy], names: Mapping[str, str]) -> str:
+def render_csv(copies: list[FarmCopy], names: Mapping[str, str]) -> str:
     """Return copies as CSV."""
     out = io.StringIO()
     writer = csv.writer(out)
@@ -70,4 +70,4 @@ def _date(at: float | None) -> str:
 
 
 def _cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value

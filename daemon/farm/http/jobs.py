@@ -26,7 +26,7 @@ MAX_ROWS = 500
 """Jobs, copies or events in one answer."""
 
 MAX_REASONS = 100
-"""Jobs in one answer that say why they wait."""
+"""Jobs in one answer whose reasons to wait are included."""
 
 _KEY = re.compile(r"[!-~]{1,200}", re.ASCII)
 
@@ -38,7 +38,7 @@ class Edit(JobChanges, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Before(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The job, by id or number, before which a job is moved; null: after all others."""
+    """The id or number of the job before which a job is moved; null: after all others."""
 
     before: str | int | None
 
@@ -63,15 +63,15 @@ class JobsHandler(UploadingHandler):
         state = self.get_query_argument("state", "open")
         if state not in ("open", "ended", "all"):
             raise Refused(400, "state must be open, ended or all")
-        limit, offset = self.integer("limit", 100, 1, MAX_ROWS), self.integer("offset", 0, 0, 10_000_000)
+        limit, offset = self.get_integer("limit", 100, 1, MAX_ROWS), self.get_integer("offset", 0, 0, 10_000_000)
         presences = dict(self.farm.printers.presences)
         reasons = min(limit, MAX_REASONS) if self.get_query_argument("why", "true") == "true" else 0
 
         def read(jobs: JobList) -> tuple[list[FarmJob], dict[str, list[str]]]:
-            page = [] if state == "ended" else jobs.jobs(limit, offset)
-            why = jobs.reasons(presences, reasons, offset) if page and reasons else {}
+            page = [] if state == "ended" else jobs.open_jobs(limit, offset)
+            why = jobs.why_jobs_wait(presences, reasons, offset) if page and reasons else {}
             if state != "open" and len(page) < limit:
-                before = 0 if state == "ended" else jobs.open_count()
+                before = 0 if state == "ended" else jobs.count_open_jobs()
                 page += jobs.ended_jobs(limit - len(page), max(0, offset - before))
             return page, why
 
@@ -83,7 +83,7 @@ class JobsHandler(UploadingHandler):
         key = self.request.headers.get("Idempotency-Key", "")
         if key and not _KEY.fullmatch(key):
             raise Refused(400, "Idempotency-Key must have 1 to 200 printable ASCII characters, without spaces")
-        submission = self.decode(Submission) if self.upload is None else await self._uploaded()
+        submission = self.decode(Submission) if self.upload is None else await self._store_upload()
         if not submission.sha256:
             raise Refused(400, "sha256 is missing: send the hash of a file that was uploaded before")
         request = JobRequest(**msgspec.structs.asdict(submission), by=self.key.name, key=key)
@@ -93,11 +93,11 @@ class JobsHandler(UploadingHandler):
         self.set_header("Location", f"/api/farm/jobs/{job.id}")
         self.answer(job_view(job), 201 if is_new else 200)
 
-    async def _uploaded(self) -> Submission:
+    async def _store_upload(self) -> Submission:
         assert self.upload is not None  # noqa: S101 - `post` has checked it
         # the fields are checked before the file, whose analysis takes a while
         self.upload.form.end()
-        submission = _from_fields(self.upload.form.fields)
+        submission = _submission_of(self.upload.form.fields)
         facts = await self.upload.store()
         if submission.sha256 not in ("", facts.sha256):
             raise Refused(
@@ -106,7 +106,7 @@ class JobsHandler(UploadingHandler):
         return msgspec.structs.replace(submission, sha256=facts.sha256)
 
 
-def _from_fields(fields: dict[str, str]) -> Submission:
+def _submission_of(fields: dict[str, str]) -> Submission:
     """Return the fields of a form; raises Refused."""
     values: dict[str, Any] = dict(fields)
     if "printers" in values:
@@ -125,7 +125,7 @@ class FarmJobHandler(FarmHandler):
         presences = dict(self.farm.printers.presences)
 
         def read(jobs: JobList) -> tuple[FarmJob, list[FarmCopy], list[str]]:
-            return jobs.job(job), jobs.copies(job), jobs.why_waiting(job, presences)
+            return jobs.job(job), jobs.copies(job), jobs.why_job_waits(job, presences)
 
         value, copies, why = await self.ask(read)
         self.answer(whole_job(value, why, [copy_view(each, self.farm.printers, site=value.site) for each in copies]))
@@ -138,7 +138,7 @@ class FarmJobHandler(FarmHandler):
         self.answer(job_view(changed))
 
     async def delete(self, job: str) -> None:
-        """Cancel a job; copies that have begun end when their printers report it."""
+        """Cancel a job. Copies that have begun end with their printers' reports."""
         copies, site = await self.ask(lambda jobs: (jobs.cancel_job(job, self.key.name), jobs.job(job).site))
         self.answer({"copies": [copy_view(each, self.farm.printers, site=site) for each in copies]})
 
@@ -219,10 +219,10 @@ class OrphansHandler(FarmHandler):
     """/api/farm/orphans."""
 
     async def get(self) -> None:
-        """List copies that have begun at printers which are silent now: a user has to settle them."""
+        """List the copies that have begun at printers that are silent now: a user has to settle them."""
         printers = self.farm.printers
-        orphans = [copy for copy in await self.ask(JobList.outstanding) if is_orphan(copy, printers)]
-        names = await self.ask(lambda jobs: jobs.names({copy.job for copy in orphans}))
+        orphans = [copy for copy in await self.ask(JobList.all_held_copies) if is_orphan(copy, printers)]
+        names = await self.ask(lambda jobs: jobs.job_names({copy.job for copy in orphans}))
         self.answer({"copies": [copy_view(copy, printers, names.get(copy.job, "")) for copy in orphans]})
 
 
@@ -231,8 +231,8 @@ class FarmLogHandler(FarmHandler):
 
     async def get(self) -> None:
         """List the events after a number, or the newest."""
-        limit, job = self.integer("limit", 100, 1, MAX_ROWS), self.short_text("job")
-        since = self.integer("since", -1, -1, 10**15)
+        limit, job = self.get_integer("limit", 100, 1, MAX_ROWS), self.get_short_text("job")
+        since = self.get_integer("since", -1, -1, 10**15)
 
         def read(jobs: JobList) -> list[ListedEvent]:
             return jobs.newest_events(limit, job) if since < 0 else jobs.events(since, limit, job)

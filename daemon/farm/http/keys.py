@@ -22,15 +22,15 @@ from daemon.farm.list.job_list import JobList
 from daemon.farm.list.schema import keys
 from daemon.private_file import write_private
 
-FIRST = "admin"
-FILE = "admin.key"
+FIRST_KEY_NAME = "admin"
+FIRST_KEY_FILE = "admin.key"
 MAX_KEYS = 256
 CACHE_TIME = 5.0
 """Seconds after which the keys are read again: another server on this database may have made or removed one."""
 
 FREE_ATTEMPTS = 10  # wrong keys in a row that an address may send
 REFILL = 6.0  # s until it may send one more
-MAX_ADDRESSES = 1024  # whose wrong keys are counted
+MAX_ADDRESSES = 1024  # of which wrong keys are counted
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 
@@ -65,7 +65,7 @@ class WrongKeys:
     def __init__(self) -> None:
         self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address → (wrong keys, s)
 
-    def wait(self, address: str, now: float) -> float:
+    def seconds_to_wait(self, address: str, now: float) -> float:
         """Return the seconds until the address may try another key; 0: it may try one now."""
         return max(0.0, (self._level(address, now) - (FREE_ATTEMPTS - 1)) * REFILL)
 
@@ -86,9 +86,9 @@ class FarmKeys:
 
     def __init__(self, farm: FarmSeams) -> None:
         self._farm = farm
-        self._cached: dict[str, FarmKey] = {}  # by hash
+        self._keys: dict[str, FarmKey] = {}  # by hash
         self._read_at: float | None = None
-        self._wrong = WrongKeys()
+        self._wrong_keys = WrongKeys()
 
     async def identify(self, key: str, address: str) -> tuple[FarmKey, FarmScope]:
         """Return the facts and the scope of a key.
@@ -102,22 +102,22 @@ class FarmKeys:
         now = asyncio.get_running_loop().time()
         if self._read_at is None or now - self._read_at > CACHE_TIME:
             await self.refresh()
-        if (facts := self._cached.get(digest(key))) is not None:
+        if (facts := self._keys.get(digest(key))) is not None:
             return facts, FarmScope[facts.scope.upper()]
-        if wait := self._wrong.wait(address, now):
+        if wait := self._wrong_keys.seconds_to_wait(address, now):
             raise TooManyAttempts("too many wrong keys came from this address", wait)
-        self._wrong.add(address, now)
+        self._wrong_keys.add(address, now)
         raise KeyRefused("the farm does not know this key")
 
     async def refresh(self) -> None:
         """Read the keys from the database."""
-        self._cached = await self._farm.jobs.call(_read)
+        self._keys = await self._farm.jobs.call(_read)
         self._read_at = asyncio.get_running_loop().time()
 
-    async def all(self) -> list[FarmKey]:
+    async def list_all(self) -> list[FarmKey]:
         """Return the facts about all keys, the oldest first."""
         await self.refresh()
-        return list(self._cached.values())
+        return list(self._keys.values())
 
     async def make(self, name: str, scope: FarmScope, by: str) -> str:
         """Make a key, and return it; only its hash is stored.
@@ -144,15 +144,15 @@ class FarmKeys:
         await self.refresh()
 
     async def ensure_one(self) -> Path | None:
-        """Make the first key where there is none, and write it to a private file; return the file's path."""
-        if await self.all():
+        """Make the first key if there is none, and write it to a private file; return the file's path, or None."""
+        if await self.list_all():
             return None
-        path = self._farm.folder / FILE
+        path = self._farm.folder / FIRST_KEY_FILE
         key = secrets.token_urlsafe(32)
         # the file first: a key in the database that nobody can read would lock everybody out
         await asyncio.to_thread(write_private, path, key + "\n", replace=True)
         await self._farm.jobs.call(
-            lambda jobs: _add(jobs, key, FarmKey(FIRST, FarmScope.ADMIN.label, self._farm.wall(), ""))
+            lambda jobs: _add(jobs, key, FarmKey(FIRST_KEY_NAME, FarmScope.ADMIN.label, self._farm.wall(), ""))
         )
         await self.refresh()
         log.info("the farm's first key is in %s", path)

@@ -22,7 +22,7 @@ class FarmMetricsHandler(FarmHandler):
         from prometheus_client.registry import Collector, CollectorRegistry  # noqa: PLC0415 - as above
 
         def read(jobs: JobList) -> tuple[dict[str, int], list[FarmCopy], int]:
-            return jobs.counts(), jobs.outstanding(), jobs.claims()
+            return jobs.count_copies(), jobs.all_held_copies(), jobs.count_claims()
 
         counts, held, claims = await self.ask(read)
         printers = self._printers(held)
@@ -43,7 +43,7 @@ class FarmMetricsHandler(FarmHandler):
                     by_state.add_metric([each], printers[each])
                 yield by_state
                 yield GaugeMetricFamily(
-                    "nozzled_farm_orphans", "Copies that have begun at printers that are silent.", value=orphans
+                    "nozzled_farm_orphans", "Copies that have begun at silent printers.", value=orphans
                 )
                 yield CounterMetricFamily("nozzled_farm_claims", "Claims that were granted.", value=claims)
                 yield GaugeMetricFamily("nozzled_farm_nats_up", "1 while NATS can be reached.", value=int(reachable))

@@ -6,7 +6,7 @@ import msgspec
 
 from daemon import __version__
 from daemon.farm.http.about import NewKey
-from daemon.farm.http.hub import FarmStateView
+from daemon.farm.http.feed import FarmStateView
 from daemon.farm.http.jobs import MAX_ROWS, Before, Edit, HandOver, Settlement
 from daemon.farm.http.keys import FarmKey
 from daemon.farm.http.printers import VERBS
@@ -26,14 +26,14 @@ UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 ERRORS = {
     400: "The body is not valid, or a value in it or in the query is not allowed.",
-    403: "No valid key, or the key does not allow this.",
+    403: "No valid key, or the key operation not allow this.",
     404: "Not found.",
     408: "The request came so late that its client has given up, so nothing was done.",
-    409: "The present state does not allow this, or the printer refused it.",
+    409: "The present state operation not allow this, or the printer refused it.",
     413: "The body is too large.",
     415: "This content type is not supported.",
     422: "The idempotency key was used for a different job before.",
-    429: "Too many wrong keys came from this address; Retry-After says when to try again.",
+    429: "Too many wrong keys came from this address. Retry-After says when to try again.",
     500: "A fault in the server or its disk.",
     502: "The camera delivered no picture.",
     503: "The list or the printer cannot be reached now, or too many clients are connected.",
@@ -69,7 +69,7 @@ def describe() -> Schema:
 
 
 def _plain(schema: Any) -> Any:
-    """Describe tuples as arrays: tools for OpenAPI do not know `prefixItems`. Ours have items of one type."""
+    """Describe tuples as arrays, since tools for OpenAPI do not know `prefixItems`. Their items have one type."""
     if isinstance(schema, list):
         return [_plain(each) for each in schema]
     if not isinstance(schema, dict):
@@ -81,7 +81,7 @@ def _plain(schema: Any) -> Any:
 
 
 def _complete(item: dict[str, Schema]) -> dict[str, Schema]:
-    """Add 408 to what changes something, and HEAD where there is GET: the same without the body."""
+    """Add 408 to methods that change something, and HEAD to paths that have GET: the same without the body."""
     late = {"408": _error(408)}
     item = {
         method: each if method == "get" else {**each, "responses": {**each["responses"], **late}}
@@ -103,7 +103,7 @@ def _jobs() -> dict[str, dict[str, Schema]]:
         _query(
             "state",
             {"enum": ["open", "ended", "all"]},
-            "Jobs that have not ended, in the order of printing; those that have; all.",
+            "open: jobs that have not ended, in the order of printing; ended: those that have; all: both.",
         ),
         *_page(),
         _query("why", {"enum": ["true", "false"]}, "Whether to say why each of the first 100 jobs waits."),
@@ -111,7 +111,7 @@ def _jobs() -> dict[str, dict[str, Schema]]:
     binary = {"type": "string", "contentMediaType": "application/octet-stream"}
     form = _obj(file=binary, **dict.fromkeys(Submission.__struct_fields__, TEXT))
     form["required"] = ["file"]
-    submit = _does(
+    submit = _operation(
         "Submit a job: with its file, or with the hash of a stored file.",
         _ref(FarmJobView),
         400,
@@ -130,23 +130,28 @@ def _jobs() -> dict[str, dict[str, Schema]]:
     key = {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"}}
     submit["parameters"] = [{**key, "description": "The same key never makes a second job."}]
     paths = {
-        "/jobs": {"get": _does("List jobs.", _obj(jobs=_array(FarmJobView)), 400, parameters=listing), "post": submit},
+        "/jobs": {
+            "get": _operation("List jobs.", _obj(jobs=_array(FarmJobView)), 400, parameters=listing),
+            "post": submit,
+        },
         "/jobs/{job}": {
-            "get": _does("Get a job with its copies, and why it waits.", _ref(WholeJob), 404, parameters=[job]),
-            "patch": _does("Change a job.", _ref(FarmJobView), 404, 409, body=Edit, parameters=[job]),
-            "delete": _does("Cancel a job.", _obj(copies=_array(CopyView)), 404, 409, parameters=[job]),
+            "get": _operation("Get a job with its copies, and why it waits.", _ref(WholeJob), 404, parameters=[job]),
+            "patch": _operation("Change a job.", _ref(FarmJobView), 404, 409, body=Edit, parameters=[job]),
+            "delete": _operation("Cancel a job.", _obj(copies=_array(CopyView)), 404, 409, parameters=[job]),
         },
         "/jobs/{job}/move": {
-            "post": _does("Put a job before another one.", _ref(FarmJobView), 404, 409, body=Before, parameters=[job])
+            "post": _operation(
+                "Put a job before another one.", _ref(FarmJobView), 404, 409, body=Before, parameters=[job]
+            )
         },
         "/jobs/{job}/hand_over": {
-            "post": _does(
+            "post": _operation(
                 "Hand a whole job over to a site.", _ref(FarmJobView), 404, 409, body=HandOver, parameters=[job]
             )
         },
-        "/copies/{copy}": {"get": _does("Get a copy.", _ref(CopyView), 404, parameters=[copy])},
+        "/copies/{copy}": {"get": _operation("Get a copy.", _ref(CopyView), 404, parameters=[copy])},
         "/copies/{copy}/settle": {
-            "post": _does(
+            "post": _operation(
                 "Record the result of an orphan: done or failed.",
                 _ref(CopyView),
                 404,
@@ -156,14 +161,14 @@ def _jobs() -> dict[str, dict[str, Schema]]:
             )
         },
         "/copies/{copy}/again": {
-            "post": _does(
+            "post": _operation(
                 "Print another copy in place of this one.", _ref(CopyView), 404, 409, status=201, parameters=[copy]
             )
         },
-        "/copies/{copy}/cancel": {"post": _does("Cancel a copy.", _ref(CopyView), 404, 409, parameters=[copy])},
+        "/copies/{copy}/cancel": {"post": _operation("Cancel a copy.", _ref(CopyView), 404, 409, parameters=[copy])},
     }
     for verb, what in (("hold", "Begin no more copies."), ("release", "Begin copies again.")):
-        paths[f"/jobs/{{job}}/{verb}"] = {"post": _does(what, _ref(FarmJobView), 404, 409, parameters=[job])}
+        paths[f"/jobs/{{job}}/{verb}"] = {"post": _operation(what, _ref(FarmJobView), 404, 409, parameters=[job])}
     return {f"/api/farm{path}": item for path, item in paths.items()}
 
 
@@ -171,11 +176,11 @@ def _printers() -> dict[str, dict[str, Schema]]:
     printer = _path("printer", {"type": "string", "pattern": f"^{PRINTER_ID}$"}, "Id of a printer.")
     root = "/api/farm/printers"
     paths = {
-        root: {"get": _does("List the printers.", _obj(printers=_array(PrinterView)))},
+        root: {"get": _operation("List the printers.", _obj(printers=_array(PrinterView)))},
         f"{root}/{{printer}}": {
-            "get": _does("Get a printer.", _ref(PrinterView), 404, parameters=[printer]),
-            "delete": _does(
-                "Remove a printer that is away from the list of printers.", None, 404, 409, parameters=[printer]
+            "get": _operation("Get a printer.", _ref(PrinterView), 404, parameters=[printer]),
+            "delete": _operation(
+                "Remove a printer from the list, if it is away.", None, 404, 409, parameters=[printer]
             ),
         },
         f"{root}/{{printer}}/picture": {
@@ -183,21 +188,23 @@ def _printers() -> dict[str, dict[str, Schema]]:
         },
     }
     for verb in VERBS:
-        does = _does(f"Ask the printer's agent for `{verb}`.", None, 404, 409, parameters=[printer])
-        paths[f"{root}/{{printer}}/{verb}"] = {"post": does}
+        operation = _operation(f"Ask the printer's agent for `{verb}`.", None, 404, 409, parameters=[printer])
+        paths[f"{root}/{{printer}}/{verb}"] = {"post": operation}
     return paths
 
 
 def _others() -> dict[str, dict[str, Schema]]:
     sha256 = _path("sha256", {"type": "string", "pattern": "^[0-9a-f]{64}$"}, "Hash of a file.")
     name = _path("name", {"type": "string", "minLength": 1}, "Name of a key.")
-    upload = _does("Upload a file.", _ref(FileFacts), 400, 413, 415, 507, status=201)
+    upload = _operation("Upload a file.", _ref(FileFacts), 400, 413, 415, 507, status=201)
     form = {**_obj(file={"type": "string", "contentMediaType": "application/octet-stream"}), "required": ["file"]}
     upload["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
     history = [
         _page()[0],
         _query("before", {"type": "number", "minimum": 0, "maximum": 4e9}, "Copies that ended before this time."),
-        _query("before_copy", TEXT, "Id of a copy that ended at just that time: those after it in the list as well."),
+        _query(
+            "before_copy", TEXT, "With `before`: id of a copy that ended exactly then. The list continues after it."
+        ),
         _query("printer", TEXT, "Copies of this printer."),
         _query("state", {"enum": [*FINAL_STATES]}, "Copies that ended in this state."),
         _query("q", TEXT, "Copies of jobs with this text in their names."),
@@ -214,31 +221,35 @@ def _others() -> dict[str, dict[str, Schema]]:
     )
     key = _obj(key=TEXT, name=TEXT, scope=TEXT)
     paths = {
-        "": {"get": _does("Get the owner of the key, and the state of the farm.", NOTHING)},
+        "": {"get": _operation("Get the owner of the key, and the state of the farm.", NOTHING)},
         "/events": {"get": events},
         "/orphans": {
-            "get": _does(
+            "get": _operation(
                 "List orphans: copies that have begun at printers that are away.", _obj(copies=_array(CopyView))
             )
         },
         "/history": {
-            "get": _does(
+            "get": _operation(
                 "List copies that have ended, the newest first.", _obj(copies=_array(CopyView)), 400, parameters=history
             )
         },
         "/history.csv": {"get": _bytes("Get the history as a table.", "text/csv", 400, parameters=history[1:])},
-        "/log": {"get": _does("List the events: who did what.", _obj(events=_array(ListedEvent)), 400, parameters=log)},
+        "/log": {
+            "get": _operation("List the events: who did what.", _obj(events=_array(ListedEvent)), 400, parameters=log)
+        },
         "/files": {"post": upload},
-        "/files/{sha256}": {"get": _does("Get the facts about a file.", _ref(FileFacts), 404, parameters=[sha256])},
+        "/files/{sha256}": {
+            "get": _operation("Get the facts about a file.", _ref(FileFacts), 404, parameters=[sha256])
+        },
         "/files/{sha256}/thumbnail": {
             "get": _bytes("Get the thumbnail of a file.", "image/png", 404, parameters=[sha256])
         },
         "/keys": {
-            "get": _does("List the keys.", _obj(keys=_array(FarmKey))),
-            "post": _does("Make a key; only this answer shows it.", key, 400, 409, body=NewKey, status=201),
+            "get": _operation("List the keys.", _obj(keys=_array(FarmKey))),
+            "post": _operation("Make a key; only this answer shows it.", key, 400, 409, body=NewKey, status=201),
         },
-        "/keys/{name}": {"delete": _does("Remove a key.", None, 404, 409, parameters=[name])},
-        "/openapi.json": {"get": {**_does("Describe the API.", NOTHING), "security": [{}]}},
+        "/keys/{name}": {"delete": _operation("Remove a key.", None, 404, 409, parameters=[name])},
+        "/openapi.json": {"get": {**_operation("Describe the API.", NOTHING), "security": [{}]}},
     }
     metrics = _bytes("Get the farm's metrics, for Prometheus.", "text/plain")
     return {**{f"/api/farm{path}": item for path, item in paths.items()}, "/metrics": {"get": metrics}}
@@ -247,7 +258,7 @@ def _others() -> dict[str, dict[str, Schema]]:
 # -- parts -------------------------------------------------------------------------------------------------
 
 
-def _does(
+def _operation(
     summary: str, done: Schema | None, *errors: int, body: type | None = None, status: int = 200, **more: Any
 ) -> Schema:
     """Describe an operation; `done` None means status 204."""
@@ -266,7 +277,7 @@ def _error(code: int) -> Schema:
 
 def _bytes(summary: str, kind: str, *errors: int, **more: Any) -> Schema:
     """Describe an operation whose answer is not JSON."""
-    operation = _does(summary, {}, *errors, **more)
+    operation = _operation(summary, {}, *errors, **more)
     operation["responses"]["200"] = {"description": "Done.", "content": {kind: {"schema": {}}}}
     return operation
 

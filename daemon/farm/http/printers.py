@@ -23,7 +23,7 @@ class PrintersHandler(FarmHandler):
 
     async def get(self) -> None:
         """List the printers."""
-        held = await self.ask(JobList.outstanding)
+        held = await self.ask(JobList.all_held_copies)
         self.answer({"printers": list(printer_views(self.farm.printers, held, self.farm.wall()).values())})
 
 
@@ -35,12 +35,12 @@ class FarmPrinterHandler(FarmHandler):
         presence = self.farm.printers.presences.get(printer)
         if presence is None:
             raise Refused(404, f"there is no printer {printer}")
-        held = await self.ask(JobList.outstanding)
+        held = await self.ask(JobList.all_held_copies)
         mine = next((copy for copy in held if copy.printer == printer), None)
         self.answer(printer_view(printer, presence, self.farm.printers, mine, self.farm.wall()))
 
     async def delete(self, printer: str) -> None:
-        """Remove a printer that is away from the list of printers."""
+        """Remove a printer from the list, if it is away."""
         if self.farm.printers.presences.get(printer) is None:
             raise Refused(404, f"there is no printer {printer}")
         if not self.farm.printers.is_away(printer):
@@ -69,7 +69,7 @@ class PrinterVerbHandler(_OrderingHandler):
     async def post(self, printer: str, verb: str) -> None:
         """Send the order to the printer's agent, and wait for its answer."""
         order = next(each for each in VERBS if each == verb)
-        held = await self.ask(JobList.outstanding)
+        held = await self.ask(JobList.all_held_copies)
         copy = next((each.id for each in held if each.printer == printer), "")
         self.require_no_delay()
         await self.order(printer, FarmOrder(verb=order, copy=copy, by=self.key.name))

@@ -23,7 +23,7 @@ class ListCalls(Protocol):
 class FarmFileStore(Protocol):
     """The store of G-code files."""
 
-    def take(self, path: Path, /) -> Awaitable[tuple[str, int]]:
+    def add(self, path: Path, /) -> Awaitable[tuple[str, int]]:
         """Move a file into the store; return its SHA-256 and its size."""
         ...
 
@@ -38,11 +38,11 @@ class FarmPrinters(Protocol):
 
     @property
     def trouble(self) -> str:
-        """Why nothing can be offered, as NATS or the list does not answer; empty: offers can be made."""
+        """Why nothing can be offered (NATS or the list does not answer); empty: offers can be made."""
         ...
 
-    def heard_ago(self, printer: str, /) -> float | None:
-        """Return how many seconds ago the printer's last presence arrived; None: it has sent none."""
+    def silence_of(self, printer: str, /) -> float | None:
+        """Return the seconds since the printer's last presence arrived; None: it has sent none."""
         ...
 
     def is_away(self, printer: str, /) -> bool:

@@ -14,8 +14,8 @@ from tornado.iostream import IOStream
 from daemon.errors import AddressInUse
 from daemon.farm.http.about import FarmAboutHandler, FarmKeyHandler, FarmKeysHandler, FarmOpenApiHandler
 from daemon.farm.http.base import FarmNotFound
+from daemon.farm.http.feed import EventsHandler, FarmFeed
 from daemon.farm.http.history import FarmHistoryHandler, FarmHistoryTableHandler
-from daemon.farm.http.hub import EventsHandler, FarmHub
 from daemon.farm.http.jobs import (
     CopyHandler,
     CopyVerbHandler,
@@ -88,14 +88,14 @@ def make_app(farm: FarmSeams) -> tornado.web.Application:
         default_handler_args=shared,
         log_function=_log_request,
         farm_keys=FarmKeys(farm),
-        farm_hub=FarmHub(farm),
+        farm_feed=FarmFeed(farm),
         farm_uploads=set(),
         farm_tasks=set(),  # work that outlives its request
     )
 
 
 async def prepare(app: tornado.web.Application, farm: FarmSeams) -> Path | None:
-    """Delete leftovers of an earlier process, and make the first key where there is none; return that key's file."""
+    """Delete leftovers of an earlier process, and make the first key if there is none; return its file, or None."""
     await asyncio.to_thread(remove_leftovers, farm.folder)
     keys: FarmKeys = app.settings["farm_keys"]
     return await keys.ensure_one()
@@ -128,8 +128,8 @@ class FarmServer(HTTPServer):
     async def close(self) -> None:
         """Accept no more connections, and close those that are open."""
         self.stop()
-        hub: FarmHub = self.request_callback.settings["farm_hub"]  # type: ignore[union-attr]  # our app
-        await hub.close()
+        feed: FarmFeed = self.request_callback.settings["farm_feed"]  # type: ignore[union-attr]  # our app
+        await feed.close()
         await self.close_all_connections()
 
 

@@ -24,7 +24,7 @@ MAX_UPLOADS = 8
 """Uploads at the same time."""
 
 STALLED_AFTER = 30.0
-"""Seconds without a byte after which an upload is dropped, if another one needs its place."""
+"""Seconds without a byte after which an upload may be dropped in favour of another one."""
 
 MIN_FREE = 512 * 1024 * 1024
 """Bytes that uploads leave free on the disk."""
@@ -94,7 +94,7 @@ class FarmUpload:
         facts = msgspec.structs.replace(facts, name=name)  # the same bytes may be uploaded under another name
         if facts.extent is None:  # there was no analysis, or it ran out of memory or time
             facts = await self._analyse(upload)
-        sha256, _ = await self._farm.files.take(self._path)
+        sha256, _ = await self._farm.files.add(self._path)
         if sha256 != upload.sha256:
             raise Refused(500, "the stored file differs from the upload: check the server's disk")
         await self._farm.jobs.call(lambda jobs: jobs.put_file(facts))
@@ -201,7 +201,7 @@ class UploadingHandler(FarmHandler):
 
 
 def _drop_stalled(uploads: set[UploadingHandler]) -> None:
-    """Hang up on clients that have stopped sending, such as a phone that has fallen asleep."""
+    """Close the connections of clients that have stopped sending, such as a phone that has fallen asleep."""
     now = asyncio.get_running_loop().time()
     for handler in [*uploads]:
         if handler.upload is None or handler.upload.is_complete or now - handler.fed_at <= STALLED_AFTER:

@@ -85,7 +85,7 @@ class PrinterView(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         state: text of the state, as in OctoPrint's API; "Away" if the printer is silent.
         reason: why it takes no copy; empty: it is ready.
-        heard: date of its last presence, in s since 1970; None: none since the server started.
+        heard: date of its last presence, in s since 1970; None: it has sent none since the server started.
         url: of its own page.
         holds: id of its copy, according to the list; `orphan`: that copy has begun, and the printer is silent.
     """
@@ -146,18 +146,18 @@ def is_orphan(copy: FarmCopy, printers: FarmPrinters) -> bool:
 
 def job_view(job: FarmJob, why: Iterable[str] = ()) -> FarmJobView:
     """Return the view of a job."""
-    return FarmJobView(**_shown(job), why=list(why))
+    return FarmJobView(**_common_fields(job), why=list(why))
 
 
 def whole_job(job: FarmJob, why: list[str], copies: list[CopyView]) -> WholeJob:
     """Return the view of a job with its copies."""
-    return WholeJob(**_shown(job), why=why, copy_list=copies)
+    return WholeJob(**_common_fields(job), why=why, copy_list=copies)
 
 
-def _shown(job: FarmJob) -> dict[str, Any]:
-    shown = {name: getattr(job, name) for name in FarmJobView.__struct_fields__ if name not in ("why", "counts")}
+def _common_fields(job: FarmJob) -> dict[str, Any]:
+    common = {name: getattr(job, name) for name in FarmJobView.__struct_fields__ if name not in ("why", "counts")}
     counts = {state: job.counts.get(state, 0) for state in COPY_STATES}
-    return {**shown, "counts": {**counts, "total": sum(counts.values())}}
+    return {**common, "counts": {**counts, "total": sum(counts.values())}}
 
 
 def printer_views(printers: FarmPrinters, held: Iterable[FarmCopy], now: float) -> dict[str, PrinterView]:
@@ -173,7 +173,7 @@ def printer_view(
     name: str, presence: Presence, printers: FarmPrinters, held: FarmCopy | None, now: float
 ) -> PrinterView:
     """Return the view of a printer."""
-    away, ago = printers.is_away(name), printers.heard_ago(name)
+    away, ago = printers.is_away(name), printers.silence_of(name)
     ready = presence.ready and not away
     return PrinterView(
         id=name,
@@ -181,7 +181,7 @@ def printer_view(
         group=presence.group,
         state="Away" if away else presence.state,
         ready=ready,
-        reason="" if ready else _why_not(presence, away=away, ago=ago),
+        reason="" if ready else _why_not_ready(presence, away=away, ago=ago),
         away=away,
         heard=None if ago is None else round(now - ago),
         on_hold=presence.on_hold,
@@ -204,15 +204,19 @@ def printer_view(
     )
 
 
-def _why_not(presence: Presence, *, away: bool, ago: float | None) -> str:
+def _why_not_ready(presence: Presence, *, away: bool, ago: float | None) -> str:
     if away:
-        return "it has not reported since the server started" if ago is None else f"it was last heard {_span(ago)} ago"
+        return (
+            "it has not reported since the server started"
+            if ago is None
+            else f"it was last heard {_write_span(ago)} ago"
+        )
     if presence.on_hold:
         return "it is on hold"
     return presence.reason or presence.state
 
 
-def _span(seconds: float) -> str:
+def _write_span(seconds: float) -> str:
     for unit, name in ((86400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 2 * unit:
             return f"{seconds / unit:.0f} {name}"

@@ -8,8 +8,8 @@ Theory of operation. A *job* is a file and its requirements; each print of it is
 
 - *An offer is cheap, a claim is final.* An offer has a lease, which a download renews. When it runs out, the copy waits
   again: nothing has begun. A claimed copy stays with its printer until that printer's report or a user ends it. No
-  timer and no restart ends it, because the printer may be printing it out of the server's hearing. So no copy is ever
-  printed twice.
+  timer and no restart ends it, because the printer may be printing it while it cannot reach the server. So no copy is
+  ever printed twice.
 - *Each decision is one compare-and-set of one row*: `UPDATE … WHERE state = … AND printer = … AND attempt = …`. It
   changes one row or none, so it does not matter how many servers share the database.
 - *Old messages change nothing.* Each offer raises the copy's `attempt`; messages about earlier attempts are refused.
@@ -18,14 +18,14 @@ Theory of operation. A *job* is a file and its requirements; each print of it is
 - *Users request, printers decide.* Cancelling a claimed copy only sets its `wish`; its printer is asked to end it, and
   reports the end.
 - *Three faults* before the start fail a copy. A printer that declines a job for a fault gets none of its copies for
-  10 minutes; a job that it cannot print at all, it never gets again (`farm_declines`).
-- *Order.* Priority, due date, then the position that users gave the job. Jobs with the same requirements form a `Kind`,
+  10 minutes. If it cannot print the job at all, it never gets one again (`farm_declines`).
+- *Order.* Priority, due date, then the rank that users gave the job. Jobs with the same requirements form a `Kind`,
   so an offer reads only the kinds that fit the printer, along an index, however long the list is. For that index,
   `recount` keeps the number of waiting copies in the job's row, in the transaction that changes them.
 - *A job that was handed over* to a site belongs to that site's list. This list mirrors what the site reports.
 
 Synchronous; one thread calls it. Every method is one transaction. `printer_actions` has what printers may do,
-`user_actions` what users may do, `queries` what is shown.
+`user_actions` what users may do, `queries` what clients may read.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -48,7 +48,7 @@ class JobList:
     Args:
         url: `sqlite:////path/farm.db`, `sqlite://` for one in memory, or `postgresql://…`.
         wall: returns the date, in s since 1970.
-        away: seconds of silence after which a printer is away.
+        away_s: of silence after which a printer is away.
 
     Attributes:
         on_change: called after each transaction that has changed something.
@@ -59,9 +59,9 @@ class JobList:
         ListAway: the database does not answer; all methods raise this.
     """
 
-    def __init__(self, url: str, wall: Callable[[], float], away: float = AWAY) -> None:
+    def __init__(self, url: str, wall: Callable[[], float], away_s: float = AWAY) -> None:
         self._database = ListDatabase(url, wall)
-        self._away = away
+        self._away_s = away_s
         self.on_change: Callable[[], None] = _ignore
 
     def close(self) -> None:
@@ -102,7 +102,7 @@ class JobList:
             return user_actions.add(tx, request)[0]
 
     def submit(self, request: JobRequest) -> tuple[FarmJob, bool]:
-        """Do as `add`; return also whether the job is new."""
+        """Do as `add`, and also return whether the job is new."""
         with self.write() as tx:
             return user_actions.add(tx, request)
 
@@ -127,12 +127,12 @@ class JobList:
             return user_actions.release(tx, job, by)
 
     def cancel_job(self, job: str, by: str = "") -> list[FarmCopy]:
-        """Cancel a job's copies, and return them; those that have begun end when their printers report it."""
+        """Cancel the copies of a job, and return them. One that has begun ends with its printer's report."""
         with self.write() as tx:
             return user_actions.cancel_job(tx, job, by)
 
     def cancel_copy(self, copy: str, by: str = "") -> FarmCopy:
-        """Cancel a copy; if it has begun, it ends when its printer reports it. Raises NoSuchCopy, FarmConflict."""
+        """Cancel a copy. One that has begun ends with its printer's report. Raises NoSuchCopy, FarmConflict."""
         with self.write() as tx:
             return user_actions.cancel_copy(tx, copy, by)
 
@@ -153,7 +153,7 @@ class JobList:
         with self._database.write() as tx:
             tidying.store_presence(tx, printer, presence)
 
-    def printers(self) -> dict[str, Presence]:
+    def load_presences(self) -> dict[str, Presence]:
         """Return the last presence of each known printer."""
         with self._database.read() as tx:
             return queries.presences(tx)
@@ -193,10 +193,10 @@ class JobList:
         with self.write() as tx:
             return printer_actions.expire(tx, lease_s)
 
-    def may_read(self, printer: str, copy: str, attempt: int) -> FileRef | None:
-        """Return the file of a copy; None: this printer does not hold the copy."""
+    def file_for(self, printer: str, copy: str, attempt: int) -> FileRef | None:
+        """Return the file of a copy that a printer holds; None: it does not hold the copy."""
         with self._database.read() as tx:
-            return printer_actions.may_read(tx, printer, copy, attempt)
+            return printer_actions.file_for(tx, printer, copy, attempt)
 
     # -- sites ---------------------------------------------------------------------------------------------
 
@@ -232,15 +232,15 @@ class JobList:
         with self._database.read() as tx:
             return rows.get_copy(tx, copy)
 
-    def jobs(self, limit: int = queries.MAX_ROWS, offset: int = 0) -> list[FarmJob]:
+    def open_jobs(self, limit: int = queries.MAX_ROWS, offset: int = 0) -> list[FarmJob]:
         """Return unfinished jobs, in the order of printing."""
         with self._database.read() as tx:
             return queries.open_jobs(tx, limit, offset)
 
-    def open_count(self) -> int:
+    def count_open_jobs(self) -> int:
         """Return the number of unfinished jobs."""
         with self._database.read() as tx:
-            return queries.open_count(tx)
+            return queries.count_open_jobs(tx)
 
     def ended_jobs(self, limit: int = queries.MAX_ROWS, offset: int = 0) -> list[FarmJob]:
         """Return ended jobs, the newest first."""
@@ -252,10 +252,10 @@ class JobList:
         with self._database.read() as tx:
             return queries.job_copies(tx, job)
 
-    def outstanding(self) -> list[FarmCopy]:
+    def all_held_copies(self) -> list[FarmCopy]:
         """Return the copies that printers hold (offered, claimed, printing), without those at sites."""
         with self._database.read() as tx:
-            return queries.outstanding(tx)
+            return queries.all_held_copies(tx)
 
     def history(
         self,
@@ -270,10 +270,10 @@ class JobList:
         with self._database.read() as tx:
             return queries.history(tx, limit, before, printer, state, name, before_copy)
 
-    def names(self, jobs: Iterable[str]) -> dict[str, str]:
+    def job_names(self, jobs: Iterable[str]) -> dict[str, str]:
         """Return the names of jobs, by id."""
         with self._database.read() as tx:
-            return queries.names(tx, jobs)
+            return queries.job_names(tx, jobs)
 
     def events(self, since: int = 0, limit: int = queries.MAX_ROWS, job: str = "") -> list[ListedEvent]:
         """Return the events after the one with this number."""
@@ -290,40 +290,40 @@ class JobList:
         with self._database.read() as tx:
             return queries.last_event(tx)
 
-    def anything_waiting(self) -> bool:
+    def has_waiting_copies(self) -> bool:
         """Tell whether there is a copy to offer."""
         with self._database.read() as tx:
-            return queries.anything_waiting(tx)
+            return queries.has_waiting_copies(tx)
 
-    def counts(self) -> dict[str, int]:
+    def count_copies(self) -> dict[str, int]:
         """Return the number of copies in each state."""
         with self._database.read() as tx:
-            return queries.counts(tx)
+            return queries.count_copies(tx)
 
-    def why_waiting(
-        self, job: str, presences: dict[str, Presence], clock: wait_reasons.Clock | None = None
+    def why_job_waits(
+        self, job: str, presences: dict[str, Presence], write_date: wait_reasons.WriteDate | None = None
     ) -> list[str]:
         """Return why a job waits, in sentences; raises NoSuchJob."""
         with self._database.read() as tx:
-            return queries.why_waiting(tx, job, presences, clock, self._away)
+            return queries.why_job_waits(tx, job, presences, write_date, self._away_s)
 
-    def reasons(self, presences: dict[str, Presence], limit: int = 100, offset: int = 0) -> dict[str, list[str]]:
+    def why_jobs_wait(self, presences: dict[str, Presence], limit: int = 100, offset: int = 0) -> dict[str, list[str]]:
         """Return why unfinished jobs wait, in the order of printing, by id."""
         with self._database.read() as tx:
-            return queries.reasons(tx, presences, limit, offset, self._away)
+            return queries.why_jobs_wait(tx, presences, limit, offset, self._away_s)
 
     def add_event(self, by: str, what: str, printer: str = "", text: str = "") -> None:
         """Add an event that changes nothing else in the list."""
         with self.write() as tx:
             tx.add_event(by, what, printer=printer, text=text)
 
-    def claims(self) -> int:
+    def count_claims(self) -> int:
         """Return how many claims have ever been granted."""
         with self._database.read() as tx:
             return queries.counter(tx, "claim")
 
     def old_files(self, days: float) -> list[str]:
-        """Return the oldest files that no job has needed for this many days; not all, if there are many."""
+        """Return the oldest files that no job has needed for this many days, at most MAX_FILES."""
         with self._database.read() as tx:
             return old_files.old_files(tx, days)
 

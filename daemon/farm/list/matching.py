@@ -18,7 +18,7 @@ NOZZLE_TOLERANCE_MM = 0.005
 
 
 class Kind(ListValue, frozen=True):
-    """Required group and tools, folded, which many jobs share; such jobs are read together."""
+    """Required group and tools, fold, which many jobs share; such jobs are read together."""
 
     id: int
     material: str
@@ -27,17 +27,17 @@ class Kind(ListValue, frozen=True):
     group: str
 
 
-def folded(text: str) -> str:
+def fold(text: str) -> str:
     """Return a material, colour or group in the form for comparisons: "PLA " becomes "pla"."""
     return " ".join(text.split()).casefold()
 
 
 def fits_kind(kind: Kind, presence: Presence) -> bool:
     """Tell whether a printer's group and tools meet the requirements of a kind."""
-    if kind.group and kind.group != folded(presence.group):
+    if kind.group and kind.group != fold(presence.group):
         return False
     first, *others = materials(kind.material) or [""]
-    if others and not {*others} <= {folded(tool.material) for tool in presence.tools}:
+    if others and not {*others} <= {fold(tool.material) for tool in presence.tools}:
         return False
     if not (first or kind.colour or kind.nozzle_mm):
         return True
@@ -46,13 +46,13 @@ def fits_kind(kind: Kind, presence: Presence) -> bool:
 
 def materials(text: str) -> list[str]:
     """Return the required materials, folded: "PLA; PVA" is two, and both must be loaded."""
-    return [part for each in text.split(";") if (part := folded(each))]
+    return [part for each in text.split(";") if (part := fold(each))]
 
 
 def _fits_tool(kind: Kind, material: str, tool: Tool) -> bool:
     return (
-        (not material or material == folded(tool.material))
-        and (not kind.colour or kind.colour == folded(tool.colour))
+        (not material or material == fold(tool.material))
+        and (not kind.colour or kind.colour == fold(tool.colour))
         and (not kind.nozzle_mm or has_nozzle(kind.nozzle_mm, tool))
     )
 
@@ -64,30 +64,30 @@ def has_nozzle(diameter_mm: float, tool: Tool) -> bool:
 
 def misfits(job: FarmJob, printer: str, presence: Presence, declines: Iterable[Decline] = ()) -> list[str]:
     """Return why a printer cannot print this job, ready or not; empty: it fits."""
-    return [text for _, text in reasons(job, printer, presence, declines)]
+    return [text for _, text in find_misfits(job, printer, presence, declines)]
 
 
-def reasons(
+def find_misfits(
     job: FarmJob, printer: str, presence: Presence, declines: Iterable[Decline] = ()
 ) -> Iterator[tuple[str, str]]:
     """Yield each misfit: the name of the requirement, and a sentence about it."""
-    yield from kind_reasons(job, printer, presence)
-    yield from machine_reasons(job, printer, presence)
+    yield from kind_misfits(job, printer, presence)
+    yield from machine_misfits(job, printer, presence)
     for each in declines:
         if each.job == job.id and each.printer == printer:
-            yield declined(each)
+            yield decline_misfit(each)
 
 
-def kind_reasons(job: FarmJob, printer: str, presence: Presence) -> Iterator[tuple[str, str]]:
+def kind_misfits(job: FarmJob, printer: str, presence: Presence) -> Iterator[tuple[str, str]]:
     """Yield the misfits by name, group and tools. Jobs of a kind that name the same printers share them."""
     if job.printers and printer not in job.printers:
         yield "printer", f"{printer} is not among its printers ({', '.join(job.printers)})"
-    if job.group and folded(job.group) != folded(presence.group):
+    if job.group and fold(job.group) != fold(presence.group):
         yield "group", f"{printer} is not in group {job.group}"
-    yield from _tool_reasons(job, printer, presence.tools)
+    yield from _tool_misfits(job, printer, presence.tools)
 
 
-def declined(decline: Decline) -> tuple[str, str]:
+def decline_misfit(decline: Decline) -> tuple[str, str]:
     """Return a decline as a misfit."""
     return "declined", f"{decline.printer} declined it: {decline.reason}"
 
@@ -95,32 +95,32 @@ def declined(decline: Decline) -> tuple[str, str]:
 def fits_machine(job: FarmJob, printer: str, presence: Presence) -> bool:
     """Tell whether a printer that fits the job's kind also fits by name, size and temperature."""
     is_allowed = not job.printers or printer in job.printers
-    return is_allowed and next(machine_reasons(job, printer, presence), None) is None
+    return is_allowed and next(machine_misfits(job, printer, presence), None) is None
 
 
-def _tool_reasons(job: FarmJob, printer: str, tools: list[Tool]) -> Iterator[tuple[str, str]]:
+def _tool_misfits(job: FarmJob, printer: str, tools: list[Tool]) -> Iterator[tuple[str, str]]:
     """Yield each requirement that no tool meets; each is checked only for the tools that meet those before it."""
     if needed := materials(job.material):
-        if not {*needed} <= {folded(tool.material) for tool in tools}:
-            loaded = _listed({tool.material for tool in tools})
+        if not {*needed} <= {fold(tool.material) for tool in tools}:
+            loaded = _join_words({tool.material for tool in tools})
             yield "material", f"{printer} has {loaded}" if loaded else f"{printer} does not say what is loaded"
-        tools = [tool for tool in tools if folded(tool.material) == needed[0]] or tools
+        tools = [tool for tool in tools if fold(tool.material) == needed[0]] or tools
     if job.colour:
-        matching = [tool for tool in tools if folded(tool.colour) == folded(job.colour)]
+        matching = [tool for tool in tools if fold(tool.colour) == fold(job.colour)]
         if not matching:
-            loaded = _listed({tool.colour for tool in tools})
+            loaded = _join_words({tool.colour for tool in tools})
             yield "colour", f"{printer} has {loaded}" if loaded else f"{printer} does not say which colour is loaded"
         tools = matching or tools
     if job.nozzle_mm and not any(has_nozzle(job.nozzle_mm, tool) for tool in tools):
-        nozzles = _listed({f"{tool.nozzle_mm:g}" for tool in tools if tool.nozzle_mm})
+        nozzles = _join_words({f"{tool.nozzle_mm:g}" for tool in tools if tool.nozzle_mm})
         yield "nozzle", f"{printer} has {nozzles} mm" if nozzles else f"{printer} does not say which nozzle it has"
 
 
-def _listed(words: set[str]) -> str:
+def _join_words(words: set[str]) -> str:
     return " and ".join(sorted(words - {""}))
 
 
-def machine_reasons(job: FarmJob, printer: str, presence: Presence) -> Iterator[tuple[str, str]]:
+def machine_misfits(job: FarmJob, printer: str, presence: Presence) -> Iterator[tuple[str, str]]:
     """Yield the misfits by size and temperature, which printers of one model share."""
     if job.extent and presence.size:
         for axis, needs, has in zip("XYZ", job.extent, presence.size, strict=True):

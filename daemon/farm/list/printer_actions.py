@@ -24,10 +24,10 @@ from daemon.farm.list.values import (
 from daemon.farm.messages import HeldCopy, Offer, Presence, Report
 
 PAGE_SIZES = (4, 60, 1000)
-"""Jobs of one kind that one query reads; the first page is small, as one of the first jobs mostly fits."""
+"""Jobs of one kind that one query reads; the first page is small, because one of the first jobs usually fits."""
 
 MIN_CLOCK_STEP_S = 600.0
-"""If a lease has more than this left, and more than the server's lease time, the clock was set back after its grant."""
+"""A lease of which more than this is left, and more than the server's lease time, shows that the clock was set back."""
 
 P = sa.bindparam
 
@@ -119,7 +119,7 @@ def offer(tx: Transaction, printer: str, presence: Presence, lease_s: float) -> 
         first = holdings[0]
         if first.state != "offered" or first.lease_until < tx.now:
             return None
-        return _as_offer(rows.find_job(tx, first.job), first.id, first.attempt, first.lease_until - tx.now)
+        return _make_offer(rows.find_job(tx, first.job), first.id, first.attempt, first.lease_until - tx.now)
     if not presence.ready:
         return None
     for job in _fitting_jobs(tx, printer, presence):
@@ -129,7 +129,7 @@ def offer(tx: Transaction, printer: str, presence: Presence, lease_s: float) -> 
         values = {"a_copy": copy.id, "seen_attempt": copy.attempt, "to_printer": printer, "now": tx.now}
         if tx.write(_OFFER, **values, until=tx.now + lease_s) == 1:
             rows.recount(tx, [job.id])
-            return _as_offer(job, copy.id, copy.attempt + 1, lease_s)
+            return _make_offer(job, copy.id, copy.attempt + 1, lease_s)
     return None
 
 
@@ -154,7 +154,7 @@ def _jobs_of_kind(tx: Transaction, kind: int, printer: str, presence: Presence) 
         offset += count
 
 
-def _as_offer(job: Any, copy: str, attempt: int, lease_s: float) -> Offer:
+def _make_offer(job: Any, copy: str, attempt: int, lease_s: float) -> Offer:
     return Offer(
         copy=copy,
         attempt=attempt,
@@ -189,8 +189,8 @@ def claim(tx: Transaction, printer: str, copy: str, attempt: int, nonce: str) ->
     )
 
 
-def may_read(tx: Transaction, printer: str, copy: str, attempt: int) -> FileRef | None:
-    """Return the file of a copy; None: this printer does not hold the copy."""
+def file_for(tx: Transaction, printer: str, copy: str, attempt: int) -> FileRef | None:
+    """Return the file of a copy that a printer holds; None: it does not hold the copy."""
     row = rows.find_copy(tx, copy)
     if row is None or (row.printer, row.attempt) != (printer, attempt) or row.state not in HELD_STATES:
         return None
@@ -217,7 +217,7 @@ def apply_report(tx: Transaction, printer: str, report: Report) -> bool:
         return False
     if report.nonce and copy.nonce and report.nonce != copy.nonce:
         return False
-    report = msgspec.structs.replace(report, reason=shown(report.reason))
+    report = msgspec.structs.replace(report, reason=printable_line(report.reason))
     if report.kind == "declined":
         return copy.state == "offered" and _give_back(tx, copy, report)
     if report.kind == "not_begun":
@@ -227,7 +227,7 @@ def apply_report(tx: Transaction, printer: str, report: Report) -> bool:
     return copy.state == report.kind or (copy.state in BEGUN_STATES and _end_as_reported(tx, copy, report))
 
 
-def shown(text: str) -> str:
+def printable_line(text: str) -> str:
     """Return a printer's text as one printable line of bounded length."""
     return "".join(each if each.isprintable() else " " for each in text[:MAX_TEXT])
 
@@ -283,7 +283,7 @@ def _begin(tx: Transaction, copy: FarmCopy, report: Report) -> bool:
 
 
 def settle(tx: Transaction, copy: FarmCopy, state: str, by: str) -> bool:
-    """End a copy that has begun as a user says; False: its state has changed in the meantime."""
+    """Record how a copy that has begun has ended, as a user says; False: its state has changed in the meantime."""
     ended = _end(tx, copy, state, f"{by} said so")
     if ended:
         tx.add_event(by, f"settled as {state}", job=copy.job, copy=copy.id, printer=copy.printer)

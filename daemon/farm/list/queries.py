@@ -41,14 +41,14 @@ def job_copies(tx: Transaction, job_ref: str) -> list[FarmCopy]:
     ]
 
 
-def open_count(tx: Transaction) -> int:
+def count_open_jobs(tx: Transaction) -> int:
     """Return the number of unfinished jobs."""
     query = sa.select(sa.func.count().label("count")).where(jobs.c.unfinished > sa.literal_column("0"))
     count: int = tx.row(query).count
     return count
 
 
-def outstanding(tx: Transaction) -> list[FarmCopy]:
+def all_held_copies(tx: Transaction) -> list[FarmCopy]:
     """Return the copies that printers hold, without those at sites."""
     query = sa.select(copies).where(copies.c.printer != "", copies.c.state.in_(HELD_STATES), rows.IS_HERE)
     return [rows.copy_of(row) for row in tx.rows(query.order_by(copies.c.printer, copies.c.id))]
@@ -84,7 +84,7 @@ def history(
     return [rows.copy_of(row) for row in tx.rows(query)]
 
 
-def names(tx: Transaction, ids: Iterable[str]) -> dict[str, str]:
+def job_names(tx: Transaction, ids: Iterable[str]) -> dict[str, str]:
     """Return the names of jobs, by id."""
     by_id: dict[str, str] = {}
     ordered = sorted(ids)
@@ -129,12 +129,12 @@ def presences(tx: Transaction) -> dict[str, Presence]:
     return {row.id: msgspec.json.decode(row.presence, type=Presence) for row in tx.rows(query)}
 
 
-def anything_waiting(tx: Transaction) -> bool:
+def has_waiting_copies(tx: Transaction) -> bool:
     """Tell whether there is a copy to offer."""
     return tx.row(sa.select(jobs.c.id).where(jobs.c.queued == sa.literal_column("1")).limit(1)) is not None
 
 
-def counts(tx: Transaction) -> dict[str, int]:
+def count_copies(tx: Transaction) -> dict[str, int]:
     """Return the number of copies in each state."""
     query = sa.select(copies.c.state, sa.func.count().label("count")).group_by(copies.c.state)
     return {row.state: row.count for row in tx.rows(query)}
@@ -182,43 +182,47 @@ class _Fits:
         if (misfits := self._misfits.get(key)) is None:
             misfits = self._misfits[key] = dict(self._misfits_of_kind(row, job))
             for names in self._models.values():
-                if next(matching.machine_reasons(job, names[0], self._presences[names[0]]), None) is not None:
+                if next(matching.machine_misfits(job, names[0], self._presences[names[0]]), None) is not None:
                     for name in names:
-                        machine = matching.machine_reasons(job, name, self._presences[name])
+                        machine = matching.machine_misfits(job, name, self._presences[name])
                         misfits[name] = [*misfits[name], *machine]
         return misfits
 
     def _misfits_of_kind(self, row: Any, job: FarmJob) -> Misfits:
         if (misfits := self._of_kind.get((row.kind, row.printers))) is None:
             misfits = self._of_kind[row.kind, row.printers] = {
-                name: list(matching.kind_reasons(job, name, presence))
+                name: list(matching.kind_misfits(job, name, presence))
                 for name, presence in sorted(self._presences.items())
             }
         return misfits
 
 
-def why_waiting(
-    tx: Transaction, job_ref: str, presences: Mapping[str, Presence], clock: wait_reasons.Clock | None, away: float
+def why_job_waits(
+    tx: Transaction,
+    job_ref: str,
+    presences: Mapping[str, Presence],
+    write_date: wait_reasons.WriteDate | None,
+    away_s: float,
 ) -> list[str]:
-    """Return why a job waits; a printer is away after `away` s of silence. Raises NoSuchJob."""
+    """Return why a job waits; a printer is away after `away_s` of silence. Raises NoSuchJob."""
     row = rows.find_job(tx, job_ref)
-    fits, clock = _Fits(tx, presences), clock or _clock(tx.now)
-    return _why(tx, row, rows.jobs_of(tx, [row])[0], presences, _ahead(tx, row, fits), fits, clock, away)
+    fits, write_date = _Fits(tx, presences), write_date or _date_writer(tx.now)
+    return _why(tx, row, rows.jobs_of(tx, [row])[0], presences, _ahead(tx, row, fits), fits, write_date, away_s)
 
 
-def reasons(
-    tx: Transaction, presences: Mapping[str, Presence], limit: int, offset: int, away: float
+def why_jobs_wait(
+    tx: Transaction, presences: Mapping[str, Presence], limit: int, offset: int, away_s: float
 ) -> dict[str, list[str]]:
-    """Return why unfinished jobs wait, by id, in the order of printing; as `why_waiting`."""
+    """Return why unfinished jobs wait, by id, in the order of printing; as `why_job_waits`."""
     query = sa.select(jobs).where(jobs.c.unfinished > sa.literal_column("0")).order_by(*ORDER)
     open_rows = tx.rows(query.limit(limit).offset(offset))
     if not open_rows:
         return {}
-    fits, clock = _Fits(tx, presences), _clock(tx.now)
+    fits, write_date = _Fits(tx, presences), _date_writer(tx.now)
     ahead = _ahead(tx, open_rows[0], fits)
     answers = {}
     for row, job in zip(open_rows, rows.jobs_of(tx, open_rows), strict=True):
-        answers[job.id] = _why(tx, row, job, presences, ahead, fits, clock, away)
+        answers[job.id] = _why(tx, row, job, presences, ahead, fits, write_date, away_s)
         if row.queued:
             ahead[fits.printers(row)] += row.waiting
     return answers
@@ -231,8 +235,8 @@ def _why(
     presences: Mapping[str, Presence],
     ahead: Counter[frozenset[str]],
     fits: _Fits,
-    clock: wait_reasons.Clock,
-    away: float,
+    write_date: wait_reasons.WriteDate,
+    away_s: float,
 ) -> list[str]:
     before = 0
     if row.queued:
@@ -241,8 +245,8 @@ def _why(
     misfits = fits.misfits(row, job)
     for each in rows.declines_of(tx, row.id):
         if each.printer in misfits:
-            misfits = {**misfits, each.printer: [*misfits[each.printer], matching.declined(each)]}
-    return wait_reasons.why(job, presences, misfits, before, tx.now, clock, away)
+            misfits = {**misfits, each.printer: [*misfits[each.printer], matching.decline_misfit(each)]}
+    return wait_reasons.why_job_waits(job, presences, misfits, before, tx.now, write_date, away_s)
 
 
 def _ahead(tx: Transaction, job: Any, fits: _Fits) -> Counter[frozenset[str]]:
@@ -264,7 +268,7 @@ def _ahead(tx: Transaction, job: Any, fits: _Fits) -> Counter[frozenset[str]]:
     return ahead
 
 
-def _clock(now: float) -> wait_reasons.Clock:
+def _date_writer(now: float) -> wait_reasons.WriteDate:
     """Return a function that writes a date in the server's time zone: only the time, 14:20, if it is today."""
 
     def write(moment: float) -> str:

@@ -21,7 +21,7 @@ MAX_IN = 500
 """Values in one SQL `IN (…)`; old versions of SQLite allow 999."""
 
 IS_HERE: Any = ~sa.exists().where(jobs.c.id == copies.c.job, jobs.c.site != "")
-"""The SQL condition that a copy is for this list's printers: a site may have printers with the same ids."""
+"""The SQL condition that this list's printers, not those of a site, print a copy: both may have the same ids."""
 
 
 def copy_id(job: str, number: int) -> str:
@@ -54,7 +54,7 @@ def job_of(row: Any, counts: dict[str, int]) -> FarmJob:
         printers=tuple(json.loads(row.printers)),
         priority=row.priority,
         rank=row.position,
-        due=when(row.due),
+        due=date_of(row.due),
         notes=row.notes,
         held=bool(row.held),
         held_by=row.held_by,
@@ -73,8 +73,8 @@ def extent_of(text: str) -> tuple[float, float, float] | None:
     return msgspec.json.decode(text, type=tuple[float, float, float]) if text else None
 
 
-def when(moment: float) -> float | None:
-    """Return a date from a column: None instead of FOREVER."""
+def date_of(moment: float) -> float | None:
+    """Return a date from its column; None instead of FOREVER."""
     return None if moment >= FOREVER else moment
 
 
@@ -150,7 +150,7 @@ def get_copy(tx: Transaction, copy: str) -> FarmCopy:
 
 
 def find_copy(tx: Transaction, copy: str) -> FarmCopy | None:
-    """Return a copy, None where there is none."""
+    """Return a copy; None: there is none with this id."""
     row = tx.row(_COPY, id=copy)
     return None if row is None else copy_of(row)
 
@@ -177,7 +177,7 @@ def declines_of(tx: Transaction, job: str) -> list[Decline]:
 
 def decline_of(row: Any) -> Decline:
     """Return a row of `farm_declines` as a value."""
-    return Decline(job=row.job, printer=row.printer, reason=row.reason, until=when(row.until))
+    return Decline(job=row.job, printer=row.printer, reason=row.reason, until=date_of(row.until))
 
 
 # -- counts of copies in a job's row -----------------------------------------------------------------------

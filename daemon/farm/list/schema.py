@@ -97,7 +97,7 @@ jobs = Table(
     _text("printer_group"),
     _text("printers"),  # a list, as JSON
     _integer("priority"),
-    _double("position"),
+    _double("position"),  # the rank
     _double("due"),
     _text("notes"),
     _integer("held"),
@@ -115,7 +115,7 @@ jobs = Table(
     _integer("queued"),  # 1: a copy may be offered
 )
 ORDER = (jobs.c.priority.desc(), jobs.c.due, jobs.c.position, jobs.c.number)
-"""The order of printing: priority, due date, then the position that users gave the job."""
+"""The order of printing: priority, due date, then the rank that users gave the job."""
 
 _index("farm_jobs_queued", jobs.c.kind, *ORDER, where=jobs.c.queued == 1)  # read by `printer_actions.offer`
 _index("farm_jobs_unfinished", *ORDER, where=jobs.c.unfinished > 0)

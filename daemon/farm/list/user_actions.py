@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from daemon.farm.errors import BadJob, FarmConflict, IdempotencyKeyReused, StaleRevision, UnknownFile
 from daemon.farm.list import old_files, printer_actions, rows
 from daemon.farm.list.database import Transaction
-from daemon.farm.list.matching import folded, materials
+from daemon.farm.list.matching import fold, materials
 from daemon.farm.list.schema import FOREVER, copies, declines, files, jobs, kinds
 from daemon.farm.list.values import BEGUN_STATES, FINAL_STATES, FarmCopy, FarmJob, FileFacts, JobChanges, JobRequest
 from daemon.farm.messages import PRINTER_ID
@@ -29,7 +29,7 @@ MAX_DUE = 4e9
 """Bounds of a job's fields: numbers, characters, mm, and a date in s since 1970."""
 
 MIN_GAP = 1e-6
-"""The least difference of two positions; before it gets smaller, all positions are numbered again."""
+"""The least difference of two ranks; if a new rank would be closer, the ranks are numbered again first."""
 
 P = sa.bindparam
 
@@ -73,7 +73,7 @@ def add(tx: Transaction, request: JobRequest) -> tuple[FarmJob, bool]:
         return existing, False
     facts = get_file(tx, request.sha256)
     job_id, number = request.id or str(uuid.uuid4()), tx.next_number("job")
-    values = _checked(
+    values = _trim_fields(
         {
             "name": request.name or facts.name,
             "material": facts.material if request.material is None else request.material,
@@ -97,7 +97,7 @@ def add(tx: Transaction, request: JobRequest) -> tuple[FarmJob, bool]:
         "created": tx.now,
         "created_by": request.by,
         "revision": 1,
-        "position": _last_position(tx, values["priority"], values["due"], float(number)),
+        "position": _last_rank(tx, values["priority"], values["due"], float(number)),
         "held": int(request.held),
         "held_by": request.by if request.held else "",
         "held_at": tx.now if request.held else None,
@@ -119,8 +119,8 @@ def add(tx: Transaction, request: JobRequest) -> tuple[FarmJob, bool]:
     return rows.get_job(tx, job_id), True
 
 
-def _last_position(tx: Transaction, priority: int, due: float | None, number: float) -> float:
-    """Return a position after all jobs of a priority and due date: they may have been moved behind their numbers."""
+def _last_rank(tx: Transaction, priority: int, due: float | None, number: float) -> float:
+    """Return a rank after all jobs of a priority and due date; `number` is not enough if one has been moved further."""
     where = (jobs.c.unfinished > 0, jobs.c.priority == priority, jobs.c.due == (FOREVER if due is None else due))
     last = tx.row(sa.select(jobs.c.position).where(*where).order_by(jobs.c.position.desc()).limit(1))
     return number if last is None else max(number, last.position + 1)
@@ -186,9 +186,9 @@ def _kind(tx: Transaction, job: dict[str, Any]) -> int:
     """Return the id of a job's kind; a new kind is added."""
     columns = {
         "material": ";".join(materials(job["material"])),
-        "colour": folded(job["colour"]),
+        "colour": fold(job["colour"]),
         "nozzle_mm": job["nozzle_mm"],
-        "printer_group": folded(job["printer_group"]),
+        "printer_group": fold(job["printer_group"]),
     }
     row = tx.row(sa.select(kinds.c.id).where(*(kinds.c[name] == value for name, value in columns.items())))
     if row is not None:
@@ -199,24 +199,24 @@ def _kind(tx: Transaction, job: dict[str, Any]) -> int:
     return number
 
 
-def _checked(values: dict[str, Any]) -> dict[str, Any]:
-    """Return a job's fields, trimmed.
+def _trim_fields(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a job's fields, without blanks around their texts.
 
     Raises:
         BadJob: a value is out of its bounds.
     """
-    checked = dict(values)
+    trimmed = dict(values)
     for name, longest in (("name", MAX_NAME), ("material", MAX_WORD), ("colour", MAX_WORD), ("group", MAX_WORD)):
-        if name in checked:
-            checked[name] = _text(name, checked[name].strip(), longest)
-    if not checked.get("name", "-"):
+        if name in trimmed:
+            trimmed[name] = _text(name, trimmed[name].strip(), longest)
+    if not trimmed.get("name", "-"):
         raise BadJob("a job needs a name")
-    if "notes" in checked:
-        checked["notes"] = _text("notes", checked["notes"], MAX_NOTES, allowed="\n\r\t")
-    if "printers" in checked:
-        checked["printers"] = _printers(checked["printers"])
-    _check_numbers(checked)
-    return checked
+    if "notes" in trimmed:
+        trimmed["notes"] = _text("notes", trimmed["notes"], MAX_NOTES, allowed="\n\r\t")
+    if "printers" in trimmed:
+        trimmed["printers"] = _printers(trimmed["printers"])
+    _check_numbers(trimmed)
+    return trimmed
 
 
 def _check_numbers(values: dict[str, Any]) -> None:
@@ -285,7 +285,7 @@ def edit(tx: Transaction, job_ref: str, changes: JobChanges, revision: int | Non
         )
     new = {name: value for name, value in msgspec.structs.asdict(changes).items() if value is not msgspec.UNSET}
     count = new.pop("copies", None)
-    columns = _columns(_checked(new))
+    columns = _columns(_trim_fields(new))
     if count is not None:
         _check_copies(count)
         _set_copies(tx, row, count)
@@ -293,7 +293,7 @@ def edit(tx: Transaction, job_ref: str, changes: JobChanges, revision: int | Non
     same_revision = sa.update(jobs).where(jobs.c.id == job, jobs.c.revision == row.revision)
     tx.write(same_revision.values(**columns, kind=kind, revision=row.revision + 1))
     tx.write(sa.delete(declines).where(declines.c.job == job))
-    _withdraw(tx, job)
+    _take_back_offers(tx, job)
     rows.recount(tx, [job])
     tx.add_event(by, "edited", job=job, text=", ".join([*sorted(new), *(["copies"] if count is not None else [])]))
     return rows.get_job(tx, job)
@@ -319,7 +319,7 @@ def _set_copies(tx: Transaction, row: Any, count: int) -> None:
 def move(tx: Transaction, job_ref: str, before: str | None, by: str) -> FarmJob:
     """Put a job just before another, or after all of its priority and due date.
 
-    Its new position is halfway between those of its neighbours.
+    Its new rank is halfway between those of its neighbours.
 
     Raises:
         FarmConflict: the other job has ended, or has another priority or due date.
@@ -338,14 +338,14 @@ def move(tx: Transaction, job_ref: str, before: str | None, by: str) -> FarmJob:
         index = next((n for n, each in enumerate(peers) if each.id == other.id), -1)
         if index < 0:
             raise FarmConflict(f"job {other.number} has ended: no job can be put before it")
-    positions = [each.position for each in peers]
-    low = positions[index - 1] if index else None
-    high = positions[index] if index < len(positions) else None
+    ranks = [each.position for each in peers]
+    low = ranks[index - 1] if index else None
+    high = ranks[index] if index < len(ranks) else None
     if low is not None and high is not None and high - low < MIN_GAP:
-        _spread(tx, peers)
+        _renumber(tx, peers)
         return move(tx, job, before, by)
-    position = (high or 0.0) - 1 if low is None else low + 1 if high is None else (low + high) / 2
-    tx.write(sa.update(jobs).where(jobs.c.id == job).values(position=position, revision=row.revision + 1))
+    rank = (high or 0.0) - 1 if low is None else low + 1 if high is None else (low + high) / 2
+    tx.write(sa.update(jobs).where(jobs.c.id == job).values(position=rank, revision=row.revision + 1))
     tx.add_event(by, "moved", job=job)
     return rows.get_job(tx, job)
 
@@ -356,10 +356,10 @@ def _peers(tx: Transaction, row: Any) -> list[Any]:
     return tx.rows(sa.select(jobs.c.id, jobs.c.position).where(*where).order_by(jobs.c.position, jobs.c.number))
 
 
-def _spread(tx: Transaction, peers: list[Any]) -> None:
-    """Number the positions of these jobs again: they have come too close to each other."""
-    set_position = sa.update(jobs).where(jobs.c.id == P("a_job")).values(position=P("a_position"))
-    tx.write_many(set_position, [{"a_job": each.id, "a_position": float(n)} for n, each in enumerate(peers)])
+def _renumber(tx: Transaction, peers: list[Any]) -> None:
+    """Number the ranks of these jobs again: they have come too close to each other."""
+    set_rank = sa.update(jobs).where(jobs.c.id == P("a_job")).values(position=P("a_rank"))
+    tx.write_many(set_rank, [{"a_job": each.id, "a_rank": float(n)} for n, each in enumerate(peers)])
 
 
 def hold(tx: Transaction, job_ref: str, by: str) -> FarmJob:
@@ -371,7 +371,7 @@ def hold(tx: Transaction, job_ref: str, by: str) -> FarmJob:
         values = {"held": 1, "held_by": by, "held_at": tx.now, "revision": row.revision + 1}
         tx.write(sa.update(jobs).where(jobs.c.id == job).values(**values))
         tx.add_event(by, "held", job=job)
-    _withdraw(tx, job)
+    _take_back_offers(tx, job)
     rows.recount(tx, [job])
     return rows.get_job(tx, job)
 
@@ -390,7 +390,7 @@ def release(tx: Transaction, job_ref: str, by: str) -> FarmJob:
     return rows.get_job(tx, job)
 
 
-def _withdraw(tx: Transaction, job: str) -> None:
+def _take_back_offers(tx: Transaction, job: str) -> None:
     """Take back the offers of a job."""
     offered = sa.select(copies).where(copies.c.job == job, copies.c.state == "offered")
     for row in tx.rows(offered):
@@ -398,7 +398,7 @@ def _withdraw(tx: Transaction, job: str) -> None:
 
 
 def cancel_job(tx: Transaction, job_ref: str, by: str) -> list[FarmCopy]:
-    """Cancel a job's copies; those that have begun end when their printers report it. Return all of these copies."""
+    """Cancel and return a job's unfinished copies. One that has begun ends with its printer's report."""
     row = rows.find_job(tx, job_ref)
     job = row.id
     unfinished = (
@@ -414,7 +414,7 @@ def cancel_job(tx: Transaction, job_ref: str, by: str) -> list[FarmCopy]:
 
 
 def cancel_copy(tx: Transaction, copy_id: str, by: str) -> FarmCopy:
-    """Cancel a copy; if it has begun, it ends when its printer reports it.
+    """Cancel a copy. If it has begun, it ends with its printer's report.
 
     Raises:
         FarmConflict: it has ended.
@@ -461,7 +461,7 @@ def print_again(tx: Transaction, copy_id: str, by: str) -> FarmCopy:
 
 
 def settle(tx: Transaction, copy_id: str, to: str, by: str) -> FarmCopy:
-    """End a copy that has begun as the user says.
+    """Record how a copy that has begun has ended, as the user says.
 
     Raises:
         FarmConflict: it has not begun, has ended in another state, or is at a site.
@@ -495,7 +495,7 @@ def hand_over(tx: Transaction, job_ref: str, site: str, by: str) -> FarmJob:
     if row.site == site:
         return rows.get_job(tx, job)
     _check_site(row)
-    _withdraw(tx, job)
+    _take_back_offers(tx, job)
     others = sa.select(copies.c.id).where(copies.c.job == job, copies.c.state != "waiting").limit(1)
     if tx.row(others) is not None:
         raise FarmConflict(f"copies of job {row.number} have begun or ended here: it cannot be handed over to {site}")

@@ -148,7 +148,7 @@ class FarmJob(ListValue, frozen=True):
 
     Attributes:
         size, extent, hottest, seconds, filament_mm: of its file, as in FileFacts.
-        rank: orders jobs of the same priority and due date.
+        rank: orders the jobs of a priority and due date; users change it by moving a job.
         counts: number of copies by state.
         revision: goes up with each change to the job itself, but not to its copies.
         site: the site that it was handed over to, whose list decides about it; empty: this list does.

@@ -12,51 +12,51 @@ MAX_REMAINING_S = 365 * 86_400.0
 MAX_NAMED = 4
 """A sentence names this many printers, and counts the others."""
 
-Clock = Callable[[float], str]
+WriteDate = Callable[[float], str]
 """Writes a date, in s since 1970, for users: "14:20"."""
 
 
-def why(
+def why_job_waits(
     job: FarmJob,
     printers: Mapping[str, Presence],
     misfits: Mapping[str, list[tuple[str, str]]],
     before: int,
     now: float,
-    clock: Clock,
-    away: float = AWAY,
+    write_date: WriteDate,
+    away_s: float = AWAY,
 ) -> list[str]:
     """Return why no copy of this job begins now; empty: no copy waits.
 
     Args:
         job: with its counts.
         printers: all printers, even those that are away.
-        misfits: why each of them cannot print this job, from `matching.reasons`.
+        misfits: why each of them cannot print this job, from `matching.find_misfits`.
         before: number of copies ahead of it that compete for its printers.
         now: date, in s since 1970.
-        clock: writes a date.
-        away: seconds of silence after which a printer is away.
+        write_date: writes a date.
+        away_s: seconds of silence after which a printer is away.
     """
     if job.site:
         return [f"the site {job.site} has it"]
     if not job.counts.get("waiting"):
         return []
     if job.held:
-        since = f" since {clock(job.held_at)}" if job.held_at is not None else ""
+        since = f" since {write_date(job.held_at)}" if job.held_at is not None else ""
         return [f"on hold{since}{f' by {job.held_by}' if job.held_by else ''}"]
     if not printers:
         return ["no printer has joined the farm"]
     fitting = [name for name, reasons in misfits.items() if not reasons]
     if not fitting:
-        return _no_fit(job, misfits)
-    ready = [name for name in fitting if _is_online(printers[name], now, away) and printers[name].ready]
+        return _say_no_fit(job, misfits)
+    ready = [name for name in fitting if _is_online(printers[name], now, away_s) and printers[name].ready]
     if not ready:
-        return [_not_ready(job, {name: printers[name] for name in fitting}, now, clock, away)]
+        return [_say_not_ready(job, {name: printers[name] for name in fitting}, now, write_date, away_s)]
     if before:
         return [f"{_count(before, 'copy is', 'copies are')} before it"]
-    return [f"it is next: {_named(ready)} is about to take it"]
+    return [f"it is next: {_name_some(ready)} is about to take it"]
 
 
-def _no_fit(job: FarmJob, misfits: Mapping[str, list[tuple[str, str]]]) -> list[str]:
+def _say_no_fit(job: FarmJob, misfits: Mapping[str, list[tuple[str, str]]]) -> list[str]:
     """Return the requirement that no printer meets; if there is none, the misfits of each printer."""
     candidates = {
         name: reasons
@@ -87,29 +87,31 @@ def _no_fit(job: FarmJob, misfits: Mapping[str, list[tuple[str, str]]]) -> list[
     for requirement, sentence in sentences.items():
         texts = [text for reasons in candidates.values() for each, text in reasons if each == requirement]
         if len(texts) == len(candidates):
-            return [f"{sentence}: {_listed(texts)}"]
+            return [f"{sentence}: {_list_some(texts)}"]
     texts = [
         f"{name}: {' and '.join(lacks[requirement] for requirement, _ in reasons)}"
         for name, reasons in candidates.items()
     ]
-    return [f"{whose} fits: {_listed(texts)}"]
+    return [f"{whose} fits: {_list_some(texts)}"]
 
 
-def _not_ready(job: FarmJob, fitting: Mapping[str, Presence], now: float, clock: Clock, away: float) -> str:
+def _say_not_ready(
+    job: FarmJob, fitting: Mapping[str, Presence], now: float, write_date: WriteDate, away_s: float
+) -> str:
     shown = islice(fitting.items(), MAX_NAMED)  # there may be thousands
-    texts = _listed([f"{name} {_busy(each, now, clock, away)}" for name, each in shown], len(fitting))
+    texts = _list_some([f"{name} {_say_busy(each, now, write_date, away_s)}" for name, each in shown], len(fitting))
     if job.printers:
         return f"none of its printers is ready: {texts}"
     return f"no printer{_of_group(job)} that fits is ready: {texts}"
 
 
-def _busy(presence: Presence, now: float, clock: Clock, away: float) -> str:
-    if not _is_online(presence, now, away):
-        return f"has been away since {clock(presence.at)}"
+def _say_busy(presence: Presence, now: float, write_date: WriteDate, away_s: float) -> str:
+    if not _is_online(presence, now, away_s):
+        return f"has been away since {write_date(presence.at)}"
     if presence.on_hold:
         return "is on hold"
     if presence.file and presence.remaining_s is not None and 0 <= presence.remaining_s <= MAX_REMAINING_S:
-        return f"prints until about {clock(now + presence.remaining_s)}"
+        return f"prints until about {write_date(now + presence.remaining_s)}"
     if presence.file:
         return "prints"
     if not presence.bed_clear and presence.state.startswith("Operational"):
@@ -117,8 +119,8 @@ def _busy(presence: Presence, now: float, clock: Clock, away: float) -> str:
     return f"is not ready ({presence.reason or presence.state or 'it does not say why'})"
 
 
-def _is_online(presence: Presence, now: float, away: float) -> bool:
-    return now - presence.at <= away
+def _is_online(presence: Presence, now: float, away_s: float) -> bool:
+    return now - presence.at <= away_s
 
 
 def _of_group(job: FarmJob) -> str:
@@ -129,15 +131,15 @@ def _in_group(job: FarmJob) -> str:
     return f", or is in group {job.group}" if job.group else ""
 
 
-def _listed(texts: list[str], count: int = 0) -> str:
-    """Return the first texts of many, and how many more there are; `count`: of all, if `texts` are not all."""
+def _list_some(texts: list[str], count: int = 0) -> str:
+    """Return the first texts, and how many more there are; `count`: how many there are, if `texts` lacks some."""
     shown, count = texts[:MAX_NAMED], max(count, len(texts))
     if count > MAX_NAMED:
         shown.append(f"and {count - MAX_NAMED} more")
     return ", ".join(shown)
 
 
-def _named(names: list[str]) -> str:
+def _name_some(names: list[str]) -> str:
     more = len(names) - MAX_NAMED
     *shown, last = names if more <= 1 else [*names[:MAX_NAMED], f"one of {more} more"]
     return f"{', '.join(shown)} or {last}" if shown else last

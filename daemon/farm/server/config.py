@@ -28,7 +28,7 @@ class NatsConfig:
     """The NATS server that carries offers, answers and files. `nozzled farm init` sets one up."""
 
     urls: tuple[str, ...] = option(("nats://127.0.0.1:4222",), "Its addresses: tls://HOST:PORT or nats://HOST:PORT.")
-    ca_file: str = option("", "Certificate of the authority that signed the server's; needed with tls://.")
+    ca_file: str = option("", "CA certificate to check the server's certificate with; needed with tls://.")
     seed_file: str = option(
         "", "File with the seed of this server's NKey (chmod 600); empty: the credential nozzled-farm.seed, if any."
     )
@@ -40,7 +40,7 @@ class ListConfig:
 
     url: str = option("", "postgresql://USER@HOST/NAME for several servers; empty: SQLite, in the state directory.")
     lease_s: float = option(
-        60.0, "Seconds after which an offer that the printer does not renew ends.", low=5, high=3600
+        60.0, "An offer ends after this many seconds, unless the printer renews it.", low=5, high=3600
     )
     away_s: float = option(  # printers report every 10 s
         60.0, "Seconds of silence after which a printer is shown as away.", low=20, high=3600
@@ -61,10 +61,13 @@ class FarmFilesConfig:
     """The cache of G-code on this computer; all of it is in the object store of NATS too."""
 
     cache_mib: int = option(
-        2048, "MiB on the disk of this computer; the least recently used files are dropped.", low=16, high=1_048_576
+        2048, "Size of the cache, in MiB; the least recently used files are dropped.", low=16, high=1_048_576
     )
     keep_days: float = option(
-        180, "Days after its last print until a file is deleted, here and in NATS; not the history.", low=1, high=36500
+        180,
+        "A file is deleted, here and in NATS, this many days after its last print; the history stays.",
+        low=1,
+        high=36500,
     )
 
 
@@ -142,7 +145,7 @@ def list_url(config: FarmServerConfig, state: Path) -> str:
 def nats_address(config: FarmServerConfig, environ: Mapping[str, str]) -> NatsAddress:
     """Return the address of NATS, with our seed and the certificate; raises ConfigError."""
     nats = config.nats
-    return NatsAddress(nats.urls, _seed(nats, environ), tls_context(nats.ca_file)).checked()
+    return NatsAddress(nats.urls, _seed(nats, environ), tls_context(nats.ca_file)).check()
 
 
 def _seed(nats: NatsConfig, environ: Mapping[str, str]) -> str:

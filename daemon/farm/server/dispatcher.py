@@ -2,8 +2,8 @@
 
 Theory of operation. When a printer reports that it is ready, the list picks a copy and stores the offer, which is then
 sent. A lost message does no harm: an offer that nobody claims ends with its lease, and is sent again while the printer
-reports that it is ready. A claimed copy stays with its printer until that printer's report or a user ends it; nothing
-here does, and no timer.
+reports that it is ready. A claimed copy stays with its printer until that printer's report or a user ends it: nothing
+here ends it, and no timer does.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from daemon.farm.carrier.ending import for_ever
+from daemon.farm.carrier.ending import run_for_ever
 from daemon.farm.carrier.ends import ORDER_TIMEOUT, ServerEnd
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.errors import FarmError
@@ -38,7 +38,7 @@ from gcode.frozen import frozen
 
 TICK = 2.0  # s between two checks of leases, and of changes by other servers
 REPEAT_OFFER = 5.0  # s after which an offer is sent again to a printer that is still ready
-RETRY_OFFER = 30.0  # s after which the unchanged list is asked again for a printer without a fitting copy
+RETRY_OFFER = 30.0  # s after which the list is asked again for a printer that no copy fitted, even if it is unchanged
 REPEAT_CANCEL = 8.0  # s after which an agent is asked again to end a print
 RENEW_EVERY = 10.0  # s between two renewals of a lease by a download
 STORE_EVERY = 60.0  # s between two presences of a printer that the list stores
@@ -49,7 +49,7 @@ log = structlog.get_logger()
 
 @frozen
 class DispatcherTimes:
-    """Times in s; tests and very slow networks need other ones."""
+    """Times in s; tests and very slow networks need others."""
 
     lease: float = LEASE
     away: float = AWAY
@@ -84,25 +84,25 @@ class Dispatcher:
         self._times = times or DispatcherTimes()
         self._printers: dict[str, KnownPrinter] = {}
         self._presences: dict[str, Presence] = {}
-        self._ready: dict[str, None] = {}  # printers to offer a copy to, in this order
+        self._ready_printers: dict[str, None] = {}  # printers to offer a copy to, in this order
         self._wake = asyncio.Event()
-        self._changed = asyncio.Event()
+        self._check_soon = asyncio.Event()
         self._revision = 0
-        self._waiting = True  # there may be copies to offer
+        self._has_waiting = True  # there may be copies to offer
         self._time = asyncio.get_running_loop().time  # called from other threads, too
         self._started = self._time()
         self._last_event = -1
-        self._renewed: dict[tuple[str, str, int], float] = {}
+        self._renewed_at: dict[tuple[str, str, int], float] = {}
         self._cancels: dict[str, str] = {}  # printer → copy that a user has cancelled
         self._tasks: set[asyncio.Task[None]] = set()
-        self.on_news: Callable[[], None] = lambda: None  # called after each presence
-        jobs.on_change = self.list_changed
+        self.on_new_presence: Callable[[], None] = lambda: None  # called after each presence
+        jobs.on_edit = self.check_list_soon
 
     async def run(self) -> None:
         """Offer copies until cancelled."""
         await self._load_presences()
         try:
-            await for_ever(self._end.run(self), self._offer_all(), self._watch_list())
+            await run_for_ever(self._end.run(self), self._offer_all(), self._watch_list())
         finally:
             for task in [*self._tasks]:
                 task.cancel()
@@ -110,7 +110,7 @@ class Dispatcher:
     async def _load_presences(self) -> None:
         """Load the presences that an earlier process has stored."""
         try:
-            presences = await self._jobs.call_quietly(lambda jobs: jobs.printers())
+            presences = await self._jobs.call_quietly(lambda jobs: jobs.load_presences())
         except FarmError as error:
             log.warning("farm.list_away", reason=str(error), consequence="printers are unknown until they report")
             return
@@ -129,21 +129,21 @@ class Dispatcher:
         """Why nothing can be offered; empty: offers can be made."""
         return self._end.trouble or self._jobs.trouble
 
-    def heard_ago(self, printer: str) -> float | None:
+    def silence_of(self, printer: str) -> float | None:
         """Return the seconds since the last presence of a printer; None: it has sent none since the server started."""
         state = self._printers.get(printer)
         return None if state is None else self._time() - state.heard_at
 
     def is_away(self, printer: str) -> bool:
-        """Tell whether a printer has been silent for too long, so that a copy which it holds is an orphan."""
-        ago = self.heard_ago(printer)
+        """Tell whether a printer has been silent for too long; a claimed copy that it holds is then an orphan."""
+        ago = self.silence_of(printer)
         if ago is None:
             ago = self._time() - self._started
         return ago > self._times.away
 
     def forget(self, printer: str) -> None:
         """Forget a printer that is away, until it reports again."""
-        for by_printer in (self._printers, self._presences, self._ready, self._cancels):
+        for by_printer in (self._printers, self._presences, self._ready_printers, self._cancels):
             by_printer.pop(printer, None)
 
     async def order(self, printer: str, order: FarmOrder, within: float = ORDER_TIMEOUT) -> OrderAnswer:
@@ -160,10 +160,10 @@ class Dispatcher:
             order = msgspec.structs.replace(order, boot=state.presence.boot, until=until)
         return await self._end.order(printer, order, within)
 
-    def list_changed(self) -> None:
+    def check_list_soon(self) -> None:
         """Check the list soon: it has changed."""
         self._revision += 1
-        self._changed.set()
+        self._check_soon.set()
 
     # -- messages from printers ----------------------------------------------------------------------------------------
 
@@ -171,7 +171,7 @@ class Dispatcher:
         """Send all offers again: messages were lost while NATS was away."""
         for state in self._printers.values():
             state.offered_at = -self._times.repeat_offer
-        self.list_changed()
+        self.check_list_soon()
 
     async def on_presence(self, printer: str, presence: Presence) -> None:
         """Apply a printer's presence."""
@@ -184,12 +184,12 @@ class Dispatcher:
         was_ready = state.presence.ready
         state.take(printer, presence, now, self._wall())
         self._presences[printer] = state.presence
-        self.on_news()
-        if match_key(presence) != state.stored:
-            state.no_fit = -1
+        self.on_new_presence()
+        if match_key(presence) != state.stored_key:
+            state.no_fit_revision = -1
             self._store_soon(printer, state, now)
         if state.presence.ready and not was_ready:
-            state.no_fit = -1
+            state.no_fit_revision = -1
         self._consider(printer, state, now)
         if printer in self._cancels:
             self._order_cancel(printer, state, now)
@@ -212,24 +212,24 @@ class Dispatcher:
             return YesOrNo(yes=True)
         return YesOrNo(yes=False, reason=f"this copy is no longer offered to {printer}")
 
-    async def holdings(self, printer: str) -> Holdings:
-        """Return the copies that a printer holds; send its offer again, which it may have missed."""
+    async def find_holdings(self, printer: str) -> Holdings:
+        """Return the copies that a printer holds, and send its offer again: it may have missed it."""
         if (state := self._printers.get(printer)) is not None:
             state.offered_at = -self._times.repeat_offer
         return Holdings(await self._jobs.call_quietly(lambda jobs: jobs.held_copies(printer)))
 
-    async def file(self, printer: str, question: CopyQuestion) -> bytes:
+    async def read_chunk(self, printer: str, question: CopyQuestion) -> bytes:
         """Return a chunk of the file of a copy that the printer holds; raises FarmRefused."""
         copy, attempt = question.copy, question.attempt
-        file = await self._jobs.call_quietly(lambda jobs: jobs.may_read(printer, copy, attempt))
+        file = await self._jobs.call_quietly(lambda jobs: jobs.file_for(printer, copy, attempt))
         if file is None:
             raise FarmRefused(f"this copy is no longer offered to {printer}")
         now, key = self._time(), (printer, copy, attempt)
-        if now - self._renewed.get(key, -RENEW_EVERY) >= min(RENEW_EVERY, self._times.lease / 3):
-            self._renewed = {each: at for each, at in self._renewed.items() if now - at < self._times.lease}
-            self._renewed[key] = now
+        if now - self._renewed_at.get(key, -RENEW_EVERY) >= min(RENEW_EVERY, self._times.lease / 3):
+            self._renewed_at = {each: at for each, at in self._renewed_at.items() if now - at < self._times.lease}
+            self._renewed_at[key] = now
             await self.renew(printer, question)
-        return await self._files.chunk(file.sha256, question.offset)
+        return await self._files.read_chunk(file.sha256, question.offset)
 
     async def report(self, printer: str, report: Report) -> YesOrNo:
         """Store a report on a copy; when this returns, the report is on the disk."""
@@ -238,7 +238,7 @@ class Dispatcher:
         event("farm.reported", printer=printer, copy=report.copy, kind=report.kind, reason=report.reason, agrees=agrees)
         if report.kind != "printing":
             self._end_offer(printer, report.copy)
-            self.list_changed()
+            self.check_list_soon()
             if agrees:
                 await self._publish_failure(printer, report)
         return YesOrNo(yes=agrees, reason="" if agrees else "the list has another state for this copy")
@@ -248,7 +248,7 @@ class Dispatcher:
         if copy.state == "failed":
             why = copy.reason or report.reason
             try:
-                await self._end.failed(printer, FailedCopy(copy.id, job.id, self._wall(), job.name, why))
+                await self._end.store_failed(printer, FailedCopy(copy.id, job.id, self._wall(), job.name, why))
             except FarmUnreachable as error:  # without an answer the printer would report again, and take no other copy
                 consequence = "only the list has it"
                 log.warning("farm.failure_not_stored", copy=copy.id, reason=str(error), consequence=consequence)
@@ -258,15 +258,15 @@ class Dispatcher:
     def _consider(self, printer: str, state: KnownPrinter, now: float) -> None:
         """Queue a printer for an offer, if it is ready and a copy may fit."""
         if not state.presence.ready or now - state.heard_at > self._times.away:
-            self._ready.pop(printer, None)
+            self._ready_printers.pop(printer, None)
             return
         if state.offer is not None and now - state.offered_at < self._times.repeat_offer:
             return
-        if state.offer is None and not self._waiting:
+        if state.offer is None and not self._has_waiting:
             return
-        if state.no_fit == self._revision and now - state.no_fit_at < RETRY_OFFER:
+        if state.no_fit_revision == self._revision and now - state.no_fit_at < RETRY_OFFER:
             return
-        self._ready[printer] = None
+        self._ready_printers[printer] = None
         self._wake.set()
 
     async def _offer_all(self) -> None:
@@ -274,9 +274,9 @@ class Dispatcher:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._ready and self._end.connected:
-                printer = next(iter(self._ready))
-                self._ready.pop(printer)
+            while self._ready_printers and self._end.connected:
+                printer = next(iter(self._ready_printers))
+                self._ready_printers.pop(printer)
                 try:
                     await self._offer(printer)
                 except FarmUnreachable as error:
@@ -293,7 +293,7 @@ class Dispatcher:
         offer = await self._jobs.call_quietly(lambda jobs: jobs.offer(printer, presence, lease))
         now = self._time()
         if offer is None:
-            state.offer, state.no_fit, state.no_fit_at = None, revision, now
+            state.offer, state.no_fit_revision, state.no_fit_at = None, revision, now
             return
         if state.offer is None or (state.offer.copy, state.offer.attempt) != (offer.copy, offer.attempt):
             log.info("farm.offered", printer=printer, copy=offer.copy, attempt=offer.attempt, job=offer.name)
@@ -304,24 +304,24 @@ class Dispatcher:
         """Forget an offer that was claimed, declined or taken back; the printer may get another one."""
         state = self._printers.get(printer)
         if state is not None:
-            state.no_fit = -1
+            state.no_fit_revision = -1
             if state.offer is not None and state.offer.copy == copy:
                 state.offer = None
 
     # -- the list ------------------------------------------------------------------------------------------------------
 
     async def _watch_list(self) -> None:
-        """Check the leases at each tick, and the copies when this or another server has changed something."""
+        """Check the leases at each tick; check the copies when this or another server has changed the list."""
         while True:
-            changed = self._changed.is_set()
-            self._changed.clear()
+            changed = self._check_soon.is_set()
+            self._check_soon.clear()
             try:
                 changed |= await self._check_leases()
                 if changed:
                     await self._check_copies()
             except FarmError as error:
                 log.warning("farm.list_away", reason=str(error), consequence="nothing is offered meanwhile")
-                self._changed.set()
+                self._check_soon.set()
                 await asyncio.sleep(self._times.tick)
             except FarmUnreachable as error:
                 log.warning("farm.not_withdrawn", reason=str(error), consequence="its claim will be refused")
@@ -329,7 +329,7 @@ class Dispatcher:
                 self._consider_all()
             try:
                 async with asyncio.timeout(self._times.tick):
-                    await self._changed.wait()
+                    await self._check_soon.wait()
             except TimeoutError:
                 self._consider_all()
 
@@ -348,9 +348,9 @@ class Dispatcher:
         return False
 
     async def _check_copies(self) -> None:
-        """Withdraw offers that the list no longer has, and pass on users' cancels."""
-        copies, self._waiting = await self._jobs.call_quietly(
-            lambda jobs: (jobs.outstanding(), jobs.anything_waiting())
+        """Withdraw offers that are no longer in the list, and pass on the cancellations of users."""
+        copies, self._has_waiting = await self._jobs.call_quietly(
+            lambda jobs: (jobs.all_held_copies(), jobs.has_waiting_copies())
         )
         self._pass_on_cancels(copies)
         offered = {(copy.printer, copy.id, copy.attempt) for copy in copies if copy.state == "offered"}
@@ -390,7 +390,7 @@ class Dispatcher:
     def _store_soon(self, printer: str, state: KnownPrinter, now: float) -> None:
         """Have the list store a printer's presence, which users see while the printer is off."""
         if now - state.stored_at >= STORE_EVERY and len(self._tasks) < MAX_TASKS:
-            state.stored, state.stored_at = match_key(state.presence), now
+            state.stored_key, state.stored_at = match_key(state.presence), now
             self._start(self._store(printer, state.presence))
 
     async def _store(self, printer: str, presence: Presence) -> None:

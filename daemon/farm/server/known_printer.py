@@ -9,8 +9,8 @@ from daemon.farm.messages import Offer, Presence
 from gcode.frozen import mutable
 
 MAX_DELAY = 30.0  # s that a message may be late; an older one means that the agent's clock was set back
-TWIN_PAUSE = 60.0  # s for which a printer with two agents gets no offers
-MIN_RETURNS = 2  # messages of a replaced agent that prove two agents; a single one may be late
+TWIN_PAUSE_S = 60.0  # for which a printer with two agents gets no offers
+MIN_RETURNS = 2  # messages of a replaced agent that prove that it still runs; a single one may be late
 
 
 @mutable
@@ -22,8 +22,8 @@ class KnownPrinter:
         reported_at: `at` of the last presence, by the agent's wall clock.
         heard_at: when it arrived.
         offer: its offer, last sent at `offered_at`.
-        no_fit: revision of the list that had no copy for it, at `no_fit_at`; -1: none.
-        stored: `match_key` of the presence that the list has stored, at `stored_at`.
+        no_fit_revision: revision of the list that had no copy for it, at `no_fit_at`; -1: none.
+        stored_key: `match_key` of the presence that the list has stored, at `stored_at`.
         cancelled_at: when it was last asked to end a print.
     """
 
@@ -32,9 +32,9 @@ class KnownPrinter:
     heard_at: float
     offer: Offer | None = None
     offered_at: float = 0.0
-    no_fit: int = -1
+    no_fit_revision: int = -1
     no_fit_at: float = 0.0
-    stored: tuple[Any, ...] = ()
+    stored_key: tuple[Any, ...] = ()
     stored_at: float = float("-inf")
     cancelled_at: float = float("-inf")
     _boots: dict[str, float] = field(default_factory=dict)
@@ -42,25 +42,25 @@ class KnownPrinter:
     _twins_until: float = float("-inf")
 
     def is_late(self, presence: Presence) -> bool:
-        """Tell whether a newer presence arrived earlier; a much older one means that the agent's clock was set back."""
+        """Tell whether a newer presence came before it; a much older one means that the agent's clock was set back."""
         return presence.boot == self.presence.boot and 0 < self.reported_at - presence.at < MAX_DELAY
 
     def take(self, printer: str, presence: Presence, now: float, date: float) -> None:
-        """Apply a presence; if two agents have one name, the printer is not ready: either may be the wrong one."""
+        """Apply a presence. If two agents have one name, the printer is not ready: either may be the wrong one."""
         self._detect_twins(presence.boot, now)
         self.reported_at, self.heard_at = presence.at, now
         self.presence = msgspec.structs.replace(presence, at=date)
         if now < self._twins_until:
-            why = f"two agents call themselves {printer}: revoke it, and enrol each under a name of its own"
+            why = f"two agents have the name {printer}: revoke it, and enrol each under its own name"
             self.presence = msgspec.structs.replace(self.presence, ready=False, reason=why)
 
     def _detect_twins(self, boot: str, now: float) -> None:
-        """Detect two agents of one name: after a restart of a single agent, its earlier process never reports again."""
-        self._boots = {each: at for each, at in self._boots.items() if now - at < TWIN_PAUSE}
+        """Detect two agents of one name. After a restart of a single agent, its earlier process never reports again."""
+        self._boots = {each: at for each, at in self._boots.items() if now - at < TWIN_PAUSE_S}
         if boot != self.presence.boot and boot in self._boots:
             self._returns += 1
             if self._returns >= MIN_RETURNS:
-                self._twins_until = now + TWIN_PAUSE
+                self._twins_until = now + TWIN_PAUSE_S
         elif not self._boots.keys() - {boot}:
             self._returns = 0
         self._boots[boot] = now

@@ -21,27 +21,27 @@ class ListThread:
     """Calls the list in its thread.
 
     Attributes:
-        on_change: called on the loop after each change by `call`: a printer may wait for it.
-        on_news: called on the loop after every change.
-        trouble: why the last call found no database; empty: it found it.
+        on_edit: called on the loop after each change by `call`: there may be something to offer or to withdraw.
+        on_any_change: called on the loop after every change.
+        trouble: why the database did not answer the last call; empty: it answered.
     """
 
     def __init__(self) -> None:
         """Prepare; call `open` next, on a running loop."""
-        self.on_change: Callable[[], None] = _ignore
-        self.on_news: Callable[[], None] = _ignore
+        self.on_edit: Callable[[], None] = _ignore
+        self.on_any_change: Callable[[], None] = _ignore
         self.trouble = ""
         self._thread = ThreadPoolExecutor(1, "list")
         self._jobs: JobList | None = None
-        self._waiting = 0
-        self._quiet = False
+        self._waiting_calls = 0
+        self._is_quiet = False
 
     async def open(self, make: Callable[[], JobList]) -> None:
         """Open the list; raises what JobList does."""
         loop = asyncio.get_running_loop()
 
         def notify() -> None:
-            loop.call_soon_threadsafe(self._notify, self._quiet)
+            loop.call_soon_threadsafe(self._notify, self._is_quiet)
 
         def make_list() -> JobList:
             jobs = make()
@@ -52,42 +52,42 @@ class ListThread:
 
     async def call(self, function: Callable[[JobList], T]) -> T:
         """Call a function with the list; raises what it raises, and ListAway if too many calls wait."""
-        return await self._call(function, quiet=False)
+        return await self._call(function, is_quiet=False)
 
     async def call_quietly(self, function: Callable[[JobList], T]) -> T:
-        """Do as `call`, without `on_change`: no printer waits for this change."""
-        return await self._call(function, quiet=True)
+        """Do as `call`, but without `on_edit`: the dispatcher itself has made the change, or need not react to it."""
+        return await self._call(function, is_quiet=True)
 
     async def close(self) -> None:
-        """Close the list, after the calls that wait already."""
+        """Close the list after the calls that are waiting now."""
         jobs, self._jobs = self._jobs, None
         if jobs is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, jobs.close)
         self._thread.shutdown(wait=False)
 
-    async def _call(self, function: Callable[[JobList], T], *, quiet: bool) -> T:
+    async def _call(self, function: Callable[[JobList], T], *, is_quiet: bool) -> T:
         jobs = self._jobs
         if jobs is None:
             raise ListAway("the list of jobs is not open")
-        if self._waiting >= MAX_WAITING:
-            raise ListAway(f"{MAX_WAITING} calls wait for the list of jobs already: try again later")
+        if self._waiting_calls >= MAX_WAITING:
+            raise ListAway(f"{MAX_WAITING} calls are already waiting for the list of jobs: try again later")
 
         def run() -> T:
-            self._quiet = quiet
+            self._is_quiet = is_quiet
             return function(jobs)
 
-        self._waiting += 1
+        self._waiting_calls += 1
         try:
             result = await asyncio.get_running_loop().run_in_executor(self._thread, run)
         except ListAway as error:
             self.trouble = str(error)
             raise
         finally:
-            self._waiting -= 1
+            self._waiting_calls -= 1
         self.trouble = ""
         return result
 
-    def _notify(self, quiet: bool) -> None:
-        self.on_news()
-        if not quiet:
-            self.on_change()
+    def _notify(self, is_quiet: bool) -> None:
+        self.on_any_change()
+        if not is_quiet:
+            self.on_edit()

@@ -15,12 +15,12 @@ import structlog
 from daemon import log as service_log
 from daemon.ending import STDERR, leave_threads_behind
 from daemon.errors import StateDirTaken
-from daemon.farm.carrier.ending import for_ever
+from daemon.farm.carrier.ending import run_for_ever
 from daemon.farm.carrier.errors import FarmUnreachable
 from daemon.farm.carrier.server_end import NatsServerEnd
 from daemon.farm.carrier.site_end import NatsSiteEnd
 from daemon.farm.errors import FarmError
-from daemon.farm.http.keys import FILE as FIRST_KEY_FILE
+from daemon.farm.http.keys import FIRST_KEY_FILE
 from daemon.farm.http.seams import FarmSeams
 from daemon.farm.http.server import listen, make_app, prepare
 from daemon.farm.http.uploads import picture_of
@@ -33,10 +33,10 @@ from daemon.farm.server.sites import OwnSite, SiteHub
 from daemon.systemd import notify
 from daemon.systemd.heartbeat import Heartbeat
 
-SHUTDOWN = 5.0  # s for connections, and for the list
-TIDY_EVERY = 6 * 3600.0  # s
-TIDY_AFTER = 60.0  # s after the start: first NATS has to be connected
-TIDY_RETRY = 300.0  # s
+SHUTDOWN_TIMEOUT = 5.0  # s for connections, and for the list
+TIDY_INTERVAL = 6 * 3600.0  # s
+TIDY_DELAY = 60.0  # s after the start: first NATS has to be connected
+TIDY_RETRY_DELAY = 300.0  # s
 
 log = structlog.get_logger()
 
@@ -101,7 +101,7 @@ async def _serve(config: FarmServerConfig, state: Path, environ: Mapping[str, st
         seams = FarmSeams(jobs=jobs, files=files, printers=dispatcher, folder=state, wall=wall, name=config.http.name)
         app = make_app(seams)
         await prepare(app, seams)
-        jobs.on_news = dispatcher.on_news = app.settings["farm_hub"].wake
+        jobs.on_any_change = dispatcher.on_new_presence = app.settings["farm_feed"].wake
         server = listen(app, config.http.host, config.http.port)
         page = f"http://{config.http.host}:{server.port}/"
         log.info(
@@ -111,22 +111,22 @@ async def _serve(config: FarmServerConfig, state: Path, environ: Mapping[str, st
         if config.sites.sites:
             end.sites, end.answer_site = config.sites.sites, SiteHub(jobs, files, config.sites.sites).answer
         if config.sites.site:
-            lane = NatsSiteEnd(config.sites.site, nats_address(config, environ))
-            works += [lane.run(), OwnSite(jobs, files, lane, state, config.sites.poll_s).run()]
-        work = asyncio.ensure_future(for_ever(*works))
+            hub = NatsSiteEnd(config.sites.site, nats_address(config, environ))
+            works += [hub.run(), OwnSite(jobs, files, hub, state, config.sites.poll_s).run()]
+        work = asyncio.ensure_future(run_for_ever(*works))
         try:
-            await _until(stop, work, environ, dispatcher)
+            await _run_until(stop, work, environ, dispatcher)
         finally:
             notify.stopping()
             await _end(work)
             await server.close()
     finally:
         with suppress(TimeoutError):
-            async with asyncio.timeout(SHUTDOWN):
+            async with asyncio.timeout(SHUTDOWN_TIMEOUT):
                 await jobs.close()
 
 
-async def _until(
+async def _run_until(
     stop: asyncio.Event, work: "asyncio.Future[None]", environ: Mapping[str, str], dispatcher: Dispatcher
 ) -> None:
     """Report to systemd until `stop` is set; if the work fails, raise its error."""
@@ -145,22 +145,22 @@ async def _until(
 
 async def _end(work: "asyncio.Future[None]") -> None:
     work.cancel()
-    with suppress(asyncio.CancelledError, Exception):  # `_until` has raised it
-        async with asyncio.timeout(SHUTDOWN):
+    with suppress(asyncio.CancelledError, Exception):  # `_run_until` has raised it
+        async with asyncio.timeout(SHUTDOWN_TIMEOUT):
             await work
 
 
 async def _tidy(jobs: ListThread, files: FarmFiles, keep_days: float, state: Path) -> None:
-    pause = TIDY_AFTER
+    pause = TIDY_DELAY
     while True:
         await asyncio.sleep(pause)
-        pause = TIDY_EVERY
+        pause = TIDY_INTERVAL
         try:
             await jobs.call_quietly(lambda each: each.tidy())
             await files.remove_leftovers()
             await drop_old_files(jobs, files, keep_days, state)
         except (FarmError, FarmUnreachable, OSError) as error:
-            pause = TIDY_RETRY
+            pause = TIDY_RETRY_DELAY
             log.warning("farm.not_tidied", reason=str(error), again_s=pause)
 
 
@@ -168,11 +168,11 @@ async def drop_old_files(jobs: ListThread, files: FarmFiles, keep_days: float, s
     """Drop the files that no job has needed for `keep_days`, and their pictures in the state folder.
 
     Raises:
-        FarmError, FarmUnreachable, OSError: list, NATS or disk fail.
+        FarmError, FarmUnreachable, OSError: the list, NATS or the disk has failed.
     """
     while hashes := await jobs.call_quietly(lambda each: each.old_files(keep_days)):
         for sha256 in hashes:
-            # again, as each takes a while: it may have been uploaded in the meantime
+            # check again: each file takes a while, and this one may have been uploaded in the meantime
             if await jobs.call_quietly(partial(_is_old, sha256, keep_days)):
                 await files.forget(sha256)
                 await asyncio.to_thread(picture_of(state, sha256).unlink, missing_ok=True)

@@ -79,8 +79,8 @@ class FileQuestion(FarmMessage, frozen=True):
     offset: int = 0
 
 
-class HubLane(Protocol):
-    """The way from a site to the hub."""
+class HubConnection(Protocol):
+    """The connection from a site to the hub."""
 
     async def ask(self, kind: str, body: bytes) -> bytes:
         """Return the hub's answer; raises FarmUnreachable, FarmRefused."""
@@ -113,7 +113,7 @@ class SiteHub:
                 jobs.mirror(site, question.changed)
             site_jobs = {job.id: job for job in jobs.jobs_of_site(site)}
             missing = [site_jobs[each] for each in question.wanted[:MAX_JOBS] if each in site_jobs]
-            answers = _fitting([_as_handed(job, jobs.file(job.sha256)) for job in missing])
+            answers = _first_fitting([_make_handed(job, jobs.file(job.sha256)) for job in missing])
             return SiteAnswer([*site_jobs], answers, jobs.cancelled_at_site(site))
 
         return msgspec.json.encode(await self._jobs.call_quietly(sync))
@@ -122,7 +122,7 @@ class SiteHub:
         hashes = await self._jobs.call_quietly(lambda jobs: {job.sha256 for job in jobs.jobs_of_site(site)})
         if question.sha256 not in hashes:
             raise FarmRefused(f"no job of {site} has this file")
-        return await self._files.chunk(question.sha256, question.offset)
+        return await self._files.read_chunk(question.sha256, question.offset)
 
 
 class OwnSite:
@@ -132,33 +132,35 @@ class OwnSite:
         trouble: why the hub does not answer; empty: it answers.
     """
 
-    def __init__(self, jobs: ListThread, files: FarmFiles, lane: HubLane, folder: Path, poll: float = POLL) -> None:
+    def __init__(
+        self, jobs: ListThread, files: FarmFiles, hub: HubConnection, folder: Path, poll: float = POLL
+    ) -> None:
         """Prepare.
 
         Args:
             jobs: the site's list.
             files: the site's files.
-            lane: the way to the hub.
+            hub: the connection to the hub.
             folder: for incomplete files.
             poll: s between two questions.
         """
         self.trouble = "the hub has not been reached yet"
         self._jobs = jobs
         self._files = files
-        self._lane = lane
+        self._hub = hub
         self._folder = folder
-        self._poll = poll
-        self._open: list[str] = []  # ids of the hub's open jobs for this site
-        self._added: set[str] = set()  # those of them that are in the site's list
-        self._confirmed: dict[str, FarmCopy] = {}  # copies as the hub last confirmed them, by id
-        self._refused: set[str] = set()  # ids of jobs that could not be added; others are fetched first
+        self._poll_s = poll
+        self._open_jobs: list[str] = []  # ids of the hub's open jobs for this site
+        self._added_jobs: set[str] = set()  # those of them that are in the site's list
+        self._confirmed_copies: dict[str, FarmCopy] = {}  # copies as the hub has last confirmed them, by id
+        self._refused_jobs: set[str] = set()  # ids of jobs that could not be added; others are fetched first
 
     async def run(self) -> None:
         """Poll the hub until cancelled."""
         while True:
-            pause = self._poll
+            pause = self._poll_s
             try:
-                more = await self.once()
+                more = await self.poll_once()
                 if self.trouble:
                     log.info("site.hub_reached")
                 self.trouble = ""
@@ -166,31 +168,31 @@ class OwnSite:
             except (ServiceError, OSError) as error:  # also StorageFull
                 if str(error) != self.trouble:
                     log.warning("site.hub_away", reason=str(error), consequence="the jobs that are here are printed")
-                self.trouble, pause = str(error), max(RETRY * self._poll / POLL, self._poll)
+                self.trouble, pause = str(error), max(RETRY * self._poll_s / POLL, self._poll_s)
             await asyncio.sleep(pause)
 
-    async def once(self) -> bool:
-        """Ask once; return True if there is more to report or to fetch right away."""
+    async def poll_once(self) -> bool:
+        """Ask the hub once; return whether there is more to report or to fetch right away."""
         changed = await self._changed_copies()
-        missing = [each for each in self._open if each not in self._added]
-        missing.sort(key=lambda each: each in self._refused)
+        missing = [each for each in self._open_jobs if each not in self._added_jobs]
+        missing.sort(key=lambda each: each in self._refused_jobs)
         question = SiteQuestion(changed[:MAX_COPIES], missing[:MAX_JOBS])
-        answer = _decoded(await self._lane.ask("sync", msgspec.json.encode(question)))
-        self._confirmed |= {copy.id: copy for copy in question.changed}
-        self._open = answer.open
+        answer = _decode(await self._hub.ask("sync", msgspec.json.encode(question)))
+        self._confirmed_copies |= {copy.id: copy for copy in question.changed}
+        self._open_jobs = answer.open
         still_open = {*answer.open}
-        self._added &= still_open
-        self._refused &= still_open
-        self._confirmed = {key: copy for key, copy in self._confirmed.items() if copy.job in still_open}
+        self._added_jobs &= still_open
+        self._refused_jobs &= still_open
+        self._confirmed_copies = {key: copy for key, copy in self._confirmed_copies.items() if copy.job in still_open}
         await self._find_added()
         try:
             await self._add_all(answer.jobs)
-        finally:  # also if a job cannot be added; not earlier, as a copy of a new job may be cancelled already
+        finally:  # even if a job cannot be added; not earlier, because a copy of a new job may be cancelled already
             await self._cancel(answer.cancel)
-        return len(changed) > MAX_COPIES or any(each not in self._added for each in self._open)
+        return len(changed) > MAX_COPIES or any(each not in self._added_jobs for each in self._open_jobs)
 
     async def _add_all(self, jobs: list[HandedJob]) -> None:
-        """Add jobs; one that cannot be added, such as one whose file the hub has lost, holds up no other.
+        """Add jobs. One that cannot be added, such as one whose file the hub has lost, does not hold up the others.
 
         Raises:
             FarmRefused: one could not be added.
@@ -200,20 +202,20 @@ class OwnSite:
             try:
                 await self._add(job)
             except (FarmRefused, FarmError) as error:
-                self._refused.add(job.id)
+                self._refused_jobs.add(job.id)
                 refused = FarmRefused(f"job {job.name} of the hub cannot be taken: {error}")
         if refused is not None:
             raise refused
 
     async def _changed_copies(self) -> list[FarmCopy]:
         """Return the copies of the hub's jobs that have changed since the hub confirmed them."""
-        ids = [each for each in self._open if each in self._added]
+        ids = [each for each in self._open_jobs if each in self._added_jobs]
         copies = await self._jobs.call_quietly(lambda jobs: [copy for each in ids for copy in jobs.copies(each)])
-        return [copy for copy in copies if self._confirmed.get(copy.id) != copy]
+        return [copy for copy in copies if self._confirmed_copies.get(copy.id) != copy]
 
     async def _find_added(self) -> None:
-        """Find out which of the hub's jobs are in the site's list already, as after a restart."""
-        ids = [each for each in self._open if each not in self._added]
+        """Find out which of the hub's jobs are already in the site's list, for example after a restart."""
+        ids = [each for each in self._open_jobs if each not in self._added_jobs]
 
         def added(jobs: JobList) -> set[str]:
             listed = set()
@@ -223,11 +225,11 @@ class OwnSite:
             return listed
 
         if ids:
-            self._added |= await self._jobs.call_quietly(added)
+            self._added_jobs |= await self._jobs.call_quietly(added)
 
     async def _add(self, job: HandedJob) -> None:
         """Add a job after its file has arrived: the list must name no missing file."""
-        if not await self._has(job.sha256):
+        if not await self._has_file(job.sha256):
             await self._fetch(job.sha256, job.file.size)
         request = JobRequest(
             id=job.id, sha256=job.sha256, name=job.name, copies=job.copies, material=job.material, colour=job.colour,
@@ -240,13 +242,13 @@ class OwnSite:
             return jobs.add(request)
 
         await self._jobs.call(add)
-        self._added.add(job.id)
+        self._added_jobs.add(job.id)
         log.info("site.job_taken", job=job.id, name=job.name, copies=job.copies)
 
-    async def _has(self, sha256: str) -> bool:
+    async def _has_file(self, sha256: str) -> bool:
         try:
             await self._jobs.call_quietly(lambda jobs: jobs.file(sha256))
-            await self._files.path(sha256)
+            await self._files.get_path(sha256)
         except (UnknownFile, FarmRefused):
             return False
         return True
@@ -254,7 +256,7 @@ class OwnSite:
     async def _fetch(self, sha256: str, size: int) -> None:
         path = self._folder / f"{sha256}.site"
         offset = await asyncio.to_thread(_length, path)  # an earlier attempt may have fetched a part
-        while chunk := await self._lane.ask("file", msgspec.json.encode(FileQuestion(sha256, offset))):
+        while chunk := await self._hub.ask("file", msgspec.json.encode(FileQuestion(sha256, offset))):
             offset += len(chunk)
             if offset > size or len(chunk) > CHUNK:
                 await asyncio.to_thread(path.unlink, missing_ok=True)
@@ -263,7 +265,7 @@ class OwnSite:
         if await asyncio.to_thread(hash_of, path) != sha256:
             await asyncio.to_thread(path.unlink)
             raise FarmRefused(f"the file {sha256[:12]}… from the hub is damaged; it will be fetched again")
-        await self._files.take(path)
+        await self._files.add(path)
 
     async def _cancel(self, copies: list[str]) -> None:
         for copy in copies:
@@ -273,7 +275,7 @@ class OwnSite:
                 continue
 
 
-def _decoded(answer: bytes) -> SiteAnswer:
+def _decode(answer: bytes) -> SiteAnswer:
     try:
         return msgspec.json.decode(answer, type=SiteAnswer)
     except msgspec.MsgspecError as error:
@@ -284,7 +286,7 @@ def _cancel_copy(copy: str, jobs: JobList) -> FarmCopy:
     return jobs.cancel_copy(copy, "hub")
 
 
-def _as_handed(job: FarmJob, file: FileFacts) -> HandedJob:
+def _make_handed(job: FarmJob, file: FileFacts) -> HandedJob:
     return HandedJob(
         id=job.id, sha256=job.sha256, name=job.name, copies=job.copies, file=file, material=job.material,
         colour=job.colour, nozzle_mm=job.nozzle_mm, group=job.group, printers=job.printers, priority=job.priority,
@@ -292,8 +294,8 @@ def _as_handed(job: FarmJob, file: FileFacts) -> HandedJob:
     )  # fmt: skip
 
 
-def _fitting(jobs: list[HandedJob]) -> list[HandedJob]:
-    """Return the first jobs, as many as fit into one answer, but at least one; the site asks for the others again."""
+def _first_fitting(jobs: list[HandedJob]) -> list[HandedJob]:
+    """Return as many of the first jobs as fit into one answer, at least one; the site asks for the others again."""
     sizes = accumulate(len(msgspec.json.encode(job)) for job in jobs)
     return [job for n, (job, size) in enumerate(zip(jobs, sizes, strict=True)) if not n or size <= MAX_JOBS_BYTES]
 

@@ -11,7 +11,7 @@ from daemon.companions.power.config import DeviceConfig, PowerConfig
 from daemon.companions.power.emergency import Emergency
 from daemon.companions.power.errors import DeviceError
 from daemon.companions.power.power import Power
-from daemon.companions.power.switch import Switch, Withdrawn
+from daemon.companions.power.switch import Switch, SwitchingWithdrawn
 from daemon.front.access.scopes import Scope
 from daemon.front.events import Notice
 from support.client import in_memory
@@ -60,7 +60,7 @@ async def bench(tmp_path, address="sim", *, on=True, cut_after=None, **settings)
             ]
             emergency = Emergency(client, None, cut_after)
             power = Power(client, folder, config, switches, lambda: NOW + asyncio.get_running_loop().time(), emergency)
-            emergency.cut, emergency.changed = power.cut, power.changed
+            emergency.cut, emergency.on_change = power.cut, power.changed
             return power
 
         async with beside(server, make, "power") as power:
@@ -448,7 +448,7 @@ async def test_a_switch_that_was_cut_in_an_emergency_is_not_switched_on_again():
     turning = asyncio.ensure_future(switch.turn(on=False, objection=objection))
     await asyncio.sleep(1.5)
     async with cutting(switch) as reports:
-        with pytest.raises(Withdrawn):
+        with pytest.raises(SwitchingWithdrawn):
             await turning
         await asyncio.sleep(10)
         assert reports == [None]
@@ -475,7 +475,7 @@ async def test_a_cut_before_an_off_is_sent_counts_too():
     turning = asyncio.ensure_future(switch.turn(on=False, objection=objection))
     await asyncio.sleep(0.5)
     async with cutting(switch):
-        with pytest.raises(Withdrawn):
+        with pytest.raises(SwitchingWithdrawn):
             await turning
         assert True not in device.commands
         await switch.turn(on=False)
@@ -511,7 +511,7 @@ async def test_an_on_that_is_under_way_does_not_survive_an_emergency_cut(under_w
     device = FakeSwitch(under_way == "undone off")
     switch = Switch(DeviceConfig(name="plug", role="printer"), device)
     if under_way == "undone off":
-        switch.state, switch.doubtful = True, True
+        switch.state, switch.may_switch_off = True, True
         setattr(device, delay, 5.0)
         turning = asyncio.create_task(switch.stay_on())
     else:
@@ -549,7 +549,7 @@ async def test_an_off_after_an_emergency_cut_is_not_undone():
         async def objection():
             return next(reasons)
 
-        with pytest.raises(Withdrawn):
+        with pytest.raises(SwitchingWithdrawn):
             await switch.turn(on=False, objection=objection)
         await switch.stay_on()
     assert True not in device.commands

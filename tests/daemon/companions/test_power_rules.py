@@ -5,13 +5,13 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.companions.power.rules import FRESH_S, AutoOff, HeaterSeen, PrinterNow, refusal
+from daemon.companions.power.rules import FRESH_S, AutoOff, HeaterReading, PrinterReading, why_not_off
 
-COLD = {"tool0": HeaterSeen(24.0, 0.0), "bed": HeaterSeen(23.0, 0.0)}
+COLD = {"tool0": HeaterReading(24.0, 0.0), "bed": HeaterReading(23.0, 0.0)}
 
 
 def printer_at(at, *, heaters=COLD, busy=False, ready=True, known=True, commanded=0.0, age=2.0):
-    return PrinterNow(known, ready, busy, "Printing" if busy else "Operational", heaters, at - age, commanded)
+    return PrinterReading(known, ready, busy, "Printing" if busy else "Operational", heaters, at - age, commanded)
 
 
 def automatic(now=0.0):
@@ -42,21 +42,21 @@ def test_power_stays_on_while_printing_heating_hot_or_silent():
         {"commanded": None},
         {"age": FRESH_S + 0.1},
         {"heaters": {}},
-        {"heaters": {"bed": HeaterSeen(20.0, 0.0)}},
-        {"heaters": {"tool0": HeaterSeen(20.0, 0.0), "bed": HeaterSeen(20.0, 60.0)}},
-        {"heaters": {"tool0": HeaterSeen(20.0, math.nan)}},
-        {"heaters": {"tool0": HeaterSeen(20.0, None)}},
-        {"heaters": {"tool0": HeaterSeen(None, 0.0)}},
-        {"heaters": {"tool0": HeaterSeen(math.nan, 0.0)}},
-        {"heaters": {"tool0": HeaterSeen(-14.0, 0.0)}},
-        {"heaters": {"tool0": HeaterSeen(50.0, 0.0)}},
-        {"heaters": {"tool0": HeaterSeen(20.0, 0.0), "tool1": HeaterSeen(80.0, 0.0)}},
+        {"heaters": {"bed": HeaterReading(20.0, 0.0)}},
+        {"heaters": {"tool0": HeaterReading(20.0, 0.0), "bed": HeaterReading(20.0, 60.0)}},
+        {"heaters": {"tool0": HeaterReading(20.0, math.nan)}},
+        {"heaters": {"tool0": HeaterReading(20.0, None)}},
+        {"heaters": {"tool0": HeaterReading(None, 0.0)}},
+        {"heaters": {"tool0": HeaterReading(math.nan, 0.0)}},
+        {"heaters": {"tool0": HeaterReading(-14.0, 0.0)}},
+        {"heaters": {"tool0": HeaterReading(50.0, 0.0)}},
+        {"heaters": {"tool0": HeaterReading(20.0, 0.0), "tool1": HeaterReading(80.0, 0.0)}},
     ):
         assert run(automatic(), 4000, **more) == (None, None), more
 
 
 def test_a_sensor_without_a_heater_does_not_keep_the_power_on():
-    assert run(automatic(), 4000, heaters=COLD | {"chamber": HeaterSeen(30.0, None)}) == (1800, 1860)
+    assert run(automatic(), 4000, heaters=COLD | {"chamber": HeaterReading(30.0, None)}) == (1800, 1860)
 
 
 def test_idle_time_is_not_counted_while_the_switch_is_unknown():
@@ -91,7 +91,7 @@ def test_a_lost_connection_restarts_the_idle_time():
 
 def test_a_hotend_that_cools_slowly_is_waited_for():
     def cooling(now):
-        return printer_at(now, heaters={"tool0": HeaterSeen(250 - now / 10, 0.0)})
+        return printer_at(now, heaters={"tool0": HeaterReading(250 - now / 10, 0.0)})
 
     assert run(automatic(), 9000, look=cooling) == (2001, 2061)
 
@@ -106,7 +106,7 @@ readings = st.one_of(st.none(), st.floats(), st.floats(-20, 300))
             st.booleans(),
             st.booleans(),
             st.booleans(),
-            st.dictionaries(st.sampled_from(["tool0", "tool1", "bed"]), st.builds(HeaterSeen, readings, readings)),
+            st.dictionaries(st.sampled_from(["tool0", "tool1", "bed"]), st.builds(HeaterReading, readings, readings)),
             st.floats(0, 30),
             st.one_of(st.none(), st.floats(0, 1e5)),
             st.sampled_from([True, True, True, False, None]),
@@ -118,7 +118,7 @@ def test_power_off_is_due_only_if_every_condition_holds(steps):
     auto, now, quiet_since = automatic(), 0.0, 0.0
     for after, known, ready, busy, heaters, age, commanded, on in steps:
         now += after
-        what = PrinterNow(known, ready, busy, "", heaters, now - age, commanded)
+        what = PrinterReading(known, ready, busy, "", heaters, now - age, commanded)
         plan = auto.plan(now, what, on=on)
         holds = known and ready and not busy and commanded is not None and now - (now - age) <= FRESH_S and on is True
         holds = holds and all(each.target in (None, 0) for each in heaters.values())
@@ -140,23 +140,23 @@ def test_power_off_is_due_only_if_every_condition_holds(steps):
 
 def test_a_user_may_not_switch_off_a_printing_or_hot_printer():
     def why(*, locked=True, **more):
-        return refusal(printer_at(100.0, **more), 100.0, 50.0, locked=locked)
+        return why_not_off(printer_at(100.0, **more), 100.0, 50.0, locked=locked)
 
     assert "busy (Printing)" in why(busy=True)
-    assert "tool0 is heating to 210 °C" in why(heaters={"tool0": HeaterSeen(20.0, 210.0)})
-    assert "bed is heating" in why(heaters={"tool0": HeaterSeen(20.0, 0.0), "bed": HeaterSeen(20.0, 60.0)})
-    assert "tool0 is at 180 °C" in why(heaters={"tool0": HeaterSeen(180.0, 0.0)})
+    assert "tool0 is heating to 210 °C" in why(heaters={"tool0": HeaterReading(20.0, 210.0)})
+    assert "bed is heating" in why(heaters={"tool0": HeaterReading(20.0, 0.0), "bed": HeaterReading(20.0, 60.0)})
+    assert "tool0 is at 180 °C" in why(heaters={"tool0": HeaterReading(180.0, 0.0)})
     assert "does not answer" in why(known=False)
     assert why(busy=True, locked=False) is None
     assert why() is None
     assert why(ready=False) is None  # a printer that does not answer is a reason to switch it off
     # but a hotend does not cool by the end of a connection
     assert (
-        why(ready=False, heaters={"tool0": HeaterSeen(180.0, 200.0)}, age=60.0)
+        why(ready=False, heaters={"tool0": HeaterReading(180.0, 200.0)}, age=60.0)
         == "tool0 is heating to 200 °C, 60 s ago"
     )
-    assert why(ready=False, heaters={"tool0": HeaterSeen(180.0, 200.0)}, age=700.0) is None
+    assert why(ready=False, heaters={"tool0": HeaterReading(180.0, 200.0)}, age=700.0) is None
     # a firmware that probes or tunes is silent for a minute, which does not mean that it is cold
-    assert why(heaters={"tool0": HeaterSeen(180.0, 200.0)}, age=60.0) == "tool0 is heating to 200 °C, 60 s ago"
-    assert "tool0 is at 180 °C, 60 s ago" in why(heaters={"tool0": HeaterSeen(180.0, 0.0)}, age=60.0)
+    assert why(heaters={"tool0": HeaterReading(180.0, 200.0)}, age=60.0) == "tool0 is heating to 200 °C, 60 s ago"
+    assert "tool0 is at 180 °C, 60 s ago" in why(heaters={"tool0": HeaterReading(180.0, 0.0)}, age=60.0)
     assert why(age=60.0) is None

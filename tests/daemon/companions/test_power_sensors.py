@@ -18,9 +18,9 @@ from daemon.companions.power.config import DeviceConfig, FilamentConfig, PowerCo
 from daemon.companions.power.emergency import Emergency
 from daemon.companions.power.errors import DeviceError
 from daemon.companions.power.power import Power
-from daemon.companions.power.sensing import REARM_S, Debounced, Runout
+from daemon.companions.power.sensing import REARM_S, DebouncedContact, Runout
 from daemon.companions.power.sensors import FilamentSensor, StopButton
-from daemon.companions.power.stopping import Stopping
+from daemon.companions.power.stopping import ButtonStop
 from daemon.companions.power.switch import Switch
 from daemon.config import stop_socket
 from daemon.core.stop_socket import StopSocket
@@ -56,7 +56,7 @@ async def bench(tmp_path, pins, sensors, *, cut_after=None, closed=(17, 27), add
                 switches = [Switch(DeviceConfig(name="Printer", type="relay", role="printer"), plug)]
                 emergency = Emergency(client, None, cut_after)
                 power = Power(client, folder, PowerConfig(), switches, lambda: NOW, emergency)
-                emergency.cut, emergency.changed = power.cut, power.changed
+                emergency.cut, emergency.on_change = power.cut, power.changed
                 watch_inputs(power, sensors, stack)
                 for number in closed:
                     pins.pin(number).drive_low()
@@ -148,7 +148,7 @@ async def test_a_print_that_begins_during_a_check_without_filament_pauses(pins):
 
     client = SimpleNamespace(get=get, post=post)
     sensor = FilamentSensor(FILAMENT.filament[0], client, lambda *_: None, lambda: None)
-    sensor.compare()
+    sensor.catch_up()
     await asyncio.sleep(0.5)
     sensor.on_event("PrintStarted")
     await asyncio.sleep(5)
@@ -196,7 +196,7 @@ async def test_a_print_resumed_without_filament_unnoticed_pauses_once(tmp_path, 
         power._on_event = hear
         pins.pin(17).drive_high()
         if missed == "the start of the process":
-            sensor._debounced, sensor._runout = Debounced(1.0, state=False), Runout(present=False)
+            sensor._debounced, sensor._runout = DebouncedContact(1.0, state=False), Runout(present=False)
         else:
             sensor._runout.present = sensor._debounced.state = False
         await asyncio.sleep(3)
@@ -275,7 +275,7 @@ async def test_the_stop_button_and_its_broken_wire_stop_the_printer(tmp_path, pi
         pins.pin(27).drive_high()
         await asyncio.sleep(5)
         assert (await state(client)).startswith(("Offline", "Error"))
-        assert power.emergency.now.confirmed
+        assert power.emergency.current_stop.confirmed
         assert (await client.companions.get("power"))["state"]["sensors"]["stop"] == {
             "pushed": True, "confirmed": True, "direct": False,
         }  # fmt: skip
@@ -288,7 +288,7 @@ async def test_a_brief_contact_is_no_stop(tmp_path, pins):
         pins.pin(27).drive_high()
         pins.pin(27).drive_low()
         await asyncio.sleep(1)
-        assert power.emergency.now is None
+        assert power.emergency.current_stop is None
 
 
 @pytest.mark.real_time
@@ -311,11 +311,11 @@ async def test_a_print_that_begins_unseen_while_the_button_is_pushed_is_stopped(
         power.inputs.on_event = lambda _name: None  # the push connection is interrupted
         pins.pin(27).drive_high()
         await asyncio.sleep(5)
-        assert power.emergency.now.confirmed
-        stopped = power.emergency.now
+        assert power.emergency.current_stop.confirmed
+        stopped = power.emergency.current_stop
         power._on_message(Message("connected", {}))
         await asyncio.sleep(100)
-        assert power.emergency.now is stopped, "there is nothing to stop"
+        assert power.emergency.current_stop is stopped, "there is nothing to stop"
         await client.connection.connect("VIRTUAL")
         await asyncio.sleep(20)
         await begin(server)
@@ -353,7 +353,7 @@ def test_a_core_of_another_user_is_reached_through_the_front(tmp_path, monkeypat
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "is_socket", forbidden)
-    assert Emergency(SimpleNamespace(), tmp_path / "stop.sock").direct is False
+    assert Emergency(SimpleNamespace(), tmp_path / "stop.sock").is_direct is False
 
 
 @pytest.mark.real_time
@@ -406,7 +406,7 @@ async def test_a_stop_sent_to_the_core_is_not_sent_to_the_front_as_well(tmp_path
     await door.listen(stop_socket({}, tmp_path))
     for socket, by_front in ((stop_socket({}, tmp_path), []), (tmp_path / "none.sock", ["M112"]), (None, ["M112"])):
         emergency = Emergency(SimpleNamespace(printer=SimpleNamespace(send=send)), socket)
-        assert emergency.direct is (not by_front)
+        assert emergency.is_direct is (not by_front)
         emergency.stop()
         await (until(lambda: sent) if by_front else asyncio.sleep(0.4))
         assert sent == by_front
@@ -430,18 +430,18 @@ async def test_the_confirmation_of_another_stop_does_not_end_ours(tmp_path):
     await door.listen(tmp_path / "stop.sock")
     emergency = Emergency(SimpleNamespace(), tmp_path / "stop.sock")
     emergency.stop()
-    await until(lambda: emergency.now.by_core)
+    await until(lambda: emergency.current_stop.is_accepted_by_core)
     emergency.on_stop_ended(confirmed=True)  # an event that the front has kept for minutes
-    assert not emergency.now.confirmed
+    assert not emergency.current_stop.confirmed
     line.tell(StopEnded(confirmed=True))
-    await until(lambda: emergency.now.confirmed)
+    await until(lambda: emergency.current_stop.confirmed)
     emergency.end()
     door.close()
 
 
 def test_rounding_does_not_prevent_a_cut():
     times = [number / 7 for number in range(10000)]
-    assert all(Stopping(time, 5.0).must_cut(time + 5.0) for time in times)
+    assert all(ButtonStop(time, 5.0).must_cut(time + 5.0) for time in times)
 
 
 async def test_a_missing_pin_is_reported(tmp_path, pins):
@@ -452,7 +452,7 @@ async def test_a_missing_pin_is_reported(tmp_path, pins):
 
 @given(st.lists(st.tuples(st.floats(0.0, 3.0), st.booleans()), max_size=30))
 def test_only_a_stable_contact_counts(steps):
-    contact, now, momentary, since = Debounced(1.0, state=True), 0.0, None, 0.0
+    contact, now, momentary, since = DebouncedContact(1.0, state=True), 0.0, None, 0.0
     for after, state in steps:
         now += after
         if contact.settle(now):

@@ -53,7 +53,7 @@ async def there(*ends):
 
 async def an_offer_arrives_and_is_withdrawn(way, tmp_path):
     server, agent, duties = way.server(), way.agent("offered"), RecordingDuties()
-    async with meanwhile(server.run(duties), agent.run()), aclosing(agent.offers()) as offers:
+    async with meanwhile(server.run(duties), agent.run()), aclosing(agent.receive_offers()) as offers:
         await there(server, agent)
         await until(lambda: duties.connections, "the streams")
         await server.offer("offered", Offer("copy-1", 1, name="cube", size=7))
@@ -65,14 +65,14 @@ async def an_offer_arrives_and_is_withdrawn(way, tmp_path):
 async def an_offer_reaches_its_printer_alone(way, tmp_path):
     server, duties = way.server(), RecordingDuties()
     one, other = way.agent("alone"), way.agent("alone-2")
-    async with meanwhile(server.run(duties), one.run(), other.run()), aclosing(one.offers()) as offers:
+    async with meanwhile(server.run(duties), one.run(), other.run()), aclosing(one.receive_offers()) as offers:
         await there(server, one, other)
         await server.offer("alone", Offer("old", 1))
         await server.offer("alone", Offer("new", 2))
         async with asyncio.timeout(TIMEOUT):
             while (await anext(offers)).copy != "new":
                 pass
-        listening = asyncio.ensure_future(anext(other.offers()))
+        listening = asyncio.ensure_future(anext(other.receive_offers()))
         await asyncio.sleep(0.1)
         assert not listening.done()
         listening.cancel()
@@ -88,14 +88,14 @@ async def questions_are_answered(way, tmp_path):
         assert [(printer, each.nonce) for printer, each in duties.claims] == [("asking", "nonce")]
         duties.answer = YesOrNo(yes=False, reason="it is another's")
         assert await agent.renew("c", 3) == duties.answer
-        assert await agent.holdings() == duties.held_copies
+        assert await agent.fetch_holdings() == duties.held_copies
         contents = b""
-        while chunk := await agent.file("c", 3, len(contents)):
+        while chunk := await agent.fetch_chunk("c", 3, len(contents)):
             contents += chunk
         assert hashlib.sha256(contents).digest() == hashlib.sha256(duties.contents).digest()
         duties.errors.append(FarmRefused("this copy is not offered to asking"))
         with pytest.raises(FarmRefused, match="not offered to asking"):
-            await agent.file("c", 3, 0)
+            await agent.fetch_chunk("c", 3, 0)
 
 
 async def a_report_is_answered_once_it_is_written_down(way, tmp_path):
@@ -118,7 +118,7 @@ async def a_presence_is_heard_and_remembered(way, tmp_path):
     async with meanwhile(agent.run()):
         async with meanwhile(server.run(duties)):
             await until(lambda: server.connected and agent.connected and duties.connections, "both")
-            await agent.present(Presence(1.0, "boot", ready=True, state="Operational"))
+            await agent.report_presence(Presence(1.0, "boot", ready=True, state="Operational"))
             await until(lambda: "present" in duties.presences, "the presence")
         another, later = way.server(), RecordingDuties()
         async with meanwhile(another.run(later)):
@@ -136,7 +136,7 @@ async def an_order_is_answered_or_given_up(way, tmp_path):
             await asyncio.sleep(30)
         return OrderAnswer(ok=True, data=b"\xff\xd8")
 
-    agent.orders(obey)
+    agent.set_order_handler(obey)
     async with meanwhile(server.run(duties), agent.run()):
         await there(server, agent)
         answer = await server.order("ordered", FarmOrder("cancel", copy="c", by="anna"))
@@ -164,15 +164,15 @@ async def files_and_failures_are_kept(way, tmp_path):
         await server.remove_file(name)
         with pytest.raises(FarmRefused, match="no file"):
             await server.get_file(name, tmp_path / "got")
-        assert getattr(server, "differing", []) == [], "what it has made itself is as it makes it"
-        await server.failed("kept", FailedCopy("c", "j", 1.0, "cube", "it came loose"))
+        assert getattr(server, "stream_differences", []) == [], "what it has made itself is as it makes it"
+        await server.store_failed("kept", FailedCopy("c", "j", 1.0, "cube", "it came loose"))
 
 
 async def both_come_again_when_nats_does(way, tmp_path):
     server, agent, duties = way.server(), way.agent("again"), RecordingDuties()
     connections = []
     agent.on_connect = lambda: connections.append(1)
-    async with meanwhile(server.run(duties), agent.run()), aclosing(agent.offers()) as offers:
+    async with meanwhile(server.run(duties), agent.run()), aclosing(agent.receive_offers()) as offers:
         await until(lambda: server.connected and agent.connected and duties.connections, "both")
         await server.offer("again", Offer("kept", 1))
         assert (await anext(offers)).copy == "kept"
@@ -240,7 +240,7 @@ async def test_the_contract_holds_over_nats(scenario, tmp_path, nats):
 @pytest.mark.real_time
 async def test_what_interrupted_uploads_have_left_is_deleted_and_nothing_else(tmp_path, nats, monkeypatch):
     """nats-py removes the chunks of an upload neither when it is cancelled nor when the process ends."""
-    monkeypatch.setattr(files, "LEFT_AFTER", 0.0)
+    monkeypatch.setattr(files, "INTERRUPTED_AFTER_S", 0.0)
     server, duties = OverNats(nats).server(), RecordingDuties()
     data = b"G28\n" * 300_000
     name = hashlib.sha256(data).hexdigest()

@@ -7,7 +7,7 @@ import pytest
 from daemon.errors import ConfigError
 from daemon.farm.carrier.agent_end import NatsAgentEnd
 from daemon.farm.carrier.connect import NatsAddress, NatsConnection
-from daemon.farm.carrier.ending import in_time
+from daemon.farm.carrier.ending import run_in_time
 from daemon.farm.carrier.errors import FarmUnreachable
 from daemon.farm.carrier.memory import FarmFaults, FarmInMemory
 from daemon.farm.carrier.rates import PrinterRates
@@ -35,13 +35,13 @@ async def ask_many(faults, times=60):
 
 async def test_questions_and_answers_may_be_lost_doubled_or_late():
     assert await ask_many(FarmFaults()) == (60, 60)
-    answered, questions = await ask_many(FarmFaults(lost=0.3))
+    answered, questions = await ask_many(FarmFaults(loss=0.3))
     assert answered == questions < 60
-    answered, questions = await ask_many(FarmFaults(answer_lost=0.3))
+    answered, questions = await ask_many(FarmFaults(answer_loss=0.3))
     assert (answered < 60, questions) == (True, 60)
-    answered, questions = await ask_many(FarmFaults(repeated=0.3))
+    answered, questions = await ask_many(FarmFaults(repetition=0.3))
     assert (answered, questions > 60) == (60, True)
-    answered, questions = await ask_many(FarmFaults(late=0.5))
+    answered, questions = await ask_many(FarmFaults(lateness=0.5))
     assert (answered < 60, questions) == (True, 60)
 
 
@@ -58,7 +58,7 @@ async def test_a_printer_cut_off_neither_sends_nor_receives():
         farm.mend("mk3")
         assert agent.connected
         await server.offer("mk3", Offer("d", 1))
-        assert (await anext(agent.offers())).copy == "d"
+        assert (await anext(agent.receive_offers())).copy == "d"
 
 
 @pytest.mark.real_time
@@ -117,8 +117,8 @@ async def test_a_library_that_swallows_cancellation_delays_nothing():
                 return await asyncio.sleep(0.1)
 
     with pytest.raises(TimeoutError):
-        await in_time(deaf(), 2)
-    waiting = asyncio.ensure_future(in_time(deaf(), 100))
+        await run_in_time(deaf(), 2)
+    waiting = asyncio.ensure_future(run_in_time(deaf(), 100))
     await asyncio.sleep(0.1)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -32,7 +32,7 @@ class Printer:
         self.name, self.end = name, farm.agent(name)
         self.ready, self.copy = True, ""
         self.offered, self.orders = [], []
-        self.end.orders(self.obey)
+        self.end.set_order_handler(self.obey)
 
     async def obey(self, order):
         self.orders.append(order)
@@ -53,10 +53,10 @@ class Printer:
     async def say(self, **more):
         at = asyncio.get_running_loop().time()
         self.said_at = at
-        await self.end.present(Presence(at, "boot", ready=self.ready, copy=self.copy, **more))
+        await self.end.report_presence(Presence(at, "boot", ready=self.ready, copy=self.copy, **more))
 
     async def listen(self):
-        async for offer in self.end.offers():
+        async for offer in self.end.receive_offers():
             if not self.offered or self.offered[-1] != offer:
                 self.offered.append(offer)
 
@@ -95,7 +95,7 @@ async def serving(farm, number=0):
 async def submit(jobs, files, folder, copies=1, **wish):
     path = folder / "upload"
     path.write_bytes(GCODE)
-    sha, size = await files.take(path)
+    sha, size = await files.add(path)
     await jobs.call(lambda each: each.put_file(FileFacts(sha256=sha, size=size, name="cube.gcode")))
     return await jobs.call(lambda each: each.add(JobRequest(sha256=sha, copies=copies, **wish)))
 
@@ -116,17 +116,17 @@ async def test_a_ready_printer_gets_an_offer_the_file_and_its_claim(farm, tmp_pa
         job = await submit(jobs, files, tmp_path)
         offer = await mk3.offer()
         assert (offer.attempt, offer.sha256, offer.size, offer.job) == (1, SHA, len(GCODE), job.id)
-        assert await mk3.end.file(offer.copy, 1, 0) == GCODE
-        assert await mk3.end.file(offer.copy, 1, len(GCODE)) == b""
+        assert await mk3.end.fetch_chunk(offer.copy, 1, 0) == GCODE
+        assert await mk3.end.fetch_chunk(offer.copy, 1, len(GCODE)) == b""
         with pytest.raises(FarmRefused, match="no longer offered to mk4"):
-            await mk4.end.file(offer.copy, 1, 0)
+            await mk4.end.fetch_chunk(offer.copy, 1, 0)
         assert not (await mk4.end.claim(offer.copy, 1, "n")).yes
         assert not (await mk3.end.claim(offer.copy, 2, "n")).yes
         assert not (await mk3.end.claim(offer.copy, 1, "")).yes
         assert (await mk3.end.claim(offer.copy, 1, "n")).yes
         assert (await mk3.end.claim(offer.copy, 1, "n")).yes  # its answer was lost
         assert not (await mk3.end.claim(offer.copy, 1, "another")).yes
-        assert [each.nonce for each in (await mk3.end.holdings()).copies] == ["n"]
+        assert [each.nonce for each in (await mk3.end.fetch_holdings()).copies] == ["n"]
         for kind in ("printing", "done"):
             await mk3.end.report(Report(offer.copy, 1, kind, 1.0, nonce="n"))
         await asyncio.sleep(5)
@@ -212,7 +212,7 @@ async def test_a_cancel_of_a_print_is_repeated_until_its_printer_reports_the_end
         assert mk3.orders[-1].boot == "boot"
         assert mk3.orders[-1].until == pytest.approx(mk3.said_at + 10, abs=0.1)
         assert len(mk3.orders) >= 3
-        assert (await mk3.end.holdings()).copies[0].cancel
+        assert (await mk3.end.fetch_holdings()).copies[0].cancel
         await mk3.end.report(Report(offer.copy, 1, "cancelled", 1.0, nonce="n"))
         await asyncio.sleep(20)
         before = len(mk3.orders)
@@ -250,7 +250,7 @@ async def test_without_nats_nothing_is_offered_and_the_list_still_answers(farm, 
         await asyncio.sleep(300)
         assert "NATS" in dispatcher.trouble
         assert await states(jobs, job) == ["waiting"]
-        assert files.not_stored == 1
+        assert files.new_file_count == 1
         farm.memory.start()
         assert (await mk3.offer()).job == job.id
         assert dispatcher.trouble == ""
@@ -277,7 +277,7 @@ async def test_a_stream_that_stores_no_failure_blocks_no_printer(farm, tmp_path,
     async def full(*_):
         raise FarmUnreachable("NATS did not store the message: insufficient storage")
 
-    monkeypatch.setattr("daemon.farm.carrier.memory.MemoryServerEnd.failed", full)
+    monkeypatch.setattr("daemon.farm.carrier.memory.MemoryServerEnd.store_failed", full)
     mk3 = Printer(farm.memory, "mk3")
     async with serving(farm) as (jobs, files, _), meanwhile(mk3.run()):
         job = await submit(jobs, files, tmp_path)
@@ -288,7 +288,7 @@ async def test_a_stream_that_stores_no_failure_blocks_no_printer(farm, tmp_path,
 
 
 async def test_a_lost_offer_is_repeated_and_an_outdated_presence_ignored(farm, tmp_path):
-    farm.memory.faults = FarmFaults(lost=1.0)
+    farm.memory.faults = FarmFaults(loss=1.0)
     mk3 = Printer(farm.memory, "mk3")
     async with serving(farm) as (jobs, files, dispatcher), meanwhile(mk3.run()):
         await submit(jobs, files, tmp_path)
@@ -308,7 +308,7 @@ async def test_two_agents_with_one_name_get_no_offers_until_one_is_gone(farm, tm
             for boot in ("second", "first"):
                 await dispatcher.on_presence("mk1", Presence(2.0 + number, boot, ready=True))
                 await asyncio.sleep(5)
-        assert "two agents call themselves mk1" in dispatcher.presences["mk1"].reason
+        assert "two agents have the name mk1" in dispatcher.presences["mk1"].reason
         job = await submit(jobs, files, tmp_path)
         await asyncio.sleep(10)
         assert await states(jobs, job) == ["waiting"]
@@ -325,7 +325,7 @@ async def test_a_restarted_agent_and_a_late_presence_are_not_two_agents(farm):
             await dispatcher.on_presence("mk1", Presence(1.0, boot, ready=True))
             await asyncio.sleep(40)
         assert dispatcher.presences["mk1"].ready
-        assert dispatcher.heard_ago("mk1") < 50
+        assert dispatcher.silence_of("mk1") < 50
 
 
 async def test_two_servers_with_one_list_offer_no_copy_twice(farm, tmp_path):
@@ -348,14 +348,14 @@ async def test_a_file_evicted_from_the_cache_is_read_from_the_object_store(farm,
         named = []
         for text in (b"first file", b"second file"):
             (tmp_path / "upload").write_bytes(text)
-            named.append((await files.take(tmp_path / "upload"))[0])
-            await until(lambda: not files.not_stored, "the file to be stored", 60)
+            named.append((await files.add(tmp_path / "upload"))[0])
+            await until(lambda: not files.new_file_count, "the file to be stored", 60)
         assert len([*(tmp_path / "cache0").iterdir()]) == 1
-        assert await files.chunk(named[0], 6) == b"file"
+        assert await files.read_chunk(named[0], 6) == b"file"
         with pytest.raises(FarmRefused, match="no file"):
-            await files.chunk("0" * 64, 0)
+            await files.read_chunk("0" * 64, 0)
         (tmp_path / "cache0" / f"{named[0]}.gcode").unlink()  # by another program
-        assert await files.chunk(named[0], 0) == b"first file"
+        assert await files.read_chunk(named[0], 0) == b"first file"
     await jobs.close()
 
 
@@ -371,7 +371,7 @@ async def test_what_has_arrived_of_a_file_before_an_error_does_not_stay(farm, tm
     monkeypatch.setattr(files._end, "get_file", broken)
     for sha256 in (SHA, "0" * 64):
         with pytest.raises(FarmUnreachable):
-            await files.chunk(sha256, 0)
+            await files.read_chunk(sha256, 0)
     assert [*(tmp_path / "cache0").iterdir()] == []
     await jobs.close()
 
@@ -390,8 +390,8 @@ async def test_a_file_uploaded_twice_at_once_is_stored(farm, tmp_path, monkeypat
 
     monkeypatch.setattr(shutil, "move", moved_by_both)
     (tmp_path / "first").write_bytes(GCODE)
-    assert await files.take(tmp_path / "first") == (SHA, len(GCODE))
-    assert await files.chunk(SHA, 0) == GCODE
+    assert await files.add(tmp_path / "first") == (SHA, len(GCODE))
+    assert await files.read_chunk(SHA, 0) == GCODE
     await jobs.close()
 
 
@@ -401,7 +401,7 @@ async def test_a_file_that_nats_has_lost_is_stored_again_by_an_upload(farm, tmp_
         await until(lambda: SHA in farm.memory.files, "the file to be stored", 60)
         farm.memory.files.clear()
         await submit(jobs, files, tmp_path)
-        await until(lambda: not files.not_stored, "the file to be stored again", 60)
+        await until(lambda: not files.new_file_count, "the file to be stored again", 60)
         assert [*farm.memory.files] == [SHA]
 
 
@@ -411,13 +411,13 @@ async def test_a_file_that_is_uploaded_while_old_files_are_dropped_stays(farm, t
 
         async def upload():
             (tmp_path / "other").write_bytes(b"G1")
-            sha, size = await files.take(tmp_path / "other")
+            sha, size = await files.add(tmp_path / "other")
             await jobs.call(lambda each: each.put_file(FileFacts(sha256=sha, size=size, name="other.gcode")))
             return sha
 
         await asyncio.sleep(1)
         other = await upload()
-        await until(lambda: not files.not_stored, "the files to be stored", 60)
+        await until(lambda: not files.new_file_count, "the files to be stored", 60)
         await jobs.call(lambda each: each.cancel_job(job.id))
         farm.now += 181 * 86400
         assert await jobs.call(lambda each: each.old_files(180)) == [SHA, other]
@@ -442,7 +442,7 @@ async def test_an_old_unused_file_is_removed_and_its_history_stays(farm, tmp_pat
         picture.write_bytes(b"")
         farm.now += 200 * 86400
         await drop_old_files(jobs, files, 180, tmp_path)
-        assert await files.chunk(SHA, 0) == GCODE  # it waits to be printed
+        assert await files.read_chunk(SHA, 0) == GCODE  # it waits to be printed
         await jobs.call(lambda each: each.cancel_job(job.id))
         farm.now += 179 * 86400
         await drop_old_files(jobs, files, 180, tmp_path)
@@ -452,9 +452,9 @@ async def test_an_old_unused_file_is_removed_and_its_history_stays(farm, tmp_pat
         assert farm.memory.files == {}
         assert not picture.exists()
         with pytest.raises(FarmRefused, match="no file"):
-            await files.chunk(SHA, 0)
+            await files.read_chunk(SHA, 0)
         assert await states(jobs, job) == ["cancelled"]
         with pytest.raises(UnknownFile, match="upload it"):
             await jobs.call(lambda each: each.add(JobRequest(sha256=SHA)))
         await submit(jobs, files, tmp_path)  # again, it is a new one
-        assert await files.chunk(SHA, 0) == GCODE
+        assert await files.read_chunk(SHA, 0) == GCODE

@@ -166,7 +166,7 @@ async def test_an_invalid_form_is_refused_and_leaves_nothing(tmp_path, fields, c
         await asyncio.sleep(1)
         assert [*tmp_path.glob("uploads/*")] == []
         assert not api.application.settings["farm_uploads"]
-        assert api.list.jobs() == []
+        assert api.list.open_jobs() == []
 
 
 async def test_an_upload_that_breaks_off_leaves_nothing(tmp_path):
@@ -491,7 +491,7 @@ async def test_a_watcher_gets_everything_first_and_then_changes(tmp_path):
     async with farm_api(tmp_path) as api:
         api.printers.presences = {"a": presence(), "b": presence()}
         await submit(api)
-        hub = api.application.settings["farm_hub"]
+        hub = api.application.settings["farm_feed"]
         connection, [first] = await watch(api, 1)
         assert set(first) == {"printers", "jobs", "counts", "orphans", "trouble"}
         assert set(first["printers"]) == {"a", "b"}
@@ -522,7 +522,7 @@ async def test_a_watcher_of_many_idle_printers_gets_heartbeats(tmp_path):
         api.printers.presences = {"a": presence()}
         connection, _ = await watch(api, 1)
         for _ in range(40):
-            api.application.settings["farm_hub"].wake()  # as each presence does
+            api.application.settings["farm_feed"].wake()  # as each presence does
             await asyncio.sleep(0.5)
         assert len(events(connection.response.body)) == 1
         assert connection.response.body.count(b": beat") in range(7, 11)

@@ -160,8 +160,8 @@ def test_a_late_claim_of_an_expired_offer_is_refused(farm, wall):
     offer = farm.offer("xl", presence())
     assert (offer.copy, offer.attempt) == (old.copy, 2)
     assert not farm.claim("mk3", old.copy, 1, "n")
-    assert farm.may_read("mk3", old.copy, 1) is None
-    assert farm.may_read("xl", offer.copy, 2).sha256 == SHA
+    assert farm.file_for("mk3", old.copy, 1) is None
+    assert farm.file_for("xl", offer.copy, 2).sha256 == SHA
     assert farm.claim("xl", offer.copy, 2, "m")
 
 
@@ -193,13 +193,13 @@ def test_a_printer_unable_to_print_a_job_gets_no_offer_until_the_job_is_released
     assert farm.report("mk3", report_on(offer, "declined", fits=False, reason="too tall"))
     wall.now += 1e7
     assert farm.offer("mk3", presence()) is None
-    assert farm.why_waiting(job.id, {"mk3": presence(at=wall.now)}) == [
+    assert farm.why_job_waits(job.id, {"mk3": presence(at=wall.now)}) == [
         "no printer takes it: mk3 declined it: too tall"
     ]
     farm.release(job.id)
-    assert farm.anything_waiting()
+    assert farm.has_waiting_copies()
     assert farm.offer("mk3", presence())
-    assert not farm.anything_waiting()
+    assert not farm.has_waiting_copies()
     assert farm.copy(offer.copy).faults == 0
 
 
@@ -316,7 +316,7 @@ def test_the_same_key_or_id_never_makes_a_second_job(farm):
         submit(farm, key="k", copies=3)
     job_id = str(uuid.uuid4())
     assert submit(farm, id=job_id) == submit(farm, id=job_id)
-    assert len(farm.jobs()) == 2
+    assert len(farm.open_jobs()) == 2
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def test_the_same_key_or_id_never_makes_a_second_job(farm):
 def test_a_job_out_of_bounds_is_refused_in_a_sentence(farm, fields, text):
     with pytest.raises(BadJob, match=text):
         submit(farm, **fields)
-    assert farm.jobs() == []
+    assert farm.open_jobs() == []
 
 
 def test_a_missing_file_job_or_copy_is_an_error(farm):
@@ -361,7 +361,7 @@ def test_priority_then_due_date_then_place_then_number(farm):
     farm.move(jobs["moved"].id, jobs["last"].id)
     farm.move(jobs["first moved"].id, jobs["moved"].id)
     expected = ["urgent", "due soon", "due later", "first moved", "moved", "last"]
-    assert [job.name for job in farm.jobs()] == expected
+    assert [job.name for job in farm.open_jobs()] == expected
     assert [farm.offer(f"p{n}", presence()).name for n in range(6)] == expected
     with pytest.raises(FarmConflict, match="differ in priority"):
         farm.move(jobs["last"].id, jobs["urgent"].id)
@@ -373,7 +373,7 @@ def test_a_new_job_comes_after_those_that_were_moved_to_the_end(farm):
     for job in (first, second, third):
         farm.move(job.id, None)
     submit(farm, name="new")
-    assert [job.name for job in farm.jobs()] == ["first", "second", "third", "new"]
+    assert [job.name for job in farm.open_jobs()] == ["first", "second", "third", "new"]
 
 
 def test_a_job_can_be_moved_any_number_of_times(farm):
@@ -381,7 +381,7 @@ def test_a_job_can_be_moved_any_number_of_times(farm):
     for _ in range(100):
         farm.move(three.id, two.id)
         farm.move(two.id, three.id)
-    assert [job.id for job in farm.jobs()] == [one.id, two.id, three.id]
+    assert [job.id for job in farm.open_jobs()] == [one.id, two.id, three.id]
 
 
 def test_a_printer_gets_only_jobs_that_fit(farm):
@@ -403,7 +403,7 @@ def test_all_materials_of_a_job_have_to_be_loaded(farm):
     job = submit(farm, material="PLA; pva", colour="black", nozzle_mm=0.4)
     assert farm.offer("mk3", presence(PLA)) is None
     assert farm.offer("mk4", presence(pva)) is None
-    assert farm.why_waiting(job.id, {"mk3": presence(PLA)}) == ["no printer has PLA; pva loaded: mk3 has PLA"]
+    assert farm.why_job_waits(job.id, {"mk3": presence(PLA)}) == ["no printer has PLA; pva loaded: mk3 has PLA"]
     assert farm.offer("busy", presence(PLA, pva, ready=False)) is None
     assert farm.offer("xl", presence(pva, PLA)).material == "PLA; pva"
 
@@ -417,12 +417,12 @@ def test_why_many_jobs_wait_asks_each_printer_once(farm, monkeypatch):
         farm.add(JobRequest(sha256=sha))
     sizes = [(200, 200, 180), (200, 200, 250)]
     printers = {f"mk{number}": presence(PLA, ready=False, size=sizes[number % 2]) for number in range(10)}
-    alone = [farm.why_waiting(job.id, printers) for job in farm.jobs()]
-    asked, dates, tool_reasons = [], [], matching._tool_reasons
-    monkeypatch.setattr(matching, "_tool_reasons", lambda job, *rest: asked.append(job) or tool_reasons(job, *rest))
-    busy = wait_reasons._busy
-    monkeypatch.setattr(wait_reasons, "_busy", lambda *values: dates.append(values) or busy(*values))
-    together = farm.reasons(printers)
+    alone = [farm.why_job_waits(job.id, printers) for job in farm.open_jobs()]
+    asked, dates, tool_reasons = [], [], matching._tool_misfits
+    monkeypatch.setattr(matching, "_tool_misfits", lambda job, *rest: asked.append(job) or tool_reasons(job, *rest))
+    busy = wait_reasons._say_busy
+    monkeypatch.setattr(wait_reasons, "_say_busy", lambda *values: dates.append(values) or busy(*values))
+    together = farm.why_jobs_wait(printers)
     assert [*together.values()] == alone
     assert (len(asked), len(dates)) == (10, 4 * 16)
     texts = [text for (text,) in alone]
@@ -441,7 +441,7 @@ def test_reasons_why_a_copy_waits(farm, wall):
     clock = {NOW + 600: "14:20", NOW: "13:00"}.get
 
     def why(job=job, **printers):
-        return farm.why_waiting(job.id, printers, clock)
+        return farm.why_job_waits(job.id, printers, clock)
 
     petg = Tool(material="PETG")
     assert why(held) == ["on hold since 13:00 by anna"]
@@ -458,12 +458,12 @@ def test_reasons_why_a_copy_waits(farm, wall):
     endless = presence(petg, ready=False, group="large", file="a.gcode", remaining_s=1e12)
     assert why(xl=endless) == ["no printer of group large that fits is ready: xl prints"]
     assert why(mk3=presence(petg, group="large")) == ["3 copies are before it"]
-    assert farm.reasons({"mk3": presence(petg, group="large")}) == {
+    assert farm.why_jobs_wait({"mk3": presence(petg, group="large")}) == {
         first.id: ["it is next: mk3 is about to take it"],
         job.id: ["3 copies are before it"],
-        held.id: why(held) and farm.why_waiting(held.id, {}),
+        held.id: why(held) and farm.why_job_waits(held.id, {}),
     }
-    assert farm.reasons({}, offset=3) == {}
+    assert farm.why_jobs_wait({}, offset=3) == {}
     assert why(first, mk3=presence(group="large")) == ["it is next: mk3 is about to take it"]
     many = {f"mk{number}": presence(group="large") for number in range(1, 8)}
     assert why(first, **many) == ["it is next: mk1, mk2, mk3, mk4 or one of 3 more is about to take it"]
@@ -480,8 +480,8 @@ def test_a_printer_is_away_as_late_as_configured(wall):
     jobs = JobList("sqlite://", wall, 600)
     jobs.put_file(FileFacts(sha256=SHA, size=1, name="cube.gcode"))
     job = submit(jobs)
-    assert jobs.why_waiting(job.id, {"mk3": presence(at=NOW - 599)}) == ["it is next: mk3 is about to take it"]
-    assert "has been away since" in jobs.why_waiting(job.id, {"mk3": presence(at=NOW - 601)})[0]
+    assert jobs.why_job_waits(job.id, {"mk3": presence(at=NOW - 599)}) == ["it is next: mk3 is about to take it"]
+    assert "has been away since" in jobs.why_job_waits(job.id, {"mk3": presence(at=NOW - 601)})[0]
     jobs.close()
 
 
@@ -490,7 +490,7 @@ def test_a_site_owns_its_job_and_the_hub_shows_its_reports(farm, wall):
     assert farm.hand_over(job.id, "north").site == "north"
     assert farm.hand_over(job.id, "north").site == "north"
     assert farm.offer("mk3", presence()) is None
-    assert farm.why_waiting(job.id, {}) == ["the site north has it"]
+    assert farm.why_job_waits(job.id, {}) == ["the site north has it"]
     for refused in (farm.hold, lambda job: farm.hand_over(job, "south")):
         with pytest.raises(FarmConflict, match="the site north has job 1"):
             refused(job.id)
@@ -525,7 +525,7 @@ def test_a_copy_at_a_site_is_no_copy_of_the_hubs_printers(farm, wall):
     site.claim("mk3", offer.copy, offer.attempt, "n")
     farm.mirror("north", site.copies(job.id))
     site.close()
-    assert (farm.outstanding(), farm.held_copies("mk3")) == ([], [])
+    assert (farm.all_held_copies(), farm.held_copies("mk3")) == ([], [])
     with pytest.raises(FarmConflict, match="the site north has job 1"):
         farm.settle(offer.copy, "done", "anna")
     own = submit(farm)
@@ -561,14 +561,14 @@ def test_copies_that_end_at_the_same_moment_are_listed_part_by_part(farm):
 def test_printers_are_remembered_until_they_are_forgotten(farm):
     farm.store_presence("mk3", presence(PLA))
     farm.store_presence("mk3", presence(at=NOW + 1))
-    assert farm.printers() == {"mk3": presence(at=NOW + 1)}
+    assert farm.load_presences() == {"mk3": presence(at=NOW + 1)}
     submit(farm)
     offer = begin(farm)
     with pytest.raises(FarmConflict, match="mk3 holds a copy"):
         farm.forget_printer("mk3")
     farm.report("mk3", report_on(offer, "done"))
     farm.forget_printer("mk3")
-    assert farm.printers() == {}
+    assert farm.load_presences() == {}
 
 
 def test_the_list_is_stored_and_a_newer_schema_is_not_touched(tmp_path, wall):
@@ -669,8 +669,8 @@ def test_what_printers_hold_and_the_counts_are_read_from_an_index():
     with farm.read() as tx:
         engine = tx.connection.engine
     sa.event.listen(engine, "before_cursor_execute", explain)
-    farm.outstanding()
-    farm.counts()
+    farm.all_held_copies()
+    farm.count_copies()
     farm.history(state="failed")
     farm.close()
     held, counts, failed = ([step for step in plan if "farm_copies" in step] for plan in plans if plan)
@@ -684,7 +684,7 @@ def test_each_change_is_announced_and_reading_is_not(farm):
     farm.on_change = lambda: calls.append(1)
     submit(farm)
     assert len(calls) == 1
-    farm.jobs()
+    farm.open_jobs()
     farm.store_presence("mk3", presence())
     assert farm.offer("mk3", presence(ready=True)) is not None
     assert len(calls) == 2
@@ -895,7 +895,7 @@ def test_four_servers_on_one_postgresql_never_offer_a_copy_twice(server, wall):
     with ThreadPoolExecutor(4) as pool:
         offered = [copy for copies in pool.map(work, range(4)) for copy in copies]
     assert len(offered) == len(set(offered)) == 100
-    assert lists[0].counts() == {"claimed": 100}
+    assert lists[0].count_copies() == {"claimed": 100}
     assert len({event.number for event in lists[0].events()}) == len(lists[0].events()) == 120
     for each in lists:
         each.close()

@@ -117,15 +117,15 @@ async def test_a_printer_does_its_work_with_the_least_permissions(engine):
     async def obey(order):
         return OrderAnswer(ok=True, data=bytes(500_000))
 
-    agent.orders(obey)
+    agent.set_order_handler(obey)
     async with meanwhile(server.run(duties), agent.run()):
         await until(lambda: server.connected and agent.connected and duties.connections, "both")
-        await agent.present(Presence(1.0, "boot", ready=True))
+        await agent.report_presence(Presence(1.0, "boot", ready=True))
         await until(lambda: "good" in duties.presences, "the presence")
         assert await agent.claim("c", 1, "n") == YesOrNo(yes=True)
-        assert await agent.file("c", 1, 0) == duties.contents[: 512 * 1024]
+        assert await agent.fetch_chunk("c", 1, 0) == duties.contents[: 512 * 1024]
         await server.offer("good", Offer("c", 1))
-        assert (await anext(agent.offers())).copy == "c"
+        assert (await anext(agent.receive_offers())).copy == "c"
         for _ in range(3):  # each order may be answered once
             assert len((await server.order("good", FarmOrder("picture"))).data) == 500_000
 
@@ -186,7 +186,7 @@ async def test_an_answer_goes_only_to_the_printer_that_asked(engine):
         await asyncio.sleep(0.3)
         assert received == []
         assert (duties.claims, duties.reports, "mk4" in duties.presences) == ([], [], False)
-        streams = server._line.client.jetstream()
+        streams = server._connection.client.jetstream()
         assert (await streams.stream_info("FAILED")).state.messages == 0
         assert (await streams.stream_info("OBJ_gcode")).state.messages == 0
         info = await streams.stream_info("KV_printers", subjects_filter=">")
@@ -225,7 +225,7 @@ async def test_a_revoked_printer_is_disconnected_at_once_and_enrolled_again_with
         assert engine.folder.reload() == ""
         await until(lambda: not agent.connected and "revoked" in agent.trouble, "the agent to be put out")
         with pytest.raises(FarmUnreachable, match="revoked"):
-            await agent.holdings()
+            await agent.fetch_holdings()
         old = engine.keys["lost"]
         engine.keys["lost"] = engine.folder.enrol("lost").seed
         assert engine.folder.reload() == ""

@@ -24,11 +24,11 @@ async def test_a_job_survives_a_restart_and_an_outage_of_nats(tmp_path):
             async with meanwhile(agent.run()):
                 await until(lambda: agent.connected, "the agent's connection")
                 job = await asyncio.to_thread(server.upload, "cube.gcode", GCODE, copies=2)
-                await agent.present(Presence(1.0, "boot", ready=True))
-                offer = await anext(agent.offers())
+                await agent.report_presence(Presence(1.0, "boot", ready=True))
+                offer = await anext(agent.receive_offers())
                 assert (offer.job, offer.size) == (job["id"], len(GCODE))
                 contents = b""
-                while chunk := await agent.file(offer.copy, offer.attempt, len(contents)):
+                while chunk := await agent.fetch_chunk(offer.copy, offer.attempt, len(contents)):
                     contents += chunk
                 assert contents == GCODE
                 assert (await agent.claim(offer.copy, offer.attempt, "n")).yes
@@ -50,8 +50,8 @@ async def test_a_job_survives_a_restart_and_an_outage_of_nats(tmp_path):
             async with meanwhile(agent.run()):
                 await until(lambda: agent.connected, "the agent to come again")
                 await _told(agent, Report(offer.copy, offer.attempt, "done", 2.0, nonce="n"))
-                await agent.present(Presence(2.0, "boot", ready=True))
-                second = await anext(agent.offers())
+                await agent.report_presence(Presence(2.0, "boot", ready=True))
+                second = await anext(agent.receive_offers())
                 assert second.copy not in ("", offer.copy)
         finally:
             server.end()

@@ -28,7 +28,7 @@ async def whole_farm(folder, memory):
     dispatcher = Dispatcher(jobs, end, files, time.time)
     farm = FarmSeams(jobs, files, dispatcher, folder, time.time, analyse=fake_analysis)
     app = make_app(farm)
-    jobs.on_news = dispatcher.on_news = app.settings["farm_hub"].wake
+    jobs.on_any_change = dispatcher.on_new_presence = app.settings["farm_feed"].wake
     key = await prepare(app, farm)
     api = FarmApi(farm, app)
     api.first_key = key.read_text("utf-8").strip()
@@ -36,7 +36,7 @@ async def whole_farm(folder, memory):
         async with meanwhile(dispatcher.run(), files.run()):
             yield api
     finally:
-        await app.settings["farm_hub"].close()
+        await app.settings["farm_feed"].close()
         await jobs.close()
 
 
@@ -45,17 +45,17 @@ async def test_a_copy_goes_from_upload_to_history_while_every_address_answers(tm
     agent, offers, orders = memory.agent("mk3"), [], []
 
     async def present(**more):
-        await agent.present(Presence(asyncio.get_running_loop().time(), "b", camera=True, **more))
+        await agent.report_presence(Presence(asyncio.get_running_loop().time(), "b", camera=True, **more))
 
     async def listen():
-        async for offer in agent.offers():
+        async for offer in agent.receive_offers():
             offers[:] = [offer]
 
     async def obey(order):
         orders.append(order.verb)
         return OrderAnswer(ok=True, data=b"\xff\xd8")
 
-    agent.orders(obey)
+    agent.set_order_handler(obey)
     async with whole_farm(tmp_path, memory) as api, meanwhile(agent.run(), listen()):
         await until(lambda: agent.connected, "the agent")
         await present(ready=True, state="Operational", bed_clear=True, tools=[])
@@ -87,7 +87,7 @@ async def test_a_copy_goes_from_upload_to_history_while_every_address_answers(tm
         assert (await api.request("POST", "/api/farm/printers/mk3/pause")).status == 204
         assert orders == ["picture", "pause"]
         await asyncio.sleep(75)
-        agent.orders(obey)
+        agent.set_order_handler(obey)
         bodies = await answers()
         assert [copy["id"] for copy in json.loads(bodies["/orphans"])["copies"]] == [offer.copy]
         assert [copy["id"] for copy in events(watcher.response.body)[-1]["orphans"]] == [offer.copy]

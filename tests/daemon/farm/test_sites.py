@@ -28,7 +28,7 @@ GCODE = b"G28\nG1 X10 Y10\n" * 60_000  # of more than one chunk
 READY = Presence(0.0, "b", ready=True, tools=[Tool("PLA")])
 
 
-class Lane:
+class Connection:
     """The connection to the hub, which loses questions or answers on request."""
 
     def __init__(self, hub):
@@ -46,7 +46,7 @@ class Lane:
 
 @asynccontextmanager
 async def both(folder):
-    """Run a hub and a site in memory; yields their lists, the hub's files, the site and the lane."""
+    """Run a hub and a site in memory; yields their lists, the hub's files, the site and the connection."""
     loop = asyncio.get_running_loop()
     lists, files = {}, {}
     for name in ("hub", "site"):
@@ -54,9 +54,15 @@ async def both(folder):
         await lists[name].open(lambda: JobList("sqlite://", lambda: 1e9 + loop.time()))
         files[name] = FarmFiles(folder / name, FarmInMemory().server(), 1 << 30)
         await files[name].open()
-    lane = Lane(SiteHub(lists["hub"], files["hub"], ("munich",)))
+    connection = Connection(SiteHub(lists["hub"], files["hub"], ("munich",)))
     try:
-        yield lists["hub"], lists["site"], files["hub"], OwnSite(lists["site"], files["site"], lane, folder), lane
+        yield (
+            lists["hub"],
+            lists["site"],
+            files["hub"],
+            OwnSite(lists["site"], files["site"], connection, folder),
+            connection,
+        )
     finally:
         for each in lists.values():
             await each.close()
@@ -64,7 +70,7 @@ async def both(folder):
 
 async def handed_over(jobs, files, folder, copies=2):
     (folder / "upload").write_bytes(GCODE)
-    sha, size = await files.take(folder / "upload")
+    sha, size = await files.add(folder / "upload")
     await jobs.call(lambda each: each.put_file(FileFacts(sha256=sha, size=size, name="cube.gcode", material="PLA")))
     job = await jobs.call(lambda each: each.add(JobRequest(sha256=sha, copies=copies, priority=5, notes="with brim")))
     await jobs.call(lambda each: each.hand_over(job.id, "munich", "anna"))
@@ -88,12 +94,12 @@ async def print_one(jobs, printer="mk3", kind="done"):
 
 @pytest.mark.parametrize("lose", [[], ["answer"], ["question", "answer"], ["", "answer", "", "answer", "answer"]])
 async def test_a_job_reaches_its_site_once_despite_lost_messages(tmp_path, lose):
-    async with both(tmp_path) as (hub, here, files, site, lane):
-        lane.lose = lose
+    async with both(tmp_path) as (hub, here, files, site, connection):
+        connection.lose = lose
         job = await handed_over(hub, files, tmp_path)
         async with meanwhile(site.run()):
-            await until(lambda: site._added, "the job", 600)
-            (site_job,) = await here.call(lambda each: each.jobs())
+            await until(lambda: site._added_jobs, "the job", 600)
+            (site_job,) = await here.call(lambda each: each.open_jobs())
             assert (site_job.id, site_job.copies, site_job.material, site_job.priority, site_job.notes) == (
                 job.id, 2, "PLA", 5, "with brim",
             )  # fmt: skip
@@ -104,14 +110,14 @@ async def test_a_job_reaches_its_site_once_despite_lost_messages(tmp_path, lose)
             await print_one(here, kind="failed")
             await asyncio.sleep(60)
             assert sorted(await states(hub, job)) == ["done", "failed"]
-            assert site._open == []
+            assert site._open_jobs == []
             assert len(await here.call(lambda each: each.copies(job.id))) == 2
 
 
 async def test_a_job_that_cannot_be_taken_holds_up_no_other(tmp_path):
-    async with both(tmp_path) as (hub, here, files, site, _lane), meanwhile(site.run()):
+    async with both(tmp_path) as (hub, here, files, site, _connection), meanwhile(site.run()):
         other = await handed_over(hub, files, tmp_path, copies=3)
-        await until(lambda: other.id in site._added, "the first job", 600)
+        await until(lambda: other.id in site._added_jobs, "the first job", 600)
         for number in range(MAX_JOBS + 1):
             sha = f"{number:064}"  # its file is lost
             await hub.call(lambda each, sha=sha: each.put_file(FileFacts(sha256=sha, size=1, name="lost.gcode")))
@@ -120,19 +126,19 @@ async def test_a_job_that_cannot_be_taken_holds_up_no_other(tmp_path):
         await hub.call(lambda each: each.cancel_job(other.id))
         (tmp_path / "upload").write_bytes(GCODE)
         later = await handed_over(hub, files, tmp_path)
-        await until(lambda: later.id in site._added, "the job behind them", 600)
+        await until(lambda: later.id in site._added_jobs, "the job behind them", 600)
         assert "job lost.gcode of the hub cannot be taken: " in site.trouble
         await asyncio.sleep(60)
         assert await states(hub, other) == ["cancelled"] * 3
         await hub.call(lambda each: each.cancel_job(lost.id))
-        assert len(await here.call(lambda each: each.jobs())) == 1
+        assert len(await here.call(lambda each: each.open_jobs())) == 1
 
 
 async def test_jobs_with_the_longest_texts_reach_their_site(tmp_path):
     """NATS carries no message of more than 1 MiB: the site would wait for such an answer for ever."""
-    async with both(tmp_path) as (hub, here, files, site, lane):
+    async with both(tmp_path) as (hub, here, files, site, connection):
         (tmp_path / "upload").write_bytes(GCODE)
-        sha, size = await files.take(tmp_path / "upload")
+        sha, size = await files.add(tmp_path / "upload")
         facts = FileFacts(sha256=sha, size=size, name="cube.gcode", warnings=("😀" * 300,) * 20)
         await hub.call(lambda each: each.put_file(facts))
         printers = tuple(f"{number:032}" for number in range(200))
@@ -143,38 +149,38 @@ async def test_jobs_with_the_longest_texts_reach_their_site(tmp_path):
         answers = []
 
         async def ask(kind, body):
-            answers.append(await Lane.ask(lane, kind, body))
+            answers.append(await Connection.ask(connection, kind, body))
             return answers[-1]
 
-        lane.ask = ask
+        connection.ask = ask
         async with meanwhile(site.run()):
-            await until(lambda: len(site._added) == MAX_JOBS + 1, "the jobs", 600)
+            await until(lambda: len(site._added_jobs) == MAX_JOBS + 1, "the jobs", 600)
         ids = 2 * MAX_ROWS * len(f'"{job.id}",')  # so many jobs may be open, and so many copies to be cancelled
         assert max(map(len, answers)) + ids < 1 << 20
-        assert len(await here.call(lambda each: each.jobs())) == MAX_JOBS + 1
+        assert len(await here.call(lambda each: each.open_jobs())) == MAX_JOBS + 1
 
 
 async def test_a_site_cut_off_continues_printing_and_reports_later(tmp_path):
-    async with both(tmp_path) as (hub, here, files, site, lane):
+    async with both(tmp_path) as (hub, here, files, site, connection):
         job = await handed_over(hub, files, tmp_path)
         async with meanwhile(site.run()):
-            await until(lambda: site._added, "the job", 600)
-            lane.cut = True
+            await until(lambda: site._added_jobs, "the job", 600)
+            connection.cut = True
             await asyncio.sleep(60)
             assert site.trouble == "the hub does not answer"
             await print_one(here)
             await print_one(here)
             await asyncio.sleep(3600)
             assert await states(hub, job) == ["waiting", "waiting"]
-            lane.cut = False
+            connection.cut = False
             await asyncio.sleep(60)
             assert (site.trouble, await states(hub, job)) == ("", ["done", "done"])
 
 
 async def test_a_full_disk_or_an_unreadable_answer_does_not_end_a_site(tmp_path, monkeypatch):
-    async with both(tmp_path) as (hub, _, files, site, lane):
+    async with both(tmp_path) as (hub, _, files, site, connection):
         await handed_over(hub, files, tmp_path)
-        ask = lane.ask
+        ask = connection.ask
 
         async def unreadable(kind, body):
             await ask(kind, body)
@@ -183,16 +189,16 @@ async def test_a_full_disk_or_an_unreadable_answer_does_not_end_a_site(tmp_path,
         async def full(_):
             raise StorageFull("cannot store the file: no space left on device")
 
-        monkeypatch.setattr(lane, "ask", unreadable)
-        monkeypatch.setattr(site._files, "take", full)
+        monkeypatch.setattr(connection, "ask", unreadable)
+        monkeypatch.setattr(site._files, "add", full)
         async with meanwhile(site.run()):
             await asyncio.sleep(60)
             assert "cannot read the hub's answer" in site.trouble
-            monkeypatch.setattr(lane, "ask", ask)
+            monkeypatch.setattr(connection, "ask", ask)
             await asyncio.sleep(60)
             assert "no space left" in site.trouble
             monkeypatch.undo()
-            await until(lambda: site._added, "the job", 600)
+            await until(lambda: site._added_jobs, "the job", 600)
 
 
 async def test_a_damaged_part_of_a_file_is_fetched_again_and_not_stored(tmp_path):
@@ -200,21 +206,21 @@ async def test_a_damaged_part_of_a_file_is_fetched_again_and_not_stored(tmp_path
         job = await handed_over(hub, files, tmp_path)
         (tmp_path / f"{job.sha256}.site").write_bytes(b"x" * len(GCODE))
         async with meanwhile(site.run()):
-            await until(lambda: site._added, "the job", 600)
+            await until(lambda: site._added_jobs, "the job", 600)
         assert [each.name for each in (tmp_path / "site").iterdir()] == [f"{job.sha256}.new"]
 
 
 async def test_a_cancel_at_the_hub_is_pending_until_the_site_confirms_it(tmp_path):
-    async with both(tmp_path) as (hub, here, files, site, lane):
+    async with both(tmp_path) as (hub, here, files, site, connection):
         job = await handed_over(hub, files, tmp_path)
         async with meanwhile(site.run()):
-            await until(lambda: site._added, "the job", 600)
+            await until(lambda: site._added_jobs, "the job", 600)
             offer = await here.call(lambda each: each.offer("mk3", READY, 60))
             await here.call(lambda each: each.claim("mk3", offer.copy, 1, "n"))
-            lane.cut = True
+            connection.cut = True
             await hub.call(lambda each: each.cancel_job(job.id, "anna"))
             assert await states(hub, job) == ["waiting", "waiting"]
-            lane.cut = False
+            connection.cut = False
             await asyncio.sleep(60)
             assert sorted(await states(here, job)) == ["cancelled", "claimed"]
             assert sorted(await states(hub, job)) == ["cancelled", "claimed"]
@@ -225,30 +231,30 @@ async def test_a_cancel_at_the_hub_is_pending_until_the_site_confirms_it(tmp_pat
 
 
 async def test_a_restarted_site_reports_its_jobs_again_and_accepts_none_twice(tmp_path):
-    async with both(tmp_path) as (hub, here, files, site, lane):
+    async with both(tmp_path) as (hub, here, files, site, connection):
         job = await handed_over(hub, files, tmp_path)
         async with meanwhile(site.run()):
-            await until(lambda: site._added, "the job", 600)
+            await until(lambda: site._added_jobs, "the job", 600)
         await print_one(here)
-        again = OwnSite(here, site._files, lane, tmp_path)
+        again = OwnSite(here, site._files, connection, tmp_path)
         async with meanwhile(again.run()):
             await asyncio.sleep(60)
         assert sorted(await states(hub, job)) == ["done", "waiting"]
-        assert len(await here.call(lambda each: each.jobs())) == 1
+        assert len(await here.call(lambda each: each.open_jobs())) == 1
 
 
 async def test_a_site_gets_only_its_own_jobs_and_files(tmp_path):
-    async with both(tmp_path) as (hub, _, files, _, lane):
+    async with both(tmp_path) as (hub, _, files, _, connection):
         job = await handed_over(hub, files, tmp_path)
         (tmp_path / "upload").write_bytes(b"another's")
-        other, _ = await files.take(tmp_path / "upload")
+        other, _ = await files.add(tmp_path / "upload")
         with pytest.raises(FarmRefused, match="no job of munich has this file"):
-            await lane.ask("file", b'{"sha256":"%s"}' % other.encode())
+            await connection.ask("file", b'{"sha256":"%s"}' % other.encode())
         with pytest.raises(FarmRefused, match="not a site of this farm"):
-            await lane.hub.answer("paris", "sync", b"{}")
+            await connection.hub.answer("paris", "sync", b"{}")
         for kind, body in (("sync", b"x"), ("delete", b"{}")):
             with pytest.raises(FarmRefused):
-                await lane.ask(kind, body)
+                await connection.ask(kind, body)
         assert await states(hub, job) == ["waiting", "waiting"]
 
 
@@ -286,7 +292,7 @@ async def _hand_over_cut_off_and_come_back(tmp_path, places, hub, site, hub_nats
     agent = NatsAgentEnd("mk3", NatsAddress((f"tls://127.0.0.1:{site_nats.port}",), seeds["mk3"], ca["munich"]))
     async with meanwhile(agent.run(), at_hub.run()):
         await until(lambda: agent.connected and at_hub.connected, "both agents")
-        await at_hub.present(Presence(1.0, "boot", ready=True))
+        await at_hub.report_presence(Presence(1.0, "boot", ready=True))
         taken = 0
         for is_stored in (False, True):  # the second copy begins and ends while the site is cut off
             if is_stored:
@@ -294,13 +300,13 @@ async def _hand_over_cut_off_and_come_back(tmp_path, places, hub, site, hub_nats
             taken += 1
             offer = None
             while offer is None:
-                await agent.present(Presence(float(taken), "boot", ready=True))
+                await agent.report_presence(Presence(float(taken), "boot", ready=True))
                 try:
                     async with asyncio.timeout(1):
-                        offer = await anext(agent.offers())
+                        offer = await anext(agent.receive_offers())
                 except TimeoutError:
                     continue
-            assert await agent.file(offer.copy, offer.attempt, 0) == GCODE[:3000]
+            assert await agent.fetch_chunk(offer.copy, offer.attempt, 0) == GCODE[:3000]
             assert (await agent.claim(offer.copy, offer.attempt, "n")).yes
             for kind in ("printing", "done"):
                 await agent.report(Report(offer.copy, offer.attempt, kind, 1.0, nonce="n"))

@@ -1,4 +1,4 @@
-"""Reads what devices answer: the state of a switch, if the answer is unambiguous, and excerpts for messages."""
+"""Reads the answers of devices: the state of a switch, if the answer is unambiguous, and excerpts for messages."""
 
 import json
 import re

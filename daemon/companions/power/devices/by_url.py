@@ -1,4 +1,4 @@
-"""Any switch with one URL for on, one for off, and perhaps one that returns its state."""
+"""Any switch with one URL for on, one for off, and optionally one that returns its state."""
 
 import base64
 import json
@@ -32,7 +32,7 @@ class UrlSwitch:
         config = self._config
         if not config.state_url:
             return None
-        body = self._web.accepted_body(await self._web.send("GET", config.state_url, self._headers))
+        body = self._web.check_body(await self._web.send("GET", config.state_url, self._headers))
         text: str | None = body.decode("utf-8", "replace")
         if config.state_key:
             try:
@@ -54,4 +54,4 @@ class UrlSwitch:
         if body:
             headers["Content-Type"] = "application/json" if body.startswith("{") else "text/plain; charset=utf-8"
         method = self._config.method
-        self._web.accepted_body(await self._web.send(method, url, headers, body if body or method != "GET" else None))
+        self._web.check_body(await self._web.send(method, url, headers, body if body or method != "GET" else None))

@@ -1,4 +1,4 @@
-"""A switch that programs control: run without a shell, with a time limit; no child of theirs outlives the call."""
+"""A switch that programs control. They run without a shell, with a time limit; no child outlives a call."""
 
 import asyncio
 import os
@@ -88,7 +88,7 @@ async def _until_ended(process: Process, output: bytearray) -> int:
         while process.returncode is None:
             await asyncio.wait((reading,), timeout=CHECK_INTERVAL)
             if reading.done() and process.returncode is None:
-                await asyncio.sleep(CHECK_INTERVAL)  # it has closed its output, and works on
+                await asyncio.sleep(CHECK_INTERVAL)  # it has closed its output, but still runs
         await asyncio.wait((reading,), timeout=CHECK_INTERVAL)  # what is still in the pipe
         return process.returncode
     finally:
@@ -96,13 +96,13 @@ async def _until_ended(process: Process, output: bytearray) -> int:
 
 
 async def _read(process: Process, output: bytearray) -> None:
-    """Read all that it prints, or it would block on a full pipe; keep the first MAX_ANSWER bytes."""
+    """Read everything that it prints, or it would block on a full pipe; keep the first MAX_ANSWER bytes."""
     while process.stdout is not None and (piece := await process.stdout.read(4096)):
         output += piece[: MAX_ANSWER - len(output)]
 
 
 async def _kill_group(process: Process) -> None:
-    """Kill its process group, with children that it left running. Some cannot be killed: another user's, by sudo."""
+    """Kill its process group, with the children that it has left running, except those of another user (by sudo)."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     with suppress(TimeoutError):

@@ -45,7 +45,7 @@ class HomeAssistant:
         reply = await self._web.get(f"/api/states/{self._entity}", self._headers)
         if reply.status == HTTPStatus.NOT_FOUND:
             raise DeviceError(f"{self._web.name}: Home Assistant has no {self._entity}")
-        value = str(parse_object(self._web.accepted_body(reply), self._web.name).get("state"))
+        value = str(parse_object(self._web.check_body(reply), self._web.name).get("state"))
         state = _STATES.get(value)
         if state is None:
             raise DeviceError(f"{self._web.name}: Home Assistant says that {self._entity} is {excerpt(value)}")
@@ -58,4 +58,4 @@ class HomeAssistant:
     async def _call(self, service: str) -> None:
         url = f"{self._web.base}/api/services/{self._domain}/{service}"
         body = json.dumps({"entity_id": self._entity})
-        self._web.accepted_body(await self._web.send("POST", url, self._headers, body))
+        self._web.check_body(await self._web.send("POST", url, self._headers, body))

@@ -1,6 +1,6 @@
 """Hides the secrets of a switch in the messages of its errors: passwords, tokens, and the queries of its URLs.
 
-Every user who may see the switch reads these messages, and what a plug or a proxy answers often repeats the request.
+Every user who may see the switch reads these messages, and the answers of plugs and proxies often repeat the request.
 """
 
 import base64
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 HIDDEN = "***"
 CUT = "…"  # where `excerpt` cuts an answer that is too long
-MIN_SECRET = 4  # characters of a secret that is hidden wherever it stands; shorter ones only as the value of a name
+MIN_SECRET = 4  # characters of a secret that is hidden everywhere; a shorter one is hidden only after NAME=
 MIN_TOKEN = 12  # characters of a path segment that may be a token
 _NOT_SECRET = frozenset({"true", "false", "toggle"})
 

@@ -1,7 +1,7 @@
 """A relay at this computer's GPIO, switched by a process of its own (`nozzled-relay@.service`).
 
-That process holds the GPIO line, so the relay keeps its level when the companion restarts. Its socket takes one of the
-lines get, on and off, and answers with on, off, or error and the reason.
+That process holds the GPIO pin, so the relay keeps its level when the companion restarts. Its socket takes one of the
+words get, on and off, and answers with on, off, or error and the reason.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _MAX_LINE = 400  # bytes of an answer
 
 
 class RelaySwitch:
-    """A relay whose line nozzled-relay@.service holds."""
+    """A relay whose GPIO pin nozzled-relay@.service holds."""
 
     def __init__(self, config: DeviceConfig, folder: Path = FOLDER) -> None:
         """Prepare; `folder` holds the sockets.
@@ -43,7 +43,7 @@ class RelaySwitch:
         await self._ask(b"off")
 
     async def sense(self) -> bool | None:
-        """Return the level of the line."""
+        """Return whether the relay is on, by the level of its pin."""
         return await self._ask(b"get")
 
     async def close(self) -> None:
@@ -67,7 +67,7 @@ class RelaySwitch:
         reader, writer = await asyncio.open_unix_connection(self._socket, limit=_MAX_LINE)
         try:
             writer.write(command + b"\n")
-            with suppress(ValueError):  # the line is longer than the limit
+            with suppress(ValueError):  # the answer is longer than the limit
                 return (await reader.readline()).strip()
             return b"too much"
         finally:

@@ -1,7 +1,7 @@
 """Shelly devices of all generations.
 
-By the vendor's API documentation: `GET /shelly` returns without a password which it is (`gen` from the second
-generation on, `type` for the first). First generation: `/relay/0?turn=on` answers `{"ison": true, …}`, with basic
+By the vendor's API documentation: `GET /shelly` needs no password and returns the generation (`gen` from the second on,
+`type` for the first). First generation: `/relay/0?turn=on` answers `{"ison": true, …}`, with basic
 authentication. Later ones: `/rpc/Switch.Set?id=0&on=true` answers `{"was_on": false}`, `/rpc/Switch.GetStatus?id=0`
 has `output`; with digest authentication (RFC 7616, SHA-256) for the user admin. An error is an HTTP status and
 `{"code": -105, "message": "…"}`.
@@ -60,7 +60,7 @@ class Shelly:
 
     async def _is_first_generation(self) -> bool:
         if self._first_generation is None:
-            device = parse_object(self._web.accepted_body(await self._web.get("/shelly")), self._web.name)
+            device = parse_object(self._web.check_body(await self._web.get("/shelly")), self._web.name)
             if "gen" not in device and "type" not in device:
                 raise DeviceError(f"{self._web.name} does not say which Shelly it is: {excerpt(str(device))}")
             self._first_generation = "gen" not in device
@@ -76,7 +76,7 @@ class Shelly:
         reply = await self._web.get(path, self._authorization(path))
         if reply.status == HTTPStatus.UNAUTHORIZED and self._take_challenge(reply):
             reply = await self._web.get(path, self._authorization(path))
-        return self._web.accepted_body(reply)
+        return self._web.check_body(reply)
 
     def _take_challenge(self, reply: WebReply) -> bool:
         """Take the challenge of a later Shelly; return whether the request is worth repeating."""

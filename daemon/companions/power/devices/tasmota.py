@@ -45,7 +45,7 @@ class Tasmota:
 
     async def _command(self, value: str) -> bool:
         command = quote(f"{self._relay} {value}".strip())
-        body = self._web.accepted_body(await self._web.get(f"/cm?{self._credentials}cmnd={command}"))
+        body = self._web.check_body(await self._web.get(f"/cm?{self._credentials}cmnd={command}"))
         answer = parse_object(body, self._web.name)
         for key in self._keys:
             state = _STATES.get(str(answer.get(key, "")).upper())

@@ -52,7 +52,7 @@ class Web:
     async def send(
         self, method: str, url: str, headers: Mapping[str, str] | None = None, body: str | None = None
     ) -> WebReply:
-        """Send a request and return the answer, as `get`. No message contains the URL, which may hold a password."""
+        """Do as `get`, with any method and whole URL. No message contains the URL, which may hold a password."""
         if self._client is None:
             self._client = SimpleAsyncHTTPClient(
                 force_instance=True,
@@ -88,7 +88,7 @@ class Web:
             return excerpt(error.strerror or str(error))
         return "it does not speak HTTP, or sent too much"
 
-    def accepted_body(self, reply: WebReply) -> bytes:
+    def check_body(self, reply: WebReply) -> bytes:
         """Return the body of a successful answer.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Server-sent events: each watcher gets the changes since its last state; a slow watcher skips states."""
+"""Server-sent events: each watcher gets the changes since the last state that it got. A slow watcher skips states."""
 
 import asyncio
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ MIN_INTERVAL = 0.5
 """Seconds between two states, at least."""
 
 MAX_INTERVAL = 10.0
-"""Seconds after which the hub reads the state without being woken: a printer that goes away sends nothing."""
+"""Seconds after which the feed reads the state without `wake`: a printer that goes away sends nothing."""
 
 HEARTBEAT = 2.0
 """Seconds without a change after which a watcher gets a comment, which shows that the connection is alive."""
@@ -42,8 +42,8 @@ class FarmStateView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         printers: the changed printers, by id; null: the printer was removed.
         jobs: the first unfinished jobs, whether they have changed or not.
         counts: number of copies by state.
-        orphans: all copies that have begun at printers which are silent now.
-        trouble: why nothing can be offered, as NATS or the list does not answer; empty: offers can be made.
+        orphans: all copies that have begun at printers that are silent now.
+        trouble: why nothing can be offered (NATS or the list does not answer); empty: offers can be made.
     """
 
     printers: dict[str, PrinterView | None] | None = None
@@ -53,7 +53,7 @@ class FarmStateView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     trouble: str | None = None
 
 
-class FarmHub:
+class FarmFeed:
     """Reads the farm's state while there are watchers; each part has the version in which it last changed."""
 
     def __init__(self, farm: FarmSeams) -> None:
@@ -70,7 +70,7 @@ class FarmHub:
         """Read the state soon, as something may have changed. Cheap."""
         self._woken.set()
 
-    def enter(self) -> None:
+    def add_watcher(self) -> None:
         """Add a watcher.
 
         Raises:
@@ -80,17 +80,17 @@ class FarmHub:
             raise Refused(503, f"{MAX_WATCHERS} clients are watching already")
         self.watchers += 1
         if self._task is None or self._task.done():  # done: it has failed, which is logged
-            self._forget()
+            self._drop_state()
             self._woken.set()
             self._task = asyncio.create_task(self._run())
 
-    def _forget(self) -> None:
+    def _drop_state(self) -> None:
         """Drop the state that earlier watchers got: it is old."""
         self.version = 0
         self._printers.clear()
         self._parts.clear()
 
-    def leave(self) -> None:
+    def remove_watcher(self) -> None:
         """Remove a watcher; without watchers, stop reading."""
         self.watchers -= 1
         if not self.watchers and self._task is not None:
@@ -118,8 +118,8 @@ class FarmHub:
 
     async def _read_state(self) -> None:
         def read(jobs: JobList) -> tuple[list[FarmJob], list[FarmCopy], dict[str, int], dict[str, str]]:
-            held = jobs.outstanding()
-            return jobs.jobs(MAX_JOBS), held, jobs.counts(), jobs.names({copy.job for copy in held})
+            held = jobs.all_held_copies()
+            return jobs.open_jobs(MAX_JOBS), held, jobs.count_copies(), jobs.job_names({copy.job for copy in held})
 
         jobs, held, counts, names = await self._farm.jobs.call(read)
         printers = self._farm.printers
@@ -137,7 +137,7 @@ class FarmHub:
         """Yield the printers that have changed since the last state; None: the printer was removed."""
         for name in {*printers, *self._printers}:
             new, stored = printers.get(name), self._printers.get(name)
-            if stored is None or _lasting(stored[1]) != _lasting(new):
+            if stored is None or _without_volatile_parts(stored[1]) != _without_volatile_parts(new):
                 yield name, new
 
     async def _publish(self, **parts: Any) -> None:
@@ -149,16 +149,16 @@ class FarmHub:
         async with self._changed:
             self._changed.notify_all()
 
-    async def wait(self, version: int, seconds: float) -> bool:
-        """Wait for a version newer than this one; False: none came in this time."""
+    async def wait_for_change(self, version: int, seconds: float) -> bool:
+        """Wait for a version newer than this one; False: there was none in this time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds), self._changed:
                 await self._changed.wait_for(lambda: self.version > version)
                 return True
         return False
 
-    def since(self, version: int) -> FarmStateView | None:
-        """Return the changes since a version, 0 for all of the state; None: there are none."""
+    def changes_since(self, version: int) -> FarmStateView | None:
+        """Return the changes since a version; since 0: the whole state. None: there are none."""
         printers = {name: view for name, (when, view) in self._printers.items() if when > version}
         if version == 0:
             printers = {name: view for name, view in printers.items() if view is not None}
@@ -167,7 +167,7 @@ class FarmHub:
         return None if changed == FarmStateView() else changed
 
 
-def _lasting(view: PrinterView | None) -> PrinterView | None:
+def _without_volatile_parts(view: PrinterView | None) -> PrinterView | None:
     """Return a view without the parts that change all the time."""
     return view and msgspec.structs.replace(view, heard=None, reason="" if view.away else view.reason)
 
@@ -183,18 +183,18 @@ class EventsHandler(FarmHandler):
 
     async def get(self) -> None:
         """Send the state, then each change, until the client goes."""
-        hub: FarmHub = self.settings["farm_hub"]
-        hub.enter()
+        feed: FarmFeed = self.settings["farm_feed"]
+        feed.add_watcher()
         try:
             self.set_header("Content-Type", "text/event-stream; charset=UTF-8")
             self.set_header("X-Accel-Buffering", "no")  # nginx must not hold events back
-            await self._send(hub)
+            await self._send_events(feed)
         except (tornado.iostream.StreamClosedError, TimeoutError, NozzledError):
             self.request.connection.close()  # type: ignore[union-attr]  # Tornado's type leaves it to HTTP1Connection
         finally:
-            hub.leave()
+            feed.remove_watcher()
 
-    async def _send(self, hub: FarmHub) -> None:
+    async def _send_events(self, feed: FarmFeed) -> None:
         keys: FarmKeys = self.settings["farm_keys"]
         loop = asyncio.get_running_loop()
         version, checked, sent = 0, loop.time(), loop.time()
@@ -203,10 +203,10 @@ class EventsHandler(FarmHandler):
                 await keys.identify(self.request_key(), self.request.remote_ip or "")
                 checked = loop.time()
             changes = None
-            if await hub.wait(version, max(0.0, sent + HEARTBEAT - loop.time())):
-                changes, version = hub.since(version), hub.version
+            if await feed.wait_for_change(version, max(0.0, sent + HEARTBEAT - loop.time())):
+                changes, version = feed.changes_since(version), feed.version
                 if changes is None and loop.time() - sent < HEARTBEAT:
-                    continue  # many printers report that nothing has changed: that must not hold up the heartbeat
+                    continue  # printers often report that nothing has changed; that must not delay the heartbeat
             event = b": beat" if changes is None else b"event: farm\ndata: " + msgspec.json.encode(changes)
             self.write(event + b"\n\n")
             async with asyncio.timeout(MAX_SEND):

@@ -1,7 +1,7 @@
-"""Finds the changes of the front's state that deserve a notice. Pure: messages go in, notices come out.
+"""NoticeFinder: finds the changes of the front's state that deserve a notice. Pure: messages in, notices out.
 
-The ends of prints come from the history, which includes those that ended while this process was away; everything else
-comes from the snapshot that the front keeps up to date for pages.
+The ends of prints come from the history, which also has those that ended while this process was not running. Everything
+else comes from events, and from the snapshot that the front keeps up to date for pages.
 """
 
 import re
@@ -15,11 +15,11 @@ from gcode.frozen import mutable
 MAX_AGE_S = 12 * 3600.0
 """After a start of this process, ends of prints that are older than this are not reported."""
 
-OVER_S = 60.0
-"""A condition is reported again only after it was over this long: a front that has just started reports none."""
+REPEAT_AFTER_S = 60.0
+"""A condition that has ended for less than this is not reported again: a front that has just started reports none."""
 
 RUNOUT_S = 600.0
-"""A pause that begins within this time after a reported runout is not reported: the runout has caused it."""
+"""A pause within this time after a reported runout is not reported: the runout has caused it."""
 
 EVENTS = ("FilamentRunout", "PowerCut", "PowerOffByItself", "PowerOffFailed")
 """Events of the companion `power`."""
@@ -36,22 +36,22 @@ class NoticeFinder:
     """Finds notices in the front's state and events.
 
     Attributes:
-        standing: keys of conditions that were reported and have not ended; the owner saves them for the next process.
-        lost: ids of the prints that have lost their connection.
+        standing_conditions: keys of reported conditions that have not ended; the owner saves them for the next process.
+        lost_prints: ids of the prints that have lost their connection.
     """
 
-    standing: set[str] = field(default_factory=set)
-    lost: set[int] = field(default_factory=set)
-    _over: dict[str, float] = field(default_factory=dict)  # key of a condition → when it ended
+    standing_conditions: set[str] = field(default_factory=set)
+    lost_prints: set[int] = field(default_factory=set)
+    _ended_conditions: dict[str, float] = field(default_factory=dict)  # key of a condition → when it ended
     _runouts: dict[int, float] = field(default_factory=dict)  # id of a print → date of its runout, until it pauses
 
-    def check(self, front: Mapping[str, Any], now: float, date: float) -> list[UserNotice]:
+    def check_snapshot(self, front: Mapping[str, Any], now: float, date: float) -> list[UserNotice]:
         """Return the notices for a snapshot.
 
         Args:
             front: the snapshot.
             now: the time of any steady clock, in s.
-            date: in s; part of keys, which are remembered longer than a steady clock runs.
+            date: in s since 1970; part of keys, which are remembered longer than a steady clock runs.
         """
         job = front.get("job.id")
         notices: list[UserNotice] = []
@@ -62,7 +62,9 @@ class NoticeFinder:
         notices += self._power_notices(front)
         return notices
 
-    def event(self, name: str, payload: Mapping[str, Any], front: Mapping[str, Any], date: float) -> list[UserNotice]:
+    def check_event(
+        self, name: str, payload: Mapping[str, Any], front: Mapping[str, Any], date: float
+    ) -> list[UserNotice]:
         """Return the notices for an event of the companion `power`; `date` is in s."""
         about = about_job(front)
         job, reason = front.get("job.id"), payload.get("why") or payload.get("error")
@@ -80,13 +82,13 @@ class NoticeFinder:
             return [UserNotice("power", f"{what} {date:.0f}", what, {**about, "device": device, "reason": reason})]
         return []
 
-    def disk(self, free: float, low: float, printer: str, date: float) -> list[UserNotice]:
+    def check_disk(self, free: float, low: float, printer: str, date: float) -> list[UserNotice]:
         """Return a notice if fewer than `low` bytes are free on the disk; `date` is in s."""
         if free < low:
             about = {"printer": printer, "free": free}
             return self._once("disk", UserNotice("disk", f"disk {date:.0f}", "disk", about))
         if free > 1.5 * low:
-            self.standing.discard("disk")
+            self.standing_conditions.discard("disk")
         return []
 
     # -- the print ---------------------------------------------------------------------------------------------
@@ -97,18 +99,18 @@ class NoticeFinder:
         if state in _PAUSES:
             runout = self._runouts.pop(job, None)
             if runout is not None and date - runout < RUNOUT_S:  # reported already, when the sensor noticed it
-                self.standing.add(f"paused {job}")
+                self.standing_conditions.add(f"paused {job}")
             if reason := front.get("job.pauseReason"):
                 details = {**about, "reason": reason, "share": _share(front)}
                 notices += self._once(
                     f"paused {job}", UserNotice("paused", _key(job, "paused", details), "paused", details)
                 )
         elif state in _AT_WORK:
-            self.standing.discard(f"paused {job}")
+            self.standing_conditions.discard(f"paused {job}")
         if state == "reattaching":
-            self.lost.add(job)
-        elif job in self.lost:
-            self.lost.discard(job)
+            self.lost_prints.add(job)
+        elif job in self.lost_prints:
+            self.lost_prints.discard(job)
             if state not in _ENDS and state != "cancelling":
                 details = {**about, "share": _share(front)}
                 notices.append(UserNotice("back", _key(job, "back", details), "back", details))
@@ -119,7 +121,7 @@ class NoticeFinder:
         text = front.get("job.warning")
         prefix = f"warning {job} "
         if not text:
-            self.standing -= {each for each in self.standing if each.startswith("warning ")}
+            self.standing_conditions -= {each for each in self.standing_conditions if each.startswith("warning ")}
             return []
         plain = prefix + _NUMBER.sub("#", one_line(text))  # numbers in the text may be counters
         details = {**about, "reason": text}
@@ -139,11 +141,14 @@ class NoticeFinder:
         ):
             reason = value if isinstance(value, str) else None
             if value:
-                self._over.pop(name, None)
+                self._ended_conditions.pop(name, None)
                 notice = UserNotice("fault", f"{name} {date:.0f}", what, {**printer, "reason": reason})
                 notices += self._once(name, notice)
-            elif name in self.standing and now - self._over.setdefault(name, now) >= OVER_S:
-                self.standing.discard(name)
+            elif (
+                name in self.standing_conditions
+                and now - self._ended_conditions.setdefault(name, now) >= REPEAT_AFTER_S
+            ):
+                self.standing_conditions.discard(name)
         return notices
 
     def _bed_notices(self, front: Mapping[str, Any]) -> list[UserNotice]:
@@ -159,19 +164,19 @@ class NoticeFinder:
         state = power.get("state") if isinstance(power, dict) else None
         at = state.get("offAt") if isinstance(state, dict) else None
         if not isinstance(state, dict) or not isinstance(at, int | float):
-            self.standing.discard("off soon")
+            self.standing_conditions.discard("off soon")
             return []
         details = {"printer": printer_of(front), "device": state.get("printer")}
         return self._once("off soon", UserNotice("power", f"off {at:.0f}", "power_soon", details))
 
     def _once(self, key: str, notice: UserNotice) -> list[UserNotice]:
-        if key in self.standing:
+        if key in self.standing_conditions:
             return []
-        self.standing.add(key)
+        self.standing_conditions.add(key)
         return [notice]
 
 
-def ends(
+def find_ends(
     jobs: Iterable[Mapping[str, Any]], reported: Collection[str], printer: str, since: float | None
 ) -> list[UserNotice]:
     """Return the notices for ends of prints that were not reported yet, the oldest first.
@@ -200,7 +205,7 @@ def ends(
 
 
 def end_key(job: Mapping[str, Any]) -> str:
-    """Return the key of a print's end, with its date, as ids start over with a new database."""
+    """Return the key of a print's end. It has a date, because ids start over with a new database."""
     return f"end {job.get('id')} {round(job.get('started') or 0)}"
 
 

@@ -6,16 +6,16 @@ import structlog
 
 from daemon.client import ClientError, OctoPrintClient
 
-PAUSE = 2.0  # s between two attempts
+RETRY_INTERVAL = 2.0
 
 log = structlog.get_logger()
 
 
-class Connecting:
+class Connector:
     """Connects to the printer, retrying until its port is there."""
 
     def __init__(self, client: OctoPrintClient, patience: float) -> None:
-        """Prepare; `patience` is the time in s for the port to appear."""
+        """Prepare; `patience` is how long to wait for the port, in s."""
         self._client = client
         self._patience = patience
         self._task: asyncio.Task[None] | None = None
@@ -45,5 +45,5 @@ class Connecting:
                     return
             except ClientError as error:
                 reason = str(error)
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(RETRY_INTERVAL)
         log.warning("power.not_connected", reason=reason)

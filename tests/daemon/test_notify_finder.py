@@ -3,7 +3,7 @@
 import pytest
 
 from daemon.companions.front_state import FrontState
-from daemon.companions.notify.news import OVER_S, RUNOUT_S, NoticeFinder, end_key, ends
+from daemon.companions.notify.notice_finder import REPEAT_AFTER_S, RUNOUT_S, NoticeFinder, end_key, find_ends
 from daemon.companions.notify.notices import UserNotice
 from daemon.companions.notify.texts import _BODIES, _TITLES, LANGUAGES, body_of, duration, title_of
 
@@ -13,8 +13,8 @@ def state_of(**values):
     return {**base, **{name.replace("__", "."): value for name, value in values.items()}}
 
 
-def notices(news, now=0.0, **values):
-    return [(each.kind, each.what) for each in news.check(state_of(**values), now, 0.0)]
+def notices(finder, now=0.0, **values):
+    return [(each.kind, each.what) for each in finder.check_snapshot(state_of(**values), now, 0.0)]
 
 
 def test_the_snapshot_is_updated_from_messages():
@@ -28,13 +28,13 @@ def test_the_snapshot_is_updated_from_messages():
 
 
 def test_a_pause_by_the_printer_is_reported_once_and_one_by_a_user_never():
-    news = NoticeFinder()
+    finder = NoticeFinder()
     paused = {"job__state": "paused", "job__pauseReason": "filament runout", "job__progress": {"completion": 41.7}}
-    assert notices(news) == []
-    assert notices(news, job__state="paused", job__pauseReason=None) == []
-    assert notices(news, **{**paused, "job__state": "pausing"}) == [("paused", "paused")]
-    assert notices(news, **paused) == []
-    again = NoticeFinder(standing=set(news.standing))  # a restart in the middle of it
+    assert notices(finder) == []
+    assert notices(finder, job__state="paused", job__pauseReason=None) == []
+    assert notices(finder, **{**paused, "job__state": "pausing"}) == [("paused", "paused")]
+    assert notices(finder, **paused) == []
+    again = NoticeFinder(standing_conditions=set(finder.standing_conditions))  # a restart in the middle of it
     assert notices(again, **paused) == []
     assert notices(again) == []
     later = {**paused, "job__progress": {"completion": 80.0}}
@@ -42,40 +42,40 @@ def test_a_pause_by_the_printer_is_reported_once_and_one_by_a_user_never():
 
 
 def test_two_pauses_of_a_print_are_two_notices():
-    news, keys = NoticeFinder(), set()
+    finder, keys = NoticeFinder(), set()
     for share in (10.0, 20.0):
-        news.check(state_of(), 0.0, 0.0)
+        finder.check_snapshot(state_of(), 0.0, 0.0)
         at = {"job__state": "paused", "job__pauseReason": "M600", "job__progress": {"completion": share}}
-        keys |= {each.key for each in news.check(state_of(**at), 0.0, 0.0)}
+        keys |= {each.key for each in finder.check_snapshot(state_of(**at), 0.0, 0.0)}
     assert len(keys) == 2
 
 
 def test_a_lost_connection_is_reported_when_the_print_continues():
-    news = NoticeFinder()
-    assert notices(news, job__state="reattaching") == []
-    restarted = NoticeFinder(lost=set(news.lost))
+    finder = NoticeFinder()
+    assert notices(finder, job__state="reattaching") == []
+    restarted = NoticeFinder(lost_prints=set(finder.lost_prints))
     assert notices(restarted, job__state="printing") == [("back", "back")]
     assert notices(restarted, job__state="printing") == []
 
 
 def test_a_print_ended_by_a_lost_connection_is_reported_only_as_ended():
-    news = NoticeFinder()
-    notices(news, job__state="reattaching")
-    assert notices(news, job__state="failed") == []
+    finder = NoticeFinder()
+    notices(finder, job__state="reattaching")
+    assert notices(finder, job__state="failed") == []
 
 
 def test_a_warning_is_reported_once_whatever_its_numbers():
-    news = NoticeFinder()
+    finder = NoticeFinder()
     text = "the print has made no progress for 15 min: the printer has acknowledged none of its lines"
-    assert notices(news, job__warning=text) == [("warning", "warning")]
-    assert notices(news, job__warning=text.replace("15", "16")) == []
-    assert notices(news, job__warning=None) == []
-    assert notices(news, job__warning=text) == [("warning", "warning")]
+    assert notices(finder, job__warning=text) == [("warning", "warning")]
+    assert notices(finder, job__warning=text.replace("15", "16")) == []
+    assert notices(finder, job__warning=None) == []
+    assert notices(finder, job__warning=text) == [("warning", "warning")]
 
 
 def test_a_halt_is_identified_by_its_date_and_names_the_remedy():
     fault = {"at": 1_764_000_000, "text": "Thermal Runaway, system stopped! Heater_ID: 0", "kind": "runaway"}
-    [notice] = NoticeFinder().check(state_of(printer__fault=fault), 0.0, 0.0)
+    [notice] = NoticeFinder().check_snapshot(state_of(printer__fault=fault), 0.0, 0.0)
     assert (notice.kind, notice.key) == ("fault", "fault 1764000000")
     assert title_of(notice, "en") == "MK3: The printer has halted"
     assert body_of(notice, "en").splitlines() == [
@@ -85,19 +85,19 @@ def test_a_halt_is_identified_by_its_date_and_names_the_remedy():
 
 
 def test_a_broken_safety_rule_is_reported_again_only_after_a_while_unbroken():
-    news = NoticeFinder()
+    finder = NoticeFinder()
     broken = {"printer__trouble": "the heaters could not be turned off"}
-    assert notices(news, 0.0, **broken) == [("fault", "trouble")]
-    assert notices(news, 1.0) == []  # a front that has just begun knows nothing
-    assert notices(news, 2.0, **broken) == []
-    assert notices(news, 3.0) == []
-    assert notices(news, 3.0 + OVER_S) == []
-    assert notices(news, 4.0 + OVER_S, **broken) == [("fault", "trouble")]
+    assert notices(finder, 0.0, **broken) == [("fault", "trouble")]
+    assert notices(finder, 1.0) == []  # a front that has just begun knows nothing
+    assert notices(finder, 2.0, **broken) == []
+    assert notices(finder, 3.0) == []
+    assert notices(finder, 3.0 + REPEAT_AFTER_S) == []
+    assert notices(finder, 4.0 + REPEAT_AFTER_S, **broken) == [("fault", "trouble")]
 
 
 def test_a_condition_at_the_same_time_after_another_boot_is_another_notice():
     keys = {
-        NoticeFinder().check(state_of(printer__stop="unconfirmed"), 45.0, date)[0].key
+        NoticeFinder().check_snapshot(state_of(printer__stop="unconfirmed"), 45.0, date)[0].key
         for date in (1_764_000_000.0, 1_764_500_000.0)
     }
     assert len(keys) == 2
@@ -109,19 +109,21 @@ def test_a_stop_without_confirmation_is_reported():
 
 
 def test_the_bed_is_reported_for_each_copy():
-    news = NoticeFinder()
+    finder = NoticeFinder()
     waits = {"queue__waiting": "nobody has said that the bed is clear", "job__state": "completed"}
     keys = [
-        news.check(state_of(queue__next={"id": 3, "done": done, "path": "a.gcode"}, **waits), 0.0, 0.0)[0].key
+        finder.check_snapshot(state_of(queue__next={"id": 3, "done": done, "path": "a.gcode"}, **waits), 0.0, 0.0)[
+            0
+        ].key
         for done in (0, 0, 1)
     ]
     assert keys == ["bed 3 0", "bed 3 0", "bed 3 1"]
-    assert notices(news, queue__next={"id": 3, "done": 1}, queue__waiting="the queue is paused") == []
+    assert notices(finder, queue__next={"id": 3, "done": 1}, queue__waiting="the queue is paused") == []
 
 
 def test_a_disk_getting_full_is_reported_once():
-    news, low = NoticeFinder(), 100.0
-    assert [bool(news.disk(free, low, "", 0.0)) for free in (90, 80, 110, 90, 151, 99)] == [1, 0, 0, 0, 0, 1]
+    finder, low = NoticeFinder(), 100.0
+    assert [bool(finder.check_disk(free, low, "", 0.0)) for free in (90, 80, 110, 90, 151, 99)] == [1, 0, 0, 0, 0, 1]
 
 
 def job(number, state, **more):
@@ -130,14 +132,14 @@ def job(number, state, **more):
 
 def test_ends_come_from_the_history_oldest_first_and_once():
     jobs = [job(3, "printing", ended=None), job(2, "failed", reason="PortLost"), job(1, "completed")]
-    items = ends(jobs, set(), "", None)
+    items = find_ends(jobs, set(), "", None)
     assert [(each.kind, each.what) for each in items] == [("done", "done"), ("failed", "failed")]
-    assert ends(jobs, {each.key for each in items}, "", None) == []
-    assert ends(jobs, set(), "", 100.1) == []  # too long ago
+    assert find_ends(jobs, {each.key for each in items}, "", None) == []
+    assert find_ends(jobs, set(), "", 100.1) == []  # too long ago
 
 
 def test_a_cancelled_print_has_not_failed():
-    assert [each.kind for each in ends([job(1, "cancelled")], set(), "", None)] == ["cancelled"]
+    assert [each.kind for each in find_ends([job(1, "cancelled")], set(), "", None)] == ["cancelled"]
 
 
 def test_a_reused_job_number_is_another_print():
@@ -175,29 +177,31 @@ def test_both_languages_have_the_same_texts():
 
 
 def test_a_runout_is_reported_once_even_if_the_printer_then_pauses():
-    news = NoticeFinder()
-    notices(news)
-    [notice] = news.event("FilamentRunout", {"sensor": "left", "why": "no filament at left"}, state_of(), 5.0)
+    finder = NoticeFinder()
+    notices(finder)
+    [notice] = finder.check_event("FilamentRunout", {"sensor": "left", "why": "no filament at left"}, state_of(), 5.0)
     assert (notice.kind, title_of(notice, "en")) == ("paused", "MK3: cube.gcode: the filament has run out")
-    assert notices(news) == []  # M600 was sent, and the print advances to it
-    assert notices(news, job__state="paused", job__pauseReason="the printer asks for it") == []
+    assert notices(finder) == []  # M600 was sent, and the print advances to it
+    assert notices(finder, job__state="paused", job__pauseReason="the printer asks for it") == []
 
 
 def test_a_pause_long_after_a_runout_is_reported():
-    news = NoticeFinder()
-    news.event("FilamentRunout", {"sensor": "left", "why": "no filament at left"}, state_of(), 5.0)
-    assert news.check(state_of(), 6.0, 6.0) == []  # M600 was answered without a pause
+    finder = NoticeFinder()
+    finder.check_event("FilamentRunout", {"sensor": "left", "why": "no filament at left"}, state_of(), 5.0)
+    assert finder.check_snapshot(state_of(), 6.0, 6.0) == []  # M600 was answered without a pause
     paused = state_of(job__state="paused", job__pauseReason="the nozzle is cold")
-    assert [each.what for each in news.check(paused, 0.0, 5.0 + RUNOUT_S)] == ["paused"]
+    assert [each.what for each in finder.check_snapshot(paused, 0.0, 5.0 + RUNOUT_S)] == ["paused"]
 
 
 def test_power_off_is_reported_before_and_after():
-    news = NoticeFinder()
+    finder = NoticeFinder()
     soon = {"companions.power": {"away": False, "state": {"offAt": 1_764_000_060, "printer": "plug"}}}
-    [notice] = news.check(state_of(**soon), 0.0, 0.0)
+    [notice] = finder.check_snapshot(state_of(**soon), 0.0, 0.0)
     assert (notice.kind, title_of(notice, "de")) == ("power", "MK3: plug wird gleich abgeschaltet")
-    assert news.check(state_of(**soon), 1.0, 1.0) == []
-    gone = news.event("PowerOffByItself", {"switch": "plug"}, state_of(), 9.0)
-    cut = news.event("PowerCut", {"switch": "plug", "why": "stop button", "done": False, "error": "x"}, state_of(), 9.0)
+    assert finder.check_snapshot(state_of(**soon), 1.0, 1.0) == []
+    gone = finder.check_event("PowerOffByItself", {"switch": "plug"}, state_of(), 9.0)
+    cut = finder.check_event(
+        "PowerCut", {"switch": "plug", "why": "stop button", "done": False, "error": "x"}, state_of(), 9.0
+    )
     assert [(each.kind, each.what) for each in gone + cut] == [("power", "power_off"), ("fault", "not_cut")]
-    assert news.event("Whatever", {}, state_of(), 9.0) == []
+    assert finder.check_event("Whatever", {}, state_of(), 9.0) == []
