@@ -9,7 +9,7 @@ from daemon.client.caller import Caller
 from daemon.client.exchange import Exchange, TornadoExchange
 
 API = "/api/farm"
-GRACE = 60.0  # s in which the server must answer after the whole file has arrived
+GRACE_S = 60.0  # in which the server must answer after the whole file has arrived
 MIN_RATE = 50_000  # bytes/s; a slower upload times out
 
 
@@ -76,6 +76,6 @@ class FarmClient:
             OSError: the file cannot be read.
         """
         form = FormBody(dict(fields), path, path.name, progress)
-        seconds = GRACE + form.length / MIN_RATE
+        seconds = GRACE_S + form.length / MIN_RATE
         job: dict[str, Any] = await self._caller.send_form(f"{API}/jobs", form, seconds, {"Idempotency-Key": key})
         return job

@@ -14,13 +14,13 @@ PRINTER_ID = r"[a-z0-9-]{1,32}"
 CHUNK = 512 * 1024
 """Bytes of G-code in one answer, and in one chunk of the object store."""
 
-LEASE = 60.0
+LEASE_S = 60.0
 """Seconds after which an offer that is not renewed ends: it covers download and checks, never the print."""
 
-BEAT = 10.0
+BEAT_INTERVAL = 10.0
 """Seconds between two presences while nothing changes."""
 
-AWAY = 60.0
+AWAY_AFTER_S = 60.0
 """Seconds without a presence after which a printer is away, and the copy that it holds is shown as an orphan."""
 
 
@@ -96,7 +96,7 @@ class Offer(FarmMessage, frozen=True):
     name: str = ""
     sha256: str = ""
     size: int = 0
-    lease_s: float = LEASE
+    lease_s: float = LEASE_S
     material: str = ""
 
 

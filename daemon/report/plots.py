@@ -38,7 +38,7 @@ _PALE = "#b0b8c0"
 _TRAVEL = "#f4a261"
 
 _BREAK = float("nan")  # interrupts the drawn line
-_ROUNDING = 0.01  # s; times of moves have single precision
+_ROUNDING_S = 0.01  # times of moves have single precision
 
 
 def temperatures(samples: Sequence[Sample]) -> str:
@@ -139,7 +139,7 @@ def _material_square(
 
 def _moves_of(moves: MovedPath, began: float, until: float) -> range:
     """Return the moves that begin in this time."""
-    return range(max(bisect_left(moves.began, began - _ROUNDING), 1), bisect_left(moves.began, until - _ROUNDING))
+    return range(max(bisect_left(moves.began, began - _ROUNDING_S), 1), bisect_left(moves.began, until - _ROUNDING_S))
 
 
 def _choose_layers(count: int) -> list[int]:

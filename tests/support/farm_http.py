@@ -14,7 +14,7 @@ from tornado.httputil import HTTPHeaders, RequestStartLine
 from daemon.farm.http.seams import FarmSeams
 from daemon.farm.http.server import make_app, prepare
 from daemon.farm.list.job_list import JobList
-from daemon.farm.messages import AWAY, FarmOrder, OrderAnswer, Presence
+from daemon.farm.messages import AWAY_AFTER_S, FarmOrder, OrderAnswer, Presence
 from support.http import Api, Recorder
 
 NOW = 1_800_000_000.0
@@ -37,7 +37,7 @@ class Printers:
         return self.now - self.presences[printer].at if printer in self.presences else None
 
     def is_away(self, printer):
-        return (ago := self.silence_of(printer)) is None or ago > AWAY
+        return (ago := self.silence_of(printer)) is None or ago > AWAY_AFTER_S
 
     def forget(self, printer):
         del self.presences[printer]

@@ -8,7 +8,7 @@ from contextlib import suppress
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.list.job_list import JobList
 from daemon.farm.list.values import FileFacts, JobRequest
-from daemon.farm.messages import CHUNK, LEASE, FarmOrder, Holdings, YesOrNo
+from daemon.farm.messages import CHUNK, LEASE_S, FarmOrder, Holdings, YesOrNo
 
 DATA = b"G28\nG1 X10 F3000\n" * 10
 SHA = hashlib.sha256(DATA).hexdigest()
@@ -19,7 +19,7 @@ TICK = 5.0
 class ListServer:
     """The server's duties: offers copies to printers that are ready."""
 
-    def __init__(self, farm, data=DATA, lease=LEASE):
+    def __init__(self, farm, data=DATA, lease=LEASE_S):
         self.farm, self.data, self.lease = farm, data, lease
         self.jobs = JobList("sqlite://", lambda: EPOCH + asyncio.get_running_loop().time())
         weakref.finalize(self, self.jobs.close)  # tests read the list until their end

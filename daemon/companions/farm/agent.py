@@ -13,13 +13,13 @@ import structlog
 from daemon.companions.farm.diary import Diary, DiaryEntry
 from daemon.companions.farm.loading import FileLoader
 from daemon.companions.farm.printer import PrinterApi, PrinterDeclined, PrinterUnreachable
-from daemon.companions.farm.steps import RETRY, CopySteps
+from daemon.companions.farm.steps import RETRY_DELAY, CopySteps
 from daemon.farm.carrier.ends import AgentEnd
 from daemon.farm.carrier.errors import FarmUnreachable
-from daemon.farm.messages import BEAT, FarmOrder, HeldCopy, OrderAnswer, Presence, Tool
+from daemon.farm.messages import BEAT_INTERVAL, FarmOrder, HeldCopy, OrderAnswer, Presence, Tool
 
-MIN_INTERVAL = 1.0  # s between two presences, at least
-COMPARE_EVERY = 60.0  # s between two comparisons with the list
+MIN_INTERVAL = 1.0  # between two presences, at least
+COMPARE_INTERVAL = 60.0  # between two comparisons with the list
 MAX_PICTURE = 512 * 1024  # bytes
 
 log = structlog.get_logger()
@@ -171,13 +171,13 @@ class Agent:
         self.on_change()
 
     async def _send_presences(self) -> None:
-        """Send the presence when it has changed, but not within MIN_INTERVAL of the last one; and every BEAT."""
+        """Send the presence when it has changed, but not within MIN_INTERVAL, and at least every BEAT_INTERVAL."""
         before, sent_at = None, float("-inf")
         loop = asyncio.get_running_loop()
         while True:
             now = self.make_presence()
             lasting = _without_volatile_values(now)
-            if lasting != before or self._is_reconnected or loop.time() - sent_at >= BEAT:
+            if lasting != before or self._is_reconnected or loop.time() - sent_at >= BEAT_INTERVAL:
                 self._is_reconnected = False
                 with suppress(FarmUnreachable):
                     await self._end.report_presence(now)
@@ -185,7 +185,7 @@ class Agent:
                 self.on_change()
             await asyncio.sleep(MIN_INTERVAL)
             with suppress(TimeoutError):
-                async with asyncio.timeout(BEAT - MIN_INTERVAL):
+                async with asyncio.timeout(BEAT_INTERVAL - MIN_INTERVAL):
                     await self._changed.wait()
             self._changed.clear()
 
@@ -197,15 +197,15 @@ class Agent:
         """Ask the list which copies this printer holds, and report what the list has missed."""
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(COMPARE_EVERY):
+                async with asyncio.timeout(COMPARE_INTERVAL):
                     await self._compare_soon.wait()
             self._compare_soon.clear()
             try:
                 doubts = [await self._compare(held) for held in (await self._end.fetch_holdings()).copies]
                 self.doubt = next(filter(None, doubts), "")
             except (FarmUnreachable, PrinterUnreachable, PrinterDeclined, OSError) as error:
-                log.info("farm.not_compared", reason=str(error), again_s=RETRY)
-                await asyncio.sleep(RETRY)
+                log.info("farm.not_compared", reason=str(error), again_s=RETRY_DELAY)
+                await asyncio.sleep(RETRY_DELAY)
                 self._compare_soon.set()
 
     async def _compare(self, held: HeldCopy) -> str:
@@ -290,5 +290,5 @@ class Agent:
 
 
 def _without_volatile_values(presence: Presence) -> Presence:
-    """Return a presence without the values that change all the time: they can wait for the next BEAT."""
+    """Return a presence without the values that change all the time: they can wait for the next BEAT_INTERVAL."""
     return msgspec.structs.replace(presence, at=0, progress=None, remaining_s=None, heaters={})

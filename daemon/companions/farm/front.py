@@ -26,8 +26,8 @@ from daemon.farm.messages import Heat, Tool
 
 FOLDER = "farm"
 MAX_SILENCE_S = 15.0  # without a message from the service, after which the printer's state is unknown
-CHECK_TIMEOUT = 900.0  # s for the check of a file
-CHECK_INTERVAL = 1.0  # s between two questions whether the check is done
+CHECK_TIMEOUT = 900.0  # for the check of a file
+CHECK_INTERVAL = 1.0  # between two questions whether the check is done
 COMMAND_DEADLINE_S = 8.0  # after which the service ignores a command; after 10 s its user is told that it failed
 MAX_NAME = 120  # characters of a file's name
 CONFLICT, TOO_LATE, NO_ROOM, SERVER_ERROR = 409, 408, 507, 500  # HTTP status

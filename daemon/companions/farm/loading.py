@@ -15,7 +15,7 @@ from daemon.farm.carrier.ends import AgentEnd
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.messages import Offer
 
-RETRY = 2.0  # s until a server that did not answer is asked again
+RETRY_DELAY = 2.0  # until a server that did not answer is asked again
 MAX_FILES = 20  # of the farm, stored at the printer
 MIN_FREE = 64 << 20  # bytes that a file must leave free on the agent's disk
 PART = ".part"
@@ -96,7 +96,7 @@ class FileLoader:
                 try:
                     chunk = await self._end.fetch_chunk(offer.copy, offer.attempt, size)
                 except FarmUnreachable:
-                    await asyncio.sleep(RETRY)
+                    await asyncio.sleep(RETRY_DELAY)
                     continue
                 if not chunk:
                     break

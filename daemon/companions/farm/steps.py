@@ -37,10 +37,10 @@ from daemon.companions.farm.printer import (
 from daemon.farm.carrier.ends import AgentEnd
 from daemon.farm.carrier.errors import FarmUnreachable
 from daemon.farm.list.matching import fold
-from daemon.farm.messages import LEASE, Offer, Report, ReportKind, Tool
+from daemon.farm.messages import LEASE_S, Offer, Report, ReportKind, Tool
 
-RETRY = 2.0  # s until a server or printer that did not answer is asked again
-POLL = 2.0  # s between two checks of the printer during a print
+RETRY_DELAY = 2.0  # until a server or printer that did not answer is asked again
+POLL_INTERVAL = 2.0  # between two checks of the printer during a print
 MIN_LEASE_S = 3.0  # a shorter lease is renewed as often as this one
 START_DEADLINE_S = 30.0  # after which the printer's service ignores a start
 CERTAIN_AFTER_S = START_DEADLINE_S + 10.0  # until it is certain whether a print has begun; both processes share a clock
@@ -172,10 +172,10 @@ class CopySteps:
                 self._set_trouble("")
             except OSError as error:
                 self._set_trouble(f"the agent cannot write its notes: {error.strerror or error}")
-                await asyncio.sleep(RETRY)
+                await asyncio.sleep(RETRY_DELAY)
             except (FarmUnreachable, PrinterUnreachable, PrinterDeclined) as error:
                 self._set_trouble(str(error))
-                await asyncio.sleep(RETRY)
+                await asyncio.sleep(RETRY_DELAY)
 
     def _why_no_start(self) -> str:
         """Return why no print can begin now; empty: one can."""
@@ -197,7 +197,7 @@ class CopySteps:
         """Wait for an offer, and prepare its claim."""
         offer = self.offer
         if offer is None or (offer.copy, offer.attempt) in self._finished:
-            await self._pause(POLL)
+            await self._pause(POLL_INTERVAL)
             return
         if reason := self.why_not_ready():
             log.info("farm.not_taken", copy=offer.copy, reason=reason)
@@ -220,7 +220,7 @@ class CopySteps:
     @asynccontextmanager
     async def _renew_lease(self, offer: Offer) -> AsyncIterator[None]:
         """Renew the lease of the offer while this context lasts."""
-        pause = min(LEASE, max(offer.lease_s, MIN_LEASE_S)) / 3  # of an offer that was sent again, little may be left
+        pause = min(LEASE_S, max(offer.lease_s, MIN_LEASE_S)) / 3  # of an offer that was sent again, little may be left
 
         async def renew() -> None:
             while True:
@@ -309,13 +309,13 @@ class CopySteps:
                 await self._apply_outcome(entry, outcome)
                 return
             if not is_certain:
-                await asyncio.sleep(min(POLL, max(0.0, self._certain_at - loop.time())))
+                await asyncio.sleep(min(POLL_INTERVAL, max(0.0, self._certain_at - loop.time())))
                 return
         entry = self._diary.entry or entry
         if entry.cancel:
             self._end_with(entry, self._report(entry, "cancelled", "it had not begun"))
         elif not self._printer.look().known and loop.time() - self._claimed_at < CLAIM_VALIDITY_S:
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(POLL_INTERVAL)
         elif reason := self._why_no_start():
             self._end_with(entry, self._report(entry, "not_begun", reason))
         elif loop.time() - self._claimed_at < CLAIM_VALIDITY_S or await self._is_ours(entry):
@@ -360,7 +360,7 @@ class CopySteps:
         if (self._diary.entry or entry).cancel:
             with suppress(PrinterDeclined):
                 await self._printer.cancel(entry.key)
-        await self._pause(POLL)
+        await self._pause(POLL_INTERVAL)
 
     def _end_with(self, entry: DiaryEntry, report: Report) -> None:
         self.record(msgspec.structs.replace(entry, stage="ended", report=report))
@@ -385,7 +385,7 @@ class CopySteps:
             await self._turn_heaters_off()
             if not self._heated_print or not self._printer.look().heaters:
                 return
-            await asyncio.sleep(POLL / MAX_HEATER_CHECKS)
+            await asyncio.sleep(POLL_INTERVAL / MAX_HEATER_CHECKS)
 
     async def _turn_heaters_off(self) -> None:
         """Turn the heaters off if nothing prints. If that is unknown, or they are refused, a later call tries again."""
@@ -408,6 +408,6 @@ class CopySteps:
     def _set_trouble(self, trouble: str) -> None:
         if trouble != self.trouble:
             if trouble:
-                log.warning("farm.waits", reason=trouble, again_s=RETRY)
+                log.warning("farm.waits", reason=trouble, again_s=RETRY_DELAY)
             self.trouble = trouble
             self.on_change()

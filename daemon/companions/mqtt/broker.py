@@ -12,7 +12,7 @@ import structlog
 from daemon.companions.mqtt.config import MqttConfig
 from daemon.companions.mqtt.outbox import BrokerOutbox, Outgoing
 
-PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
+PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before each attempt to reconnect; the last one repeats."""
 
 STEADY_S = 60.0  # duration of a connection that counts as good, so that the pauses start over
@@ -91,7 +91,7 @@ class Broker:
             except* (aiomqtt.MqttError, OSError, TimeoutError) as group:
                 failures = 0 if self.connected and loop.time() - began > STEADY_S else failures
                 self._set_state(connected=False, trouble=_reason(group))
-            pause = PAUSES[min(failures, len(PAUSES) - 1)]
+            pause = PAUSES_S[min(failures, len(PAUSES_S) - 1)]
             failures += 1
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - so that the printers of a farm do not all reconnect at once
 

@@ -24,11 +24,11 @@ from daemon.farm.carrier.errors import FarmUnreachable
 from daemon.log import Limiter
 from gcode.frozen import frozen
 
-CONNECT_TIMEOUT = 15.0  # s for TCP, TLS, greeting and all subscriptions
-PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)  # s between attempts, times 0.5 to 1.5: a farm's printers spread out
+CONNECT_TIMEOUT = 15.0  # for TCP, TLS, greeting and all subscriptions
+PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)  # between attempts, times 0.5 to 1.5: a farm's printers spread out
 STEADY_S = 30.0  # after which a connection counts as good
-PING_INTERVAL = 10.0  # s; after two pings without an answer, the connection counts as lost
-CLOSE_TIMEOUT = 2.0  # s
+PING_INTERVAL = 10.0  # after two pings without an answer, the connection counts as lost
+CLOSE_TIMEOUT = 2.0
 MAX_UNSENT = 2 << 20  # bytes that may wait for the socket
 MAX_WAITING = 4096  # messages of a subscription that may wait for their handler; more are dropped
 MAX_WAITING_BYTES = 32 << 20  # the same in bytes
@@ -139,7 +139,7 @@ class NatsConnection:
             except FAILURES as error:
                 self._note_loss(self._explain(error))
             failures = 0 if loop.time() - began > STEADY_S else failures + 1
-            pause = PAUSES[min(failures, len(PAUSES) - 1)]
+            pause = PAUSES_S[min(failures, len(PAUSES_S) - 1)]
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
 
     async def ask(

@@ -22,7 +22,7 @@ from daemon.farm.carrier.subjects import FILES
 from daemon.farm.messages import CHUNK
 
 MIN_RATE = 200_000  # bytes/s; a slower transfer counts as stuck
-GRACE = 30.0  # s for a transfer of any size
+GRACE_S = 30.0  # for a transfer of any size
 INTERRUPTED_AFTER_S = 4 * 3600.0  # without a new chunk; the largest file, 2 GiB, takes 3 h in all
 CHUNKS, RECORDS = f"$O.{FILES}.C.", f"$O.{FILES}.M."  # prefixes of subjects
 
@@ -35,7 +35,7 @@ async def put(client: Client, sha256: str, path: Path) -> None:
     """
     size = (await asyncio.to_thread(path.stat)).st_size
     try:
-        await run_in_time(_put(client, sha256, path, size), GRACE + size / MIN_RATE)
+        await run_in_time(_put(client, sha256, path, size), GRACE_S + size / MIN_RATE)
     except FAILURES as error:
         raise FarmUnreachable(f"NATS did not store the file {sha256[:12]}…: {error or type(error).__name__}") from error
 
@@ -48,10 +48,10 @@ async def get(client: Client, sha256: str, path: Path) -> None:
         FarmUnreachable: NATS does not answer, or the file arrived incomplete.
     """
     try:
-        store, size = await run_in_time(_find(client, sha256), GRACE)
+        store, size = await run_in_time(_find(client, sha256), GRACE_S)
         if size is None:
             raise FarmRefused(f"there is no file {sha256[:12]}… in the object store")
-        await run_in_time(_get(store, sha256, path), GRACE + size / MIN_RATE)
+        await run_in_time(_get(store, sha256, path), GRACE_S + size / MIN_RATE)
         # nats-py reports no error when the connection ends during the transfer
         actual = await asyncio.to_thread(hash_of, path)
     except FAILURES as error:
@@ -63,7 +63,7 @@ async def get(client: Client, sha256: str, path: Path) -> None:
 async def remove(client: Client, sha256: str) -> None:
     """Delete a file, if it is stored; raises FarmUnreachable."""
     try:
-        await run_in_time(_remove(client, sha256), GRACE)
+        await run_in_time(_remove(client, sha256), GRACE_S)
     except NotFoundError:
         return
     except FAILURES as error:
@@ -86,7 +86,7 @@ class InterruptedUploads:
             FarmUnreachable: NATS does not answer.
         """
         try:
-            return await run_in_time(self._remove(client), GRACE)
+            return await run_in_time(self._remove(client), GRACE_S)
         except FAILURES as error:
             raise FarmUnreachable(f"NATS did not delete the rest of interrupted uploads: {error!r}") from error
 

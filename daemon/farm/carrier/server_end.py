@@ -48,8 +48,8 @@ from daemon.farm.messages import (
 from daemon.log import Limiter
 
 MAX_AT_ONCE = 64  # questions that are answered at the same time; others wait
-ANSWER_TIMEOUT = 4.0  # s; agents wait for 5 s
-READ_TIMEOUT = 20.0  # s for the stored presences of a whole farm
+ANSWER_TIMEOUT = 4.0  # agents wait for 5 s
+READ_TIMEOUT = 20.0  # for the stored presences of a whole farm
 MAX_BODY = 16 << 10  # bytes of a message from a printer
 MAX_PRINTERS = 20_000
 PRESENCE_RATE, PRESENCE_BURST = 2.0, 20.0  # messages a second for each printer, and at once

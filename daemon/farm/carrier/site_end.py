@@ -7,7 +7,7 @@ from daemon.farm.carrier.connect import NatsAddress, NatsConnection
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.carrier.subjects import REFUSED, TROUBLE, site_inbox
 
-ANSWER_TIMEOUT = 15.0  # s for an answer: there may be a slow network between site and hub
+ANSWER_TIMEOUT = 15.0  # for an answer: there may be a slow network between site and hub
 
 
 class NatsSiteEnd:

@@ -15,8 +15,8 @@ from nats.js.errors import NotFoundError
 
 from daemon.farm.carrier.subjects import FAILED, FILES, PRESENCE, PRESENCE_BUCKET
 
-PRESENCE_AGE = 45.0  # s after which a presence is dropped
-FAILURE_AGE = 30 * 86400.0  # s after which a failed copy is dropped
+MAX_PRESENCE_AGE_S = 45.0  # after which a presence is dropped
+MAX_FAILURE_AGE_S = 30 * 86400.0  # after which a failed copy is dropped
 MAX_BODY = 64 << 10  # bytes
 MAX_FAILURES = 10_000
 
@@ -30,7 +30,7 @@ STREAMS = (
         name=f"KV_{PRESENCE_BUCKET}",
         subjects=[f"{PRESENCE}.*"],
         storage=StorageType.MEMORY,  # repeated every 10 s, so not worth an fsync each time
-        max_age=PRESENCE_AGE,
+        max_age=MAX_PRESENCE_AGE_S,
         max_msgs_per_subject=1,
         max_msg_size=MAX_BODY,
         discard=DiscardPolicy.NEW,
@@ -43,7 +43,7 @@ STREAMS = (
         name=FAILED,
         subjects=["farm.failed.*"],
         storage=StorageType.FILE,
-        max_age=FAILURE_AGE,
+        max_age=MAX_FAILURE_AGE_S,
         max_msgs=MAX_FAILURES,
         max_msg_size=MAX_BODY,
         discard=DiscardPolicy.OLD,

@@ -25,13 +25,13 @@ MIN_INTERVAL = 0.5
 MAX_INTERVAL = 10.0
 """Seconds after which the feed reads the state without `wake`: a printer that goes away sends nothing."""
 
-HEARTBEAT = 2.0
+HEARTBEAT_INTERVAL = 2.0
 """Seconds without a change after which a watcher gets a comment, which shows that the connection is alive."""
 
-RECHECK_EVERY = 15.0
+RECHECK_INTERVAL = 15.0
 """Seconds after which a watcher's key is checked again, in case it was revoked."""
 
-MAX_SEND = 60.0
+SEND_TIMEOUT = 60.0
 """Seconds in which a watcher must read one state."""
 
 
@@ -199,17 +199,17 @@ class EventsHandler(FarmHandler):
         loop = asyncio.get_running_loop()
         version, checked, sent = 0, loop.time(), loop.time()
         while not self._is_gone():
-            if loop.time() - checked > RECHECK_EVERY:
+            if loop.time() - checked > RECHECK_INTERVAL:
                 await keys.identify(self.request_key(), self.request.remote_ip or "")
                 checked = loop.time()
             changes = None
-            if await feed.wait_for_change(version, max(0.0, sent + HEARTBEAT - loop.time())):
+            if await feed.wait_for_change(version, max(0.0, sent + HEARTBEAT_INTERVAL - loop.time())):
                 changes, version = feed.changes_since(version), feed.version
-                if changes is None and loop.time() - sent < HEARTBEAT:
+                if changes is None and loop.time() - sent < HEARTBEAT_INTERVAL:
                     continue  # printers often report that nothing has changed; that must not delay the heartbeat
             event = b": beat" if changes is None else b"event: farm\ndata: " + msgspec.json.encode(changes)
             self.write(event + b"\n\n")
-            async with asyncio.timeout(MAX_SEND):
+            async with asyncio.timeout(SEND_TIMEOUT):
                 await self.flush()
             sent = loop.time()
 

@@ -25,11 +25,11 @@ from daemon.private_file import write_private
 FIRST_KEY_NAME = "admin"
 FIRST_KEY_FILE = "admin.key"
 MAX_KEYS = 256
-CACHE_TIME = 5.0
+CACHE_PERIOD = 5.0
 """Seconds after which the keys are read again: another server on this database may have made or removed one."""
 
 FREE_ATTEMPTS = 10  # wrong keys in a row that an address may send
-REFILL = 6.0  # s until it may send one more
+REFILL_INTERVAL = 6.0  # until it may send one more
 MAX_ADDRESSES = 1024  # of which wrong keys are counted
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
@@ -67,7 +67,7 @@ class WrongKeys:
 
     def seconds_to_wait(self, address: str, now: float) -> float:
         """Return the seconds until the address may try another key; 0: it may try one now."""
-        return max(0.0, (self._level(address, now) - (FREE_ATTEMPTS - 1)) * REFILL)
+        return max(0.0, (self._level(address, now) - (FREE_ATTEMPTS - 1)) * REFILL_INTERVAL)
 
     def add(self, address: str, now: float) -> None:
         """Count a wrong key."""
@@ -78,7 +78,7 @@ class WrongKeys:
 
     def _level(self, address: str, now: float) -> float:
         level, when = self._levels.get(address, (0.0, now))
-        return max(0.0, level - (now - when) / REFILL)
+        return max(0.0, level - (now - when) / REFILL_INTERVAL)
 
 
 class FarmKeys:
@@ -100,7 +100,7 @@ class FarmKeys:
         if not key:
             raise KeyRefused("requests need a key of the farm (X-Api-Key, or Authorization: Bearer)")
         now = asyncio.get_running_loop().time()
-        if self._read_at is None or now - self._read_at > CACHE_TIME:
+        if self._read_at is None or now - self._read_at > CACHE_PERIOD:
             await self.refresh()
         if (facts := self._keys.get(digest(key))) is not None:
             return facts, FarmScope[facts.scope.upper()]

@@ -46,8 +46,8 @@ JOB = rf"{UUID}|[0-9]{{1,9}}"
 
 MAX_HEADERS = 16 * 1024  # bytes of a request
 MAX_CONNECTIONS = 512  # at once
-IDLE_TIMEOUT = 120.0  # s without a request
-BODY_TIMEOUT = 3600.0  # s for the body of a request
+IDLE_TIMEOUT = 120.0  # without a request
+BODY_TIMEOUT = 3600.0  # for the body of a request
 
 
 def make_app(farm: FarmSeams) -> tornado.web.Application:

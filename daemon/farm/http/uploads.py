@@ -23,7 +23,7 @@ from daemon.http.upload_form import UploadForm
 MAX_UPLOADS = 8
 """Uploads at the same time."""
 
-STALLED_AFTER = 30.0
+STALLED_AFTER_S = 30.0
 """Seconds without a byte after which an upload may be dropped in favour of another one."""
 
 MIN_FREE = 512 * 1024 * 1024
@@ -204,7 +204,7 @@ def _drop_stalled(uploads: set[UploadingHandler]) -> None:
     """Close the connections of clients that have stopped sending, such as a phone that has fallen asleep."""
     now = asyncio.get_running_loop().time()
     for handler in [*uploads]:
-        if handler.upload is None or handler.upload.is_complete or now - handler.fed_at <= STALLED_AFTER:
+        if handler.upload is None or handler.upload.is_complete or now - handler.fed_at <= STALLED_AFTER_S:
             continue
         uploads.discard(handler)
         handler.request.connection.close()  # type: ignore[union-attr]  # Tornado's type leaves it to HTTP1Connection

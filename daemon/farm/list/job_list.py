@@ -35,7 +35,7 @@ from pathlib import Path
 from daemon.farm.list import old_files, printer_actions, queries, rows, site_jobs, tidying, user_actions, wait_reasons
 from daemon.farm.list.database import ListDatabase, Transaction
 from daemon.farm.list.values import FarmCopy, FarmJob, FileFacts, FileRef, JobChanges, JobRequest, ListedEvent
-from daemon.farm.messages import AWAY, LEASE, HeldCopy, Offer, Presence, Report
+from daemon.farm.messages import AWAY_AFTER_S, LEASE_S, HeldCopy, Offer, Presence, Report
 
 
 def _ignore() -> None:
@@ -59,7 +59,7 @@ class JobList:
         ListAway: the database does not answer; all methods raise this.
     """
 
-    def __init__(self, url: str, wall: Callable[[], float], away_s: float = AWAY) -> None:
+    def __init__(self, url: str, wall: Callable[[], float], away_s: float = AWAY_AFTER_S) -> None:
         self._database = ListDatabase(url, wall)
         self._away_s = away_s
         self.on_change: Callable[[], None] = _ignore
@@ -163,12 +163,12 @@ class JobList:
         with self.write() as tx:
             tidying.forget_printer(tx, printer, by)
 
-    def offer(self, printer: str, presence: Presence, lease_s: float = LEASE) -> Offer | None:
+    def offer(self, printer: str, presence: Presence, lease_s: float = LEASE_S) -> Offer | None:
         """Return an offer of the first copy that fits a ready printer, or its current offer; None: no copy fits."""
         with self.write() as tx:
             return printer_actions.offer(tx, printer, presence, lease_s)
 
-    def renew(self, printer: str, copy: str, attempt: int, lease_s: float = LEASE) -> bool:
+    def renew(self, printer: str, copy: str, attempt: int, lease_s: float = LEASE_S) -> bool:
         """Renew the lease of an offer; False: this printer no longer has the offer."""
         with self._database.write() as tx:  # clients see no leases
             return printer_actions.renew(tx, printer, copy, attempt, lease_s)
@@ -188,7 +188,7 @@ class JobList:
         with self.write() as tx:
             return printer_actions.apply_report(tx, printer, report)
 
-    def expire(self, lease_s: float = LEASE) -> list[FarmCopy]:
+    def expire(self, lease_s: float = LEASE_S) -> list[FarmCopy]:
         """Take back the offers whose lease has run out; return their copies as they were. New leases last `lease_s`."""
         with self.write() as tx:
             return printer_actions.expire(tx, lease_s)

@@ -10,8 +10,8 @@ from daemon.farm.list.schema import copies, declines, events, files, jobs, print
 from daemon.farm.messages import Presence
 
 DAY = 86_400.0  # s
-KEEP_EVENTS = 90 * DAY
-KEEP_JOBS = 730 * DAY
+MAX_EVENT_AGE_S = 90 * DAY
+MAX_JOB_AGE_S = 730 * DAY
 """How long events, and ended jobs with their copies and the facts about their files, stay (s)."""
 
 MAX_EVENTS = 1_000_000
@@ -42,15 +42,15 @@ def forget_printer(tx: Transaction, printer: str, by: str) -> None:
 def tidy(tx: Transaction) -> None:
     """Drop old events and ended jobs, and expired declines."""
     newest: int = tx.row(sa.select(sa.func.max(events.c.number).label("last"))).last or 0
-    old = sa.or_(events.c.at < tx.now - KEEP_EVENTS, events.c.number <= newest - MAX_EVENTS)
+    old = sa.or_(events.c.at < tx.now - MAX_EVENT_AGE_S, events.c.number <= newest - MAX_EVENTS)
     tx.write(sa.delete(events).where(old))
     tx.write(sa.delete(declines).where(declines.c.until <= tx.now))
     old_jobs = sa.select(jobs.c.id).where(
         jobs.c.unfinished == 0,
-        jobs.c.created < tx.now - KEEP_JOBS,
-        ~sa.exists().where(copies.c.job == jobs.c.id, copies.c.ended > tx.now - KEEP_JOBS),
+        jobs.c.created < tx.now - MAX_JOB_AGE_S,
+        ~sa.exists().where(copies.c.job == jobs.c.id, copies.c.ended > tx.now - MAX_JOB_AGE_S),
     )
     for row in tx.rows(old_jobs.limit(MAX_DROPPED)):
         tx.write(sa.delete(jobs).where(jobs.c.id == row.id))
     unused = ~sa.exists().where(jobs.c.sha256 == files.c.sha256)
-    tx.write(sa.delete(files).where(files.c.at < tx.now - KEEP_JOBS, unused))
+    tx.write(sa.delete(files).where(files.c.at < tx.now - MAX_JOB_AGE_S, unused))

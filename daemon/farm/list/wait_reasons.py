@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 
 from daemon.farm.list.values import FarmJob
-from daemon.farm.messages import AWAY, Presence
+from daemon.farm.messages import AWAY_AFTER_S, Presence
 
 MAX_REMAINING_S = 365 * 86_400.0
 """A time left that is longer than this, or negative, is not shown."""
@@ -23,7 +23,7 @@ def why_job_waits(
     before: int,
     now: float,
     write_date: WriteDate,
-    away_s: float = AWAY,
+    away_s: float = AWAY_AFTER_S,
 ) -> list[str]:
     """Return why no copy of this job begins now; empty: no copy waits.
 

@@ -19,8 +19,8 @@ from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.errors import FarmError
 from daemon.farm.list.values import FarmCopy
 from daemon.farm.messages import (
-    AWAY,
-    LEASE,
+    AWAY_AFTER_S,
+    LEASE_S,
     ClaimQuestion,
     CopyQuestion,
     FailedCopy,
@@ -36,12 +36,14 @@ from daemon.farm.server.known_printer import KnownPrinter, match_key
 from daemon.farm.server.list_thread import ListThread
 from gcode.frozen import frozen
 
-TICK = 2.0  # s between two checks of leases, and of changes by other servers
-REPEAT_OFFER = 5.0  # s after which an offer is sent again to a printer that is still ready
-RETRY_OFFER = 30.0  # s after which the list is asked again for a printer that no copy fitted, even if it is unchanged
-REPEAT_CANCEL = 8.0  # s after which an agent is asked again to end a print
-RENEW_EVERY = 10.0  # s between two renewals of a lease by a download
-STORE_EVERY = 60.0  # s between two presences of a printer that the list stores
+TICK_INTERVAL = 2.0  # between two checks of leases, and of changes by other servers
+REPEAT_OFFER_INTERVAL = 5.0  # after which an offer is sent again to a printer that is still ready
+RETRY_OFFER_INTERVAL = (
+    30.0  # after which the list is asked again for a printer that no copy fitted, even if it is unchanged
+)
+REPEAT_CANCEL_INTERVAL = 8.0  # after which an agent is asked again to end a print
+RENEW_INTERVAL = 10.0  # between two renewals of a lease by a download
+STORE_INTERVAL = 60.0  # between two presences of a printer that the list stores
 MAX_TASKS = 64  # orders, and presences to store, in progress at once
 
 log = structlog.get_logger()
@@ -51,10 +53,10 @@ log = structlog.get_logger()
 class DispatcherTimes:
     """Times in s; tests and very slow networks need others."""
 
-    lease: float = LEASE
-    away: float = AWAY
-    tick: float = TICK
-    repeat_offer: float = REPEAT_OFFER
+    lease: float = LEASE_S
+    away: float = AWAY_AFTER_S
+    tick: float = TICK_INTERVAL
+    repeat_offer: float = REPEAT_OFFER_INTERVAL
 
 
 class Dispatcher:
@@ -225,7 +227,7 @@ class Dispatcher:
         if file is None:
             raise FarmRefused(f"this copy is no longer offered to {printer}")
         now, key = self._time(), (printer, copy, attempt)
-        if now - self._renewed_at.get(key, -RENEW_EVERY) >= min(RENEW_EVERY, self._times.lease / 3):
+        if now - self._renewed_at.get(key, -RENEW_INTERVAL) >= min(RENEW_INTERVAL, self._times.lease / 3):
             self._renewed_at = {each: at for each, at in self._renewed_at.items() if now - at < self._times.lease}
             self._renewed_at[key] = now
             await self.renew(printer, question)
@@ -264,7 +266,7 @@ class Dispatcher:
             return
         if state.offer is None and not self._has_waiting:
             return
-        if state.no_fit_revision == self._revision and now - state.no_fit_at < RETRY_OFFER:
+        if state.no_fit_revision == self._revision and now - state.no_fit_at < RETRY_OFFER_INTERVAL:
             return
         self._ready_printers[printer] = None
         self._wake.set()
@@ -370,7 +372,7 @@ class Dispatcher:
 
     def _order_cancel(self, printer: str, state: KnownPrinter, now: float) -> None:
         """Ask an agent to end a print; ask again at its next presences, until it reports the end."""
-        if now - state.cancelled_at >= REPEAT_CANCEL and len(self._tasks) < MAX_TASKS:
+        if now - state.cancelled_at >= REPEAT_CANCEL_INTERVAL and len(self._tasks) < MAX_TASKS:
             state.cancelled_at = now
             self._start(self._cancel(printer, self._cancels[printer]))
 
@@ -389,7 +391,7 @@ class Dispatcher:
 
     def _store_soon(self, printer: str, state: KnownPrinter, now: float) -> None:
         """Have the list store a printer's presence, which users see while the printer is off."""
-        if now - state.stored_at >= STORE_EVERY and len(self._tasks) < MAX_TASKS:
+        if now - state.stored_at >= STORE_INTERVAL and len(self._tasks) < MAX_TASKS:
             state.stored_key, state.stored_at = match_key(state.presence), now
             self._start(self._store(printer, state.presence))
 

@@ -16,7 +16,7 @@ from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.messages import CHUNK
 
 STORED_SUFFIX, NEW_SUFFIX = ".gcode", ".new"  # files that are in the object store, and those that are not yet
-RETRY = 5.0  # s until a file that NATS did not accept is sent again
+RETRY_DELAY = 5.0  # until a file that NATS did not accept is sent again
 
 log = structlog.get_logger()
 
@@ -150,8 +150,8 @@ class FarmFiles:
         except FileNotFoundError:
             self._new_sizes.pop(sha256, None)
         except (FarmUnreachable, FarmRefused, OSError) as error:
-            log.warning("farm.file_not_stored", file=sha256[:12], reason=str(error), again_s=RETRY)
-            asyncio.get_running_loop().call_later(RETRY, self._wake.set)
+            log.warning("farm.file_not_stored", file=sha256[:12], reason=str(error), again_s=RETRY_DELAY)
+            asyncio.get_running_loop().call_later(RETRY_DELAY, self._wake.set)
         else:
             if (size := self._new_sizes.pop(sha256, None)) is not None:  # None: it was forgotten meanwhile
                 self._sizes[sha256] = size

@@ -33,10 +33,10 @@ from daemon.farm.server.sites import OwnSite, SiteHub
 from daemon.systemd import notify
 from daemon.systemd.heartbeat import Heartbeat
 
-SHUTDOWN_TIMEOUT = 5.0  # s for connections, and for the list
-TIDY_INTERVAL = 6 * 3600.0  # s
-TIDY_DELAY = 60.0  # s after the start: first NATS has to be connected
-TIDY_RETRY_DELAY = 300.0  # s
+SHUTDOWN_TIMEOUT = 5.0  # for connections, and for the list
+TIDY_INTERVAL = 6 * 3600.0
+TIDY_DELAY = 60.0  # after the start: first NATS has to be connected
+TIDY_RETRY_DELAY = 300.0
 
 log = structlog.get_logger()
 

@@ -27,8 +27,8 @@ from daemon.farm.messages import CHUNK, FarmMessage
 from daemon.farm.server.files import FarmFiles
 from daemon.farm.server.list_thread import ListThread
 
-POLL = 5.0  # s between two questions
-RETRY = 15.0  # s after a question without an answer
+POLL_INTERVAL = 5.0  # between two questions
+RETRY_DELAY = 15.0  # after a question without an answer
 MAX_COPIES, MAX_JOBS = 200, 20  # in one message
 MAX_JOBS_BYTES = 512 << 10  # of the jobs in one answer: NATS carries 1 MiB, and ids of jobs and copies come with them
 
@@ -133,7 +133,7 @@ class OwnSite:
     """
 
     def __init__(
-        self, jobs: ListThread, files: FarmFiles, hub: HubConnection, folder: Path, poll: float = POLL
+        self, jobs: ListThread, files: FarmFiles, hub: HubConnection, folder: Path, poll: float = POLL_INTERVAL
     ) -> None:
         """Prepare.
 
@@ -168,7 +168,7 @@ class OwnSite:
             except (ServiceError, OSError) as error:  # also StorageFull
                 if str(error) != self.trouble:
                     log.warning("site.hub_away", reason=str(error), consequence="the jobs that are here are printed")
-                self.trouble, pause = str(error), max(RETRY * self._poll_s / POLL, self._poll_s)
+                self.trouble, pause = str(error), max(RETRY_DELAY * self._poll_s / POLL_INTERVAL, self._poll_s)
             await asyncio.sleep(pause)
 
     async def poll_once(self) -> bool:

@@ -16,7 +16,7 @@ from daemon.farm.http.analysis import analyse
 from daemon.farm.http.base import FarmHandler
 from daemon.farm.http.openapi import describe
 from daemon.farm.http.server import make_app
-from daemon.farm.http.uploads import STALLED_AFTER, picture_of
+from daemon.farm.http.uploads import STALLED_AFTER_S, picture_of
 from daemon.farm.list.job_list import JobList
 from daemon.farm.list.values import FileFacts
 from daemon.farm.messages import Heat, OrderAnswer, Presence, Report, Tool
@@ -195,7 +195,7 @@ async def test_sizes_and_numbers_of_uploads_are_bounded(tmp_path):
         coming, hung_up = api.application.settings["farm_uploads"], []
         coming.update(Coming(now, hung_up) for _ in range(8))
         assert (await upload(api)).status == 503
-        next(iter(coming)).fed_at = now - STALLED_AFTER - 1  # a phone that has fallen asleep
+        next(iter(coming)).fed_at = now - STALLED_AFTER_S - 1  # a phone that has fallen asleep
         assert (await upload(api, content=b"x" * 500)).status == 201
         await until(lambda: len(coming) == 7, "the end of the upload")  # its request ends after its answer
         assert len(hung_up) == 1
