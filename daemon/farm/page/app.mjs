@@ -41,7 +41,7 @@ function Freshness() {
     <button type="button" class="small again" aria-label=${t("try_now")} title=${t("try_now")} onClick=${connect}><span>${t("try_now")}</span></button></p>`;
 }
 
-/** How many printers print, are ready, and need somebody. */
+/** How many printers print, are ready, and need a user. */
 function Figures() {
   const {printing, paused, ready, bed, trouble, away} = census.value;
   const parts = [[printing + paused, "sum_printing"], [ready, "sum_ready"], [bed, "sum_bed"], [trouble, "sum_trouble"], [away, "sum_away"]];

@@ -15,7 +15,7 @@ const PAGE_SIZE = 100; // jobs in one answer
 const MAX_COPIES = 50; // that are shown of a job
 
 const fail = signal("");
-/** Jobs after those that the stream sends, as of when they were loaded. */
+/** The jobs after those that the stream sends, as they were when they were loaded. */
 const furtherJobs = signal(/** @type {import("./kinds.mjs").FarmJob[]} */ ([]));
 
 /** @param {{job: import("./kinds.mjs").FarmJob}} props */
@@ -70,7 +70,7 @@ function Edit({job, close}) {
     copies: String(job.copies), material: job.material, colour: job.colour, nozzle_mm: job.nozzle_mm ? plain(job.nozzle_mm) : "",
     group: job.group, priority: String(job.priority), due: localTime(job.due), notes: job.notes,
   }));
-  const [revision] = useState(job.revision); // the server refuses the form if somebody has changed the job since it was opened
+  const [revision] = useState(job.revision); // the server refuses the form if the job was changed after it was opened
   const [pending, setPending] = useState(false);
   async function submit(/** @type {Event} */ event) {
     event.preventDefault();

@@ -13,7 +13,7 @@
  *   since: number, begun: number|null, ended: number|null, seconds: number, cancelling: boolean, orphan: boolean, job_name: string}} FarmCopy
  */
 
-/** The kinds of printers, those that need somebody first. */
+/** The kinds of printers; those that need a user come first. */
 export const KINDS = /** @type {const} */ (["trouble", "bed", "paused", "printing", "ready", "held", "away"]);
 
 /** The icon and the colour of each kind. @type {Record<string, {icon: string, tone: string}>} */
@@ -44,7 +44,7 @@ export function isBusy(printer) {
   return ["printing", "paused"].includes(kindOf(printer));
 }
 
-/** The name of what a printer prints: the job's, or else the file's without its digest. @param {FarmPrinter} printer @param {FarmJob[]} jobs */
+/** The name of a printer's print: that of its job, or else of its file, without the digest. @param {FarmPrinter} printer @param {FarmJob[]} jobs */
 export function printName(printer, jobs) {
   const job = printer.job && jobs.find(each => each.id === printer.job);
   return job ? job.name : (printer.file ?? "").replace(/^[0-9a-f]{12}-(?=.)/, "");
@@ -106,7 +106,7 @@ export function localTime(seconds) {
 }
 
 /**
- * Where a job goes that is moved before the one at an index: the id of the job after it, null at the end, undefined if it stays.
+ * The id of the job before which a job is put that a user drags to an index; null: the end of the list; undefined: it stays.
  * @param {{id: string}[]} jobs @param {string} id @param {number} before
  */
 export function moveTarget(jobs, id, before) {

@@ -158,7 +158,7 @@ function Kind({name, count}) {
     ${name ? html`<span class=${LOOKS[name].tone}><${FarmIcon} name=${LOOKS[name].icon} /></span>` : ""}${t(name ? `kind_${name}` : "kind_all")} <b>${number(count)}</b></button>`;
 }
 
-/** The list that was shown before: a list with the same printers is the same value, so that it is not drawn again. */
+/** The list that was shown last. It is reused while it has the same printers, so that it is not drawn again. */
 let before = /** @type {string[]} */ ([]);
 
 export function Printers() {

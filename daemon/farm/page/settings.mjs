@@ -1,7 +1,7 @@
 /** The view Settings: this browser's theme, language and key, and for an admin all keys. */
 
 import {address, get, post, remove} from "./api.mjs";
-import {clock, short, t} from "./farm_words.mjs";
+import {short, t} from "./farm_words.mjs";
 import {html, onValue, signal, useEffect, useState} from "./html.mjs";
 import {leave} from "./link.mjs";
 import {Looks} from "./looks.mjs";
@@ -28,7 +28,7 @@ function Keys() {
   };
   return html`<section class="card"><h2>${t("keys")}</h2><p class="dim">${t("keys_what")}</p>
     <ul class="plainlist">${keys.map(each => html`<li class="past" key=${each.name}><span class="what"><b>${short(each.name, 60)}</b>
-      <small>${[t(`scope_${each.scope}`), each.used && t("used", {time: clock(each.used)})].filter(Boolean).join(" · ")}</small></span>
+      <small>${t(`scope_${each.scope}`)}</small></span>
       ${each.name !== me.value.name && html`<${Act} kind="danger" label=${t("revoke")} name=${`${t("revoke")}: ${short(each.name, 60)}`} fail=${fail}
         sure=${() => ask({title: t("revoke_title", {name: short(each.name, 60)}), body: html`<p>${t("revoke_body")}</p>`, yes: t("revoke"), no: t("keep_it")})}
         run=${async () => {

@@ -24,7 +24,7 @@ export const me = signal({name: "", scope: ""});
 export const age = computed(() => (heardAt.value ? Math.max(0, Math.floor((now.value - heardAt.value) / 1000)) : null));
 export const isStale = computed(() => age.value === null || age.value >= STALE);
 
-/** The farm's name, the server's version, and why printers get no new jobs (empty: they get some). */
+/** The farm's name, the server's version, and why printers get no new jobs (empty: they can get some). */
 export const farm = signal({name: "", version: "", trouble: ""});
 
 /** One signal for each printer, so that only the card of a printer that has changed is drawn again. */

@@ -1,6 +1,6 @@
 /**
- * All texts of the farm's page, in English; `texts_de.mjs` has them in German, and what it lacks stays English. `{thing}` is
- * replaced; a name with `_1` at its end is for exactly one.
+ * All texts of the farm's page, in English. `texts_de.mjs` has them in German; a text that it lacks is shown in English.
+ * A value replaces `{thing}`. A name that ends in `_1` has the text for exactly one.
  */
 
 /** @type {Record<string, string>} */
@@ -207,7 +207,6 @@ export const texts = {
   scope: "Allows",
   keys: "Keys",
   keys_what: "Make one for each person or program, so that you can revoke each on its own.",
-  used: "last used {time}",
   revoke: "Revoke",
   revoke_title: "Revoke the key “{name}”?",
   revoke_body: "Anything that uses this key loses access.",

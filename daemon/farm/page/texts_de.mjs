@@ -189,7 +189,6 @@ export const texts = {
   scope: "Erlaubt",
   keys: "Schlüssel",
   keys_what: "Einer für jede Person und jedes Programm, damit sich jeder einzeln entziehen lässt.",
-  used: "zuletzt benutzt {time}",
   revoke: "Entziehen",
   revoke_title: "Den Schlüssel „{name}“ entziehen?",
   revoke_body: "Wer ihn benutzt, hat keinen Zugang mehr.",
