@@ -95,7 +95,9 @@ class Recorder:
         self._on_error = on_error
         self._pieces: deque[Record] = deque()
         self._has_heard = False  # the printer has sent something
-        self._reported_drops = 0  # those of `dropped` that the file mentions
+        self._not_taken = 0  # pieces dropped since the last one that the buffer took
+        self._gap_began = 0.0  # the time of the first of them
+        self._not_written = 0  # pieces dropped since the last one that the disk took
         self._file: _File | None = None
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -106,13 +108,22 @@ class Recorder:
 
     def note(self, time: float, kind: str, data: bytes) -> None:
         """Take one piece; called on the loop's thread."""
-        if len(self._pieces) < MAX_PIECES:
-            self._pieces.append(Record(time, kind, data))
-        else:
+        if len(self._pieces) >= MAX_PIECES:
             self.dropped += 1
+            self._gap_began = self._gap_began if self._not_taken else time
+            self._not_taken += 1
+            return
+        self._note_gap()
+        self._pieces.append(Record(time, kind, data))
+
+    def _note_gap(self) -> None:
+        if self._not_taken:
+            self._pieces.append(_gap(self._gap_began, self._not_taken))
+            self._not_taken = 0
 
     def close(self) -> None:
         """Begin to write the rest and end the file, without waiting for that."""
+        self._note_gap()
         self._end.set()
 
     def join(self, timeout: float | None = None) -> None:
@@ -135,7 +146,10 @@ class Recorder:
             self._pieces.extendleft(reversed(records))
         elif records and not self._attempt(lambda: self._write(records)):
             self.dropped += len(records)
+            self._not_written += len(records)
             self._give_up_file()
+        elif self._file is not None and self._file.size >= self._recordings.max_bytes:
+            self._attempt(self._end_file)
 
     def _attempt(self, work: Callable[[], None]) -> bool:
         """Do some work on the disk; tell whether it succeeded. A full disk affects only the recording."""
@@ -150,15 +164,13 @@ class Recorder:
 
     def _write(self, records: list[Record]) -> None:
         file = self._file or self._begin()
-        if missing := self.dropped - self._reported_drops:
-            records = [Record(records[0].time, EVENT, b"dropped %d" % missing), *records]
+        if self._not_written:
+            records = [_gap(records[0].time, self._not_written), *records]
         file.put(file.encoder.records(records))
         if not file.holds_records:
             file.holds_records = True
             _prune(self._recordings, _SESSION, file.path)
-        self._reported_drops += missing
-        if file.size >= self._recordings.max_bytes:
-            self._end_file()
+        self._not_written = 0
 
     def _begin(self) -> _File:
         file = self._file = _File(*_create(self._recordings, _SESSION, self._header))
@@ -176,6 +188,10 @@ class Recorder:
         file, self._file = self._file, None
         if file is not None:
             file.end()
+
+
+def _gap(time: float, pieces: int) -> Record:
+    return Record(time, EVENT, b"dropped %d" % pieces)
 
 
 class SessionSink(Protocol):
@@ -260,7 +276,7 @@ class RecordingTransport:
         self._on_data(data)
 
     def _lost(self, error: PortError) -> None:
-        self._end(b"lost " + str(error).encode())
+        self._end(b"lost " + str(error).encode(errors="replace"))
         self._on_lost(error)
 
     def _note(self, kind: str, data: bytes) -> None:
@@ -314,7 +330,8 @@ def _create(recordings: RecordingFolder, kind: str, header: SessionHeader) -> tu
 
 def _prune(recordings: RecordingFolder, kind: str, newest: Path) -> None:
     """Remove the oldest recordings beyond `recordings.max_files`."""
-    with contextlib.suppress(OSError):  # a file that cannot be removed must not prevent a recording
+    with contextlib.suppress(OSError):
         others = sorted(each for each in recordings.folder.glob(f"{kind}-*{_SUFFIX}") if each != newest)
         for each in others[: max(0, len(others) + 1 - recordings.max_files)]:
-            each.unlink()
+            with contextlib.suppress(OSError):  # one that cannot be removed must prevent neither this nor the others
+                each.unlink()

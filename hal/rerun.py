@@ -15,10 +15,11 @@ of the loop later, so the link sends an M105 to end the resend requests.
 import asyncio
 import contextlib
 import itertools
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, get_type_hints
 
 from gcode import outgoing
 from gcode.command import m_code
@@ -38,9 +39,6 @@ from hal.session_file import EVENT, HOST, Record, RecordedSession
 
 NEVER_S = 1e9
 """Seconds between the driver's own queries, which come from the recording instead."""
-
-_TEXTS = frozenset({"long_commands", "compact", "packing"})
-"""Settings that are texts; all others are numbers."""
 
 _OLD_DEFAULTS: dict[str, str] = {"compact": "off", "packing": "off"}
 """Values of the settings that older recordings lack: what the program did at the time."""
@@ -202,15 +200,19 @@ class _Player:
 
 
 def _settings(session: RecordedSession, records: Sequence[Record]) -> LinkSettings:
+    kinds = get_type_hints(LinkSettings)
     for name, value in session.header.settings.items():
-        if not isinstance(value, str if name in _TEXTS else int | float):
-            raise RecordingError(f"the recording has settings of the wrong type: {session.header.settings}")
-    try:
-        settings = LinkSettings(**_OLD_DEFAULTS | session.header.settings)  # type: ignore[arg-type] # JSON keeps int and float apart
-    except TypeError as error:
-        raise RecordingError(f"the recording has settings that this program does not know: {error}") from error
+        if name not in kinds:
+            raise RecordingError(f"the recording has a setting that this program does not know: {name!r}")
+        if not isinstance(value, int | float if kinds[name] is float else kinds[name]) or _is_infinite(value):
+            raise RecordingError(f"the recording has settings of the wrong type: {name!r} is {value!r}")
+    settings = LinkSettings(**_OLD_DEFAULTS | session.header.settings)  # type: ignore[arg-type] # checked above
     settings = replace(settings, card_interval=NEVER_S, report_patience=NEVER_S)
     # where temperatures are queried, and not reported unasked, the queries come from the recording too
     first = next(_after_identity(records), None)
     is_queried = first is not None and first.command == b"M105"
     return replace(settings, poll_interval=NEVER_S, idle_interval=NEVER_S) if is_queried else settings
+
+
+def _is_infinite(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

@@ -15,6 +15,7 @@ The writer ends each flush on a byte boundary of the compressed stream (Z_SYNC_F
 crash is readable up to its last flush. A session may consist of several files, its parts.
 """
 
+import contextlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,6 +35,7 @@ _KINDS = (HOST, PRINTER, EVENT)
 MAX_TEXT = 1 << 30
 """Bytes of text that are read from one file: more than any recorder writes, less than a gzip bomb holds."""
 
+_DAMAGED = "the file is damaged"
 _GZIP = 31  # zlib's window bits for a gzip stream
 _CHUNK = 1 << 16
 
@@ -133,7 +135,18 @@ def _read_part(path: Path) -> RecordedSession:
     lines = body.split(b"\n")
     if lines.pop():
         cut = cut or "the last record is incomplete"
-    return RecordedSession(header, [_record(line, path) for line in lines], cut)
+    return RecordedSession(header, list(_records(lines, path, cut)), cut)
+
+
+def _records(lines: Iterable[bytes], path: Path, cut: str) -> Iterator[Record]:
+    for line in lines:
+        try:
+            record = _record(line, path)
+        except RecordingError:
+            if cut != _DAMAGED:
+                raise
+            return  # what the damage turned into text
+        yield record
 
 
 def _unzip(raw: bytes) -> tuple[bytes, str]:
@@ -142,18 +155,30 @@ def _unzip(raw: bytes) -> tuple[bytes, str]:
 
     text = bytearray()
     gzip = zlib.decompressobj(wbits=_GZIP)
-    try:
-        for chunk in _chunks(raw):
+    for chunk in _chunks(raw, _CHUNK):
+        before = gzip.copy()
+        try:
             text += gzip.decompress(chunk, MAX_TEXT + 1 - len(text))
-            if len(text) > MAX_TEXT:
-                return bytes(text[:MAX_TEXT]), f"only the first {MAX_TEXT} bytes of its text are read"
-    except zlib.error:
-        return bytes(text), "the file is damaged"
+        except zlib.error as error:
+            if "incorrect" not in str(error):  # a wrong checksum at the end: the damage may be anywhere in the chunk
+                text += b"".join(_until_damage(before, chunk))
+            return bytes(text[:MAX_TEXT]), _DAMAGED
+        if len(text) > MAX_TEXT:
+            return bytes(text[:MAX_TEXT]), f"only the first {MAX_TEXT} bytes of its text are read"
     return bytes(text), "" if gzip.eof else "the file ends too early"
 
 
-def _chunks(raw: bytes) -> Iterator[bytes]:
-    return (raw[start : start + _CHUNK] for start in range(0, len(raw), _CHUNK))
+def _until_damage(gzip: Any, chunk: bytes) -> Iterator[bytes]:
+    """Yield the text before the damage: a power cut may leave zeros behind the last flush."""
+    import zlib  # noqa: PLC0415 - as above
+
+    with contextlib.suppress(zlib.error):
+        for byte in _chunks(chunk, 1):
+            yield gzip.decompress(byte, MAX_TEXT)
+
+
+def _chunks(raw: bytes, size: int) -> Iterator[bytes]:
+    return (raw[start : start + size] for start in range(0, len(raw), size))
 
 
 def _header(line: bytes, path: Path) -> SessionHeader:
@@ -168,7 +193,9 @@ def _header(line: bytes, path: Path) -> SessionHeader:
         raise RecordingError(f"{path}: a recording of version {version!r}; this program reads version {VERSION}")
     kinds = get_type_hints(SessionHeader)
     if not {"date", "address"} <= fields.keys() <= kinds.keys():
-        raise RecordingError(f"{path}: its header has missing or unknown fields; it has: {', '.join(fields)}")
+        raise RecordingError(
+            f"{path}: its header has missing or unknown fields; it has: {', '.join(map(repr, fields))}"
+        )
     for name, value in fields.items():
         if not isinstance(value, dict if name == "settings" else kinds[name]):
             raise RecordingError(f"{path}: in its header, {name} is {value!r}")

@@ -1,6 +1,6 @@
 """Tape: a recorder without a thread, for simulated time, in which a disk delays nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -8,6 +8,38 @@ from hal.session_file import Record, SessionEncoder, SessionHeader
 
 PIECES = 4096
 """Pieces that are written at once."""
+
+
+class SessionOutput:
+    """A session file that is being written, by a recorder in the middle of a conversation: only `end` raises."""
+
+    def __init__(self, file: BinaryIO, header: SessionHeader) -> None:
+        """Write the header to an open file."""
+        self._file = file
+        self._encoder = SessionEncoder()
+        self._error: OSError | None = None  # of the first write that failed; nothing is written after it
+        self._put(self._encoder.header(header))
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Write records."""
+        self._put(self._encoder.records(records))
+
+    def end(self) -> None:
+        """Write the end of the session; the file stays open.
+
+        Raises:
+            OSError: the recording is not complete; names the file.
+        """
+        self._put(self._encoder.end())
+        if (error := self._error) is not None:
+            raise OSError(error.errno, error.strerror, getattr(self._file, "name", None)) from error
+
+    def _put(self, data: bytes) -> None:
+        try:
+            while data and self._error is None:
+                data = data[self._file.write(data) :]  # a disk that is nearly full takes only a part
+        except OSError as error:
+            self._error = error
 
 
 class Tape:
@@ -27,18 +59,19 @@ class Tape:
         Raises:
             OSError: the file cannot be written.
         """
-        self._encoder = SessionEncoder()
         self._clock = clock
         self._began: float | None = None
         self._pieces: list[Record] = []
-        self._file: BinaryIO | None = path.open("wb")
-        self._file.write(self._encoder.header(header))
+        self._file: BinaryIO | None = path.open("wb", buffering=0)
+        self._output = SessionOutput(self._file, header)
 
     def start(self) -> None:
         """Do nothing: the file is already open."""
 
     def note(self, _time: float, kind: str, data: bytes) -> None:
         """Take one piece; its time counts from the start of the session, not of the connection."""
+        if self._file is None:
+            return
         now = self._clock()
         if self._began is None:
             self._began = now
@@ -50,14 +83,18 @@ class Tape:
         """Do nothing: another connection may follow."""
 
     def end(self) -> None:
-        """Write the rest and end the file; idempotent."""
-        self._flush()
+        """Write the rest and end the file; idempotent.
+
+        Raises:
+            OSError: the recording is not complete.
+        """
         file, self._file = self._file, None
         if file is not None:
-            file.write(self._encoder.end())
-            file.close()
+            with file:
+                self._flush()
+                self._output.end()
 
     def _flush(self) -> None:
         pieces, self._pieces = self._pieces, []
-        if self._file is not None and pieces:
-            self._file.write(self._encoder.records(pieces))
+        if pieces:
+            self._output.add(pieces)

@@ -38,7 +38,7 @@ def _about(session: RecordedSession) -> str:
     header = session.header
     baudrate = f" at {header.baudrate} baud" if header.baudrate else ""
     cut = f"; {session.why_cut}" if session.why_cut else ""
-    return decode(f"{header.address}{baudrate}, {header.date}, nozzled {header.software}{cut}".encode())
+    return decode(f"{header.address}{baudrate}, {header.date}, nozzled {header.software}{cut}".encode(errors="replace"))
 
 
 def _report(outcome: ReplayOutcome) -> int:

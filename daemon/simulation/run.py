@@ -161,7 +161,7 @@ class Simulation:
         """Print; return the outcome.
 
         Raises:
-            SimulationError: the printer is never ready, or the print never ends.
+            SimulationError: the printer is never ready, the print never ends, or its recording is not complete.
         """
         try:
             await self._connect()
@@ -172,9 +172,15 @@ class Simulation:
             raise SimulationError(f"the print has not ended after {MAX_DURATION_S / 86400:g} days") from None
         finally:
             await self._connection.disconnect()
+            self._end_recording()
+        return self._outcome(duration)
+
+    def _end_recording(self) -> None:
+        try:
             if self._tape is not None:
                 self._tape.end()
-        return self._outcome(duration)
+        except OSError as error:
+            raise SimulationError(f"{self._plan.recording} cannot be written: {error.strerror}") from error
 
     async def _connect(self) -> None:
         self._connection.keep_connected()
@@ -288,7 +294,7 @@ class Simulation:
             peak_bytes_per_s=round(self._peak_bytes, 1),
             peak_wire_share=None if wire_share is None else round(min(1.0, wire_share), 3),
             underruns=witness.counters.underruns,
-            underruns_s=round(sum(each.seconds for each in witness.underruns), 3),
+            underruns_s=round(witness.counters.underruns_s, 3),
             underrun_places=self._underruns(),
             bottlenecks=outcome.bottlenecks(self._starved_samples, baudrate),
             temperatures=self._heat.spans,

@@ -85,11 +85,10 @@ class Witness(Oracle):
         self.counters.accepted += 1
         if self.check is not None:
             self.check.take(number, command)
-        if time < self._second + 1:
-            self._lines += 1
-        else:
-            self.peak_lines = max(self.peak_lines, self._lines)
-            self._second, self._lines = math.floor(time), 1
+        if time >= self._second + 1:
+            self._second, self._lines = math.floor(time), 0
+        self._lines += 1
+        self.peak_lines = max(self.peak_lines, self._lines)
 
     def record_move(self, move: Block, began: float, tool: int) -> None:
         """Record a move that was driven."""

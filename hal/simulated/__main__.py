@@ -52,7 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _reason(error: OSError | ScenarioError) -> str:
     """Return the error as a sentence, without Python's `[Errno 2]`."""
-    return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+    if not isinstance(error, OSError):
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
 
 
 def _config(options: argparse.Namespace) -> FirmwareConfig:

@@ -52,6 +52,7 @@ class OracleCounters:
     out_of_order: int = 0
     overruns: int = 0  # bytes that found the receive buffer full
     underruns: int = 0  # times that the planner ran dry between two moves
+    underruns_s: float = 0.0  # for how long, in all
     max_in_flight: int = 0  # lines received and not yet answered
     clipped: int = 0  # moves that the soft endstops cut short
     clipped_laying: int = 0  # those of them that extruded
@@ -94,7 +95,14 @@ class Oracle:
         if self._check is not None:
             self._check.take(number, command)
         if self._file is not None:
-            self._file.write(json.dumps({"n": number, "command": command, "t": round(time, 6)}) + "\n")
+            self._write(self._file, json.dumps({"n": number, "command": command, "t": round(time, 6)}) + "\n")
+
+    def _write(self, file: TextIO, line: str) -> None:
+        """Write a line; a full disk, which shows again when the file is closed, must not stop the printer."""
+        try:
+            file.write(line)
+        except OSError:
+            self._file = None
 
     def record_move(self, move: Block, began: float, tool: int) -> None:
         """Record a move that was made."""
@@ -112,6 +120,7 @@ class Oracle:
     def record_underrun(self, underrun: Underrun) -> None:
         """Record that a move came too late."""
         self.counters.underruns += 1
+        self.counters.underruns_s += underrun.seconds
         if len(self.underruns) < _MAX_UNDERRUNS:
             self.underruns.append(underrun)
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import BinaryIO
 
-from hal.session_file import Record, SessionEncoder, SessionHeader
+from hal.session_file import Record, SessionHeader
+from hal.tape import SessionOutput
 
 
 class SessionWriter:
@@ -13,21 +14,23 @@ class SessionWriter:
     """
 
     def __init__(self, file: BinaryIO, header: SessionHeader, now: Callable[[], float]) -> None:
-        self._file = file
-        self._encoder = SessionEncoder()
+        self._output = SessionOutput(file, header)
         self._now = now
-        file.write(self._encoder.header(header))
 
     def start(self) -> None:
         """Do nothing: the file is open."""
 
     def note(self, _time: float, kind: str, data: bytes) -> None:
         """Write one piece, at the device's time."""
-        self._file.write(self._encoder.records([Record(self._now(), kind, data)]))
+        self._output.add([Record(self._now(), kind, data)])
 
     def close(self) -> None:
         """Do nothing: the connection may be opened again."""
 
     def end(self) -> None:
-        """End the file."""
-        self._file.write(self._encoder.end())
+        """End the session.
+
+        Raises:
+            OSError: the recording is not complete.
+        """
+        self._output.end()

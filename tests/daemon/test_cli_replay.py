@@ -104,6 +104,12 @@ def test_show_escapes_control_characters(tmp_path, recorded, capsys):
     assert all(line.isprintable() for line in capsys.readouterr().out.splitlines())
 
 
+def test_a_header_that_is_no_unicode_is_shown(tmp_path, recorded, capsys):
+    header = replace(recorded.header, address="\udcff")
+    assert main(["replay", "--show", written(tmp_path / "a", replace(recorded, header=header))]) == 0
+    assert capsys.readouterr().out.startswith("?, 2026")
+
+
 FAULT = [Record(0.0, HOST, b"N1 G28*18\n"), Record(1.25, PRINTER, b"Error:Printer halted\n")]
 
 

@@ -159,6 +159,12 @@ def test_an_impossible_simulation_is_refused_before_it_begins(capsys, square, tm
         assert printed.out == ""
 
 
+def test_a_full_disk_is_reported_after_the_print(capsys, square):
+    code, printed = simulate(capsys, square, "--record", "/dev/full")
+    assert code == 1
+    assert printed.err == "nozzled: /dev/full cannot be written: No space left on device\n"
+
+
 def test_without_the_library_for_plots_a_report_is_refused_at_once(capsys, square, tmp_path, monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib" or "daemon.report" in name]:
         monkeypatch.delitem(sys.modules, name)

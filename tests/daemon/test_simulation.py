@@ -10,6 +10,7 @@ from daemon.simulation.outcome import bottlenecks
 from daemon.simulation.run import Simulation, SimulationError, SimulationPlan
 from daemon.simulation.series import MAX_SAMPLES, Sample, Series
 from daemon.simulation.summary import summary
+from daemon.simulation.witness import Witness
 from hal.session_file import EVENT, HOST, read
 from hal.simulated import clock
 from hal.simulated.config import FirmwareConfig
@@ -121,6 +122,13 @@ def test_a_print_cancelled_at_the_panel_is_not_exact(tmp_path):
     _, outcome = simulate(tmp_path, PRINT, Fault("panel_cancel", line=20), firmware=panel)
     assert (outcome.exact, outcome.state) == (False, "CANCELLED")
     assert "printer asks for cancel" in events(outcome)
+
+
+def test_the_busiest_second_may_be_the_last():
+    witness = Witness()
+    for time in (0.1, 1.1, 1.2, 1.3):
+        witness.accept(None, "G4", time)
+    assert witness.peak_lines == 3
 
 
 def test_a_slow_wire_is_named_as_the_bottleneck(tmp_path):

@@ -96,6 +96,14 @@ async def test_everything_on_the_wire_is_recorded_with_its_time(tmp_path):
     ]
 
 
+async def test_a_loss_is_passed_on_whatever_its_text(tmp_path):
+    inner, lost = FakeTransport(), []
+    transport = RecordingTransport(inner, Recorder(RecordingFolder(tmp_path), ABOUT), lambda: 0.0)
+    await transport.open(print, lost.append)
+    inner.on_lost(PortLost("\udcff was unplugged"))  # a path that is no UTF-8
+    assert len(lost) == 1
+
+
 async def test_the_thread_writes_while_the_port_is_open_and_ends_with_it(tmp_path, monkeypatch):
     monkeypatch.setattr(recorder_module, "FLUSH_INTERVAL", 0.01)
     async with Recording(tmp_path) as recording:
@@ -171,14 +179,34 @@ def test_only_recordings_are_removed(tmp_path):
     assert len(list(tmp_path.iterdir())) == 4
 
 
+def test_a_recording_that_cannot_be_removed_keeps_no_other(tmp_path):
+    (tmp_path / "session-20200101-000000-0.part001.jsonl.gz").mkdir()
+    for n in range(1, 4):
+        (tmp_path / f"session-20200101-00000{n}-0.part001.jsonl.gz").touch()
+    recorded(RecordingFolder(tmp_path, max_files=2), [Record(0.0, PRINTER, b"ok\n")])
+    assert len(files(tmp_path)) == 3  # 2, and the folder that is none of ours
+    assert files(tmp_path)[-1].stat().st_size
+
+
 def test_a_full_buffer_drops_and_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(recorder_module, "MAX_PIECES", 10)
     pieces = [Record(float(n), PRINTER, b"%d\n" % n) for n in range(15)]
-    recorder = recorded(RecordingFolder(tmp_path), pieces, [Record(20.0, PRINTER, b"ok\n")])
+    last = Record(20.0, PRINTER, b"ok\n")
+    recorder = recorded(RecordingFolder(tmp_path), pieces, [last])
     assert recorder.dropped == 5
-    records = read(files(tmp_path)).records
-    assert (0.0, EVENT, b"dropped 5") in records
-    assert len(records) == 12
+    assert read(files(tmp_path)).records == [*pieces[:10], Record(10.0, EVENT, b"dropped 5"), last]
+
+
+async def test_pieces_that_are_dropped_at_the_end_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(recorder_module, "MAX_PIECES", 2)
+    recorder = Recorder(RecordingFolder(tmp_path), ABOUT)
+    pieces = [Record(float(n), PRINTER, b"%d\n" % n) for n in range(5)]
+    for piece in pieces:
+        recorder.note(*piece)
+    recorder.start()
+    recorder.close()
+    recorder.join()
+    assert read(files(tmp_path)).records == [*pieces[:2], Record(2.0, EVENT, b"dropped 3")]
 
 
 class FullDisk:

@@ -238,10 +238,21 @@ async def test_a_different_greeting_is_found(printed):
     assert outcome.lines == 0
 
 
-@pytest.mark.parametrize("settings", [{"no_such_thing": 1}, {"poll_interval": "soon"}, {"window_lines": None}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"no_such_thing": 1},
+        {"poll_interval": "soon"},
+        {"window_lines": None},
+        {"window_lines": 2.5},
+        {"answer_timeout": float("nan")},
+        {"\x1b[2J": 1},
+    ],
+)
 async def test_settings_of_another_program_are_refused(printed, settings):
-    with pytest.raises(RecordingError, match="settings"):
+    with pytest.raises(RecordingError, match="setting") as caught:
         await rerun(replace(printed, header=replace(printed.header, settings=settings)))
+    assert str(caught.value).isprintable()
 
 
 def hosts(*pieces):

@@ -104,6 +104,7 @@ def header(**changes):
         ('{"format": "else"}\n', "not a recording of a session"),
         ("[" * 100_000 + "\n", "not a recording of a session"),
         (header(version=2) + "\n", "a recording of version 2; this program reads version 1"),
+        (header(**{"\x1b[2J": 1}) + "\n", r"its header has .* '\\x1b\[2J'"),
         (header(surprise=1) + "\n", "its header has missing or unknown fields"),
         ('{"format": "nozzled session", "version": 1}\n', "its header has missing or unknown fields"),
         (header(part="1") + "\n", "in its header, part is '1'"),
@@ -149,6 +150,15 @@ def test_a_damaged_end_is_reported(file):
     assert session.why_cut == "the file is damaged"
     assert 0 < len(session.records) < len(big)
     assert session.records == big[: len(session.records)]
+
+
+@pytest.mark.parametrize("tail", [bytes(9), bytes(4096), bytes(range(255, 100, -1))])
+def test_a_power_cut_that_leaves_a_bad_tail_loses_nothing_that_was_flushed(file, tail):
+    encoder = SessionEncoder()
+    file.write_bytes(encoder.header(HEADER) + encoder.records(RECORDS) + tail)
+    session = read([file])
+    assert session.records == RECORDS
+    assert session.why_cut == "the file is damaged"
 
 
 def test_a_compression_bomb_is_read_up_to_a_limit(file, monkeypatch):

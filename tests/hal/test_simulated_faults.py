@@ -1,8 +1,10 @@
 """Faults of the firmware itself; tests/daemon/test_scenarios.py has what host and user see of each."""
 
 import asyncio
+import errno
 import gzip
 import io
+import zlib
 from dataclasses import replace
 
 import pytest
@@ -250,6 +252,45 @@ async def test_the_same_seed_gives_the_same_bytes():
 
 async def test_the_bytes_of_a_good_line_depend_on_the_seed_too():
     assert await session(1) == await session(1) != await session(2)
+
+
+class FullDisk(io.BytesIO):
+    """Takes so many bytes, at most 50 at a time, and then none."""
+
+    room = 10**6
+
+    def write(self, data):
+        if not (taken := min(len(data), self.room, 50)):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.room -= taken
+        return super().write(data[:taken])
+
+
+async def test_a_nearly_full_disk_takes_the_recording_in_pieces():
+    firmware, file = Firmware(FirmwareConfig()), FullDisk()
+    writer = SessionWriter(file, SessionHeader("2026-01-01T00:00:00", "sim"), lambda: firmware.now)
+    transport = RecordingTransport(SimulatedTransport(firmware), writer, lambda: 0.0)
+    heard = []
+    await transport.open(heard.append, print)
+    await asyncio.sleep(1)
+    file.room = 60
+    for _ in range(5):
+        transport.write(b"M105\n")
+        await asyncio.sleep(1)
+    transport.close()
+    assert b"".join(heard).count(b"ok T:") == 5, "the printer is not disturbed"
+    with pytest.raises(OSError, match="No space left"):
+        writer.end()
+    assert b"PowerUp" in zlib.decompressobj(31).decompress(file.getvalue())
+
+
+def test_a_full_disk_of_the_oracle_does_not_stop_the_printer():
+    file = FullDisk()
+    file.room = 0
+    bench = Bench()
+    bench.oracle._file = io.TextIOWrapper(file, line_buffering=True)
+    assert len(bench.send("M105", "M105", seconds=1)) == 2
+    file.room = 10**6  # for what the text still buffers
 
 
 async def test_a_pulled_cable_is_missing_until_it_is_plugged_in_again():

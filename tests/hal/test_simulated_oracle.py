@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hal.simulated import oracle as oracle_module
 from hal.simulated.file_check import Verdict
-from hal.simulated.oracle import Oracle
+from hal.simulated.oracle import Oracle, Underrun
 from support.printer_bench import PrinterBench
 
 SQUARE = ("G1 X10 E1 F3000", "G1 Y10 E2", "G1 X0 E3", "G1 Y0 E4", "G92 E0")
@@ -165,6 +166,15 @@ def test_a_line_with_a_damaged_n_is_no_command():
     for number, line in [(None, "^3 G1 X10"), *enumerate(LINES[2:], 3)]:
         oracle.accept(number, line, 0.0)
     assert oracle.same_as_file(FILE)
+
+
+def test_underruns_beyond_those_that_are_listed_count_too(monkeypatch):
+    monkeypatch.setattr(oracle_module, "_MAX_UNDERRUNS", 2)
+    oracle = Oracle()
+    for n in range(3):
+        oracle.record_underrun(Underrun(float(n), n, 0.5))
+    assert (oracle.counters.underruns, oracle.counters.underruns_s) == (3, 1.5)
+    assert len(oracle.underruns) == 2
 
 
 def test_discarded_commands_cannot_be_compared():
