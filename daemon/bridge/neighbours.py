@@ -92,12 +92,21 @@ def _has_fields(kind: Any) -> bool:
     return dataclasses.is_dataclass(kind) or (isinstance(kind, type) and issubclass(kind, msgspec.Struct))
 
 
+def _names_on_the_bridge(kind: Any) -> dict[str, str]:
+    """Return the names under which the fields of a type are sent, where msgspec knows them."""
+    if not issubclass(kind, msgspec.Struct):
+        return {}
+    return {field.name: field.encode_name for field in msgspec.structs.fields(kind)}
+
+
 def _of_fields(value: Mapping[str, Any], kind: type[T]) -> T:
     fields = {}
+    sent_names = _names_on_the_bridge(kind)
     for name, inner in get_type_hints(kind).items():
-        if name in value:
+        sent_name = sent_names.get(name, name)
+        if sent_name in value:
             try:
-                fields[name] = understood(value[name], inner)
+                fields[name] = understood(value[sent_name], inner)
             except msgspec.ValidationError:
                 continue
     try:

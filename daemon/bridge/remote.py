@@ -332,9 +332,9 @@ class RemoteJobs:
         return self.summary.progress
 
     @property
-    def place(self) -> dict[str, float] | None:
+    def paused_position(self) -> dict[str, float] | None:
         """The position at which the print paused, in mm by axis letter; None: not known, or resumed since."""
-        return self.summary.place
+        return self.summary.paused_position
 
     @property
     def offsets(self) -> dict[str, float]:

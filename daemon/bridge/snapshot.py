@@ -85,7 +85,7 @@ class JobSummary(Struct, frozen=True):
     warning: str | None = None
     pause_reason: str | None = None
     progress: JobProgress = msgspec.field(default_factory=JobProgress)
-    place: dict[str, float] | None = None
+    paused_position: dict[str, float] | None = msgspec.field(default=None, name="place")
     offsets: dict[str, float] = {}
     protection: Protection | None = None
     key: str | None = None

@@ -166,7 +166,7 @@ class Desk:
             warning=jobs.warning,
             pause_reason=jobs.pause_reason,
             progress=jobs.progress,
-            place=jobs.place,
+            paused_position=jobs.paused_position,
             offsets=jobs.offsets,
             protection=jobs.dead_man.protection,
         )
@@ -273,7 +273,7 @@ class Desk:
 
     async def _disconnect(self) -> None:
         await self._core.connection.disconnect()
-        self._core.jobs.let_go()
+        self._core.jobs.unselect_if_idle()
 
     def _from_record(self, question: ask.Question, before: float | None) -> Awaitable[object] | None:
         store = self._core.store

@@ -151,6 +151,15 @@ def test_an_error_that_cannot_be_rebuilt_is_a_service_error(name):
     assert str(crossed) == "a sentence"
 
 
+def test_a_field_keeps_its_name_on_the_bridge_although_another_field_is_not_understood():
+    job = JobSummary(state=JobState.PAUSED, paused_position={"X": 1.0})
+    plain = msgspec.to_builtins(SnapshotMessage(snapshot=Snapshot(job=job)))
+    assert plain["snapshot"]["job"]["place"] == {"X": 1.0}
+    plain["snapshot"]["job"]["state"] = "a state of another version"
+    understood = decode_from_core(encode(plain)).snapshot.job
+    assert (understood.state, understood.paused_position) == (JobState.PRINTING, {"X": 1.0})
+
+
 # -- values that are none -------------------------------------------------------------------------------------
 
 

@@ -427,7 +427,7 @@ async def test_a_reset_of_the_board_interrupts(tmp_path):
 
 async def test_a_bug_in_an_effect_fails_the_job(tmp_path, monkeypatch):
     async with house(tmp_path) as host:
-        monkeypatch.setitem(host.jobs._effects.of_state, S.PRINTING, _broken)
+        monkeypatch.setitem(host.jobs._effects.by_state, S.PRINTING, _broken)
         host.start()
         await host.until(S.FAILED)
         await host.settle()

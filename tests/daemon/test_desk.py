@@ -47,7 +47,7 @@ class House:
         async with asyncio.timeout(100):
             while self.core.jobs.state not in states:  # noqa: ASYNC110 - as clients do
                 await asyncio.sleep(0.05)
-        await self.core.jobs.runner.over()
+        await self.core.jobs.runner.wait_until_over()
 
 
 @asynccontextmanager

@@ -7,8 +7,8 @@ import pytest
 
 from daemon.bridge.words import JobState, Selection
 from daemon.core.job.file_mark import FileMark
-from daemon.core.job.job_snapshot import NEEDED, VERSION, Ending, JobSnapshot, dump, load, with_heaters_off
-from daemon.core.job.parking import ParkedPlace
+from daemon.core.job.job_snapshot import NEEDED_KEYS, VERSION, Ending, JobSnapshot, dump, load, with_heaters_off
+from daemon.core.job.parking import ParkedPosition
 from gcode.modes import Modes
 
 OF_0_1_0 = {
@@ -60,9 +60,9 @@ SNAPSHOT = JobSnapshot(
     state=JobState.PAUSING,
     job=7,
     file=FileMark("a/part.gcode", 1000, 5, 9),
-    answers=[("M114", ["X:1", "ok"])],
+    passed_steps=[("M114", ["X:1", "ok"])],
     open_step=("G91", 2),
-    parked=ParkedPlace({"X": 1.0}, Modes(feedrate=b"F3000"), 1.0, {"tool0": 200.0}),
+    parked=ParkedPosition({"X": 1.0}, Modes(feedrate=b"F3000"), 1.0, {"tool0": 200.0}),
 )
 
 
@@ -77,10 +77,10 @@ def test_a_snapshot_of_0_1_0_is_read():
     snapshot = load(OF_0_1_0)
     assert snapshot is not None
     assert (snapshot.state, snapshot.job) == (JobState.PAUSING, 7)
-    assert (snapshot.open_step, snapshot.wanted) == (("G91", 2), "resume")
+    assert (snapshot.open_step, snapshot.wish) == (("G91", 2), "resume")
     assert snapshot.selection == SNAPSHOT.selection
     assert snapshot.file == SNAPSHOT.file
-    assert snapshot.answers[1] == ("M114", ["X:1 Y:2 Z:3 E:4", "ok"])
+    assert snapshot.passed_steps[1] == ("M114", ["X:1 Y:2 Z:3 E:4", "ok"])
     assert snapshot.parked is not None
     assert snapshot.parked.axes == {"X": 1.0, "Y": 2.0, "Z": 3.0, "E": 4.0}
 
@@ -109,7 +109,7 @@ def test_a_snapshot_that_needs_a_later_version_is_not_read():
 @pytest.mark.parametrize("field", sorted(dump(SNAPSHOT)))
 def test_only_missing_fields_needed_for_reattaching_make_a_snapshot_unreadable(field):
     snapshot = load({name: value for name, value in dump(SNAPSHOT).items() if name != field})
-    assert (snapshot is None) is (field in NEEDED)
+    assert (snapshot is None) is (field in NEEDED_KEYS)
 
 
 @pytest.mark.parametrize("value", [{"a": 1}, [[1]], "x", -1.5, None, True])
@@ -119,7 +119,7 @@ def test_a_field_of_a_wrong_type_causes_no_crash(value):
         snapshot = load(plain)
         assert snapshot is None or load(dump(snapshot)) == snapshot
         assert isinstance(with_heaters_off(plain), dict)
-    for field in NEEDED:
+    for field in NEEDED_KEYS:
         assert load({**OF_0_1_0, field: [[value]]}) is None
 
 

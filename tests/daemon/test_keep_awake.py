@@ -47,7 +47,7 @@ async def test_a_long_pause_keeps_heat_and_position_on_klipper(tmp_path, seconds
 async def test_the_idle_timeout_runs_out_without_the_command(tmp_path):
     async with house(tmp_path, firmware=KLIPPER, pause=PauseConfig()) as host:
         await paused(host)
-        host.jobs._keep_awake._repeating.cancel()
+        host.jobs._keep_awake._repeat_task.cancel()
         await asyncio.sleep(700)
         assert (host.board.hotend.target, host.board.bed.target) == (0, 0)
         assert not host.board.modal.homed

@@ -9,7 +9,7 @@ import pytest
 
 from daemon.config import JobConfig, PauseConfig, ScriptsConfig
 from daemon.core.job.calling_off import MOVES_TIMEOUT, while_it_lives
-from daemon.core.job.parking import ParkedPlace
+from daemon.core.job.parking import ParkedPosition
 from daemon.core.job.resting import has_gone_cold
 from gcode.dialect import MARLIN
 from gcode.modes import Modes
@@ -397,4 +397,4 @@ async def test_a_host_without_temperatures_queries_them_before_it_moves_back(tar
             self.heaters = {"tool0": Reading(80.0, target)}
             return ["ok"]
 
-    assert await has_gone_cold(Printer(), ParkedPlace(None, Modes(), 0.0, {"tool0": 200.0})) is cold
+    assert await has_gone_cold(Printer(), ParkedPosition(None, Modes(), 0.0, {"tool0": 200.0})) is cold

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from daemon.bridge.words import JobState, Selection
-from daemon.core.job.after_reboot import ReattachedPlace, _correct_filament, head
+from daemon.core.job.after_reboot import ReattachedPlace, _correct_filament, find_head
 from daemon.core.job.job import Job
 from daemon.core.job.job_snapshot import JobSnapshot
 from daemon.core.job.machine import JobMachine
@@ -34,7 +34,7 @@ def test_line_numbers_not_of_the_file_are_left_out(offset, lines):
 
 
 def test_numbers_beyond_the_end_of_the_file_are_not_counted():
-    noted = StoredPlace({"a": 1}, number=812, gaps=[(813, 2)], until=817)
+    noted = StoredPlace({"a": 1}, number=812, gaps=[(813, 2)], end_number=817)
     assert {noted.lines_before(offset) for offset in (817, 900)} == {2}
 
 
@@ -83,7 +83,7 @@ def test_the_expected_position_is_read_from_the_file(tmp_path, text, expected):
     fd = os.open(path, os.O_RDONLY)
     try:
         before = text.rstrip("\n").rfind("\n") + 1
-        assert head(fd, ReattachedPlace(JobPlace(1, before), Modes(relative_e="M83" in text))) == pytest.approx(
+        assert find_head(fd, ReattachedPlace(JobPlace(1, before), Modes(relative_e="M83" in text))) == pytest.approx(
             expected
         )
     finally:
@@ -164,4 +164,4 @@ async def test_the_next_print_does_not_wait_for_a_write_that_hangs_for_ever():
             await places.feed(job)
         assert places.may_go(Ticket(b"M105"), 1)
     places._task.cancel()
-    places._retracting.cancel()
+    places._retract_task.cancel()

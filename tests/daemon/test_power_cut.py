@@ -188,7 +188,7 @@ async def test_a_restart_while_it_reattaches_after_a_reboot_leaves_the_print_to_
     world = with_place(tmp_path / "world")
     await cut_in_the_middle(world)
     printed = moves_of(world)
-    checks, check = [], after_reboot.check
+    checks, check = [], after_reboot.check_printer
 
     async def noted(*args):
         checks.append(args)
@@ -196,7 +196,7 @@ async def test_a_restart_while_it_reattaches_after_a_reboot_leaves_the_print_to_
             await asyncio.sleep(60)
         await check(*args)
 
-    monkeypatch.setattr(after_reboot, "check", noted)
+    monkeypatch.setattr(after_reboot, "check_printer", noted)
     async with world.host() as host:
         while moment == "during the check" and not checks:  # noqa: ASYNC110 - as one who looks at the printer
             await asyncio.sleep(0.01)

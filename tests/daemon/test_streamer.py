@@ -45,7 +45,7 @@ def stream(path, executor=None, woken=None, skipped=None, **options):
         partial(open_upload, path),
         executor or Inline(),
         on_more=lambda: woken.append(True) if woken is not None else None,
-        on_skipped=lambda *skip: skipped.append(skip) if skipped is not None else None,
+        on_left_out=lambda *skip: skipped.append(skip) if skipped is not None else None,
         **options,
     )
 
@@ -191,7 +191,7 @@ async def test_lines_are_parsed_while_the_printer_waits_for_none(tmp_path, monke
     assert looked == [b"M117 here"]
     assert [line[1].decode() for line in taken] == [*moves[:special], "M117 here"]
     assert [command.decode() for _, command in await drain(source)] == moves[special:]
-    assert (source.waits, source.skipped) == (0, 0)
+    assert (source.waits, source.left_out_count) == (0, 0)
 
 
 async def test_no_more_is_read_ahead_than_allowed(tmp_path, monkeypatch):
@@ -319,7 +319,7 @@ async def test_texts_are_fitted_and_unsafe_ones_reported(tmp_path):
     source = stream(path, skipped=skipped, receiver=Narrow)
     await source.open()
     assert await drain(source) == [(0, b"G1 X1"), (6, b"M117 a long"), (33, b"G1 X2")]
-    assert source.skipped == 1
+    assert source.left_out_count == 1
     assert skipped == [(23, "M486 Abox", "this firmware would take the text for a command")]
     await source.close()
 

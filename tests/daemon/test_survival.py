@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from daemon.bridge.words import JobState
 from daemon.config import PauseConfig
 from daemon.core.job import file_check
-from daemon.core.job.file_check import PAUSE, sha1_of
+from daemon.core.job.file_check import READ_INTERVAL, sha1_of
 from gcode import flight
 from gcode.compact import compactor
 from gcode.errors import QueueFull
@@ -378,7 +378,7 @@ async def test_the_hash_is_computed_slowly_in_the_reading_thread(tmp_path):
     finally:
         os.close(fd)
     assert len(threads) == 9
-    assert threads[-1] - threads[0] == pytest.approx(8 * PAUSE)
+    assert threads[-1] - threads[0] == pytest.approx(8 * READ_INTERVAL)
 
 
 async def test_a_file_unreadable_for_its_hash_ends_nothing(tmp_path, capsys, monkeypatch):

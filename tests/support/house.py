@@ -162,7 +162,7 @@ class House:
 
     async def settle(self) -> None:
         """Wait until the last job has released everything."""
-        await self.jobs.runner.over()
+        await self.jobs.runner.wait_until_over()
 
 
 @asynccontextmanager

@@ -322,7 +322,7 @@ class World:
             await jobs.abandon("killed")
             await connection.disconnect()
             if jobs.runner is not None:
-                await jobs.runner.over()
+                await jobs.runner.wait_until_over()
             logbook.close()
             if isinstance(records, Store):
                 await records.close()

@@ -1,9 +1,9 @@
 """After a reboot: finds the place of a print by the line number that its printer wants, and checks the printer's state.
 
-Theory of operation. The disk says after which number the file's lines came (`daemon.core.job.places`), and the printer
+Theory of operation. The disk says which number the file's lines followed (`daemon.core.job.places`), and the printer
 says which number it wants. The lines in between are counted off in the file, by the same code that sent them. Then the
-printer is asked for its temperatures and, at rest, for its position. That has to be where the last accepted line leads.
-Whatever does not fit ends the print.
+printer is asked for its temperatures and, at rest, for its position, which has to be the end of the last accepted line.
+If anything does not fit, the print ends.
 """
 
 import asyncio
@@ -30,14 +30,14 @@ from gcode.reader import Reader
 from hal.printer import Printer
 
 MAX_LINES = 20_000
-"""More lines cannot have been sent since the place was written, at most 5 s ago: no wire carries 4,000 lines/s."""
+"""Maximum number of lines since the place was written, at most 5 s before: no wire carries 4,000 lines/s."""
 
 LOOKBACK = 1024 * 1024
 LOOKBACK_FACTOR = 8
-"""Bytes of the file before the place that are read to find where the head has to be. If they do not say,
-LOOKBACK_FACTOR times as many are read, and so on, as a layer may have any size."""
+"""Number of bytes before the place that are read to find where the head has to be. If that is not enough,
+LOOKBACK_FACTOR times as many are read, and so on, because a layer may have any size."""
 
-POSITION_TOLERANCE = 0.03  # mm between that and the reported position; firmwares report two decimals
+POSITION_TOLERANCE = 0.03  # mm between where the head has to be and where it is; firmwares report two decimals
 FILAMENT_TOLERANCE = 0.1  # mm; a larger difference means that the user has moved the filament
 TARGET_TOLERANCE = 1.0  # °C between equal targets, as some firmwares report whole degrees
 MAX_COOLING = 15.0  # °C since the place was written
@@ -56,31 +56,32 @@ class ReattachedPlace:
 
     Attributes:
         fed: the last line of the file that the printer has accepted.
-        modes: those that hold after that line.
-        heated: the targets in °C, by heater, that lines after the place on the disk have set; `tool` is the active one.
+        modes: those after that line.
+        new_targets: the targets that lines after the place on the disk have set, in °C by heater; `tool` is the active
+            tool's.
     """
 
     fed: JobPlace
     modes: Modes
-    heated: dict[str, float] = field(default_factory=dict)
+    new_targets: dict[str, float] = field(default_factory=dict)
 
 
-async def find(job: Job, stream: FileStream, stored: StoredPlace, next_number: int) -> ReattachedPlace:
+async def find_place(job: Job, stream: FileStream, stored: StoredPlace, next_number: int) -> ReattachedPlace:
     """Return where the print continues, and advance the stream to it.
 
     Args:
         job: the job.
-        stream: the file, opened after the place on the disk.
-        stored: the place as it was written to the disk.
+        stream: the file, opened at the place on the disk.
+        stored: the place on the disk.
         next_number: the number of the line that the printer wants.
 
     Raises:
         CannotReattach: that number does not fit.
         OSError, CommandError: the file cannot be read.
     """
-    if next_number <= stored.least:
+    if next_number <= stored.accepted_number:
         raise CannotReattach(
-            f"the printer wants line {next_number}, but had accepted line {stored.least}: its board was reset"
+            f"the printer wants line {next_number}, but had accepted line {stored.accepted_number}: its board was reset"
         )
     count = stored.lines_before(next_number)
     if count > MAX_LINES:
@@ -90,17 +91,17 @@ async def find(job: Job, stream: FileStream, stored: StoredPlace, next_number: i
     place = ReattachedPlace(stored.fed, modes_of(stored.modes))
     lines, offset = stored.lines, stored.offset
     for _ in range(count):
-        offset, command, _checksum, changes = await _next(job, stream, place)
+        offset, command, _checksum, changes = await _next_sent_line(job, stream, place)
         lines += 1
         if changes:
             place.modes.note(command)
-            place.heated |= targets([command], place.modes)
+            place.new_targets |= targets([command], place.modes)
     place.fed = JobPlace(lines, offset)
     return place
 
 
-async def _next(job: Job, stream: FileStream, place: ReattachedPlace) -> tuple[int, bytes, int, bool]:
-    """Return the next line of the file that was sent; barriers before it were dealt with before the reboot."""
+async def _next_sent_line(job: Job, stream: FileStream, place: ReattachedPlace) -> tuple[int, bytes, int, bool]:
+    """Return the next line of the file that was sent; the barriers before it were dealt with before the reboot."""
     while (line := stream.next_line()) is None:
         if stream.error is not None:
             raise stream.error
@@ -108,8 +109,8 @@ async def _next(job: Job, stream: FileStream, place: ReattachedPlace) -> tuple[i
             raise CannotReattach("the printer has accepted more lines than the file has")
         if stream.barrier is not None:
             if isinstance(stream.barrier, HeatAndWait):
-                place.heated[stream.barrier.heater] = stream.barrier.target
-            job.snapshot.passed = stream.barrier_offset
+                place.new_targets[stream.barrier.heater] = stream.barrier.target
+            job.snapshot.barrier_offset = stream.barrier_offset
             stream.proceed()
         else:
             await asyncio.sleep(0.001)  # the next block is being read
@@ -117,7 +118,7 @@ async def _next(job: Job, stream: FileStream, place: ReattachedPlace) -> tuple[i
 
 
 def targets(commands: Iterable[bytes], modes: Modes) -> dict[str, float]:
-    """Return the targets that these commands set, in °C by heater; `tool` is the active one."""
+    """Return the targets that these commands set, in °C by heater."""
     by_heater: dict[str, float] = {}
     for command in commands:
         try:
@@ -131,7 +132,9 @@ def targets(commands: Iterable[bytes], modes: Modes) -> dict[str, float]:
     return by_heater
 
 
-async def check(job: Job, stream: FileStream, stored: StoredPlace, place: ReattachedPlace, executor: Executor) -> None:
+async def check_printer(
+    job: Job, stream: FileStream, stored: StoredPlace, place: ReattachedPlace, executor: Executor
+) -> None:
     """Check that the printer is in the state in which the previous host left it.
 
     Raises:
@@ -141,7 +144,7 @@ async def check(job: Job, stream: FileStream, stored: StoredPlace, place: Reatta
     fd = stream.duplicate()
     try:
         loop = asyncio.get_running_loop()
-        expected = await loop.run_in_executor(executor, head, fd, place) if place.fed.lines else {}
+        expected = await loop.run_in_executor(executor, find_head, fd, place) if place.fed.lines else {}
         next_ = await loop.run_in_executor(executor, _next_targets, fd, place)
     finally:
         await loop.run_in_executor(executor, os.close, fd)
@@ -160,12 +163,12 @@ def _check_heat(printer: Printer, stored: StoredPlace, place: ReattachedPlace, a
 
     Args:
         printer: has just reported its temperatures.
-        stored: the content of the disk, with the heat at that time.
-        place: the targets that lines have set since.
-        ahead: the targets that the next line sets: a host that waits for heat itself may have set them already.
+        stored: the place on the disk, with the temperatures at that time.
+        place: has the targets that lines have set since.
+        ahead: the targets that the next line sets: a host that waits for heat itself may already have set them.
     """
-    since = {_heater(printer, name): target for name, target in place.heated.items()}
-    soon = {_heater(printer, name): target for name, target in ahead.items()}
+    since = {_reported_name(printer, name): target for name, target in place.new_targets.items()}
+    soon = {_reported_name(printer, name): target for name, target in ahead.items()}
     for name in stored.heat.keys() | since.keys():
         before, target = stored.heat.get(name, (0.0, 0.0))
         target, now = since.get(name, target), printer.heaters.get(name)
@@ -185,7 +188,7 @@ def _check_heat(printer: Printer, stored: StoredPlace, place: ReattachedPlace, a
             raise CannotReattach(f"the target of {name} has changed from {target:g} to {aim:g} °C")
 
 
-def _heater(printer: Printer, name: str) -> str:
+def _reported_name(printer: Printer, name: str) -> str:
     """Return the name under which the printer reports a heater that a command has set."""
     if name == "tool":
         return printer.hotend(printer.modes.tool or 0)
@@ -212,9 +215,9 @@ def _check_position(expected: dict[str, float], reported: dict[str, float]) -> N
 async def _correct_filament(
     printer: Printer, modes: Modes, expected: Mapping[str, float], reported: Mapping[str, float]
 ) -> None:
-    """Set the firmware's E to the file's if the user has moved filament meanwhile.
+    """If the user has moved filament meanwhile, set the firmware's E to the file's.
 
-    Otherwise the next line would move it back by as much.
+    Otherwise the next line would move the filament back.
     """
     at, counted = expected.get("E"), reported.get("E")
     if at is not None and counted is not None and abs(at - counted) > FILAMENT_TOLERANCE:
@@ -222,11 +225,11 @@ async def _correct_filament(
         await printer.send(f"G92 E{at / modes.unit:.5f}")
 
 
-def head(fd: int, place: ReattachedPlace) -> dict[str, float]:
-    """Return where the file has led the head by then: mm by axis, as far as known; E only if absolute. Blocks.
+def find_head(fd: int, place: ReattachedPlace) -> dict[str, float]:
+    """Return where the file has led the head: mm by axis, for the axes that are known; E only if absolute. Blocks.
 
     Args:
-        fd: of the file.
+        fd: a descriptor of the file.
         place: where the print continues.
     """
     back = LOOKBACK
@@ -253,11 +256,11 @@ def _axes_after(fd: int, place: ReattachedPlace, back: int) -> dict[str, float |
 
 
 class _Track:
-    """Follows the axes; None: unknown."""
+    """Follows the position of each axis; None: unknown."""
 
     def __init__(self, in_the_middle: bool, modes: Modes) -> None:
         self.axes: dict[str, float | None] = dict.fromkeys("XYZE")
-        # in the middle of a file, most likely those at the place
+        # the modes in the middle of a file are not known: most likely they are those at the place
         self._modes = replace(modes) if in_the_middle else Modes(e_mode=modes.e_mode)
 
     def follow(self, commands: Iterable[bytes]) -> None:

@@ -1,7 +1,7 @@
 """Calling off a print: turn the heaters off at once, then wait for the moves in the planner, however long they take.
 
-Only silence counts against a printer, not the time that it needs: while it says anything (that it is busy, cools down
-or has made a move), it is alive. A deaf printer gets an emergency stop.
+A printer may take its time as long as it is not silent: while it reports that it is busy, cools down or has made a
+move, it is alive. A printer that does not listen gets an emergency stop.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from gcode.replies import Reading
 from hal.printer import Event, Printer, TemperaturesRead
 
 KNOB_TIMEOUT = 300.0
-"""Seconds for which a printer may wait for its user to press the knob; meanwhile it does not read heaters off."""
+"""Seconds for which a printer may wait for its user to press the knob; until then it does not read heaters off."""
 
 MOVES_TIMEOUT = 300.0
-"""Seconds that moves may take once the heaters are off: during M400 a firmware that does not say `busy` is silent
-(Marlin 1.0, Smoothieware, RepRapFirmware, Teacup), and a planner holds up to 60 moves."""
+"""Seconds that moves may take once the heaters are off. A planner holds up to 60 moves, and during M400 a firmware that
+does not say `busy` is silent (Marlin 1.0, Smoothieware, RepRapFirmware, Teacup)."""
 
 CHECK_INTERVAL = 0.5  # s between two checks whether the printer has said anything
 
@@ -28,10 +28,10 @@ _HOMING = re.compile(r"^> (?:N\d+ )?G(?:28|29|3[0-4]|38|76|425)(?!\d)")
 
 
 async def turn_heaters_off_and_rest(printer: Printer, profile: ProfileConfig, silence: float) -> None:
-    """Turn the heaters off ahead of everything that waits; then wait until every move has been made or thrown away.
+    """Turn the heaters off ahead of everything that waits; then wait until every move has been made or dropped.
 
     Raises:
-        TimeoutError: the printer is deaf (see `while_it_lives`).
+        TimeoutError: the printer does not listen (see `while_it_lives`).
     """
     await while_it_lives(printer, _turn_heaters_off(printer, profile), silence)
     blocks = printer.dialect.ok_at == "execution"  # then M400 is silent until the last move
@@ -49,7 +49,7 @@ async def _turn_heaters_off(printer: Printer, profile: ProfileConfig) -> None:
 def interrupts(printer: Printer) -> list[str]:
     """Return the commands that end a wait for heat (M108) and drop planned moves (M410), if they act on arrival.
 
-    No M410 while the printer homes or probes: Marlin would miss its endstop, and halt.
+    M410 is left out while the printer homes or probes: Marlin would miss its endstop and halt.
     """
     words = [word for word in ("M108", "M410") if acts_at_once(printer, word)]
     homes = any(map(_HOMING.match, printer.flight_recorder.tail()))
@@ -88,11 +88,14 @@ def _heats_up(reading: Reading) -> bool:
 
 
 async def while_it_lives(printer: Printer, work: Coroutine[Any, Any, object], silence: float) -> None:
-    """Do the work, however long it takes; half-way through a silence the link probes the printer.
+    """Do the work, however long it takes, unless the printer is silent for `silence` seconds.
+
+    A report that it still heats does not end a silence; after KNOB_TIMEOUT seconds, nor does one that it waits for its
+    user.
+    Half-way through a silence the link probes the printer.
 
     Raises:
-        TimeoutError: for `silence` seconds the printer has sent nothing, or only that it still heats, or (after
-            KNOB_TIMEOUT seconds) only that it waits for its user. The text is for users.
+        TimeoutError: the printer was silent for too long; the text is for users.
     """
     life, probed_at = _SignsOfLife(printer), 0.0
     unsubscribe = printer.subscribe(life.on_event)

@@ -1,8 +1,8 @@
 """JobController: what users and clients can ask of the job: start, pause, resume, cancel.
 
 A request is synchronous: it fires a trigger, which ends the effect of the old state and begins that of the new one.
-It never waits for the printer. A `runner` carries the job through its states; `effects` says what is done in each, and
-`printer_events` what the printer's events mean for the job.
+A request never waits for the printer. A `runner` carries the job through its states; `effects` has what is done in each
+state, and `printer_events` what the printer's events mean for the job.
 """
 
 import asyncio
@@ -55,16 +55,16 @@ class JobController:
         """Watch the connection; nothing is printed before `start`.
 
         Args:
-            config: its scripts and limits of time.
-            connection: where the printer is.
-            store: where jobs are recorded.
-            uploads: the folder that selections are relative to.
-            executor: whose threads read files.
-            survival: what the next host reattaches by; None: there will be no next host.
+            config: the configuration; its scripts and time limits are used.
+            connection: to the printer.
+            store: records jobs.
+            uploads: the folder to which selections are relative.
+            executor: its threads read files.
+            survival: keeps what the next host needs to reattach; None: nothing is kept on the disk.
         """
         self.selected: Selection | None = None
         self.offsets: dict[str, float] = {}  # °C that are added to the targets of files, by heater
-        self.runner: Runner | None = None  # of the last job
+        self.runner: Runner | None = None  # that of the last job
         self._config = config
         self._connection = connection
         self._survival = survival or Survival(connection, connection.logbook, KeptFile(uploads, uploads.parent))
@@ -79,7 +79,7 @@ class JobController:
             survival=self._survival,
         )
         self._leftovers = Leftovers(self._survival, store, uploads)
-        self._error_is_seen = False  # a file was selected or unselected since the last job
+        self._error_is_seen = False  # a file has been selected or unselected since the last job
         self._previous_state: JobState | None = None  # how the job of the previous host ended
         self._previous_reason: str | None = None  # why it ended so
         self._heaters_off = HeatersOff(lambda: connection.profile, self._on_heaters_off)
@@ -91,7 +91,7 @@ class JobController:
         self._kit = Kit(config, connection, store, self._survival, self._effects, self._heaters_off, self._announce)
         self._events = PrinterEvents(self._kit, self)
         connection.before_close(self._leave)
-        connection.reconnect_while(lambda: self._heaters_off.due)
+        connection.reconnect_while(lambda: self._heaters_off.is_due)
 
     # -- what clients see ----------------------------------------------------------------------------------
 
@@ -101,7 +101,7 @@ class JobController:
 
     @property
     def state(self) -> JobState | None:
-        """The state of the job, also after its end; None before the first one."""
+        """The state of the job, also after its end; None before the first job."""
         if self._job is None:
             return self._previous_state
         return self._job.state
@@ -113,12 +113,12 @@ class JobController:
 
     @property
     def job_id(self) -> int | None:
-        """The number in the store of the job, also after its end; None before the first one."""
+        """The number of the job in the store, also after its end; None before the first job."""
         return self._job.snapshot.job if self._job is not None else None
 
     @property
     def waits(self) -> int:
-        """How often the printer had room for lines of the last job while none had been read from the disk yet."""
+        """How often, in the last job, the printer had room for lines that had not been read from the disk yet."""
         return self._job.stream.waits if self._job is not None and self._job.stream is not None else 0
 
     @property
@@ -134,7 +134,7 @@ class JobController:
 
     @property
     def error(self) -> str | None:
-        """Why the last job failed or was interrupted, if it was, until another file is chosen."""
+        """Why the last job failed or was interrupted; None: it was not, or another file has been selected since."""
         if self._error_is_seen:
             return None
         if self._job and self._job.state in (JobState.FAILED, JobState.INTERRUPTED):
@@ -143,15 +143,15 @@ class JobController:
 
     @property
     def warning(self) -> str | None:
-        """The problem of a print that continues nevertheless."""
+        """The problem of a print that continues in spite of it."""
         job = self._job if self.active else None
-        return (job.stalled or job.bad_line or job.notice) if job is not None else None
+        return (job.no_progress or job.poor_connection or job.notice) if job is not None else None
 
     @property
     def pause_reason(self) -> str | None:
-        """Why the job pauses, or is paused, as far as that is known: the file, the printer, an error."""
+        """Why the job is pausing or paused, if that is known: the file, the printer, an error."""
         job = self._job if self.active else None
-        return job.snapshot.why if job is not None and job.snapshot.state in _PAUSES else None
+        return job.snapshot.pause_reason if job is not None and job.snapshot.state in _PAUSES else None
 
     @property
     def progress(self) -> JobProgress:
@@ -161,8 +161,8 @@ class JobController:
         return self._job.progress(asyncio.get_running_loop().time())
 
     @property
-    def place(self) -> dict[str, float] | None:
-        """Where the head was when the print paused: mm by axis letter; None: not known, or resumed since."""
+    def paused_position(self) -> dict[str, float] | None:
+        """Where the head was when the print paused, in mm by axis letter; None: not known, or it is not paused."""
         parked = self._job.snapshot.parked if self._job is not None else None
         return parked.axes if parked is not None else None
 
@@ -203,11 +203,11 @@ class JobController:
         self.selected = None
         self._error_is_seen = True
 
-    def printable(self, file: Selection | None = None) -> Selection:
+    def file_to_print(self, file: Selection | None = None) -> Selection:
         """Return the file that `start` would print.
 
         Raises:
-            JobConflict: no printer, no file, or a print is in progress, be it the printer's own.
+            JobConflict: there is no printer or no file, or a print is in progress, perhaps from the printer's SD card.
         """
         if self.active:
             raise JobConflict("Printer already has an active print job, did you mean 'restart'?")
@@ -227,9 +227,9 @@ class JobController:
             claim: the record of a print with a key.
 
         Raises:
-            JobConflict: no printer, no file, or a print is in progress, be it the printer's own.
+            JobConflict: there is no printer or no file, or a print is in progress, perhaps from the printer's SD card.
         """
-        self.selected = self.printable(file)
+        self.selected = self.file_to_print(file)
         self._begin(self.selected, claim)
         self._announce(JobState.STARTING)
 
@@ -248,7 +248,7 @@ class JobController:
         self._announce(JobState.STARTING)
 
     def pause(self) -> None:
-        """Pause. A pausing job forgets a request to resume; a paused or ending one stays as it is.
+        """Pause the job. If it is pausing, forget a request to resume; if it is paused or ending, do nothing.
 
         Raises:
             JobConflict: there is no job.
@@ -257,13 +257,13 @@ class JobController:
         if job.state is JobState.REATTACHING:
             self._postpone(job, "pause")
         elif job.state is JobState.PAUSING:
-            job.snapshot.wanted = None
+            job.snapshot.wish = None
         elif job.machine.can("pause"):
             job.printer.hold()
             job.move("pause")
 
     def resume(self) -> None:
-        """Resume a paused job; a pausing one as soon as it is paused. Does nothing to any other.
+        """Resume the job if it is paused, or as soon as it is, if it is pausing; in any other state do nothing.
 
         Raises:
             JobConflict: there is no job.
@@ -285,7 +285,7 @@ class JobController:
             JobConflict: there is no job.
         """
         job = self._active_job("pause")  # as in `resume`
-        request = job.snapshot.wanted
+        request = job.snapshot.wish
         pauses = request == "pause" or (request is None and job.snapshot.state in _PAUSES)
         if job.machine.can("resume") or (job.state is JobState.REATTACHING and pauses):
             self.resume()
@@ -293,7 +293,7 @@ class JobController:
             self.pause()
 
     def cancel(self) -> None:
-        """End the job and turn the heaters off; does nothing to one that is being cancelled.
+        """End the job and turn the heaters off; do nothing if it is already being cancelled.
 
         Raises:
             JobConflict: there is no job.
@@ -312,9 +312,9 @@ class JobController:
             self._survival.keep(self._job)
 
     def _postpone(self, job: Job, request: Wish) -> None:
-        """Remember a request that has to wait, for the printer or for the pause; nothing replaces a cancel."""
-        if job.snapshot.wanted != "cancel":
-            job.snapshot.wanted = request
+        """Remember a request that has to wait for the printer or for the pause; a cancel is never replaced."""
+        if job.snapshot.wish != "cancel":
+            job.snapshot.wish = request
             self._survival.keep(job)
         if request == "cancel" and self.runner is not None:
             self.runner.give_up_soon()
@@ -350,9 +350,9 @@ class JobController:
         before, self.runner = self.runner, Runner(self._kit, snapshot, printer)
         self._error_is_seen = False
         if before is not None:
-            before.replaced = True
-        # a job that failed may still be turning heaters off, which must not happen in the middle of the new one
-        self.runner.begin(before)
+            before.is_replaced = True
+        # a job that failed may still be turning heaters off, which must not happen in the middle of the new job
+        self.runner.begin_print(before)
 
     def _announce(self, state: JobState) -> None:
         for listener in self._listeners:
@@ -366,35 +366,35 @@ class JobController:
         self._survival.note_heaters_off()
 
     def turn_heaters_off(self, trouble: Unsafe) -> None:
-        """Turn the heaters off at once, whatever the job is doing, and fail it."""
+        """Turn the heaters off at once, whatever the job is doing, and fail the job."""
         if (printer := self._connection.printer) is not None and self._connection.ready:
-            self._heaters_off.begin(printer, str(trouble))
+            self._heaters_off.turn_off_soon(printer, str(trouble))
         if self._job is not None:
             self._job.stop(trouble)
 
     async def abandon(self, reason: str = "the printer was disconnected") -> None:
-        """End the job because its host goes away, outcome INTERRUPTED; heaters off at once, also without a job."""
+        """Interrupt the job because its host goes away. The heaters are turned off at once, even without a job."""
         runner = self.runner
-        if runner is not None and runner.handed_over:
+        if runner is not None and runner.is_handed_over:
             return
         if runner is not None and runner.active:
             runner.job.end("interrupt", reason)
-            # while it reattaches, the printer may be READY before the job has it
-            await self._heaters_off.before_leaving(self._connection.printer or runner.job.printer)
+            # while the job reattaches, the connection may have the printer before the job has it
+            await self._heaters_off.turn_off_before_leaving(self._connection.printer or runner.job.printer)
         elif (printer := self._connection.printer) is not None and has_target(printer) and printer.panel_print is None:
-            await self._heaters_off.before_leaving(printer)
+            await self._heaters_off.turn_off_before_leaving(printer)
         self.offsets.clear()
-        await self.dead_man.leave()
+        await self.dead_man.turn_off()
         if runner is not None:
-            await runner.over(HEATERS_OFF_TIMEOUT)
+            await runner.wait_until_over(HEATERS_OFF_TIMEOUT)
 
     async def _leave(self) -> None:
         """End the job because a client disconnects the printer, and unselect the file, as OctoPrint does."""
         await self.abandon()
-        self.let_go()
+        self.unselect_if_idle()
 
-    def let_go(self) -> None:
-        """Unselect the file unless it is being printed; the error of the last print is still shown."""
+    def unselect_if_idle(self) -> None:
+        """Unselect the file, unless it is being printed; the error of the last print is still shown."""
         if not self.active:
             self.selected = None
 
@@ -405,11 +405,11 @@ class JobController:
     # -- what the previous host left ------------------------------------------------------------------------
 
     async def recover(self) -> None:
-        """Reattach to the job that the previous host left; or record how that ended, and select its file."""
-        leftover = await self._leftovers.settle(self._runner_from)
+        """Reattach to the job that the previous host left; or record how that job ended, and select its file."""
+        leftover = await self._leftovers.record_ends(self._runner_from)
         self._previous_state, self._previous_reason = leftover.outcome or (None, None)
         self.selected = leftover.selection
-        self._heaters_off.due = leftover.hot
+        self._heaters_off.is_due = leftover.hot
         if leftover.runner is not None:
             self._reattach(leftover.runner)
         elif leftover.printer is not None:
@@ -433,7 +433,7 @@ class JobController:
         """Start the runner of the previous host's job; it reattaches to the printer in the background."""
         snapshot = runner.job.snapshot
         self.runner, self.selected = runner, snapshot.selection
-        self._heaters_off.due = False  # the heat belongs to this job, whatever other unfinished jobs the store has
+        self._heaters_off.is_due = False  # the heat belongs to this job, whatever other unfinished jobs the store has
         log.warning(
             "job.reattaching", file=snapshot.selection.path, state=snapshot.state.name, printer=snapshot.address
         )

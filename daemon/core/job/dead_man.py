@@ -1,12 +1,12 @@
 """DeadMan: sets the firmware's own timer, which turns everything off when the host is dead.
 
-A dead host cannot turn heaters off, so the firmware needs its orders in advance. M85 makes Marlin halt when nothing
-has moved for a given time. Homing and the firmware's own waits for heat count as moves. Nothing moves in a pause or
-while the host waits for heat, so M85 is repeated, which restarts the timer. A host that ends in order turns it off.
+A dead host cannot turn heaters off, so the firmware must be told in advance. M85 makes Marlin halt when nothing has
+moved for a given time. Homing and the firmware's own waits for heat count as moves. Nothing moves in a pause or while
+the host waits for heat, so M85 is repeated, which restarts the timer. A host that is stopped turns the timer off.
 
-Repetier restarts its timer at any G command and at no M command, so a G command that changes nothing goes before each
-M85 (its Commands.cpp). Prusa's firmware and Klipper turn their heaters off by themselves, and are sent nothing. A build
-that does not know M85 does not protect the printer, whatever its firmware's name.
+Repetier restarts its timer at any G command and at no M command (its Commands.cpp), so a G command that changes nothing
+is sent before each M85. Prusa's firmware and Klipper turn their heaters off by themselves, so nothing is sent to them.
+A build that does not know M85 does not protect the printer, whatever the name of the firmware.
 """
 
 import asyncio
@@ -26,10 +26,10 @@ from hal.printer import ConnectionState, Event, FirmwareIdentity, Printer, State
 from hal.registry import pace
 
 REPEATS = 4
-"""How often M85 is sent within the time that it sets: three may be late behind a slow command."""
+"""How often M85 is sent within the time that it sets: three of them may be held up by a slow command."""
 
 RELEASE_TIMEOUT = 1.0
-"""Seconds in which the printer has to acknowledge that the timer is off before the line is closed."""
+"""Seconds for which the end of the connection waits for the printer to acknowledge that the timer is off."""
 
 # Not Marlin 1: with M85, 1.0 stops in the middle of its own waits for heat, 1.1 while it waits for its user, and 1.1.9
 # at once when M85 follows a long rest.
@@ -47,16 +47,16 @@ class DeadMan:
         """Watch the connection.
 
         Args:
-            config: how long the times are.
-            connection: where the printer is.
+            config: has the times.
+            connection: to the printer.
             state: returns the state of the job.
         """
         self._config = config
         self._connection = connection
         self._state = state
         self._printer: Printer | None = None  # the printer that the attributes below are about
-        self._set_seconds: int | None = None  # the seconds set last; None: those of the previous host, if any
-        self._refused = False  # the firmware has answered that it does not know M85
+        self._set_seconds: int | None = None  # the seconds that were set last; None: what the previous host has set
+        self._m85_is_unknown = False  # the firmware has answered that it does not know M85
         self._sending: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         connection.subscribe(self._on_event)
@@ -68,13 +68,13 @@ class DeadMan:
         if printer is None or not self._connection.ready:
             return None
         by_itself = recognise(printer.identity.name).idle.safety_timer
-        if by_itself is not None and not _knows(printer.identity):
+        if by_itself is not None and not _knows_m85(printer.identity):
             return Protection(by_itself)
         if not self._config.dead_man_min:
             return Protection(None, "the printer's own timer is turned off by safety.dead_man_min = 0")
-        if not _knows(printer.identity):
+        if not _knows_m85(printer.identity):
             return Protection(None, f"this firmware has no known timer that turns heaters off: {printer.identity.name}")
-        if self._refused:
+        if self._m85_is_unknown:
             return Protection(None, f"this build of the firmware does not know M85: {printer.identity.name}")
         paused = self._state() in (JobState.PAUSED, JobState.PAUSING)
         return Protection(60 * (self._config.dead_man_paused_min if paused else self._config.dead_man_min))
@@ -92,7 +92,7 @@ class DeadMan:
     def _begin(self, *, ready: bool) -> None:
         self._printer = self._connection.printer if ready else None
         self._set_seconds = None
-        self._refused = False
+        self._m85_is_unknown = False
         self._stop_timer()
         if ready:
             self._warn()
@@ -108,23 +108,23 @@ class DeadMan:
     # -- setting the timer ---------------------------------------------------------------------------------
 
     def _adjust(self) -> None:
-        """Send M85 if the time needed differs from the one set last."""
-        if self._usable() and self._needed_seconds() != self._set_seconds:
+        """Send M85 if the time that is needed differs from the one that was set last."""
+        if self._can_set_timer() and self._needed_seconds() != self._set_seconds:
             self._send()
 
-    def _usable(self) -> bool:
+    def _can_set_timer(self) -> bool:
         printer = self._printer
         ready = printer is not None and printer.state is ConnectionState.READY and self._sending is None
         return (
             ready
-            and not self._refused
+            and not self._m85_is_unknown
             and self._config.dead_man_min > 0
             and printer is not None
-            and _knows(printer.identity)
+            and _knows_m85(printer.identity)
         )
 
     def _needed_seconds(self) -> int:
-        """Return the seconds that are needed now; 0: no timer, as nothing is on."""
+        """Return the seconds that are needed now; 0: no heater is on, so no timer is needed."""
         state, printer = self._state(), self._printer
         printing = state is not None and not state.ended
         if not printing and (printer is None or self._connection.panel_print is not None or not has_target(printer)):
@@ -143,24 +143,24 @@ class DeadMan:
     async def _set_timer(self, printer: Printer, seconds: int) -> None:
         try:
             if _REPETIER.match(printer.identity.name):
-                await printer.send("G20" if printer.modes.inches else "G21")  # sets the units that hold already
+                await printer.send("G20" if printer.modes.inches else "G21")  # sets the units that are set already
             answer = await printer.send(f"M85 S{round(seconds * pace(printer.address))}")
         except NozzledError as error:
-            log.debug("printer.dead_man_not_set", reason=str(error))  # the line is gone; the next one gets its own
+            log.debug("printer.dead_man_not_set", reason=str(error))  # lost; the next connection sets its own timer
             return
         if printer is self._printer and any(isinstance(parse(line.encode()), UnknownCommand) for line in answer):
-            self._refused, self._set_seconds = True, None
+            self._m85_is_unknown, self._set_seconds = True, None
             self._warn()
 
     def _on_sent(self, _task: asyncio.Task[None]) -> None:
         self._sending = None
-        if self._usable():
+        if self._can_set_timer():
             if self._set_seconds:
                 self._timer = asyncio.get_running_loop().call_later(self._set_seconds / REPEATS, self._repeat)
             self._adjust()
 
     def _repeat(self) -> None:
-        if self._usable():
+        if self._can_set_timer():
             self._send()
 
     def _stop_timer(self) -> None:
@@ -170,8 +170,8 @@ class DeadMan:
 
     # -- the end -------------------------------------------------------------------------------------------
 
-    async def leave(self) -> None:
-        """Turn the timer off before the line is closed on purpose, so that the printer does not halt later."""
+    async def turn_off(self) -> None:
+        """Turn the timer off before the connection is closed on purpose, so that the printer does not halt later."""
         printer = self._printer
         self._stop_timer()
         self._printer = None
@@ -186,5 +186,5 @@ class DeadMan:
             )
 
 
-def _knows(identity: FirmwareIdentity) -> bool:
+def _knows_m85(identity: FirmwareIdentity) -> bool:
     return any(pattern.match(identity.name) for pattern in (_MARLIN_2, _REPETIER))

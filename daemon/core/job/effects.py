@@ -4,18 +4,18 @@ Theory of operation. The table (`daemon.core.job.states`) says which state follo
 the end of an effect fires a trigger. That cancels the coroutine of the old state, and the runner starts that of the
 new one. So exactly one effect runs at any time, and these rules make that safe:
 
-* An effect ends by firing a trigger, or is cancelled because a request or an event fired one. It cleans nothing up when
-  it is cancelled: calling off a print is a state of its own (cancelling), with an effect of its own.
+* An effect ends by firing a trigger, or is cancelled because a request or an event has fired one. When it is cancelled
+  it cleans nothing up: calling off a print is a state of its own (cancelling), with an effect of its own.
 * An effect can begin again. After a pause in the middle of a wait for heat, that wait begins again, and the next host
-  begins the effect from its first line. So nothing that matters is kept in local variables: it is in the snapshot
-  (`parked`, `script`, `passed`, `standing_by`), which is written before anything is done that must not be done twice.
-* Commands of the job that must be sent exactly once go through `job.steps`, which ensures that across hosts. Commands
-  that set a value (M104) need not.
+  begins the effect from its first line. So nothing that matters is kept in local variables. It is in the snapshot
+  (`parked`, `script`, `barrier_offset`, `standing_by`), which is written before anything that must not be done twice.
+* Commands of the job that must be sent exactly once go through `job.steps`, which ensures this even if the host
+  changes. Commands that set a value (M104) may be sent twice.
 * The link pulls the lines of the file from the stream; the effect does not send them. `_printing` lets them go and
   waits until the stream calls: at its end, at an error, or at a barrier, which is a line that the host has to act upon.
   The stream hands out no line after a barrier before `proceed`.
-* An `ok` does not mean that a move is made, only that it is planned. Wherever the next step needs the head at rest,
-  the effect awaits `printer.wait_for_rest()`, which asks for the position after an M400.
+* An `ok` means that a move is planned, not that it has been made. Wherever the next step needs the head at rest, the
+  effect awaits `printer.wait_for_rest()`, which asks for the position after an M400.
 """
 
 import asyncio
@@ -39,14 +39,14 @@ from daemon.core.job.heat_wait import Goal, wait_for_heat
 from daemon.core.job.job import Job
 from daemon.core.job.named_values import values
 from daemon.core.job.opening import open_upload
-from daemon.core.job.parking import ParkedPlace, unpark
+from daemon.core.job.parking import ParkedPosition, unpark
 from daemon.core.job.places import StoredPlace
 from daemon.core.job.resting import (
     come_to_rest,
+    find_lost_position,
     has_gone_cold,
     heat_again,
-    left_by_itself,
-    place_lost,
+    parked_by_printer,
     stand_by,
     timer_has_run_out,
 )
@@ -83,7 +83,7 @@ log = structlog.get_logger()
 
 
 class Effects:
-    """The coroutine of each state, in `of_state`."""
+    """What is done in each state: `by_state` has the coroutines."""
 
     def __init__(
         self,
@@ -101,13 +101,13 @@ class Effects:
 
         Args:
             config: returns the present configuration: scripts, profile.
-            store: where jobs are recorded.
-            uploads: the folder that selections are relative to.
-            executor: whose threads read files.
+            store: records jobs.
+            uploads: the folder to which selections are relative.
+            executor: its threads read files.
             pause: called when the file asks for a pause.
-            cancel: called when the file asks for its end.
-            resume: called when a resume was requested before the job was paused.
-            survival: what the next host reattaches by.
+            cancel: called when the file asks to be cancelled.
+            resume: called once the job is paused, if a resume was requested before.
+            survival: keeps what the next host needs to reattach.
         """
         self._config_now = config
         self._store = store
@@ -118,7 +118,7 @@ class Effects:
         self._resume = resume
         self._survival = survival
         self.tally = Tally()
-        self.of_state: dict[JobState, Callable[[Job], Awaitable[None]]] = {
+        self.by_state: dict[JobState, Callable[[Job], Awaitable[None]]] = {
             JobState.STARTING: self._starting,
             JobState.PRINTING: self._printing,
             JobState.PAUSING: self._pausing,
@@ -148,11 +148,11 @@ class Effects:
             StoreError: the print has a key, and its start cannot be recorded.
         """
         selection = job.snapshot.selection
-        stream = job.stream = self._stream(job, self._uploads / selection.path, self._survival.kept.beneath)
+        stream = job.stream = self._stream(job, self._uploads / selection.path, self._survival.kept_file.beneath)
         await stream.open()
-        mark = await self._in_thread(self._survival.kept.keep, selection.path, stream)
-        unchanged = (mark.size, mark.mtime_ns) == (selection.size, selection.mtime_ns)
-        file = job.snapshot.file = replace(mark, sha1=selection.sha1 if unchanged else None)
+        file_mark = await self._in_thread(self._survival.kept_file.keep, selection.path, stream)
+        unchanged = (file_mark.size, file_mark.mtime_ns) == (selection.size, selection.mtime_ns)
+        file = job.snapshot.file = replace(file_mark, sha1=selection.sha1 if unchanged else None)
         if job.snapshot.claim is not None:
             await self._store.begin_claimed(job.snapshot.claim.job, job.snapshot.record(file))
         else:
@@ -161,16 +161,16 @@ class Effects:
     async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
 
-    async def let_go(self) -> None:
+    async def drop_kept_file(self) -> None:
         """Drop the kept file: the job has ended."""
-        await self._in_thread(self._survival.kept.drop)
+        await self._in_thread(self._survival.kept_file.drop)
 
     def _stream(self, job: Job, path: Path, beneath: Path | None = None) -> FileStream:
         stream = FileStream(
             partial(open_upload, path, beneath),
             self._executor,
-            on_more=lambda: job.printer.wake(),  # noqa: PLW0108 - the printer may be another by then
-            on_skipped=_log_skipped,
+            on_more=lambda: job.printer.wake(),  # noqa: PLW0108 - the job may have another printer object by then
+            on_left_out=_log_left_out,
             understand=partial(
                 meaning,
                 host_waits=self._host_waits(job.printer),
@@ -195,34 +195,34 @@ class Effects:
         profile = self._config.profile
         return excess(command, profile.max_hotend_c, profile.max_bed_c, profile.max_chamber_c)
 
-    def _safe(self, command: str) -> str:
+    def _check_heat(self, command: str) -> str:
         """Return a command of a script; raises CommandError if it asks for too much heat."""
         if problem := self._too_hot(command.encode("ascii", "replace")):
             raise CommandError(f"a script asks for too much heat: {problem}")
         return command
 
     async def _reattaching(self, job: Job) -> None:
-        """Reattach to the printer, find the place in the file, and return to the state before.
+        """Reattach to the printer, find the place in the file, and return to the previous state.
 
-        If the line is lost again meanwhile, `printer_events` has this begin again.
+        If the connection is lost again meanwhile, `printer_events` makes this begin again.
         """
-        job.finds_place = False
+        job.may_reattach_again = False
         link, stored = await self._survival.reattach(job), self._survival.stored_place
         while stored is None and job.printer.state is not ConnectionState.READY:  # lost again in the same turn
             if isinstance(job.printer.error, FirmwareHalted):
-                raise job.printer.error  # by an emergency stop, which reattaching would break off
+                raise job.printer.error  # an emergency stop, which reattaching would break off
             link = await self._survival.reattach(job)
-        # if the place is only on the disk, a second try would take commands sent meanwhile for lines of the file
-        job.finds_place = stored is None
-        job.feeding, job.reattached = False, True
+        # if only the disk has the place, a second try would take commands sent meanwhile for lines of the file
+        job.may_reattach_again = stored is None
+        job.feeds_printer, job.was_reattached = False, True
         file = job.snapshot.file
         if job.stream is not None:
             await job.stream.close()
         if file is None:
             raise CannotReattach("the file had not been opened yet")
-        stream = job.stream = self._stream(job, await self._in_thread(self._survival.kept.find, file))
+        stream = job.stream = self._stream(job, await self._in_thread(self._survival.kept_file.find, file))
         fed = link.fed if link is not None else stored.fed if stored is not None else JobPlace()
-        await stream.open(fed.offset if fed.lines else -1, job.snapshot.passed)
+        await stream.open(fed.offset if fed.lines else -1, job.snapshot.barrier_offset)
         if FileMark(file.path, stream.size, stream.mtime_ns, stream.inode) != file:
             raise CannotReattach("the file has been changed")
         self._begin_check(job, stream, file.sha1)
@@ -231,47 +231,47 @@ class Effects:
         if stored is not None:
             fed = await self._find_place(job, stream, stored)
         job.steps.reattach({ticket.step for _, _, _, _, ticket in sent if ticket is not None and ticket.step})
-        log.info("job.reattached", line=job.printer.first_number, lines=fed.lines, offset=fed.offset)
+        log.info("job.was_reattached", line=job.printer.first_number, lines=fed.lines, offset=fed.offset)
         self._return_to_state(job, asks=stored is not None)
 
     def _return_to_state(self, job: Job, *, asks: bool) -> None:
-        """Return to the state before, or to the one requested since; after a reboot, ask the user first."""
-        request, job.snapshot.wanted = job.snapshot.wanted, None
+        """Return to the previous state, or to the one requested since; after a reboot ask the user first."""
+        request, job.snapshot.wish = job.snapshot.wish, None
         printed = job.snapshot.state is JobState.PRINTING
         asks = asks and request is None and printed and self._config.job.after_reboot == "ask"
         job.machine.fire("back_to_cancelling" if request == "cancel" else BACK_TO[job.snapshot.state])
         if asks:
-            job.snapshot.asks = True
+            job.snapshot.awaits_user = True
             self._pause_for(job, _REBOOTED)
         elif request == "pause":
             self._pause()
         elif request == "resume":
-            self._resume_after_all()
+            self._resume_as_requested()
 
     async def _find_place(self, job: Job, stream: FileStream, stored: StoredPlace) -> JobPlace:
-        """Find the printer's place in the file, and check that the printer is in the state it was in."""
+        """Find the printer's place in the file, and check that the printer is in the same state as before."""
         from daemon.core.job import after_reboot  # noqa: PLC0415 - needed only after a power cut
 
-        place = await after_reboot.find(job, stream, stored, job.printer.first_number)
+        place = await after_reboot.find_place(job, stream, stored, job.printer.first_number)
         self._survival.continue_from(job, place.fed, place.modes)
         if job.snapshot.state is not JobState.PAUSED:
-            await after_reboot.check(job, stream, stored, place, self._executor)
-        self._survival.settle()
+            await after_reboot.check_printer(job, stream, stored, place, self._executor)
+        self._survival.keep_in_logbook()
         return place.fed
 
     def _begin_check(self, job: Job, stream: FileStream, sha1: str | None) -> None:
-        """Check the file in the background; the job ends if it is not what was uploaded."""
+        """Check the file in the background; if it is not what was uploaded, the job ends."""
         self.end_check(job)
         if sha1 is not None:
             fd = stream.duplicate()
-            job.checking = asyncio.create_task(self._check(job, sha1, fd))
-            job.checking.add_done_callback(lambda _: self._executor.submit(os.close, fd))
+            job.check_task = asyncio.create_task(self._check(job, sha1, fd))
+            job.check_task.add_done_callback(lambda _: self._executor.submit(os.close, fd))
 
     @staticmethod
     def end_check(job: Job) -> None:
         """Stop the check."""
-        if job.checking is not None:
-            job.checking.cancel()
+        if job.check_task is not None:
+            job.check_task.cancel()
 
     async def _check(self, job: Job, sha1: str, fd: int) -> None:
         try:
@@ -287,23 +287,23 @@ class Effects:
 
     def _host_waits(self, printer: Printer) -> bool:
         choice = self._config.job.heat_up
-        # behind an M109 every command waits for the heat; only what the parser hears, as M108, does not
+        # after an M109 every command waits for the heat, except those that the emergency parser reads, such as M108
         # (marlin-advok-heat.txt, "M109 S230 then (while it blocks) M105 + M108")
         deaf = not printer.identity.can("EMERGENCY_PARSER")
         return choice == "host" or (choice == "auto" and deaf)
 
     async def _finish_script(self, job: Job) -> None:
         """Run the rest of the script: a pause may have interrupted it."""
-        await job.steps.finish_earlier(job.printer)
+        await job.steps.finish_earlier_step(job.printer)
         while job.snapshot.script:
-            await job.steps.once(job.printer, self._safe(job.snapshot.script.pop(0)))
+            await job.steps.send_of_script(job.printer, self._check_heat(job.snapshot.script.pop(0)))
 
     async def _printing(self, job: Job) -> None:
         stream = _stream_of(job)
         await self._survival.places.feed(job)
-        if not job.feeding:
-            job.feeding = True
-            job.printer.feed(stream, keep_place=job.reattached)
+        if not job.feeds_printer:
+            job.feeds_printer = True
+            job.printer.feed(stream, keep_place=job.was_reattached)
         job.printer.release()
         while not stream.ended:
             await stream.attention.wait()
@@ -317,7 +317,7 @@ class Effects:
         job.machine.fire("file_ended")
 
     async def _at_barrier(self, job: Job, stream: FileStream, barrier: Meaning) -> None:
-        """Do what the file asks of the host, then let the stream proceed; after a pause meanwhile, this runs again."""
+        """Do what the file asks of the host, then let the stream proceed. If a pause interrupts this, it runs again."""
         match barrier:
             case HeatAndWait():
                 await job.printer.wait_until_acknowledged()
@@ -332,23 +332,23 @@ class Effects:
                 self._pause_for(job, f"the file asks for it: {barrier.command.decode()}")
             case PauseUnlessKnown():
                 await job.printer.wait_for_rest()
-                if barrier.word in job.unknown:
+                if barrier.word in job.unknown_words:
                     self._pause_for(job, f"the firmware does not know {barrier.command.decode()}")
             case DwellUnlessKnown():
                 await job.printer.wait_for_rest()
-                if barrier.word in job.unknown:
+                if barrier.word in job.unknown_words:
                     await job.printer.send(barrier.instead.decode())
             case CancelJob(reason=reason):
                 log.info("job.cancel", reason=reason)
                 self._cancel()
-        job.snapshot.passed = stream.barrier_offset
+        job.snapshot.barrier_offset = stream.barrier_offset
         self._survival.keep(job)
         stream.proceed()
         job.printer.wake()
 
     def _pause_for(self, job: Job, reason: str) -> None:
         log.info("job.pause", reason=reason)
-        job.snapshot.why = reason
+        job.snapshot.pause_reason = reason
         self._pause()
 
     async def _wait_for_heat(self, job: Job, barrier: HeatAndWait) -> None:
@@ -366,26 +366,26 @@ class Effects:
             await job.printer.send(barrier.whole.decode())
 
     async def _pausing(self, job: Job) -> None:
-        """Come to rest. A resume that has begun to move is finished first: the head must not stop half-way back."""
-        if job.snapshot.parked is not None and not job.steps.begun:
+        """Come to rest. If a resume has begun to move, it is finished first: the head must not stop half-way back."""
+        if job.snapshot.parked is not None and not job.steps.is_repeated:
             job.snapshot.script.clear()  # the resume had only begun to heat: the head is still where it was parked
         else:
             await self._finish_script(job)
             await job.printer.wait_until_acknowledged()
             job.note_position()
             if job.snapshot.printer_paused:
-                targets = job.targets(asyncio.get_running_loop().time())
-                job.snapshot.parked = left_by_itself(job.printer, targets)
+                targets = job.recent_targets(asyncio.get_running_loop().time())
+                job.snapshot.parked = parked_by_printer(job.printer, targets)
             else:
                 job.snapshot.parked = await come_to_rest(job.printer, job.steps, self._config)
-                await self.script(job, self._config.scripts.after_pause)
-        request, job.snapshot.wanted = job.snapshot.wanted, None
+                await self.send_script(job, self._config.scripts.after_pause)
+        request, job.snapshot.wish = job.snapshot.wish, None
         job.machine.fire("paused")
         if request == "resume":
-            self._resume_after_all()
+            self._resume_as_requested()
 
-    def _resume_after_all(self) -> None:
-        """Resume, as requested before the job was paused."""
+    def _resume_as_requested(self) -> None:
+        """Resume, because that was requested before the job was paused."""
         try:
             self._resume()
         except JobConflict as error:
@@ -394,29 +394,29 @@ class Effects:
     async def _paused(self, job: Job) -> None:
         """Stay paused until a request comes; after some time let the hotends cool to standby.
 
-        After a reboot the user has a limited time to resume the print; then the heaters are turned off.
+        After a reboot the user has to resume the print within a limited time; then the heaters are turned off.
         """
-        if not job.snapshot.asks:
+        if not job.snapshot.awaits_user:
             await self._stand_by_in_time(job)
             return
         tasks = {asyncio.create_task(self._stand_by_in_time(job)), asyncio.create_task(self._wait_for_user(job))}
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            done.pop().result()  # raises: neither of the two returns
+            done.pop().result()  # raises an error: neither of the two returns
         finally:
             for each in tasks:
                 each.cancel()
 
     async def _wait_for_user(self, job: Job) -> None:
-        """Wait for as long as the user may answer. The snapshot keeps the time used up, so a reboot does not reset it.
+        """Wait for the user. The time that has passed is in the snapshot, so a reboot does not reset it.
 
         Raises:
-            CannotReattach: the user has not answered.
+            CannotReattach: the user has not resumed the print in time.
         """
         minutes = self._config.job.after_reboot_min
-        while (remaining_s := 60 * minutes - job.snapshot.asked_s) > 0:
-            # counted before the wait, so that it also ends on a computer that reboots again and again
-            job.snapshot.asked_s += min(_MINUTE, remaining_s)
+        while (remaining_s := 60 * minutes - job.snapshot.user_wait_s) > 0:
+            # counted before each wait, so that the time runs out even on a computer that keeps rebooting
+            job.snapshot.user_wait_s += min(_MINUTE, remaining_s)
             self._survival.keep(job)
             await asyncio.sleep(min(_MINUTE, remaining_s))
         raise CannotReattach(f"the computer rebooted, and nobody resumed the print within {minutes:g} min")
@@ -432,46 +432,46 @@ class Effects:
         await asyncio.get_running_loop().create_future()
 
     async def _resuming(self, job: Job) -> None:
-        """Heat, run the user's script, return to the part; the last two are finished even after another pause."""
+        """Heat, run the user's script, and return to the part; script and return are finished even if a pause comes."""
         snapshot = job.snapshot
         if snapshot.parked is not None:
             if snapshot.standing_by or await has_gone_cold(job.printer, snapshot.parked):
                 if timer_has_run_out(job.printer, snapshot.parked):
-                    lost = await job.steps.observe(partial(place_lost, job.printer, snapshot.parked))
+                    lost = await job.steps.observe(partial(find_lost_position, job.printer, snapshot.parked))
                     if lost:
                         self._pause_for(job, lost[0])
                         return
-                snapshot.standing_by = True  # also for the next host, before it is hot
+                snapshot.standing_by = True  # the next host has to heat too, if this one dies before all is hot
                 self._survival.keep(job)
                 await heat_again(job.printer, snapshot.parked, self._config)
                 snapshot.standing_by = False
             snapshot.script.extend(self._way_back(job, snapshot.parked))
             snapshot.parked = None
-        snapshot.printer_paused = snapshot.resumed_by_firmware = snapshot.asks = False
-        snapshot.asked_s = 0.0
+        snapshot.printer_paused = snapshot.resumed_by_firmware = snapshot.awaits_user = False
+        snapshot.user_wait_s = 0.0
         await self._finish_script(job)
-        snapshot.why = None
+        snapshot.pause_reason = None
         job.machine.fire("resumed")
 
     @staticmethod
-    def _way_back(job: Job, parked: ParkedPlace) -> list[str]:
-        """Return the commands that end the pause; a pause of the printer's own has its own command, or none."""
+    def _way_back(job: Job, parked: ParkedPosition) -> list[str]:
+        """Return the commands that end the pause; if the printer paused by itself, its own command, or none."""
         snapshot, command = job.snapshot, job.printer.dialect.resumes_by
         if not snapshot.printer_paused:
             return unpark(parked)
         return [command.decode()] if command is not None and not snapshot.resumed_by_firmware else []
 
     async def _finishing(self, job: Job) -> None:
-        await self.script(job, self._config.scripts.after_finish)
+        await self.send_script(job, self._config.scripts.after_finish)
         if job.snapshot.claim is not None and job.snapshot.claim.eject and self._config.scripts.eject:
-            await self.script(job, self._config.scripts.eject)
+            await self.send_script(job, self._config.scripts.eject)
             await job.printer.wait_for_rest()
             job.snapshot.ejected = True
         job.machine.fire("finished")
 
     async def _cancelling(self, job: Job) -> None:
         """Turn the heaters off and come to rest; send an emergency stop to a printer that does not react."""
-        job.steps.drop()
+        job.steps.drop_earlier_step()
         silence = self._config.job.cancel_deadline_s
         try:
             await self._call_off(job, silence)
@@ -486,13 +486,13 @@ class Effects:
     async def _call_off(self, job: Job, silence: float) -> None:
         await turn_heaters_off_and_rest(job.printer, self._config.profile, silence)
         job.note_position()
-        await while_it_lives(job.printer, self.script(job, self._config.scripts.after_cancel), silence)
+        await while_it_lives(job.printer, self.send_script(job, self._config.scripts.after_cancel), silence)
 
-    async def script(self, job: Job, commands: tuple[str, ...]) -> None:
+    async def send_script(self, job: Job, commands: tuple[str, ...]) -> None:
         """Send the commands one after the other."""
         named_values = job.steps.recall(lambda: values(job))
         for command in filled(commands, named_values):
-            await job.steps.send(job.printer, self._safe(command))
+            await job.steps.send(job.printer, self._check_heat(command))
 
 
 def _stream_of(job: Job) -> FileStream:
@@ -501,5 +501,5 @@ def _stream_of(job: Job) -> FileStream:
     return job.stream
 
 
-def _log_skipped(offset: int, command: str, reason: str) -> None:
+def _log_left_out(offset: int, command: str, reason: str) -> None:
     log.warning("job.skipped", offset=offset, command=command, reason=reason)

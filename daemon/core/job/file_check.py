@@ -1,8 +1,8 @@
 """Checks in the background, during the print, that a file is still what was uploaded.
 
-Size, time and inode identify a file at once. They do not show that its bytes are the same: a failing card may return
-other bytes, and a time can be set back. So after a reattachment the file is hashed once more, slowly, in the thread
-that reads for the print, so that the two never compete for the disk.
+Size, time and inode identify a file at once, but they do not show that its bytes are the same: a failing card may
+return other bytes, and a time can be set back. So after a reattachment the file is hashed, slowly. The thread that
+reads for the print does this too, so print and check never compete for the disk.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import hashlib
 
-PIECE = 128 * 1024  # bytes read at once; meanwhile the print lives on its 1 MiB of lines read ahead
-PAUSE = 0.1  # s between two pieces; 300 MB take four minutes
+PIECE = 128 * 1024  # bytes read at once; meanwhile the print uses the 1 MiB that was read ahead
+READ_INTERVAL = 0.1  # s between two pieces; 300 MB take four minutes
 
 
 async def sha1_of(fd: int, executor: Executor) -> str:
@@ -29,12 +29,12 @@ async def sha1_of(fd: int, executor: Executor) -> str:
     digest, at = hashlib.sha1(usedforsecurity=False), 0
     while size := await loop.run_in_executor(executor, _add, digest, fd, at):
         at += size
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(READ_INTERVAL)
     return digest.hexdigest()
 
 
 def _add(digest: "hashlib._Hash", fd: int, at: int) -> int:
-    """Hash the next piece, which releases the interpreter's lock; return its size, 0 at the end."""
+    """Hash the next piece, without holding the interpreter's lock; return its size, 0 at the end of the file."""
     piece = os.pread(fd, PIECE, at)
     digest.update(piece)
     return len(piece)

@@ -7,10 +7,11 @@ from gcode.frozen import frozen
 
 @frozen
 class FileMark:
-    """What identifies a file: equal marks mean the same file, with nothing written to it since.
+    """What identifies a file: equal marks mean that it is the same file and nothing has been written to it.
 
     Attributes:
-        sha1: of the upload; None: the file was not uploaded. `daemon.core.job.file_check` compares it, slowly.
+        sha1: the SHA-1 of the upload; None: not known. Marks are compared without it; `daemon.core.job.file_check`
+            checks it.
     """
 
     path: str

@@ -1,8 +1,8 @@
 """The host's own wait for a temperature, in place of the firmware's M109, so that pause and cancel work meanwhile.
 
-The wait ends at the target that the firmware reports, because the firmware lowers targets to its own maximum, and may
-report whole degrees. If the firmware does not report a heater, the firmware must wait for it itself. Every wait ends;
-if the reason is not the temperature, the user gets a message.
+The wait ends at the target that the firmware reports, because the firmware lowers targets to its own maximum and may
+report whole degrees. If the firmware does not report a heater, only the firmware itself can wait for it. Every wait
+ends; if it ends for another reason than the temperature, the user gets a message.
 """
 
 import asyncio
@@ -23,13 +23,14 @@ SETTLING_TIME = 10.0
 """Seconds after which an acknowledged command has been executed; until then reports may show the old target."""
 
 ROUNDING = 1.0
-"""°C by which a reported target may differ from the one that was set, as it may be rounded."""
+"""°C by which a reported target may differ from the one that was set, because it may be rounded."""
 
 MIN_COOLING = (1.5, 60.0)
 """°C and seconds: a heater that cools more slowly is at room temperature (Marlin's MIN_COOLING_SLOPE_DEG and _TIME)."""
 
 MIN_WARMING = (1.0, 900.0)
-"""°C and seconds: a heater that warms more slowly stays as it is. A chamber heated by the bed gains 1 °C in minutes."""
+"""°C and seconds: a heater that warms more slowly will not get warmer. A chamber heated by the bed gains 1 °C in
+minutes."""
 
 NEAR_TARGET = 10.0
 """°C below the target from which the print starts even if the heater does not get warmer."""
@@ -42,12 +43,12 @@ class Goal:
     Attributes:
         heater: `bed`, `chamber`, `tool0`, …, or `tool` for the active one.
         target: °C, sent and acknowledged.
-        cool: wait for cooling too.
+        waits_for_cooling: wait for a heater that is too hot, too.
     """
 
     heater: str
     target: float
-    cool: bool = False
+    waits_for_cooling: bool = False
 
 
 async def wait_for_heat(printer: Printer, goal: Goal, silence: float, warn: Callable[[str], None]) -> bool:
@@ -56,7 +57,7 @@ async def wait_for_heat(printer: Printer, goal: Goal, silence: float, warn: Call
     As in Marlin, the wait follows a target that is changed meanwhile, and ends if the heater is turned off.
 
     Args:
-        printer: where the heater is.
+        printer: the printer with the heater.
         goal: the heater and its target.
         silence: seconds without a reading of this heater after which the wait fails.
         warn: called with a warning for the user, in a sentence.
@@ -65,16 +66,16 @@ async def wait_for_heat(printer: Printer, goal: Goal, silence: float, warn: Call
         PrinterSilent: no reading came for `silence` seconds.
         NoHeat: the heater is off, or gets no warmer far below its target.
     """
-    if not goal.target and not goal.cool:
+    if not goal.target and not goal.waits_for_cooling:
         return True  # the heater is turned off, and the file does not wait for it to cool
     wait = _Wait(printer, goal, warn)
     unsubscribe = printer.subscribe(wait.on_event)
     try:
-        while not wait.over.is_set():
+        while not wait.end.is_set():
             wait.has_reading = False
             try:
                 async with asyncio.timeout(silence):
-                    await wait.over.wait()
+                    await wait.end.wait()
             except TimeoutError:
                 if wait.has_reading:
                     continue
@@ -94,14 +95,14 @@ class _Wait:
     """Follows the reports of one heater.
 
     Attributes:
-        over: set when the wait has ended.
-        has_reading: there was a reading since this was last cleared.
-        is_unreported: it has ended because the firmware does not report the heater.
-        trouble: it has ended because of this error.
+        end: set when the wait has ended.
+        has_reading: there has been a reading since this was last cleared.
+        is_unreported: the wait has ended because the firmware does not report the heater.
+        trouble: the error that has ended the wait.
     """
 
     def __init__(self, printer: Printer, goal: Goal, warn: Callable[[str], None]) -> None:
-        self.over = asyncio.Event()
+        self.end = asyncio.Event()
         self.has_reading = False
         self.is_unreported = False
         self.trouble: NozzledError | None = None
@@ -110,14 +111,14 @@ class _Wait:
         self._warn = warn
         self._dialect = recognise(printer.identity.name)
         self._missing = 0  # reports without this heater
-        self._confirmed = False  # a report has shown our target; the first ones may still show the old one
+        self._confirmed = False  # a report has shown our target; the first reports may still show the old one
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._aim_at(goal.target)
 
     @property
     def _tool(self) -> int | None:
-        """The number of the tool whose hotend it is; None: it is not a hotend."""
+        """The number of the tool whose hotend is waited for; None: the heater is not a hotend."""
         heater = self._goal.heater
         if heater == "tool":
             return self._printer.modes.tool or 0
@@ -125,44 +126,48 @@ class _Wait:
 
     @property
     def name(self) -> str:
-        """The heater, as reports name it."""
+        """The name of the heater in reports."""
         tool = self._tool
         return self._goal.heater if tool is None else reading_of(tool, self._printer.heaters)
 
     def _aim_at(self, target: float) -> None:
-        cool = self._goal.cool or self._dialect.heat.by_s_cools
+        cool = self._goal.waits_for_cooling or self._dialect.heat.by_s_cools
         self._residency = Residency(target, cool, self._dialect.heat.residency)
         self._cooling = Nearing(*(self._dialect.heat.cooling_gives_up or MIN_COOLING))
         self._warming = Nearing(*MIN_WARMING)
 
     def on_event(self, event: Event) -> None:
-        if not isinstance(event, TemperaturesRead) or self.over.is_set():
+        if not isinstance(event, TemperaturesRead) or self.end.is_set():
             return
         if (reading := event.heaters.get(self.name)) is None:
             self._missing += 1
             self.is_unreported = self._missing >= MAX_MISSING
             if self.is_unreported:
-                self.over.set()
+                self.end.set()
             return
         if event.names and self.name not in event.names:
             return  # an older reading proves nothing: the firmware may have lost the sensor
         self.has_reading = True
-        if self._is_over(reading):
-            self.over.set()
+        if self._take_reading(reading):
+            self.end.set()
 
-    def _is_over(self, reading: Reading) -> bool:
+    def _take_reading(self, reading: Reading) -> bool:
         now, target = self._loop.time(), reading.target
         if target is not None and target != self._residency.target:
-            if not self._confirmed and abs(target - self._goal.target) > ROUNDING and not self._is_refused(target, now):
+            if (
+                not self._confirmed
+                and abs(target - self._goal.target) > ROUNDING
+                and not self._check_refusal(target, now)
+            ):
                 return False  # a report from before the command
             if self.is_unreported or self.trouble is not None or (self._confirmed and target == 0):
                 return True  # refused, or turned off since
             self._aim_at(target)
         self._confirmed = True
-        return self._residency.reached(reading.actual, now) or self._has_stalled(reading.actual, now)
+        return self._residency.reached(reading.actual, now) or self._check_stall(reading.actual, now)
 
-    def _is_refused(self, target: float, now: float) -> bool:
-        """Tell whether the firmware keeps another target; if so, set `is_unreported` or `trouble`, or warn."""
+    def _check_refusal(self, target: float, now: float) -> bool:
+        """Set `is_unreported` or `trouble`, or warn, if the firmware keeps another target; tell whether it does."""
         if now - self._began < SETTLING_TIME:
             return False
         instead = f"instead of {self._goal.target:g} °C"
@@ -178,8 +183,8 @@ class _Wait:
             self._warn(f"the firmware heats {self.name} to {target:g} °C {instead}, as its limit is lower")
         return True
 
-    def _has_stalled(self, actual: float, now: float) -> bool:
-        """Tell whether the temperature no longer approaches the target; if so, set `trouble` or warn."""
+    def _check_stall(self, actual: float, now: float) -> bool:
+        """Set `trouble` or warn if the temperature no longer approaches the target; tell whether that is so."""
         target = self._residency.target
         if actual > target:
             if not self._residency.cool or not self._cooling.stalled(actual - target, now):

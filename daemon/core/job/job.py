@@ -1,4 +1,4 @@
-"""Job: one print that runs. What outlives this process is its `JobSnapshot`; here is the rest."""
+"""Job: one print that runs. What outlives this process is in its `JobSnapshot`, everything else is here."""
 
 import asyncio
 from dataclasses import field
@@ -17,7 +17,8 @@ from gcode.replies import Heaters
 from hal.printer import Printer
 
 RECENT_PERIOD = 60.0
-"""Seconds: a printer that pauses by itself may turn its heaters off and park first, before it reports the pause."""
+"""Seconds for which targets count as recent: a printer that pauses by itself may turn its heaters off and park before
+it reports the pause."""
 
 log = structlog.get_logger()
 
@@ -31,23 +32,25 @@ class Job:
     machine: JobMachine
     steps: Steps
     stream: FileStream | None = None
-    feeding: bool = False
-    reattached: bool = False  # at least once since it began
-    finds_place: bool = False  # it reattaches, and has its printer already
-    effect: asyncio.Task[None] | None = None  # of the state that it is in
-    checking: asyncio.Task[None] | None = None  # checks that the file is still what was uploaded
+    feeds_printer: bool = False  # the printer takes its lines from `stream`
+    was_reattached: bool = False  # at least once in this process
+    may_reattach_again: bool = False  # it reattaches and has its printer; if that is lost again, it can start over
+    effect: asyncio.Task[None] | None = None  # that of the present state
+    check_task: asyncio.Task[None] | None = None  # checks that the file is still what was uploaded
     lines: int = 0
     offset: int = 0
     reason: str | None = None
-    heaters_off: bool = False  # since it ended
+    heaters_off: bool = False  # they have been turned off since the job ended
     ended_at: float | None = None
-    bad_line: str | None = None  # the warning that the line damages many bytes
-    stalled: str | None = None  # the warning that the print makes no progress
+    poor_connection: str | None = None  # the warning that many lines arrive damaged
+    no_progress: str | None = None  # the warning that the print makes no progress
     notice: str | None = None  # the last of the other warnings
-    unknown: set[str] = field(default_factory=set)  # code words that the firmware has reported as unknown
-    warm: dict[str, tuple[float, float]] = field(default_factory=dict)  # by heater: last target in °C, and its time
-    trouble: ServiceError | None = None  # for which the runner has to end the job, whatever it is doing
-    counted: tuple[Printer, int] | None = None  # resends of this printer that are in the snapshot already
+    unknown_words: set[str] = field(default_factory=set)  # code words that the firmware has reported as unknown
+    last_targets: dict[str, tuple[float, float]] = field(
+        default_factory=dict
+    )  # by heater: its last target in °C, and the time of that
+    trouble: ServiceError | None = None  # the error because of which the runner has to end the job
+    counted_resends: tuple[Printer, int] | None = None  # how many of this printer's are already in the snapshot
 
     def warn(self, reason: str) -> None:
         """Warn the user of something that does not end the print."""
@@ -60,68 +63,68 @@ class Job:
         return self.machine.state
 
     def move(self, trigger: Trigger) -> None:
-        """Fire a trigger from outside the effect of the present state, which is cancelled."""
+        """Fire a trigger from outside the present effect, and cancel that effect."""
         self.note_position()
         self.machine.fire(trigger)
         if self.effect is not None:
             self.effect.cancel()
 
     def end(self, trigger: Trigger, reason: str) -> None:
-        """End for this reason, whatever the job is doing."""
+        """End the job for this reason, whatever it is doing."""
         self.reason = reason
         self.move(trigger)
 
     def stop(self, trouble: ServiceError) -> None:
         """Have the runner end the job because of `trouble`."""
         if not self.state.ended:
-            # lines in flight may be refused one after the other for the same reason: the first refusal names it
+            # several lines in flight may be refused for the same reason: the first refusal names it
             if self.trouble is None or isinstance(trouble, Unsafe):
                 self.trouble = trouble
             if self.effect is not None:
                 self.effect.cancel()
 
     def reattach_again(self) -> None:
-        """Begin the effect of REATTACHING again: the line was lost before it had found its place."""
-        self.finds_place = False
+        """Begin the effect of REATTACHING again: the connection was lost before the effect had found the place."""
+        self.may_reattach_again = False
         if self.effect is not None:
             self.effect.cancel()
 
-    def note_heat(self, heaters: Heaters, now: float) -> None:
-        """Note the targets while the job prints: a printer that pauses by itself turns its heaters off first."""
+    def note_targets(self, heaters: Heaters, now: float) -> None:
+        """Note the targets, except in a pause: a printer that pauses by itself may turn its heaters off first."""
         if self.state not in (JobState.PAUSING, JobState.PAUSED):
-            self.warm |= {name: (reading.target, now) for name, reading in heaters.items() if reading.target}
+            self.last_targets |= {name: (reading.target, now) for name, reading in heaters.items() if reading.target}
 
-    def targets(self, now: float) -> dict[str, float]:
-        """Return the targets in °C of the last RECENT_PERIOD seconds, also of heaters that are off by now."""
-        return {name: target for name, (target, at) in self.warm.items() if now - at <= RECENT_PERIOD}
+    def recent_targets(self, now: float) -> dict[str, float]:
+        """Return the targets of the last RECENT_PERIOD seconds in °C, including those of heaters that are off now."""
+        return {name: target for name, (target, at) in self.last_targets.items() if now - at <= RECENT_PERIOD}
 
     def note_position(self) -> None:
-        """Note how far the printer has got, if it is fed from this job."""
-        if self.feeding and not self.state.ended:
+        """Note how far the printer has got, if it takes its lines from this job."""
+        if self.feeds_printer and not self.state.ended:
             self.lines, self.offset = self.printer.place.lines, self.printer.place.offset
             self._count_resends()
 
     def _count_resends(self) -> None:
         """Add the resends since the last call to the snapshot; a new printer object counts from 0."""
         resends = self.printer.counters.resends
-        if self.counted is not None and self.counted[0] is self.printer:
-            self.snapshot.resends += resends - self.counted[1]
-        self.counted = self.printer, resends
+        if self.counted_resends is not None and self.counted_resends[0] is self.printer:
+            self.snapshot.resends += resends - self.counted_resends[1]
+        self.counted_resends = self.printer, resends
 
     def print_time(self, now: float) -> float:
-        """Return the seconds that it has been printing, or had been at its end."""
+        """Return for how many seconds the job has been printing, or had been at its end."""
         return self.snapshot.print_time(self.ended_at if self.ended_at is not None else now)
 
     def ending(self, now: float) -> Ending | None:
-        """Return how it ended; None: it has not."""
+        """Return how the job ended; None: it has not ended."""
         if not self.state.ended:
             return None
-        # the others end when heaters are off
+        # jobs end in the other states only when the heaters are off
         left_hot = self.state in (JobState.FAILED, JobState.INTERRUPTED) and not self.heaters_off
         return Ending(self.reason, self.lines, self.offset, self.print_time(now), left_hot)
 
     def progress(self, now: float) -> JobProgress:
-        """Return how far it is, or was at its end; the time left is estimated from the pace so far."""
+        """Return how far the job is, or was at its end; the time left is estimated from its pace so far."""
         elapsed, size = self.print_time(now), self.snapshot.selection.size
         if self.state is JobState.COMPLETED:
             return JobProgress(100.0, size, elapsed, 0.0, None, self.lines)

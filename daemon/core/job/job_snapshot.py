@@ -1,13 +1,13 @@
 """JobSnapshot: all that a job has to remember. The host writes it to the logbook, and the next host reattaches by it.
 
 It is written at each change of state and each step of a script, which costs a copy in memory. Its times are those of
-the monotonic clock, so they hold for this boot; `survival` moves the times of the copy on the disk (`places`) to the
-next boot's clock. The snapshot of a job that has ended says how it ended, as the store may not have recorded the end in
-time.
+the monotonic clock and hold only for this boot; `survival` moves the times of the copy on the disk (`places`) to the
+next boot's clock. The snapshot of a job that has ended says how it ended, because the store may not have recorded the
+end in time.
 
 A print outlives an upgrade and a downgrade, so snapshots of other versions are read: unknown fields are ignored at
-every level, and missing ones have their defaults. A field is never renamed and never changes its meaning. A version
-whose prints an older one must not continue says so in the snapshot (`READERS`).
+every level, and missing ones have their defaults. A stored name never changes, nor does its meaning. If older versions
+must not continue the prints of a version, its snapshots say so (`OLDEST_READER`).
 """
 
 from dataclasses import asdict, field
@@ -17,7 +17,7 @@ import msgspec
 
 from daemon.bridge.words import JobState, Selection
 from daemon.core.job.file_mark import FileMark
-from daemon.core.job.parking import ParkedPlace, modes_of, plain_modes
+from daemon.core.job.parking import ParkedPosition, modes_of, plain_modes
 from daemon.core.record.store import NewJob
 from gcode.frozen import frozen, mutable
 from hal.printer import FirmwareIdentity
@@ -25,17 +25,22 @@ from hal.printer import FirmwareIdentity
 VERSION = 4
 """Version of the snapshots written here. 0.1.0 wrote none, which counts as 1. A new field raises it by one."""
 
-READERS = 1
-"""The oldest version that may continue these prints. Raise it if a print could be spoilt by ignoring a new field."""
+OLDEST_READER = 1
+"""The oldest version that may continue these prints. Raise it if an older version would spoil a print by ignoring a new
+field."""
 
 Wish = Literal["pause", "resume", "cancel"]
 """A request to a job that may have to wait until it can be carried out."""
 
-NEEDED = ("selection", "started", "boot", "address", "state", "first_line", "step")
-"""Fields without which the place of the print is unknown; printing on at a wrong place is worse than stopping."""
+NEEDED_KEYS = ("selection", "started", "boot", "address", "state", "first_line", "step")
+"""Stored names without which the place of the print is unknown; to print on at a wrong place is worse than to stop."""
 
-_STORED_AS = {"open_step": "begun", "answers": "said", "parked": "rest", "resumed_by_firmware": "gone_on"}
-"""By field: its name in a dumped snapshot, where it stays as old hosts know it. The others have their own."""
+_STORED_AS = {
+    "open_step": "begun", "passed_steps": "said", "parked": "rest", "resumed_by_firmware": "gone_on",
+    "barrier_offset": "passed", "wish": "wanted", "pause_reason": "why", "awaits_user": "asks",
+    "user_wait_s": "asked_s",
+}  # fmt: skip
+"""Fields whose names in a dumped snapshot differ, because other versions read them too."""
 
 _ENDED = {"reason": None, "lines": 0, "offset": 0, "print_time": 0.0, "hot": True}
 
@@ -45,8 +50,8 @@ class Ending:
     """How a job ended.
 
     Attributes:
-        lines: acknowledged; `offset`: the bytes of the file up to there.
-        print_time: s.
+        lines: the number of acknowledged lines; `offset` is that of the last one.
+        print_time: in s.
         hot: its heaters may still be on.
     """
 
@@ -76,32 +81,32 @@ class JobSnapshot:
     """What the next host has to know.
 
     Attributes:
-        started: when the print began, in s of the loop's clock, as is `paused_at`.
-        boot: id of the boot.
-        address: of the printer, kept while it is not connected; `name` and `uuid` are its firmware's.
+        started: when the print began; `paused_at`: when the pause began; both in s of the loop's clock.
+        boot: the id of the boot.
+        address: the printer's; `name` and `uuid` are its firmware's.
         job: its number in the store.
-        state: the job's state; while it reattaches, the state that it returns to.
+        state: the job's state; while it reattaches, the state to which it returns.
         first_line: the number of the first line that can belong to this job.
         script: the commands still to be sent before the next line of the file.
-        step: the number of the last step begun.
+        step: the number of the last step that was begun.
         open_step: that step's command and its index in the state, until it is answered (`daemon.core.job.steps`).
-        answers: what the effect has passed in this state: the commands that were sent (older versions kept their
-            answers too), and what was observed.
-        parked: the parked place of a pause, until the head has returned.
-        standing_by: the hotends have been let cool in a pause.
-        unpacks: whether the firmware unpacks MeatPack; None: it has not said.
-        printer_paused: the firmware paused by itself; it parks, and it returns.
-        passed: offset of the last line for the host that has been dealt with.
-        wanted: a request that waits until it can be carried out.
+        passed_steps: the steps that the effect has done in this state: commands that were sent (older versions kept
+            their answers too), and values that were observed.
+        parked: the position at which the print paused, until the head has returned to it.
+        standing_by: the hotends are in standby.
+        unpacks: whether the firmware unpacks MeatPack; None: not known.
+        printer_paused: the firmware paused by itself, so it parks the head and returns it too.
+        barrier_offset: the offset of the last line for the host that has been dealt with.
+        wish: a request that waits until it can be carried out.
         offsets: °C that are added to the file's targets, by heater.
-        ending: how the job ended; None: it has not.
-        why: the reason of a pause, as far as it is known.
+        ending: how the job ended; None: it has not ended.
+        pause_reason: the reason of a pause; None: not known.
         resumed_by_firmware: the firmware has ended a pause that it had begun.
         claim: the record of a print with a key.
         resends: the number of resend requests.
         ejected: the script that clears the bed has run to its end.
-        asks: the job is paused until the user says whether it continues after a reboot.
-        asked_s: how much of the user's time for that is used up, in s.
+        awaits_user: after a reboot the job is paused until the user says whether it continues.
+        user_wait_s: how long it has waited for that, in s.
     """
 
     selection: Selection
@@ -121,20 +126,20 @@ class JobSnapshot:
     script: list[str] = field(default_factory=list)
     step: int = 0
     open_step: tuple[str, int] | None = None
-    answers: list[tuple[str, list[str]]] = field(default_factory=list)
-    parked: ParkedPlace | None = None
+    passed_steps: list[tuple[str, list[str]]] = field(default_factory=list)
+    parked: ParkedPosition | None = None
     standing_by: bool = False
     printer_paused: bool = False
-    passed: int = -1
-    wanted: Wish | None = None
+    barrier_offset: int = -1
+    wish: Wish | None = None
     ending: Ending | None = None
-    why: str | None = None
-    asked_s: float = 0.0
+    pause_reason: str | None = None
+    user_wait_s: float = 0.0
     resumed_by_firmware: bool = False
     claim: ClaimedJob | None = None
     resends: int = 0
     ejected: bool = False
-    asks: bool = False
+    awaits_user: bool = False
 
     @property
     def identity(self) -> FirmwareIdentity:
@@ -176,7 +181,7 @@ def dump(snapshot: JobSnapshot) -> dict[str, Any]:
     """Return the snapshot as JSON has it."""
     plain: dict[str, Any] = msgspec.to_builtins(snapshot, builtin_types=(bytes,))
     plain = {_STORED_AS.get(name, name): value for name, value in plain.items()}
-    plain |= {"version": VERSION, "readers": READERS}
+    plain |= {"version": VERSION, "readers": OLDEST_READER}
     plain["state"], plain["file"] = snapshot.state.name, plain["file"] or {}
     if snapshot.parked is not None:
         plain["rest"]["modes"] = plain_modes(snapshot.parked.modes)
@@ -184,7 +189,7 @@ def dump(snapshot: JobSnapshot) -> dict[str, Any]:
 
 
 def load(plain: dict[str, Any]) -> JobSnapshot | None:
-    """Return the snapshot that was dumped, by any version; None: it cannot be read."""
+    """Return the snapshot that any version has dumped; None: it cannot be read."""
     try:
         return _load(plain)
     except (AttributeError, LookupError, TypeError, ValueError):  # msgspec's own is a ValueError
@@ -192,7 +197,7 @@ def load(plain: dict[str, Any]) -> JobSnapshot | None:
 
 
 def _load(plain: dict[str, Any]) -> JobSnapshot | None:
-    if plain.get("readers", READERS) > VERSION or not plain.keys() >= set(NEEDED):
+    if plain.get("readers", OLDEST_READER) > VERSION or not plain.keys() >= set(NEEDED_KEYS):
         return None
     plain = plain | {name: plain[stored] for name, stored in _STORED_AS.items() if stored in plain}
     chosen, ending, parked = plain["selection"], plain.get("ending"), plain.get("parked")
@@ -200,7 +205,7 @@ def _load(plain: dict[str, Any]) -> JobSnapshot | None:
         "state": JobState[plain["state"]].value,
         "selection": {"name": chosen["path"], "size": 0, "date": 0} | chosen,  # for display only
         "file": plain.get("file") or None,
-        "wanted": wish if (wish := plain.get("wanted")) in get_args(Wish) else None,
+        "wish": wish if (wish := plain.get("wish")) in get_args(Wish) else None,
         "ending": _ENDED | ending if ending else None,
         "parked": parked | {"modes": asdict(modes_of(parked["modes"]))} if parked else None,
     }
@@ -208,6 +213,6 @@ def _load(plain: dict[str, Any]) -> JobSnapshot | None:
 
 
 def with_heaters_off(plain: dict[str, Any]) -> dict[str, Any]:
-    """Return a dumped snapshot with heaters off; an empty one if the job had not ended, as it cannot continue."""
+    """Return a dumped snapshot with heaters off; an empty one if the job had not ended: without heat it is over."""
     ending = plain.get("ending")
     return plain | {"ending": ending | {"hot": False}} if ending and isinstance(ending, dict) else {}

@@ -1,6 +1,6 @@
 """KeptFile: a hard link to the file of the running job, so that the next host finds the very same file.
 
-The upload may be replaced or deleted meanwhile; the link still leads to the file that is being printed.
+The upload may be replaced or deleted during the print; the link still leads to the file that is being printed.
 """
 
 import os
@@ -14,23 +14,23 @@ NAME = "printing"
 
 
 def has_kept_file(folder: Path) -> bool:
-    """Tell whether the previous host left an unfinished print. False also where the file system has no hard links."""
+    """Tell whether the previous host left an unfinished print; False if the file system has no hard links."""
     with suppress(OSError):
         return (folder / NAME).exists()
     return False
 
 
 class KeptFile:
-    """Keeps one file at most. Its methods block."""
+    """Keeps at most one file. The methods block."""
 
     def __init__(self, uploads: Path, folder: Path) -> None:
         """Prepare.
 
         Args:
-            uploads: the folder that paths are relative to.
-            folder: for the link, on the same file system.
+            uploads: the folder to which paths are relative.
+            folder: the folder for the link, on the same file system.
         """
-        self.beneath: Path | None = uploads  # where the files of prints have to be
+        self.beneath: Path | None = uploads  # the folder in which the files of prints have to be
         self._uploads = uploads
         self._link = folder / NAME
 

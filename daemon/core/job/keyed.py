@@ -1,7 +1,7 @@
 """Prints with an idempotency key: each begins at most once, even if a request is repeated or the host dies.
 
-The key is recorded before anything is sent to the printer, and stays recorded. So a print that was recorded but never
-began, because the host died in between, uses its key up too; a repeated request gets `NeverBegan`.
+The key is recorded before anything is sent to the printer, and stays recorded. If the host dies in between, the print
+never begins, but its key is used up; a repeated request gets `NeverBegan`.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from daemon.errors import JobConflict, KeyReused, NeverBegan, TooLate
 
 
 class KeyedPrints:
-    """Begins prints by their keys, one after the other."""
+    """Begins prints with keys, one after the other."""
 
     def __init__(self, jobs: JobController, store: Store, address: Callable[[], str | None]) -> None:
         """Prepare.
@@ -39,14 +39,14 @@ class KeyedPrints:
         eject: bool = False,
         check: Callable[[], None] = lambda: None,
     ) -> KeyedPrint:
-        """Print a file, or the one that is selected, unless the key has been used; return its job.
+        """Print a file, unless a print with this key has begun before; return the job of the key.
 
         Args:
-            file: becomes the selected one.
-            key: of this print.
+            file: the file; it becomes the selected one; None: the selected file.
+            key: the key of this print.
             mark: identifies what the request asks for; it has to be the same each time.
             eject: run the script that clears the bed when the print completes.
-            check: raises JobConflict or TooLate if the print must not begin for another reason; called as it begins.
+            check: called just before the print begins; raises JobConflict or TooLate if it must not begin.
 
         Raises:
             JobConflict, TooLate: it cannot begin now; the key stays unused.
@@ -56,8 +56,8 @@ class KeyedPrints:
         """
         async with self._lock:
             if (earlier := await self._store.job_of_key(key)) is not None:
-                return _answer_again(earlier, mark)
-            selection = self._jobs.printable(file)
+                return _repeated_answer(earlier, mark)
+            selection = self._jobs.file_to_print(file)
             number = await self._store.claim_job(self._record(selection, key, mark))
             try:
                 check()
@@ -69,7 +69,7 @@ class KeyedPrints:
 
     async def find(self, key: str) -> KeyedPrint | None:
         """Return the job of a key; None: there is none."""
-        async with self._lock:  # a print that is about to begin is settled first
+        async with self._lock:  # waits until it is clear whether a print that is about to begin has begun
             job = await self._store.job_of_key(key)
         return keyed_print(job) if job is not None else None
 
@@ -89,7 +89,7 @@ class KeyedPrints:
         )
 
 
-def _answer_again(job: JobRecord, mark: str) -> KeyedPrint:
+def _repeated_answer(job: JobRecord, mark: str) -> KeyedPrint:
     """Return the answer to a repeated request."""
     if job.mark != mark:
         raise KeyReused(f"the idempotency key was used for another request (job {job.id})")

@@ -1,4 +1,4 @@
-"""Leftovers: the jobs that the previous host left: one to reattach to, and those whose end is not recorded yet."""
+"""Leftovers: the jobs that the previous host left: one to reattach to, and those whose end has not been recorded."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,9 +25,9 @@ class Leftover:
     """What the previous host left.
 
     Attributes:
-        runner: of the job to reattach to.
-        outcome: how a job with an unrecorded end ended, and why; `selection` is its file, if that still exists.
-        hot: the heaters of `printer`, an address, may still be on.
+        runner: the runner of the job to reattach to.
+        outcome: how the last job without a recorded end ended, and why; `selection` is its file if it still exists.
+        hot: heaters may still be on, those of `printer` if its address is known.
     """
 
     runner: Runner | None = None
@@ -38,15 +38,15 @@ class Leftover:
 
 
 class Leftovers:
-    """Reads the logbook and the store, once at the start."""
+    """Reads the logbook and the store once, at the start."""
 
     def __init__(self, survival: Survival, store: Store, uploads: Path) -> None:
-        """Prepare; `uploads` is the folder that selections are relative to."""
+        """Prepare; `uploads` is the folder to which selections are relative."""
         self._survival = survival
         self._store = store
         self._uploads = uploads
 
-    async def settle(self, make_runner: Callable[[JobSnapshot], Runner]) -> Leftover:
+    async def record_ends(self, make_runner: Callable[[JobSnapshot], Runner]) -> Leftover:
         """Record the end of every job that cannot be reattached; return what the previous host left.
 
         Args:
@@ -72,7 +72,7 @@ class Leftovers:
             continued.job = await self._store.begin_job(continued.record(continued.file))
         for record in unfinished:
             if continued is None or record.id != continued.job:
-                state, ending = _end(record, snapshot, obstacle)
+                state, ending = _ending_of(record, snapshot, obstacle)
                 leftover = await self._record(record, state, ending, runner)
         if snapshot is not None and snapshot.ending is not None and snapshot.ending.hot:
             leftover = replace(leftover, hot=True, printer=snapshot.address)
@@ -94,7 +94,7 @@ class Leftovers:
     def _select_again(self, record: JobRecord) -> Selection | None:
         try:
             status = (self._uploads / record.path).stat()
-        except (OSError, ValueError):  # a name with a null byte
+        except (OSError, ValueError):  # ValueError: a name with a null byte
             return None
         sha1 = record.sha1 if (record.size, record.mtime_ns) == (status.st_size, status.st_mtime_ns) else None
         return Selection(
@@ -102,8 +102,8 @@ class Leftovers:
         )
 
 
-def _end(record: JobRecord, snapshot: JobSnapshot | None, obstacle: str | None) -> tuple[JobState, Ending]:
-    """Return how a job ended: as its snapshot says, else interrupted by the end of its host, heaters perhaps on."""
+def _ending_of(record: JobRecord, snapshot: JobSnapshot | None, obstacle: str | None) -> tuple[JobState, Ending]:
+    """Return how a job ended: as its snapshot says, or else interrupted, because its host ended."""
     if snapshot is not None and snapshot.ending is not None and snapshot.job == record.id:
         return snapshot.state, snapshot.ending
     machine = JobMachine(_ignore, JobState.REATTACHING)

@@ -1,8 +1,9 @@
 """JobMachine: the table of `states` run by the transitions library, of which this is the only importer.
 
-Synchronous, not queued, without conditions and with one callback that records the step. On transitions 0.9.3 an
-unqueued AsyncMachine cancels callbacks that run and swallows CancelledError, and a queued machine of either kind
-returns True for a trigger that did nothing. So `daemon.core.job.runner` runs the effects, and nothing runs in here.
+The machine is synchronous and not queued; it has no conditions, and one callback, which records the step. In
+transitions 0.9.3 an unqueued AsyncMachine cancels callbacks that run and swallows CancelledError, and a queued machine
+of either kind returns True for a trigger that did nothing. So the machine does not run the effects:
+`daemon.core.job.runner` does.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ Recorder = Callable[[Trigger, JobState, JobState], None]
 
 
 class JobMachine:
-    """One job's state. `fire` takes a trigger's name from the table."""
+    """The state of one job. `fire` takes the name of a trigger in the table."""
 
     state: JobState  # set by the library
 
@@ -31,7 +32,7 @@ class JobMachine:
             initial=initial,
             auto_transitions=False,
             send_event=True,
-            after_state_change=self._recorded,
+            after_state_change=self._on_step,
         )
         for trigger, sources, target in TRANSITIONS:
             self._machine.add_transition(trigger, list(sources), target)
@@ -40,7 +41,7 @@ class JobMachine:
         """Take the step that the table has for this trigger in this state.
 
         Raises:
-            JobConflict: it has none; the state stays.
+            JobConflict: the table has no such step; the state stays the same.
         """
         try:
             self._machine.events[trigger].trigger(self)
@@ -51,8 +52,8 @@ class JobMachine:
         """Tell whether the table has a step for this trigger in this state."""
         return any(name == trigger and self.state in sources for name, sources, _ in TRANSITIONS)
 
-    def _recorded(self, event: EventData) -> None:
+    def _on_step(self, event: EventData) -> None:
         step = event.transition
         if event.event is None or step is None or step.dest is None:
-            raise AssertionError("the library calls back after a step of the table only")
+            raise AssertionError("the library called back without a step of the table")
         self._record(cast("Trigger", event.event.name), JobState[step.source], JobState[step.dest])

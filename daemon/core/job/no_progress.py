@@ -1,6 +1,6 @@
-"""NoProgress: detects a print that makes no progress although the line is alive, and nothing explains it.
+"""NoProgress: detects a print that makes no progress, although the printer answers and there is no reason to wait.
 
-What counts is the job's own lines: temperature reports and answers to other commands may still come.
+Only the job's own lines count: temperature reports and answers to other commands may still come.
 """
 
 from daemon.bridge.words import JobState
@@ -18,16 +18,16 @@ class NoProgress:
     """
 
     def __init__(self, patience: float) -> None:
-        """Begin; `patience`: seconds without progress that are too many; 0: never."""
+        """Begin to watch; `patience`: seconds without progress after which there is trouble; 0: never."""
         self.trouble: str | None = None
         self._patience = patience
         self._latest: tuple[JobState, int] | None = None  # state and acknowledged lines
         self._since = 0.0
 
     def check(self, state: JobState, printer: Printer, now: float) -> bool:
-        """Update `trouble`; tell whether it has appeared or gone."""
+        """Update `trouble`; tell whether trouble has begun or ended."""
         latest = (state, printer.place.lines)
-        if latest != self._latest or _explained(state, printer):
+        if latest != self._latest or _has_reason_to_wait(state, printer):
             self._latest, self._since = latest, now
         before = self.trouble
         if not self._patience or now - self._since < self._patience:
@@ -40,7 +40,7 @@ class NoProgress:
         return before is None
 
 
-def _explained(state: JobState, printer: Printer) -> bool:
+def _has_reason_to_wait(state: JobState, printer: Printer) -> bool:
     """Tell whether there is a reason to wait."""
     return (
         state not in _WORKING

@@ -1,4 +1,4 @@
-"""Opens the file of a print, and nothing else: the front, which talks to the network, can write to the uploads."""
+"""Opens the file of a print, and no other file: the front, which talks to the network, can write to the uploads."""
 
 import errno
 import os
@@ -11,12 +11,12 @@ DESCRIPTORS = Path("/proc/self/fd")
 def open_upload(path: Path, beneath: Path | None = None) -> int:
     """Return a descriptor for reading a file. Blocks.
 
-    The file is checked before it is opened, as opening a serial port resets a board and opening a pipe waits for ever.
-    The check is on an O_PATH descriptor, so the path cannot be exchanged for another file in between.
+    The file is checked before it is opened, because opening a serial port resets a board, and opening a pipe may block
+    for ever. An O_PATH descriptor is checked, so the path cannot be made to lead to another file in between.
 
     Args:
-        path: of the file.
-        beneath: the folder that it has to be in, symbolic links resolved; None: any folder.
+        path: the path of the file.
+        beneath: the folder in which it has to be, with symbolic links resolved; None: any folder.
 
     Raises:
         OSError: it cannot be opened, is not a regular file, or is elsewhere.

@@ -1,4 +1,4 @@
-"""Finds why a printer paused by itself: the last text that it sent before."""
+"""Finds why a printer paused by itself: the last text that it sent before the pause."""
 
 import asyncio
 import re
@@ -9,13 +9,12 @@ from gcode.replies import BoardStarted, FirmwareError, Resend, Text, acknowledge
 from hal.printer import Printer
 
 TEXT_PERIOD = 5.0
-"""Seconds before the pause in which a text counts as its reason."""
+"""Seconds before the pause for which a text counts as its reason."""
 
 CONVERSATION_PERIOD = 60.0
-"""Seconds of the conversation that show which command the printer was answering."""
+"""Seconds of the conversation that are read to find which command the printer was answering."""
 
-MAX_REASON = 200
-"""Characters of a reason."""
+MAX_REASON = 200  # characters
 
 _HELLO = HELLO.decode().strip()
 
@@ -23,13 +22,13 @@ _NO_REASON = ("echo:enqueueing", "echo:busy", "lcd status changed", "active extr
 
 _COMMAND = re.compile(r"(N\d{1,10}\s*)?([A-Z]\d+|\w+)", re.ASCII)
 
-# A text after one of these, or after any G or T, tells what happened while it was executed. After any other command
-# it is the answer: M503 lists settings.
+# A text after one of these commands says what happened while the command was executed. A text after any other command
+# is the answer to it, such as the list of settings after M503.
 _EXECUTED = re.compile(r"[GT]\d+|M(?:0|1|25|76|109|125|190|191|226|400|60[0-3]|70[12])")
 
 
 def text_before_pause(printer: Printer) -> str | None:
-    """Return the last text that the printer sent unasked within TEXT_PERIOD; None: there is none."""
+    """Return the last text that the printer sent unasked in the last TEXT_PERIOD seconds; None: there is none."""
     now = asyncio.get_running_loop().time()
     lines = printer.flight_recorder.tail_since(now - CONVERSATION_PERIOD)
     recent = len(lines) - len(printer.flight_recorder.tail_since(now - TEXT_PERIOD))
@@ -45,22 +44,22 @@ def text_before_pause(printer: Printer) -> str | None:
 
 
 class _Conversation:
-    """Which command is being answered, as far as the lines show.
+    """Finds from the lines of a conversation which command is being answered.
 
     Attributes:
-        begins: the last line was the first of the board's banner, or the host's greeting.
+        begins: the last line was the first line of the board's banner, or the host's greeting.
     """
 
     def __init__(self, *, at_receipt: bool) -> None:
-        """Begin in the middle of a conversation; `at_receipt`: a command's output follows its `ok`."""
+        """Begin in the middle of a conversation; `at_receipt`: the output of a command follows its `ok`."""
         self.begins = False
         self._at_receipt = at_receipt
-        self._unanswered: deque[tuple[str, str]] = deque()  # number and word
-        self._last = ""  # the word acknowledged last
+        self._unanswered: deque[tuple[str, str]] = deque()  # line number and code word
+        self._last = ""  # the code word of the command that was acknowledged last
         self._repeats = False  # the next ok belongs to a resend request
 
     def answers(self, line: str) -> bool:
-        """Take a line; tell whether it belongs to the answer of a command that asks for one."""
+        """Take a line; tell whether it belongs to the answer to a command that asks for an answer."""
         self.begins = line[2:] == _HELLO
         if line.startswith("> "):
             self._note_sent(line[2:])
@@ -88,7 +87,7 @@ class _Conversation:
 
 
 def _reason(line: str) -> str | None:
-    """Return a line as a reason; None: it is an answer, a report, or chatter."""
+    """Return the text of a line as the reason; None: the line is an answer, a report, or otherwise gives no reason."""
     if line.lower().startswith(_NO_REASON) or not isinstance(parse(line.encode()), Text | FirmwareError):
         return None
     text = line.removeprefix("echo:").removeprefix("//").strip()

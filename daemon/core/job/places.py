@@ -1,18 +1,18 @@
 """Places: keeps the place of a print on the disk, so that the print outlives a power cut of the computer.
 
-Theory of operation. The printer counts the lines that it accepts, and keeps the number as long as it has power. The
-disk turns that number into a place in the file, by a statement: *after the line of this number come the file's lines,
-one by one, and nothing else*. It is written every few seconds and stays true however many lines follow, so a line costs
-nothing.
+Theory of operation. The printer counts the lines that it accepts, and keeps their number as long as it has power. A
+statement on the disk turns that number into a place in the file: *after the line of this number come the file's lines,
+one by one, and nothing else*. The statement is written every few seconds. It stays true however many lines follow, so
+it costs nothing for a single line.
 
-A command between two lines of the file takes a number too, which would make the statement false. So such a command is
-given a number a little ahead of the present one. The disk has that number before the command may go (`may_go`), and
-meanwhile the file's lines go on up to it. So what the disk says is true at every moment:
+A command between two lines of the file takes a number too, which would make the statement false. So such a command gets
+a number a little ahead of the present one, and may be sent only when the disk has that number (`may_go`). Meanwhile
+lines of the file are sent under the numbers before it. So the statement is true at every moment:
 
     "after line 812 come the file's lines, from byte 30,112 on; but 840 is not one of them"
 
-Where this is not possible (heaters off, line numbers that start over, a job that does something else than print), the
-disk says that the place is unknown, and why. Heaters off never waits for the disk.
+Where this is not possible (when heaters are turned off, line numbers start over, or a job does something other than
+print), the disk says that the place is unknown, and why. Heaters off never waits for the disk.
 
 In a pause no line of the file is sent, so the place stays true whatever else is sent.
 """
@@ -38,25 +38,25 @@ from hal.logbook import Logbook
 from hal.printer import Printer
 
 LEAD_S = 0.15
-"""Seconds between reserving a number for a command and the file's lines reaching it. In this time the disk has to write
-the reservation. If the last write took more than half of that, the lead is twice what it took."""
+"""Seconds from the reservation of a number for a command until the file's lines reach that number. In this time the
+disk has to write the reservation. If the last write took more than half as long, the lead is twice as long as it."""
 
 MAX_LEAD_S = 3.0
-"""The longest lead, for a slow disk: a client waits that long for its command."""
+"""Maximum lead, for a slow disk: a client's command waits that long."""
 
 MAX_LEAD_LINES = 1000
-"""The longest lead in lines."""
+"""Maximum lead in lines."""
 
 STALL_S = 0.1
 """Seconds without a line of the file after which a command takes the next number instead of the reserved one."""
 
 RETRY_INTERVAL = 5.0  # between two attempts to write to a disk that has failed
 DISK_TIMEOUT = 10.0
-"""Seconds that a write may take; after that the print goes on without the disk."""
+"""Seconds that a write may take; after that the print continues without the disk."""
 
 MAX_UNCONFIRMED = 64
-"""The largest number of lines that were sent and that the printer may not have accepted yet. A printer that asks for an
-earlier line has restarted: it asks for line 1."""
+"""Maximum number of lines that were sent and may not have been accepted yet. A printer that asks for an earlier line
+has been reset: it asks for line 1."""
 
 log = structlog.get_logger()
 
@@ -71,40 +71,47 @@ class Disk(Protocol):
         """Replace the text; raises OSError."""
 
 
+_STORED_AS = {
+    "snapshot": "page", "unknown_reason": "why", "accepted_number": "least", "end_number": "until",
+    "written_at": "clock",
+}  # fmt: skip
+"""Fields of a stored place whose names on the disk differ, because other versions read them too."""
+
+
 @frozen
 class StoredPlace:
-    """The content of the disk. Numbers are those on the wire.
+    """What the disk holds about a print. Its numbers are the numbers on the wire.
 
     Attributes:
-        snapshot: the job's, as JSON has it; empty: there is no unfinished job. The disk calls it `page`.
-        why: why the place is unknown; None: it is known.
-        number: after the line of this number come the file's lines. If the printer has not accepted that line, they
-            come after the last one that it has accepted, which is `least` or later.
-        lines: how many lines of the file have been sent by then, the last of them at `offset`.
-        least: the printer has accepted the line of this number.
-        gaps: (number, count): `count` numbers from `number` on are not the file's.
-        until: no line of the file has been sent with this number or a later one; None: there is no such limit.
-        modes: those that hold after line `number`, as JSON has them.
+        snapshot: the job's, as JSON has it; empty: there is no unfinished job.
+        unknown_reason: why the place is unknown; None: it is known.
+        number: the file's lines follow the line of this number. If the printer has not accepted that line, they follow
+            the last line that it has accepted, which is `accepted_number` or a later one.
+        lines: how many lines of the file have been sent up to line `number`; the last of them is at `offset`.
+        accepted_number: the printer has accepted the line of this number.
+        gaps: (number, count): the `count` numbers from `number` on are not the file's.
+        end_number: no line of the file has been sent with this number or a later one; None: there is no such limit.
+        modes: those after line `number`, as JSON has them.
         heat: actual temperature and target of each heater that is on, in °C.
-        clock: when it was written, in s of that boot's clock.
+        written_at: when it was written, in s of that boot's clock.
     """
 
     snapshot: dict[str, Any] = field(default_factory=dict)
-    why: str | None = None
+    unknown_reason: str | None = None
     number: int = 0
     lines: int = 0
     offset: int = 0
-    least: int = 0
+    accepted_number: int = 0
     gaps: list[tuple[int, int]] = field(default_factory=list)
-    until: int | None = None
+    end_number: int | None = None
     modes: dict[str, Any] = field(default_factory=dict)
     heat: dict[str, tuple[float, float]] = field(default_factory=dict)
-    clock: float = 0.0
+    written_at: float = 0.0
 
     @property
-    def claims(self) -> bool:
+    def is_known(self) -> bool:
         """It says where the print is, so nothing may be sent that would make it wrong."""
-        return bool(self.snapshot) and self.why is None
+        return bool(self.snapshot) and self.unknown_reason is None
 
     @property
     def fed(self) -> JobPlace:
@@ -112,8 +119,8 @@ class StoredPlace:
         return JobPlace(self.lines, self.offset)
 
     def lines_before(self, number: int) -> int:
-        """Return how many lines of the file, not counted in `lines`, have a number before `number`."""
-        end = self.until or number
+        """Return how many lines of the file that `lines` does not count have a number below `number`."""
+        end = self.end_number or number
         others = sum(max(0, min(end, at + count) - at) for at, count in self.gaps)
         return max(0, end - 1 - self.number - others)
 
@@ -128,30 +135,31 @@ class Places:
         self._connection = connection
         self._logbook = logbook
         self._job: Job | None = None
-        self._read_back: StoredPlace | None = None  # what the last boot stored, until something is sent
+        self._from_last_boot: StoredPlace | None = None  # the place that the last boot stored, until something is sent
         self._latest = self._on_disk = StoredPlace()
         self._writing: StoredPlace | None = None
         self._task: asyncio.Task[None] | None = None
         self._timeout: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
-        self._reserved = 0, 0  # (number, count): the last numbers reserved for commands, as the link counts
+        self._reservation = 0, 0  # (number, count): the last numbers reserved for commands, as the link counts
         self._base: int | None = None  # the link's number minus the number on the wire
-        self._pace_from = 0.0, 0  # (time, number): when that number was the next one; for the pace
+        self._pace_from = 0.0, 0  # (time, number): the time at which that number was the next one; for the pace
         self._write_seconds = self._write_started = 0.0  # of the last write, and of the present one
-        self._gave_up = False
-        self._retracting: asyncio.Task[None] | None = None
+        self._has_given_up = False
+        self._retract_task: asyncio.Task[None] | None = None
         logbook.ask_before_commands(self.may_go)
 
     # -- what the previous host left ------------------------------------------------------------------------
 
     async def snapshot(self) -> StoredPlace | None:
-        """Return the content of the disk; None: it has no job, or cannot be read."""
+        """Return the content of the disk; None: it holds no job, or cannot be read."""
         if self._disk is None or not (text := await self._disk.get()):
             return None
         try:
             content = json.loads(text)
-            stored = msgspec.convert({**content, "snapshot": content["page"]}, StoredPlace)
-            if stored.claims:
+            names = {name: content[stored_name] for name, stored_name in _STORED_AS.items() if stored_name in content}
+            stored = msgspec.convert({**content, "snapshot": content["page"]} | names, StoredPlace)
+            if stored.is_known:
                 modes_of(stored.modes)
         except (ValueError, LookupError, AttributeError, TypeError):  # msgspec's own is a ValueError
             return None
@@ -159,10 +167,10 @@ class Places:
         return stored if stored.snapshot else None
 
     def reattach(self, job: Job, stored: StoredPlace | None = None) -> None:
-        """Keep the place of the previous host's job; `stored`: the disk's content, if the job continues from that."""
-        self._job, self._read_back = job, stored
+        """Keep the place of the previous host's job; `stored`: the content of the disk if the job continues from it."""
+        self._job, self._from_last_boot = job, stored
         if self._latest.snapshot.get("job") != job.snapshot.job:
-            self._store_unknown("the disk did not know of it")  # its content is of another print
+            self._store_unknown("the disk did not know of it")  # the content of the disk is of another print
 
     def forget(self) -> None:
         """Note on the disk that there is no unfinished job."""
@@ -170,41 +178,41 @@ class Places:
 
     @property
     def latest(self) -> StoredPlace:
-        """What the disk holds, or will once it is written."""
+        """What the disk holds, or will hold after the write in progress."""
         return self._latest
 
     # -- what is on the disk ---------------------------------------------------------------------------------
 
     def begin(self, job: Job) -> None:
         """Keep the place of a new job."""
-        self._job, self._read_back = job, None
-        self._gave_up = self._gave_up and self._writing is not None  # an earlier write still hangs
+        self._job, self._from_last_boot = job, None
+        self._has_given_up = self._has_given_up and self._writing is not None  # an earlier write still hangs
         if not (job.printer.dialect.numbered and job.printer.dialect.enforces_order):
             self._clear()  # this printer cannot be asked which line it wants
         elif self._on_disk.snapshot or self._latest.snapshot:
             self._store_unknown(_REASONS[JobState.STARTING])  # the disk's content is of the previous job
 
     def on_state(self, job: Job) -> None:
-        """Write what follows from a job's new state; in a pause `keep` does."""
+        """Write what follows from a job's new state. In a pause `keep` writes."""
         state = job.state
         if job is not self._job or state is JobState.PRINTING:
-            return  # `feed` writes when the file's lines go on
+            return  # `feed` writes before the next lines of the file
         if state is JobState.REATTACHING:
-            self._drop_reservation()  # lost lines are sent again under their numbers; the next ones wait for `feed`
+            self._drop_reservation()  # lost lines are sent again under their old numbers; the others wait for `feed`
         elif state.ended:
             self._clear()
         elif state is not JobState.PAUSED or job.snapshot.printer_paused:
             self._store_unknown(_REASONS.get(state, "the printer was in a pause of its own"))
 
     def keep(self, job: Job) -> None:
-        """Write the job's snapshot again, in a pause only: there the place stays the same."""
+        """Write the job's snapshot again, but only in a pause, in which the place stays the same."""
         if job is self._job and job.state is JobState.PAUSED and not job.snapshot.printer_paused:
             number = job.printer.next_on_wire - 1
             fed, modes = self._logbook.fed, plain_modes(job.printer.modes)
-            self._store(self._make_place(number=number, until=number + 1, fed=fed, modes=modes))
+            self._store(self._make_place(number=number, end_number=number + 1, fed=fed, modes=modes))
 
     async def feed(self, job: Job) -> None:
-        """Note on the disk that the file's lines go on with the next number, before they do."""
+        """Note on the disk that the next number is of a line of the file; return when the note is written."""
         if job is not self._job or not self._disk_usable:
             return
         self._drop_reservation()
@@ -212,15 +220,15 @@ class Places:
         self._base = job.printer.next_number - job.printer.next_on_wire
         self._pace_from = asyncio.get_running_loop().time(), job.printer.next_number
         self._store(self._make_place(number=number, fed=self._logbook.fed, modes=modes))
-        while self._writing is not None and not self._gave_up:
+        while self._writing is not None and not self._has_given_up:
             if self._task is not None:
                 await asyncio.wait([self._task], timeout=DISK_TIMEOUT)
             await asyncio.sleep(0)
 
     def checkpoint(self) -> None:
-        """Write the present place, if it is known; the content of the disk stays true in any case."""
+        """Write the present place, if it is known; otherwise the content of the disk stays true."""
         job = self._job
-        if job is None or not self._disk_usable or job.state is not JobState.PRINTING or not job.feeding:
+        if job is None or not self._disk_usable or job.state is not JobState.PRINTING or not job.feeds_printer:
             return
         printer = job.printer
         self._pace_from = asyncio.get_running_loop().time(), printer.next_number
@@ -229,53 +237,53 @@ class Places:
             return
         self._base = printer.next_number - printer.next_on_wire
         number, fed, modes = anchor.number, anchor.fed, plain_modes(anchor.modes)
-        self._store(self._make_place(number=number, least=number, fed=fed, modes=modes))
+        self._store(self._make_place(number=number, accepted_number=number, fed=fed, modes=modes))
 
     def may_go(self, ticket: Ticket, waiting: int) -> bool:
-        """Tell whether a command may be sent between the lines now; if not, the printer is woken when it may."""
+        """Tell whether a command may be sent between the file's lines now; if not, the printer is woken when it may."""
         job, printer = self._job, self._connection.printer
-        if job is None or printer is None or not self._disk_usable or not self._claims:
+        if job is None or printer is None or not self._disk_usable or not self._may_be_known:
             return True
-        if self._read_back is not None:
-            self._hold_lines(self._read_back, printer)
-        if self._holds:
+        if self._from_last_boot is not None:
+            self._note_that_no_line_follows(self._from_last_boot, printer)
+        if self._stays_true:
             return True
         if ticket.urgent and not ticket.foreign:
-            if self._latest.claims:
+            if self._latest.is_known:
                 self._store_unknown("heaters were being turned off")
             return True
         if self._is_reserved:
-            at, count = self._reserved
+            at, count = self._reservation
             return self._on_disk is self._latest and at <= printer.next_number < at + count
-        if self._latest.claims and self._latest.until is None:
+        if self._latest.is_known and self._latest.end_number is None:
             self._reserve_ahead(ticket, printer, waiting)
         return False
 
     @property
     def _disk_usable(self) -> bool:
-        return self._disk is not None and not self._gave_up
+        return self._disk is not None and not self._has_given_up
 
     @property
-    def _claims(self) -> bool:
+    def _may_be_known(self) -> bool:
         """The disk says where the print is, or may say so once a write has ended."""
-        return any(stored is not None and stored.claims for stored in (self._on_disk, self._writing, self._latest))
+        return any(stored is not None and stored.is_known for stored in (self._on_disk, self._writing, self._latest))
 
     @property
-    def _holds(self) -> bool:
-        """The content of the disk stays true whatever is sent between the lines."""
-        return self._on_disk is self._latest and self._writing is None and self._on_disk.until is not None
+    def _stays_true(self) -> bool:
+        """The content of the disk stays true whatever is sent between the file's lines."""
+        return self._on_disk is self._latest and self._writing is None and self._on_disk.end_number is not None
 
     @property
     def _is_reserved(self) -> bool:
         """A number is reserved for a command that has not been sent yet."""
         printer = self._connection.printer
-        return printer is not None and sum(self._reserved) > printer.next_number
+        return printer is not None and sum(self._reservation) > printer.next_number
 
-    def _hold_lines(self, stored: StoredPlace, printer: Printer) -> None:
+    def _note_that_no_line_follows(self, stored: StoredPlace, printer: Printer) -> None:
         """Note on the disk that no line of the file is sent for now."""
-        self._read_back = None
-        if stored.until is None:
-            self._store(replace(stored, until=printer.first_number))
+        self._from_last_boot = None
+        if stored.end_number is None:
+            self._store(replace(stored, end_number=printer.first_number))
 
     def _reserve_ahead(self, ticket: Ticket, printer: Printer, waiting: int) -> None:
         """Reserve numbers for the waiting commands, and note them on the disk."""
@@ -288,26 +296,26 @@ class Places:
         self._watch_for_stall(printer.next_number)
 
     def _reserve(self, printer: Printer, at: int, count: int) -> None:
-        self._reserved = at, count
+        self._reservation = at, count
         printer.reserve_numbers(at, count)
         number = at - (self._base or 0)
         self._store(replace(self._latest, gaps=[*self._gaps_before(number), (number, count)]))
 
     def _gaps_before(self, number: int) -> list[tuple[int, int]]:
-        """Return the gaps before this number; those reserved after it were not used."""
+        """Return the gaps before this number; later ones have been reserved, but not used."""
         return [(at, min(count, number - at)) for at, count in self._latest.gaps if at < number]
 
     def _drop_reservation(self) -> None:
-        """Reserve no numbers; the disk has to be corrected before the file's lines go on."""
-        self._reserved = 0, 0
+        """Give up the reserved numbers; the disk has to be corrected before the next line of the file."""
+        self._reservation = 0, 0
         if (printer := self._connection.printer) is not None:
             printer.reserve_numbers(0, 0)
 
     def _number_ahead(self, printer: Printer) -> int:
-        """Return the number that the file's lines will have reached once the disk has written."""
+        """Return the number that the file's lines will have reached when the disk has written the reservation."""
         now, (then, number) = asyncio.get_running_loop().time(), self._pace_from
-        flows = self._job is not None and self._job.state is JobState.PRINTING and now > then
-        pace = (printer.next_number - number) / (now - then) if flows else 0.0
+        is_printing = self._job is not None and self._job.state is JobState.PRINTING and now > then
+        pace = (printer.next_number - number) / (now - then) if is_printing else 0.0
         seconds = min(max(LEAD_S, 2 * self._write_seconds), MAX_LEAD_S)
         return printer.next_number + min(int(pace * seconds), MAX_LEAD_LINES)
 
@@ -317,22 +325,22 @@ class Places:
         self._stall_timer = asyncio.get_running_loop().call_later(STALL_S, self._on_stall_timer, number)
 
     def _on_stall_timer(self, before: int) -> None:
-        """Check that the file's lines approach the reserved number; if they stand, reserve the next one instead."""
+        """Check that the file's lines approach the reserved number; if not, reserve the next number instead."""
         self._stall_timer = None
         printer = self._connection.printer
-        if self._job is None or printer is None or not self._is_reserved or not self._latest.claims:
+        if self._job is None or printer is None or not self._is_reserved or not self._latest.is_known:
             return
-        (at, count), number = self._reserved, printer.next_number
+        (at, count), number = self._reservation, printer.next_number
         if number == before < at and self._writing is None:
             self._reserve(printer, number, count)
         self._watch_for_stall(number)
 
-    def _store_unknown(self, why: str) -> None:
+    def _store_unknown(self, unknown_reason: str) -> None:
         self._drop_reservation()
-        self._store(self._make_place(why=why))
+        self._store(self._make_place(unknown_reason=unknown_reason))
 
     def _clear(self) -> None:
-        self._job = self._read_back = None
+        self._job = self._from_last_boot = None
         self._drop_reservation()
         if self._stall_timer is not None:
             self._stall_timer.cancel()
@@ -343,10 +351,10 @@ class Places:
     def _make_place(
         self,
         *,
-        why: str | None = None,
+        unknown_reason: str | None = None,
         number: int = 0,
-        least: int | None = None,
-        until: int | None = None,
+        accepted_number: int | None = None,
+        end_number: int | None = None,
         fed: JobPlace | None = None,
         modes: dict[str, Any] | None = None,
     ) -> StoredPlace:
@@ -356,13 +364,13 @@ class Places:
         heaters = job.printer.heaters.items()
         return StoredPlace(
             dump(job.snapshot),
-            why,
+            unknown_reason,
             number,
             fed.lines,
             fed.offset,
-            max(1, number - MAX_UNCONFIRMED) if least is None else least,
+            max(1, number - MAX_UNCONFIRMED) if accepted_number is None else accepted_number,
             [],
-            until,
+            end_number,
             modes or plain_modes(job.printer.modes),
             {name: (reading.actual, reading.target) for name, reading in heaters if reading.target},
             asyncio.get_running_loop().time(),
@@ -408,19 +416,21 @@ class Places:
         self._wake()
 
     def _give_up(self, reason: str) -> None:
-        """Keep no command waiting for a disk that fails; the print goes on without it."""
-        if self._gave_up or self._disk is None:
+        """Stop waiting for a disk that fails; the print continues without it."""
+        if self._has_given_up or self._disk is None:
             return
-        self._gave_up = True
+        self._has_given_up = True
         self._drop_reservation()
         log.warning("job.place_not_kept", reason=reason, consequence="the print will not survive a power cut")
-        self._retracting = asyncio.create_task(self._retract(self._disk))
+        self._retract_task = asyncio.create_task(self._retract(self._disk))
         self._wake()
 
     async def _retract(self, disk: Disk) -> None:
-        """Replace what is on the disk, which would lead to a wrong place, as soon as it can be written again."""
-        while self._gave_up:
-            stored = StoredPlace() if self._job is None else self._make_place(why="the disk had failed by then")
+        """Replace the content of the disk, which would lead to a wrong place, as soon as the disk works again."""
+        while self._has_given_up:
+            stored = (
+                StoredPlace() if self._job is None else self._make_place(unknown_reason="the disk had failed by then")
+            )
             try:
                 await disk.put(_as_text(stored))
             except OSError:
@@ -435,8 +445,8 @@ class Places:
 
     async def close(self) -> None:
         """Wait for the write in progress."""
-        if self._retracting is not None:
-            self._retracting.cancel()
+        if self._retract_task is not None:
+            self._retract_task.cancel()
         while self._writing is not None and self._task is not None:
             with suppress(OSError):
                 await self._task
@@ -445,8 +455,7 @@ class Places:
 
 def _as_text(stored: StoredPlace) -> bytes:
     content: dict[str, Any] = msgspec.to_builtins(stored)
-    content["page"] = content.pop("snapshot")
-    return msgspec.json.encode(content)
+    return msgspec.json.encode({_STORED_AS.get(name, name): value for name, value in content.items()})
 
 
 _REASONS = {

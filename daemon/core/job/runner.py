@@ -1,4 +1,4 @@
-"""Runner: carries one job to its end. It runs the effect of each state in turn, then releases what the job held."""
+"""Runner: carries one job to its end. It runs the effect of each state in turn, then releases what the job has used."""
 
 import asyncio
 from collections.abc import Callable
@@ -29,16 +29,20 @@ from hal.errors import NotConnected, PortError
 from hal.loop import WatchedLoop
 from hal.printer import ConnectionState, Printer
 
-BAD_SHARE = 0.1  # share of lines with a resend request from which on the user is warned
-MIN_LINES = 100  # lines sent before that share means anything
-CHECKPOINT = 5.0  # s between two notes of the place in the store
+MAX_RESEND_SHARE = 0.1  # of the lines; from this share on the user is warned of a poor connection
+MIN_LINES = 100  # lines that have to be sent before that share means anything
+CHECKPOINT_INTERVAL = 5.0  # s between two notes of the place in the store
 
 log = structlog.get_logger()
 
 
 @frozen
 class Kit:
-    """What every job needs; `announce` is called with each new state of a job."""
+    """What every job needs.
+
+    Attributes:
+        announce: called with each new state of a job.
+    """
 
     config: Config
     connection: Connection
@@ -53,33 +57,33 @@ class Runner:
     """The life of one job."""
 
     def __init__(self, kit: Kit, snapshot: JobSnapshot, printer: Printer, state: JobState = JobState.STARTING) -> None:
-        """Make the job of this snapshot; nothing happens before `begin` or `start`."""
+        """Make the job of this snapshot; nothing is done before `begin_print` or `start`."""
         self._kit = kit
-        self.job = Job(snapshot, printer, JobMachine(self._recorded, state), Steps(snapshot, self.keep))
-        self.replaced = False  # another job has begun: printer, logbook and kept file belong to that one
-        self.handed_over = False  # the next host continues the job
+        self.job = Job(snapshot, printer, JobMachine(self._on_step, state), Steps(snapshot, self.keep))
+        self.is_replaced = False  # another job has begun: printer, logbook and kept file belong to that one
+        self.is_handed_over = False  # the next host continues the job
         self._task: asyncio.Task[None] | None = None
 
     @property
     def active(self) -> bool:
-        """It has not ended."""
+        """The job has not ended."""
         return not self.job.state.ended
 
     def keep(self) -> None:
-        """Write its snapshot for the next host."""
-        if not self.replaced:
+        """Write the job's snapshot for the next host."""
+        if not self.is_replaced:
             self._kit.survival.keep(self.job)
 
     # -- course --------------------------------------------------------------------------------------------
 
     def start(self, after: "Runner | None" = None) -> None:
-        """Begin with the first state, once the previous runner (`after`) has released the printer."""
+        """Run the job from its present state, once the previous runner (`after`) has released the printer."""
         self._task = asyncio.create_task(self._run(after))
-        if self.job.snapshot.wanted == "cancel":
+        if self.job.snapshot.wish == "cancel":
             self.give_up_soon()
 
     def give_up_soon(self) -> None:
-        """End a job with a postponed cancel if it is not reattached within `cancel_deadline_s` seconds."""
+        """End the job, which is to be cancelled, if it is not reattached within `cancel_deadline_s` seconds."""
         deadline = self._kit.config.job.cancel_deadline_s
         reason = f"it was cancelled, and the printer has not answered for {deadline:g} s and may still be hot"
         asyncio.get_running_loop().call_later(deadline, self._give_up, CannotReattach(reason))
@@ -88,23 +92,23 @@ class Runner:
         if self.job.state is JobState.REATTACHING:
             self.job.stop(reason)
 
-    def begin(self, after: "Runner | None" = None) -> None:
-        """Begin a new print."""
+    def begin_print(self, after: "Runner | None" = None) -> None:
+        """Run the job as a new print, from the script `before_start` on."""
         job = self.job
         job.snapshot.script.extend(filled(self._kit.config.scripts.before_start, values(job)))
         self._kit.survival.begin(job)
         log.info("job.starting", file=job.snapshot.selection.path, printer=job.printer.address)
         self.start(after)
 
-    async def over(self, within: float | None = None) -> None:
-        """Wait until the job has released everything; after its end it may still be writing its record."""
+    async def wait_until_over(self, within: float | None = None) -> None:
+        """Wait until the job has ended and released everything, at most `within` seconds."""
         if self._task is not None:
             await asyncio.wait([self._task], timeout=within)
 
     async def _run(self, after: "Runner | None") -> None:
-        """Run the effect of each state in turn until the job has ended; then release what it held."""
+        """Run the effect of each state in turn until the job has ended; then release what it has used."""
         if after is not None:
-            await after.over()
+            await after.wait_until_over()
         ticking = asyncio.create_task(self._tick())
         try:
             if self.job.state is not JobState.REATTACHING:
@@ -117,7 +121,7 @@ class Runner:
             await self._close()
 
     async def _open_file(self) -> None:
-        """Open the file. A request meanwhile does not interrupt this, so no record is left half written."""
+        """Open the file. Requests do not interrupt this, so that no record is left half written."""
         try:
             await self._kit.effects.open_file(self.job)
         except Exception as error:  # noqa: BLE001 - a bug fails the job too, as it does in an effect
@@ -128,25 +132,25 @@ class Runner:
         if job.trouble is not None:
             await self._take_error(job.trouble)
             return
-        effect = job.effect = asyncio.ensure_future(self._kit.effects.of_state[job.state](job))
+        effect = job.effect = asyncio.ensure_future(self._kit.effects.by_state[job.state](job))
         await asyncio.wait([effect])
         if effect.cancelled():
-            return  # a request or a fault moved the machine: the effect of the new state comes next
+            return  # a request or a fault has changed the state; its effect comes next
         if (error := effect.exception()) is not None:
             await self._take_error(error)
 
     async def _tick(self) -> None:
-        """Note the place every CHECKPOINT seconds, in case the host dies; look for a stalled print and a bad line."""
+        """Every CHECKPOINT_INTERVAL seconds note the place, in case the host dies, and look for causes of a warning."""
         job = self.job
         progress = NoProgress(60 * self._kit.config.safety.no_progress_min)
         while True:
-            await asyncio.sleep(CHECKPOINT)
+            await asyncio.sleep(CHECKPOINT_INTERVAL)
             self._checkpoint()
             if progress.check(job.state, job.printer, asyncio.get_running_loop().time()):
-                job.stalled = progress.trouble
+                job.no_progress = progress.trouble
                 log.warning("job.progress", reason=progress.trouble or "it makes progress again", lines=job.lines)
-            if job.bad_line is None and (bad := _bad_line(job.printer.counters)):
-                job.bad_line = bad
+            if job.poor_connection is None and (bad := _poor_connection(job.printer.counters)):
+                job.poor_connection = bad
                 log.warning("printer.bad_line", reason=bad)
 
     def _checkpoint(self) -> None:
@@ -155,16 +159,16 @@ class Runner:
         self._kit.store.checkpoint(job.snapshot.job, job.state.name, job.lines, job.offset)
         self._kit.survival.places.checkpoint()
 
-    def _recorded(self, trigger: Trigger, old: JobState, new: JobState) -> None:
+    def _on_step(self, trigger: Trigger, old: JobState, new: JobState) -> None:
         job = self.job
         if new is not JobState.REATTACHING:
             job.snapshot.state = new
             now = asyncio.get_running_loop().time()
             job.snapshot.count_pause(now, paused=new in (JobState.PAUSED, JobState.RESUMING))
             if old is not JobState.REATTACHING:
-                job.steps.enter()
+                job.steps.enter_state()
         self.keep()
-        if not self.replaced:
+        if not self.is_replaced:
             self._kit.survival.places.on_state(job)
         log.info("job.state", trigger=trigger, old=old.name, new=new.name)
         self._kit.announce(new)
@@ -179,27 +183,27 @@ class Runner:
             log.error("job.bug", exc_info=error)
         if job.state is JobState.REATTACHING:
             job.end("interrupt", f"the print could not go on: {_reason(job, error)}")
-            kit.heaters_off.due = True
+            kit.heaters_off.is_due = True
             # not the job's printer: the connection's may be READY before the job has it
             if (printer := kit.connection.printer) is not None and kit.connection.ready:
-                await kit.heaters_off.now(printer)
+                await kit.heaters_off.turn_off_now(printer)
             return
-        job.end(verdict(error), _reason(job, error))
+        job.end(trigger_for(error), _reason(job, error))
         if kit.connection.ready:
             await self._after_failure(in_danger=isinstance(error, Unsafe))
 
     async def _after_failure(self, *, in_danger: bool) -> None:
-        """Turn the heaters off, then run the script `after_failure`; the job has failed already."""
+        """Turn the heaters off after the job has failed, then run the script `after_failure`."""
         job, kit = self.job, self._kit
         reason, silence = job.reason or "the print failed", kit.config.job.cancel_deadline_s
         if in_danger:
-            await kit.heaters_off.now(job.printer, reason)
+            await kit.heaters_off.turn_off_now(job.printer, reason)
         else:
-            await kit.heaters_off.at_rest(job.printer, reason, silence)
-        if kit.heaters_off.due:
+            await kit.heaters_off.turn_off_and_rest(job.printer, reason, silence)
+        if kit.heaters_off.is_due:
             return
         try:
-            script = kit.effects.script(job, kit.config.scripts.after_failure)
+            script = kit.effects.send_script(job, kit.config.scripts.after_failure)
             await while_it_lives(job.printer, script, silence)
         except TimeoutError:
             log.warning("job.after_failure", reason=f"the printer did not listen for {silence:g} s")
@@ -208,13 +212,13 @@ class Runner:
 
     async def _close(self) -> None:
         job, kit = self.job, self._kit
-        if self.handed_over:
+        if self.is_handed_over:
             if job.stream is not None:
                 await job.stream.close()
             return
         job.note_position()
         job.ended_at = asyncio.get_running_loop().time()
-        if job.printer.state is ConnectionState.READY and not self.replaced:
+        if job.printer.state is ConnectionState.READY and not self.is_replaced:
             job.printer.feed(None)
             job.printer.release()
         outcome = job.state.name
@@ -222,8 +226,8 @@ class Runner:
         kit.store.end_job(
             snapshot.job, outcome, job.reason, job.lines, job.offset, done, snapshot.resends, snapshot.ejected
         )
-        if not self.replaced:
-            await kit.effects.let_go()
+        if not self.is_replaced:
+            await kit.effects.drop_kept_file()
         if job.stream is not None:
             await job.stream.close()
         log.info(
@@ -233,16 +237,16 @@ class Runner:
             reason=job.reason,
             lines=job.lines,
             resends=job.printer.counters.resends,
-            skipped=job.stream.skipped if job.stream else 0,
+            skipped=job.stream.left_out_count if job.stream else 0,
             **_wire_delays(job),
         )
 
     async def hand_over(self) -> bool:
-        """Leave the job as it is to the next host; False: it could not be reattached."""
+        """Leave the job to the next host as it is; False: the next host could not reattach to it."""
         job = self.job
         if not self.active or self._kit.survival.obstacle(job):
             return False
-        self.handed_over = True
+        self.is_handed_over = True
         job.printer.hold()
         job.note_position()
         self.keep()
@@ -254,22 +258,22 @@ class Runner:
         return True
 
 
-def verdict(error: BaseException) -> Trigger:
-    """Return the trigger for an error: a lost line or board interrupts a job, anything else fails it."""
+def trigger_for(error: BaseException) -> Trigger:
+    """Return the trigger for an error: a lost connection or board interrupts a job, anything else fails it."""
     interrupting = PortError | PrinterReset | NotConnected | StepsDiffer | CannotReattach
     return "interrupt" if isinstance(error, interrupting) else "fail"
 
 
 def _reason(job: Job, error: BaseException) -> str:
     """Return why an error ends a job, in a sentence for the user."""
-    if isinstance(error, OSError):  # it can only be the job's file; clients must not learn its full path
+    if isinstance(error, OSError):  # it is about the job's file, whose full path clients must not learn
         return f"{job.snapshot.selection.path} cannot be read: {error.strerror or error}"
     return str(error) if isinstance(error, NozzledError) else "an internal error; the log has more"
 
 
-def _bad_line(counters: Counters) -> str | None:
+def _poor_connection(counters: Counters) -> str | None:
     """Return a warning if the printer sends many resend requests; None if it does not."""
-    if counters.lines_sent < MIN_LINES or counters.resends < BAD_SHARE * counters.lines_sent:
+    if counters.lines_sent < MIN_LINES or counters.resends < MAX_RESEND_SHARE * counters.lines_sent:
         return None
     return (
         f"the printer asked again for {counters.resends} of {counters.lines_sent} lines: "
@@ -278,7 +282,7 @@ def _bad_line(counters: Counters) -> str | None:
 
 
 def _wire_delays(job: Job) -> dict[str, float]:
-    """Return how soon answers were answered (turnaround), and the loop's longest stall since the last job, in ms."""
+    """Return how soon a line followed an answer (turnaround), and the loop's longest stall since the last job."""
     loop = asyncio.get_running_loop()
     if not isinstance(loop, WatchedLoop):
         return {}

@@ -1,4 +1,4 @@
-"""The table of a job's transitions, the only place where they are written down.
+"""The table of a job's transitions; they are defined nowhere else.
 
 A job that has ended stays ended; the next print is another job. The connection has states of its own
 (`hal.printer.ConnectionState`); what clients see is derived from both (`daemon.bridge.status`).
@@ -33,7 +33,7 @@ TRANSITIONS: tuple[tuple[Trigger, tuple[JobState, ...], JobState], ...] = (
     ("restart", (_S.PAUSED,), _S.CANCELLED),  # a new job follows at once, without the after-cancel script
     ("fail", ACTIVE, _S.FAILED),
     ("interrupt", ACTIVE, _S.INTERRUPTED),
-    # the line or the host was gone; once the printer is reattached the job goes on in the state that it was in
+    # the connection or the host was lost; once the printer is reattached, the job returns to its previous state
     ("lose_line", (*_RUNNING, _S.PAUSING, _S.PAUSED, _S.FINISHING, _S.CANCELLING), _S.REATTACHING),
     ("back_to_starting", (_S.REATTACHING,), _S.STARTING),
     ("back_to_printing", (_S.REATTACHING,), _S.PRINTING),
@@ -53,4 +53,4 @@ BACK_TO: Final[dict[JobState, Trigger]] = {
     _S.FINISHING: "back_to_finishing",
     _S.CANCELLING: "back_to_cancelling",
 }
-"""By which trigger a job that was reattached returns to the state that it was in."""
+"""The triggers by which a job that was reattached returns to its previous state."""

@@ -1,6 +1,6 @@
 """Steps: the commands that a job sends beside its file, each exactly once, even if the host changes in between.
 
-A move of a user's script, or one into or out of a pause, must be made neither twice nor not at all.
+A move of a user's script, or a move into or out of a pause, must be made once, neither twice nor never.
 
 Theory of operation. A host may be killed at any moment. It writes in this order:
 
@@ -8,19 +8,20 @@ Theory of operation. A host may be killed at any moment. It writes in this order
 
 So the next host finds one of three things:
 
-* The snapshot does not name the step. It never left the host, and is sent for the first time.
-* The snapshot names it, and the ring has no frame of it. It never reached the wire, and is sent under its old number.
-* The snapshot names it, and the ring has its frame. By now the link has found out whether the printer accepted that
-  line, and if not has sent it again from the ring (`gcode.recovery`). It is done.
+* The snapshot does not name the step: it never left the host, and is sent for the first time.
+* The snapshot names the step, and the ring has no frame of it: it never reached the wire, and is sent under its old
+  number.
+* The snapshot names the step, and the ring has its frame: by now the link has found out whether the printer has
+  accepted that line, and otherwise has sent it again from the ring (`gcode.recovery`). So the step is done.
 
 An effect (`daemon.core.job.effects`) always runs from its first line, whether the job has just entered the state or
-returns to it. The commands that it sent before are not sent again: the snapshot has them by their index. That works
-only if the effect takes the same branches each time. So whatever decides a branch, an answer of the printer or a value
-of the configuration, goes through `observe`, `measure` or `recall`, or has a field in the snapshot. If an effect comes
-to another command all the same, say after an upgrade, `StepsDiffer` ends the job.
+returns to it. The commands that it has sent before are not sent again: the snapshot has them by their index. This works
+only if the effect takes the same branches each time. So whatever decides a branch, such as an answer of the printer or
+a value of the configuration, goes through `observe`, `measure` or `recall`, or has a field in the snapshot. If an
+effect comes to another command nevertheless, for example after an upgrade, `StepsDiffer` ends the job.
 
-Steps of the script (`OF_SCRIPT`) have no index in a state: a pause may come in the middle of the script, and what is
-left of it is run in the next state.
+Steps of the script (`OF_SCRIPT`) have no index in a state: a pause may come in the middle of the script, and then the
+remaining commands are sent in the next state.
 """
 
 import asyncio
@@ -34,84 +35,84 @@ from hal.printer import Printer
 
 T = TypeVar("T")
 
-OF_SCRIPT = -1  # instead of an index: a command of the job's script, which continues from state to state
+OF_SCRIPT = -1  # in place of an index, for a command of the job's script, which may go on in the next state
 
 
 class Steps:
-    """The steps of the job's present state, kept in its snapshot's `step`, `open_step` and `answers`."""
+    """The steps of the job's present state; the snapshot has them in `step`, `open_step` and `passed_steps`."""
 
     def __init__(self, snapshot: JobSnapshot, keep: Callable[[], None]) -> None:
-        """Start from a snapshot; `keep` writes it."""
+        """Start from a snapshot; `keep` writes the snapshot."""
         self._snapshot = snapshot
         self._keep = keep
-        self._at = 0  # the index of the effect's next step in this state
-        self._answer: asyncio.Task[Sequence[str]] | None = None  # to the step begun; None: the previous host began it
-        self._framed: Collection[int] = ()  # steps that the previous host has framed: they are done by now
+        self._index = 0  # the index of the effect's next step in this state
+        self._answer: asyncio.Task[Sequence[str]] | None = None  # to the open step; None: the previous host began it
+        self._framed_steps: Collection[int] = ()  # those that the previous host has framed; they are done
 
-    def enter(self) -> None:
-        """Begin another state."""
+    def enter_state(self) -> None:
+        """Enter another state; a step that is still open becomes a step of the script."""
         snapshot = self._snapshot
-        snapshot.answers.clear()
-        self._at = 0
+        snapshot.passed_steps.clear()
+        self._index = 0
         if snapshot.open_step is not None:
             snapshot.open_step = (snapshot.open_step[0], OF_SCRIPT)
 
     def reattach(self, framed: Collection[int]) -> None:
         """Run the state again from its start; the steps in `framed` are done and are not sent again."""
-        self._at = 0
-        self._framed = framed
+        self._index = 0
+        self._framed_steps = framed
         self._answer = None
 
-    async def once(self, printer: Printer, command: str) -> None:
-        """Send a command of the script, after the unfinished step, if any."""
+    async def send_of_script(self, printer: Printer, command: str) -> None:
+        """Finish the open step, if any; then send a command of the script."""
         await self._finish(printer)
         await self._send(printer, command, OF_SCRIPT)
 
     @property
-    def begun(self) -> bool:
-        """The effect has done a step of this state before: it runs again, and not for the first time."""
-        return bool(self._snapshot.answers)
+    def is_repeated(self) -> bool:
+        """The effect has done a step of this state before, so it does not run for the first time."""
+        return bool(self._snapshot.passed_steps)
 
-    async def finish_earlier(self, printer: Printer) -> None:
-        """Finish the step that an earlier state, or the script, has begun. One of this state is left to `send`."""
+    async def finish_earlier_step(self, printer: Printer) -> None:
+        """Finish the open step if it is of an earlier state or of the script; one of this state is left to `send`."""
         if self._snapshot.open_step is not None and self._snapshot.open_step[1] == OF_SCRIPT:
             await self._finish(printer)
 
     async def _finish(self, printer: Printer) -> None:
-        """Finish the step that a cancelled effect, or the previous host, has begun."""
+        """Finish the open step, which a cancelled effect or the previous host has begun."""
         snapshot = self._snapshot
         if snapshot.open_step is None:
             return
         if self._answer is not None:
             await asyncio.shield(self._answer)
-        elif snapshot.step not in self._framed:
+        elif snapshot.step not in self._framed_steps:
             snapshot.step -= 1
             await self._send(printer, *snapshot.open_step)
         snapshot.open_step = None
 
-    def drop(self) -> None:
-        """Give up a step that an earlier state has begun."""
+    def drop_earlier_step(self) -> None:
+        """Give up the open step if it is of an earlier state or of the script."""
         if self._snapshot.open_step is not None and self._snapshot.open_step[1] == OF_SCRIPT:
             self._snapshot.open_step = None
 
     async def send(self, printer: Printer, command: str) -> None:
         """Send a command of this state, unless it was sent before.
 
-        The snapshot notes that it was answered, but not the answer: that may have gone to the previous host, and a long
-        one (M503, M20) would not fit into the logbook.
+        The snapshot says that the command was answered, but does not have the answer: the answer may have gone to the
+        previous host, and a long answer (M503, M20) would not fit into the logbook.
 
         Raises:
             StepsDiffer: another command was sent at this index.
         """
-        index, self._at = self._at, self._at + 1
-        if index < len(self._snapshot.answers):
-            previous, _ = self._snapshot.answers[index]
+        index, self._index = self._index, self._index + 1
+        if index < len(self._snapshot.passed_steps):
+            previous, _ = self._snapshot.passed_steps[index]
             _compare(previous, command)
             return
-        await self._new(printer, command, index)
-        self._snapshot.answers.append((command, []))
+        await self._send_new(printer, command, index)
+        self._snapshot.passed_steps.append((command, []))
 
-    async def _new(self, printer: Printer, command: str, index: int) -> None:
+    async def _send_new(self, printer: Printer, command: str, index: int) -> None:
         snapshot = self._snapshot
         if snapshot.open_step is None or snapshot.open_step[1] != index:
             await self._finish(printer)
@@ -119,7 +120,7 @@ class Steps:
             return
         _compare(snapshot.open_step[0], command)
         snapshot.open_step = None
-        if snapshot.step not in self._framed:
+        if snapshot.step not in self._framed_steps:
             snapshot.step -= 1
             await self._send(printer, command, index)
 
@@ -130,18 +131,18 @@ class Steps:
         self._keep()
         answer = self._answer = asyncio.ensure_future(printer.send(command, step=snapshot.step))
         answer.add_done_callback(_retrieve)
-        await asyncio.shield(answer)  # a step in flight outlives its effect
+        await asyncio.shield(answer)  # a step in flight is not cancelled with its effect
         snapshot.open_step = None
 
     async def observe(self, look: Callable[[], Awaitable[list[str]]]) -> list[str]:
-        """Return the lines that `look` returned when the effect first came here; `look` must change nothing.
+        """Return the lines that `look` returned when the effect first came to this step; `look` must change nothing.
 
         Raises:
             StepsDiffer: a command was sent at this index.
         """
-        index, self._at = self._at, self._at + 1
-        if index < len(self._snapshot.answers):
-            previous, lines = self._snapshot.answers[index]
+        index, self._index = self._index, self._index + 1
+        if index < len(self._snapshot.passed_steps):
+            previous, lines = self._snapshot.passed_steps[index]
             _compare(previous, "")
             return lines
         lines = await look()
@@ -149,20 +150,20 @@ class Steps:
         return lines
 
     async def measure(self, look: Callable[[], Awaitable[T]]) -> T:
-        """Return the value that `look` returned when the effect first came here; JSON must be able to hold it."""
+        """Return the value that `look` returned when the effect first came to this step; it must be valid as JSON."""
 
-        async def looked() -> list[str]:
+        async def look_as_json() -> list[str]:
             return [json.dumps(await look())]
 
-        [text] = await self.observe(looked)
+        [text] = await self.observe(look_as_json)
         value: T = json.loads(text)
         return value
 
     def recall(self, make: Callable[[], T]) -> T:
-        """Return the value that `make` returned when the effect first came here; JSON must be able to hold it."""
-        index, self._at = self._at, self._at + 1
-        if index < len(self._snapshot.answers):
-            [text] = self._snapshot.answers[index][1]
+        """Return the value that `make` returned when the effect first came to this step; it must be valid as JSON."""
+        index, self._index = self._index, self._index + 1
+        if index < len(self._snapshot.passed_steps):
+            [text] = self._snapshot.passed_steps[index][1]
             value: T = json.loads(text)
             return value
         value = make()
@@ -170,12 +171,12 @@ class Steps:
         return value
 
     def _remember(self, lines: list[str]) -> None:
-        self._snapshot.answers.append(("", lines))
+        self._snapshot.passed_steps.append(("", lines))
         self._keep()
 
 
 def _retrieve(answer: "asyncio.Task[Sequence[str]]") -> None:
-    """Retrieve the outcome of a command whose effect may have been cancelled, so that asyncio does not warn of it."""
+    """Retrieve the outcome of a command, so that asyncio does not warn if the effect that sent it was cancelled."""
     if not answer.cancelled():
         answer.exception()
 

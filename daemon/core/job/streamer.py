@@ -1,8 +1,8 @@
 """FileStream: a file's commands for the link, read ahead by a thread.
 
-The loop never touches the disk: a thread reads blocks well ahead of the wire, as SD cards stall for seconds during
-uploads. The loop splits blocks into lines, a batch at a time, while the printer does not wait for a line. In a batch a
-line costs a third of what it costs alone, at its `ok`.
+The loop never touches the disk: a thread reads blocks well ahead of the wire, because SD cards stall for seconds during
+uploads. The loop splits blocks into lines in batches, while the printer is not waiting for a line. In a batch a line
+costs a third of what it costs if it is split off alone when its `ok` comes.
 """
 
 import asyncio
@@ -24,32 +24,32 @@ from gcode.outgoing import Line, job_line
 from gcode.reader import MAX_LINE, Reader
 from gcode.too_hot import PLAIN
 
-BLOCK = 16 * 1024  # bytes; a block of nothing but comments must not stall the loop
-AHEAD = 64  # blocks read ahead: 1 MiB lasts 40 s at 250,000 baud
-LINES_A_TURN = 32  # lines made ready at once
-BLOCKS_A_TURN = 2  # blocks searched for a line before the loop gets its turn
-MAX_LOGGED = 10  # lines left out that are logged one by one; further ones are only counted
+BLOCK = 16 * 1024  # bytes; a block that has only comments must not stall the loop
+AHEAD = 64  # blocks that are read ahead: 1 MiB lasts 40 s at 250,000 baud
+LINES_A_TURN = 32  # at most so many lines are made ready at once
+BLOCKS_A_TURN = 2  # at most so many blocks are searched for a line before the loop gets a turn
+MAX_LOGGED = 10  # so many left-out lines are logged one by one; further ones are only counted
 
 FIRMWARE_WAITS = partial(meaning, host_waits=False)
 """What a line means where the firmware waits for temperatures."""
 
 
-class LineTarget(Protocol):
-    """The printer, as far as a line has to fit it."""
+class LineReceiver(Protocol):
+    """The printer that gets the lines, as far as they have to fit it."""
 
     @property
     def longest_command(self) -> int:
-        """The longest command that it reads, in bytes."""
+        """The length of the longest command that it reads, in bytes."""
 
     @property
     def compact(self) -> Compact | None:
-        """Shortens lines for it; None: lines are sent as they are."""
+        """Shortens lines for this printer; None: lines are sent as they are."""
 
     def fit(self, command: bytes) -> bytes | None:
-        """Return a command, cut to what it can read; None: the command must not be sent."""
+        """Return a command, cut to what the printer can read; None: the command must not be sent."""
 
 
-class AnyTarget:
+class AnyReceiver:
     """A receiver that takes any command."""
 
     longest_command = MAX_LINE
@@ -61,10 +61,11 @@ class AnyTarget:
 
 
 class FileStream:
-    """A `hal.printer.LineSource` over one open file.
+    """A `hal.printer.LineSource` that reads one file.
 
-    A line that means something to the host stops the stream: `barrier` is its meaning, `proceed` continues after it.
-    The file stays open from `open` to `close`, so replacing or deleting it changes nothing for this print.
+    A line that means something to the host stops the stream: `barrier` is its meaning, and `proceed` continues after
+    it. A plain line (`PLAIN`: a move or a tool) never does. The file stays open from `open` to `close`, so it may be
+    replaced or deleted without any effect on this print.
     """
 
     def __init__(
@@ -73,9 +74,9 @@ class FileStream:
         executor: Executor,
         *,
         on_more: Callable[[], None],
-        on_skipped: Callable[[int, str, str], None],
+        on_left_out: Callable[[int, str, str], None],
         understand: Callable[[bytes], Meaning | None] = FIRMWARE_WAITS,
-        receiver: Callable[[], LineTarget] | None = None,
+        receiver: Callable[[], LineReceiver] | None = None,
         check: Callable[[bytes], str | None] = lambda _: None,
         alter: Callable[[bytes], bytes] = lambda command: command,
     ) -> None:
@@ -83,29 +84,29 @@ class FileStream:
 
         Args:
             open_file: returns a descriptor of the file; called in a thread, raises OSError.
-            executor: whose threads read.
+            executor: its threads read.
             on_more: called when `next_line` has lines again after it had none.
-            on_skipped: called with (offset, command, reason) for a line that is not sent.
+            on_left_out: called with (offset, command, reason) for a line that is not sent.
             understand: returns what a line means to the host, such as a wait for heat (M109); None: nothing.
             receiver: returns the printer that gets the lines; a command that is too long for it fails the job.
-            check: returns why a command other than a move must not be sent, which fails the job; None: it may.
-            alter: returns what is sent instead of such a command.
+            check: returns why a command other than a plain move must not be sent, which fails the job; None: it may be.
+            alter: returns what is sent instead of a command other than a plain move.
         """
         self.size = self.mtime_ns = self.inode = 0
-        self.attention = asyncio.Event()  # `ended`, or a `barrier` is reached, or `error` is set
+        self.attention = asyncio.Event()  # set if the stream has `ended`, or stops at a `barrier` or an `error`
         self.ended = False  # every line has been handed out
         self.barrier: Meaning | None = None
         self.barrier_offset = -1
         self.error: OSError | CommandError | None = None
         self.is_rest = False  # the file is the rest of a lost print (`daemon.rest_of_print`)
-        self.skipped = 0  # lines that were not sent
-        self.waits = 0  # times that the printer had room for lines that had not been read from the disk
+        self.left_out_count = 0  # how many lines were left out
+        self.waits = 0  # how often the printer had room for lines that had not been read from the disk yet
         self._open_file = open_file
         self._executor = executor
         self._on_more = on_more
-        self._on_skipped = on_skipped
+        self._on_left_out = on_left_out
         self._understand = understand
-        self._receiver = receiver or AnyTarget
+        self._receiver = receiver or AnyReceiver
         self._max_command = self._receiver().longest_command
         self._compact = self._receiver().compact
         self._check = check
@@ -114,21 +115,21 @@ class FileStream:
         self._reader = Reader()
         self._blocks: deque[bytes] = deque()
         self._ready: deque[Line] = deque()
-        self._after_ready: tuple[int, bytes] | None = None  # the line after those, which is not plain
+        self._special_line: tuple[int, bytes] | None = None  # the line after the ready ones, if it is not plain
         self._fd = -1
         self._at = 0
         self._read_all = False
-        self._finished = False
+        self._reader_finished = False
         self._starved = False
         self._starved_at = 0.0  # s of the loop's clock
-        self.tally = Tally()  # counts underruns; the caller may set one for all prints
+        self.tally = Tally()  # counts underruns; the caller may replace it by that of all prints
         self._reading: asyncio.Future[bytes] | None = None
 
     async def open(self, after: int = -1, passed: int = -1) -> None:
         """Open the file and read the first block.
 
         Args:
-            after: offset of the last line sent; the stream begins after it.
+            after: offset of the last line that was sent; the stream begins after this line.
             passed: offset of the last line for the host that has been dealt with.
 
         Raises:
@@ -150,10 +151,10 @@ class FileStream:
             raise CommandError(f"the file is {packed}, not text: upload it to have it unpacked")
         self.is_rest = start < 0 and bool(self._blocks) and is_rest(self._blocks[0])
         if start >= 0:
-            await self._skip_first(done=passed >= start)
+            await self._leave_out_first(done=passed >= start)
 
-    async def _skip_first(self, *, done: bool) -> None:
-        """Leave out the first line, which was sent; its meaning for the host remains, unless `done`."""
+    async def _leave_out_first(self, *, done: bool) -> None:
+        """Leave out the first line, which was sent before; unless `done`, what it means to the host is still to do."""
         while self._next_block() or await self._more():
             for offset, command in self._reader:
                 barrier = self._understand(self._alter(command))
@@ -162,7 +163,7 @@ class FileStream:
                 return
 
     async def _more(self) -> bool:
-        """Wait for the block that is being read; False: there is none."""
+        """Wait for the block that is being read; False: none is being read."""
         if self._reading is None:
             return False
         await asyncio.wait([self._reading])
@@ -181,7 +182,7 @@ class FileStream:
             await self._loop.run_in_executor(self._executor, os.close, fd)
 
     def next_line(self) -> Line | None:
-        """Return the next line; None: none is read yet, or `attention` is set and has to be dealt with first."""
+        """Return the next line; None: it has not been read yet, or `attention` has to be dealt with first."""
         ready = self._ready
         if not (ready or self._prepare()):
             return None
@@ -193,13 +194,13 @@ class FileStream:
     def _prepare_ahead(self) -> None:
         """Make the next lines ready before the printer needs them, which saves 0.25 ms when it does.
 
-        A line that is not plain waits for its turn. Lines that have not been read yet do not count as an underrun here.
+        A line that is not plain is not made ready ahead. If lines have not been read yet, this is not an underrun.
         """
-        if not (self._ready or self._stopped or self._after_ready or self._fd < 0):
+        if not (self._ready or self._stopped or self._special_line or self._fd < 0):
             self._take_lines(ahead=True)
 
     def _prepare(self) -> bool:
-        """Make the next lines ready; False: there are none now."""
+        """Make the next lines ready; False: there are none at present."""
         for _ in range(BLOCKS_A_TURN):
             if self._stopped or self._take_lines():
                 return bool(self._ready)
@@ -213,14 +214,14 @@ class FileStream:
         return self.barrier is not None or self.error is not None
 
     def _take_lines(self, *, ahead: bool = False) -> bool:
-        """Make lines ready, up to one that is not plain; False: no line of the block is left.
+        """Make lines ready, up to a line that is not plain; False: no line of the block is left.
 
         Args:
-            ahead: it is not the next line's turn yet.
+            ahead: the printer does not need the next line yet.
         """
         receiver = self._receiver()
         self._max_command, self._compact = receiver.longest_command, receiver.compact
-        if self._after_ready is not None and self._take_special(*self._after_ready):
+        if self._special_line is not None and self._take_special(*self._special_line):
             return True
         for offset, command in self._reader:
             if PLAIN(command) and len(command) <= self._max_command:
@@ -228,15 +229,15 @@ class FileStream:
                 if len(self._ready) >= LINES_A_TURN:
                     return True
             elif self._ready or ahead:
-                self._after_ready = offset, command
+                self._special_line = offset, command
                 return True
             elif self._take_special(offset, command):
                 return True
         return bool(self._ready)
 
     def _take_special(self, offset: int, command: bytes) -> bool:
-        """Deal with a line that is not plain; False: nothing is sent for it, and it does not stop the stream."""
-        self._after_ready = None
+        """Take a line that is not plain; False: nothing is sent for it, and it does not stop the stream."""
+        self._special_line = None
         if replacement := self._interpret(offset, command):
             self._ready.append(job_line(*replacement, self._compact))
         return bool(self._ready) or self._stopped
@@ -247,7 +248,7 @@ class FileStream:
         self.attention.clear()
 
     def _interpret(self, offset: int, command: bytes) -> tuple[int, bytes] | None:
-        """Interpret a line that may be meant for the host, or too long; return what the printer gets, None: nothing."""
+        """Interpret a line that is not plain or is too long; return what the printer gets, None: it gets nothing."""
         if problem := self._check(command):
             self._fail(f"the line at byte {offset}: {problem}")
             return None
@@ -256,7 +257,7 @@ class FileStream:
         if host_meaning is None:
             return self._fitting(offset, command)
         if isinstance(host_meaning, LeaveOut):
-            self._skip(offset, command, host_meaning.reason)
+            self._leave_out(offset, command, host_meaning.reason)
             return None
         if isinstance(host_meaning, SendInstead):
             return self._fitting(offset, host_meaning.command)
@@ -268,10 +269,10 @@ class FileStream:
         self.attention.set()
 
     def _fitting(self, offset: int, command: bytes) -> tuple[int, bytes] | None:
-        """Return the line, cut to what the firmware reads: one that the firmware cuts can never be acknowledged."""
+        """Return the line, cut to what the firmware reads: a line that the firmware cuts is never acknowledged."""
         fitted = self._receiver().fit(command)
         if fitted is None:
-            self._skip(offset, command, "this firmware would take the text for a command")
+            self._leave_out(offset, command, "this firmware would take the text for a command")
         elif len(fitted) > self._max_command:
             self._fail(
                 f"the line at byte {offset} has {len(fitted)} characters, the firmware reads {self._max_command}: "
@@ -281,10 +282,10 @@ class FileStream:
             return offset, fitted
         return None
 
-    def _skip(self, offset: int, command: bytes, reason: str) -> None:
-        self.skipped += 1
-        if self.skipped <= MAX_LOGGED:
-            self._on_skipped(offset, command.decode(), reason)
+    def _leave_out(self, offset: int, command: bytes, reason: str) -> None:
+        self.left_out_count += 1
+        if self.left_out_count <= MAX_LOGGED:
+            self._on_left_out(offset, command.decode(), reason)
 
     def _fail(self, reason: str) -> None:
         self.error = CommandError(reason)
@@ -307,8 +308,8 @@ class FileStream:
                 self.waits += 1
                 self.tally.underruns += 1
             return False
-        if not self._finished:
-            self._finished = True
+        if not self._reader_finished:
+            self._reader_finished = True
             self._reader.finish()
             return True
         self.ended = True

@@ -7,10 +7,10 @@ class Tally:
     """The counters.
 
     Attributes:
-        underruns: how often the printer had room for lines that had not been read from the disk.
-        starved: how long it waited for them, in s.
-        reattachments: the number of prints that lost their line or host, by what they lost and how it ended:
-            `line_resumed`, `line_ended`, `restart_resumed`, `restart_ended`.
+        underruns: how often the printer had room for lines that had not been read from the disk yet.
+        starved: how long the printer waited for such lines, in s.
+        reattachments: how often prints lost their connection (`line_…`) or their host (`restart_…`) and went on
+            (`…_resumed`) or ended (`…_ended`).
     """
 
     __slots__ = ("_lost", "reattachments", "starved", "underruns")
@@ -22,11 +22,11 @@ class Tally:
         self._lost: str | None = None  # what the present print has lost: "line" or "restart"
 
     def note_loss(self, lost: str) -> None:
-        """Note that a print waits for its printer after it lost its "line", or its host in a "restart"."""
+        """Note that a print waits for its printer, because the connection ("line") or the host ("restart") was lost."""
         self._lost = lost
 
     def on_job(self, state: JobState) -> None:
-        """Count, by the job's new state."""
+        """Count what the job's new state shows."""
         if state is JobState.REATTACHING:
             self._lost = self._lost or "line"
         elif self._lost is not None:

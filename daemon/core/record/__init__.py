@@ -1,1 +1,1 @@
-"""What outlives the process: jobs, in SQLite."""
+"""What outlives the process, on the disk: the record of jobs, and the place of the print."""

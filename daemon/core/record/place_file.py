@@ -1,8 +1,8 @@
 """PlaceFile: keeps a few kilobytes on the disk, durably and atomically.
 
-Two slots are written in turn, in a file whose size never changes: each write is one or two blocks of the card, without
-any change to the file system's own data. A slot that a power cut leaves half written has no valid checksum, and the
-other one counts.
+Two slots are written in turn, in a file whose size never changes. So a write changes a few blocks of the card, and
+nothing in the file system's own data. A slot that a power cut has left half written has no valid checksum; then the
+other slot counts.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 SLOT = 40 * 1024
-"""Bytes of a slot; a job's snapshot has 32 KiB at most."""
+"""Bytes of a slot; a job's snapshot has at most 32 KiB."""
 
 _HEAD = struct.Struct("<Q I I")  # turn, length, checksum
 
@@ -36,13 +36,13 @@ class PlaceFile:
 
     async def get(self) -> bytes | None:
         """Return the text that was put last; None: there is none, or it cannot be read."""
-        return await asyncio.to_thread(self._read)  # the file's own thread is started only for a print
+        return await asyncio.to_thread(self._read)  # the file's own thread is only started for a print
 
     async def put(self, text: bytes) -> None:
         """Replace the text; it is on the disk when this returns.
 
         Raises:
-            OSError: it is perhaps not on the disk.
+            OSError: the new text may not be on the disk.
         """
         await self._run(self._write, text)
 

@@ -1,7 +1,7 @@
 """Store: the record of jobs, in the core's database, `nozzled.db`.
 
-A disk that fails or is full must not stop a print: recording progress never raises. The newest state that could not be
-written is kept and tried again, and the user is told once each time that trouble begins.
+A disk that fails or is full must not stop a print, so recording progress never raises an error. The newest state that
+could not be written is kept and written later. The user is told once each time that trouble begins.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ RETRY_INTERVAL = 5.0
 COMPLETED = "COMPLETED"
 
 MAX_HISTORIES = 200
-"""Files in one answer: it fits into a frame of the bridge, and does not hold up the wire."""
+"""Files in one answer, so that the answer fits into a frame of the bridge and does not hold up the wire."""
 
 
 @frozen
 class NewJob:
-    """A job as it starts; `path` is the file's in the uploads' folder."""
+    """A job that starts; `path` is that of its file in the folder of uploads."""
 
     path: str
     name: str
@@ -97,7 +97,7 @@ class _Progress:
 
 
 class Store(Database):
-    """The record, and with it the state directory, held by one daemon at a time.
+    """The record of jobs. Its lock guards the whole state directory, for one daemon at a time.
 
     Call it from the event loop only. Reading raises StoreError; trouble with recording goes to `on_trouble`.
     """
@@ -113,15 +113,15 @@ class Store(Database):
         super().__init__(on_trouble)
         self._wall = wall
         self._pending: dict[int, _Progress] = {}  # newest progress of each job that is not on disk yet
-        # changes with each recorded end of a job, and with each run
+        # changes whenever the end of a job is recorded, and from one run to the next
         self.revision = int.from_bytes(os.urandom(4)) >> 1
-        self.on_ended: Callable[[], None] = lambda: None  # called when it changes
+        self.on_ended: Callable[[], None] = lambda: None  # called when the revision changes
         self._writing: asyncio.Future[None] | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._closing = False
 
     async def close(self) -> None:
-        """Try once more to write what is pending, then close the database and release the directory; idempotent."""
+        """Try once more to write what is pending; then close the database and release the directory. Idempotent."""
         if self._closing or self._db is None:
             return
         self._closing = True
@@ -131,7 +131,7 @@ class Store(Database):
         await super().close()
 
     async def begin_job(self, job: NewJob) -> int | None:
-        """Record that a job starts; return its id once that is on the disk, None: it cannot be recorded."""
+        """Record that a job starts; return its id once it is on the disk; None: it cannot be recorded."""
         try:
             job_id = await self._run(self._insert_job, job, self._wall())
         except sqlite3.Error as error:
@@ -141,7 +141,7 @@ class Store(Database):
         return job_id
 
     async def claim_job(self, job: NewJob) -> int:
-        """Record that a job with a key is about to begin; return its id once that is on the disk.
+        """Record that a job with a key is about to begin; return its id once it is on the disk.
 
         Raises:
             StoreError: it cannot be recorded, so a repeated request would begin the print again.
@@ -157,10 +157,10 @@ class Store(Database):
         return job_id
 
     async def begin_claimed(self, job_id: int, job: NewJob) -> None:
-        """Record that a claimed job begins with this file; nothing is sent for it before that.
+        """Record that a claimed job begins with this file; nothing may be sent for the job before that.
 
         Raises:
-            StoreError: that cannot be recorded.
+            StoreError: it cannot be recorded.
         """
         try:
             await self._run(self._begin_claimed, job_id, job)
@@ -170,7 +170,7 @@ class Store(Database):
         self._note_recovery()
 
     async def release_job(self, job_id: int) -> None:
-        """Delete the claim of a job that could not begin; if that fails, record it as one that never began."""
+        """Delete the claim of a job that could not begin; if this fails, record that the job never began."""
         try:
             await self._run(self._delete_claim, job_id)
         except sqlite3.Error as error:
@@ -189,7 +189,7 @@ class Store(Database):
         return None
 
     def checkpoint(self, job_id: int | None, state: str, lines: int, offset: int) -> None:
-        """Record how far a job has got; returns at once. Of several not yet written, the newest counts."""
+        """Record how far a job has got. This returns at once; if several states wait, only the newest is written."""
         self._note(job_id, _Progress(state, lines, offset))
 
     def end_job(
@@ -203,7 +203,7 @@ class Store(Database):
         resends: int | None = None,
         ejected: bool = False,
     ) -> None:
-        """Record how a job ended; returns at once, and retries until it is written or the store is closed."""
+        """Record how a job ended. This returns at once; writing is retried until it succeeds or the store is closed."""
         ended = self._wall()
         self._note(job_id, _Progress(outcome, lines, offset, ended, outcome, reason, print_time, resends, ejected))
 
@@ -286,7 +286,7 @@ class Store(Database):
         )
 
     async def histories(self, after: str = "") -> dict[str, FileStatistics]:
-        """Return how the prints of files ended, by path: of the first MAX_HISTORIES files after this path."""
+        """Return how the prints of files ended, by path, for the first MAX_HISTORIES files after the path `after`."""
         return {
             row["path"]: FileStatistics(
                 row["success"],
@@ -323,7 +323,7 @@ def _last(row: sqlite3.Row) -> LastPrint:
 
 
 def _job(row: sqlite3.Row) -> JobRecord | None:
-    """Return the record in a row; None: the row holds what nozzled does not write."""
+    """Return the record in a row; None: nozzled has not written this row."""
     try:
         values = dict(row)
         return msgspec.convert(values | {name: bool(values[name]) for name in ("began", "ejected")}, JobRecord)

@@ -133,7 +133,7 @@ class Announcer:
         return {**(of_selection(selected) if selected is not None else {}), "job": summary.id, "key": summary.key}
 
     def _place(self, state: JobState) -> dict[str, Any]:
-        place = self._service.jobs.place
+        place = self._service.jobs.paused_position
         return {"position": _position(place)} if state is JobState.PAUSED and place is not None else {}
 
     def _end(self, state: JobState) -> dict[str, Any]:
