@@ -331,7 +331,7 @@ class LinePrinter(LinkStatus):
             self._stop(reason)
 
     @property
-    def stopping(self) -> bool:
+    def is_stopping(self) -> bool:
         """An emergency stop was sent and is not confirmed yet."""
         return self._stopping is not None
 

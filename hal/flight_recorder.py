@@ -80,7 +80,7 @@ def recent_lines(ring: Sequence[Piece], time: float) -> RecentLines:
     before = [*ring][: len(ring) - len(recent)]
     gap = bool(recent) and (before[-1][0] > time if before else len(ring) >= RING_SIZE)
     complete: list[tuple[str, float, str]] = []
-    partial = _unfinished(before)
+    partial = _partial_line(before)
     for at, kind, data in recent:
         arrow = {HOST: ">", PRINTER: "<"}.get(kind)
         if arrow is None:
@@ -93,7 +93,7 @@ def recent_lines(ring: Sequence[Piece], time: float) -> RecentLines:
     return RecentLines(complete, gap)
 
 
-def _unfinished(before: Sequence[Piece]) -> bytes:
+def _partial_line(before: Sequence[Piece]) -> bytes:
     """Return the beginning of the line from the printer that is not complete yet."""
     partial = b""
     for _, kind, data in reversed(before):

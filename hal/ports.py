@@ -89,13 +89,13 @@ class UsbDevice:
 def list_ports(dev: Path = DEV, sys: Path = SYS) -> list[Port]:
     """Return the existing ports: those with a name by id first, then USB, then built-in ones."""
     ports: dict[Path, Port] = {}  # by node, because udev may give one node two names
-    by_path = {link.resolve(): str(link) for link in reversed(_sorted(dev, "serial/by-path/*"))}
-    for link in _sorted(dev, "serial/by-id/*"):
+    by_path = {link.resolve(): str(link) for link in reversed(_sort_paths(dev, "serial/by-path/*"))}
+    for link in _sort_paths(dev, "serial/by-id/*"):
         node = link.resolve()
         if node.exists():
             ports.setdefault(node, _port(node, str(link), sys))
     for pattern in _PATTERNS:
-        for node in _sorted(dev, pattern):
+        for node in _sort_paths(dev, pattern):
             if _is_real(node, sys):
                 ports.setdefault(node.resolve(), _port(node, None, sys))
     kinds = Counter(port.device.kind for port in ports.values() if port.device is not None)
@@ -172,7 +172,7 @@ def _reason_for_none(dev: Path, ports: list[Port]) -> str:
     return "There is no serial port: is the printer switched on and plugged in?"
 
 
-def _sorted(dev: Path, pattern: str) -> list[Path]:
+def _sort_paths(dev: Path, pattern: str) -> list[Path]:
     """Return the matching paths, with ttyUSB2 before ttyUSB10."""
     return sorted(dev.glob(pattern), key=lambda path: re.sub(r"\d+", lambda n: n[0].zfill(9), path.name))
 

@@ -453,7 +453,7 @@ class Lifetime(Protocol):
         """Use new settings: those of heaters and queries from now on, those of the link from the next connection on."""
 
     @property
-    def stopping(self) -> bool:
+    def is_stopping(self) -> bool:
         """An emergency stop was sent and is not confirmed yet; it can be sent again."""
 
     async def open_to_stop(self, reason: str) -> None:

@@ -47,16 +47,16 @@ T = TypeVar("T")
 
 @frozen
 class Address:
-    """The parts of a printer address; `str()` gives the text that was `written`, or else the canonical one."""
+    """The parts of a printer address; `str()` gives the user's text, or else the canonical one."""
 
     scheme: str
     target: str = ""
     options: dict[str, str] = field(default_factory=dict)
-    written: str = field(default="", compare=False)  # as the user wrote it, for messages
+    text: str = field(default="", compare=False)  # as the user wrote it, for messages
 
     def __str__(self) -> str:
-        if self.written:
-            return self.written
+        if self.text:
+            return self.text
         target = f":{_quote(self.target)}" if self.target else ""
         query = "&".join(f"{_quote(name)}={_quote(value)}" for name, value in self.options.items())
         return f"{self.scheme}{target}?{query}" if query else f"{self.scheme}{target}"

@@ -84,7 +84,7 @@ class ReplayTransport:
         self.index = 0  # index of the record that comes next
         self.records = _replayable(session)
         self.on_turn: Callable[[int], None] = _ignore  # called, perhaps repeatedly, when record `index` is the host's
-        self.on_end: Callable[[], None] = _nothing  # called when the recording ends, the host closes, or both differ
+        self.on_end: Callable[[], None] = _ignore_end  # called when the recording ends, the host closes, or both differ
         self._baudrate = session.header.baudrate
         self._address = address
         self._strict = strict
@@ -254,7 +254,7 @@ def _ignore(_value: object) -> None:
     """Stand in for a callback while the connection is closed."""
 
 
-def _nothing() -> None:
+def _ignore_end() -> None:
     """Stand in for a callback that is not set."""
 
 

@@ -80,7 +80,7 @@ class Reports:
             self._temperatures.query()
         if identity.can("AUTOREPORT_SD_STATUS"):
             await send(CARD_REPORTS)
-        if identity.can("BUSY_PROTOCOL") and self._numbered:
+        if identity.can("BUSY_PROTOCOL") and self._has_line_numbers:
             await send(KEEPALIVE)
 
     def hotend(self, tool: int, in_use: int) -> str:
@@ -152,10 +152,10 @@ class Reports:
     @property
     def _reports_itself(self) -> bool:
         """The firmware can report its temperatures unasked (M155)."""
-        return self._handshake.identity.can("AUTOREPORT_TEMP") and self._numbered
+        return self._handshake.identity.can("AUTOREPORT_TEMP") and self._has_line_numbers
 
     @property
-    def _numbered(self) -> bool:
+    def _has_line_numbers(self) -> bool:
         return self._pump.link is not None and self._pump.link.dialect.numbered
 
     def _temperature_interval(self) -> float | None:

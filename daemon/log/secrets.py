@@ -25,17 +25,17 @@ def without_keys(line: str | bytes) -> str | bytes:
     if isinstance(line, str):
         for key in _KEYS:
             line = line.replace(key, "*" * len(key))
-        return _IN_TEXT.sub(_starred, line)
+        return _IN_TEXT.sub(_star, line)
     for key in _KEYS:
         line = line.replace(key.encode(), b"*" * len(key))
-    return _IN_BYTES.sub(_starred_bytes, line)
+    return _IN_BYTES.sub(_star_bytes, line)
 
 
-def _starred(match: re.Match[str]) -> str:
+def _star(match: re.Match[str]) -> str:
     key = match[1] or match[2]
     return match[0].replace(key, "*" * len(key))
 
 
-def _starred_bytes(match: re.Match[bytes]) -> bytes:
+def _star_bytes(match: re.Match[bytes]) -> bytes:
     key = match[1] or match[2]
     return match[0].replace(key, b"*" * len(key))

@@ -49,11 +49,11 @@ class Series:
     def _thin_out(self) -> None:
         """Join each pair of samples into one: counts are added, and the lower of the two fills is kept."""
         pairs = zip(self.samples[::2], self.samples[1::2], strict=True)
-        self.samples = [_joined(first, second) for first, second in pairs]
+        self.samples = [_join(first, second) for first, second in pairs]
         self.interval *= 2
 
 
-def _joined(first: Sample, second: Sample) -> Sample:
+def _join(first: Sample, second: Sample) -> Sample:
     return Sample(
         second.time,
         first.lines + second.lines,

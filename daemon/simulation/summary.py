@@ -18,7 +18,7 @@ def summary(outcome: Outcome, name: str) -> Iterator[str]:
     yield f"  part       {_part(outcome)}"
     yield from _first_lines([f"{level}: {text}" for level, text in _analysis(outcome)])
     moving = f"{clock_time(outcome.moving_s)} of it moving"
-    yield f"  time       {clock_time(outcome.duration_s)}, {moving}{_paused(outcome)}"
+    yield f"  time       {clock_time(outcome.duration_s)}, {moving}{_pause_time(outcome)}"
     yield f"  lines      {outcome.lines} of {outcome.file_lines}, {_resends(outcome.resends)}"
     yield f"  material   {outcome.filament_mm / 1000:.3f} m of filament" + _by_tool(outcome)
     yield f"  layers     {outcome.layers}{_longest_layers(outcome)}"
@@ -66,7 +66,7 @@ def _resends(count: int) -> str:
     return "1 resend request" if count == 1 else f"{count} resend requests"
 
 
-def _paused(outcome: Outcome) -> str:
+def _pause_time(outcome: Outcome) -> str:
     return f", {clock_time(outcome.paused_s)} paused" if outcome.paused_s else ""
 
 

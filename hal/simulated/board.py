@@ -316,7 +316,7 @@ class Board:
     def report_wait(self, seconds: int | str) -> None:
         """Report on a wait for heat that ends in `seconds`; `?`: it is not known when."""
         values = {"report": self.temperatures(), "seconds": seconds, **self._readings()}
-        self.say(self.config.speech.reports.waiting.format(**values))
+        self.say(self.config.speech.reports.wait_line.format(**values))
 
     def report_position(self, *, real: bool = False) -> None:
         """Send the position as M114 does: after all moves, or (`real`) where the machine is now."""

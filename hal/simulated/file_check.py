@@ -58,7 +58,7 @@ class FileCheck:
         unknown: Container[str] = (),
     ) -> None:
         self._source, self._host_waits, self._unknown = source, host_waits, unknown
-        self._expected = _expected(source, host_waits, unknown)
+        self._expected = _expected_commands(source, host_waits, unknown)
         self._next = next(self._expected, None)
         self._extras = HOST_CODES | frozenset(besides) | (frozenset() if host_waits is None else PAUSE_CODES)
         self._difference = ""
@@ -98,7 +98,7 @@ class FileCheck:
         """Return the number of lines that are expected in all."""
         if self._next is None:
             return self._lines
-        return sum(1 for _ in _expected(self._source, self._host_waits, self._unknown))
+        return sum(1 for _ in _expected_commands(self._source, self._host_waits, self._unknown))
 
 
 def _is_same_move(command: str, expected: str) -> bool:
@@ -110,7 +110,9 @@ def _is_scrap(number: int | None, command: str) -> bool:
     return number is None and command[:1].upper() not in _COMMANDS
 
 
-def _expected(source: Path | bytes, host_waits: bool | None, unknown: Container[str]) -> Iterator[tuple[int, str]]:
+def _expected_commands(
+    source: Path | bytes, host_waits: bool | None, unknown: Container[str]
+) -> Iterator[tuple[int, str]]:
     for offset, command in _commands(source):
         arriving = command if host_waits is None else _command_sent(command, host_waits, unknown)
         if arriving is not None:

@@ -205,7 +205,7 @@ class Firmware:
         if self.config.speech.stop.halt.by_error:
             self.halt(" ".join(reasons).removeprefix("Error:"))
         else:
-            self._stop((*reasons, *self.config.speech.stop.killed))
+            self._stop((*reasons, *self.config.speech.stop.error_lines))
 
     def _stop(self, lines: Sequence[str]) -> None:
         """Send these lines, stop the machine, and be silent until a reset."""
@@ -430,7 +430,7 @@ class Firmware:
                 self._refuse(line)
                 break
             if isinstance(line, SkippedLine):
-                self._answer_at_once(self.config.speech.lines.skipped.format(number=line.number), "ok")
+                self._answer_at_once(self.config.speech.lines.repeat_answer.format(number=line.number), "ok")
             else:
                 self._accept(line)
         return read
@@ -476,7 +476,7 @@ class Firmware:
         if speech.stop.m112_reboots:
             self.boot(0.0, keep_messages=True)
         elif not speech.stop.halt.by_m112:
-            self._stop(speech.stop.stopped)
+            self._stop(speech.stop.m112_lines)
         elif not speech.stop.halt.m112_waits:
             self.halt(speech.stop.halt.by_m112)
 
@@ -544,7 +544,7 @@ class Firmware:
         halt = self.config.speech.stop.halt
         if self._halt_reason and halt.refuses(self._commands.code_of(text)):
             self._answer_at_once(*(line.format(text=self._halt_reason) for line in halt.answer))
-            self.board.answer_line = None if halt.ok else ""
+            self.board.answer_line = None if halt.has_ok else ""
             return None
         if self.config.execution_time:
             return self._execute_slowly(text)
@@ -607,7 +607,7 @@ class Firmware:
     def _restart(self) -> None:
         """Restart by the firmware's own command, after a shutdown."""
         self._power_up(self.now + self.config.restart_time)
-        for line in self.config.speech.boot.restarted:
+        for line in self.config.speech.boot.restart_lines:
             self.say(line)
 
     def _note_idle(self) -> None:

@@ -20,7 +20,7 @@ def _home(board: Board, command: Command) -> Wait:
         yield from _home_axis(board, axis)
         if axis not in board.modal.homed:
             return
-    if board.config.speech.reports.homed:
+    if board.config.speech.reports.homing_report:
         board.report_position()
 
 

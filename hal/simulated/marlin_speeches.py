@@ -56,7 +56,7 @@ MARLIN_119 = Speech(
         identity=(_NAME_1, "Cap:AUTOREPORT_TEMP:1", "Cap:EMERGENCY_PARSER:0"),
     ),
     lacks=frozenset({"M154", "M876"}),
-    stop=StopSpeech(stopped=("Error:Printer halted. kill() called!",)),
+    stop=StopSpeech(m112_lines=("Error:Printer halted. kill() called!",)),
 )
 """Marlin 1.1.9, by its Marlin_main.cpp."""
 
@@ -79,10 +79,10 @@ MARLIN_10 = Speech(
     ),
     reports=ReportSpeech(
         temperatures="T:{t:.1f} /{t_target:.1f} B:{b:.1f} /{b_target:.1f} @:{t_power} B@:{b_power}",
-        waiting="T:{t:.1f} E:0 W:{seconds}",
+        wait_line="T:{t:.1f} E:0 W:{seconds}",
         position="X:{x:.2f}Y:{y:.2f}Z:{z:.2f}E:{e:.2f} Count X: {x:.2f}Y:{y:.2f}Z:{z:.2f}",
-        homed=False,
-        cold=("echo: cold extrusion prevented",),
+        homing_report=False,
+        cold_lines=("echo: cold extrusion prevented",),
     ),
     lines=LineRules(
         refuses_bare_checksum=True,
@@ -94,7 +94,7 @@ MARLIN_10 = Speech(
     ),
     early_moves=True,
     lacks=frozenset({"M0", "M1", "M108", "M110", "M113", "M118", "M154", "M155", "M211", "M410", "M876"}),
-    stop=StopSpeech(stopped=("Error:Printer halted. kill() called!",)),
+    stop=StopSpeech(m112_lines=("Error:Printer halted. kill() called!",)),
 )
 """Marlin 1.0.2, by its Marlin_main.cpp (get_command): a `:` ends a line, the first `*` begins the checksum."""
 

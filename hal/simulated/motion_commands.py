@@ -85,7 +85,7 @@ def _apply_target(board: Board, command: Command) -> Vector:
     if modal.soft_endstops:
         _stay_within(board, lays_material=lays_material)
     x, y, z, e = position
-    return x, y, z, (e if e == before else before + _extruded(board, e - before, lays_material=lays_material))
+    return x, y, z, (e if e == before else before + _extrusion(board, e - before, lays_material=lays_material))
 
 
 def _stay_within(board: Board, *, lays_material: bool) -> None:
@@ -108,11 +108,11 @@ def _count_prevented(board: Board, length: float, *, lays_material: bool) -> flo
     return 0.0
 
 
-def _extruded(board: Board, length: float, *, lays_material: bool) -> float:
+def _extrusion(board: Board, length: float, *, lays_material: bool) -> float:
     """Return the mm of filament that the extruder's motor moves: none if the hotend is cold, else by the flow."""
     modal = board.modal
     if not modal.cold_extrusion and board.active_hotend.temperature(board.now) < modal.min_extrude:
-        for line in board.config.speech.reports.cold:
+        for line in board.config.speech.reports.cold_lines:
             board.say(line)
         return _count_prevented(board, length, lays_material=lays_material)
     if abs(length) > _MAX_EXTRUSION:

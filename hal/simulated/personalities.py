@@ -36,18 +36,18 @@ _KLIPPER = Speech(
     ),
     boot=BootSpeech(
         banner=("// Klipper state: Ready",),
-        restarted=("// Klipper state: Disconnect",),
+        restart_lines=("// Klipper state: Disconnect",),
         identity=("FIRMWARE_NAME:Klipper FIRMWARE_VERSION:?",),
         identity_on_ok=True,
     ),
     reports=ReportSpeech(
         temperatures="B:{b:.1f} /{b_target:.1f} T0:{t:.1f} /{t_target:.1f}",
-        waiting="{report}",
+        wait_line="{report}",
         residency=0.0,
         position="X:{x:.3f} Y:{y:.3f} Z:{z:.3f} E:{e:.3f}",
-        homed=False,
+        homing_report=False,
         endstops=("stepper_x:{x} stepper_y:{y} stepper_z:{z}",),
-        cold=(
+        cold_lines=(
             "// Extrude below minimum temp",
             "// See the 'min_extrude_temp' config option for details",
             "!! Extrude below minimum temp",
@@ -93,7 +93,7 @@ _KLIPPER = Speech(
                 "// Printer is shutdown",
                 "!! {text}",
             ),
-            works=_codes("M105 M110 M112 M114 M115 M118 RESPOND FIRMWARE_RESTART"),
+            working_codes=_codes("M105 M110 M112 M114 M115 M118 RESPOND FIRMWARE_RESTART"),
             by_m112="Shutdown due to M112 command",
             by_error=True,
         )
@@ -128,10 +128,10 @@ _TEACUP = Speech(
         temperatures="T:{t:.2f}/{t_target:.1f} B:{b:.2f}/{b_target:.1f}",
         temperatures_on_ok=False,
         position="X:{x:.3f},Y:{y:.3f},Z:{z:.3f},E:{e:.3f},F:{f:.0f}",
-        homed=False,
+        homing_report=False,
         endstops=("x_min:{x} y_min:{y} z_min:{z} ",),
         endstop_words=("open", "open"),
-        cold=(),
+        cold_lines=(),
     ),
     unknown="E: Bad {letter}-code {byte}",
     known_letters="GM",
@@ -143,7 +143,7 @@ _TEACUP = Speech(
         "M116": other.wait_at_next_move,
         **dict.fromkeys(("T0", "T1"), no_effect),
     },
-    stop=StopSpeech(stopped=(), killed=()),
+    stop=StopSpeech(m112_lines=(), error_lines=()),
 )
 """Teacup, as recorded (teacup-basic.txt, teacup-lines.txt)."""
 
@@ -176,12 +176,12 @@ _PRUSA_39 = Speech(
         temperatures=(
             "T:{t:.1f} /{t_target:.1f} B:{b:.1f} /{b_target:.1f} T0:{t:.1f} /{t_target:.1f} @:{t_power} B@:{b_power}"
         ),
-        waiting="T:{t:.1f} E:0 B:{b:.1f}",
+        wait_line="T:{t:.1f} E:0 B:{b:.1f}",
         residency=3.0,
         waits_for_cooling=True,
         min_extrude=175.0,
         position="X:{x:.2f} Y:{y:.2f} Z:{z:.2f} E:{e:.2f} Count X: {x:.2f} Y:{y:.2f} Z:{z:.2f} E:{e:.2f}",
-        homed=False,
+        homing_report=False,
     ),
     unknown_codes={letter: f"Unknown {letter} code: {{text}}" for letter in "GM"},
     unknown='echo:Unknown command: "{text}"(2)',
@@ -192,7 +192,7 @@ _PRUSA_39 = Speech(
     lacks=_codes("M86 M87 M108 M154 M211 M410 M412 M876 M999"),
     commands=prusa_commands.TABLE,
     stop=StopSpeech(
-        stopped=("Error:Printer halted. kill() called!", "M112 called. Emergency Stop."),
+        m112_lines=("Error:Printer halted. kill() called!", "M112 called. Emergency Stop."),
         reboots_after=5.1,
         halt=Halt(("// action:cancel", "{text}", "Error:" + _SUPERVISION), (), by_error=True, reads=False),
     ),
@@ -251,7 +251,7 @@ _REPETIER = Speech(
         request=_REPETIER_REQUEST,
         asks_after=0.2,
         flushes=False,
-        skipped="skip {number}",
+        repeat_answer="skip {number}",
         any_case=True,
         max_line=96,
     ),
@@ -271,10 +271,10 @@ _REPETIER = Speech(
     reports=ReportSpeech(
         temperatures="T:{t:.2f} /{t_target:.0f} B:{b:.2f} /{b_target:.0f} B@:{b_power} @:{t_power}",
         temperatures_on_ok=False,
-        waiting="{report}",
+        wait_line="{report}",
         min_extrude=150.0,
         position="X:{x:.2f} Y:{y:.2f} Z:{z:.3f} E:{e:.4f}",
-        cold=(),
+        cold_lines=(),
     ),
     unknown="Unknown command:{plain}",
     lacks=_codes("M0 M1 M17 M20 M27 M31 M86 M87 M113 M154 M211 M301 M304 M410 M503 M600 M876"),
@@ -284,7 +284,7 @@ _REPETIER = Speech(
         halt=Halt(
             (f"fatal:{{text}}{_FATAL}",),
             (f"fatal:{{text}}{_FATAL}",),
-            works=_codes("M999"),
+            working_codes=_codes("M999"),
             by_error=True,
         ),
     ),
@@ -313,13 +313,13 @@ _SMOOTHIE = Speech(
     ),
     reports=ReportSpeech(
         temperatures="T:{t:.1f} /{t_target:.1f} @{t_power} B:{b:.1f} /{b_target:.1f} @{b_power}",
-        waiting="{report}",
+        wait_line="{report}",
         residency=0.0,
         position="C: X:{x:.4f} Y:{y:.4f} Z:{z:.4f} E:{e:.4f}",
-        homed=False,
+        homing_report=False,
         endstops=("min_x:{x} min_y:{y} min_z:{z}",),
         endstop_words=("0", "1"),
-        cold=(),
+        cold_lines=(),
     ),
     unknown="",
     commands={
@@ -331,8 +331,8 @@ _SMOOTHIE = Speech(
         halt=Halt(
             ("{text}",),
             ("!!",),
-            ok=False,
-            works=_codes("M2 M5 M9 M30 M80 M81 M105 M106 M107 M114 M115 M119 M503 M911 M999"),
+            has_ok=False,
+            working_codes=_codes("M2 M5 M9 M30 M80 M81 M105 M106 M107 M114 M115 M119 M503 M911 M999"),
             by_m112="ok Emergency Stop Requested - reset or M999 required to exit HALT state",
             m112_waits=True,
             by_error=True,
@@ -355,16 +355,16 @@ _REPRAPFIRMWARE = Speech(
     ),
     reports=ReportSpeech(
         temperatures="T:{t:.1f} /{t_target:.1f} B:{b:.1f} /{b_target:.1f}",
-        waiting="{report}",
+        wait_line="{report}",
         residency=0.0,
         position="X:{x:.3f} Y:{y:.3f} Z:{z:.3f} E:{e:.3f} Count {steps_x} {steps_y} {steps_z}",
-        homed=False,
+        homing_report=False,
         endstops=("Endstops - X: {x}, Y: {y}, Z: {z}",),
         endstop_words=("not stopped", "at min stop"),
-        cold=("Error: G0/G1: extrusion is not possible, the tool is not hot enough",),
+        cold_lines=("Error: G0/G1: extrusion is not possible, the tool is not hot enough",),
     ),
     unknown="Error: {word}: Command is not supported",
-    stop=StopSpeech(stopped=(), killed=()),
+    stop=StopSpeech(m112_lines=(), error_lines=()),
     busy="",
 )
 """RepRapFirmware 3 over USB, by its StringParser.cpp, GCodes.cpp and GCodes2.cpp."""

@@ -72,7 +72,7 @@ class PtyPrinter:
             self._firmware, f"serial:{self._link}", reset_on_open=power_up, clock=self._clock
         )
         self._transport = self._wrap(transport) if self._wrap else transport
-        await self._transport.open(self._to_host, self._unplugged)
+        await self._transport.open(self._to_host, self._on_unplugged)
         self._wait_for_host()
         return path
 
@@ -94,7 +94,7 @@ class PtyPrinter:
             self._link.unlink()
         os.close(self._master)
 
-    def _unplugged(self, _error: PortError) -> None:
+    def _on_unplugged(self, _error: PortError) -> None:
         """Take the port away until the cable is plugged in again."""
         if self._timer is not None:
             self._timer.cancel()

@@ -159,7 +159,7 @@ class Receiver:
         if self._rules.numbers == "enforced":
             numbered = b"N" in line if self._rules.number_anywhere else line.startswith(b"N")
             return self._verify_all(line) if numbered else self._verify_bare(line)
-        return self._verify_checksum(line) if self._rules.numbers == "checked" else _unverified(line)
+        return self._verify_checksum(line) if self._rules.numbers == "checked" else _unverified_line(line)
 
     def _verify_bare(self, line: bytes) -> ReceivedLine | LineRefusal:
         if self._rules.refuses_bare_checksum and b"*" in line:
@@ -176,12 +176,12 @@ class Receiver:
         if _integer(digits) != checksum(body):
             return LineRefusal("checksum mismatch", checksum(body))
         self.last_number = number
-        return _numbered(line)
+        return _numbered_line(line)
 
     def _wrong_number(self, number: int) -> LineRefusal | SkippedLine | None:
         if self._config.marlin21 and self.last_number - 1 <= number <= self.last_number:
             return None  # dropped without an answer (marlin-2.1-plain-lines.txt)
-        if self._rules.skipped and number <= self.last_number:
+        if self._rules.repeat_answer and number <= self.last_number:
             return SkippedLine(number)
         return LineRefusal("Line Number is not Last Line Number+1", number=number)
 
@@ -191,7 +191,7 @@ class Receiver:
             return LineRefusal("checksum mismatch", checksum(body))
         if line.startswith(b"N"):
             self.last_number = self._number(line)
-        return _unverified(line)
+        return _unverified_line(line)
 
     def _number(self, line: bytes) -> int:
         """Return the line's number; in `N0 M110 N50` it is the second one."""
@@ -202,8 +202,8 @@ class Receiver:
         return _integer(line[max(second, 0) + 1 :])
 
 
-def _unverified(line: bytes) -> ReceivedLine:
-    return _numbered(line) if line.startswith(b"N") else ReceivedLine(None, _without_checksum(line))
+def _unverified_line(line: bytes) -> ReceivedLine:
+    return _numbered_line(line) if line.startswith(b"N") else ReceivedLine(None, _without_checksum(line))
 
 
 def _integer(text: bytes) -> int:
@@ -211,7 +211,7 @@ def _integer(text: bytes) -> int:
     return int(match[1]) if match else 0
 
 
-def _numbered(line: bytes) -> ReceivedLine:
+def _numbered_line(line: bytes) -> ReceivedLine:
     match = _NUMBER.match(line)
     text = line[match.end() :] if match else b""
     return ReceivedLine(_integer(line[1:]), _without_checksum(text))

@@ -21,9 +21,9 @@ class Halt:
     Attributes:
         lines: the lines when the firmware stops; they take `text`, the reason.
         answer: the answer to a command from then on; takes `text`.
-        ok: an ok follows that answer.
-        refused: the commands that get this answer; empty: all but `works`.
-        works: the commands that still work.
+        has_ok: an ok follows that answer.
+        refused_codes: the commands that get this answer; empty: all but `working_codes`.
+        working_codes: the commands that still work.
         by_m112: the reason when M112 causes this halt; empty: M112 silences the firmware instead.
         m112_waits: M112 then waits behind the lines before it.
         by_error: the firmware's own errors cause this halt.
@@ -32,9 +32,9 @@ class Halt:
 
     lines: tuple[str, ...]
     answer: tuple[str, ...]
-    ok: bool = True
-    refused: frozenset[str] = frozenset()
-    works: frozenset[str] = frozenset()
+    has_ok: bool = True
+    refused_codes: frozenset[str] = frozenset()
+    working_codes: frozenset[str] = frozenset()
     by_m112: str = ""
     m112_waits: bool = False
     by_error: bool = False
@@ -42,14 +42,16 @@ class Halt:
 
     def refuses(self, code: str) -> bool:
         """Tell whether a command is refused while the firmware is halted."""
-        return code in self.refused if self.refused else code not in self.works
+        return code in self.refused_codes if self.refused_codes else code not in self.working_codes
 
 
 _STOPPED = (
     "Printer stopped due to errors. Fix the error and use M999 to restart. "
     "(Temperature is reset. Set it after restarting)"
 )
-MARLIN_STOPPED = Halt(("{text}", f"Error:{_STOPPED}"), (_STOPPED,), refused=frozenset({"G0", "G1", "G2", "G3", "G5"}))
+MARLIN_STOPPED = Halt(
+    ("{text}", f"Error:{_STOPPED}"), (_STOPPED,), refused_codes=frozenset({"G0", "G1", "G2", "G3", "G5"})
+)
 """Marlin's stop(): only moves are refused, and all lines get their ok; M999 ends it (MarlinCore.cpp)."""
 
 
@@ -60,14 +62,14 @@ class BootSpeech:
     Attributes:
         banner: the lines at boot; None: Marlin's, with its settings.
         late_banner: further lines, with their seconds after the banner; before the last one nothing is read.
-        restarted: the lines after a restart by command, instead of the banner.
+        restart_lines: the lines after a restart by command, instead of the banner.
         identity: the answer to M115; None: Marlin's, as the options change it.
         identity_on_ok: that answer is on the line of the `ok`.
     """
 
     banner: tuple[str, ...] | None = None
     late_banner: tuple[tuple[float, str], ...] = ()
-    restarted: tuple[str, ...] = ()
+    restart_lines: tuple[str, ...] = ()
     identity: tuple[str, ...] | None = None
     identity_on_ok: bool = False
 
@@ -85,7 +87,7 @@ class LineRules:
             is repeated; infinite: never.
         drops_after: s of silence after which an incomplete line is dropped, with `RX timeout`.
         refuses_bare_checksum: a checksum without a line number is refused.
-        skipped: the answer to a line that was accepted before; empty: that line is refused like any other.
+        repeat_answer: the answer to a line that was accepted before; empty: that line is refused like any other.
         flushes: a refusal empties the receive buffer.
         answers_blank_lines: an empty line, or one with only a comment, gets an `ok`.
         cr_ends_line: CR ends a line, so CR LF ends two.
@@ -107,7 +109,7 @@ class LineRules:
     asks_after: float = math.inf
     drops_after: float = math.inf
     refuses_bare_checksum: bool = False
-    skipped: str = ""
+    repeat_answer: str = ""
     flushes: bool = True
     answers_blank_lines: bool = False
     cr_ends_line: bool = True
@@ -132,12 +134,12 @@ class ReportSpeech:
         residency: s for which a reading has to stay near the target before a wait ends.
         waits_for_cooling: a wait by S waits for cooling too.
         min_extrude: °C below which nothing is extruded.
-        waiting: a line during a wait for heat; takes `report`, `seconds` (to its end), and what `temperatures` takes.
+        wait_line: a line during a wait for heat; takes `report`, `seconds` (to its end), and what `temperatures` takes.
         position: the answer to M114; takes `x` `y` `z` `e`, `steps_x` `steps_y` `steps_z`, and `f` in mm/min.
-        homed: G28 reports the position.
+        homing_report: G28 reports the position.
         endstops: the answer to M119; takes `x` `y` `z`.
         endstop_words: for an open endstop, and for a triggered one.
-        cold: the lines if nothing is extruded because the hotend is cold.
+        cold_lines: the lines if nothing is extruded because the hotend is cold.
     """
 
     temperatures: str = ""
@@ -145,12 +147,12 @@ class ReportSpeech:
     residency: float = 10.0  # TEMP_RESIDENCY_TIME
     waits_for_cooling: bool = False
     min_extrude: float = 170.0  # EXTRUDE_MINTEMP
-    waiting: str = "{report} W:{seconds}"
+    wait_line: str = "{report} W:{seconds}"
     position: str = "X:{x:.2f} Y:{y:.2f} Z:{z:.2f} E:{e:.2f} Count X:{steps_x} Y:{steps_y} Z:{steps_z}"
-    homed: bool = True
+    homing_report: bool = True
     endstops: tuple[str, ...] = ("Reporting endstop status", "x_min: {x}", "y_min: {y}", "z_min: {z}")
     endstop_words: tuple[str, str] = ("open", "TRIGGERED")
-    cold: tuple[str, ...] = ("echo: cold extrusion prevented",)
+    cold_lines: tuple[str, ...] = ("echo: cold extrusion prevented",)
 
 
 @frozen
@@ -158,15 +160,15 @@ class StopSpeech:
     """How the firmware halts.
 
     Attributes:
-        stopped: the lines when M112 halts it.
-        killed: the lines when anything else does.
+        m112_lines: the lines when M112 halts it.
+        error_lines: the lines when anything else does.
         reboots_after: s from a halt until the firmware boots by itself; infinite: never.
         m112_reboots: M112 boots it at once instead.
         halt: a halt after which it still answers.
     """
 
-    stopped: tuple[str, ...] = ("echo:M112 Shutdown", "Error:Printer halted. kill() called!")
-    killed: tuple[str, ...] = ("Error:Printer halted. kill() called!",)
+    m112_lines: tuple[str, ...] = ("echo:M112 Shutdown", "Error:Printer halted. kill() called!")
+    error_lines: tuple[str, ...] = ("Error:Printer halted. kill() called!",)
     reboots_after: float = math.inf
     m112_reboots: bool = False
     halt: Halt = field(default_factory=lambda: MARLIN_STOPPED)

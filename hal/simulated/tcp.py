@@ -64,7 +64,7 @@ class TcpPrinter:
             self._firmware, f"tcp:{self._host}:{self._port}", reset_on_open=power_up, clock=self._clock
         )
         self._transport = self._wrap(transport) if self._wrap else transport
-        await self._transport.open(self._to_host, self._unplugged)
+        await self._transport.open(self._to_host, self._on_unplugged)
         return address[0], address[1]
 
     def stop(self) -> None:
@@ -83,7 +83,7 @@ class TcpPrinter:
         if self._host_connection is not None:
             self._host_connection.hang_up()
 
-    def _unplugged(self, _error: PortError) -> None:
+    def _on_unplugged(self, _error: PortError) -> None:
         """Close the port until the cable is plugged in again."""
         self._pull()
         if self._firmware.plugged_at < math.inf:

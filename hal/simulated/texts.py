@@ -79,7 +79,7 @@ def settings(limits: MotionLimits, steps: list[float]) -> list[str]:
         f"echo:  M201 {axes(limits.accelerations)}",
         "echo:; Acceleration (units/s2): P<print_accel> R<retract_accel> T<travel_accel>",
         f"echo:  M204 P{limits.printing:.2f} R{limits.retract:.2f} T{limits.travel:.2f}",
-        *_advanced(limits),
+        *_m205_lines(limits),
         "echo:; Home offset:",
         "echo:  M206 X0.00 Y0.00 Z0.00",
         "echo:; PID settings:",
@@ -87,7 +87,7 @@ def settings(limits: MotionLimits, steps: list[float]) -> list[str]:
     ]
 
 
-def _advanced(limits: MotionLimits) -> list[str]:
+def _m205_lines(limits: MotionLimits) -> list[str]:
     """Return the lines about M205."""
     names = "X<max_x_jerk> Y<max_y_jerk> Z<max_z_jerk> E<max_e_jerk>" if limits.classic_jerk else "J<junc_dev>"
     return [

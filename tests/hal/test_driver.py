@@ -708,13 +708,13 @@ async def test_a_port_can_be_opened_only_for_an_emergency_stop():
     printer, texts = LinePrinter(transport, LinkSettings()), []
     printer.subscribe(lambda event: texts.append(event.text) if isinstance(event, FirmwareSaid) else None)
     await printer.open_to_stop("emergency stop")
-    assert (printer.state, printer.stopping) == (C.FAULT, True)
+    assert (printer.state, printer.is_stopping) == (C.FAULT, True)
     written = len(transport.written)
     printer.emergency_stop()
     assert transport.written[written:].startswith(b"M112\n"), "it can be said again"
     transport.say(b"// Klipper state: Shutdown\n")
     assert texts == ["the printer has stopped"]
-    assert not printer.stopping
+    assert not printer.is_stopping
     assert {each for each in transport.commands if "M112" not in each} == set()
     printer.emergency_stop()
     assert transport.calls[-1] == "close", "the line is closed, and stays so"
@@ -799,7 +799,7 @@ async def test_a_user_who_repeats_a_stop_still_reads_that_it_was_not_confirmed()
         printer.emergency_stop()
         await asyncio.sleep(0.7)
         assert [severity for severity, _ in messages(printer)] == ["error"]
-        assert not printer.stopping
+        assert not printer.is_stopping
 
 
 async def test_closing_does_not_hide_that_a_stop_was_not_confirmed():

@@ -104,7 +104,7 @@ async def test_an_emergency_stop_is_read_in_any_state_of_the_decoder(name, begun
     line.write(begun)
     printer.emergency_stop("test")
     await asyncio.sleep(2)
-    assert not printer.stopping
+    assert not printer.is_stopping
     assert printer.state is ConnectionState.FAULT
     config = line._firmware.config
     assert line._firmware.halted == config.emergency_parser, "without the parser, DTR has reset the board since"

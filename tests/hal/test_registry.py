@@ -124,7 +124,7 @@ def test_checking_leaves_no_file_open_or_changed(tmp_path, monkeypatch, more):
 async def test_a_printer_keeps_the_name_of_its_address_whatever_is_added():
     address = parse("serial:/dev/a b")
     assert create(replace(address, options={"baudrate": "9600"})).address == "serial:/dev/a b"
-    assert str(replace(address, options={"baudrate": "9600"}, written="")) == "serial:/dev/a%20b?baudrate=9600"
+    assert str(replace(address, options={"baudrate": "9600"}, text="")) == "serial:/dev/a%20b?baudrate=9600"
 
 
 async def test_a_serial_address_becomes_an_unopened_printer():

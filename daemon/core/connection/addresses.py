@@ -68,7 +68,7 @@ class Addresses:
         address = await self._address_named(port)
         if baudrate is None or address.scheme != "serial":
             return address if address is self.own else check(address)
-        return check(replace(address, options={**address.options, "baudrate": str(baudrate)}, written=""))
+        return check(replace(address, options={**address.options, "baudrate": str(baudrate)}, text=""))
 
     def is_own(self, address: Address) -> bool:
         """Tell whether this is the address of this daemon's printer, at any baudrate."""
@@ -128,7 +128,7 @@ class Addresses:
         """Make this address this daemon's, unless the configuration names one; tell whether that was done."""
         if self._config.address or address.scheme != "serial":
             return False
-        self.own = check(replace(address, written=""))
+        self.own = check(replace(address, text=""))
         return True
 
     def remember(self, port: str, baudrate: int) -> None:
@@ -145,9 +145,7 @@ class Addresses:
             return address
         options = {**address.options, "baudrate": str(rate)}
         # a baudrate that was found by trying becomes part of the address, for the next host
-        return replace(
-            address, options=options, written=address.written if self._configured_rate(address.target) else ""
-        )
+        return replace(address, options=options, text=address.text if self._configured_rate(address.target) else "")
 
 
 def port_name(address: Address) -> str:

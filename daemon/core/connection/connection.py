@@ -530,7 +530,7 @@ class Connection:
         self._waits_for_user = True
         self.stop_confirmed = None
         if printer is not None and (
-            printer.stopping or printer.state in (ConnectionState.HANDSHAKING, ConnectionState.READY)
+            printer.is_stopping or printer.state in (ConnectionState.HANDSHAKING, ConnectionState.READY)
         ):
             printer.emergency_stop(reason)
             return

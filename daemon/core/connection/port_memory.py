@@ -88,7 +88,7 @@ class PortMemory:
 
 def at_path(address: Address, path: str) -> Address:
     """Return the address with the path of its port; as text it stays as the user has written it."""
-    return address if path == address.target else replace(address, target=path, written=str(address))
+    return address if path == address.target else replace(address, target=path, text=str(address))
 
 
 def _describe(device: UsbDevice) -> str:
