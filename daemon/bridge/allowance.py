@@ -1,4 +1,4 @@
-"""Allowance: limits what the bridge may cost the core's loop: a share of its time, with a little saved up."""
+"""Allowance: limits how much time of the core's loop the bridge may use: a share, and a little that it has saved."""
 
 import asyncio
 import types
@@ -6,40 +6,40 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeVar
 
 SHARE = 0.1
-SAVED = 0.02  # s saved up after a while without spending
-MAX_PAUSE = 0.25  # s of one pause within a piece of work
+MAX_SAVED = 0.02  # s that are saved while nothing is spent
+MAX_WAIT = 0.25  # s between two turns of a piece of work
 MAX_DEBT = 0.3
-"""s of debt, which take 3 s to pay off at the share above. A first connect imports what the printer needs, and takes a
-small computer seconds at a stretch. If all of that were debt, the front would be unread for so long that it counts as
+"""s of debt, which take 3 s to pay off at the share above. The first connect imports what the printer needs; this keeps
+a small computer busy for seconds. If all of that were debt, the front would be unread for so long that it counts as
 hung."""
 
 T = TypeVar("T")
 
 
 class Allowance:
-    """Counts the time spent. Times are the loop's, in s."""
+    """Counts the time that is spent. Times are the loop's, in s."""
 
-    def __init__(self, share: float = SHARE, saved: float = SAVED) -> None:
-        """Allow `share` of all time, and `saved` at once."""
+    def __init__(self, share: float = SHARE, saved: float = MAX_SAVED) -> None:
+        """Allow `share` of all time, and at most `saved` seconds at once."""
         self._share = share
         self._saved = self._balance = saved
         self._at = 0.0
 
     def spend(self, seconds: float, now: float) -> float:
-        """Spend time; return for how long nothing more may be spent; 0: some is left."""
+        """Spend time; return for how many seconds no more may be spent; 0: some time is left."""
         balance = min(self._saved, self._balance + max(0.0, now - self._at) * self._share) - seconds
         self._balance = max(balance, -MAX_DEBT)
         self._at = now
         return max(0.0, -self._balance / self._share)
 
     def wait(self, now: float) -> float:
-        """Return for how long nothing may be spent."""
+        """Return for how many seconds no time may be spent."""
         return self.spend(0.0, now)
 
 
 @types.coroutine
-def counted(work: Awaitable[T], spend: Callable[[float], float]) -> Generator[Any, Any, T]:
-    """Await `work`. Each of its turns is charged to `spend`, and followed by the pause that `spend` returns."""
+def await_charged(work: Awaitable[T], spend: Callable[[float], float]) -> Generator[Any, Any, T]:
+    """Await `work`. Each of its turns is charged to `spend`, and followed by the delay that `spend` returns."""
     steps, clock = work.__await__(), asyncio.get_running_loop().time
     step: Callable[[], Any] = lambda: next(steps)  # noqa: E731 - one of three
     while True:
@@ -54,7 +54,7 @@ def counted(work: Awaitable[T], spend: Callable[[float], float]) -> Generator[An
         try:
             value = yield waits_for
             if pause:
-                yield from asyncio.sleep(min(pause, MAX_PAUSE)).__await__()
+                yield from asyncio.sleep(min(pause, MAX_WAIT)).__await__()
             step = lambda: steps.send(value)  # noqa: E731, B023 - as above, and used at once
         except BaseException as error:  # noqa: BLE001 - thrown into the work, such as a cancellation
             thrown = error

@@ -1,8 +1,8 @@
 """CoreEnd: the core's end of the bridge. Whatever the front does, the wire must not notice.
 
-What a front may cost is limited per turn of the loop, and as a share of all time. While a front does not read, nothing
-is written to it: events are counted, and questions wait. A front that reads nothing for READ_TIMEOUT seconds, or sends
-what cannot be decoded, is cut off, and may connect again.
+The time that a front may cost is limited per turn of the loop, and as a share of all time. While a front does not read,
+nothing is written to it: events are dropped and counted, and questions wait. A front that reads nothing for
+READ_TIMEOUT seconds, or sends what cannot be decoded, is cut off; it may connect again.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ from typing import Any, cast
 import msgspec
 import structlog
 
-from daemon.bridge.allowance import Allowance, counted
-from daemon.bridge.desk import MAX_OPEN, AnyDesk, answer, refused
+from daemon.bridge.allowance import Allowance, await_charged
+from daemon.bridge.desk import MAX_OPEN, AnyDesk, answer, refusal
 from daemon.bridge.events import JobChanged, SafetyBroken, event_message
 from daemon.bridge.frames import MAX_QUESTION, Frames, frame
 from daemon.bridge.messages import FromFront, Hello, QuestionMessage, SnapshotMessage, decode_known, encode
@@ -29,40 +29,40 @@ from hal.printer import Event, LogLevel, StateChanged
 
 MAX_QUESTIONS = 16
 MAX_TURN = 0.001
-"""What is answered in one turn of the loop, in questions and in s; `allowance` limits the share of all time."""
+"""Limits per turn of the loop, in questions and in s; `allowance` limits the share of all time."""
 
-WAKE_COST = 0.0001  # s charged for waking up and reading, beside the answers
-THREAD_COST = 0.0005  # s charged for a question that a thread works on
+WAKE_COST = 0.0001  # s charged for waking up and reading, in addition to the answers
+THREAD_COST = 0.0005  # s charged for a question on which a thread works
 CONNECT_COST = 0.002  # s charged for a new front
 
-MAX_UNREAD = 512 * 1024  # bytes that the front has not read; beyond that snapshots wait and events are dropped
+MAX_UNREAD = 512 * 1024  # bytes that the front has not read; if there are more, snapshots wait and events are dropped
 READ_TIMEOUT = 5.0  # s after which a front that reads nothing is cut off
 SNAPSHOT_INTERVAL = 0.05  # s between two snapshots without an event
 PRINT_INTERVAL = 0.5  # s between two snapshots during a print
-MAX_EVENTS = 50.0  # per second, of the kinds that a printer may flood with
+MAX_EVENTS = 50.0  # per second, of those with which a printer may flood the bridge
 MAX_VERSION = 40  # characters of a version in the log
 BACKLOG = 4  # fronts that wait to be accepted
 ACCEPT_RETRY = 1.0  # s for which no front is accepted when the process is out of descriptors
 
-_RARE = (JobChanged, SafetyBroken, StateChanged)  # never dropped for their number
+_RARE = (JobChanged, SafetyBroken, StateChanged)  # not counted in MAX_EVENTS
 
 log = structlog.get_logger()
 
 
 class CoreEnd:
-    """Listens for fronts, and serves one at a time: a new front replaces the present one, which may hang."""
+    """Listens for fronts, and serves one at a time. A new front replaces the present one, which may be hanging."""
 
     def __init__(self, desk: AnyDesk, on_hello: Callable[[], None] = lambda: None) -> None:
         """Prepare.
 
         Args:
             desk: answers questions and gives snapshots.
-            on_hello: called at each sign of life of a front.
+            on_hello: called at each sign of life from a front.
         """
         self.desk = desk
         self.on_hello = on_hello
         self.allowance = Allowance()
-        self.open: set[asyncio.Task[None]] = set()  # questions that are being answered
+        self.open_questions: set[asyncio.Task[None]] = set()  # questions that are being answered
         self._loop = asyncio.get_running_loop()
         self._log_limit = Limiter()
         self._listener: socket.socket | None = None
@@ -71,7 +71,7 @@ class CoreEnd:
         self._front: _FrontConnection | None = None
 
     async def listen(self, path: Path) -> None:
-        """Listen at a socket that only this user may open, instead of the previous one; blocks for a moment.
+        """Listen at a socket that only this user may open, in place of the previous socket. Blocks for a moment.
 
         Raises:
             OSError: the socket cannot be made.
@@ -120,7 +120,7 @@ class CoreEnd:
     # -- accepting -----------------------------------------------------------------------------------------
 
     def _accept(self) -> None:
-        """Accept a front, and the next one once this one is paid for: one that keeps reconnecting costs no more."""
+        """Accept a front. The next one has to wait until the allowance permits, so reconnecting costs no more time."""
         listener = cast("socket.socket", self._listener)
         try:
             accepted, _ = listener.accept()
@@ -139,8 +139,8 @@ class CoreEnd:
             accepted.close()
             return
         task = self._loop.create_task(self.serve(accepted))
-        self.open.add(task)
-        task.add_done_callback(self.open.discard)
+        self.open_questions.add(task)
+        task.add_done_callback(self.open_questions.discard)
 
     def _pause_accepting(self, seconds: float) -> None:
         self._loop.remove_reader(cast("socket.socket", self._listener))
@@ -156,7 +156,7 @@ class CoreEnd:
         return self._front
 
     def say(self, level: LogLevel, event: str, **more: Any) -> None:
-        """Log what a front can cause as often as it likes, but only so often."""
+        """Log something that a front can cause at will; if it does so too often, the rest is dropped."""
         if self._log_limit.admits(self._loop.time()):
             log.log(LEVELS[level], event, **more)
 
@@ -166,7 +166,7 @@ class CoreEnd:
 
 
 def user_of(connected: socket.socket) -> int:
-    """Return the user id of the process at the other end, as the kernel knows it (unix(7), SO_PEERCRED)."""
+    """Return the user id of the process at the other end, from the kernel (unix(7), SO_PEERCRED)."""
     size = struct.calcsize("3i")
     _, user, _ = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
     return int(user)
@@ -185,11 +185,11 @@ class _FrontConnection(asyncio.Protocol):
         self._work_timer: asyncio.TimerHandle | None = None  # until questions are answered again, within the limits
         self._snapshot_timer: asyncio.TimerHandle | None = None  # until the next snapshot
         self._cut_off_timer: asyncio.TimerHandle | None = None  # runs while the front does not read
-        self._held: list[bytes] = []  # answers that wait for the front to read
-        self._works = False  # it has given a sign of life
+        self._waiting_answers: list[bytes] = []  # they wait for the front to read
+        self._has_said_hello = False
         self._sent_at = -SNAPSHOT_INTERVAL
         self._dropped = 0
-        self._credit, self._credited_at = MAX_EVENTS, self._loop.time()  # events that may be sent now, and since when
+        self._credit, self._credited_at = MAX_EVENTS, self._loop.time()  # how many events may be sent, and as of when
 
     # -- connecting ----------------------------------------------------------------------------------------
 
@@ -201,7 +201,7 @@ class _FrontConnection(asyncio.Protocol):
         self._send_snapshot()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the front; questions that are being answered are finished."""
+        """Forget the front; questions that are being answered are carried out nevertheless."""
         del exc
         if self._transport is None:
             return
@@ -225,10 +225,10 @@ class _FrontConnection(asyncio.Protocol):
         """Take questions."""
         self._frames.add(data)
         if self._work_timer is None:
-            self._work(has_read=True)
+            self._answer_questions(has_read=True)
 
-    def _work(self, *, has_read: bool = False) -> None:
-        """Answer the questions received, as far as the limits per turn and of all time allow."""
+    def _answer_questions(self, *, has_read: bool = False) -> None:
+        """Answer the questions that have been received, within the limits per turn and of all time."""
         self._work_timer = None
         transport, began = self._transport, self._loop.time()
         if transport is None or transport.is_closing():
@@ -243,13 +243,13 @@ class _FrontConnection(asyncio.Protocol):
             self.cut_off(f"the front's message cannot be decoded: {error}")
             return
         if answers:
-            self._send_snapshot(*answers)  # the snapshot first: a client with its answer sees the effect
+            self._send_snapshot(*answers)  # the snapshot first, so a client that has its answer sees the effect
         now = self._loop.time()
         # a turn that neither read nor answered is free: otherwise a front in debt would never be read again
         wait = self._end.allowance.spend(now - began + WAKE_COST, now) if taken or has_read else 0.0
         if more or wait:
             transport.pause_reading()
-            self._work_timer = self._loop.call_later(wait, self._work)
+            self._work_timer = self._loop.call_later(wait, self._answer_questions)
         else:
             transport.resume_reading()
 
@@ -279,21 +279,21 @@ class _FrontConnection(asyncio.Protocol):
         if not isinstance(question, QuestionMessage):
             return None
         if question.before is not None and self._loop.time() > question.before:
-            return refused(question, TooLate("the request waited too long for the core, so nothing was done"))
-        open_ = self._end.open
+            return refusal(question, TooLate("the request waited too long for the core, so nothing was done"))
+        questions = self._end.open_questions
         # a disk that hangs fills the list; stop, cancel and pause need no disk, and are answered nevertheless
-        answering = answer(self._desk, question, self._end.on_bug, may_wait=len(open_) < MAX_OPEN)
+        answering = answer(self._desk, question, self._end.on_bug, may_wait=len(questions) < MAX_OPEN)
         if isinstance(answering, bytes):
             return answering
         self._end.allowance.spend(THREAD_COST, self._loop.time())
         task = self._loop.create_task(self._answer_later(answering))
-        open_.add(task)
-        task.add_done_callback(open_.discard)
+        questions.add(task)
+        task.add_done_callback(questions.discard)
         return None
 
     def _on_hello(self, hello: Hello) -> None:
-        if not self._works:
-            self._works = True
+        if not self._has_said_hello:
+            self._has_said_hello = True
             self._end.say("info", "bridge.connected", front=hello.version[:MAX_VERSION])
         self._end.on_hello()
 
@@ -301,16 +301,16 @@ class _FrontConnection(asyncio.Protocol):
         return self._end.allowance.spend(seconds, self._loop.time())
 
     async def _answer_later(self, answering: Awaitable[bytes]) -> None:
-        reply = await counted(answering, self._spend)
+        reply = await await_charged(answering, self._spend)
         if self._cut_off_timer is not None:
-            self._held.append(reply)  # MAX_OPEN at most
+            self._waiting_answers.append(reply)  # at most MAX_OPEN
         else:
             self._send_snapshot(reply)
 
     # -- snapshots and events ------------------------------------------------------------------------------
 
     def _on_event(self, event: Event | None) -> None:
-        """Pass an event on; an error of ours here costs the front its connection, and nothing else."""
+        """Pass an event on; if a bug makes this fail, only the connection to the front is lost."""
         try:
             self._pass_on(event)
         except Exception as error:  # noqa: BLE001 - events come from the code that serves the wire
@@ -341,15 +341,15 @@ class _FrontConnection(asyncio.Protocol):
     def _send_soon(self) -> None:
         if self._snapshot_timer is None and self._transport is not None:
             self._snapshot_timer = self._loop.call_at(
-                max(self._sent_at + SNAPSHOT_INTERVAL, self._loop.time()), self._send_due
+                max(self._sent_at + SNAPSHOT_INTERVAL, self._loop.time()), self._send_due_snapshot
             )
 
-    def _send_due(self) -> None:
+    def _send_due_snapshot(self) -> None:
         self._snapshot_timer = None
         self._send_snapshot()
 
     def _send_snapshot(self, *messages: bytes) -> None:
-        """Send a snapshot, and then these messages; nothing to a front that does not read."""
+        """Send a snapshot and then these messages, unless the front does not read."""
         if self._transport is None or self._transport.is_closing() or self._cut_off_timer is not None:
             return  # `resume_writing` sends them
         self._sent_at = self._loop.time()
@@ -364,24 +364,24 @@ class _FrontConnection(asyncio.Protocol):
             return
         self._transport.write(b"".join(map(frame, (snapshot, *messages))))
         if self._desk.printing:
-            self._snapshot_timer = self._loop.call_later(PRINT_INTERVAL, self._send_due)
+            self._snapshot_timer = self._loop.call_later(PRINT_INTERVAL, self._send_due_snapshot)
 
     def pause_writing(self) -> None:
-        """Write nothing more until the front has read what it has got; after READ_TIMEOUT seconds, cut it off."""
+        """Write no more until the front has read; after READ_TIMEOUT seconds cut it off."""
         self._cut_off_timer = self._loop.call_later(READ_TIMEOUT, self.cut_off, "the front does not read")
 
     def resume_writing(self) -> None:
-        """Send what the front has missed, and answer again."""
+        """Send what the front has missed, and begin to answer again."""
         if self._cut_off_timer is not None:
             self._cut_off_timer.cancel()
             self._cut_off_timer = None
-        held, self._held = self._held, []
+        held, self._waiting_answers = self._waiting_answers, []
         self._send_snapshot(*held)
         if self._work_timer is None:
-            self._work()
+            self._answer_questions()
 
 
-def pair() -> tuple[socket.socket, socket.socket]:
+def socket_pair() -> tuple[socket.socket, socket.socket]:
     """Return two connected sockets, one for each end."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)  # noqa: FBT003 - the standard library's own signature

@@ -1,4 +1,4 @@
-"""What the bridge needs from the core, and how a question becomes an answer."""
+"""What the bridge needs from the core, and how a question is answered."""
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -35,7 +35,7 @@ class AnyDesk(Protocol):
 
     @property
     def printing(self) -> bool:
-        """Something is printed, so the next snapshot differs even without an event."""
+        """Something is being printed, so the next snapshot differs even without an event."""
 
     def snapshot(self) -> Snapshot:
         """Return the core's present state."""
@@ -71,36 +71,38 @@ def answer(
     try:
         question: Question = decode(message.question, AnyQuestion)
     except msgspec.DecodeError as error:
-        return refused(message, OtherVersion(f"{NOT_UNDERSTOOD}: {error}"))
+        return refusal(message, OtherVersion(f"{NOT_UNDERSTOOD}: {error}"))
     try:
         result = desk.answer(question, may_wait=may_wait, before=message.before)
-    except Exception as error:  # noqa: BLE001 - `_failed` reports bugs
-        return _failed(message, error, on_bug)
-    return _awaited(message, result, on_bug) if isinstance(result, Awaitable) else _encode_answer(message, result)
+    except Exception as error:  # noqa: BLE001 - `_refusal_for` reports bugs
+        return _refusal_for(message, error, on_bug)
+    return _answer_later(message, result, on_bug) if isinstance(result, Awaitable) else _encode_answer(message, result)
 
 
-async def _awaited(message: QuestionMessage, result: Awaitable[object], on_bug: Callable[[Exception], None]) -> bytes:
+async def _answer_later(
+    message: QuestionMessage, result: Awaitable[object], on_bug: Callable[[Exception], None]
+) -> bytes:
     try:
         return _encode_answer(message, await result)
     except Exception as error:  # noqa: BLE001 - as above
-        return _failed(message, error, on_bug)
+        return _refusal_for(message, error, on_bug)
 
 
 def _encode_answer(message: QuestionMessage, result: object) -> bytes:
     data = encode(result)
     if len(data) > MAX_ANSWER:
-        return refused(message, ServiceError(f"the answer has {len(data)} bytes; at most {MAX_ANSWER} are allowed"))
+        return refusal(message, ServiceError(f"the answer has {len(data)} bytes; at most {MAX_ANSWER} are allowed"))
     return encode(AnswerMessage(id=message.id, answer=msgspec.Raw(data)))
 
 
-def _failed(message: QuestionMessage, error: Exception, on_bug: Callable[[Exception], None]) -> bytes:
+def _refusal_for(message: QuestionMessage, error: Exception, on_bug: Callable[[Exception], None]) -> bytes:
     if isinstance(error, NozzledError):
-        return refused(message, error)
+        return refusal(message, error)
     on_bug(error)
-    return refused(message, ServiceError("an internal error; the log has more"))
+    return refusal(message, ServiceError("an internal error; the log has more"))
 
 
-def refused(message: QuestionMessage, error: NozzledError) -> bytes:
+def refusal(message: QuestionMessage, error: NozzledError) -> bytes:
     """Return a refusal, encoded; its text is cut to MAX_REFUSAL."""
     name, text = error_pair(error)
     return encode(

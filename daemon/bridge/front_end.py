@@ -1,4 +1,4 @@
-"""FrontEnd: the front's end of the bridge. It reconnects by itself, and keeps the last snapshot for some seconds."""
+"""FrontEnd: the front's end of the bridge. It reconnects by itself; meanwhile the last snapshot counts for a while."""
 
 import asyncio
 import socket
@@ -23,13 +23,13 @@ from daemon.errors import CoreAway
 from gcode.errors import NozzledError
 from hal.printer import Event
 
-ANSWER_TIMEOUT = 30.0  # s for an answer; a disconnect, which turns heaters off first, takes 3
+ANSWER_TIMEOUT = 30.0  # s for an answer; to disconnect takes 3 s, as the heaters are turned off first
 patience_of_client: ContextVar[float | None] = ContextVar("patience_of_client", default=None)
 """Seconds for which the client of the present request waits for its answer; None: unknown."""
 
 CORE_RETURN_TIMEOUT = 5.0  # s for which the last snapshot of a lost core is shown; a restart takes half a second
 RETRY_INTERVAL = 0.05  # s between two tries to reach the core
-LATE_RETRY_INTERVAL = 0.5  # s, the same after CORE_RETURN_TIMEOUT
+LATE_RETRY_INTERVAL = 0.5  # s between two tries after CORE_RETURN_TIMEOUT
 HEARTBEAT_INTERVAL = 1.0  # s between two signs of life
 CORE_AWAY_TEXT = "the process that controls the printer (nozzled core) is not running; waiting for it"
 
@@ -44,44 +44,44 @@ class FrontEnd:
         self._transport: asyncio.Transport | None = None
         self._snapshot = Snapshot(printer=PrinterSummary(error=CORE_AWAY_TEXT))
         self._has_snapshot = asyncio.Event()
-        self._works = False
+        self._has_said_hello = False
         self._number = 0  # of the last question
-        self._open: dict[int, tuple[Question, asyncio.Future[Any]]] = {}
+        self._open_questions: dict[int, tuple[Question, asyncio.Future[Any]]] = {}
         self._listeners: list[Listener] = []
         self._away_timer: asyncio.TimerHandle | None = None
         self._beat_timer: asyncio.TimerHandle | None = None
-        self._connecting: asyncio.Task[None] | None = None
+        self._connect_task: asyncio.Task[None] | None = None
         self._closed = False
 
     # -- connecting ----------------------------------------------------------------------------------------
 
     async def use(self, connected: socket.socket, on_end: Callable[[], None]) -> None:
         """Use the core at the other end of a pair of sockets; `on_end` is called when the connection ends."""
-        await self._loop.create_connection(lambda: _Wire(self, on_end), sock=connected)
+        await self._loop.create_connection(lambda: _CoreConnection(self, on_end), sock=connected)
 
     def keep_connected(self, path: Path) -> None:
-        """Connect to the core's socket, and again whenever the connection is lost."""
+        """Connect to the core's socket, and connect again whenever the connection is lost."""
         self._away_timer = self._loop.call_later(CORE_RETURN_TIMEOUT, self._on_away)
-        self._connecting = self._loop.create_task(self._reconnect(path))
+        self._connect_task = self._loop.create_task(self._reconnect(path))
 
     async def _reconnect(self, path: Path) -> None:
         late_at = self._loop.time() + CORE_RETURN_TIMEOUT
         while True:
             lost = asyncio.Event()
             try:
-                await self._loop.create_unix_connection(partial(_Wire, self, lost.set), str(path))
+                await self._loop.create_unix_connection(partial(_CoreConnection, self, lost.set), str(path))
             except OSError:
                 await asyncio.sleep(RETRY_INTERVAL if self._loop.time() < late_at else LATE_RETRY_INTERVAL)
             else:
                 await lost.wait()
                 late_at = self._loop.time() + CORE_RETURN_TIMEOUT
-                await asyncio.sleep(RETRY_INTERVAL)  # a core that hangs up at once must not make this spin
+                await asyncio.sleep(RETRY_INTERVAL)  # so that a core that hangs up at once costs little
 
     async def close(self) -> None:
         """Hang up."""
-        if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.wait([self._connecting])
+        if self._connect_task is not None:
+            self._connect_task.cancel()
+            await asyncio.wait([self._connect_task])
         if self._transport is not None:
             self._transport.abort()
             self._transport = None
@@ -90,7 +90,7 @@ class FrontEnd:
                 timer.cancel()
         self._closed = True
 
-    async def first(self) -> None:
+    async def wait_for_snapshot(self) -> None:
         """Wait for the first snapshot."""
         await self._has_snapshot.wait()
 
@@ -126,7 +126,7 @@ class FrontEnd:
         before = None if question.is_never_too_late else self._loop.time() + patience
         message = encode_question(number, question, before)
         answer: asyncio.Future[Any] = self._loop.create_future()
-        self._open[number] = question, answer
+        self._open_questions[number] = question, answer
         self._transport.write(frame(message))
         try:
             async with asyncio.timeout(patience):
@@ -136,19 +136,19 @@ class FrontEnd:
                 f"the process that controls the printer (nozzled core) has not answered within {patience:.3g} s"
             ) from None
         finally:
-            self._open.pop(number, None)
+            self._open_questions.pop(number, None)
 
     # -- messages ------------------------------------------------------------------------------------------
 
     def on_connected(self, transport: asyncio.Transport) -> None:
         """Use this connection."""
         self._transport = transport
-        if self._works:
+        if self._has_said_hello:
             self.say_hello()
 
     def say_hello(self) -> None:
         """Send the core a sign of life: now, at each new connection, and every HEARTBEAT_INTERVAL."""
-        self._works = True
+        self._has_said_hello = True
         if self._beat_timer is not None:
             self._beat_timer.cancel()
         self._beat_timer = self._loop.call_later(HEARTBEAT_INTERVAL, self.say_hello)
@@ -156,7 +156,7 @@ class FrontEnd:
             self._transport.write(frame(encode(Hello(version=__version__))))
 
     def on_message(self, message: bytes) -> None:
-        """Take a message of the core; raises msgspec.DecodeError."""
+        """Take a message from the core; raises msgspec.DecodeError."""
         received = decode_from_core(message)
         match received:
             case SnapshotMessage():
@@ -173,7 +173,7 @@ class FrontEnd:
                 self._on_answer(received)
 
     def _on_answer(self, reply: AnswerMessage | RefusalMessage) -> None:
-        question, answer = self._open.get(reply.id, (None, None))
+        question, answer = self._open_questions.get(reply.id, (None, None))
         if question is None or answer is None or answer.done():
             return
         try:
@@ -182,9 +182,9 @@ class FrontEnd:
             answer.set_exception(error)
 
     def on_lost(self) -> None:
-        """Refuse the open questions; the last snapshot is shown for CORE_RETURN_TIMEOUT seconds more."""
+        """Refuse the open questions; the last snapshot is shown for another CORE_RETURN_TIMEOUT seconds."""
         self._transport = None
-        for _, answer in self._open.values():
+        for _, answer in self._open_questions.values():
             if not answer.done():
                 answer.set_exception(CoreAway(CORE_AWAY_TEXT))
         if self._away_timer is None and not self._closed:
@@ -203,11 +203,11 @@ class FrontEnd:
         for listener in tuple(self._listeners):
             try:
                 listener(event)
-            except Exception:  # it must cost neither the others nor the line to the core
+            except Exception:  # the other listeners and the connection to the core must not suffer
                 log.exception("bridge.listener_failed")
 
 
-class _Wire(asyncio.Protocol):
+class _CoreConnection(asyncio.Protocol):
     """One connection to the core."""
 
     def __init__(self, end: FrontEnd, on_end: Callable[[], None]) -> None:
@@ -222,7 +222,7 @@ class _Wire(asyncio.Protocol):
         self._end.on_connected(self._transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes of the core; hang up if they cannot be decoded: then the core is of another version."""
+        """Take bytes from the core; hang up if they cannot be decoded, as from a core of another version."""
         self._frames.add(data)
         try:
             while (message := self._frames.next()) is not None:

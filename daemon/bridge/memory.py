@@ -24,7 +24,7 @@ from hal.printer import Event
 
 
 def _turn() -> object:
-    """Return an object that is another one in each turn of the virtual clock's event loop; None on other loops."""
+    """Return an object that is different in each turn of the virtual clock's loop; None on other loops."""
     with suppress(RuntimeError):  # no loop runs
         return getattr(asyncio.get_running_loop(), "turn", None)
     return None

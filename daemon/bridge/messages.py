@@ -2,8 +2,8 @@
 
 The core sends snapshots (`SnapshotMessage`) and events (`EventMessage`). The front sends questions (`QuestionMessage`),
 and each gets one answer (`AnswerMessage` or `RefusalMessage`). Messages are MessagePack, by msgspec, in `frames`.
-msgspec checks types as it decodes, knows dataclasses, and takes some 10 µs for a snapshot, a tenth of what JSON with
-checks of our own takes.
+msgspec checks types as it decodes, and knows dataclasses. It takes some 10 µs for a snapshot, a tenth of what JSON with
+checks of our own would take.
 
 Versions mix: unknown fields are ignored, and every new field has a default. An unknown event is ignored, an unknown
 question is refused.

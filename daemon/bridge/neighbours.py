@@ -1,7 +1,7 @@
-"""Decodes the messages of a core of another version, as far as this version understands them.
+"""Decodes the messages of a core of another version, as far as this version knows their fields.
 
-A field of an unknown value or type counts as not sent, and has its default. So a new state, or a number that has become
-a text, costs the front that field and not its connection.
+A field with an unknown value or type counts as not sent, and has its default. So if there is a new state, or a number
+has become a text, the front loses that field and not its connection.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ from hal.printer import ConnectionState
 T = TypeVar("T")
 
 _SUBSTITUTES: Mapping[type[Enum], Enum] = {JobState: JobState.PRINTING, ConnectionState: ConnectionState.HANDSHAKING}
-"""The states that stand for an unknown one: a job in progress, a line that cannot be used yet."""
+"""The states that stand for an unknown one: a job in progress, a connection that cannot be used yet."""
 
 
 def decode_from_core(data: bytes) -> SnapshotMessage | EventMessage | AnswerMessage | RefusalMessage | None:
@@ -47,7 +47,7 @@ def decode_from_core(data: bytes) -> SnapshotMessage | EventMessage | AnswerMess
         plain = decode(data, dict[str, Any])
         if plain.get("type") != "seen":  # the tag of SnapshotMessage
             raise
-        return SnapshotMessage(snapshot=understood(plain.get("snapshot"), Snapshot))
+        return SnapshotMessage(snapshot=convert_known(plain.get("snapshot"), Snapshot))
     return message
 
 
@@ -69,11 +69,11 @@ def answer_of(reply: AnswerMessage | RefusalMessage, question: Question) -> Any:
         ) from error
 
 
-def understood(value: Any, kind: type[T]) -> T:
-    """Return a value converted to a type, without those of its fields that do not fit.
+def convert_known(value: Any, kind: type[T]) -> T:
+    """Return a value converted to a type; fields that do not fit are left out.
 
     Raises:
-        msgspec.ValidationError: nothing of it fits.
+        msgspec.ValidationError: the value cannot be converted at all.
     """
     try:
         return msgspec.convert(value, kind)
@@ -83,7 +83,7 @@ def understood(value: Any, kind: type[T]) -> T:
         if isinstance(value, Mapping) and _has_fields(kind):
             return _of_fields(value, kind)
         if isinstance(kind, types.UnionType):
-            result: T = understood(value, next(each for each in get_args(kind) if each is not types.NoneType))
+            result: T = convert_known(value, next(each for each in get_args(kind) if each is not types.NoneType))
             return result
         raise
 
@@ -106,7 +106,7 @@ def _of_fields(value: Mapping[str, Any], kind: type[T]) -> T:
         sent_name = sent_names.get(name, name)
         if sent_name in value:
             try:
-                fields[name] = understood(value[sent_name], inner)
+                fields[name] = convert_known(value[sent_name], inner)
             except msgspec.ValidationError:
                 continue
     try:

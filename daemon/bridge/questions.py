@@ -16,7 +16,7 @@ class ConversationLines(Struct, frozen=True):
     """Lines of the conversation with the printer, oldest first.
 
     Attributes:
-        until: the core's time now, in s: ask with it the next time.
+        until: the core's present time in s; the next question for lines has it as `since`.
     """
 
     lines: list[str]
@@ -27,11 +27,11 @@ class Traffic(Struct, frozen=True):
     """Lines between host and printer.
 
     Attributes:
-        lines: of each its direction (`>` is from the host, `<` from the printer), the core's time in s at which it was
-            complete, and its text.
+        lines: for each line its direction (`>` from the host, `<` from the printer), the core's time in s at which it
+            was complete, and its text.
         gap: earlier lines are missing.
         sent: how many lines of prints and commands the host has sent so far.
-        until: the core's time now, in s: ask with it the next time.
+        until: the core's present time in s; the next question for lines has it as `since`.
     """
 
     lines: list[tuple[str, float, str]]
@@ -44,9 +44,9 @@ class Limits(Struct, frozen=True):
     """The printer's limits of motion, as it reports them.
 
     Attributes:
-        settings: the commands (M201, M203, M204, M205) that would set them.
-        firmware: its name; empty: no printer has been asked.
-        area: its reach: `min` and `max` of X, Y and Z, in mm; None: not reported.
+        settings: the commands (M201, M203, M204, M205) that would set these limits.
+        firmware: the name of the firmware; empty: no printer has been asked.
+        area: the printer's reach: `min` and `max` of X, Y and Z, in mm; None: not reported.
     """
 
     settings: tuple[str, ...] = ()
@@ -55,16 +55,16 @@ class Limits(Struct, frozen=True):
 
 
 class ConnectionFigures(Struct, frozen=True):
-    """Figures of the line since it was opened, and of the core; times in s, None: not known.
+    """Figures of the connection since it was opened, and of the core; times in s, None: not known.
 
     Attributes:
-        answers: how many of the printer's lines were answered with lines; the next four are about these.
-        p50: the median time from the printer's line to our answer; `p99`: the 99th percentile.
-        late: how many took longer than 20 ms.
-        longest: the longest time.
+        answers: how many of the printer's answers were followed by a line of ours.
+        p50: the median time from such an answer to our line; `p99`: the 99th percentile.
+        late: how many of these times were longer than 20 ms.
+        longest: the longest of these times.
         stall: the longest time for which the loop was busy, since the end of the last print.
         waits: how often lines of the last print had not been read from the disk in time.
-        planner_empty: moves that found the planner empty; None: the firmware does not report that.
+        planner_empty: the number of moves that found the planner empty; None: the firmware does not report that.
         window_lines, window_bytes: the most that may be in flight; 0: no limit.
         memory: of the core, in bytes.
     """
@@ -87,21 +87,21 @@ TURNAROUNDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02)
 
 
 class CoreTally(Struct, frozen=True):
-    """The core's counters, since its start or since the line was opened; times in s.
+    """The core's counters, since its start or since the connection was opened; times in s.
 
     Attributes:
         began: the date of the core's start.
         processor: the processor time that the core has used.
         memory: of the core, in bytes.
         underruns: how often the printer had room for lines that had not been read from the disk.
-        starved: how long it waited for them in all.
-        reattachments: prints that lost their line or host, by what they lost and how it ended: `line_resumed` and so
-            on.
+        starved: how long the printer waited for such lines in all.
+        reattachments: how often prints lost their connection (`line_…`) or their host (`restart_…`) and went on
+            (`…_resumed`) or ended (`…_ended`).
         stall_bounds: upper bounds of the intervals in which stalls of the loop are counted.
         stalls: how many stalls lie in each interval; the last one has no bound.
         stalled: the sum of all stalls.
-        turnarounds: how many answers to the printer took a time in each interval of TURNAROUNDS; the last one has no
-            bound.
+        turnarounds: how many times from an answer of the printer to our next line lie in each interval of TURNAROUNDS;
+            the last interval has no bound.
         window_lines: the most lines that may be in flight; 0: no limit; None: there is no printer.
     """
 
@@ -144,7 +144,7 @@ class Connect(Question, tag="connect", frozen=True):
 
 
 class Disconnect(Question, tag="disconnect", frozen=True):
-    """Close the line, after ending a running job."""
+    """Close the connection, after ending a running job."""
 
 
 class ListPorts(Question, tag="ports", frozen=True):
@@ -158,13 +158,13 @@ MAX_COMMANDS = 256
 
 
 class Send(Question, tag="send", frozen=True):
-    """Queue a client's commands, all or none; M112 among them stops the printer at once."""
+    """Queue a client's commands, all or none; an M112 among them stops the printer at once."""
 
     commands: list[str]
 
     @property
     def is_never_too_late(self) -> bool:
-        """An emergency stop is carried out however late it arrives."""
+        """An emergency stop is carried out, however late it arrives."""
         return any(is_stop(each) for each in self.commands)
 
 
@@ -175,7 +175,7 @@ class AnswerPrompt(Question, tag="answer_prompt", frozen=True):
 
 
 class AskConversation(Question, tag="conversation", frozen=True):
-    """The lines since `until` of an earlier answer; 0: all that are kept."""
+    """The lines since `since`, which is `until` of an earlier answer; 0: all lines that are kept."""
 
     since: float
     answer: ClassVar[Any] = ConversationLines
@@ -197,11 +197,11 @@ class Start(Question, tag="start", frozen=True):
     """Print the selected file."""
 
 
-class Begin(Question, tag="begin", frozen=True):
+class StartKeyed(Question, tag="begin", frozen=True):
     """Print a file (None: the selected one), unless a print with this key has begun before.
 
-    A question of its own, so that a core too old for keys refuses it instead of beginning a print twice. With `bed` the
-    print begins only while `Snapshot.bed` has that value.
+    This is another question than `Start`, so that a core too old for keys refuses it instead of beginning a print
+    twice. With `bed` the print begins only if `Snapshot.bed` still has that value.
     """
 
     file: Selection | None
@@ -220,7 +220,7 @@ class AskKey(Question, tag="key", frozen=True):
 
 
 class AskRecord(Question, tag="record", frozen=True):
-    """The recorded jobs after job `after`, oldest first, `limit` at most."""
+    """The recorded jobs after job `after`, oldest first, at most `limit`."""
 
     after: int
     limit: int
@@ -267,21 +267,21 @@ class ChangeProfile(Question, tag="change_profile", frozen=True):
 
 
 class AskStatistics(Question, tag="statistics", frozen=True):
-    """How earlier prints of a file went."""
+    """How earlier prints of a file ended."""
 
     path: str
     answer: ClassVar[Any] = FileStatistics
 
 
 class AskHistories(Question, tag="histories", frozen=True):
-    """How earlier prints of some files went, by path: the next ones whose paths come after this one."""
+    """How earlier prints of files ended, by path, for the next files after the path `after`."""
 
     after: str = ""
     answer: ClassVar[Any] = dict[str, FileStatistics]
 
 
 class AskHistory(Question, tag="history", frozen=True):
-    """The last jobs, newest first, `limit` at most."""
+    """The last jobs, newest first, at most `limit`."""
 
     limit: int
     answer: ClassVar[Any] = list[PastPrint]
@@ -295,7 +295,7 @@ class AskTraffic(Question, tag="listen", frozen=True):
 
 
 class AskConnectionFigures(Question, tag="line", frozen=True):
-    """The figures of the line."""
+    """The figures of the connection."""
 
     answer: ClassVar[Any] = ConnectionFigures
 
@@ -310,12 +310,12 @@ AnyQuestion = (
     Connect | Disconnect | ListPorts | Send | AnswerPrompt | AskConversation | AskLimits | Select | Start
     | Restart | Pause
     | Resume | Toggle | Cancel | SetOffset | UsePreset | ChangeProfile | AskStatistics | AskHistories | AskHistory
-    | AskTraffic | AskConnectionFigures | Begin | AskKey | AskRecord | AskTally
+    | AskTraffic | AskConnectionFigures | StartKeyed | AskKey | AskRecord | AskTally
 )  # fmt: skip
 
 
 def encode_question(number: int, question: Question, before: float | None = None) -> bytes:
-    """Return a question, encoded; the core refuses it later than `before`.
+    """Return a question, encoded; after the time `before` the core refuses it.
 
     Raises:
         CommandError: the question is too long.

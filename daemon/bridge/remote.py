@@ -1,4 +1,4 @@
-"""RemoteCore: printer and job, as the front sees them. Properties read the newest snapshot; methods ask the core."""
+"""RemoteCore: printer and job as the front sees them. Properties read the newest snapshot; methods ask the core."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ from hal.printer import ConnectionState, Event, PanelPrint, Prompt
 MAX_HISTORIES = 20_000  # files
 
 _RESUMABLE = (JobState.PAUSED, JobState.REATTACHING)
-"""The states in which a toggle may resume; a job that is reattached may have been paused before."""
+"""The states in which a toggle may resume a job: one that is being reattached may have been paused before."""
 
 
 class Channel(Protocol):
@@ -47,14 +47,14 @@ class Channel(Protocol):
         """
 
     def subscribe(self, listener: Callable[[Event | None], None]) -> None:
-        """Call `listener` with each event, and with None for a new snapshot without one."""
+        """Call `listener` with each event, and with None for a new snapshot without an event."""
 
 
 class RemoteCore:
-    """The core, as the front sees it.
+    """The core as the front sees it.
 
     Attributes:
-        connection: to the printer.
+        connection: the connection to the printer.
         jobs: the job.
     """
 
@@ -65,7 +65,7 @@ class RemoteCore:
 
     @property
     def is_known(self) -> bool:
-        """A snapshot has come; until then the printer is shown as offline."""
+        """A snapshot has come; before that the printer is shown as offline."""
         return self._channel.latest().revision > 0
 
     @property
@@ -95,7 +95,7 @@ class RemoteCore:
 
     @property
     def profile_is_configured(self) -> bool:
-        """The profile is from the configuration file, not chosen over the API."""
+        """The profile comes from the configuration file, and was not chosen over the API."""
         return self._channel.latest().profile_is_configured
 
     def on_trouble(self, listener: Callable[[str], None]) -> None:
@@ -162,7 +162,7 @@ class RemoteConnection:
 
     @property
     def error(self) -> str | None:
-        """Why the last connection failed, if it did."""
+        """Why the last connection failed; None: it did not."""
         return self.summary.error
 
     @property
@@ -177,7 +177,7 @@ class RemoteConnection:
 
     @property
     def modes(self) -> Modes:
-        """How the printer will read the next coordinates."""
+        """The modes in which the printer will read the next coordinates."""
         return self.summary.modes
 
     @property
@@ -197,7 +197,7 @@ class RemoteConnection:
 
     @property
     def counters(self) -> dict[str, int]:
-        """The line's counters since it was opened."""
+        """The counters of the connection, since it was opened."""
         return asdict(self.summary.counters)
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
@@ -220,17 +220,17 @@ class RemoteConnection:
         return limits
 
     async def conversation(self, since: float) -> ask.ConversationLines:
-        """Return the conversation since `until` of an earlier answer; 0: all that is kept."""
+        """Return the conversation since `since`, which is `until` of an earlier answer; 0: all that is kept."""
         conversation: ask.ConversationLines = await self._channel.ask(ask.AskConversation(since=since))
         return conversation
 
     async def traffic(self, since: float) -> ask.Traffic:
-        """Return the lines between host and printer since `until` of an earlier answer; 0: all that are kept."""
+        """Return the lines between host and printer since `since`, which is `until` of an earlier answer; 0: all."""
         traffic: ask.Traffic = await self._channel.ask(ask.AskTraffic(since=since))
         return traffic
 
-    async def line(self) -> ask.ConnectionFigures:
-        """Return the figures of the line."""
+    async def figures(self) -> ask.ConnectionFigures:
+        """Return the figures of the connection."""
         figures: ask.ConnectionFigures = await self._channel.ask(ask.AskConnectionFigures())
         return figures
 
@@ -251,14 +251,14 @@ class RemoteConnection:
         await self._channel.ask(ask.Connect(port=port, baudrate=baudrate, find=find, save=save))
 
     async def disconnect(self) -> None:
-        """Close the line, after ending a running job and turning its heaters off."""
+        """Close the connection, after ending a running job and turning its heaters off."""
         await self._channel.ask(ask.Disconnect())
 
     async def send(self, commands: Sequence[str]) -> None:
-        """Queue a client's commands, all or none. M112 among them stops the printer at once.
+        """Queue a client's commands, all or none. An M112 among them stops the printer at once.
 
         Raises:
-            NotConnected: no printer is connected, or it is not ready; M112 needs a connected printer only.
+            NotConnected: no printer is connected, or it is not ready; for M112 it need not be ready.
             CommandError, ForbiddenCommand: a command must not be sent, or asks for too much heat.
             QueueFull: too many commands are waiting.
         """
@@ -276,14 +276,14 @@ class RemoteJobs:
     """The one job. A request that does not fit the job's state raises JobConflict.
 
     Attributes:
-        holds: returns why no print may begin or resume now; None: one may.
-        beginning: the number of requests to begin or resume a print that the core has not answered yet.
+        holds: returns why no print may begin or resume now; None: prints may.
+        open_starts: the number of requests to begin or resume a print that the core has not answered yet.
     """
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self.holds: Callable[[], str | None] = lambda: None
-        self.beginning = 0
+        self.open_starts = 0
 
     @property
     def summary(self) -> JobSummary:
@@ -292,7 +292,7 @@ class RemoteJobs:
 
     @property
     def state(self) -> JobState | None:
-        """The state of the job, also after its end; None before the first one."""
+        """The state of the job, also after its end; None before the first job."""
         return self.summary.state
 
     @property
@@ -307,12 +307,12 @@ class RemoteJobs:
 
     @property
     def error(self) -> str | None:
-        """Why the last job failed or was interrupted, if it was, until another file is chosen."""
+        """Why the last job failed or was interrupted; None: it was not, or another file has been selected since."""
         return self.summary.error
 
     @property
     def warning(self) -> str | None:
-        """What is wrong with a print that goes on nevertheless; that nothing is recorded comes first."""
+        """The problem of a print that continues in spite of it; that prints are not recorded comes first."""
         if (trouble := self._channel.latest().record_trouble) is None:
             return self.summary.warning
         return (
@@ -323,7 +323,7 @@ class RemoteJobs:
 
     @property
     def pause_reason(self) -> str | None:
-        """Why the job pauses, if known: the file, the printer, an error."""
+        """Why the job is pausing or paused, if that is known: the file, the printer, an error."""
         return self.summary.pause_reason
 
     @property
@@ -333,7 +333,7 @@ class RemoteJobs:
 
     @property
     def paused_position(self) -> dict[str, float] | None:
-        """The position at which the print paused, in mm by axis letter; None: not known, or resumed since."""
+        """Where the head was when the print paused, in mm by axis letter; None: not known, or it is not paused."""
         return self.summary.paused_position
 
     @property
@@ -384,7 +384,7 @@ class RemoteJobs:
             key: of this print.
             mark: identifies what the request asks for.
             eject: run the script that clears the bed when the print completes.
-            bed: `RemoteCore.bed` at the time when the user saw that the bed is clear; None: print in any case.
+            bed: `RemoteCore.bed` when the user saw that the bed was clear; None: print in any case.
 
         Raises:
             JobConflict: the request does not fit the state, or something may be on the bed.
@@ -392,16 +392,18 @@ class RemoteJobs:
             NeverBegan: the print was recorded, but its host died before it began.
         """
         with self._beginning():
-            begun: KeyedPrint = await self._channel.ask(ask.Begin(file=file, key=key, mark=mark, eject=eject, bed=bed))
+            begun: KeyedPrint = await self._channel.ask(
+                ask.StartKeyed(file=file, key=key, mark=mark, eject=eject, bed=bed)
+            )
         return begun
 
-    async def of_key(self, key: str) -> KeyedPrint | None:
+    async def print_of_key(self, key: str) -> KeyedPrint | None:
         """Return the job of the print with this key; None: there is none."""
         begun: KeyedPrint | None = await self._channel.ask(ask.AskKey(key=key))
         return begun
 
-    async def recorded(self, after: int, limit: int) -> list[PrintRecord]:
-        """Return the recorded jobs after job `after`, oldest first, `limit` at most; raises StoreError."""
+    async def print_records(self, after: int, limit: int) -> list[PrintRecord]:
+        """Return the recorded jobs after job `after`, oldest first, at most `limit`; raises StoreError."""
         jobs: list[PrintRecord] = await self._channel.ask(ask.AskRecord(after=after, limit=limit))
         return jobs
 
@@ -411,11 +413,11 @@ class RemoteJobs:
             await self._channel.ask(ask.Restart())
 
     async def pause(self) -> None:
-        """Pause the job. A pausing job forgets a request to resume; a paused or ending one stays as it is."""
+        """Pause the job. If it is pausing, forget a request to resume; if it is paused or ending, do nothing."""
         await self._channel.ask(ask.Pause())
 
     async def resume(self) -> None:
-        """Resume a paused job; a pausing one as soon as it is paused. Does nothing to any other."""
+        """Resume the job if it is paused, or as soon as it is, if it is pausing; in any other state do nothing."""
         with self._beginning():
             await self._channel.ask(ask.Resume())
 
@@ -425,10 +427,10 @@ class RemoteJobs:
             with self._beginning():
                 await self._channel.ask(ask.Toggle())
         else:
-            await self.pause()  # whatever the job's state is by then, this resumes nothing
+            await self.pause()  # in whatever state the job is by then, this does not resume it
 
     async def cancel(self) -> None:
-        """End the job and turn the heaters off; does nothing to one that is being cancelled."""
+        """End the job and turn the heaters off; do nothing if it is already being cancelled."""
         await self._channel.ask(ask.Cancel())
 
     async def set_offset(self, heater: str, offset: float) -> None:
@@ -436,7 +438,7 @@ class RemoteJobs:
         await self._channel.ask(ask.SetOffset(heater=heater, offset=offset))
 
     async def history(self, limit: int) -> list[PastPrint]:
-        """Return the last jobs, newest first, `limit` at most.
+        """Return the last jobs, newest first, at most `limit`.
 
         Raises:
             StoreError: the record cannot be read.
@@ -445,7 +447,7 @@ class RemoteJobs:
         return prints
 
     async def statistics(self, path: str) -> FileStatistics:
-        """Return how earlier prints of a file went.
+        """Return how earlier prints of a file ended.
 
         Raises:
             StoreError: the record cannot be read.
@@ -454,7 +456,7 @@ class RemoteJobs:
         return statistics
 
     async def histories(self) -> dict[str, FileStatistics]:
-        """Return how earlier prints went, by file: of all files ever printed, some MAX_HISTORIES at most.
+        """Return how earlier prints ended, by file, for about MAX_HISTORIES files at most.
 
         Raises:
             NozzledError: the record cannot be read, or not now.
@@ -473,8 +475,8 @@ class RemoteJobs:
     def _beginning(self) -> Iterator[None]:
         if (reason := self.holds()) is not None:
             raise JobConflict(reason)
-        self.beginning += 1
+        self.open_starts += 1
         try:
             yield
         finally:
-            self.beginning -= 1
+            self.open_starts -= 1

@@ -1,4 +1,4 @@
-"""Snapshot: all that the front knows of the core, some 2 kB."""
+"""Snapshot: all that the front knows about the core, in some 2 kB."""
 
 import msgspec
 
@@ -11,7 +11,7 @@ from hal.printer import ConnectionState, PanelPrint, Prompt
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of what crosses the bridge."""
+    """Base of the values that cross the bridge."""
 
 
 class PrinterSummary(Struct, frozen=True):
@@ -27,15 +27,15 @@ class PrinterSummary(Struct, frozen=True):
         heaters: the last temperature report, in °C.
         modes: how the next coordinates will be read.
         panel_print: the print from the printer's own SD card, if any.
-        message: its last text for the user; not to be trusted.
-        message_at: the date of that, in s.
-        prompt: the question that it shows; not to be trusted.
-        firmware: its name, from M115.
+        message: the printer's last text for the user; not to be trusted.
+        message_at: the date of this text, in s.
+        prompt: the question that the printer shows; not to be trusted.
+        firmware: the name of the firmware, from M115.
         fields: the other fields of M115.
-        counters: of the line.
-        position: of the nozzle, in mm by axis letter; None: it has moved since the last M114.
-        stop_confirmed: whether the printer confirmed the last emergency stop; None: there was none since a printer was
-            READY, or its answer has not come yet.
+        counters: those of the connection.
+        position: that of the nozzle, in mm by axis letter; None: it has moved since the last M114.
+        stop_confirmed: whether the printer confirmed the last emergency stop; None: there has been no stop since a
+            printer was READY, or its outcome is not known yet.
         commanded_at: when a client last sent a command, in s of the loop's clock.
     """
 
@@ -69,10 +69,10 @@ class JobSummary(Struct, frozen=True):
         key: its idempotency key, if any.
         selected: the file that `Start` prints.
         error: why the last job failed.
-        warning: what is wrong with a print that goes on nevertheless.
-        pause_reason: why it pauses, if known.
-        progress: how far it is.
-        place: the position at which the print paused, in mm by axis letter.
+        warning: the problem of a print that continues in spite of it.
+        pause_reason: why the job is pausing or paused, if that is known.
+        progress: how far the job is.
+        paused_position: where the head was when the print paused, in mm by axis letter.
         offsets: °C that are added to the targets of files, by heater.
         protection: what happens to the heaters if the host dies; None: not known yet.
     """
@@ -105,7 +105,7 @@ class Snapshot(Struct, frozen=True):
         bed: changes whenever something may have been put on the bed: with each print, each extrusion that a client
             sends, each change of the connection's state, and each run of the core.
         profile: the printer's.
-        profile_is_configured: the profile is from the configuration file, not chosen over the API.
+        profile_is_configured: the profile comes from the configuration file, and was not chosen over the API.
     """
 
     revision: int = 0

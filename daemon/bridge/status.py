@@ -11,7 +11,7 @@ FLAGS = (
     "operational", "printing", "cancelling", "pausing", "resuming", "finishing",
     "closedOrError", "error", "paused", "ready", "sdReady",
 )  # fmt: skip
-"""Always all of them: clients fail on a missing flag."""
+"""All flags are always sent: clients fail if one is missing."""
 
 # Job → (text, flags besides `operational`).
 _JOBS: dict[JobState, tuple[str, tuple[str, ...]]] = {
@@ -45,7 +45,7 @@ class Status:
         text: the state, in words.
         connection_text: the same for `/api/connection`, which calls Offline "Closed".
         flags: each of FLAGS.
-        error: why, when the connection or the last job failed.
+        error: why the connection or the last job failed; None: neither has.
     """
 
     text: str
@@ -62,8 +62,8 @@ def describe(
     Args:
         connection: its state.
         job: the state of the last job.
-        error: why the connection is in FAULT, or the last job failed or was interrupted.
-        panel_print: the printer prints from its own SD card; an active job of ours is shown first.
+        error: why the connection is in FAULT, or why the last job failed or was interrupted.
+        panel_print: the printer prints from its own SD card; if a job of ours is active, the job is shown.
     """
     is_active = job is not None and not job.ended
     if job is not None and is_active and (connection is ConnectionState.READY or job is JobState.REATTACHING):

@@ -1,6 +1,6 @@
-"""The values that core and front share: of a job, its file and the ports.
+"""The values that core and front share: those of a job, its file and the ports.
 
-They cross the bridge as they are, so every field that is added needs a default: another version does not send it.
+They cross the bridge unchanged, so every field that is added needs a default: older versions do not send it.
 """
 
 from dataclasses import field
@@ -54,7 +54,7 @@ class Selection:
 
 
 TimeLeftOrigin = Literal["linear", "analysis", "mixed-analysis"]
-"""What the time left is estimated from, in OctoPrint's words."""
+"""From what the time left is estimated, in OctoPrint's words."""
 
 
 @frozen
@@ -75,7 +75,7 @@ class Protection:
 
     Attributes:
         after_s: seconds until the firmware turns them off; None: it never does.
-        reason: why it does not, in a sentence.
+        reason: why the firmware never turns them off, in a sentence.
     """
 
     after_s: float | None
@@ -96,7 +96,7 @@ class PortOptions:
 
 @frozen
 class LastPrint:
-    """How the last print of a file ended; `state` is the job's, empty from a core that does not send it."""
+    """How the last print of a file ended; `state` is that of its job, empty if the core is too old to send it."""
 
     date: float
     success: bool
@@ -150,8 +150,8 @@ class KeyedPrint:
         state: the last one known.
         began: something may have been sent for it.
         ejected: the script that clears the bed has run.
-        again: the request is a repeated one; the job had begun before.
-        bed: the value of `Snapshot.bed` as long as nothing but this print was put on the bed; None: not known.
+        again: the request is a repeated one, and the job had begun before.
+        bed: the value that `Snapshot.bed` has as long as nothing but this print is on the bed; None: not known.
     """
 
     job: int

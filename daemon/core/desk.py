@@ -286,13 +286,13 @@ class Desk:
                 return store.histories(after)
             case ask.AskRecord(after=after, limit=limit):
                 return self._print_records(after, limit)
-            case ask.Begin():
+            case ask.StartKeyed():
                 return self._begin_print(question, before)
             case ask.AskKey(key=key):
                 return self._find_print(checks.job_key(key))
         return None
 
-    def _begin_print(self, question: ask.Begin, before: float | None) -> Awaitable[object]:
+    def _begin_print(self, question: ask.StartKeyed, before: float | None) -> Awaitable[object]:
         file = checks.selection(question.file) if question.file is not None else None
         key, mark = checks.job_key(question.key), checks.job_key(question.mark)
 

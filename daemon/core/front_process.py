@@ -11,7 +11,7 @@ from typing import cast
 
 import structlog
 
-from daemon.bridge.core_end import CoreEnd, pair
+from daemon.bridge.core_end import CoreEnd, socket_pair
 from daemon.in_time import CLOSE_TIMEOUT
 
 FIRST_DELAY, MAX_DELAY = 0.1, 5.0  # before a restart; each delay is twice as long as the one before, up to the maximum
@@ -141,7 +141,7 @@ class FrontProcess:
 
     async def _begin(self, copies: ExitStack) -> None:
         """Start a front; `copies` closes this process's copies of the front's descriptors. Raises OSError."""
-        ours, bridge = pair()
+        ours, bridge = socket_pair()
         copies.callback(bridge.close)
         try:
             self._close_leash()

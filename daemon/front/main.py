@@ -137,7 +137,7 @@ async def _wait_for_connection(end: FrontEnd) -> None:
     end.subscribe(lambda _event: changed.set())
     with suppress(TimeoutError):
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            await end.first()
+            await end.wait_for_snapshot()
             while end.latest().printer.state in under_way:
                 changed.clear()
                 await changed.wait()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.bridge.allowance import MAX_DEBT, MAX_PAUSE, SHARE, Allowance, counted
+from daemon.bridge.allowance import MAX_DEBT, MAX_WAIT, SHARE, Allowance, await_charged
 from daemon.core.front_process import CHECK_INTERVAL, MAX_SILENT
 
 
@@ -39,7 +39,7 @@ async def test_each_step_of_an_awaited_task_is_counted():
         loop.advance(0.2)
         return "done"
 
-    assert await counted(work(), spend) == "done"
+    assert await await_charged(work(), spend) == "done"
     assert spent == pytest.approx([0.3, 0.2])
 
 
@@ -51,8 +51,8 @@ async def test_a_task_that_spent_too_much_rests_before_it_continues():
             await asyncio.sleep(0)
 
     began = loop.time()
-    await counted(work(), lambda _: 7.0)
-    assert loop.time() - began == pytest.approx(10 * MAX_PAUSE)
+    await await_charged(work(), lambda _: 7.0)
+    assert loop.time() - began == pytest.approx(10 * MAX_WAIT)
 
 
 async def test_errors_and_cancellations_reach_the_awaited_task():
@@ -78,9 +78,9 @@ async def test_errors_and_cancellations_reach_the_awaited_task():
             return str(error)
 
     with pytest.raises(KeyError, match="why"):
-        await counted(fails(), lambda _: 0.0)
-    assert await counted(hears(), lambda _: 0.0) == "told"
-    task = asyncio.ensure_future(asyncio.wait_for(counted(hangs(), lambda _: 0.0), 3))
+        await await_charged(fails(), lambda _: 0.0)
+    assert await await_charged(hears(), lambda _: 0.0) == "told"
+    task = asyncio.ensure_future(asyncio.wait_for(await_charged(hangs(), lambda _: 0.0), 3))
     with pytest.raises(TimeoutError):
         await task
     assert caught == ["cancelled"]

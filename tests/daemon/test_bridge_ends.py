@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from daemon.bridge import core_end
 from daemon.bridge import questions as ask
-from daemon.bridge.core_end import MAX_UNREAD, READ_TIMEOUT, WAKE_COST, CoreEnd, pair, user_of
+from daemon.bridge.core_end import MAX_UNREAD, READ_TIMEOUT, WAKE_COST, CoreEnd, socket_pair, user_of
 from daemon.bridge.desk import MAX_OPEN
 from daemon.bridge.events import JobChanged
 from daemon.bridge.frames import LENGTH, MAX_QUESTION, frame
@@ -36,7 +36,7 @@ def desk():
 async def both(desk):
     end, front = CoreEnd(desk), FrontEnd()
     connected(end, front)
-    await front.first()
+    await front.wait_for_snapshot()
     return end, front
 
 
@@ -424,7 +424,7 @@ async def test_a_command_of_a_lost_front_continues(desk):
 
 
 def test_the_kernel_identifies_the_process_of_a_connection():
-    ours, theirs = pair()
+    ours, theirs = socket_pair()
     assert user_of(ours) == os.geteuid()
     ours.close()
     theirs.close()
@@ -454,7 +454,7 @@ async def test_a_socket_that_is_missing_or_cannot_be_created_is_created_later(de
         assert path.is_socket()
         front = FrontEnd()
         front.keep_connected(path)
-        await front.first()
+        await front.wait_for_snapshot()
         await front.close()
         path.unlink()
     keeping.cancel()
@@ -505,7 +505,7 @@ async def test_repeated_connections_are_accepted_at_a_limited_rate(desk, tmp_pat
     front = FrontEnd()
     front.keep_connected(tmp_path / "core.sock")
     async with asyncio.timeout(waiting.TIMEOUT):
-        await front.first()
+        await front.wait_for_snapshot()
     await front.close()
     end.close()
     await asyncio.sleep(0.01)
@@ -574,7 +574,7 @@ async def test_questions_fail_when_the_core_disappears(desk):
     began = asyncio.get_running_loop().time()
     assert [type(each) for each in await asking] == [CoreAway] * 3
     assert asyncio.get_running_loop().time() - began < 0.1
-    assert not front._open
+    assert not front._open_questions
 
 
 async def test_an_unanswered_question_times_out(desk):
@@ -584,7 +584,7 @@ async def test_an_unanswered_question_times_out(desk):
     with pytest.raises(CoreAway, match="has not answered within 30 s"):
         await front.ask(ask.Disconnect())
     assert asyncio.get_running_loop().time() - began == pytest.approx(ANSWER_TIMEOUT, abs=0.1)
-    assert not front._open
+    assert not front._open_questions
 
 
 async def test_a_cancelled_question_leaves_nothing_behind(desk):
@@ -594,7 +594,7 @@ async def test_a_cancelled_question_leaves_nothing_behind(desk):
     await asyncio.sleep(1)
     asking.cancel()
     await asyncio.sleep(20)
-    assert not front._open
+    assert not front._open_questions
     desk.answers = lambda _: None
     assert await front.ask(ask.Start()) is None
 
@@ -615,7 +615,7 @@ async def test_a_core_that_sends_garbage_is_disconnected(desk, garbage):
     end, front = CoreEnd(desk), FrontEnd()
     ended = []
     core_line, _ = connected(end, front, lambda: ended.append(True))
-    await front.first()
+    await front.wait_for_snapshot()
     with capture_logs() as logs:
         core_line.write(garbage)
         await asyncio.sleep(0.1)
@@ -673,7 +673,7 @@ async def test_the_front_reconnects_by_itself(desk, tmp_path):
         async with asyncio.timeout(waiting.TIMEOUT):
             while not desk.listeners:  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.01)
-            await front.first()
+            await front.wait_for_snapshot()
         await front.ask(ask.Start())
         assert front.latest().revision > before
         end.close()

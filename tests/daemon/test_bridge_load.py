@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from daemon.bridge import questions as ask
-from daemon.bridge.core_end import CoreEnd, pair
+from daemon.bridge.core_end import CoreEnd, socket_pair
 from daemon.bridge.frames import frame
 from daemon.bridge.messages import encode
 from daemon.bridge.words import Selection
@@ -60,7 +60,7 @@ class Turns:
 async def flooded(desk, data, folder):
     """Send all these questions to the core repeatedly."""
     end = CoreEnd(desk)
-    ours, theirs = pair()
+    ours, theirs = socket_pair()
     await end.serve(ours)
     (folder / "data").write_bytes(data)
     command = [sys.executable, "-S", "-c", FLOOD, str(theirs.fileno()), str(folder / "data")]

@@ -65,7 +65,7 @@ async def house(folder, form="memory", address="sim?oracle={}", **sections):
             return
         end, front = CoreEnd(desk), FrontEnd()
         connected(end, front)
-        await front.first()
+        await front.wait_for_snapshot()
         stack.push_async_callback(front.close)
         yield House(core, front, folder)
 
@@ -94,8 +94,8 @@ QUESTIONS = [
     ask.Connect(port="/dev/null"),
     ask.Connect(port="seril:x"),
     ask.AskRecord(after=0, limit=1000),
-    ask.AskKey(key="none"), ask.AskKey(key="\N{SNOWMAN}"), ask.Begin(file=PART, key="k" * 300, mark="m"),
-    ask.Begin(file=None, key="k", mark="m"), ask.Begin(file=replace(PART, path="../x"), key="k", mark="m"),
+    ask.AskKey(key="none"), ask.AskKey(key="\N{SNOWMAN}"), ask.StartKeyed(file=PART, key="k" * 300, mark="m"),
+    ask.StartKeyed(file=None, key="k", mark="m"), ask.StartKeyed(file=replace(PART, path="../x"), key="k", mark="m"),
     ask.Disconnect(),
 ]  # fmt: skip
 
@@ -185,7 +185,7 @@ async def test_a_record_that_answers_nothing_keeps_no_stop_and_no_pause(tmp_path
 async def test_a_print_does_not_begin_after_its_client_has_given_up(tmp_path, monkeypatch):
     """A card that hangs for a minute: the user has been told that there was no answer, and may be at the printer."""
     async with house(tmp_path, "line") as pair:
-        begin = ask.Begin(file=PART, key="a", mark="m")
+        begin = ask.StartKeyed(file=PART, key="a", mark="m")
         claim = pair.core.store.claim_job
 
         async def slowly(job):

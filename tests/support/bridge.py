@@ -9,7 +9,7 @@ import msgspec
 from daemon.bridge import questions as ask
 from daemon.bridge.core_end import CoreEnd
 from daemon.bridge.frames import Frames, frame
-from daemon.bridge.front_end import FrontEnd, _Wire
+from daemon.bridge.front_end import FrontEnd, _CoreConnection
 from daemon.bridge.messages import QuestionMessage, encode
 from daemon.bridge.snapshot import JobSummary, Snapshot
 from daemon.bridge.words import JobState
@@ -155,4 +155,4 @@ def fake_front(end: CoreEnd) -> FakeFront:
 
 def connected(end: CoreEnd, front: FrontEnd, on_end: Callable[[], None] = lambda: None) -> tuple[Line, Line]:
     """Connect both ends; return the core's end of the line, and the front's."""
-    return line_between(end._new_front(), _Wire(front, on_end))
+    return line_between(end._new_front(), _CoreConnection(front, on_end))

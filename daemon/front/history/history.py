@@ -152,7 +152,7 @@ class History:
                 await self._cache.keep(_shift(copied["lowest"]))
                 self._checked = True
                 return BEFORE_ALL
-            first = await self._core.jobs.recorded(BEFORE_ALL, 1)
+            first = await self._core.jobs.print_records(BEFORE_ALL, 1)
             self._checked = True
             if first and (copied["oldest"] is None or first[0].id < copied["oldest"]):  # some were imported
                 return BEFORE_ALL
@@ -168,7 +168,7 @@ class History:
             return False
         self._next_older_check = now + OLDER_INTERVAL
         [copied] = await self._cache.query(_COPIED, -RENUMBER_STEP // 2)
-        first = await self._core.jobs.recorded(BEFORE_ALL, 1)
+        first = await self._core.jobs.print_records(BEFORE_ALL, 1)
         older = bool(first) and (copied["oldest"] is None or first[0].id < copied["oldest"])
         if older:
             self._checked = False  # the next copy begins at the first print
@@ -178,12 +178,12 @@ class History:
     async def _is_another_record(self, newest: int | None, began: float | None) -> bool:
         if newest is None:
             return False
-        same = await self._core.jobs.recorded(newest - 1, 1)
+        same = await self._core.jobs.print_records(newest - 1, 1)
         return not same or same[0].id != newest or same[0].started != began
 
     async def _copy(self, since: int) -> None:
         waiting: list[PrintRecord] = []
-        while rows := await self._core.jobs.recorded(since, 100):
+        while rows := await self._core.jobs.print_records(since, 100):
             since = rows[-1].id
             waiting += rows
             if len(waiting) >= MAX_ROWS:

@@ -48,7 +48,7 @@ class CompanionHandler(ApiHandler):
         messages += _messages_of(data, name, "plugins", "plugin", "data")
         messages += _messages_of(data, name, "messages", "kind", "payload")
         replies = dict(_reply(each) for each in _list(data, "answers"))
-        if isinstance(state, dict) and state.get(GOING_OFF) is True and self.service.jobs.beginning:
+        if isinstance(state, dict) and state.get(GOING_OFF) is True and self.service.jobs.open_starts:
             raise Refused(409, "a print is beginning")
         companions, events = self.service.companions, self.service.events
         companions.on_report(name, state, replies)

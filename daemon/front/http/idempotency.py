@@ -41,7 +41,7 @@ class KeyedRequest:
         Raises:
             Refused: the key belongs to another request, or its print was recorded and never began.
         """
-        begun = await handler.service.jobs.of_key(self.key)
+        begun = await handler.service.jobs.print_of_key(self.key)
         if begun is None:
             await handler.service.queue.require_unused(self.key)
             return None

@@ -23,9 +23,9 @@ class KeyedPrintHandler(ApiHandler):
         if behind and not (behind.isascii() and behind.isdecimal() and len(behind) <= _DIGITS):
             raise Refused(400, "behind must be the number of a job")
         jobs = self.service.jobs
-        begun = await jobs.of_key(key)
+        begun = await jobs.print_of_key(key)
         last = await jobs.history(1)
-        earlier = await jobs.recorded(int(behind) - 1, 1) if behind else []
+        earlier = await jobs.print_records(int(behind) - 1, 1) if behind else []
         answer: dict[str, Any] = {"print": None, "last": None, "behind": None}
         if begun is not None:
             answer["print"] = {

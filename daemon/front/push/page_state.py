@@ -229,7 +229,7 @@ def counters_of(service: "Front") -> dict[str, Any]:
 async def figures_of(service: "Front") -> dict[str, Any] | None:
     """Ask the core for the figures of the line; times are in ms; None: no answer."""
     try:
-        figures = await service.connection.line()
+        figures = await service.connection.figures()
     except NozzledError:
         return None
 

@@ -177,7 +177,7 @@ class Queue:
             await self._load()
             if entry.key is not None and (earlier := await self._store.of_key(entry.key)) is not None:
                 return self._entry_of_key(*earlier, mark), True
-            if entry.key is not None and (begun := await self._core.jobs.of_key(entry.key)) is not None:
+            if entry.key is not None and (begun := await self._core.jobs.print_of_key(entry.key)) is not None:
                 raise KeyReused(f"this idempotency key has already started a print (job {begun.job})")
             added = await self._change(lambda draft: draft.add(entry, front=front), mark if entry.key else None)
             return added, False
@@ -365,7 +365,7 @@ class Queue:
 
     async def _follow_up(self, entry: Entry) -> bool:
         """Find out what became of the print of an entry; False: it is still under way."""
-        begun = await self._core.jobs.of_key(self._key(entry))
+        begun = await self._core.jobs.print_of_key(self._key(entry))
         if begun is None and entry.state == BEGINNING and await self._is_in_record(entry.behind):
             # the core never got the request, and will not get it later: it answers questions in their order
             await self.change(partial(changes.put_back, number=entry.id, job=None, reason=None))
@@ -384,7 +384,7 @@ class Queue:
         """Tell whether the core's record is certainly the same as before: it still has this job, once its last."""
         if behind is None:
             return False
-        same = await self._core.jobs.recorded(behind[0] - 1, 1)
+        same = await self._core.jobs.print_records(behind[0] - 1, 1)
         return bool(same) and (same[0].id, same[0].started) == behind
 
     async def _finish(self, entry: Entry, begun: KeyedPrint) -> None:
