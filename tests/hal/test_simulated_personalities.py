@@ -1,4 +1,4 @@
-"""Every recorded firmware is simulated with the same answers to a host's lines, up to numbers.
+"""Every recorded firmware is simulated with the same answers to a host's lines, up to numbers but those of lines.
 
 A line is sent when as many commands have been answered as when it was sent in the recording. Of what repeats while a
 command takes time (busy, temperatures) the first counts: how often it comes depends on how fast the machine is.
@@ -14,7 +14,8 @@ from hal.simulated.personalities import FIRMWARES
 from support.transcripts import experiments, to_bytes
 
 TIMEOUT = 400.0  # s, device time: longer than any recorded command
-_ASKED = ["\r", "Resend:#\r", "ok\r"]
+_ASKED = re.compile(r"\r,Resend:\d+\r,ok\r\Z")
+_WITH_LINE_NUMBER = re.compile(r"Error:|Resend|rs N|skip|ok \d")
 _REPEATS = re.compile(r"(echo:busy|Waiting for|ok? ?T:|ok? ?B:| T:|T:|B:)")
 
 # Experiments whose answers the model does not give, and why; docs/simulator.md lists them.
@@ -68,15 +69,16 @@ class Dialogue:
 
 
 def normal(lines):
-    """Return lines without numbers, dates and repetitions; Repetier's requests without a reason are some."""
+    """Return lines without dates, repetitions and numbers, except those of lines; Repetier repeats its requests."""
     result = []
     for line in lines:
         bare = re.sub(r"\((?:Nov|Jun) .*?\)|Compiled: .*", "DATE", line.replace("\\r", "\r"))
-        bare = re.sub(r"-?\d+(\.\d+)?", "#", bare).replace("W:?", "W:#")
+        if not _WITH_LINE_NUMBER.match(bare):
+            bare = re.sub(r"-?\d+(\.\d+)?", "#", bare).replace("W:?", "W:#")
         if bare == "wait\r" or _OF_THE_BUILD.match(bare) or (_REPEATS.match(bare) and bare in result):
             continue
         result.append(bare)
-        if result[-3:] == _ASKED and not (len(result) > 3 and result[-4].startswith("Error:")):
+        if _ASKED.match(",".join(result[-3:])) and not (len(result) > 3 and result[-4].startswith("Error:")):
             del result[-3:]
     return result
 
