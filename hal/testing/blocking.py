@@ -39,8 +39,13 @@ class BackgroundLoop:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        """Run a coroutine to its end; Ctrl-C, which reaches only the caller's thread, ends it too."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
 
     def close(self) -> None:
         """End the loop."""
@@ -111,7 +116,10 @@ class BlockingPrinter:
         return self._runner.run(_within(timeout, self._printer.send(command)))
 
     def print_lines(self, commands: Sequence[str], timeout: float | None = None) -> None:
-        """Print commands as a job; return once the last one has been acknowledged. Raises what `send` does."""
+        """Print commands as a job; return once the last one has been acknowledged. Raises what `send` does.
+
+        After `timeout` seconds those that have not been sent are dropped; the printer carries out the others.
+        """
         self._runner.run(_within(timeout, print_lines(self._printer, commands)))
 
     def print_file(self, path: Path, timeout: float | None = None) -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 
 from gcode.outgoing import Line, job_line
+from hal.errors import NotConnected
 from hal.printer import ConnectionState, Event, Printer, StateChanged
 
 
@@ -30,7 +32,7 @@ class CommandLines:
 
 
 async def print_lines(printer: Printer, commands: Iterable[str]) -> None:
-    """Print commands as a job, and wait until the last one has been acknowledged.
+    """Print commands as a job, and wait until the last one has been acknowledged; if cancelled, no more are sent.
 
     Raises:
         NozzledError: the connection ended first.
@@ -46,6 +48,7 @@ async def print_lines(printer: Printer, commands: Iterable[str]) -> None:
         printer.feed(lines)
         await lines.empty.wait()
         await printer.wait_until_acknowledged()
-        printer.feed(None)
     finally:
         unsubscribe()
+        with suppress(NotConnected):
+            printer.feed(None)

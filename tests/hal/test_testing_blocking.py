@@ -1,5 +1,8 @@
 """A printer for programs without an event loop."""
 
+import asyncio
+import threading
+from concurrent.futures import Future
 from contextlib import contextmanager
 
 import pytest
@@ -9,9 +12,10 @@ from hal.errors import AddressError, NoSuchPort
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.firmware import Firmware
 from hal.simulated.heater import CHAMBER
-from hal.testing.blocking import BlockingPrinter
+from hal.testing.blocking import BackgroundLoop, BlockingPrinter
 from hal.testing.device import SimulatedDevice
 from support.hil_guide import pty_printer
+from support.waiting import TIMEOUT
 
 
 @contextmanager
@@ -53,6 +57,38 @@ def test_a_file_is_printed_without_host_commands(tmp_path):
         assert "the end" in dialogue
         assert "X:20.00" in "".join(printer.send("M114"))
         assert "@pause" not in dialogue
+
+
+def test_a_print_that_takes_too_long_sends_nothing_more():
+    with opened() as printer:
+        with pytest.raises(TimeoutError):
+            printer.print_lines(["G28", *["G1 X50 F600", "G1 X0"] * 50, "M104 S200"], timeout=60)
+        printer.sleep(900)
+        assert "M104 S200" not in printer._device.accepted()
+        assert printer.send("M118 still there", timeout=60) == ["still there", "ok"]
+
+
+def test_an_interrupted_call_ends_on_its_loop_too(monkeypatch):
+    loop, began, ended = BackgroundLoop(), threading.Event(), threading.Event()
+
+    async def work():
+        try:
+            began.set()
+            await asyncio.sleep(TIMEOUT)
+        finally:
+            ended.set()
+
+    def interrupted(_future):
+        began.wait(TIMEOUT)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Future, "result", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            loop.run(work())
+    loop.run(asyncio.sleep(0))
+    assert ended.wait(TIMEOUT / 2)
+    loop.close()
 
 
 def test_a_file_is_printed_when_its_last_move_is_done(tmp_path):
