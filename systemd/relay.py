@@ -1,10 +1,10 @@
 #!/usr/bin/python3 -I
 """Hold the GPIO line of a relay: `relay INSTANCE`, as nozzled-relay@INSTANCE.service runs it.
 
-The kernel releases a GPIO line when the process that holds it ends, and the relay drops out. So the daemon, which is
-restarted and upgraded, does not hold it. This program does little else, needs only the system's Python, and leaves the
-line to systemd (FDSTORE=1) while it restarts. It changes the line only on command: at its start it takes the line as
-it is, input or output.
+The kernel releases a GPIO line when the process that holds the line ends, and then the relay drops out. So it is not
+held by the daemon, which is restarted and upgraded, but by this program, which does little else and needs only the
+system's Python. While it restarts itself, systemd holds the line (FDSTORE=1). It changes the line only on command: at
+its start it takes the line as it is, input or output.
 
 The environment names the line: CHIP (/dev/gpiochip0), LINE (its offset, like 17), ACTIVE_LOW (yes or no). A client
 sends get, on or off to its socket, and gets on, off, or error with the reason.
@@ -40,10 +40,10 @@ Ioctl = Callable[[int, int, bytearray], int]
 
 
 class RelayLine:
-    """The held line."""
+    """The GPIO line of the relay, held by this process."""
 
     def __init__(self, chip: str, line: int, *, active_low: bool, held: int | None, ioctl: Ioctl = fcntl.ioctl) -> None:
-        """Take the line as it is, or the one from systemd's store."""
+        """Take the line as it is, or take over the descriptor `held` from systemd's store."""
         self._ioctl = ioctl
         self._chip, self._line, self._low = chip, line, active_low
         self.held = self._take() if held is None else held
@@ -101,7 +101,7 @@ def config(flags: int, level: int | None) -> bytes:
 
 
 def main(arguments: list[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
-    """Serve until the end."""
+    """Serve clients until the process is ended."""
     words = sys.argv[1:] if arguments is None else arguments
     if len(words) != 1 or not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", words[0]):
         return _say(2, "usage: relay INSTANCE")
@@ -156,7 +156,7 @@ def listen(path: Path) -> socket.socket:
 
 
 def stored(environ: Mapping[str, str]) -> int | None:
-    """Return the line in systemd's store, or None."""
+    """Return the descriptor of the line in systemd's store; None: it is not there."""
     names = environ.get("LISTEN_FDNAMES", "").split(":")
     if environ.get("LISTEN_PID") != str(os.getpid()) or STORED not in names:
         return None

@@ -1,8 +1,8 @@
 #!/usr/bin/python3 -I
 """Turn the heaters of a printer off when its daemon cannot start: `safe-off nozzled` or `safe-off nozzled@PRINTER`.
 
-systemd runs this when it gives up restarting the daemon. As the daemon's environment may be broken, it uses only the
-system's Python and its standard library, takes no lock, and reads only two small files.
+systemd runs this when it gives up restarting the daemon. Because the daemon's environment may be broken, this program
+uses only the system's Python and its standard library, takes no lock, and reads only two small files.
 """
 
 import argparse
@@ -27,7 +27,7 @@ DEFAULT_BAUDRATE = 115200
 MAX_BAUDRATE, MAX_EXTRUDERS, MAX_FILE_BYTES = 20_000_000, 64, 1 << 20
 UNREADABLE = (OSError, ValueError, TypeError, AttributeError, LookupError, OverflowError, RecursionError)
 """Errors from a file with any content: none of them may keep the heaters on."""
-DELAYS = (0.0, 0.1, 0.3)  # s before each try: three, as the firmware may flush a command after a torn line with it
+DELAYS = (0.0, 0.1, 0.3)  # s before each try; more than one, as the firmware may drop a command after a torn line
 STOPPED = (b"halted", b"start", b"emergency stop", b"state: shutdown", b"up and running")  # halted, or booting
 PULSE = 0.1  # s for which DTR is low
 CONFIRM = 5.0  # s to wait for a confirmation; a board boots in less
@@ -37,8 +37,8 @@ TCGETS2, TCSETS2, BOTHER, CBAUD = 0x802C542A, 0x402C542B, 0o10000, 0o10017  # fo
 
 
 @dataclass
-class Line:
-    """The printer's port, and its heaters."""
+class PrinterPort:
+    """The printer's port, and the heaters of the printer."""
 
     port: str
     baudrate: int = DEFAULT_BAUDRATE
@@ -49,17 +49,17 @@ class Line:
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 if the printer has confirmed that it stopped."""
     args = _parser().parse_args(arguments)
-    line = find(args.unit, args.state, args.config)
-    if not line.port:
-        return _say(3, f"{args.unit}: there is no line to a printer that could be made safe")
+    target = find(args.unit, args.state, args.config)
+    if not target.port:
+        return _say(3, f"{args.unit}: the serial port of the printer is not known, so its heaters cannot be turned off")
     try:
-        stopped = make_safe(line)
+        stopped = make_safe(target)
     except OSError as error:
-        return _say(2, f"{line.port}: {error.strerror}; CUT THE PRINTER'S POWER if it moves or heats")
+        return _say(2, f"{target.port}: {error.strerror}; CUT THE PRINTER'S POWER if it moves or heats")
     if stopped:
-        _say(4, f"{line.port}: the printer has stopped, its heaters are off")
+        _say(4, f"{target.port}: the printer has stopped, its heaters are off")
         return 0
-    return _say(2, f"{line.port}: the printer did not confirm the stop; CUT ITS POWER if it moves or heats")
+    return _say(2, f"{target.port}: the printer did not confirm the stop; CUT ITS POWER if it moves or heats")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,18 +76,18 @@ def _say(severity: int, text: str) -> int:
     return 1
 
 
-def find(unit: str, state: Path, config: Path) -> Line:
+def find(unit: str, state: Path, config: Path) -> PrinterPort:
     """Return the printer's port as the daemon has noted it, otherwise as configured."""
     _, at, printer = unit.partition("@")
-    line = Line(f"/dev/printer/{printer}" if at else "")
-    _take_config(line, config / "nozzled" / f"{printer}.toml" if at else config / "nozzled.toml")
-    _take_note(line, state / (f"nozzled-{printer}" if at else "nozzled") / "line.json")
-    if line.port == "auto":
-        line.port = _only_free_port()
-    return line
+    target = PrinterPort(f"/dev/printer/{printer}" if at else "")
+    _take_config(target, config / "nozzled" / f"{printer}.toml" if at else config / "nozzled.toml")
+    _take_note(target, state / (f"nozzled-{printer}" if at else "nozzled") / "line.json")
+    if target.port == "auto":
+        target.port = _only_free_port()
+    return target
 
 
-def _take_config(line: Line, path: Path) -> None:
+def _take_config(target: PrinterPort, path: Path) -> None:
     try:
         tables: dict[str, Any] = tomllib.loads(_text(path))
     except UNREADABLE:
@@ -97,12 +97,14 @@ def _take_config(line: Line, path: Path) -> None:
         scheme, _, rest = (f"serial:{address}" if address.startswith("/") else address).partition(":")
         if scheme == "serial":
             port, _, options = rest.partition("?")
-            line.port = _path(port)
-            line.baudrate = _baudrate(_option(options, "baudrate") or tables["printer"].get("baudrate", line.baudrate))
+            target.port = _path(port)
+            target.baudrate = _baudrate(
+                _option(options, "baudrate") or tables["printer"].get("baudrate", target.baudrate)
+            )
     with suppress(*UNREADABLE):
-        line.extruders = _extruders(tables["profile"].get("extruders", line.extruders))
+        target.extruders = _extruders(tables["profile"].get("extruders", target.extruders))
     with suppress(*UNREADABLE):
-        line.chamber = bool(tables["profile"].get("heated_chamber", line.chamber))
+        target.chamber = bool(tables["profile"].get("heated_chamber", target.chamber))
 
 
 def _option(options: str, wanted: str) -> str:
@@ -111,14 +113,14 @@ def _option(options: str, wanted: str) -> str:
     )
 
 
-def _take_note(line: Line, path: Path) -> None:
+def _take_note(target: PrinterPort, path: Path) -> None:
     try:
         note = json.loads(_text(path))
         port, baudrate = _path(str(note["port"])), _baudrate(note["baudrate"])
         extruders, chamber = _extruders(note["extruders"]), bool(note["chamber"])
     except UNREADABLE:
-        return  # the daemon was never connected, or something else wrote the file
-    line.port, line.baudrate, line.extruders, line.chamber = port, baudrate, extruders, chamber
+        return  # the daemon has never been connected, or another program has written the file
+    target.port, target.baudrate, target.extruders, target.chamber = port, baudrate, extruders, chamber
 
 
 def _text(path: Path) -> str:
@@ -147,7 +149,7 @@ def _path(text: str) -> str:
 
 
 def _only_free_port() -> str:
-    """Return the only unused port; "" if there are none or several, as another printer's print must not be ended."""
+    """Return the only unused port; "" if there are none or several: no other printer's print must be ended."""
     free = []
     for path in sorted(BY_ID.glob("*")):
         with suppress(OSError):
@@ -160,20 +162,20 @@ def _only_free_port() -> str:
     return free[0] if len(free) == 1 else ""
 
 
-def make_safe(line: Line) -> bool:
+def make_safe(target: PrinterPort) -> bool:
     """Stop the printer by every means that its firmware may know; return whether it confirmed.
 
     Raises:
         OSError: the port does not exist, or cannot be opened or written to.
     """
-    # without the lock, as its holder is dead or hangs
-    fd = os.open(line.port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    # without taking the lock: its holder is dead or hangs
+    fd = os.open(target.port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     with closing(os.fdopen(fd, "r+b", buffering=0)):
-        _configure(fd, line.baudrate)
+        _configure(fd, target.baudrate)
         heard = b""
         for delay in DELAYS:
             heard += _listen(fd, delay)
-            _write(fd, commands(line.extruders, chamber=line.chamber))
+            _write(fd, commands(target.extruders, chamber=target.chamber))
         if _stopped(heard := heard + _listen(fd, 0.2)):
             return True
         _reset(fd)  # during M109 or a long move a firmware reads nothing
@@ -181,7 +183,7 @@ def make_safe(line: Line) -> bool:
 
 
 def commands(extruders: int, *, chamber: bool) -> bytes:
-    """Return the emergency stop, and heaters off for a firmware that does not know M112."""
+    """Return the emergency stop, followed by heaters off for a firmware that does not know M112."""
     tools = ["M104 S0", *(f"M104 T{tool} S0" for tool in range(1, extruders))]
     return "\n".join(["", "M112", *tools, "M140 S0", *(["M141 S0"] if chamber else []), "M107", ""]).encode()
 
@@ -192,7 +194,7 @@ def _stopped(heard: bytes) -> bool:
 
 
 def _configure(fd: int, baudrate: int) -> None:
-    """Set raw mode and the baudrate, as far as the device allows; otherwise the port stays as the daemon left it."""
+    """Set raw mode and the baudrate; if the device does not allow it, the port stays as the daemon has left it."""
     with suppress(OSError, termios.error):
         flags = termios.tcgetattr(fd)
         flags[0] = flags[1] = flags[3] = 0
@@ -216,7 +218,7 @@ def _write(fd: int, data: bytes) -> None:
 
 
 def _listen(fd: int, seconds: float, until: Callable[[bytes], bool] | None = None) -> bytes:
-    """Return the bytes of this time, or of the time until they satisfy `until`."""
+    """Return the bytes that arrive in this time; stop earlier if they satisfy `until`."""
     heard, end = b"", time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0 and not (until and until(heard)):
         if not select.select([fd], [], [], left)[0]:

@@ -1,4 +1,4 @@
-"""The port chosen over the API, in the state directory; it is used if the configuration names no printer."""
+"""The port that was chosen over the API, in the state directory; it is used if the configuration names no printer."""
 
 import os
 from dataclasses import replace
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 def with_chosen(config: Config, folder: Path) -> Config:
-    """Return the configuration with the chosen port; a printer in the configuration file wins. Blocks."""
+    """Return the configuration with the chosen port, unless the configuration file names a printer. Blocks."""
     if config.printer.address:
         return config
     make_way(folder / FILE, CONSEQUENCE, os.R_OK)

@@ -1,6 +1,6 @@
 """The printer that was chosen over the API, in the state directory; it is used if the configuration has no profile.
 
-It is the name of a preset, and changes of it; choosing another preset drops the changes.
+It consists of the name of a preset and of changes to it; if another preset is chosen, the changes are dropped.
 """
 
 import json
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 
 def with_chosen(config: Config, folder: Path) -> Config:
-    """Return the configuration with the chosen printer; a profile in the configuration file wins. Blocks."""
+    """Return the configuration with the chosen printer, unless the configuration file has a profile. Blocks."""
     if config.profile != ProfileConfig():
         return config
     config = replace(config, profile=_chosen(folder))
@@ -73,7 +73,7 @@ def _with_changes(profile: ProfileConfig, folder: Path) -> ProfileConfig:
 
 
 def _with_valid_changes(profile: ProfileConfig, values: Any) -> ProfileConfig:
-    """Return the profile with every valid change: a heat limit counts, even if another change is wrong.
+    """Return the profile with every valid change: a limit of heat counts even if another change is invalid.
 
     Raises:
         ConfigError: the file holds no object.

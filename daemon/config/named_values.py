@@ -1,6 +1,6 @@
 """Named values in scripts: `{bed_target}` and a few others, filled in when the script is sent.
 
-This is no template engine: a line with a value that is unknown at that time is left out, never sent half-filled.
+This is no template engine: if a value in a line is unknown when the script is sent, the line is left out.
 """
 
 import re
@@ -29,7 +29,7 @@ def names(line: str) -> list[str]:
 
 
 def unknown_names(line: str) -> list[str]:
-    """Return the names in a line that do not exist."""
+    """Return the names in a line that no value has."""
     return [name for name in names(line) if name not in NAMES]
 
 
@@ -39,6 +39,6 @@ def example(line: str) -> str:
 
 
 def filled(commands: Iterable[str], values: Mapping[str, str]) -> list[str]:
-    """Return the commands with their values filled in, without those that name an unknown value."""
+    """Return the commands with their values filled in; those that name an unknown value are left out."""
     complete = (line for line in commands if all(name in values for name in names(line)))
     return [_NAME.sub(lambda match: values[match[1]], line) for line in complete]

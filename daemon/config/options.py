@@ -12,7 +12,7 @@ Texts = tuple[str, ...]
 
 @frozen
 class Option:
-    """The meaning and the allowed values of a key, beside its type."""
+    """The meaning of a key, and its allowed values as far as its type does not say them."""
 
     doc: str
     low: float = -math.inf
@@ -34,7 +34,7 @@ def option(
 ) -> T:
     """Declare a key: its default, its comment and its allowed values.
 
-    With `gcode` the values are commands. With `each` the key is a list of tables, which become instances of that class,
-    whose fields are declared in the same way; their names, if they have any, must differ.
+    With `gcode` the values are commands. With `each` the value is a list of tables. Each table becomes an instance of
+    this class, whose fields are declared in the same way; if tables have a name, the names must differ.
     """
     return field(default=default, metadata={"option": Option(doc, low, high, choices, gcode, each)})

@@ -36,7 +36,7 @@ def state_dir(config: Config, environ: Mapping[str, str]) -> Path:
 
 
 def runtime_file(environ: Mapping[str, str]) -> Path | None:
-    """Return the path of the logbook for the next host, in memory that a power cut clears; None: no such folder."""
+    """Return the path of the logbook, in memory that a power cut clears; None: there is no folder in memory."""
     if directory := of_systemd(environ, "RUNTIME_DIRECTORY"):
         return directory / "logbook"
     xdg = Path(environ.get("XDG_RUNTIME_DIR", ""))

@@ -1,4 +1,4 @@
-"""Known printers, as data (`presets.toml`): the profile that a preset's name stands for."""
+"""The presets: the profiles of known printers, read from `presets.toml`."""
 
 import re
 import tomllib
@@ -15,7 +15,7 @@ _FILE = Path(__file__).with_name("presets.toml")
 _FILLERS = frozenset({"original", "prusa", "i3", "creality", "bambu", "lab", "3d", "printer"})
 _MIN_PREFIX = 3  # characters; a name has to be longer to match the beginning of a printer's own name
 _OTHER_MODEL = re.compile(r"v\d|max|mini|plus|pro|neo|se|ke|go|ultra|lite")
-"""What follows the name of a model in that of another one: an Ender-5 Max is larger than an Ender-5."""
+"""Suffixes that make the name of a model that of another model: an Ender-5 Max is larger than an Ender-5."""
 
 
 @frozen
@@ -69,7 +69,7 @@ def find(name: str) -> Preset:
     """Return the preset of this id or name, ignoring case and punctuation.
 
     Raises:
-        ConfigError: there is none; suggests similar names.
+        ConfigError: there is none; the text suggests similar names.
     """
     plain_name, words = _plain(name), _words(name)
     for each in presets().values():
@@ -90,8 +90,8 @@ def find(name: str) -> Preset:
 def suggest(own_name: str) -> Preset | None:
     """Return the preset for a printer's own name (MACHINE_TYPE in its answer to M115); None: unknown.
 
-    The longest preset name that matches counts, so that an Ender-3 V2 is not taken for an Ender-3. A printer whose name
-    goes on like that of another model has none: their sizes differ.
+    The longest matching name of a preset counts, so that an Ender-3 V2 is not taken for an Ender-3. If the printer's
+    name goes on as that of another model does, no preset matches, because the sizes of the models differ.
     """
     plain_name = _plain(own_name)
     matches = [
@@ -104,9 +104,9 @@ def suggest(own_name: str) -> Preset | None:
 
 
 def _begins(own_name: str, plain: str) -> bool:
-    """Return whether a printer's own name is this one with an addition, such as the version of its board.
+    """Tell whether a printer's own name is this name with an addition, such as the version of its board.
 
-    A name without a digit fits too many printers: a Mini Kossel is no MINI, and a Kobra 3 is no Kobra.
+    Names without a digit are too short for that: a Mini Kossel is no MINI, and a Kobra 3 is no Kobra.
     """
     if len(plain) <= _MIN_PREFIX or not own_name.startswith(plain) or not re.search(r"\d", plain):
         return False

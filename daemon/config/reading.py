@@ -1,6 +1,6 @@
 """A TOML file → the dataclasses of the sections.
 
-Unknown keys are refused, never skipped: a misspelt key must not pass for a setting.
+Unknown keys are refused and not ignored: a misspelt key would be a setting without effect.
 """
 
 import tomllib
@@ -47,7 +47,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
 
 
 def load_sections(path: Path | None, environ: Mapping[str, str], defaults: Mapping[str, T]) -> dict[str, T]:
-    """Read sections of a companion from the same file; a missing section has its default.
+    """Read the sections of a companion from the configuration file; a missing section has its default.
 
     Raises:
         ConfigError: as `load`.
@@ -114,7 +114,7 @@ def merge(base: Config, tables: Mapping[str, object], source: str) -> Config:
 
 
 def _of_preset(profile: ProfileConfig, table: Mapping[str, Any], source: str) -> ProfileConfig:
-    """Return the profile that the other keys override: the preset that the table names, else `profile`."""
+    """Return the profile of the preset that the table names, else `profile`; the table's other keys override it."""
     from daemon.config.presets import find  # noqa: PLC0415 - it imports this package
 
     name = table.get("preset", "")
@@ -220,7 +220,7 @@ def _macro(table: object, key: str) -> Macro:
 
 
 def _check_script(lines: Iterable[str], key: str) -> None:
-    """Refuse now what the link would refuse in the middle of a print."""
+    """Raise ConfigError if the link would refuse a command in the middle of a print."""
     for line in lines:
         # without a job there are no named values
         unknown = named_values.names(line) if key.endswith("connected") else named_values.unknown_names(line)

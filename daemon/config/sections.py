@@ -13,7 +13,7 @@ COMPANIONS = {
     "timelapse": ("timelapse",), "power": ("power", "sensors"), "notify": ("notify", "spoolman"),
     "mqtt": ("mqtt",), "farm": ("farm",),
 }  # fmt: skip
-"""Processes beside core and front → their sections; a section in the file switches its companion on."""
+"""By companion, a process beside core and front: its sections. A section in the file switches its companion on."""
 
 
 def unit_of(companion: str) -> str:
@@ -38,17 +38,17 @@ class HttpConfig:
     allow_origins: tuple[str, ...] = option(
         (),
         "Other origins whose pages may use the API, like https://example.org, or file:// and null for programs that "
-        "show a page from a file; * means all. A key is needed all the same.",
+        "show a page from a file; * means all. They need a key nevertheless.",
     )
     max_connections: int = option(1024, "Connections at once.", low=8, high=65536)
     max_connections_per_client: int = option(
-        256, "Of these, connections from one address that have shown no key.", low=4, high=65536
+        256, "Connections at once from one address without a key.", low=4, high=65536
     )
 
 
 @frozen
 class PrinterConfig:
-    """The line to the printer."""
+    """The connection to the printer."""
 
     address: str = option(
         "",
@@ -72,7 +72,9 @@ class PrinterConfig:
     poll_idle_s: float = option(
         5.0, "Seconds between temperature requests while no heater is on and no job runs.", low=0.5, high=600
     )
-    poll_active_s: float = option(2.0, "Seconds between temperature requests or reports otherwise.", low=0.5, high=600)
+    poll_active_s: float = option(
+        2.0, "Seconds between temperature requests or reports while a heater is on or a job runs.", low=0.5, high=600
+    )
 
 
 @frozen
@@ -118,7 +120,7 @@ class ProfileConfig:
 
     @property
     def hotends(self) -> int:
-        """Number of hotends."""
+        """The number of hotends."""
         return 1 if self.shared_nozzle else self.extruders
 
     @property
@@ -167,26 +169,27 @@ class JobConfig:
 
     heat_up: str = option(
         "auto",
-        "Who waits for the temperatures in a file (M109, M190, M191): host keeps pause and cancel working meanwhile; "
-        "auto: the firmware if it has EMERGENCY_PARSER, else the host.",
+        "Who waits for the temperatures in a file (M109, M190, M191). While the host waits, pause and cancel work. "
+        "auto: the firmware waits if it has EMERGENCY_PARSER, otherwise the host.",
         choices=("auto", "host", "firmware"),
     )
     on_stop: str = option(
         "hand-over",
-        "What happens to a print when systemd restarts the service: hand-over leaves it to the next process, "
-        "safe ends it and turns the heaters off, as stopping the service always does.",
+        'What happens to a print when systemd restarts the service: "hand-over" leaves it to the next process; '
+        '"safe" ends it and turns the heaters off, as stopping the service always does.',
         choices=("hand-over", "safe"),
     )
     after_reboot: str = option(
         "ask",
         "What happens to a print when the computer reboots while the printer keeps its power, heat and position: "
-        "resume continues at once; ask pauses until a user resumes it; safe ends it and turns the heaters off.",
+        '"resume" continues it at once; "ask" pauses it until a user resumes it; "safe" ends it and turns the heaters '
+        "off.",
         choices=("resume", "ask", "safe"),
     )
     after_reboot_min: float = option(
         60.0,
-        "Minutes for which ask keeps the printer warm: the bed all the time (Prusa-Firmware: 30 min), hotends as in "
-        "any pause. After that the print ends.",
+        'With after_reboot = "ask": minutes for which the print waits for its user; then it ends. Meanwhile the bed '
+        "stays hot (on Prusa-Firmware for 30 min), and the hotends go to standby as in any pause.",
         low=1,
         high=1440,
     )
@@ -219,7 +222,9 @@ class PauseConfig:
     park_x_mm: float = option(0.0, "X to move to, with park = corner.", low=-1000, high=100_000)
     park_y_mm: float = option(0.0, "Y to move to, with park = corner.", low=-1000, high=100_000)
     standby_after_min: float = option(30.0, "Minutes after which hotends go to standby; 0: never.", low=0, high=10_000)
-    standby_c: float = option(100.0, "Their temperature in standby, in °C; the bed keeps its target.", low=0, high=300)
+    standby_c: float = option(
+        100.0, "Temperature of hotends in standby, in °C; the bed keeps its target.", low=0, high=300
+    )
 
 
 @frozen
@@ -228,14 +233,14 @@ class SafetyConfig:
 
     idle_heat_min: float = option(
         30.0,
-        "Minutes with a heater on, but without print and commands, after which all are turned off; 0: never.",
+        "Minutes with a heater on, but without a print or a command, after which all heaters are turned off; 0: never.",
         low=0,
         high=1440,
     )
     dead_man_min: float = option(
         10.0,
         "Minutes without a move after which the firmware halts by itself (M85), in case this computer has died. "
-        "Must be longer than the longest dwell (G4) of any file; 0: the timer is not changed.",
+        "Must be longer than the longest dwell (G4) of any file; 0: nozzled does not set this timer.",
         low=0,
         high=1440,
     )

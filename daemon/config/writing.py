@@ -1,4 +1,4 @@
-"""The configuration as TOML, each key with its meaning and default."""
+"""Writes the configuration as TOML, each key with its meaning and default."""
 
 from dataclasses import fields, is_dataclass
 from typing import Any, get_type_hints
@@ -39,14 +39,14 @@ def _of_tables(cls: type) -> list[str]:
 
 
 def _of_preset(section: Any) -> ProfileConfig | None:
-    """Return the profile of the chosen preset, whose values are written as comments; None: none is chosen."""
+    """Return the profile of the preset, whose values are written as comments; None: no preset is chosen."""
     from daemon.config.presets import find  # noqa: PLC0415 - it reads a large file
 
     return find(section.preset).profile if isinstance(section, ProfileConfig) and section.preset else None
 
 
 def toml(value: object) -> str:
-    """Write a value that `load` has accepted; text holds no control characters then."""
+    """Return a value that `load` has accepted as TOML; such texts hold no control characters."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Macro):

@@ -1,7 +1,7 @@
 """Open descriptors that outlive the process, because systemd holds them (sd_listen_fds(3)).
 
-One is the line to the printer: after a restart it is still open, has all bytes that arrived meanwhile, and no board was
-reset. Others are the HTTP sockets, in which requests wait while the service restarts.
+One is that of the serial port: after a restart the port is still open and has all bytes that arrived meanwhile, and the
+board has not been reset. The others are the HTTP sockets, in which requests wait while the service restarts.
 """
 
 import os
@@ -30,9 +30,9 @@ class DescriptorStore:
         self._names = {name for name, _ in self._handed_in}
 
     def inherited(self) -> dict[str, int]:
-        """Return the kept descriptors by name; of two with the same name, the newest.
+        """Return the kept descriptors by name; of several with the same name, only the newest.
 
-        The caller must close and drop those that it does not use.
+        The caller must close and drop the descriptors that it does not use.
         """
         # systemd passes the newest first
         return {name: fd for name, fd in reversed(self._handed_in) if name != HTTP}
@@ -40,7 +40,7 @@ class DescriptorStore:
     def listening(self) -> list[socket.socket]:
         """Return the HTTP sockets, which are listening already."""
         sockets = [socket.socket(fileno=fd) for name, fd in self._handed_in if name == HTTP]
-        for each in sockets:  # accepting a client that has left again must not block until the next one
+        for each in sockets:  # accept() must not block if the client has already gone
             each.setblocking(False)  # noqa: FBT003 - the standard library's own signature
         return sockets
 
@@ -52,7 +52,7 @@ class DescriptorStore:
         notify.keep(name, fd)
 
     def drop(self, name: str) -> None:
-        """Stop keeping a descriptor that was closed on purpose."""
+        """Have systemd close its copy of a descriptor that was closed on purpose."""
         if name in self._names:
             self._names.remove(name)
             notify.drop(name)

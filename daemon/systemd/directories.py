@@ -7,8 +7,9 @@ from pathlib import Path
 def of_systemd(environ: Mapping[str, str], name: str) -> Path | None:
     """Return the first directory in $STATE_DIRECTORY or a similar variable; None: there is none.
 
-    systemd separates them by unescaped colons, and an instance named by a port's ID_PATH contains colons itself
-    (`pci-0000:01:00.0-usb-0:1.2:1.0`). As the paths are absolute, a separator is a colon before a slash.
+    systemd separates the directories by unescaped colons, and the name of an instance may contain colons too, if it is
+    the ID_PATH of a port (`pci-0000:01:00.0-usb-0:1.2:1.0`). The paths are absolute, so a separator is a colon before a
+    slash.
     """
     first = environ.get(name, "").split(":/")[0]
     return Path(first) if first else None

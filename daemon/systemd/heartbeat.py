@@ -1,4 +1,4 @@
-"""Tells systemd, from an event loop, that the loop is running and what the service is doing."""
+"""Heartbeat: tells systemd that an event loop is running, and what the service is doing."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ class Heartbeat:
 
         Args:
             environ: NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID.
-            works: returns whether all is well beside the loop; otherwise the watchdog is not fed.
+            works: tells whether everything but the loop is well; if not, the watchdog is not fed.
             does: returns the status line.
             pid: of this process.
         """
@@ -47,7 +47,7 @@ class Heartbeat:
             self._beat()
 
     def stop(self) -> None:
-        """Stop the beats; the duration of a stop is limited by other means."""
+        """Stop the beats; the time that a stop may take is limited by other means."""
         if self._timer is not None:
             self._timer.cancel()
 

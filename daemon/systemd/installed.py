@@ -23,8 +23,8 @@ class Installed:
     """An installed service.
 
     Attributes:
-        root: root folder of the file system; another than / in tests.
-        printer: the instance's name; "": the service for a single printer.
+        root: the root folder of the file system; only tests use another than /.
+        printer: the name of the instance; "": the service for a single printer.
     """
 
     root: Path
@@ -57,7 +57,7 @@ class Installed:
 
     @property
     def runs(self) -> bool:
-        """Its core is running: systemd removes the runtime directory when it stops."""
+        """Its core is running: systemd removes the runtime directory when the core stops."""
         return (self.root / "run" / self._folder).is_dir()
 
     @property

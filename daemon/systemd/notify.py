@@ -1,6 +1,7 @@
 """Notifies systemd of the service's state by sd_notify(3), which sends one datagram.
 
-Does nothing if $NOTIFY_SOCKET is not set, never raises, and never waits for long, so that it cannot disturb a print.
+The functions do nothing if $NOTIFY_SOCKET is not set. They never raise an error and never wait for long, so that they
+cannot disturb a print.
 """
 
 import array

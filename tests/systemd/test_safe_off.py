@@ -145,7 +145,7 @@ def test_a_printer_that_confirms_nothing_is_reset(script, port, monkeypatch):
     resets = []
     monkeypatch.setattr(script, "CONFIRM", 0.1)
     monkeypatch.setattr(script, "_reset", resets.append)
-    assert not script.make_safe(script.Line(port.path))
+    assert not script.make_safe(script.PrinterPort(port.path))
     assert len(resets) == 1
 
 
@@ -237,10 +237,10 @@ def test_one_of_several_printers_is_found_by_its_unit(tmp_path, port):
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        (None, "no line to a printer"),
-        ("not TOML", "no line to a printer"),
-        ('[printer]\naddress = "sim"\n', "no line to a printer"),
-        ("printer = 1\n", "no line to a printer"),
+        (None, "serial port of the printer is not known"),
+        ("not TOML", "serial port of the printer is not known"),
+        ('[printer]\naddress = "sim"\n', "serial port of the printer is not known"),
+        ("printer = 1\n", "serial port of the printer is not known"),
         ('[printer]\naddress = "serial:/dev/none"\n', "No such file or directory; CUT THE PRINTER'S POWER"),
     ],
 )
