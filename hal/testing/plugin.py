@@ -119,10 +119,10 @@ def scenario(request: pytest.FixtureRequest, printer_address: "Address") -> "Sce
 def printer_device(
     request: pytest.FixtureRequest,
     printer_address: "Address",
-    clock: "Clock",  # noqa: ARG001 - the test runs on its loop
+    clock: "Clock",
     scenario: "Scenario | None",
-) -> "Device":
-    """The device at the address, for tests that connect to it themselves."""
+) -> "Iterator[Device]":
+    """The device at the address, for tests that connect themselves; at the end a real one is cold, or the test fails."""
     from hal.testing.device import PortDevice  # noqa: PLC0415 - see the module's docstring
     from hal.testing.simulated import simulated_device  # noqa: PLC0415 - as above
 
@@ -132,19 +132,17 @@ def printer_device(
     else:
         device = PortDevice(printer_address)
     request.node.stash[DEVICE] = device
-    return device
+    yield device
+    if not clock.virtual:
+        clock.run(device.turn_heaters_off())
 
 
 @pytest.fixture
 def printer(printer_device: "Device", clock: "Clock") -> "Iterator[Printer]":
     """An open printer; at the end it is closed with its heaters off, or the test has an error."""
     printer = clock.run(printer_device.open())
-    try:
-        yield printer
-    finally:
-        clock.run(printer_device.end(printer))
-        if not clock.virtual:
-            clock.run(printer_device.turn_heaters_off())
+    yield printer
+    clock.run(printer_device.end(printer))
 
 
 @pytest.fixture

@@ -131,6 +131,26 @@ def test_only_allowed_tests_run_on_hardware_and_heaters_are_left_off(tmp_path):
     assert heating[-2:] == ["M104 S40", "M104 S0"]
 
 
+LEFT_HOT = """
+import pytest
+
+@pytest.mark.heats
+async def test_heats(printer_device):
+    printer = await printer_device.open()
+    await printer.send("M104 S40")
+    await printer.close()
+"""
+
+
+def test_a_printer_that_a_test_has_left_hot_is_turned_off(tmp_path):
+    with pty_printer(tmp_path) as address:
+        result = run_pytest(tmp_path, "--printer", address, "--allow-heat", test_it=LEFT_HOT)
+    assert "1 passed" in result.stdout, result.stdout
+    lines = (tmp_path / "oracle.jsonl").read_text().splitlines()
+    heating = [each["command"] for each in map(json.loads, lines) if each["command"].startswith("M104")]
+    assert heating[-2:] == ["M104 S40", "M104 S0"]
+
+
 def test_heat_is_not_allowed_by_default(tmp_path):
     result = run_pytest(tmp_path, "--printer", "serial:/dev/null", "-k", "heats", test_it=ON_HARDWARE)
     assert "1 skipped" in result.stdout, result.stdout
