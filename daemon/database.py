@@ -53,7 +53,7 @@ class Database:
         self._folder = Path()
         self._db: sqlite3.Connection | None = None
         self._write_trouble: str | None = None
-        self._in_memory_reason: str | None = None  # why nothing is written to the disk at all
+        self._in_memory_reason: str | None = None  # why the database is in memory only
 
     def _begin(self) -> None:
         """Get ready to be opened, for the first time or after a failure."""

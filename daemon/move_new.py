@@ -14,7 +14,7 @@ _NO_HARD_LINKS = {
 
 
 def move_new(source: Path, target: Path) -> None:
-    """Move a file, and never replace another that was created in the meantime, as a rename would.
+    """Move a file. Unlike a rename, this never replaces a file that was created in the meantime.
 
     Both paths are on one file system. If it has no hard links (FAT, exFAT, some network shares), an empty file
     reserves the name first; a power cut at that moment leaves the empty file.

@@ -77,7 +77,7 @@ def disk(view: View, subject: Subject) -> Iterator[Finding]:
     size = f"{_size(space.free)} of {_size(space.total)} free"
     if space.read_only:
         yield bad(
-            f"the disk of {subject.state} is read-only, as the system makes it when a card fails",
+            f"the disk of {subject.state} is read-only: the system makes it so when a card fails",
             "sudo dmesg | grep -i -E 'ext4|mmc' says why; copy what you need and replace the card",
         )
     elif space.free < FULL_DISK:

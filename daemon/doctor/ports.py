@@ -50,14 +50,14 @@ def port(view: View, subject: Subject) -> Iterator[Finding]:
     if scheme != "serial":
         yield good(f"the printer's address is {address}, which is not a serial port")
     elif target == AUTO:
-        yield from _automatic(existing)
+        yield from _check_automatic(existing)
     elif view.exists(target):
         yield good(f"the printer's port exists: {target}")
     else:
-        yield bad(f"the printer's port does not exist: {target}", _where(existing))
+        yield bad(f"the printer's port does not exist: {target}", _port_fix(existing))
 
 
-def _automatic(existing: Sequence[Port]) -> Iterator[Finding]:
+def _check_automatic(existing: Sequence[Port]) -> Iterator[Finding]:
     named = [each for each in existing if each.by_id or each.is_twin]
     if len(named) == 1:
         yield good(f"serial:auto finds one port: {named[0].address}")
@@ -65,10 +65,10 @@ def _automatic(existing: Sequence[Port]) -> Iterator[Finding]:
         listed = ", ".join(each.address for each in named)
         yield bad("serial:auto finds several ports", f"set [printer] address to one of {listed}")
     else:
-        yield bad("serial:auto finds no port", _where(existing))
+        yield bad("serial:auto finds no port", _port_fix(existing))
 
 
-def _where(existing: Sequence[Port]) -> str:
+def _port_fix(existing: Sequence[Port]) -> str:
     listed = ", ".join(each.address for each in existing)
     if listed:
         return f"existing ports: {listed}"

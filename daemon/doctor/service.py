@@ -49,7 +49,7 @@ def configuration(_: View, subject: Subject) -> Iterator[Finding]:
     if subject.mistake:
         yield bad(subject.mistake, f"sudo nano {subject.config_path}; `nozzled config` shows all settings")
     else:
-        yield good(f"the configuration is {subject.config_path or 'the default, as there is no file'}")
+        yield good(f"the configuration is {subject.config_path or 'the default: there is no file'}")
 
 
 def units(view: View, subject: Subject) -> Iterator[Finding]:

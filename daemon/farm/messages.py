@@ -29,7 +29,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Date = Annotated[float, msgspec.Meta(ge=0, le=4e9)]
 Amount = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
-"""Bounds on the fields of a printer's messages, as logs and the list store them; a message beyond them is ignored."""
+"""Bounds on the fields of a printer's messages, which are logged and stored; a message beyond them is ignored."""
 
 
 class FarmMessage(msgspec.Struct, frozen=True, omit_defaults=True):

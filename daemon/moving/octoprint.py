@@ -57,7 +57,7 @@ def read(folder: Path) -> Inventory:
         FileError: this is not a base directory of OctoPrint, or it cannot be read.
     """
     try:
-        return _read(_base(folder))
+        return _read(_find_base(folder))
     except OSError as error:
         raise FileError(f"cannot read {error.filename or folder}: {error.strerror}; try with sudo") from error
 
@@ -65,21 +65,21 @@ def read(folder: Path) -> Inventory:
 def _read(base: Path) -> Inventory:
     config = _mapping(_yaml(base / "config.yaml"))
     inventory = Inventory()
-    places = {name: place for name in FOLDERS if (place := _place(inventory, base, config, name)) is not None}
-    if "uploads" in places:
-        _uploads(inventory, places["uploads"])
-    if "printerProfiles" in places:
-        _profile(inventory, places["printerProfiles"], _mapping(config.get("printerProfiles")))
-    _presets(inventory, _mapping(config.get("temperature")).get("profiles"))
-    _webcam(inventory, config)
+    folders = {name: folder for name in FOLDERS if (folder := _find_folder(inventory, base, config, name)) is not None}
+    if "uploads" in folders:
+        _add_uploads(inventory, folders["uploads"])
+    if "printerProfiles" in folders:
+        _add_default_profile(inventory, folders["printerProfiles"], _mapping(config.get("printerProfiles")))
+    _add_presets(inventory, _mapping(config.get("temperature")).get("profiles"))
+    _add_webcam(inventory, config)
     inventory.name = _text(_mapping(config.get("appearance")).get("name"))
-    _keys(inventory, base)
-    _port_hint(inventory, _mapping(config.get("serial")))
-    inventory.not_imported += _not_imported(base, config, places)
+    _add_keys(inventory, base)
+    _add_port_hint(inventory, _mapping(config.get("serial")))
+    inventory.not_imported += _list_not_imported(base, config, folders)
     return inventory
 
 
-def _base(folder: Path) -> Path:
+def _find_base(folder: Path) -> Path:
     """Return the folder of config.yaml: this one, .octoprint in a home directory, or basedir in an unpacked backup."""
     for each in (folder, folder / ".octoprint", folder / "basedir"):
         try:
@@ -88,12 +88,12 @@ def _base(folder: Path) -> Path:
         except OSError as error:
             raise FileError(f"cannot read {each}: {error.strerror}; try with sudo") from error
     raise FileError(
-        f"{folder} is not OctoPrint's base directory, as it has no config.yaml; most have it at "
-        f"~/.octoprint (/home/pi/.octoprint on OctoPi), or as `basedir` in an unpacked backup"
+        f"{folder} is not OctoPrint's base directory: it has no config.yaml. The base directory is usually "
+        "~/.octoprint (/home/pi/.octoprint on OctoPi), or `basedir` in an unpacked backup"
     )
 
 
-def _place(inventory: Inventory, base: Path, config: dict[str, Any], name: str) -> Path | None:
+def _find_folder(inventory: Inventory, base: Path, config: dict[str, Any], name: str) -> Path | None:
     """Return one of OctoPrint's folders, which config.yaml may have moved; None: the new path cannot be right."""
     moved = _text(_mapping(config.get("folder")).get(name))
     if not moved:
@@ -116,7 +116,7 @@ def _place(inventory: Inventory, base: Path, config: dict[str, Any], name: str) 
 # -- files -----------------------------------------------------------------------------------------------------------
 
 
-def _uploads(inventory: Inventory, root: Path) -> None:
+def _add_uploads(inventory: Inventory, root: Path) -> None:
     others: list[str] = []
     walk = Walk(root, "the uploads")
     for folder, name in walk.files():
@@ -130,7 +130,7 @@ def _uploads(inventory: Inventory, root: Path) -> None:
         elif (why := _add_upload(inventory, root, folder, name)) is not None:
             inventory.not_imported.append(f"{path}, {why}")
     for folder in ("", *walk.folders):
-        _metadata(inventory, root / folder / METADATA, folder)
+        _add_metadata(inventory, root / folder / METADATA, folder)
     with_files = {folder for each in inventory.uploads for folder in _with_parents(each.folder)}
     inventory.folders = [folder for folder in walk.folders if folder not in with_files and is_text(folder)]
     inventory.uploads.sort(key=lambda each: each.date)
@@ -142,7 +142,7 @@ def _uploads(inventory: Inventory, root: Path) -> None:
 
 
 def _add_upload(inventory: Inventory, root: Path, folder: str, name: str) -> str | None:
-    """Add a file, or return why not. A link is refused, as it could lead to any file of this machine."""
+    """Add a file, or return why not. A link is refused, because it could lead to any file of this machine."""
     file = root / folder / name
     try:
         if not file.is_file() or not contains(root, file):
@@ -161,7 +161,7 @@ def _with_parents(folder: str) -> Iterator[str]:
         folder = folder.rpartition("/")[0]
 
 
-def _metadata(inventory: Inventory, path: Path, folder: str) -> None:
+def _add_metadata(inventory: Inventory, path: Path, folder: str) -> None:
     """Add the prints and notes of the files in a folder."""
     try:
         data = read_settings_file(path)
@@ -174,8 +174,8 @@ def _metadata(inventory: Inventory, path: Path, folder: str) -> None:
     display_names = []
     for name, value in metadata.items():
         entry, at = _mapping(value), f"{folder}/{name}" if folder else name
-        _history(inventory, at, entry)
-        if notes := _notes(entry.get("notes")):
+        _add_prints(inventory, at, entry)
+        if notes := _join_notes(entry.get("notes")):
             inventory.notes[at] = notes
         if (display := _text(entry.get("display"))) and display != name:
             display_names.append(f"{display} ({at})")
@@ -183,7 +183,7 @@ def _metadata(inventory: Inventory, path: Path, folder: str) -> None:
         inventory.not_imported.append(f"display names of files: {_some(display_names)}")
 
 
-def _history(inventory: Inventory, path: str, entry: dict[str, Any]) -> None:
+def _add_prints(inventory: Inventory, path: str, entry: dict[str, Any]) -> None:
     user = _text(entry.get("user")) or None
     for each in _list(entry.get("history")):
         ended, seconds = (_number(_mapping(each).get(key)) for key in ("timestamp", "printTime"))
@@ -191,7 +191,7 @@ def _history(inventory: Inventory, path: str, entry: dict[str, Any]) -> None:
             inventory.prints.append(EarlierPrint(path, ended, seconds, _mapping(each).get("success") is True, user))
 
 
-def _notes(value: Any) -> str:
+def _join_notes(value: Any) -> str:
     """Return notes as one text: plugins write texts, or objects that contain a text."""
     texts = []
     for each in value if isinstance(value, list) else [value]:
@@ -208,8 +208,8 @@ def _notes(value: Any) -> str:
 # -- settings --------------------------------------------------------------------------------------------------------
 
 
-def _profile(inventory: Inventory, folder: Path, config: dict[str, Any]) -> None:
-    """Add the default profile, as there is one printer here."""
+def _add_default_profile(inventory: Inventory, folder: Path, config: dict[str, Any]) -> None:
+    """Add the default profile only: there is one printer here."""
     default = _text(config.get("default")) or "_default"
     others = []
     for path in sorted(folder.glob("*.profile")):
@@ -248,7 +248,7 @@ def _add_profile(inventory: Inventory, profile: dict[str, Any]) -> None:
         )
 
 
-def _presets(inventory: Inventory, profiles: Any) -> None:
+def _add_presets(inventory: Inventory, profiles: Any) -> None:
     for each in _list(profiles):
         entry = _mapping(each)
         name = _text(entry.get("name"))[:MAX_NAME]
@@ -257,7 +257,7 @@ def _presets(inventory: Inventory, profiles: Any) -> None:
             inventory.presets.append({"name": name, **heat})
 
 
-def _webcam(inventory: Inventory, config: dict[str, Any]) -> None:
+def _add_webcam(inventory: Inventory, config: dict[str, Any]) -> None:
     """Add the camera: from the plugin that has it since version 1.9, or from the older settings."""
     plugin = _mapping(_mapping(config.get("plugins")).get("classicwebcam"))
     old = _mapping(config.get("webcam"))
@@ -274,7 +274,7 @@ def _webcam(inventory: Inventory, config: dict[str, Any]) -> None:
         )
 
 
-def _keys(inventory: Inventory, base: Path) -> None:
+def _add_keys(inventory: Inventory, base: Path) -> None:
     """Add the keys of apps and users."""
     users = {name: user for name, user in _mapping(_yaml(base / "users.yaml")).items() if isinstance(user, dict)}
     for entries in _mapping(_yaml(base / "data/appkeys/keys.yaml")).values():
@@ -293,7 +293,7 @@ def _keys(inventory: Inventory, base: Path) -> None:
         )
 
 
-def _port_hint(inventory: Inventory, serial: dict[str, Any]) -> None:
+def _add_port_hint(inventory: Inventory, serial: dict[str, Any]) -> None:
     """Add a hint about the printer's port, which is for the administrator to configure."""
     port, rate = _text(serial.get("port")), _number(serial.get("baudrate"))
     if port and port not in ("AUTO", "VIRTUAL"):
@@ -304,14 +304,14 @@ def _port_hint(inventory: Inventory, serial: dict[str, Any]) -> None:
 # -- not imported ----------------------------------------------------------------------------------------------------
 
 
-def _not_imported(base: Path, config: dict[str, Any], places: dict[str, Path]) -> Iterator[str]:
+def _list_not_imported(base: Path, config: dict[str, Any], folders: dict[str, Path]) -> Iterator[str]:
     plugins = _plugins(base, config)
     if plugins:
         more = f" and {len(plugins) - MAX_LISTED} more" if len(plugins) > MAX_LISTED else ""
         yield f"plugins with their settings and data: {', '.join(plugins[:MAX_LISTED])}{more}"
     for name, what in FOLDERS.items():
-        if what and name in places:
-            walk = Walk(places[name], what)
+        if what and name in folders:
+            walk = Walk(folders[name], what)
             if files := sum(1 for _ in walk.files()):
                 yield f"{what} ({count_of(files, 'file')})"
             yield from walk.trouble

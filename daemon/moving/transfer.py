@@ -63,10 +63,10 @@ async def send(
         ClientError: it does not answer, or the key does not allow this.
     """
     report = MoveReport(not_imported=list(inventory.not_imported))
-    await _settings(client, inventory, report)
+    await _send_settings(client, inventory, report)
     for number, upload in enumerate(inventory.uploads):
         show(number, len(inventory.uploads))
-        await _upload(client, upload, report)
+        await _send_upload(client, upload, report)
     show(len(inventory.uploads), len(inventory.uploads))
     for folder in inventory.folders:
         with _noting_refusals(report, f"the folder {folder}"):
@@ -75,7 +75,7 @@ async def send(
     return report
 
 
-async def _upload(client: OctoPrintClient, upload: SourceUpload, report: MoveReport) -> None:
+async def _send_upload(client: OctoPrintClient, upload: SourceUpload, report: MoveReport) -> None:
     try:
         answer = await client.files.upload(
             upload.file, name=upload.name, folder=upload.folder, overwrite=False, date=upload.date
@@ -92,7 +92,7 @@ async def _upload(client: OctoPrintClient, upload: SourceUpload, report: MoveRep
         report.uploads.append(answer["files"]["local"]["path"])
 
 
-async def _settings(client: OctoPrintClient, inventory: Inventory, report: MoveReport) -> None:
+async def _send_settings(client: OctoPrintClient, inventory: Inventory, report: MoveReport) -> None:
     profile = inventory.profile
     if profile:
         volume = " x ".join(f"{profile['volume'].get(side, 0):g}" for side in ("width", "depth", "height"))
@@ -111,10 +111,10 @@ async def _settings(client: OctoPrintClient, inventory: Inventory, report: MoveR
                 inventory.webcam.get("streamUrl") or inventory.webcam.get("snapshotUrl", "")
             )
     if inventory.presets:
-        await _presets(client, inventory.presets, report)
+        await _send_presets(client, inventory.presets, report)
 
 
-async def _presets(client: OctoPrintClient, presets: list[dict[str, Any]], report: MoveReport) -> None:
+async def _send_presets(client: OctoPrintClient, presets: list[dict[str, Any]], report: MoveReport) -> None:
     """Add the presets one by one, each replacing one of the same name."""
     existing: list[dict[str, Any]] = (await client.settings()).get("temperature", {}).get("profiles", [])
     names = []

@@ -52,7 +52,7 @@ def plain_name(name: str) -> str:
 
 
 def check_content(name: str, beginning: bytes) -> None:
-    """Check the first bytes of a file, whatever its name is.
+    """Check the first bytes of a file; its name does not matter.
 
     Raises:
         NotPrintable: it is not text, or another kind of text.

@@ -79,10 +79,10 @@ class Stage(Protocol):
     """A stage of unpacking: bytes in, bytes out."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take the next bytes."""
+        """Take the next bytes; yield what they unpack to."""
 
     def finish(self) -> Iterator[bytes]:
-        """Return the rest, as the input has ended."""
+        """Yield the rest: the input has ended."""
 
 
 class Sniffer:
@@ -94,7 +94,7 @@ class Sniffer:
         self._stage: Stage | None = None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take the next bytes."""
+        """Take the next bytes; yield what they unpack to."""
         if self._stage is None:
             self._beginning += data
             if len(self._beginning) < SNIFF:
@@ -104,7 +104,7 @@ class Sniffer:
             yield from self._stage.feed(data)
 
     def finish(self) -> Iterator[bytes]:
-        """Return the rest, as the input has ended."""
+        """Yield the rest: the input has ended."""
         if self._stage is None:
             data = self._choose()
             yield from self.feed(data)

@@ -13,7 +13,7 @@ from daemon.farm.messages import PRINTER_ID, Tool
 from gcode.frozen import frozen
 
 CREDENTIAL = "nozzled.farm-seed"
-NO_SEED = "#"  # the unit's credential where no seed is set
+NO_SEED = "#"  # the unit's credential if no seed is set
 MAX_TOOLS = 16
 
 

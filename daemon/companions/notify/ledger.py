@@ -123,7 +123,7 @@ class Ledger:
         return False
 
     def settle_by_answer(self, spool: int, used: float) -> bool:
-        """Settle a report by its answer, the spool's used length; False: it stays open, as that length does not fit."""
+        """Settle a report by its answer, the spool's used length; False: the length does not fit, so it stays open."""
         report = self.pending_reports[spool]
         if abs(used - report.before - report.mm) > _slack(report.mm) and not (
             report.tries > 1 and self._is_twice(report, used)

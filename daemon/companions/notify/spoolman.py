@@ -70,7 +70,7 @@ class Spoolman:
             raise ConfigError("spoolman.url: a user and password do not belong in the configuration file")
         self._exchange = exchange
 
-    async def spools(self) -> list[Spool]:
+    async def get_spools(self) -> list[Spool]:
         """Return all spools that are not archived.
 
         Raises:
@@ -81,11 +81,11 @@ class Spoolman:
             raise SpoolmanAway("Spoolman's answer is not a list of spools")
         return [spool_of(each) for each in spools[-MAX_SPOOLS:]]
 
-    async def spool(self, number: int) -> Spool:
+    async def get_spool(self, number: int) -> Spool:
         """Return one spool; raises SpoolmanAway, SpoolmanRefused."""
         return self._check_number(await self._ask("GET", f"/spool/{number}"), number)
 
-    async def use(self, number: int, mm: float) -> Spool:
+    async def report_use(self, number: int, mm: float) -> Spool:
         """Report a used length; return the spool after it.
 
         Raises:

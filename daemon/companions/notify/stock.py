@@ -76,7 +76,7 @@ class Stock:
             SpoolmanAway, SpoolmanRefused: Spoolman does not answer, or does not know the spool.
             OSError: it cannot be saved.
         """
-        described = await self._api.spool(spool) if spool is not None else None
+        described = await self._api.get_spool(spool) if spool is not None else None
         async with self._lock:
             self._take(use_so_far)
             before = self.ledger.spool_of_tool.get(tool)
@@ -144,13 +144,13 @@ class Stock:
 
     async def _report(self, number: int) -> None:
         ledger = self.ledger
-        described = await self._api.spool(number)
+        described = await self._api.get_spool(number)
         if number in ledger.pending_reports and ledger.check_counted(number, described.used_length) is None:
             log.warning("spoolman.doubtful", spool=number, consequence="the report is assumed to be counted")
         if number in ledger.spools_due():
             mm = ledger.begin_report(number, described.used_length)
             await self._save()
-            described = await self._api.use(number, mm)
+            described = await self._api.report_use(number, mm)
             if ledger.settle_by_answer(number, described.used_length):
                 log.info("spoolman.reported", spool=number, mm=round(mm, 1))
         await self._save()
@@ -169,7 +169,7 @@ class Stock:
 
     async def list_spools(self) -> list[dict[str, Any]]:
         """Return all spools, for users to choose from; raises SpoolmanAway, SpoolmanRefused."""
-        return [each.as_json() for each in await self._api.spools()]
+        return [each.as_json() for each in await self._api.get_spools()]
 
     def as_json(self, hotends: int) -> dict[str, Any]:
         """Return the state for clients, with `hotends` tools at least."""

@@ -48,7 +48,7 @@ def parse(text: str, source: str) -> list[Target]:
     """Return the targets of a file.
 
     Raises:
-        ConfigError: a line is wrong; its text is not shown, as it may be a secret.
+        ConfigError: a line is wrong; its text is not shown, because it may be a secret.
     """
     targets: dict[str, Target] = {}
     for number, line in enumerate(text.splitlines(), 1):

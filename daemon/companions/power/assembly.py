@@ -57,7 +57,7 @@ def build(
     cut_after = power.cut_after_s if power.cut_unconfirmed_stop else None
     emergency = Emergency(client, socket, cut_after)
     companion = Power(client, folder, power, switches, wall, emergency)
-    emergency.cut, emergency.on_change = companion.cut, companion.changed
+    emergency.cut, emergency.on_change = companion.cut, companion.report_changes
     return companion
 
 
@@ -73,7 +73,7 @@ def watch_inputs(companion: Power, config: SensorsConfig, stack: ExitStack) -> N
 
     stack.callback(companion.emergency.end)
     companion.inputs = Inputs(
-        config, companion.client, companion.send_event, companion.changed, companion.emergency, stack
+        config, companion.client, companion.send_event, companion.report_changes, companion.emergency, stack
     )
 
 

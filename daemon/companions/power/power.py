@@ -86,7 +86,7 @@ class Power(Companion):
 
     async def run(self) -> None:
         """Watch the switches and the printer."""
-        self.changed()
+        self.report_changes()
         async with asyncio.TaskGroup() as group:
             for switch in self.switches.values():
                 group.create_task(self._poll(switch))
@@ -104,7 +104,7 @@ class Power(Companion):
     async def _poll(self, switch: Switch) -> None:
         while True:
             await switch.read()
-            self.changed()
+            self.report_changes()
             await asyncio.sleep(self._config.poll_s)
 
     async def _listen(self) -> None:
@@ -171,7 +171,7 @@ class Power(Companion):
     def _hold_prints_for_cut(self, *, held: bool) -> None:
         """Have the front start no print until the cut is first reported; `held` False: let it start prints again."""
         self._is_cutting = held
-        self.changed()
+        self.report_changes()
 
     # -- automatic off ---------------------------------------------------------------------------------------
 
@@ -184,7 +184,7 @@ class Power(Companion):
                 self._plan = self._auto_off.plan(self._loop.time(), printer, on=switch.state)
             if self._plan.due:
                 await self._switch_off_automatically(switch)
-            self.changed()
+            self.report_changes()
             self._check_soon.clear()
             pause = ANNOUNCED_INTERVAL if self._plan.off_at is not None else IDLE_INTERVAL
             with suppress(TimeoutError):
@@ -196,7 +196,7 @@ class Power(Companion):
         self._is_going_off, postponements = True, self._postponements
         self._no_automatic_off.clear()
         self._plan = OffPlan(reason="being switched off")
-        self.changed()
+        self.report_changes()
         if self._config.before_off:
             try:
                 await self.client.printer.send(*self._config.before_off)
@@ -230,13 +230,13 @@ class Power(Companion):
         """Switch the printer off. Meanwhile, the front starts no print. Raises what `Switch.turn` raises."""
         self._offs_in_progress += 1
         try:
-            self.changed()
+            self.report_changes()
             if not await self.report_state_now() and objection is not None:
                 raise SwitchingWithdrawn("a print may be starting: nozzled has not confirmed that it starts none")
             await switch.turn(on=False, objection=objection)
         finally:
             self._offs_in_progress -= 1
-            self.changed()
+            self.report_changes()
 
     def _end_automatic_off(self) -> None:
         self._is_going_off = False
@@ -291,7 +291,7 @@ class Power(Companion):
         except DeviceError as error:
             raise Refusal(503, str(error)) from error
         finally:
-            self.changed()
+            self.report_changes()
         if on and switch.is_printer and (do == "connect" or self._config.connect_after_on):
             self.connector.begin(parameters.get("port"), parameters.get("baudrate"))
         return Answer(200, {"device": switch.name, "on": switch.state})
@@ -323,7 +323,7 @@ class Power(Companion):
         """Keep the printer on; if it is being switched off already, wait for the result."""
         going_off = self._is_going_off
         self._postpone()
-        self.changed()
+        self.report_changes()
         if not going_off or self.printer is None:
             return
         try:
@@ -349,7 +349,7 @@ class Power(Companion):
 
     # -- state -----------------------------------------------------------------------------------------------
 
-    def changed(self) -> None:
+    def report_changes(self) -> None:
         """Report the state; to apps for OctoPrint, as its plugin does."""
         printer = self.printer
         if (at := self._plan.off_at) != self._off_at[0]:

@@ -15,7 +15,7 @@ from daemon.companions.timelapse.recorder import Event, OnDisk
 from daemon.companions.timelapse.render import FilmLook, RenderFailed
 
 MEMINFO = Path("/proc/meminfo")
-CALM_S = 5.0  # without a print before a film is started, as the next print may follow at once
+CALM_S = 5.0  # without a print before a film is started: the next print may follow at once
 
 log = structlog.get_logger()
 

@@ -247,7 +247,7 @@ class Timelapse(Companion):
     async def handle(self, do: str, parameters: Mapping[str, Any], scope: str) -> Answer:
         """List, change the plan, delete, or queue a film."""
         if do == "list":
-            return Answer(200, await self._lists())
+            return Answer(200, await self._list_all())
         if do == "configure":
             await self._configure(parameters, keep=scope == "admin")
         elif do == "delete":
@@ -265,7 +265,7 @@ class Timelapse(Companion):
                 await self._on_disk(self._films.note, recording)
             except OSError as error:
                 raise Refusal(
-                    507, f"the film cannot be queued, as the disk cannot be written: {error.strerror}"
+                    507, f"the film cannot be queued: the disk cannot be written ({error.strerror})"
                 ) from error
             self._film_queue.add(recording)
         else:
@@ -317,7 +317,7 @@ class Timelapse(Companion):
         self._report_changes()
 
     def _report_changes(self) -> None:
-        """Report the state, with a new `revision`, as the lists of films and recordings may have changed."""
+        """Report the state, with a new `revision`: the lists of films and recordings may have changed."""
         self._revision += 1
         recorder, queue = self._recorder, self._film_queue
         recording = recorder.recording
@@ -335,7 +335,7 @@ class Timelapse(Companion):
             "waiting": len(queue.waiting),
         })  # fmt: skip
 
-    async def _lists(self) -> dict[str, Any]:
+    async def _list_all(self) -> dict[str, Any]:
         return {
             "files": await self._on_disk(self._films.list_films),
             "unrendered": [

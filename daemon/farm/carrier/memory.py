@@ -153,27 +153,27 @@ class FarmInMemory:
             raise FarmUnreachable(f"the farm's server did not answer {printer} within {within:g} s") from None
 
     def _server(self, ask: Callable[[Duties], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
-        async def asked() -> T:
+        async def deliver() -> T:
             duties = [server.duties for server in self._servers if server.duties is not None]
             if not duties:
                 await asyncio.Event().wait()
             return await ask(duties[next(self._turns) % len(duties)])  # the queue group
 
-        return asked
+        return deliver
 
     async def ask_agent(self, printer: str, order: FarmOrder, within: float) -> OrderAnswer:
         """Ask an agent; raises FarmUnreachable."""
 
-        async def asked() -> OrderAnswer:
+        async def deliver() -> OrderAnswer:
             agent = self._agents.get(printer)
             if agent is None or agent.handler is None or not agent.running:
                 await asyncio.Event().wait()
-                raise AssertionError  # for mypy: the wait above never ends
+                raise AssertionError  # never reached, but mypy does not know that
             return await agent.handler(order)
 
         try:
             async with asyncio.timeout(within):
-                return await self._question(printer, asked, lambda: self.reachable(printer))
+                return await self._question(printer, deliver, lambda: self.reachable(printer))
         except TimeoutError:
             raise FarmUnreachable(f"{printer}: its agent did not answer within {within:g} s") from None
 

@@ -21,7 +21,7 @@ MAX_BODY = 64 << 10  # bytes
 MAX_FAILURES = 10_000
 
 CHOSEN_BY_NATS = {"duplicate_window"}
-"""Settings that NATS chooses where we leave them at 0."""
+"""Settings that NATS chooses if we leave them at 0."""
 
 log = structlog.get_logger()
 

@@ -154,7 +154,7 @@ class EngineFolder:
         )
 
     def revoke(self, name: str) -> None:
-        """Remove a printer or a site from the users; raises ConfigError where it is not enrolled."""
+        """Remove a printer or a site from the users; raises ConfigError if it is not enrolled."""
         facts = self.read_facts()
         others = [user for user in facts.users if user.role == SERVER or user.name != name]
         if len(others) == len(facts.users):

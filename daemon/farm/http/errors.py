@@ -24,5 +24,5 @@ STATUSES: dict[type[BaseException], int] = {
     service.UploadBroken: 400,
     service.StorageFull: 507,
     service.StoreError: 500,
-    NozzledError: 500,  # whatever else: its text is a sentence for the user
+    NozzledError: 500,  # all others: their texts are sentences for users
 }

@@ -101,7 +101,7 @@ class ListDatabase:
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
-        """Read one consistent state of the list, whatever others write in the meantime."""
+        """Read one consistent state of the list, even if others write in the meantime."""
         options: dict[str, Any] = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         with _own_errors(), self._engine.connect().execution_options(**options) as connection, connection.begin():
             yield Transaction(connection, self.wall())
@@ -139,7 +139,7 @@ class ListDatabase:
             newest = sa.update(counters).where(counters.c.name == "schema").values(value=schema.VERSION)
             connection.execute(newest)
             for table in schema.metadata.sorted_tables:
-                for index in table.indexes:  # a new one needs no version: an older nozzled works with it as well
+                for index in table.indexes:  # a new index needs no new version: an older nozzled works with it too
                     index.create(connection, checkfirst=True)
 
     def backup(self, target: Path) -> None:

@@ -1,7 +1,7 @@
 """Which printers fit a job, and why the others do not. Pure.
 
 Material, colour and nozzle must match what users entered for the printer: nothing else checks them. Volume and
-temperature rule out a printer only if they are certainly too small, as the printer checks them before a start.
+temperature rule out a printer only if they are certainly too small: the printer checks them again before a start.
 """
 
 import math

@@ -108,7 +108,7 @@ def held_copies(tx: Transaction, printer: str) -> list[FarmCopy]:
 
 
 def held_copy(copy: FarmCopy) -> HeldCopy:
-    """Return a copy as its printer gets it."""
+    """Return a copy in the form in which its printer gets it."""
     state: Any = copy.state  # one of HELD_STATES
     return HeldCopy(copy=copy.id, attempt=copy.attempt, state=state, nonce=copy.nonce, cancel=copy.wish == "cancel")
 

@@ -252,7 +252,7 @@ def _why(
 def _ahead(tx: Transaction, job: Any, fits: _Fits) -> Counter[frozenset[str]]:
     """Count the copies that come before a job's first one, by the set of printers that fit them.
 
-    This ignores the printer's volume: each file would need a check of its own.
+    This ignores the volumes of printers, which would have to be compared with each file.
     """
     here = (jobs.c.due, jobs.c.position, jobs.c.number)
     own = [sa.literal(value) for value in (job.due, job.position, job.number)]

@@ -20,7 +20,7 @@ from gcode.frozen import frozen
 SYSTEM_FILE = Path("/etc/nozzled-farm.toml")
 STATE = Path("/var/lib/nozzled-farm")
 SEED_CREDENTIAL = "nozzled-farm.seed"
-NO_SEED = "#"  # the unit's credential where no seed is set
+NO_SEED = "#"  # the unit's credential if no seed is set
 
 
 @frozen

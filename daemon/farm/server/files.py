@@ -191,7 +191,7 @@ def _hash(path: Path) -> tuple[str, int]:
 
 def _move(source: Path, target: Path) -> None:
     """Move a file; it gets its final name only when all of it is on the disk."""
-    part = target.with_name(f"{source.name}.part")  # its own, as another upload may bring the same file
+    part = target.with_name(f"{source.name}.part")  # a name of its own: another upload may bring the same file
     shutil.move(source, part)
     with part.open("rb") as file:
         os.fsync(file.fileno())

@@ -100,14 +100,14 @@ class SiteHub:
             raise FarmRefused(f"{site} is not a site of this farm: add it to sites.sites in the hub's configuration")
         try:
             if kind == "sync":
-                return await self._sync(site, msgspec.json.decode(body, type=SiteQuestion))
+                return await self._answer_sync(site, msgspec.json.decode(body, type=SiteQuestion))
             if kind == "file":
-                return await self._file(site, msgspec.json.decode(body, type=FileQuestion))
+                return await self._answer_file(site, msgspec.json.decode(body, type=FileQuestion))
         except msgspec.MsgspecError as error:
             raise FarmRefused(f"the hub cannot read the question {kind!r}: {error}") from error
         raise FarmRefused(f"the hub does not know the question {kind[:40]!r}")
 
-    async def _sync(self, site: str, question: SiteQuestion) -> bytes:
+    async def _answer_sync(self, site: str, question: SiteQuestion) -> bytes:
         def sync(jobs: JobList) -> SiteAnswer:
             if question.changed:
                 jobs.mirror(site, question.changed)
@@ -118,7 +118,7 @@ class SiteHub:
 
         return msgspec.json.encode(await self._jobs.call_quietly(sync))
 
-    async def _file(self, site: str, question: FileQuestion) -> bytes:
+    async def _answer_file(self, site: str, question: FileQuestion) -> bytes:
         hashes = await self._jobs.call_quietly(lambda jobs: {job.sha256 for job in jobs.jobs_of_site(site)})
         if question.sha256 not in hashes:
             raise FarmRefused(f"no job of {site} has this file")
@@ -217,7 +217,7 @@ class OwnSite:
         """Find out which of the hub's jobs are already in the site's list, for example after a restart."""
         ids = [each for each in self._open_jobs if each not in self._added_jobs]
 
-        def added(jobs: JobList) -> set[str]:
+        def find_listed(jobs: JobList) -> set[str]:
             listed = set()
             for each in ids:
                 with suppress(NoSuchJob):
@@ -225,7 +225,7 @@ class OwnSite:
             return listed
 
         if ids:
-            self._added_jobs |= await self._jobs.call_quietly(added)
+            self._added_jobs |= await self._jobs.call_quietly(find_listed)
 
     async def _add(self, job: HandedJob) -> None:
         """Add a job after its file has arrived: the list must name no missing file."""

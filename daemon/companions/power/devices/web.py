@@ -117,7 +117,7 @@ def _redirect_target(location: str) -> str:
         host, port = parts.hostname, f":{parts.port}" if parts.port else ""
     except ValueError:
         return "an invalid address"
-    return excerpt(f"{parts.scheme or 'http'}://{host}{port}") if host else "another path of its own"
+    return excerpt(f"{parts.scheme or 'http'}://{host}{port}") if host else "another of its paths"
 
 
 def base_url(address: str, name: str) -> str:
