@@ -58,7 +58,7 @@ class Database:
     def _begin(self) -> None:
         """Get ready to be opened, for the first time or after a failure."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self.file)
-        self._closed = False
+        self._is_closed = False
 
     async def open(self, state_dir: Path, patience: float = 0.0) -> None:
         """Take the lock, making the state directory if need be, and bring the database up to date.
@@ -89,13 +89,13 @@ class Database:
 
     async def close(self) -> None:
         """Close the database and release the lock; idempotent."""
-        if self._closed:
+        if self._is_closed:
             return
         await self._run(self._close)
         self._end()
 
     def _end(self) -> None:
-        self._closed = True
+        self._is_closed = True
         self._thread.shutdown()
 
     @property
@@ -157,7 +157,7 @@ class Database:
             raise StoreError(f"the database cannot be written: {error}") from error
 
     async def _run(self, work: Callable[..., T], *args: object) -> T:
-        if self._closed:
+        if self._is_closed:
             raise StoreError("the database is not open")
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, work, *args)
 

@@ -67,7 +67,7 @@ async def _import(client: OctoPrintClient, inventory: "Inventory", args: argpars
     await asyncio.to_thread(_in_state, inventory, report, sizes, args)
     await transfer.add_notes(client, inventory.notes, report)
     answer = {
-        "uploads": report.uploads, "folders": report.folders, "there": report.existing, "prints": report.prints,
+        "uploads": report.uploads, "folders": report.folders, "there": report.existing_count, "prints": report.prints,
         "notes": report.notes, "settings": report.settings, "keys": report.keys, "left": report.not_imported,
         "hints": inventory.hints,
     }  # fmt: skip
@@ -150,7 +150,7 @@ def _format_inventory(inventory: "Inventory") -> str:
 
 def _format_report(inventory: "Inventory", report: "MoveReport") -> str:
     """Return what was imported, as text; new keys are shown this once."""
-    before = f", {report.existing} more were here already" if report.existing else ""
+    before = f", {report.existing_count} more were here already" if report.existing_count else ""
     rows = [
         ("uploads", f"{len(report.uploads)}{before}" if inventory.uploads else ""),
         ("empty folders", str(len(report.folders)) if report.folders else ""),

@@ -36,7 +36,7 @@ class MoveReport:
     Attributes:
         uploads: paths of files.
         folders: paths of empty folders.
-        existing: number of files that were here before.
+        existing_count: number of files that were here before.
         prints: number of prints added to the statistics.
         notes: number of files whose notes were added to their last prints.
         settings: name of another part → its new value.
@@ -46,7 +46,7 @@ class MoveReport:
 
     uploads: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
-    existing: int = 0
+    existing_count: int = 0
     prints: int = 0
     notes: int = 0
     settings: dict[str, str] = field(default_factory=dict)
@@ -81,7 +81,7 @@ async def _send_upload(client: OctoPrintClient, upload: SourceUpload, report: Mo
             upload.file, name=upload.name, folder=upload.folder, overwrite=False, date=upload.date
         )
     except Conflict:
-        report.existing += 1
+        report.existing_count += 1
     except RequestRefused as error:
         report.not_imported.append(f"{upload.path}: {error.text}")
     except FileChanged as error:

@@ -125,18 +125,18 @@ async def test_the_front_answers_each_question_of_the_agent(tmp_path):
         await asyncio.sleep(1)
         path = tmp_path / "x.gcode"
         path.write_bytes(PART)
-        where = await printer.upload(path, FarmFile("ab" * 32, "", len(PART), "a part!.gcode"))
-        assert where == "farm/abababababab-a_part_.gcode"
-        hashed = (await server.get(f"/api/files/local/{where}")).json["hash"]
-        assert await printer.has_file(where, hashed, len(PART))
-        assert not await printer.has_file(where, hashed, 5)
+        printer_path = await printer.upload(path, FarmFile("ab" * 32, "", len(PART), "a part!.gcode"))
+        assert printer_path == "farm/abababababab-a_part_.gcode"
+        hashed = (await server.get(f"/api/files/local/{printer_path}")).json["hash"]
+        assert await printer.has_file(printer_path, hashed, len(PART))
+        assert not await printer.has_file(printer_path, hashed, 5)
         assert not await printer.has_file("farm/none.gcode", hashed, 5)
-        assert await printer.find_objections(where) == ""
+        assert await printer.find_objections(printer_path) == ""
         assert await printer.get_newest_job() is None
         with pytest.raises(StartRefused, match="bed is clear"):
-            await printer.start(where, "k.1", 30)
+            await printer.start(printer_path, "k.1", 30)
         await printer.clear_bed()
-        await printer.start(where, "k.1", 30)
+        await printer.start(printer_path, "k.1", 30)
         assert (await printer.get_outcome("k.1", None)) == PrintOutcome("printing")
         await printer.cancel("k.1")
         while (await printer.get_outcome("k.1", None)).state == "printing":  # noqa: ASYNC110 - the clock is virtual
@@ -156,8 +156,8 @@ async def test_the_front_answers_each_question_of_the_agent(tmp_path):
         away = patch.object(type(server.service.front.jobs), "of_key", side_effect=CoreAway("away"))
         with away, pytest.raises(PrinterUnreachable):
             await printer.get_outcome("k.2", job_before)
-        await printer.remove(where)
-        await printer.remove(where)
+        await printer.remove(printer_path)
+        await printer.remove(printer_path)
         assert (await server.get("/api/job/keyed")).status == 400
         assert (await server.get("/api/job/keyed?key=a&behind=x")).status == 400
 

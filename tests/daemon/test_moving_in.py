@@ -264,9 +264,9 @@ async def test_uploads_keep_folders_and_dates_and_only_new_ones_are_copied_again
         assert {path: (root / path).stat().st_mtime for path in dates} == dates | {OMA: NOW}, "none of the future"
         assert (taken.folders, (root / "empty").is_dir()) == (["empty"], True)
         assert server.service.uploaded()[OMA] == (BASE / "uploads" / OMA).read_bytes()
-        assert (shown[0], shown[-1], taken.existing) == ((0, 3), (3, 3), 0)
+        assert (shown[0], shown[-1], taken.existing_count) == ((0, 3), (3, 3), 0)
         again = await transfer.send(client, findings)
-        assert (again.uploads, again.existing) == ([], 3)
+        assert (again.uploads, again.existing_count) == ([], 3)
 
 
 async def test_settings_are_taken_over_from_octoprint(tmp_path):

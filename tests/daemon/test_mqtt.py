@@ -138,7 +138,7 @@ def test_the_queue_for_a_broker_is_bounded_and_keeps_the_newest():
         outbox.put(Outgoing("a", str(number)))
         outbox.put_event(Outgoing("e", str(number), retain=False, qos=1))
     assert outbox.waiting == MAX_EVENTS + 1
-    assert outbox.dropped == 1000 - MAX_EVENTS
+    assert outbox.drop_count == 1000 - MAX_EVENTS
     taken = []
     while (message := outbox.take()) is not None:
         taken.append(message)

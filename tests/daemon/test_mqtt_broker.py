@@ -66,9 +66,11 @@ async def test_the_broker_publishes_offline_after_a_kill_and_the_companion_at_a_
             assert await asyncio.to_thread(second.wait, TIMEOUT) == 0
         finally:
             second.end()
-        async with listener(mosquitto.port) as late:
-            await late.until(lambda it: WHERE in it and f"{BASE}/temperatures" in it, "what is kept for who comes late")
-            assert all(retained for _, _, retained in late.all)
+        async with listener(mosquitto.port) as is_late:
+            await is_late.until(
+                lambda it: WHERE in it and f"{BASE}/temperatures" in it, "what is kept for who comes late"
+            )
+            assert all(retained for _, _, retained in is_late.all)
 
 
 async def in_process(folder, url, port, **config):
@@ -194,7 +196,7 @@ async def test_a_hanging_broker_costs_bounded_memory_and_then_gets_the_newest(tm
                 mosquitto.signal(signal.SIGSTOP)
                 await service.connection.commands.send(["M140 S60"])
                 await asyncio.sleep(25)  # longer than the connection lives without an answer
-                assert not one._broker.connected
+                assert not one._broker.is_connected
                 assert one._outbox.waiting < 80
                 assert service.connection.ready
                 mosquitto.signal(signal.SIGCONT)
@@ -260,7 +262,7 @@ async def test_an_end_is_not_lost_though_aiomqtt_loses_it(tmp_path, monkeypatch,
         one, task = await in_process(tmp_path, url, mosquitto.port, commands=True)
         async with asyncio.timeout(TIMEOUT):
             if losing == "disconnect":
-                while not one._broker or not one._broker.connected:  # noqa: ASYNC110 - there is no event
+                while not one._broker or not one._broker.is_connected:  # noqa: ASYNC110 - there is no event
                     await asyncio.sleep(0.02)
                 mosquitto.signal(signal.SIGKILL)
                 mosquitto.end()

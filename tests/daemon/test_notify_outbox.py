@@ -65,7 +65,7 @@ def test_a_full_queue_drops_the_oldest_message_that_is_not_urgent():
     for number in range(MAX_WAITING + 3):
         box.send(notice(f"k{number}"), ["phone"], 0.0)
     assert len(box.messages) == MAX_WAITING
-    assert box.dropped == 4
+    assert box.drop_count == 4
     assert box.find_due("phone", 0.0).notice.key == "fire"
 
 

@@ -113,7 +113,7 @@ async def test_a_misbehaving_camera_costs_only_pictures(tmp_path, camera, ffmpeg
         await print_it(server)
         assert server.service.jobs.state.value == "completed"
         recorder = companion._recorder
-        assert (recorder.missed, recorder.skipped >= 1) == (3, True)
+        assert (recorder.miss_count, recorder.skip_count >= 1) == (3, True)
         await until(lambda: ffmpeg)
         assert len(ffmpeg[0]) == len(camera.requests) - 3
     assert events.count("CaptureFailed") == 3
@@ -181,10 +181,10 @@ async def test_films_are_rendered_only_between_prints(tmp_path, camera, ffmpeg):
         await print_it(server, content=SHORT)
         await until(lambda: ffmpeg)
         [name] = pictures(server)
-        assert companion._film_queue.rendering.name == name
+        assert companion._film_queue.rendered_recording.name == name
         await print_it(server, "next.gcode", SHORT, wait=False)
         await asyncio.sleep(5)
-        assert companion._film_queue.rendering is None
+        assert companion._film_queue.rendered_recording is None
         assert not [*(tmp_path / "companions/timelapse/movies").iterdir()]
         for path in (name, "none"):
             answer = await server.post(f"/api/timelapse/unrendered/{path}", {"command": "render"})

@@ -120,12 +120,12 @@ class FakePrinter:
         active = self._active
         reason = f"it prints {active.key}" if active else "" if self.operational else "no printer is connected"
         return PrinterSnapshot(
-            known=True,
-            idle=not reason,
+            is_known=True,
+            is_idle=not reason,
             reason=reason,
             state="Printing" if active else "Operational",
             bed_clear=self.bed_clear,
-            printing=bool(active),
+            is_printing=bool(active),
             key=active.key if active else "",
             size=(200.0, 200.0, 200.0),
             hottest=300.0,
@@ -136,9 +136,9 @@ class FakePrinter:
     def path_for(self, file: FarmFile) -> str:
         return f"farm/{file.sha256[:12]}-{file.name}"
 
-    async def has_file(self, where, sha1, size):
+    async def has_file(self, printer_path, sha1, size):
         await self._carry_request()
-        return self.files.get(where) == (sha1, size)
+        return self.files.get(printer_path) == (sha1, size)
 
     async def upload(self, path, file):
         await self._carry_request()
@@ -146,7 +146,7 @@ class FakePrinter:
         await self._carry_answer()
         return self.path_for(file)
 
-    async def find_objections(self, where):
+    async def find_objections(self, printer_path):
         await self._carry_request()
         return self.objection
 
@@ -155,16 +155,16 @@ class FakePrinter:
         last = [*self.prints.values()][-1:]
         return JobMark(last[0].id, float(last[0].id)) if last else None
 
-    async def start(self, where, key, within):
+    async def start(self, printer_path, key, within):
         deadline = asyncio.get_running_loop().time() + within
         await self._carry_request()
         await asyncio.sleep(self.start_delay)
         if asyncio.get_running_loop().time() > deadline:
             raise PrinterUnreachable("it came too late")
-        self._start(where, key)
+        self._start(printer_path, key)
         await self._carry_answer()
 
-    def _start(self, where, key):
+    def _start(self, printer_path, key):
         known = self.prints.get(key)
         if known is not None and known.began:
             return
@@ -172,7 +172,7 @@ class FakePrinter:
             (known is not None, "it was recorded and never began"),
             (self._active is not None or not self.operational, "it does not fit the printer's state"),
             (not self.bed_clear, "nobody has said that the bed is clear"),
-            (where not in self.files, "there is no such file"),
+            (printer_path not in self.files, "there is no such file"),
         ):
             if is_so:
                 self.refusals.append(reason)
@@ -184,8 +184,8 @@ class FakePrinter:
         await self._carry_answer()
         job = self.prints.get(key)
         if job is None:
-            known = job_before is not None and any(each.id == job_before.id for each in self.prints.values())
-            return None if known else PrintOutcome("doubtful")
+            is_known = job_before is not None and any(each.id == job_before.id for each in self.prints.values())
+            return None if is_known else PrintOutcome("doubtful")
         return PrintOutcome(job.state, job.reason, 12.0, 345.0)
 
     async def cancel(self, key):
@@ -216,9 +216,9 @@ class FakePrinter:
         await self._carry_request()
         return PICTURE
 
-    async def remove(self, where):
+    async def remove(self, printer_path):
         await self._carry_request()
-        self.files.pop(where, None)
+        self.files.pop(printer_path, None)
 
     async def _carry_request(self):
         await asyncio.sleep(0.01)

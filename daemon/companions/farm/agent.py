@@ -58,7 +58,7 @@ class Agent:
         self.on_change: Callable[[], None] = lambda: None
         self.doubt = ""
         self._end, self._printer, self._wall = end, printer, wall
-        self._url, self._group, self._configured = url, group, tools
+        self._url, self._group, self._configured_tools = url, group, tools
         self._diary = Diary(folder)
         if self._diary.damaged_file is not None:
             log.warning(
@@ -113,8 +113,10 @@ class Agent:
 
     def make_presence(self) -> Presence:
         """Return the printer's presence now."""
-        view, entry, preparing = self._printer.look(), self.entry, self._steps.preparing
-        copy = entry.copy if entry is not None else preparing.copy if preparing is not None else ""
+        view, entry, offer_in_preparation = self._printer.look(), self.entry, self._steps.offer_in_preparation
+        copy = (
+            entry.copy if entry is not None else offer_in_preparation.copy if offer_in_preparation is not None else ""
+        )
         reason = self._steps.why_not_ready()
         return Presence(
             at=self._wall(),
@@ -147,7 +149,9 @@ class Agent:
                 configured.colour or detected.colour,
                 configured.nozzle_mm or detected.nozzle_mm,
             )
-            for configured, detected in zip_longest(self._configured, self._printer.look().tools, fillvalue=Tool())
+            for configured, detected in zip_longest(
+                self._configured_tools, self._printer.look().tools, fillvalue=Tool()
+            )
         ]
 
     # -- the connection to the server ---------------------------------------------------------------------------------
@@ -160,7 +164,7 @@ class Agent:
     def _on_printer(self) -> None:
         """Wake the steps if something has changed that matters to them; temperatures do not."""
         view = self._printer.look()
-        relevant = (view.known, view.idle, view.bed_clear, view.key)
+        relevant = (view.is_known, view.is_idle, view.bed_clear, view.key)
         if relevant != self._last_view:
             self._last_view = relevant
             self._steps.wake()
@@ -279,10 +283,10 @@ class Agent:
 
     def _cancel(self, order: FarmOrder) -> OrderAnswer:
         """Cancel a copy that is printed or being loaded."""
-        entry, preparing = self.entry, self._steps.preparing
+        entry, offer_in_preparation = self.entry, self._steps.offer_in_preparation
         if entry is not None and order.copy in ("", entry.copy):
             self._steps.cancel(entry)
-        elif preparing is not None and order.copy in ("", preparing.copy):
+        elif offer_in_preparation is not None and order.copy in ("", offer_in_preparation.copy):
             self._steps.set_offer(None)
         else:
             return OrderAnswer(ok=False, reason="the printer does not hold this copy")

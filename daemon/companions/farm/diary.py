@@ -23,7 +23,7 @@ class DiaryEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         stage: `claiming`: nothing has begun. `starting`: the claim is granted, the printer may have begun.
             `printing`: it has begun. `ended`: the report has not been accepted yet.
-        where: path of the file at the printer.
+        printer_path: of the file at the printer; stored as `where`.
         job_before: the newest job in the printer's record before this print; stored as `behind`.
         is_reported: `printing` was reported; stored as `started`.
         cancel: a user wants to cancel it.
@@ -34,7 +34,7 @@ class DiaryEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     attempt: int
     nonce: str
     stage: Stage
-    where: str = ""
+    printer_path: str = msgspec.field(default="", name="where")
     name: str = ""
     job_before: JobMark | None = msgspec.field(default=None, name="behind")
     is_reported: bool = msgspec.field(default=False, name="started")
@@ -54,7 +54,7 @@ class DiaryEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 class StoredFile(msgspec.Struct, frozen=True):
     """A file of the farm that is stored at the printer, or will be soon."""
 
-    where: str
+    printer_path: str = msgspec.field(name="where")
     sha1: str
     size: int
 

@@ -81,12 +81,12 @@ class FrontPrinter:
         progress = values.get("job.progress") or {}
         active = values.get("job.active") is True
         return PrinterSnapshot(
-            known=True,
-            idle=not reason,
+            is_known=True,
+            is_idle=not reason,
             reason=reason,
             state=_text(values.get("printer.text")),
             bed_clear=(values.get("queue.bed") or {}).get("clear") is True,
-            printing=active or (values.get("job.file") or {}).get("origin") == "sdcard",
+            is_printing=active or (values.get("job.file") or {}).get("origin") == "sdcard",
             key=_text(values.get("job.key")) if active else "",
             file=_text((values.get("job.file") or {}).get("name")) if active else "",
             progress=progress.get("completion") if active else None,
@@ -123,10 +123,10 @@ class FrontPrinter:
             name = f"{name}.gcode"
         return f"{FOLDER}/{file.sha256[:12]}-{name}"
 
-    async def has_file(self, where: str, sha1: str, size: int) -> bool:
+    async def has_file(self, printer_path: str, sha1: str, size: int) -> bool:
         """Tell whether the printer has exactly this file at this path."""
         try:
-            entry = await self._ask(self._client.files.get(where))
+            entry = await self._ask(self._client.files.get(printer_path))
         except PrinterDeclined:
             return False
         return (entry.get("hash"), entry.get("size")) == (sha1, size)
@@ -137,13 +137,14 @@ class FrontPrinter:
         answer = await self._ask(self._client.files.upload(path, name=name, folder=folder))
         return str(answer["files"]["local"]["path"])
 
-    async def find_objections(self, where: str) -> str:
+    async def find_objections(self, printer_path: str) -> str:
         """Return why the file at this path should not be printed; empty: it can be printed."""
         loop = asyncio.get_running_loop()
         end = loop.time() + CHECK_TIMEOUT
+        url = f"/api/files/local/{quote(printer_path)}"
         while True:
             try:
-                answer = await self._ask(self._client.post(f"/api/files/local/{quote(where)}", {"command": "check"}))
+                answer = await self._ask(self._client.post(url, {"command": "check"}))
             except PrinterConflict as error:
                 return str(error)
             if answer["known"] or loop.time() > end:
@@ -154,7 +155,7 @@ class FrontPrinter:
         """Return the newest job in the printer's record; None: the record is empty."""
         return _mark((await self._keyed("-", None))["last"])
 
-    async def start(self, where: str, key: str, within: float) -> None:
+    async def start(self, printer_path: str, key: str, within: float) -> None:
         """Print a file on the clear bed, once for each key, and not later than `within` seconds from now.
 
         Raises:
@@ -162,7 +163,7 @@ class FrontPrinter:
         """
         command = {"command": "select", "print": True, "bedClear": True, "job": key}
         try:
-            await self._command(f"/api/files/local/{quote(where)}", command, within)
+            await self._command(f"/api/files/local/{quote(printer_path)}", command, within)
         except PrinterDeclined as error:
             raise StartRefused(str(error)) from error
 
@@ -234,10 +235,10 @@ class FrontPrinter:
         """Return a picture from the camera (JPEG); raises PrinterDeclined."""
         return await self._ask(self._client.fetch("/webcam/?action=snapshot"))
 
-    async def remove(self, where: str) -> None:
+    async def remove(self, printer_path: str) -> None:
         """Delete the file at this path, if there is one; raises PrinterDeclined while it is printed."""
         with suppress(NoSuchPrinterFile):
-            await self._ask(self._client.files.delete(where))
+            await self._ask(self._client.files.delete(printer_path))
 
     async def _command(self, path: str, command: Mapping[str, Any], within: float = COMMAND_DEADLINE_S) -> None:
         """Send a command that the service ignores after `within` seconds: a user may have acted otherwise by then."""

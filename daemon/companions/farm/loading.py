@@ -51,7 +51,7 @@ class FileLoader:
         """
         try:
             stored = await self._find_stored(offer) or await self._load(offer, require_offer)
-            objection = await self._printer.find_objections(stored.where)
+            objection = await self._printer.find_objections(stored.printer_path)
         except (FarmRefused, PrinterDeclined) as error:
             require_offer()  # if the offer has ended, that is why the server refuses the file
             raise OfferDeclined(str(error)) from error
@@ -59,11 +59,11 @@ class FileLoader:
             raise OfferDeclined(f"the agent's disk: {error.strerror or error}") from error
         if objection:
             raise OfferDeclined(objection, fits=False)
-        return stored.where
+        return stored.printer_path
 
     async def _find_stored(self, offer: Offer) -> StoredFile | None:
         stored = self._diary.notes.files.get(offer.sha256)
-        if stored is None or not await self._printer.has_file(stored.where, stored.sha1, stored.size):
+        if stored is None or not await self._printer.has_file(stored.printer_path, stored.sha1, stored.size):
             return None
         others = {key: value for key, value in self._diary.notes.files.items() if key != offer.sha256}
         if len(others) > 1:
@@ -77,11 +77,11 @@ class FileLoader:
             stored = StoredFile(self._printer.path_for(file), file.sha1, file.size)
             await self._make_room(offer.sha256, stored)
             require_offer()
-            where = await self._printer.upload(path, file)
+            printer_path = await self._printer.upload(path, file)
         finally:
             path.unlink(missing_ok=True)
-        if where != stored.where:
-            stored = msgspec.structs.replace(stored, where=where)
+        if printer_path != stored.printer_path:
+            stored = msgspec.structs.replace(stored, printer_path=printer_path)
             self._diary.note(files={**self._diary.notes.files, offer.sha256: stored})
         return stored
 
@@ -114,9 +114,9 @@ class FileLoader:
         before = self._diary.notes.files.get(sha256)
         for oldest in [*files][: max(0, len(files) + 1 - MAX_FILES)]:
             with suppress(PrinterDeclined):  # it is being printed
-                await self._printer.remove(files[oldest].where)
+                await self._printer.remove(files[oldest].printer_path)
                 del files[oldest]
-        if before is not None and before.where != stored.where:
+        if before is not None and before.printer_path != stored.printer_path:
             with suppress(PrinterDeclined, PrinterUnreachable):
-                await self._printer.remove(before.where)
+                await self._printer.remove(before.printer_path)
         self._diary.note(files={**files, sha256: stored})

@@ -35,12 +35,12 @@ class PrinterSnapshot:
     """The state of the printer.
 
     Attributes:
-        known: its service has reported lately.
-        idle: operational, and nothing is printing or about to print.
+        is_known: its service has reported lately.
+        is_idle: operational, and nothing is printing or about to print.
         reason: why it is not idle.
         state: the state's text in OctoPrint's API.
         bed_clear: a user has confirmed that the bed is clear, and nothing was printed since.
-        printing: a print is under way, ours or another.
+        is_printing: a print is under way, ours or another.
         key: of that print.
         size: of the build volume: X, Y, Z in mm.
         hottest: the highest temperature that a hotend may have, in °C; 0: unknown.
@@ -48,12 +48,12 @@ class PrinterSnapshot:
         tools: filament and nozzle of each tool, as far as the printer's service knows.
     """
 
-    known: bool = False
-    idle: bool = False
+    is_known: bool = False
+    is_idle: bool = False
     reason: str = "the printer has not reported its state yet"
     state: str = ""
     bed_clear: bool = False
-    printing: bool = False
+    is_printing: bool = False
     key: str = ""
     file: str = ""
     progress: float | None = None
@@ -108,19 +108,19 @@ class PrinterApi(Protocol):
     def path_for(self, file: FarmFile) -> str:
         """Return the path to upload a file to; if the printer's service unpacks the file, `upload` returns another."""
 
-    async def has_file(self, where: str, sha1: str, size: int) -> bool:
+    async def has_file(self, printer_path: str, sha1: str, size: int) -> bool:
         """Tell whether the printer has exactly this file at this path."""
 
     async def upload(self, path: Path, file: FarmFile) -> str:
         """Upload a file, and return its path at the printer; raises PrinterDeclined."""
 
-    async def find_objections(self, where: str) -> str:
+    async def find_objections(self, printer_path: str) -> str:
         """Return why the file at this path should not be printed; empty: it can be printed."""
 
     async def get_newest_job(self) -> JobMark | None:
         """Return the newest job in the printer's record; None: the record is empty."""
 
-    async def start(self, where: str, key: str, within: float) -> None:
+    async def start(self, printer_path: str, key: str, within: float) -> None:
         """Print a file on the clear bed, once for each key, and not later than `within` seconds from now.
 
         Raises:
@@ -153,5 +153,5 @@ class PrinterApi(Protocol):
     async def take_picture(self) -> bytes:
         """Return a picture from the camera (JPEG); raises PrinterDeclined."""
 
-    async def remove(self, where: str) -> None:
+    async def remove(self, printer_path: str) -> None:
         """Delete the file at this path, if there is one; raises PrinterDeclined while it is printed."""

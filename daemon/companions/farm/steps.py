@@ -70,7 +70,7 @@ class CopySteps:
 
     Attributes:
         offer: the current offer; None: there is none.
-        preparing: the offer whose file is being loaded and checked.
+        offer_in_preparation: the offer whose file is being loaded and checked.
         trouble: why the steps cannot continue, in a sentence for users; empty: they can.
         on_change: called when something has changed that users see.
     """
@@ -95,12 +95,14 @@ class CopySteps:
             tools: returns the mounted filaments and nozzles.
         """
         self.offer: Offer | None = None
-        self.preparing: Offer | None = None
+        self.offer_in_preparation: Offer | None = None
         self.trouble = ""
         self.on_change: Callable[[], None] = lambda: None
         self._end, self._printer, self._diary, self._loader = end, printer, diary, loader
         self._wall, self._tools = wall, tools
-        self._finished: deque[tuple[str, int]] = deque(maxlen=MAX_FINISHED)  # copy and attempt of finished offers
+        self._finished_offers: deque[tuple[str, int]] = deque(
+            maxlen=MAX_FINISHED
+        )  # copy and attempt of finished offers
         self._wake = asyncio.Event()
         self._may_have_started = diary.entry is not None  # a start may have been sent
         self._certain_at = float("inf")  # loop time after which it is certain whether the print has begun
@@ -121,8 +123,8 @@ class CopySteps:
         """Return why no offer can be taken now; empty: one can."""
         if (entry := self._diary.entry) is not None:
             return f"it {'prints' if entry.stage == 'printing' else 'holds'} {entry.name}"
-        if self.preparing is not None:
-            return f"it loads {self.preparing.name}"
+        if self.offer_in_preparation is not None:
+            return f"it loads {self.offer_in_preparation.name}"
         return "it is on hold" if self._diary.notes.on_hold else self._why_no_start()
 
     def record(self, entry: DiaryEntry | None) -> None:
@@ -180,7 +182,7 @@ class CopySteps:
     def _why_no_start(self) -> str:
         """Return why no print can begin now; empty: one can."""
         view = self._printer.look()
-        if not view.idle:
+        if not view.is_idle:
             return view.reason
         return "" if view.bed_clear else NO_CLEAR_BED
 
@@ -196,14 +198,14 @@ class CopySteps:
     async def _handle_offer(self) -> None:
         """Wait for an offer, and prepare its claim."""
         offer = self.offer
-        if offer is None or (offer.copy, offer.attempt) in self._finished:
+        if offer is None or (offer.copy, offer.attempt) in self._finished_offers:
             await self._pause(POLL_INTERVAL)
             return
         if reason := self.why_not_ready():
             log.info("farm.not_taken", copy=offer.copy, reason=reason)
             await self._decline(offer, "")
             return
-        self.preparing = offer
+        self.offer_in_preparation = offer
         self.on_change()
         try:
             async with self._renew_lease(offer):
@@ -214,7 +216,7 @@ class CopySteps:
         except OfferWithdrawn as error:
             log.info("farm.dropped", copy=offer.copy, reason=str(error))
         finally:
-            self.preparing = None
+            self.offer_in_preparation = None
             self.on_change()
 
     @asynccontextmanager
@@ -249,7 +251,7 @@ class CopySteps:
         missing = [each.strip() for each in offer.material.split(";") if fold(each) not in {*loaded, ""}]
         if loaded and missing:
             raise OfferDeclined(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not loaded")
-        where = await self._loader.prepare(offer, require_offer)
+        printer_path = await self._loader.prepare(offer, require_offer)
         job_before = await self._printer.get_newest_job()
         require_offer()
         if self._diary.entry is not None:
@@ -259,12 +261,18 @@ class CopySteps:
         nonce = secrets.token_hex(12)
         self.record(
             DiaryEntry(
-                offer.copy, offer.attempt, nonce, "claiming", where=where, name=offer.name, job_before=job_before
+                offer.copy,
+                offer.attempt,
+                nonce,
+                "claiming",
+                printer_path=printer_path,
+                name=offer.name,
+                job_before=job_before,
             ),
         )
 
     async def _decline(self, offer: Offer, reason: str, *, fits: bool = True) -> None:
-        self._finished.append((offer.copy, offer.attempt))
+        self._finished_offers.append((offer.copy, offer.attempt))
         report = Report(offer.copy, offer.attempt, "declined", self._wall(), reason=reason, fits=fits)
         with suppress(FarmUnreachable):  # the lease will run out
             await self._end.report(report)
@@ -294,7 +302,7 @@ class CopySteps:
             self._claimed_at = asyncio.get_running_loop().time()
         else:
             log.info("farm.not_claimed", copy=entry.copy, reason=answer.reason)
-            self._finished.append((entry.copy, entry.attempt))
+            self._finished_offers.append((entry.copy, entry.attempt))
             self.record(None)
         return answer.yes
 
@@ -314,7 +322,7 @@ class CopySteps:
         entry = self._diary.entry or entry
         if entry.cancel:
             self._end_with(entry, self._report(entry, "cancelled", "it had not begun"))
-        elif not self._printer.look().known and loop.time() - self._claimed_at < CLAIM_VALIDITY_S:
+        elif not self._printer.look().is_known and loop.time() - self._claimed_at < CLAIM_VALIDITY_S:
             await asyncio.sleep(POLL_INTERVAL)
         elif reason := self._why_no_start():
             self._end_with(entry, self._report(entry, "not_begun", reason))
@@ -324,7 +332,7 @@ class CopySteps:
     async def _send(self, entry: DiaryEntry) -> None:
         self._may_have_started, self._certain_at = True, asyncio.get_running_loop().time() + CERTAIN_AFTER_S
         try:
-            await self._printer.start(entry.where, entry.key, START_DEADLINE_S)
+            await self._printer.start(entry.printer_path, entry.key, START_DEADLINE_S)
         except StartRefused as error:
             log.warning("farm.not_begun", copy=entry.copy, file=entry.name, reason=str(error))
             self._end_with(entry, self._report(entry, "not_begun", str(error)))
@@ -371,7 +379,7 @@ class CopySteps:
         if report.kind == "done":
             await self._turn_heaters_off_after(entry)
         await self._end.report(report)
-        self._finished.append((entry.copy, entry.attempt))
+        self._finished_offers.append((entry.copy, entry.attempt))
         self._diary.close(entry, report)
         log.info("farm.ended", copy=entry.copy, file=entry.name, how=report.kind, reason=report.reason)
         self.on_change()
@@ -390,10 +398,10 @@ class CopySteps:
     async def _turn_heaters_off(self) -> None:
         """Turn the heaters off if nothing prints. If that is unknown, or they are refused, a later call tries again."""
         view = self._printer.look()
-        if not view.known or not view.heaters or (view.printing and view.key == self._heated_print):
+        if not view.is_known or not view.heaters or (view.is_printing and view.key == self._heated_print):
             return  # this state may be older than the end of the print
         heating = [name for name, heat in view.heaters if heat.target]
-        if heating and not view.printing:
+        if heating and not view.is_printing:
             log.info("farm.cools", heaters=heating, reason="the file has left them on")
             try:
                 await self._printer.turn_heaters_off()

@@ -33,7 +33,7 @@ class Broker:
     """Stays connected, sends waiting messages, and passes on those that arrive.
 
     Attributes:
-        connected: there is a connection.
+        is_connected: there is a connection.
         trouble: why there is none.
     """
 
@@ -57,7 +57,7 @@ class Broker:
             on_message: receives messages.
             options: `password`, `tls_context` and `identifier` of the connection.
         """
-        self.connected = False
+        self.is_connected = False
         self.trouble: str | None = None
         self.on_change: Callable[[], None] = lambda: None
         self._config = config
@@ -89,8 +89,8 @@ class Broker:
             try:
                 await self._connect_once()
             except* (aiomqtt.MqttError, OSError, TimeoutError) as group:
-                failures = 0 if self.connected and loop.time() - began > STEADY_S else failures
-                self._set_state(connected=False, trouble=_reason(group))
+                failures = 0 if self.is_connected and loop.time() - began > STEADY_S else failures
+                self._set_state(is_connected=False, trouble=_reason(group))
             pause = PAUSES_S[min(failures, len(PAUSES_S) - 1)]
             failures += 1
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - so that the printers of a farm do not all reconnect at once
@@ -122,7 +122,7 @@ class Broker:
         self._outbox.requeue_retained()
         # even if it is cancelled before the broker's answer, `_connect_once` has to publish `offline` from here on
         await client.publish(self._availability, "online", qos=1, retain=True)
-        self._set_state(connected=True, trouble=None)
+        self._set_state(is_connected=True, trouble=None)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._send(client))
             group.create_task(self._receive(client))
@@ -148,11 +148,11 @@ class Broker:
             await self._on_message(message.topic.value, payload, retained=message.retain)
         raise aiomqtt.MqttError("the broker closed the connection")
 
-    def _set_state(self, *, connected: bool, trouble: str | None) -> None:
-        if (connected, trouble) == (self.connected, self.trouble):
+    def _set_state(self, *, is_connected: bool, trouble: str | None) -> None:
+        if (is_connected, trouble) == (self.is_connected, self.trouble):
             return
-        self.connected, self.trouble = connected, trouble
-        if connected:
+        self.is_connected, self.trouble = is_connected, trouble
+        if is_connected:
             log.info("mqtt.connected", host=self._config.host, port=self._config.broker_port)
         else:
             log.warning("mqtt.not_connected", reason=trouble, consequence="trying again; prints are not affected")

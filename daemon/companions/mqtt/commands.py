@@ -74,29 +74,29 @@ class MqttCommands:
 
     def __init__(self, printer: OctoPrintClient) -> None:
         self._printer = printer
-        self._done: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._results: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
-    async def carry_out(self, payload: bytes, *, late: bool = False) -> dict[str, Any]:
+    async def carry_out(self, payload: bytes, *, is_late: bool = False) -> dict[str, Any]:
         """Carry out a command, unless it is late, and return the result."""
         try:
             command = read(payload)
         except BadCommand as error:
             return {"id": None, "verb": None, "ok": False, "error": str(error)}
         identity = command.get("id")
-        if late:
+        if is_late:
             return {
                 "id": identity,
                 "verb": command["verb"],
                 "ok": False,
                 "error": "the command arrived too late: send it again",
             }
-        if identity is not None and identity in self._done:
-            return {**self._done[identity], "again": True}
+        if identity is not None and identity in self._results:
+            return {**self._results[identity], "again": True}
         result = {"id": identity, "verb": command["verb"], **await self._do(command)}
         if identity is not None:
-            self._done[identity] = result
-            while len(self._done) > MAX_RESULTS:
-                self._done.popitem(last=False)
+            self._results[identity] = result
+            while len(self._results) > MAX_RESULTS:
+                self._results.popitem(last=False)
         return result
 
     async def _do(self, command: Mapping[str, Any]) -> dict[str, Any]:

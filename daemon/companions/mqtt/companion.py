@@ -269,8 +269,8 @@ class MqttCompanion(Companion):
                 log.warning("mqtt.too_many_commands", consequence="this one is not done")
             else:
                 now = asyncio.get_running_loop().time()
-                late = now - self._ticked_at > LATE_S or now < self._late_until
-                received_at = now - 2 * LATE_S if late else now  # a time so long ago that it is refused
+                is_late = now - self._ticked_at > LATE_S or now < self._late_until
+                received_at = now - 2 * LATE_S if is_late else now  # a time so long ago that it is refused
                 self._command_queue.put_nowait((received_at, payload))
         elif payload == b"online":  # Home Assistant has restarted
             delay = random.uniform(0, MAX_BIRTH_DELAY)  # noqa: S311 - no secret
@@ -279,8 +279,8 @@ class MqttCompanion(Companion):
     async def _carry_out_commands(self) -> None:
         while True:
             received_at, payload = await self._command_queue.get()
-            late = asyncio.get_running_loop().time() - received_at > LATE_S
-            result = await self._commands.carry_out(payload, late=late)
+            is_late = asyncio.get_running_loop().time() - received_at > LATE_S
+            result = await self._commands.carry_out(payload, is_late=is_late)
             log.info("mqtt.command", verb=result["verb"], ok=result["ok"], error=result["error"])
             self._outbox.put_event(Outgoing(self._topics.result, _json(result), retain=False, qos=1))
 
@@ -290,7 +290,7 @@ class MqttCompanion(Companion):
         broker = self._broker
         self.report_state(
             {
-                "connected": broker is not None and broker.connected,
+                "connected": broker is not None and broker.is_connected,
                 "trouble": broker.trouble if broker is not None else None,
                 "broker": f"{self._config.host}:{self._config.broker_port}",
                 "topic": self._topics.base,
@@ -304,7 +304,9 @@ class MqttCompanion(Companion):
             return "waiting for the front"
         where = f"{self._config.host}:{self._config.broker_port}"
         return (
-            f"publishing to {where}" if self._broker.connected else f"waiting for {where}: {self._broker.trouble or ''}"
+            f"publishing to {where}"
+            if self._broker.is_connected
+            else f"waiting for {where}: {self._broker.trouble or ''}"
         )
 
 

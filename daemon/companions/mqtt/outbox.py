@@ -24,24 +24,26 @@ class BrokerOutbox:
 
     Attributes:
         wake: set when there is something to send.
-        dropped: number of events that were dropped.
+        drop_count: number of events that were dropped.
     """
 
     def __init__(self) -> None:
         self.wake = asyncio.Event()
-        self.dropped = 0
+        self.drop_count = 0
         self._latest: dict[str, Outgoing] = {}
-        self._retained: dict[str, Outgoing] = {}  # by topic, as the broker should have them; a new connection sends all
+        self._retained_messages: dict[
+            str, Outgoing
+        ] = {}  # by topic, as the broker should have them; a new connection sends all
         self._events: deque[Outgoing] = deque()
 
     def put(self, message: Outgoing) -> None:
         """Queue a retained message, replacing an older one of its topic."""
-        if message.topic not in self._retained and len(self._retained) >= MAX_TOPICS:
+        if message.topic not in self._retained_messages and len(self._retained_messages) >= MAX_TOPICS:
             raise ValueError(f"too many topics: {message.topic}")
         if message.payload:
-            self._retained[message.topic] = message
+            self._retained_messages[message.topic] = message
         else:  # an empty payload deletes the topic
-            self._retained.pop(message.topic, None)
+            self._retained_messages.pop(message.topic, None)
         self._latest.pop(message.topic, None)
         self._latest[message.topic] = message
         self.wake.set()
@@ -50,13 +52,13 @@ class BrokerOutbox:
         """Queue a message that is sent once; if too many wait, the oldest is dropped."""
         if len(self._events) >= MAX_EVENTS:
             self._events.popleft()
-            self.dropped += 1
+            self.drop_count += 1
         self._events.append(message)
         self.wake.set()
 
     def requeue_retained(self) -> None:
         """Queue all retained messages again, for a broker that does not have them."""
-        for topic, message in self._retained.items():
+        for topic, message in self._retained_messages.items():
             self._latest.setdefault(topic, message)
         self.wake.set()
 

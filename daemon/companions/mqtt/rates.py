@@ -20,7 +20,7 @@ class Rates:
         """Prepare. A temperature is published once it has changed by `step` °C; smaller changes every `every` s."""
         self._step = step
         self._every = every
-        self._published: dict[str, tuple[float, Payload]] = {}
+        self._last_published: dict[str, tuple[float, Payload]] = {}
         self._is_due: dict[str, Callable[[Payload, Payload, float], bool]] = {
             "state": lambda old, new, _: old != new,
             "temperatures": self._temperatures,
@@ -33,11 +33,11 @@ class Rates:
         """Return the payloads to publish now."""
         due = {}
         for part, new in payloads.items():
-            before = self._published.get(part)
+            before = self._last_published.get(part)
             if part == "job" and before is not None:
                 new = _with_steady_end(before[1], new)  # noqa: PLW2901 - the same, with a steadier end
             if before is None or self._is_due[part](before[1], new, now - before[0]):
-                self._published[part] = (now, new)
+                self._last_published[part] = (now, new)
                 due[part] = new
         return due
 

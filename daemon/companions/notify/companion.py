@@ -363,7 +363,7 @@ class Notify(Companion):
                 "targets": [{"name": each.name, "kind": each.kind} for each in self._targets],
                 "results": [_as_json(each) for each in reversed(outbox.results)],
                 "waiting": len(outbox.messages),
-                "dropped": outbox.dropped,
+                "dropped": outbox.drop_count,
                 "problem": self._problem,
                 "spoolman": self._stock.as_json(self._hotends()) if self._stock is not None else None,
             }

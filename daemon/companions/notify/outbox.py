@@ -75,7 +75,7 @@ class NoticeOutbox:
     def __init__(self) -> None:
         self.messages: list[QueuedNotice] = []
         self.results: deque[DeliveryResult] = deque(maxlen=MAX_RESULTS)
-        self.dropped = 0
+        self.drop_count = 0
         self._known_keys: dict[str, None] = {}
         # class → the newest notice that has to wait for the class, and how many it replaces
         self._held_notices: dict[str, tuple[UserNotice, int]] = {}
@@ -130,7 +130,7 @@ class NoticeOutbox:
         if len(self.messages) >= MAX_WAITING:
             plain = [each for each in self.messages if each.notice.kind not in URGENT]
             self.messages.remove((plain or self.messages)[0])
-            self.dropped += 1
+            self.drop_count += 1
         self.messages.append(message)
         return message
 

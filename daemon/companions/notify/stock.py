@@ -31,14 +31,14 @@ class Stock:
         spools: the spools on tools, as Spoolman last described them.
     """
 
-    def __init__(self, api: Spoolman, folder: Path, changed: Callable[[], None]) -> None:
-        """Prepare; `changed` is called when `as_json` may have changed."""
+    def __init__(self, api: Spoolman, folder: Path, on_change: Callable[[], None]) -> None:
+        """Prepare; `on_change` is called when `as_json` may have changed."""
         self.ledger = Ledger()
         self.trouble: str | None = None
         self.spools: dict[int, Spool] = {}
         self._api = api
         self._file = folder / FILE
-        self._changed = changed
+        self._on_change = on_change
         self._lock = asyncio.Lock()
         self._saved_text = ""
 
@@ -88,7 +88,7 @@ class Stock:
                 raise
         if described is not None:
             self.spools[described.id] = described
-        self._changed()
+        self._on_change()
 
     async def take(self, use_so_far: Mapping[str, Any] | None) -> None:
         """Enter what the current print has used; raises OSError."""
@@ -140,7 +140,7 @@ class Stock:
         if trouble != self.trouble:
             log.warning("spoolman.trouble" if trouble else "spoolman.well", reason=trouble)
         self.trouble = trouble
-        self._changed()
+        self._on_change()
 
     async def _report(self, number: int) -> None:
         ledger = self.ledger

@@ -48,7 +48,7 @@ class Emergency:
         self.cut = cut
         self.on_change = on_change
         self.current_stop: ButtonStop | None = None
-        self._accepted = asyncio.Event()  # set when the core has accepted the stop
+        self._accept_event = asyncio.Event()  # set when the core has accepted the stop
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -91,7 +91,7 @@ class Emergency:
     async def _until_confirmed(self, stopping: ButtonStop) -> None:
         now = asyncio.get_running_loop().time
         while stopping.may_repeat(now()):
-            self._accepted.clear()
+            self._accept_event.clear()
             await asyncio.gather(self._stop_by_socket(stopping), self._stop_by_front())
             if not stopping.confirmed:
                 await asyncio.sleep(stopping.pause())
@@ -121,7 +121,7 @@ class Emergency:
                 log.info("power.stop", core=word.decode("utf-8", "replace").strip())
                 if word == b"taken\n":
                     stopping.is_accepted_by_core = True
-                    self._accepted.set()
+                    self._accept_event.set()
                 if word == b"confirmed\n":
                     self._confirm(stopping)
         except ValueError:  # a line that is too long
@@ -135,8 +135,8 @@ class Emergency:
         if self.is_direct:
             with suppress(TimeoutError):
                 async with asyncio.timeout(ACCEPT_TIMEOUT):
-                    await self._accepted.wait()
-            if self._accepted.is_set():
+                    await self._accept_event.wait()
+            if self._accept_event.is_set():
                 return
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):

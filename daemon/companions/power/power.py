@@ -142,8 +142,8 @@ class Power(Companion):
         """Act on a fault whose event was missed while push was interrupted, but not on one from before our start."""
         if printer.fault and self._was_ready and not switch.is_cut:
             self._cut_if_heater_fault(printer.fault)
-        if printer.known:
-            self._was_ready = printer.ready
+        if printer.is_known:
+            self._was_ready = printer.is_ready
 
     def cut(self, why: str) -> None:
         """Switch the printer off at once, whatever its state, and keep it off."""
@@ -182,7 +182,7 @@ class Power(Companion):
             self._on_printer(switch, printer)
             if self._config.auto_off:
                 self._plan = self._auto_off.plan(self._loop.time(), printer, on=switch.state)
-            if self._plan.due:
+            if self._plan.is_due:
                 await self._switch_off_automatically(switch)
             self.report_changes()
             self._check_soon.clear()
@@ -305,7 +305,7 @@ class Power(Companion):
         async def objection() -> str | None:
             printer = await self.watch.read()
             return why_not_off(
-                printer, self._loop.time(), self._config.cold_c, locked=self._config.locked_while_printing
+                printer, self._loop.time(), self._config.cold_c, is_locked=self._config.locked_while_printing
             )
 
         try:

@@ -43,9 +43,9 @@ class PrinterWatch:
         if (at := _time_of_age(now, age.get("temperature"))) is not None:
             self._heat = heaters, at
         return PrinterReading(
-            known=True,
-            ready=bool(flags["operational"]),
-            busy=any(flags[name] for name in BUSY_FLAGS),
+            is_known=True,
+            is_ready=bool(flags["operational"]),
+            is_busy=any(flags[name] for name in BUSY_FLAGS),
             text=str(answer["state"]["text"]),
             heaters=heaters,
             heaters_at=at,
@@ -58,7 +58,9 @@ class PrinterWatch:
         text = str(job["state"])
         is_known = not (text == "Offline" and job.get("error"))
         fault = str(job.get("error") or "") if text.startswith(FAULT_TEXT) else ""
-        return PrinterReading(known=is_known, text=text, heaters=self._heat[0], heaters_at=self._heat[1], fault=fault)
+        return PrinterReading(
+            is_known=is_known, text=text, heaters=self._heat[0], heaters_at=self._heat[1], fault=fault
+        )
 
     def _last_command(self, at: float | None) -> float | None:
         """Return the loop time of the last command: computed from an age, but not new with each answer."""

@@ -25,9 +25,9 @@ class PrinterReading:
     """The state of the printer, as far as it is known.
 
     Attributes:
-        known: the other values are valid; False: nozzled does not answer, or has not answered yet.
-        ready: the printer is connected and answers.
-        busy: it prints, pauses, resumes, is cancelled or prints from its own card.
+        is_known: the other values are valid; False: nozzled does not answer, or has not answered yet.
+        is_ready: the printer is connected and answers.
+        is_busy: it prints, pauses, resumes, is cancelled or prints from its own card.
         text: its state in words.
         heaters: the last report, by OctoPrint's names; without a connection, from the previous connection.
         heaters_at: when that report came; None: there was none.
@@ -35,9 +35,9 @@ class PrinterReading:
         fault: why the connection has failed; "": it has not.
     """
 
-    known: bool = False
-    ready: bool = False
-    busy: bool = False
+    is_known: bool = False
+    is_ready: bool = False
+    is_busy: bool = False
     text: str = ""
     heaters: Mapping[str, HeaterReading] = field(default_factory=dict)
     heaters_at: float | None = None
@@ -49,26 +49,26 @@ class PrinterReading:
         return {name: heater for name, heater in self.heaters.items() if name.startswith("tool")}
 
 
-def why_not_off(printer: PrinterReading, now: float, cold: float, *, locked: bool) -> str | None:
+def why_not_off(printer: PrinterReading, now: float, cold: float, *, is_locked: bool) -> str | None:
     """Return why a user must not switch the printer off now; None: it is allowed.
 
     Args:
         printer: its state.
         now: the time.
         cold: °C below which hotends count as cold.
-        locked: `locked_while_printing`.
+        is_locked: `locked_while_printing`.
     """
-    if not locked:
+    if not is_locked:
         return None
-    if not printer.known:
+    if not printer.is_known:
         return "nozzled does not answer, so the printer may be printing"
-    if printer.busy:
+    if printer.is_busy:
         return f"the printer is busy ({printer.text})"
     if printer.heaters_at is None:
         return None  # it is not printing for nozzled, and its temperatures were never known: the user decides
     # without new reports it may still be hot: the last report counts, whatever its age
     age = now - printer.heaters_at
-    if not printer.ready and age > COOLING_S:
+    if not printer.is_ready and age > COOLING_S:
         return None
     ago = f", {age:.0f} s ago" if age > FRESH_S else ""
     if heating := _find_heating(printer):
@@ -81,11 +81,11 @@ def why_not_off(printer: PrinterReading, now: float, cold: float, *, locked: boo
 
 def why_not_idle(printer: PrinterReading, now: float) -> str | None:
     """Return why the printer does not count as idle; None: it is idle."""
-    if not printer.known:
+    if not printer.is_known:
         return "nozzled does not answer"
-    if printer.busy:
+    if printer.is_busy:
         return f"the printer is busy ({printer.text})"
-    if not printer.ready:
+    if not printer.is_ready:
         return "the printer is not connected"
     if printer.commanded_at is None:
         return "the time of the last command is unknown"
@@ -126,12 +126,12 @@ class OffPlan:
 
     Attributes:
         off_at: the announced time; None: no off is announced.
-        due: the announced time has come.
+        is_due: the announced time has come.
         reason: why no off is announced.
     """
 
     off_at: float | None = None
-    due: bool = False
+    is_due: bool = False
     reason: str = ""
 
 
@@ -167,7 +167,7 @@ class AutoOff:
             return OffPlan(reason=f"it must be idle for {self._idle_s / 60:g} min")
         if self._off_at is None:
             self._off_at = now + self._announce_s
-        return OffPlan(self._off_at, due=now >= self._off_at)
+        return OffPlan(self._off_at, is_due=now >= self._off_at)
 
     def cancel(self, now: float) -> bool:
         """Restart the idle time; return whether an off had been announced."""

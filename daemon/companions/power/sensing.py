@@ -37,26 +37,26 @@ class Runout:
     """Decides when a runout pauses the print: once, however often the contact bounces or the print is resumed."""
 
     present: bool
-    _armed: bool = True
+    _is_armed: bool = True
     _since: float = 0.0
 
     def begin(self) -> bool:
         """Note that a print starts; return whether it must be paused for lack of filament."""
-        self._armed = self.present
+        self._is_armed = self.present
         return not self.present
 
     def note_no_print(self) -> None:
         """Note that there was no print to pause, so that a print whose start is missed can still be paused."""
-        self._armed = True
+        self._is_armed = True
 
     def change(self, present: bool, now: float, *, printing: bool) -> bool:
         """Note a change of the sensor; return whether the print must be paused."""
         if present and not self.present:
             self._since = now
-        elif self.present and not present and not self._armed and now - self._since >= REARM_S:
-            self._armed = True
-        must_pause = not present and self.present and self._armed and printing
+        elif self.present and not present and not self._is_armed and now - self._since >= REARM_S:
+            self._is_armed = True
+        must_pause = not present and self.present and self._is_armed and printing
         self.present = present
         if must_pause:
-            self._armed = False
+            self._is_armed = False
         return must_pause

@@ -92,7 +92,7 @@ class FilamentSensor:
         self._loop = asyncio.get_running_loop()
         self._contact = Contact(config.pin, pull_up=config.pull_up, on_change=self._on_contact)
         present = self._is_filament(closed=self._contact.closed)
-        self._debounced = DebouncedContact(config.debounce_s, present)
+        self._debounced_contact = DebouncedContact(config.debounce_s, present)
         self._runout = Runout(present)
         self._timer: asyncio.TimerHandle | None = None
         self._pause_task: asyncio.Task[None] | None = None
@@ -104,7 +104,7 @@ class FilamentSensor:
     @property
     def has_filament(self) -> bool:
         """Whether there is filament."""
-        return self._debounced.state
+        return self._debounced_contact.state
 
     def on_event(self, name: str) -> None:
         """Handle an event of a print."""
@@ -130,15 +130,15 @@ class FilamentSensor:
         return closed == self._config.closed_means_filament
 
     def _on_contact(self, closed: bool, at: float) -> None:
-        self._debounced.update(self._is_filament(closed=closed), at)
+        self._debounced_contact.update(self._is_filament(closed=closed), at)
         if self._timer is not None:
             self._timer.cancel()
-        if (due := self._debounced.due()) is not None:
+        if (due := self._debounced_contact.due()) is not None:
             self._timer = self._loop.call_at(due, self._on_stable)
 
     def _on_stable(self) -> None:
         now = self._loop.time()
-        if not self._debounced.settle(now):
+        if not self._debounced_contact.settle(now):
             return
         log.info("power.filament", sensor=self.name, present=self.has_filament)
         self._send_event("FilamentChanged", {"sensor": self.name, "present": self.has_filament})

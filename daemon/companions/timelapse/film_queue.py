@@ -40,8 +40,8 @@ class FilmQueue:
         self._work: asyncio.Task[None] | None = None
         self._is_idle = False
         self.look = FilmLook(config.height)
-        self.waiting: list[Recording] = []
-        self.rendering: Recording | None = None
+        self.waiting_recordings: list[Recording] = []
+        self.rendered_recording: Recording | None = None
         self.on_done: Callable[[Recording], None] = lambda _: None
 
     @property
@@ -60,17 +60,17 @@ class FilmQueue:
 
     def add(self, recording: Recording) -> None:
         """Queue a film."""
-        if recording not in self.waiting and recording is not self.rendering:
-            self.waiting.append(recording)
+        if recording not in self.waiting_recordings and recording is not self.rendered_recording:
+            self.waiting_recordings.append(recording)
             self._wake.set()
 
     async def run(self) -> None:
         """Make the queued films, for ever."""
         while True:
-            while not (self._is_idle and self.waiting):
+            while not (self._is_idle and self.waiting_recordings):
                 self._wake.clear()
                 await self._wake.wait()
-            self._work = asyncio.create_task(self._make(self.waiting[0]))
+            self._work = asyncio.create_task(self._make(self.waiting_recordings[0]))
             try:
                 await asyncio.wait({self._work})
             finally:
@@ -82,7 +82,7 @@ class FilmQueue:
     async def _make(self, recording: Recording) -> None:
         await asyncio.sleep(CALM_S)
         suffix = ".mkv" if await self._is_copied() else ".mp4"
-        if recording not in self.waiting:  # a user has deleted it meanwhile
+        if recording not in self.waiting_recordings:  # a user has deleted it meanwhile
             return
         end = "" if recording.outcome in ("completed", "") else "-fail"
         name = f"{recording.name}{end}{suffix}"
@@ -93,7 +93,7 @@ class FilmQueue:
             "movie_basename": name,
             "movie_prefix": recording.name,
         }
-        self.rendering = recording
+        self.rendered_recording = recording
         self._on_change()
         self._event("MovieRendering", payload)
         try:
@@ -106,11 +106,11 @@ class FilmQueue:
             self.on_done(recording)
             log.info("timelapse.film", name=name, pictures=recording.frames)
         finally:
-            self.rendering = None
+            self.rendered_recording = None
             with suppress(OSError):
                 part.unlink(missing_ok=True)
             self._on_change()
-        self.waiting.remove(recording)
+        self.waiting_recordings.remove(recording)
 
     async def _render(self, recording: Recording, part: Path, suffix: str) -> None:
         if not recording.frames:

@@ -46,8 +46,8 @@ class FrameRecorder:
         camera: the camera.
         recording: the current one.
         is_moving: a print is under way, and not paused.
-        skipped: number of pictures that were due while another was being taken.
-        missed: number of pictures that the camera did not deliver, or that could not be saved.
+        skip_count: number of pictures that were due while another was being taken.
+        miss_count: number of pictures that the camera did not deliver, or that could not be saved.
         trouble: the last reason for a missed picture.
     """
 
@@ -64,7 +64,7 @@ class FrameRecorder:
         self.plan = FilmPlan()
         self.recording: Recording | None = None
         self.is_moving = False
-        self.skipped = self.missed = 0
+        self.skip_count = self.miss_count = 0
         self.trouble = ""
 
     def begin(self, recording: Recording) -> None:
@@ -72,7 +72,7 @@ class FrameRecorder:
         self.recording = recording
         self._layers = LayerPictures(None if recording.frames else 0)
         self._taken_at = -1e9
-        self.skipped = self.missed = 0
+        self.skip_count = self.miss_count = 0
         self.trouble = ""
         self._on_change()
 
@@ -95,7 +95,7 @@ class FrameRecorder:
         if self.recording is None or not self.camera.url:
             return
         if self._take_task is not None and not self._take_task.done():
-            self.skipped += 1
+            self.skip_count += 1
             self._on_change()
             return
         self._taken_at = self._loop.time()
@@ -131,7 +131,7 @@ class FrameRecorder:
         self._on_change()
 
     def _note_failure(self, path: str, reason: str) -> None:
-        self.missed += 1
+        self.miss_count += 1
         if reason != self.trouble:
             log.warning(
                 "timelapse.no_picture", reason=reason, consequence="the film lacks this picture; the print continues"

@@ -57,7 +57,7 @@ class Timelapse(Companion):
 
     def describe_activity(self) -> str:
         """Return the line for `systemctl status`."""
-        if (rendering := self._film_queue.rendering) is not None:
+        if (rendering := self._film_queue.rendered_recording) is not None:
             return f"making a film of {rendering.name}"
         recording = self._recorder.recording
         return f"{recording.name}: {recording.frames} pictures" if recording is not None else "waiting for a print"
@@ -193,7 +193,7 @@ class Timelapse(Companion):
         if not recording.frames:
             await self._on_disk(self._films.drop, recording)
             self._forget(recording)
-            if self._recorder.missed and self._plan.wants_film(success=recording.outcome == "completed"):
+            if self._recorder.miss_count and self._plan.wants_film(success=recording.outcome == "completed"):
                 self.send_event("MovieFailed", {
                     "gcode": recording.file, "movie": "n/a", "movie_basename": "n/a", "movie_prefix": recording.name,
                     "returncode": 0, "out": "", "error": "", "reason": "no_frames",
@@ -302,10 +302,10 @@ class Timelapse(Companion):
         raise Refusal(404, "no such recording")
 
     async def _drop(self, recording: Recording) -> None:
-        if recording is self._film_queue.rendering:
+        if recording is self._film_queue.rendered_recording:
             raise Refusal(409, "a film of this recording is being made")
-        if recording in self._film_queue.waiting:
-            self._film_queue.waiting.remove(recording)
+        if recording in self._film_queue.waiting_recordings:
+            self._film_queue.waiting_recordings.remove(recording)
         await self._on_disk(self._films.drop, recording)
         self._forget(recording)
 
@@ -329,10 +329,10 @@ class Timelapse(Companion):
             "trouble": recorder.trouble or ("" if recorder.camera.url else "no camera delivers single pictures"),
             "recording": None if recording is None else {
                 "name": recording.name, "pictures": recording.frames,
-                "skipped": recorder.skipped, "missed": recorder.missed,
+                "skipped": recorder.skip_count, "missed": recorder.miss_count,
             },
-            "rendering": queue.rendering.name if queue.rendering is not None else None,
-            "waiting": len(queue.waiting),
+            "rendering": queue.rendered_recording.name if queue.rendered_recording is not None else None,
+            "waiting": len(queue.waiting_recordings),
         })  # fmt: skip
 
     async def _list_all(self) -> dict[str, Any]:
@@ -345,7 +345,7 @@ class Timelapse(Companion):
 
     def _as_json(self, recording: Recording) -> dict[str, Any]:
         is_recorded = recording is self._recorder.recording
-        is_rendered = recording is self._film_queue.rendering
+        is_rendered = recording is self._film_queue.rendered_recording
         return {
             "name": recording.name,
             "size": size_of(recording.bytes),

@@ -45,7 +45,7 @@ class FarmHandler(BaseHandler):
     def initialize(self, farm: FarmSeams) -> None:
         """Store the farm, and when the request arrived."""
         self.farm = farm
-        self._arrived = asyncio.get_running_loop().time()
+        self._arrived_at = asyncio.get_running_loop().time()
 
     async def prepare(self) -> None:
         """Check what the headers show, before a byte of the body is stored."""
@@ -80,7 +80,7 @@ class FarmHandler(BaseHandler):
     def require_no_delay(self) -> None:
         """Refuse an order that would reach a printer too late. Call it after the last `await`; raises Refused."""
         self.require_in_time()
-        if asyncio.get_running_loop().time() - self._arrived > MAX_DELAY:
+        if asyncio.get_running_loop().time() - self._arrived_at > MAX_DELAY:
             raise Refused(408, "the server was held up and did nothing; check the state, then try again")
 
     def request_key(self) -> str:

@@ -58,8 +58,8 @@ class FarmFeed:
 
     def __init__(self, farm: FarmSeams) -> None:
         self._farm = farm
-        self._woken = asyncio.Event()
-        self._changed = asyncio.Condition()
+        self._wake_event = asyncio.Event()
+        self._new_version = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
         self._printers: dict[str, tuple[int, PrinterView | None]] = {}
         self._parts: dict[str, tuple[int, Any]] = {}  # jobs, counts, orphans, trouble
@@ -68,7 +68,7 @@ class FarmFeed:
 
     def wake(self) -> None:
         """Read the state soon, as something may have changed. Cheap."""
-        self._woken.set()
+        self._wake_event.set()
 
     def add_watcher(self) -> None:
         """Add a watcher.
@@ -81,7 +81,7 @@ class FarmFeed:
         self.watchers += 1
         if self._task is None or self._task.done():  # done: it has failed, which is logged
             self._drop_state()
-            self._woken.set()
+            self._wake_event.set()
             self._task = asyncio.create_task(self._run())
 
     def _drop_state(self) -> None:
@@ -108,8 +108,8 @@ class FarmFeed:
         while self.watchers:
             with suppress(TimeoutError):
                 async with asyncio.timeout(MAX_INTERVAL):
-                    await self._woken.wait()
-            self._woken.clear()
+                    await self._wake_event.wait()
+            self._wake_event.clear()
             try:
                 await self._read_state()
             except NozzledError as error:  # the list is away: the last state stays
@@ -146,14 +146,14 @@ class FarmFeed:
         for name, value in parts.items():
             if name not in self._parts or self._parts[name][1] != value:
                 self._parts[name] = (self.version, value)
-        async with self._changed:
-            self._changed.notify_all()
+        async with self._new_version:
+            self._new_version.notify_all()
 
     async def wait_for_change(self, version: int, seconds: float) -> bool:
         """Wait for a version newer than this one; False: there was none in this time."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds), self._changed:
-                await self._changed.wait_for(lambda: self.version > version)
+            async with asyncio.timeout(seconds), self._new_version:
+                await self._new_version.wait_for(lambda: self.version > version)
                 return True
         return False
 

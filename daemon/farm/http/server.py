@@ -113,16 +113,16 @@ class FarmServer(HTTPServer):
     def initialize(self, *args: Any, **kwargs: Any) -> None:
         """Prepare; there are no connections yet."""
         super().initialize(*args, **kwargs)
-        self._open: set[IOStream] = set()
+        self._open_streams: set[IOStream] = set()
         self.port = 0
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
         """Accept a connection, unless there are too many."""
-        self._open = {each for each in self._open if not each.closed()}
-        if len(self._open) >= MAX_CONNECTIONS:
+        self._open_streams = {each for each in self._open_streams if not each.closed()}
+        if len(self._open_streams) >= MAX_CONNECTIONS:
             stream.close()
             return
-        self._open.add(stream)
+        self._open_streams.add(stream)
         super().handle_stream(stream, address)
 
     async def close(self) -> None:

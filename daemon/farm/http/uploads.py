@@ -44,7 +44,7 @@ class FarmUpload:
     def __init__(self, farm: FarmSeams, content_type: str) -> None:
         self.form = UploadForm(content_type)
         self._farm = farm
-        self._pending = bytearray()
+        self._pending_bytes = bytearray()
         self._hash = hashlib.sha256()
         self._file: BinaryIO | None = None
         self._path = farm.folder / "uploads" / f"{secrets.token_hex(8)}.part"
@@ -55,12 +55,12 @@ class FarmUpload:
         """Take the next bytes of the body."""
         for piece in self.form.feed(chunk):
             if isinstance(piece, bytes):
-                self._pending += piece
-        if len(self._pending) >= BLOCK:
+                self._pending_bytes += piece
+        if len(self._pending_bytes) >= BLOCK:
             await self._flush()
 
     async def _flush(self) -> None:
-        block, self._pending = bytes(self._pending), bytearray()
+        block, self._pending_bytes = bytes(self._pending_bytes), bytearray()
         self.size += len(block)
         await asyncio.to_thread(self._write, block)
 

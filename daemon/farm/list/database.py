@@ -27,7 +27,7 @@ class Transaction:
     def __init__(self, connection: sa.Connection, now: float) -> None:
         self.connection = connection
         self.now = now
-        self.changed = False
+        self.has_changes = False
 
     def rows(self, statement: sa.Executable, **values: Any) -> list[Any]:
         """Return all rows of a query."""
@@ -40,14 +40,14 @@ class Transaction:
     def write(self, statement: sa.Executable, **values: Any) -> int:
         """Execute a change; return the number of changed rows."""
         count = self.connection.execute(statement, values).rowcount
-        self.changed = self.changed or count > 0
+        self.has_changes = self.has_changes or count > 0
         return count
 
     def write_many(self, statement: sa.Executable, values: list[dict[str, Any]]) -> None:
         """Execute a change once for each set of values."""
         if values:
             self.connection.execute(statement, values)
-            self.changed = True
+            self.has_changes = True
 
     def next_number(self, name: str) -> int:
         """Raise a counter by one, and return it."""

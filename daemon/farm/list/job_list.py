@@ -77,7 +77,7 @@ class JobList:
         """Change something in one transaction, then call `on_change`. The API's keys, too, are in this database."""
         with self._database.write() as tx:
             yield tx
-        if tx.changed:
+        if tx.has_changes:
             self.on_change()
 
     def read(self) -> AbstractContextManager[Transaction]:

@@ -92,7 +92,7 @@ class Dispatcher:
         self._revision = 0
         self._has_waiting = True  # there may be copies to offer
         self._time = asyncio.get_running_loop().time  # called from other threads, too
-        self._started = self._time()
+        self._started_at = self._time()
         self._last_event = -1
         self._renewed_at: dict[tuple[str, str, int], float] = {}
         self._cancels: dict[str, str] = {}  # printer → copy that a user has cancelled
@@ -140,7 +140,7 @@ class Dispatcher:
         """Tell whether a printer has been silent for too long; a claimed copy that it holds is then an orphan."""
         ago = self.silence_of(printer)
         if ago is None:
-            ago = self._time() - self._started
+            ago = self._time() - self._started_at
         return ago > self._times.away
 
     def forget(self, printer: str) -> None:

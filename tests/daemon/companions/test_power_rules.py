@@ -24,7 +24,7 @@ def run(auto, until, look=printer_at, start=0, **more):
     for now in range(start, until):
         plan = auto.plan(float(now), look(float(now), **more), on=True)
         announced = now if plan.off_at is not None and announced is None else announced
-        if plan.due:
+        if plan.is_due:
             due = now
             break
     return announced, due
@@ -130,7 +130,7 @@ def test_power_off_is_due_only_if_every_condition_holds(steps):
         cold = bool(tools) and all(
             each.target == 0 and each.actual is not None and 0 < each.actual < 50 for each in tools
         )
-        if plan.due:
+        if plan.is_due:
             assert holds
             assert cold
             assert now - quiet_since >= 1860.0

@@ -196,9 +196,9 @@ async def test_a_print_resumed_without_filament_unnoticed_pauses_once(tmp_path, 
         power._on_event = hear
         pins.pin(17).drive_high()
         if missed == "the start of the process":
-            sensor._debounced, sensor._runout = DebouncedContact(1.0, state=False), Runout(present=False)
+            sensor._debounced_contact, sensor._runout = DebouncedContact(1.0, state=False), Runout(present=False)
         else:
-            sensor._runout.present = sensor._debounced.state = False
+            sensor._runout.present = sensor._debounced_contact.state = False
         await asyncio.sleep(3)
         assert await state(client) == "Printing"
         power._on_message(Message("connected", {}))
