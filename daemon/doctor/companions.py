@@ -34,7 +34,7 @@ def _power(state: Mapping[str, Any]) -> Iterator[Finding]:
             yield note(f"power: {each['error']}", f"check the switch {each['name']!r} and its section: docs/power.md")
         elif each["on"] is None:
             yield note(
-                f"power: the state of {each['name']} is unknown, as nothing reads it",
+                f"power: the state of {each['name']} is unknown: nothing reads it",
                 "add state_url, state_topic or state_command to its [[power.devices]]",
             )
         else:
@@ -90,7 +90,7 @@ def _notify(state: Mapping[str, Any]) -> Iterator[Finding]:
         else:
             yield good("notify: Spoolman answers")
     if state.get("dropped"):
-        yield note(f"notify: {state['dropped']} messages were dropped, as too many were waiting", "check the targets")
+        yield note(f"notify: {state['dropped']} messages were dropped: too many were waiting", "check the targets")
 
 
 def _timelapse(state: Mapping[str, Any]) -> Iterator[Finding]:

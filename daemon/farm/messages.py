@@ -144,10 +144,10 @@ ReportKind = Literal["declined", "not_begun", "printing", "done", "failed", "can
 
 
 class Report(FarmMessage, frozen=True):
-    """The result of a copy, or that it prints.
+    """The result of a copy, or the message that it is being printed.
 
     Attributes:
-        fits: False with `declined`: the printer cannot print the job at all, and is not offered it again.
+        fits: False: the printer has declined the copy because it can never print the job; it is not offered it again.
     """
 
     copy: Name
@@ -170,9 +170,9 @@ class FarmOrder(FarmMessage, frozen=True):
     Attributes:
         by: name of the API key of the user who gave it.
         boot: the run of the agent that it is for; empty: any.
-        until: deadline by the agent's clock (the server computes it: the `at` of the last presence, plus the time since
-            then and the time allowed). After it the agent refuses the order, because the user has been told that it
-            failed.
+        until: deadline by the agent's clock: the `at` of the last presence, plus the time since then, plus the time
+            that the order may take. After the deadline the agent refuses the order, because the user has been told
+            that it failed.
     """
 
     verb: OrderVerb

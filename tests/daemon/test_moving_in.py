@@ -230,12 +230,12 @@ def test_an_endless_folder_is_searched_up_to_a_limit(base, monkeypatch):
         octoprint.read(base)
 
 
-@pytest.mark.parametrize("name", ["octoprint._not_imported", "octoprint._keys", "octoprint._profile"])
+@pytest.mark.parametrize("name", ["_list_not_imported", "_add_keys", "_add_default_profile"])
 def test_a_failing_disk_is_reported_in_a_sentence(base, monkeypatch, capsys, name):
     def failing(*_):
         raise OSError(5, "Input/output error", str(base / "data"))
 
-    monkeypatch.setattr(f"daemon.moving.{name}", failing)
+    monkeypatch.setattr(f"daemon.moving.octoprint.{name}", failing)
     assert main(["import", "octoprint", str(base), "--dry-run"]) == 1
     assert f"{base / 'data'}: Input/output error" in capsys.readouterr().err
 

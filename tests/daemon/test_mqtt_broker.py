@@ -137,7 +137,7 @@ async def test_user_and_password_are_sent_and_a_wrong_one_is_reported(tmp_path):
                 )
                 try:
                     async with asyncio.timeout(TIMEOUT):
-                        while not (it := one._broker) or not (it.connected if error is None else it.trouble):  # noqa: ASYNC110 - there is no event
+                        while not (it := one._broker) or not (it.is_connected if error is None else it.trouble):  # noqa: ASYNC110 - there is no event
                             await asyncio.sleep(0.05)
                     assert error is None or error in one._broker.trouble.lower()
                 finally:

@@ -158,7 +158,7 @@ def house(tmp_path, monkeypatch, pins):
                 config = PowerConfig(auto_off=True, idle_min=1.0, announce_s=10.0)
                 emergency = Emergency(client, None, None)
                 one = Power(client, folder, config, [plug.switch()], lambda: NOW, emergency)
-                emergency.cut, emergency.changed = one.cut, one.changed
+                emergency.cut, emergency.on_change = one.cut, one.report_changes
                 sensors = SensorsConfig(filament=(FilamentConfig(name="left", pin="GPIO17"),))
                 watch_inputs(one, sensors, held)
                 pins.pin(17).drive_low()

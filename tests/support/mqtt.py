@@ -107,7 +107,7 @@ class FakeBroker:
     """Replaces the connection: sends the messages of the outbox at once, to `sent`."""
 
     def __init__(self, config, outbox, *, availability, subscribe, on_message, **options):
-        self.connected, self.trouble = True, None
+        self.is_connected, self.trouble = True, None
         self.outbox, self.on_message, self.subscribe, self.options = outbox, on_message, subscribe, options
         self.sent = []
 

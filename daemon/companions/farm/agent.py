@@ -30,7 +30,7 @@ class Agent:
 
     Attributes:
         on_change: called when something has changed that users see.
-        doubt: a sentence for users about a copy that only the list knows to be here; empty: there is none.
+        doubt: a sentence for users about a copy that this printer holds according to the list only; empty: none.
     """
 
     def __init__(

@@ -103,7 +103,7 @@ class Diary:
         """Change the notes; they are on the disk when this returns. Raises OSError."""
         notes = msgspec.structs.replace(self.notes, **changes)
         write_private(self._path, msgspec.json.encode(notes).decode(), replace=True)
-        self.notes = notes  # before fsync: if that fails the caller repeats the step, which is harmless
+        self.notes = notes  # before fsync: if fsync fails, the caller repeats the step, which is harmless
         folder = os.open(self._path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

@@ -17,7 +17,7 @@ class Rates:
     """Selects the payloads to publish; remembers the last one of each topic."""
 
     def __init__(self, step: float, every: float) -> None:
-        """Prepare. A temperature is published once it has changed by `step` °C; smaller changes every `every` s."""
+        """Prepare. A change of a temperature by `step` °C is published at once; a smaller change, after `every` s."""
         self._step = step
         self._every = every
         self._last_published: dict[str, tuple[float, Payload]] = {}

@@ -82,7 +82,7 @@ class Ledger:
         return end in self._ended_prints
 
     def close(self, end: str, job: str) -> None:
-        """Close a print. `end` is its key with a date; its `job` may recur in a new database."""
+        """Close a print. `end` is its key with a date; `job`, its key without a date, may recur in a new database."""
         self._ended_prints[end] = None
         self._entered_mm.pop(job, None)
         self._closed_prints.pop(job, None)

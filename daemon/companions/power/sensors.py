@@ -37,7 +37,7 @@ class Contact:
         Args:
             pin: its name, like GPIO17.
             pull_up: the contact connects the pin to ground.
-            on_change: called on the loop with the new state, True: closed, and when it began.
+            on_change: called on the loop with the new state (True: closed), and the time at which it began.
 
         Raises:
             DeviceError: gpiozero is missing, or there is no such pin.

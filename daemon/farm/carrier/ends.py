@@ -27,7 +27,7 @@ OrderHandler = Callable[[FarmOrder], Awaitable[OrderAnswer]]
 
 
 class AgentEnd(Protocol):
-    """An agent's end. A question without an answer raises FarmUnreachable; the server may have got it nevertheless."""
+    """An agent's end. A question that gets no answer raises FarmUnreachable, though it may have arrived."""
 
     @property
     def connected(self) -> bool:

@@ -56,7 +56,7 @@ def printer_subjects(printer: str) -> tuple[list[str], list[str]]:
 
 
 def site_subjects(site: str) -> tuple[list[str], list[str]]:
-    """Return the subjects that a site's leaf node may publish to, and those that it may subscribe to: no printer's."""
+    """Return the subjects that a site's leaf node may publish to, and those that it may subscribe to."""
     return ([f"farm.site.{site}.*"], [f"{site_inbox(site)}.>"])
 
 

@@ -26,10 +26,10 @@ UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 ERRORS = {
     400: "The body is not valid, or a value in it or in the query is not allowed.",
-    403: "No valid key, or the key operation not allow this.",
+    403: "No valid key, or the key does not allow this.",
     404: "Not found.",
     408: "The request came so late that its client has given up, so nothing was done.",
-    409: "The present state operation not allow this, or the printer refused it.",
+    409: "The present state does not allow this, or the printer refused it.",
     413: "The body is too large.",
     415: "This content type is not supported.",
     422: "The idempotency key was used for a different job before.",

@@ -48,13 +48,13 @@ class JobList:
     Args:
         url: `sqlite:////path/farm.db`, `sqlite://` for one in memory, or `postgresql://…`.
         wall: returns the date, in s since 1970.
-        away_s: of silence after which a printer is away.
+        away_s: seconds of silence after which a printer is away.
 
     Attributes:
         on_change: called after each transaction that has changed something.
 
     Raises:
-        ConfigError: the URL is neither of these.
+        ConfigError: the URL is none of these.
         StoreError: the database cannot be used, or a newer version has written it.
         ListAway: the database does not answer; all methods raise this.
     """

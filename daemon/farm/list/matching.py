@@ -18,7 +18,7 @@ NOZZLE_TOLERANCE_MM = 0.005
 
 
 class Kind(ListValue, frozen=True):
-    """Required group and tools, fold, which many jobs share; such jobs are read together."""
+    """A group and tools that jobs require, folded. Many jobs share one kind; they are read together."""
 
     id: int
     material: str

@@ -19,7 +19,7 @@ def old_files(tx: Transaction, days: float, sha256: str | None = None) -> list[s
     Args:
         tx: the transaction.
         days: number of days.
-        sha256: return only this file, if it is such a file; None: all.
+        sha256: consider only this file; None: all.
     """
     before = tx.now - days * DAY
     is_needed = sa.exists().where(

@@ -63,9 +63,9 @@ def history(
     name: str = "",
     before_copy: str = "",
 ) -> list[FarmCopy]:
-    """Return ended copies, the newest first, those of one moment by id; `name` is a part of the job's name.
+    """Return ended copies, the newest first (those of the same time by id); `name` is a part of the job's name.
 
-    Only those that ended before the time `before`; with `before_copy`, also those that ended exactly then and have a
+    Only copies that ended before the time `before`; with `before_copy`, also those that ended exactly then and have a
     greater id.
     """
     query = sa.select(copies).where(copies.c.ended.is_not(None))

@@ -12,7 +12,7 @@ from daemon.farm.messages import Presence
 DAY = 86_400.0  # s
 MAX_EVENT_AGE_S = 90 * DAY
 MAX_JOB_AGE_S = 730 * DAY
-"""How long events, and ended jobs with their copies and the facts about their files, stay (s)."""
+"""Seconds for which events are kept, and ended jobs with their copies and the facts about their files."""
 
 MAX_EVENTS = 1_000_000
 MAX_DROPPED = 500

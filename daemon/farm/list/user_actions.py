@@ -363,7 +363,7 @@ def _renumber(tx: Transaction, peers: list[Any]) -> None:
 
 
 def hold(tx: Transaction, job_ref: str, by: str) -> FarmJob:
-    """Offer no more copies of a job; its offers are taken back, and copies that have begun are finished."""
+    """Offer no more copies of a job, and take back its offers. Copies that have begun are finished."""
     row = rows.find_job(tx, job_ref)
     job = row.id
     _check_site(row)

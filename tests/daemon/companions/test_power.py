@@ -60,7 +60,7 @@ async def bench(tmp_path, address="sim", *, on=True, cut_after=None, **settings)
             ]
             emergency = Emergency(client, None, cut_after)
             power = Power(client, folder, config, switches, lambda: NOW + asyncio.get_running_loop().time(), emergency)
-            emergency.cut, emergency.on_change = power.cut, power.changed
+            emergency.cut, emergency.on_change = power.cut, power.report_changes
             return power
 
         async with beside(server, make, "power") as power:

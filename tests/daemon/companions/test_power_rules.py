@@ -139,15 +139,15 @@ def test_power_off_is_due_only_if_every_condition_holds(steps):
 
 
 def test_a_user_may_not_switch_off_a_printing_or_hot_printer():
-    def why(*, locked=True, **more):
-        return why_not_off(printer_at(100.0, **more), 100.0, 50.0, locked=locked)
+    def why(*, is_locked=True, **more):
+        return why_not_off(printer_at(100.0, **more), 100.0, 50.0, is_locked=is_locked)
 
     assert "busy (Printing)" in why(busy=True)
     assert "tool0 is heating to 210 °C" in why(heaters={"tool0": HeaterReading(20.0, 210.0)})
     assert "bed is heating" in why(heaters={"tool0": HeaterReading(20.0, 0.0), "bed": HeaterReading(20.0, 60.0)})
     assert "tool0 is at 180 °C" in why(heaters={"tool0": HeaterReading(180.0, 0.0)})
     assert "does not answer" in why(known=False)
-    assert why(busy=True, locked=False) is None
+    assert why(busy=True, is_locked=False) is None
     assert why() is None
     assert why(ready=False) is None  # a printer that does not answer is a reason to switch it off
     # but a hotend does not cool by the end of a connection

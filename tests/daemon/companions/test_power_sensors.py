@@ -56,7 +56,7 @@ async def bench(tmp_path, pins, sensors, *, cut_after=None, closed=(17, 27), add
                 switches = [Switch(DeviceConfig(name="Printer", type="relay", role="printer"), plug)]
                 emergency = Emergency(client, None, cut_after)
                 power = Power(client, folder, PowerConfig(), switches, lambda: NOW, emergency)
-                emergency.cut, emergency.on_change = power.cut, power.changed
+                emergency.cut, emergency.on_change = power.cut, power.report_changes
                 watch_inputs(power, sensors, stack)
                 for number in closed:
                     pins.pin(number).drive_low()
