@@ -122,7 +122,7 @@ def printer_device(
     clock: "Clock",
     scenario: "Scenario | None",
 ) -> "Iterator[Device]":
-    """The device at the address, for tests that connect themselves; at the end a real one is cold, or the test fails."""
+    """The device at the address, for tests that connect themselves; a real one ends cold, or the test fails."""
     from hal.testing.device import PortDevice  # noqa: PLC0415 - see the module's docstring
     from hal.testing.simulated import simulated_device  # noqa: PLC0415 - as above
 
