@@ -1,8 +1,9 @@
-"""Answers: which command a reply belongs to, for firmware that says `ok` at receipt (Repetier).
+"""Answers: which command a reply belongs to, for firmware that says `ok` on receipt (Repetier).
 
-There the answer follows the `ok`, perhaps even the `ok`s of later commands (repetier-1.0.4-basic.txt). So it is
-assigned by its content: temperatures answer M105, a position answers M114, and so on. Any other text belongs to the
-oldest command that may print anything; such a command ends when nothing has come for END_QUIET seconds.
+With such firmware the answer to a command follows its `ok`, and may even follow the `ok`s of later commands
+(repetier-1.0.4-basic.txt). So an answer is assigned by its content: temperatures answer M105, a position answers M114,
+and so on. Any other text belongs to the oldest command that may print anything; the answer to that command ends when
+nothing has come for END_QUIET_S seconds.
 """
 
 import re
@@ -13,24 +14,24 @@ from gcode.frozen import frozen, mutable
 from gcode.outgoing import Ticket
 from gcode.replies import FirmwareInfo, PositionReply, Reply, SdIdle, SdProgress, Temperatures, UnknownCommand
 
-END_QUIET = 0.2
-"""Seconds after the `ok` of a command, or after the last line of its answer, that end the answer."""
+END_QUIET_S = 0.2
+"""Seconds without a line, after the `ok` of a command or the last line of its answer, that end the answer."""
 
 NEXT_LINE_TIMEOUT = 0.05
 """Seconds to wait for further lines of an answer that was recognised by its first line."""
 
-MAX_ANSWER_TIME = 5.0
+MAX_ANSWER_S = 5.0
 """Seconds after which an answer ends even if more lines come."""
 
 MAX_WAITING = 64
-"""Commands that may wait for their answers; one more ends the oldest."""
+"""Commands that may wait for their answers; a further one ends the oldest."""
 
 _WORD = re.compile(rb"\s*([A-Z])0*(\d+)", re.IGNORECASE)
-_SILENT = re.compile(rb"(?:G(?:0|1|2|3|90|91|92)|M(?:82|83|106|107))(?!\d)", re.IGNORECASE)
+_WITHOUT_ANSWER = re.compile(rb"(?:G(?:0|1|2|3|90|91|92)|M(?:82|83|106|107))(?!\d)", re.IGNORECASE)
 
 
 def _is_m118_echo(reply: Reply, ticket: Ticket) -> bool:
-    """Tell whether a reply is the echo of an M118; Repetier echoes only the first word."""
+    """Tell whether a reply has a word of an M118, and so may be its echo; Repetier echoes only the first word."""
     text = ticket.command[4:].decode("utf-8", "replace").split()
     return bool(reply.line.strip()) and any(word in reply.line for word in text)
 
@@ -69,7 +70,7 @@ class _Expected:
 
 
 class Answers:
-    """The commands that were received and whose answers have not ended yet, oldest first."""
+    """Assigns answers to the commands that were received and whose answers have not ended yet."""
 
     def __init__(self) -> None:
         self._expected: deque[_Expected] = deque()
@@ -93,16 +94,17 @@ class Answers:
             lasts: the command takes long, and ends only when a later one is answered.
         """
         word = code_word(ticket.command)
-        if (ticket.replies and not lasts) or _SILENT.match(ticket.command):
-            # an older version answers before its ok, and some commands have no answer
+        if (ticket.replies and not lasts) or _WITHOUT_ANSWER.match(ticket.command):
+            # older versions answer before their `ok`, and some commands have no answer
             recognition = _RECOGNITIONS.get(word)
             ends_all = bool(ticket.replies) and recognition is not None and recognition.comes_in_order
             return [*(self.end_all() if ends_all else []), _finish(ticket, ok)]
         if word in _RECOGNITIONS or lasts:
-            limit = max(now + timeout, *(each.limit for each in self._expected), 0.0)  # no sooner than those before it
+            # no sooner than the commands before it
+            limit = max(now + timeout, *(each.limit for each in self._expected), 0.0)
             self._expected.append(_Expected(ticket, word, ok, limit, limit))
         else:
-            self._expected.append(_Expected(ticket, word, ok, now + END_QUIET, now + MAX_ANSWER_TIME))
+            self._expected.append(_Expected(ticket, word, ok, now + END_QUIET_S, now + MAX_ANSWER_S))
         return self._end(1) if len(self._expected) > MAX_WAITING else []
 
     def assign(self, reply: Reply, now: float, oldest: Ticket | None = None) -> list[Ticket] | None:
@@ -123,7 +125,7 @@ class Answers:
             expected.ticket.answer(reply.line)
             done = self._end(at) if recognition.comes_in_order else []
             if expected.word == "M115":  # its capabilities follow, line by line
-                expected.answered, expected.due, expected.limit = True, now + NEXT_LINE_TIMEOUT, now + MAX_ANSWER_TIME
+                expected.answered, expected.due, expected.limit = True, now + NEXT_LINE_TIMEOUT, now + MAX_ANSWER_S
             else:
                 self._expected.remove(expected)
                 done.append(_done(expected))
@@ -136,7 +138,7 @@ class Answers:
             if expected.answered or expected.word not in _RECOGNITIONS:
                 expected.ticket.answer(reply.line)
                 expected.due = min(
-                    max(expected.due, now + (NEXT_LINE_TIMEOUT if expected.answered else END_QUIET)), expected.limit
+                    max(expected.due, now + (NEXT_LINE_TIMEOUT if expected.answered else END_QUIET_S)), expected.limit
                 )
                 return []
         return None
@@ -149,7 +151,7 @@ class Answers:
         )
 
     def end_all(self) -> list[Ticket]:
-        """End all commands, as the firmware has nothing left to do; return their tickets."""
+        """End all commands, because the firmware has nothing left to do; return their tickets."""
         return self._end(len(self._expected))
 
     def tick(self, now: float) -> list[Ticket]:
@@ -165,10 +167,10 @@ class Answers:
 
 
 def _answers_before_its_ok(reply: Reply, ticket: Ticket) -> bool:
-    return code_word(ticket.command) in _RECOGNITIONS and fits(reply, ticket)
+    return code_word(ticket.command) in _RECOGNITIONS and may_answer(reply, ticket)
 
 
-def fits(reply: Reply, ticket: Ticket) -> bool:
+def may_answer(reply: Reply, ticket: Ticket) -> bool:
     """Tell whether a reply may answer a command."""
     recognition = _RECOGNITIONS.get(code_word(ticket.command))
     return recognition is None or recognition.fits(reply, ticket)

@@ -1,6 +1,6 @@
 """Splits G2 and G3 as Marlin 2.0 does (gcode/motion/G2_G3.cpp): into chords of about a millimetre, each a move.
 
-Marlin 2.1 makes at least 72 chords of a full circle (MIN_CIRCLE_SEGMENTS), which matters to small ones only.
+Marlin 2.1 makes at least 72 chords of a full circle (MIN_CIRCLE_SEGMENTS), which matters only for small circles.
 """
 
 import math
@@ -17,7 +17,7 @@ _MAX_RADIUS = 1e6  # mm; an arc with a larger one is a straight line
 
 
 def centre_by_radius(start: Vector, end: Vector, radius: float, *, clockwise: bool) -> tuple[float, float] | None:
-    """Return the centre for the R form, where a negative radius takes the longer way; None: start and end are one."""
+    """Return the centre for the R form, where a negative radius takes the longer way; None: start and end coincide."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     chord = math.hypot(dx, dy)
     if chord < _TINY:
@@ -29,11 +29,11 @@ def centre_by_radius(start: Vector, end: Vector, radius: float, *, clockwise: bo
 
 
 def turn(start: Vector, end: Vector, centre: tuple[float, float], *, clockwise: bool) -> float:
-    """Return the angle from start to end around the centre, negative if clockwise; a full circle if both are one."""
-    begins = math.atan2(start[1] - centre[1], start[0] - centre[0])
-    ends = math.atan2(end[1] - centre[1], end[0] - centre[0])
+    """Return the angle from start to end around the centre, negative if clockwise; a full circle if they coincide."""
+    first = math.atan2(start[1] - centre[1], start[0] - centre[0])
+    last = math.atan2(end[1] - centre[1], end[0] - centre[0])
     sign = -1.0 if clockwise else 1.0
-    angle = (sign * (ends - begins)) % math.tau
+    angle = (sign * (last - first)) % math.tau
     closed = math.hypot(end[0] - start[0], end[1] - start[1]) < _TINY
     return sign * (math.tau if closed else angle)
 
@@ -42,14 +42,14 @@ def chords(start: Vector, end: Vector, centre: tuple[float, float], *, clockwise
     """Yield the ends of the moves that make up an arc in the XY plane; Z and E change evenly with the angle."""
     x, y = start[0] - centre[0], start[1] - centre[1]
     radius, angle = math.hypot(x, y), turn(start, end, centre, clockwise=clockwise)
-    begins = math.atan2(y, x)
+    first = math.atan2(y, x)
     count = _count(math.hypot(radius * angle, end[2] - start[2]), angle) if _TINY < radius < _MAX_RADIUS else 1
     for n in range(1, count):
         share = n / count
-        at = begins + angle * share
+        here = first + angle * share
         yield (
-            centre[0] + radius * math.cos(at),
-            centre[1] + radius * math.sin(at),
+            centre[0] + radius * math.cos(here),
+            centre[1] + radius * math.sin(here),
             start[2] + (end[2] - start[2]) * share,
             start[3] + (end[3] - start[3]) * share,
         )

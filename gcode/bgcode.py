@@ -1,4 +1,4 @@
-"""Decodes binary G-code (.bgcode) into text. Incremental, with one block in memory; sans-IO.
+"""Decodes binary G-code (.bgcode) into text, with one block at a time in memory. It does no I/O.
 
 A block has a header, parameters, data and a CRC-32 over all of these
 (https://github.com/prusa3d/libbgcode/blob/main/doc/specifications.md). Metadata, which slicers write into comments of
@@ -26,8 +26,8 @@ _VERSION = 1
 _FILE_HEADER, _BLOCK_HEADER = struct.Struct("<4sIH"), struct.Struct("<HHI")
 _SIZE, _CRC = struct.Struct("<I"), struct.Struct("<I")
 _HEATSHRINK = {2: (11, 4), 3: (12, 4)}  # compression → bits of window and lookahead
-_PICTURES = {0: "thumbnail", 1: "thumbnail_JPG", 2: "thumbnail_QOI"}
-_ROW = 78  # characters of base64 in a line
+_PICTURE_NAMES = {0: "thumbnail", 1: "thumbnail_JPG", 2: "thumbnail_QOI"}
+_ROW_LENGTH = 78  # characters of base64 in a line
 _RUN_TOGETHER = re.compile(rb"^G\d[^ \n;]*$", re.MULTILINE)  # a command without blanks
 _WORD_BEGINS = re.compile(rb"(?<=[\d.])(?=[A-Za-z])")
 
@@ -43,7 +43,7 @@ class BlockKind(IntEnum):
     PICTURE = 5
 
 
-_NAMES = {
+_BLOCK_NAMES = {
     BlockKind.FILE: "file metadata",
     BlockKind.GCODE: "G-code",
     BlockKind.SLICER: "slicer metadata",
@@ -54,26 +54,34 @@ _NAMES = {
 
 
 class BgcodeError(CommandError):
-    """A file of binary G-code is damaged or unknown; the text says which block."""
+    """A file of binary G-code is damaged or of an unknown kind; the text says what is wrong."""
 
 
 @frozen
 class _Block:
-    """The header of a block; `size` is that of parameters and data in the file."""
+    """The header of a block.
+
+    Attributes:
+        kind: of the block.
+        compression: its number.
+        unpacked_size: bytes of the data when unpacked.
+        header: the bytes of the header, for the checksum.
+        body_size: bytes of parameters and data in the file.
+    """
 
     kind: BlockKind
     compression: int
-    unpacked: int
+    unpacked_size: int
     header: bytes
-    size: int
+    body_size: int
 
 
 class BgcodeDecoder:
-    """Decodes a file that is given to `feed` piece by piece, up to `finish`; both yield the text."""
+    """Decodes a file: `feed` takes it piece by piece, `finish` marks its end, and both yield text."""
 
     def __init__(self) -> None:
         self._waiting = bytearray()
-        self._checked: bool | None = None  # blocks have a checksum; None: the file's header has not been read yet
+        self._has_checksums: bool | None = None  # blocks have a checksum; None: the file's header has not been read yet
         self._block: _Block | None = None
         self._number = 0
         self._producer = ""
@@ -89,9 +97,9 @@ class BgcodeDecoder:
         """
         self._waiting += data
         while self._advance():
-            if self._block is not None and (body := self._body(self._block)) is not None:
+            if self._block is not None and (body := self._take_body(self._block)) is not None:
                 block, self._block = self._block, None
-                yield from self._text(block, body)
+                yield from self._decode(block, body)
 
     def finish(self) -> Iterator[bytes]:
         """End the file.
@@ -99,8 +107,8 @@ class BgcodeDecoder:
         Raises:
             BgcodeError: the file is cut off.
         """
-        if self._checked is None or self._block is not None or self._waiting:
-            raise BgcodeError(f"binary G-code: the file is cut off in {self._place()}")
+        if self._has_checksums is None or self._block is not None or self._waiting:
+            raise BgcodeError(f"binary G-code: the file is cut off in {self._where()}")
         if not self._has_gcode:
             raise BgcodeError("binary G-code: the file is cut off before its G-code")
         yield b"\n" + b"".join(self._tables[BlockKind.PRINT])
@@ -114,20 +122,20 @@ class BgcodeDecoder:
 
     def _advance(self) -> bool:
         """Read the next header if it is complete; tell whether more can be read."""
-        if self._checked is None:
+        if self._has_checksums is None:
             if len(self._waiting) < _FILE_HEADER.size:
                 return False
-            self._checked = self._file_header(self._take(_FILE_HEADER.size))
+            self._has_checksums = self._read_file_header(self._take(_FILE_HEADER.size))
         if self._block is None:
-            self._block = self._block_header()
-            return self._block is not None and self._complete(self._block)
-        return self._complete(self._block)
+            self._block = self._read_block_header()
+            return self._block is not None and self._is_complete(self._block)
+        return self._is_complete(self._block)
 
-    def _complete(self, block: _Block) -> bool:
-        return len(self._waiting) >= block.size + (_CRC.size if self._checked else 0)
+    def _is_complete(self, block: _Block) -> bool:
+        return len(self._waiting) >= block.body_size + (_CRC.size if self._has_checksums else 0)
 
     @staticmethod
-    def _file_header(data: bytes) -> bool:
+    def _read_file_header(data: bytes) -> bool:
         magic, version, checksum = _FILE_HEADER.unpack(data)
         if magic != MAGIC:
             raise BgcodeError("this is not binary G-code: it does not begin with GCDE")
@@ -137,7 +145,7 @@ class BgcodeDecoder:
             raise BgcodeError(f"binary G-code with checksums of type {checksum} is unknown")
         return bool(checksum)
 
-    def _block_header(self) -> _Block | None:
+    def _read_block_header(self) -> _Block | None:
         waiting = self._waiting
         if len(waiting) < _BLOCK_HEADER.size:
             return None
@@ -157,15 +165,15 @@ class BgcodeDecoder:
         parameters = 6 if kind == BlockKind.PICTURE else 2
         return _Block(BlockKind(kind), compression, unpacked, self._take(length), parameters + packed)
 
-    def _body(self, block: _Block) -> bytes | None:
-        """Return parameters and data, with a valid checksum; None: they are not complete yet."""
-        if not self._complete(block):
+    def _take_body(self, block: _Block) -> bytes | None:
+        """Return parameters and data, once their checksum is found valid; None: they are not complete yet."""
+        if not self._is_complete(block):
             return None
-        body = self._take(block.size)
-        if self._checked:
+        body = self._take(block.body_size)
+        if self._has_checksums:
             [checksum] = _CRC.unpack(self._take(_CRC.size))
             if zlib.crc32(body, zlib.crc32(block.header)) != checksum:
-                raise BgcodeError(f"binary G-code: {self._place(block)} is damaged: its checksum is wrong")
+                raise BgcodeError(f"binary G-code: {self._where(block)} is damaged: its checksum is wrong")
         return body
 
     def _take(self, size: int) -> bytes:
@@ -173,32 +181,32 @@ class BgcodeDecoder:
         del self._waiting[:size]
         return taken
 
-    def _place(self, block: _Block | None = None) -> str:
-        if self._checked is None:
+    def _where(self, block: _Block | None = None) -> str:
+        if self._has_checksums is None:
             return "its header"
         block = block or self._block
-        name = f" ({_NAMES[block.kind]})" if block else ""
+        name = f" ({_BLOCK_NAMES[block.kind]})" if block else ""
         return f"block {self._number if block else self._number + 1}{name}"
 
     # -- text ----------------------------------------------------------------------------------------------
 
-    def _text(self, block: _Block, body: bytes) -> Iterator[bytes]:
+    def _decode(self, block: _Block, body: bytes) -> Iterator[bytes]:
         try:
             if block.kind is BlockKind.PICTURE:
                 kind, width, height = struct.unpack_from("<HHH", body)
-                yield _picture(kind, width, height, _unpacked(block, body[6:]))
+                yield _picture_comments(kind, width, height, _unpack(block, body[6:]))
             elif block.kind is BlockKind.GCODE:
                 self._has_gcode = True
-                yield _gcode(int.from_bytes(body[:2], "little"), _unpacked(block, body[2:]))
+                yield _decode_gcode(int.from_bytes(body[:2], "little"), _unpack(block, body[2:]))
             else:
-                yield from self._table(block.kind, int.from_bytes(body[:2], "little"), _unpacked(block, body[2:]))
+                yield from self._take_table(block.kind, int.from_bytes(body[:2], "little"), _unpack(block, body[2:]))
         except BgcodeError:
             raise
         except (CommandError, zlib.error) as error:
-            raise BgcodeError(f"binary G-code: {self._place(block)} is damaged: {error}") from error
+            raise BgcodeError(f"binary G-code: {self._where(block)} is damaged: {error}") from error
 
-    def _table(self, kind: BlockKind, encoding: int, data: bytes) -> Iterator[bytes]:
-        if encoding != 0:  # newer files repeat the table as JSON, which does not become comments
+    def _take_table(self, kind: BlockKind, encoding: int, data: bytes) -> Iterator[bytes]:
+        if encoding != 0:  # newer files repeat the table as JSON, which is left out
             return
         self._metadata_size += len(data)
         if self._metadata_size > MAX_METADATA:
@@ -219,7 +227,7 @@ class BgcodeDecoder:
         return b"; generated by " + producer + (b" on " + on if on else b"") + b"\n\n" if producer else b""
 
 
-def _unpacked(block: _Block, data: bytes) -> bytes:
+def _unpack(block: _Block, data: bytes) -> bytes:
     """Return the data of a block, decompressed.
 
     Raises:
@@ -229,16 +237,18 @@ def _unpacked(block: _Block, data: bytes) -> bytes:
         return data
     if block.compression == 1:
         inflate = zlib.decompressobj()
-        result = inflate.decompress(data, block.unpacked + 1)
-        if len(result) != block.unpacked or not inflate.eof:
-            raise CommandError(f"it has at least {len(result)} bytes unpacked, its header says {block.unpacked}")
+        result = inflate.decompress(data, block.unpacked_size + 1)
+        if len(result) != block.unpacked_size or not inflate.eof:
+            raise CommandError(
+                f"it has at least {len(result)} bytes when unpacked; its header says {block.unpacked_size}"
+            )
         return result
     if block.compression in _HEATSHRINK:
-        return decompress(data, *_HEATSHRINK[block.compression], block.unpacked)
+        return decompress(data, *_HEATSHRINK[block.compression], block.unpacked_size)
     raise CommandError(f"unknown compression: {block.compression}")
 
 
-def _gcode(encoding: int, data: bytes) -> bytes:
+def _decode_gcode(encoding: int, data: bytes) -> bytes:
     if encoding == 0:
         return data
     if encoding > 2:  # noqa: PLR2004 - MeatPack with and without comments
@@ -249,11 +259,11 @@ def _gcode(encoding: int, data: bytes) -> bytes:
     return _RUN_TOGETHER.sub(lambda command: _WORD_BEGINS.sub(b" ", command[0]), text)
 
 
-def _picture(kind: int, width: int, height: int, data: bytes) -> bytes:
-    if kind not in _PICTURES:
+def _picture_comments(kind: int, width: int, height: int, data: bytes) -> bytes:
+    if kind not in _PICTURE_NAMES:
         raise CommandError(f"unknown format: {kind}")
     text = base64.b64encode(data)
-    rows = [b"; " + text[at : at + _ROW] + b"\n" for at in range(0, len(text), _ROW)]
-    name = _PICTURES[kind].encode()
+    rows = [b"; " + text[at : at + _ROW_LENGTH] + b"\n" for at in range(0, len(text), _ROW_LENGTH)]
+    name = _PICTURE_NAMES[kind].encode()
     begin = b"\n;\n; %s begin %dx%d %d\n" % (name, width, height, len(text))
     return begin + b"".join(rows) + b"; " + name + b" end\n;\n"

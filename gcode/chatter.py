@@ -6,7 +6,7 @@ MAX_REPEATS = 3
 """How many lines of one kind may come between two answers before they count as chatter."""
 
 MAX_KINDS = 32
-"""Kinds of lines that are counted; lines of further kinds are signs of life."""
+"""How many kinds of lines are counted; lines of further kinds are signs of life."""
 
 _VALUES = re.compile(r"[-+]?\d+(?:\.\d*)?")
 _KIND_SIZE = 60  # characters of a line that make its kind
@@ -23,8 +23,8 @@ class Chatter:
         """Tell whether lines of this kind have come too often since the last answer to be signs of life.
 
         Args:
-            line: that has come.
-            answers: how many have come so far in the conversation.
+            line: the line that has come.
+            answers: how many answers have come so far in the conversation.
         """
         if answers != self._answers:
             self._answers = answers

@@ -15,8 +15,8 @@ from gcode.frozen import frozen
 TEXT_COMMANDS = frozenset({"M16", "M23", "M28", "M30", "M32", "M33", "M117", "M118", "M928"})
 
 # `answers`, `compact`, `fitting`, `host_commands`, `modes` and `patience` match raw bytes by patterns of their own, as
-# each line of a print passes through them and a match takes a fraction of the time of `parse`. `too_hot` has its own to
-# read whatever any firmware could read, and not only what Marlin does.
+# each line of a print passes through them and a match takes a fraction of the time of `parse`. `too_hot` has patterns
+# of its own too, because it must read whatever any firmware could read, not only what Marlin reads.
 _CODE = re.compile(r"\s*([GMTD])\s*(\d+)(?:\.(\d+))?", re.IGNORECASE)
 _MAX_DIGITS = 9  # of a code, without leading zeros
 _WORD = re.compile(r"\s*(?:\([^()]*\)\s*)*([A-Z])\s*([+-]?(?:\d+\.?\d*|\.\d+))?", re.IGNORECASE)
@@ -41,7 +41,7 @@ class Command:
     Attributes:
         code: letter and number in upper case, with the subcode if there is one: `G1`, `M104`, `T0`, `G92.1`.
         params: value of each parameter; None for a flag (`G28 X`). Units are the file's (mm or inch, mm/min, °C, s).
-        text: the text of a text command; of another command, the rest that holds no more parameters.
+        text: the text of a text command; of any other command, what follows its last parameter.
     """
 
     code: str
@@ -57,13 +57,13 @@ class Command:
         return default if value is None else value
 
     def number(self, letter: str, default: float) -> float:
-        """Return the value of a parameter, which is never None."""
+        """Return the value of a parameter, as `get` does; never None."""
         value = self.params.get(letter)
         return default if value is None else value
 
 
 def parse(line: str | bytes) -> Command:
-    """Parse one command, without line number, checksum and comment.
+    """Parse one command, whose line number, checksum and comment have been removed.
 
     A letter that comes twice keeps its first value. Firmwares differ in that: Marlin 1.0 takes the first (`code_seen`),
     Marlin 2 the last (gcode/parser.h, `set`). A `(comment)` between words is ignored.

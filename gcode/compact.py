@@ -11,13 +11,13 @@ from functools import cache
 
 Compact = Callable[[bytes], bytes]
 
-_MOVE = re.compile(rb"G(?:[0-3]|92)(?>(?: ++[XYZEFIJKRSP][+-]?(?:\d++(?:\.\d*+)?|\.\d++))+) *+").fullmatch
+_SPACED_MOVE = re.compile(rb"G(?:[0-3]|92)(?>(?: ++[XYZEFIJKRSP][+-]?(?:\d++(?:\.\d*+)?|\.\d++))+) *+").fullmatch
 
 _FRACTION = b"|".join(rb"(?<=\.\d{%d}0)" % digits for digits in range(1, 7))
 
-# Dropped after the blanks: a fraction of zeros after a digit; a zero in front of the point of another fraction; the
-# zeros at the end of such a fraction; the minus of a zero; a plus.
-_IDLE = re.compile(
+# What is dropped once the blanks are gone: a fraction of zeros after a digit; a zero in front of the point of another
+# fraction; the zeros at the end of such a fraction; the minus of a zero; a plus.
+_SUPERFLUOUS = re.compile(
     rb"\.(?<=\d\.)0*+(?!\d)"
     rb"|0(?:(?<=[A-Z+-]0)(?=\.\d*[1-9])|(?:" + _FRACTION + rb")0*+(?!\d))"
     rb"|-(?=[0.]++(?!\d))"
@@ -36,9 +36,9 @@ def compactor(keep: str) -> Compact:
 
     def compact(command: bytes) -> bytes:
         """Return a move with fewer bytes and the same meaning; any other command unchanged."""
-        if _MOVE(command) is None:
+        if _SPACED_MOVE(command) is None:
             return command
-        dense = _IDLE(b"", command.replace(b" ", b""))
+        dense = _SUPERFLUOUS(b"", command.replace(b" ", b""))
         if b"0X" in dense:  # newlib's strtof reads `0X10` in `G0X10` and `Y0X10` as a hexadecimal number
             dense = dense.replace(b"0X", b"0 X")
         for letter, apart in spaced:
@@ -48,8 +48,8 @@ def compactor(keep: str) -> Compact:
     return compact
 
 
-_WORDS = re.compile(rb"G(?:[0-3]|92)(?>(?: *+[XYZEFIJKRSP][+-]?(?:\d++(?:\.\d*+)?|\.\d++))+) *+").fullmatch
-_WORD = re.compile(rb"(?<! ) *+([XYZEFIJKRSP])").sub
+_ANY_MOVE = re.compile(rb"G(?:[0-3]|92)(?>(?: *+[XYZEFIJKRSP][+-]?(?:\d++(?:\.\d*+)?|\.\d++))+) *+").fullmatch
+_SPACE_WORDS = re.compile(rb"(?<! ) *+([XYZEFIJKRSP])").sub
 
 
 def in_full(command: bytes) -> bytes:
@@ -57,4 +57,6 @@ def in_full(command: bytes) -> bytes:
 
     Any other command is returned unchanged.
     """
-    return command if _WORDS(command) is None else _WORD(rb" \1", compactor("")(_WORD(rb" \1", command).rstrip()))
+    if _ANY_MOVE(command) is None:
+        return command
+    return _SPACE_WORDS(rb" \1", compactor("")(_SPACE_WORDS(rb" \1", command).rstrip()))

@@ -12,16 +12,16 @@ the firmware continues. `halt`: the firmware executes nothing until it is reset 
 
 
 def consequence(dialect: Dialect, reply: Reply) -> Consequence:
-    """Return the consequence of a reply; errors unknown to the dialect are refusals."""
+    """Return the consequence of a reply; an error that the dialect does not know is a refusal."""
     if isinstance(reply, FirmwareError):
         return _of_error(dialect, reply)
     if not isinstance(reply, Text | Ok):
         return "none"
-    if _has(reply.line, dialect.errors.halting_lines):
+    if _contains(reply.line, dialect.errors.halt_lines):
         return "halt"
-    if isinstance(reply, Text) and _has(reply.line, dialect.errors.refusing_lines):
+    if isinstance(reply, Text) and _contains(reply.line, dialect.errors.refusal_lines):
         return "refusal"
-    return "warning" if _has(reply.line, dialect.errors.warns) else "none"
+    return "warning" if _contains(reply.line, dialect.errors.warning_lines) else "none"
 
 
 def _of_error(dialect: Dialect, error: FirmwareError) -> Consequence:
@@ -29,21 +29,21 @@ def _of_error(dialect: Dialect, error: FirmwareError) -> Consequence:
     if error.kind == "communication":
         return "communication"
     if (
-        (errors.bare and error.line.strip() == "!!")
-        or _has(error.line, errors.halting_lines)
-        or _has(error.text, errors.halts)
+        (errors.bangs_halt and error.line.strip() == "!!")
+        or _contains(error.line, errors.halt_lines)
+        or _contains(error.text, errors.halt_errors)
     ):
         return "halt"
-    if error.kind == "sd" or _has(error.text, errors.harmless):
+    if error.kind == "sd" or _contains(error.text, errors.harmless_errors):
         return "harmless"
     return "refusal"
 
 
-def stopped(dialect: Dialect, reply: Reply) -> bool:
+def confirms_stop(dialect: Dialect, reply: Reply) -> bool:
     """Tell whether a reply confirms an emergency stop: the board says so, or has booted."""
-    return isinstance(reply, BoardStarted) or _has(reply.line, dialect.stopped_by)
+    return isinstance(reply, BoardStarted) or _contains(reply.line, dialect.stop_confirmations)
 
 
-def _has(line: str, pieces: tuple[str, ...]) -> bool:
+def _contains(line: str, pieces: tuple[str, ...]) -> bool:
     lowered = line.lower()
     return any(piece in lowered for piece in pieces)

@@ -8,11 +8,11 @@ from gcode.errors import FirmwareHalted
 from gcode.outgoing import RefusedLine
 from gcode.replies import FirmwareError, Reply, Resend, Text, parse
 
-REASON_AGE = 2.0
+REASON_AGE_S = 2.0
 """Seconds for which a text of the firmware may be the reason for a halt that follows it."""
 
 REASON_TIMEOUT = 1.0
-"""Seconds to wait for the reason once a halted firmware was asked for it."""
+"""Seconds to wait for the reason after asking a halted firmware for it."""
 
 _ERROR_HEAD = re.compile(rb"\s*Error:\s*\d+\s*")
 
@@ -21,12 +21,12 @@ class ErrorTracker:
     """Follows the replies for errors, and for the reason of a halt.
 
     Attributes:
-        halted_until: the firmware has halted without a reason, which is waited for until then; None: it has not.
-        refusal: of a line of the job, reported unless a resend request comes next.
+        reason_due: when the wait for the reason of a halt ends; None: the firmware has not halted without giving one.
+        refusal: a refused line of the job, which is reported unless a resend request comes next.
     """
 
     def __init__(self) -> None:
-        self.halted_until: float | None = None
+        self.reason_due: float | None = None
         self.refusal: RefusedLine | None = None
         self._halt = ""  # the line by which the firmware halted
         self._text, self._text_at = "", 0.0  # its last text or error, and when it came
@@ -52,18 +52,18 @@ class ErrorTracker:
         """Follow a reply.
 
         Args:
-            reply: that has come.
+            reply: the reply that has come.
             dialect: of the firmware.
-            line: command and offset of the job's line that it answers; None if it answers none.
+            line: command and offset of the job's line that the reply answers; None: it answers none.
             now: the time.
 
         Returns:
-            The command that asks for the reason, if the firmware has halted without one.
+            The command that asks for the reason, if the firmware has halted without giving one.
 
         Raises:
-            FirmwareHalted: it obeys nothing until it is reset or revived.
+            FirmwareHalted: the firmware obeys nothing until it is reset or revived.
         """
-        if self.halted_until is not None and isinstance(reply, FirmwareError):
+        if self.reason_due is not None and isinstance(reply, FirmwareError):
             raise FirmwareHalted(f"the firmware has halted: {reply.text or self._halt}{dialect.errors.remedy}")
         follows = consequence(dialect, reply)
         if follows == "halt":
@@ -77,15 +77,15 @@ class ErrorTracker:
     def _on_halt(self, reply: Reply, dialect: Dialect, now: float) -> bytes | None:
         query = dialect.errors.reason_query
         if isinstance(reply, FirmwareError) or query is None:
-            before = f" (before that: {self._text})" if self._text and now - self._text_at < REASON_AGE else ""
+            before = f" (before that: {self._text})" if self._text and now - self._text_at < REASON_AGE_S else ""
             text = reply.text if isinstance(reply, FirmwareError) else reply.line.strip()
             text = text or f"it says {reply.line.strip()!r} and does nothing until it is reset"
             raise FirmwareHalted(f"the firmware has halted: {text}{before}{dialect.errors.remedy}")
-        if self.halted_until is not None:
+        if self.reason_due is not None:
             return None
-        self._halt, self.halted_until = reply.line.strip(), now + REASON_TIMEOUT
+        self._halt, self.reason_due = reply.line.strip(), now + REASON_TIMEOUT
         return query
 
-    def no_reason(self, dialect: Dialect) -> FirmwareHalted:
+    def error_without_reason(self, dialect: Dialect) -> FirmwareHalted:
         """Return the error that ends the conversation with a firmware that did not say why it halted."""
         return FirmwareHalted(f"the firmware has halted: {self._halt}{dialect.errors.remedy}")

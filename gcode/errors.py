@@ -3,7 +3,7 @@
 NozzledError
 ├── CommandError                 a text of a user or a file is no command ("M104 S" CR "G28")
 ├── LinkError                    the conversation with the printer went wrong
-│   ├── LocalProtocolError       the host's or a client's fault: the link cannot do what it was asked
+│   ├── LocalProtocolError       the host's or a client's fault: the link cannot do what it was asked to do
 │   │   ├── ForbiddenCommand     a command that only the link may send (M110, M28, …)
 │   │   └── QueueFull            clients send commands faster than the printer executes them
 │   └── RemoteProtocolError      the printer's fault
@@ -12,7 +12,7 @@ NozzledError
 │       ├── PrinterSilent        no answer and no sign of life for too long
 │       ├── PrinterReset         the board restarted: it has forgotten everything
 │       └── FirmwareHalted       the firmware halted (kill, MINTEMP, thermal runaway), or was stopped by M112
-├── hal.errors.PortError         the line to the printer: no such port, no permission, busy, gone
+├── hal.errors.PortError         the connection to the printer: no such port, no permission, busy, gone
 └── daemon.errors.ServiceError   configuration, files, store, jobs
 """
 
@@ -30,7 +30,7 @@ class LinkError(NozzledError):
 
 
 class LocalProtocolError(LinkError):
-    """The link cannot do what it was asked."""
+    """The link cannot do what it was asked to do."""
 
 
 class ForbiddenCommand(LocalProtocolError):
@@ -54,7 +54,7 @@ class ResendOutOfReach(RemoteProtocolError):
 
 
 class PrinterSilent(RemoteProtocolError):
-    """No answer and no sign of life for longer than any command may take."""
+    """The printer gave no answer and no sign of life for longer than any command may take."""
 
 
 class PrinterReset(RemoteProtocolError):

@@ -16,7 +16,7 @@ _CODE = re.compile(rb"M\s*+(\d{1,9}+)(?!\.)", re.IGNORECASE)
 _TEXTS = frozenset({0, 1, 16, 117, 118, 486})
 _OBJECTS = 486
 _NAME = re.compile(rb"\s*+A", re.IGNORECASE)  # M486 A<name>; its other parameters are numbers
-_INSTEAD = {":": ".", "*": "+", ";": ",", "(": "[", ")": "]", "%": " ", "\\": "/"}
+_REPLACEMENTS = {":": ".", "*": "+", ";": ",", "(": "[", ")": "]", "%": " ", "\\": "/"}
 
 
 def is_text(command: bytes) -> bool:
@@ -25,7 +25,7 @@ def is_text(command: bytes) -> bool:
 
 
 def fitting(command: bytes, dialect: Dialect, number: int = 999_999) -> bytes | None:
-    """Return a command that the firmware can read as line `number`; None: a text that is better not sent.
+    """Return a command in a form that the firmware can read as line `number`; None: a text that is better not sent.
 
     Only texts are changed; other commands lose their `(comments)` if they are too long.
     """
@@ -34,9 +34,9 @@ def fitting(command: bytes, dialect: Dialect, number: int = 999_999) -> bytes | 
         too_long = b"(" in command and len(command) > dialect.room(number)
         return COMMENT.sub(b"", command).strip() if too_long else command
     word, at = parts
-    if dialect.texts.dropped or word in dialect.unknown:
+    if dialect.texts.all_left_out or word in dialect.unknown_words:
         return None
-    text = command[at:].translate(_table(dialect.texts.breaks, dialect.texts.commands))
+    text = command[at:].translate(_table(dialect.texts.end_characters, dialect.texts.command_letters))
     return (command[:at] + text)[: dialect.room(number)].rstrip()
 
 
@@ -53,12 +53,12 @@ def _split(command: bytes) -> tuple[str, int] | None:
 
 @lru_cache(maxsize=32)
 def _table(breaks: str, commands: str) -> bytes:
-    """Return the translation table: similar characters for `breaks`, lower case for `commands`."""
+    """Return the translation table: similar characters for `end_characters`, lower case for `command_letters`."""
     table = bytearray(range(256))
     for sign in breaks:
-        table[ord(sign)] = ord(_INSTEAD[sign])
+        table[ord(sign)] = ord(_REPLACEMENTS[sign])
     if "(" in breaks:
-        table[ord(")")] = ord(_INSTEAD[")"])
+        table[ord(")")] = ord(_REPLACEMENTS[")"])
     for letter in commands:
         table[ord(letter)] = ord(letter.lower())
     return bytes(table)

@@ -34,7 +34,7 @@ from dataclasses import replace
 from sys import maxsize
 
 from gcode.firmware_traits import Dialect
-from gcode.framing import frame, number_of, numberless
+from gcode.framing import frame, number_of, without_number
 from gcode.frozen import frozen
 from gcode.modes import Modes
 from gcode.outgoing import JobPlace, Ticket
@@ -54,7 +54,7 @@ START_NUMBER = 1000
 """The number on the wire at which numbers start over: not 1, because a board that was reset requests line 1."""
 
 RENUMBER = b"M110 N%d" % START_NUMBER
-"""The command that makes the firmware count from START_NUMBER; it does no harm twice."""
+"""The command that makes the firmware count from START_NUMBER; sent twice, it does no harm."""
 
 FILLERS = 4
 """Harmless lines that follow RENUMBER, one at a time. Marlin sets its counter when it reads M110 (queue.cpp) and again
@@ -71,17 +71,17 @@ HARMLESS = b"M105"
 Sent = tuple[int, bytes, int, int, Ticket | None]
 
 
-def command_of(sent: Sent) -> bytes:
+def command_with_checksum(sent: Sent) -> bytes:
     """Return a command as it was sent, without line number, with its checksum."""
     _, raw, _, _, _ = sent
-    return numberless(text_of(raw))
+    return without_number(text_of(raw))
 
 
-def bare(sent: Sent) -> bytes:
+def plain_command(sent: Sent) -> bytes:
     """Return a command as it is in the file: without number and checksum."""
     _, raw, _, _, _ = sent
     raw = text_of(raw)
-    command = numberless(raw)
+    command = without_number(raw)
     return command.strip() if command is raw else command.rpartition(b"*")[0]
 
 
@@ -92,7 +92,7 @@ class LinkSnapshot:
     Attributes:
         sent: the last lines, oldest first, without a gap; at least one and at most HISTORY.
         answered: the number up to which all lines are known to be answered: that of a line in `sent`, or of the line
-            before them.
+            before the oldest one.
         place: of the job at line `answered`.
         fed: place of the job at the last line sent.
         modes: those in force after the last line sent.
@@ -157,15 +157,15 @@ class Flight:
         last_renumbering: the last line with which numbers on the wire started over; 0: none that matters.
         next_renumbering: the line with which numbers on the wire start over next.
         idle_until: when a line was last sent while none was in flight.
-        begin: the first line that may be in the history.
+        history_begin: the first line that may be in the history.
     """
 
     __slots__ = (
         "_former",
         "base",
-        "begin",
         "bytes",
         "history",
+        "history_begin",
         "idle_until",
         "last_renumbering",
         "lines",
@@ -181,7 +181,7 @@ class Flight:
         self.replay = 1
         self.history: list[Sent | None] = [None] * HISTORY
         self.idle_until = 0.0
-        self.begin = 1
+        self.history_begin = 1
         self.base = 0
         self.last_renumbering = 0
         self.next_renumbering = MAX_WIRE_NUMBER
@@ -189,7 +189,7 @@ class Flight:
 
     def reattach(self, snapshot: LinkSnapshot) -> None:
         """Take the lines that the previous host sent."""
-        self.begin = snapshot.first
+        self.history_begin = snapshot.first
         self.next = self.replay = snapshot.last + 1
         for sent in snapshot.sent:
             number, raw, _, _, _ = sent
@@ -223,7 +223,7 @@ class Flight:
     @property
     def oldest(self) -> str:
         """The oldest command in flight; empty: no line is in flight."""
-        return bare(self.lines[0]).decode() if self.lines else ""
+        return plain_command(self.lines[0]).decode() if self.lines else ""
 
     @property
     def oldest_ticket(self) -> Ticket | None:
@@ -236,18 +236,18 @@ class Flight:
     def has(self, word: str) -> bool:
         """Tell whether a command with this code word is in flight."""
         size = len(word)
-        commands = (command_of(sent).decode().upper() for sent in self.lines)
+        commands = (command_with_checksum(sent).decode().upper() for sent in self.lines)
         return bool(word) and any(each.startswith(word) and not each[size : size + 1].isdigit() for each in commands)
 
     def has_whole(self, command: str) -> bool:
         """Tell whether this very command is in flight: a macro such as PRINT_START has no code word."""
         text = command.strip().upper()
-        return bool(text) and any(bare(sent).decode("utf-8", "replace").upper() == text for sent in self.lines)
+        return bool(text) and any(plain_command(sent).decode("utf-8", "replace").upper() == text for sent in self.lines)
 
     @property
     def first_in_history(self) -> int:
         """The number of the oldest line in the history: the first that can be sent again."""
-        return max(self.begin, self.next - HISTORY)
+        return max(self.history_begin, self.next - HISTORY)
 
     @property
     def replaying(self) -> bool:
@@ -311,8 +311,8 @@ class Flight:
         self.next_renumbering = self.base + MAX_WIRE_NUMBER if modulo is not None else maxsize
 
     def rewind(self, number: int) -> int:
-        """Rewind to a line: those before it were accepted and stay. Return how many leave the flight."""
-        while self.replay < number:  # an earlier resend request took it out of the flight, but it was accepted
+        """Rewind to a line: those before it were accepted and stay. Return how many lines leave the flight."""
+        while self.replay < number:  # an earlier resend request took this line out of the flight, but it was accepted
             self.add(self.line(self.replay))
             self.replay += 1
         lost = 0

@@ -20,25 +20,27 @@ def checksum(data: bytes) -> int:
     return reduce(xor, data, 0)
 
 
-def frame(number: int, command: bytes, of_command: int | None = None) -> bytes:
+def frame(number: int, command: bytes, command_checksum: int | None = None) -> bytes:
     """Return the line as it goes on the wire, with number, checksum and line feed.
 
     Args:
         number: of the line.
         command: without a line end.
-        of_command: the checksum of the command, if it is known.
+        command_checksum: the checksum of the command, if it is known.
     """
     head = b"N%d " % number
-    return b"%s%s*%d\n" % (head, command, reduce(xor, head, checksum(command) if of_command is None else of_command))
+    of_command = checksum(command) if command_checksum is None else command_checksum
+    return b"%s%s*%d\n" % (head, command, reduce(xor, head, of_command))
 
 
-def dense_frame(number: int, command: bytes, of_command: int | None = None) -> bytes:
+def dense_frame(number: int, command: bytes, command_checksum: int | None = None) -> bytes:
     """Return the same line without the blank after the number if a compact move follows: `N12G1X1`."""
     head = (b"N%d" if command[2:3].isalpha() and command[:1] == b"G" else b"N%d ") % number
-    return b"%s%s*%d\n" % (head, command, reduce(xor, head, checksum(command) if of_command is None else of_command))
+    of_command = checksum(command) if command_checksum is None else command_checksum
+    return b"%s%s*%d\n" % (head, command, reduce(xor, head, of_command))
 
 
-def bare_frame(_number: int, command: bytes, _of_command: int | None = None) -> bytes:
+def bare_frame(_number: int, command: bytes, _command_checksum: int | None = None) -> bytes:
     """Return the line for a firmware that does not count lines: the command and a line feed."""
     return command + b"\n"
 
@@ -49,7 +51,7 @@ def number_of(raw: bytes) -> int | None:
     return int(head[1]) if head is not None else None
 
 
-def numberless(raw: bytes) -> bytes:
+def without_number(raw: bytes) -> bytes:
     """Return a line made by `frame` or `dense_frame` without its number."""
     head = _HEAD.match(raw)
     return raw if head is None else raw[head.end() :]

@@ -1,4 +1,4 @@
-"""Greeting: finds out that something which speaks G-code is at the other end; like the link, without the line itself.
+"""Greeting: finds out whether something that speaks G-code is at the other end. Like the link, it does no I/O.
 
 Opening a port resets many boards. They take a second or two to boot, and their boot loader swallows what is sent in
 that time. So the host says hello again after `start`, and again while nothing answers. A printer that heats, or waits
@@ -30,22 +30,22 @@ QUERY = b"M105\n"
 """Follows later hellos, as some firmwares set their counter without an answer (Blocks Zero)."""
 
 HELLOS_BEFORE_QUERY = 2
-"""Hellos that go without a query. Most printers answer the first one, and a query means one more answer to await."""
+"""Hellos that are sent without a query. Most printers answer the first one, and a query adds an answer to await."""
 
 HELLOS_BEFORE_RESET = 4
 """Unanswered hellos after which every second one begins with RESET: the previous host may have left a decoder waiting
 for packed bytes, which finds no line end in a plain hello."""
 
-REPEAT = 2.0
+REPEAT_INTERVAL = 2.0
 """Seconds after which an unanswered hello is repeated."""
 
-BANNER = 0.25
+BANNER_QUIET_S = 0.25
 """Seconds of quiet that end the banner of a board that has booted (Marlin's takes 35 ms)."""
 
-QUIET = 0.05
+QUIET_S = 0.05
 """Seconds of quiet after the answers to all hellos."""
 
-LONG_QUIET = 0.5
+LONG_QUIET_S = 0.5
 """Seconds of quiet while a hello has no answer: a late answer would be taken for the answer to the next line."""
 
 MAX_BANNER = 32
@@ -53,13 +53,13 @@ MAX_BANNER = 32
 
 
 class Greeting:
-    """Fed with bytes and asked for bytes like `HostLink`, until `done`.
+    """Takes bytes and gives bytes like `HostLink`, until `done`.
 
     Attributes:
         done: a firmware has answered, and is quiet.
-        heard: any bytes have come.
+        has_heard: a line has come from the printer.
         banner: texts since the board booted, which identify the firmware if M115 does not.
-        booted: the board has booted during the greeting.
+        has_booted: the board has booted during the greeting.
         busy_at: when the printer last reported that it is busy.
     """
 
@@ -67,15 +67,15 @@ class Greeting:
         """Begin; `packed`: the previous host may have left the firmware waiting for packed bytes."""
         self._packed = packed
         self.done = False
-        self.heard = False
-        self.booted = False
+        self.has_heard = False
+        self.has_booted = False
         self.banner: list[str] = []
         self.busy_at = -math.inf
         self._hellos = 0
         self._answered = False
         self._unanswered = 0  # hellos and queries
         self._foreign_ok = False  # the next `ok` answers the tail of a hello, taken for a command
-        self._boots = False  # the last reply was that of a board that boots
+        self._has_just_booted = False  # the last reply showed that the board has just booted
         self._partial = b""
         self._due: float = now  # next hello, or the end of the quiet after an answer
         self._hello_due = True
@@ -87,7 +87,7 @@ class Greeting:
 
     @property
     def _quiet(self) -> float:
-        return LONG_QUIET if self._unanswered > 0 else QUIET
+        return LONG_QUIET_S if self._unanswered > 0 else QUIET_S
 
     def tick(self, now: float) -> None:
         """Act on a deadline that has passed; an early call is harmless."""
@@ -104,7 +104,7 @@ class Greeting:
             return b""
         self._hello_due = False
         self._hellos += 1
-        self._due = now + REPEAT
+        self._due = now + REPEAT_INTERVAL
         reset = self._packed or (self._hellos > HELLOS_BEFORE_RESET and self._hellos % 2 == 1)
         hello = RESET + HELLO if reset else HELLO
         if self._hellos <= HELLOS_BEFORE_QUERY:
@@ -126,7 +126,7 @@ class Greeting:
         return replies
 
     def _note(self, reply: Reply, now: float) -> None:
-        self.heard = True
+        self.has_heard = True
         if isinstance(reply, BoardStarted):
             self._on_start(reply, now)
         elif acknowledges(reply) or isinstance(reply, Wait):
@@ -134,8 +134,8 @@ class Greeting:
         elif isinstance(reply, Busy) or (isinstance(reply, Temperatures) and reply.waiting):
             self._on_busy(now)
         elif not isinstance(reply, Temperatures):  # reports that the previous host turned on never end
-            self._due = max(self._due, now + (self._quiet if self._answered else BANNER))
-        self._boots = isinstance(reply, BoardStarted)
+            self._due = max(self._due, now + (self._quiet if self._answered else BANNER_QUIET_S))
+        self._has_just_booted = isinstance(reply, BoardStarted)
         if isinstance(reply, UnknownCommand):
             self._foreign_ok = reply.word != "M110"
         elif isinstance(reply, Text) and len(self.banner) < MAX_BANNER:
@@ -144,19 +144,22 @@ class Greeting:
     def _on_start(self, start: BoardStarted, now: float) -> None:
         """Start the banner again; it includes the reason for the reset, which follows `start`."""
         self._answered = self._foreign_ok = self._packed = False
-        self.booted = True
+        self.has_booted = True
         self._hellos = 0
-        self._due = now + BANNER
-        self.banner = [*(self.banner if self._boots else ()), start.line[:200]]  # RepRapFirmware has its name in it
+        self._due = now + BANNER_QUIET_S
+        self.banner = [
+            *(self.banner if self._has_just_booted else ()),
+            start.line[:200],
+        ]  # RepRapFirmware has its name in it
 
     def _on_busy(self, now: float) -> None:
         """Say no more: the hello is in the printer's receive buffer, which more of them would fill."""
         self.busy_at = now
         self._hello_due = False
-        self._due = max(self._due, now + (self._quiet if self._answered else REPEAT))
+        self._due = max(self._due, now + (self._quiet if self._answered else REPEAT_INTERVAL))
 
     def _on_ok(self, now: float) -> None:
-        if self._foreign_ok:  # a board that boots loses the head of a hello, and takes the tail for a command
+        if self._foreign_ok:  # a board that is booting loses the head of a hello, and takes the tail for a command
             self._foreign_ok = False
             return
         self._answered = True

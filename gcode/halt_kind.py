@@ -14,6 +14,6 @@ _KINDS = (
 
 
 def halt_kind(text: str) -> str | None:
-    """Return the kind of halt that a text of the firmware reports; None: it is of no known kind."""
+    """Return the kind of halt that a text of the firmware reports; None: the kind is unknown."""
     lowered = text.lower()
     return next((kind for kind, words in _KINDS if any(word in lowered for word in words)), None)

@@ -1,7 +1,8 @@
 """Heaters: turning them off, and waiting for a target as the firmware would.
 
 The wait follows Marlin (Configuration.h: TEMP_RESIDENCY_TIME 10 s, TEMP_WINDOW 1 °C, TEMP_HYSTERESIS 3 °C): the time
-runs from the first reading within the window, and starts again when a reading leaves the hysteresis.
+runs from the first reading within the window. If a reading leaves the hysteresis, the time starts again with the next
+reading within the window.
 """
 
 import math
@@ -12,15 +13,22 @@ from gcode.command import m_code, parse
 from gcode.frozen import mutable
 from gcode.reply_fields import Heaters
 
-RESIDENCY = 10.0  # s
+RESIDENCY_S = 10.0  # s
 WINDOW = 1.0  # °C
 HYSTERESIS = 3.0  # °C
 
 # Commands that set a target → what they heat; `tool` is that of the T parameter, or else the active one.
-SETS_TARGET = {"M104": "tool", "M109": "tool", "M140": "bed", "M190": "bed", "M141": "chamber", "M191": "chamber"}
+HEATERS_BY_COMMAND = {
+    "M104": "tool",
+    "M109": "tool",
+    "M140": "bed",
+    "M190": "bed",
+    "M141": "chamber",
+    "M191": "chamber",
+}
 
 _TARGET = {letter: re.compile(rb"%c\s*\+?\d+\.?\d*" % letter, re.IGNORECASE) for letter in b"SR"}
-_HEATS = m_code(104, 109, 140, 141, 190, 191)
+_HEAT_COMMAND = m_code(104, 109, 140, 141, 190, 191)
 
 
 @mutable
@@ -29,18 +37,18 @@ class Residency:
 
     Attributes:
         target: in °C.
-        cool: wait for cooling too (R); with S, a heater above the hysteresis ends the wait.
+        waits_for_cooling: wait for cooling too (R); with S, a heater above the hysteresis ends the wait.
         seconds: that the heater has to stay near the target.
     """
 
     target: float
-    cool: bool = False
-    seconds: float = RESIDENCY
+    waits_for_cooling: bool = False
+    seconds: float = RESIDENCY_S
     _since: float = math.inf
 
-    def reached(self, actual: float, now: float) -> bool:
+    def is_reached(self, actual: float, now: float) -> bool:
         """Tell whether a reading in °C at this time, in s, ends the wait."""
-        if not self.cool and actual > self.target + HYSTERESIS:
+        if not self.waits_for_cooling and actual > self.target + HYSTERESIS:
             return True
         distance = abs(actual - self.target)
         if distance <= WINDOW and self._since == math.inf:
@@ -51,12 +59,12 @@ class Residency:
 
 
 @mutable
-class Nearing:
+class Approach:
     """Watches a temperature approach its target.
 
     Attributes:
-        step: °C that it has to come nearer.
-        within: seconds in which it has to.
+        step: °C by which it has to come nearer.
+        within: seconds in which it has to do so.
     """
 
     step: float
@@ -64,14 +72,14 @@ class Nearing:
     _nearest: float = math.inf
     _since: float = 0.0
 
-    def stalled(self, distance: float, now: float) -> bool:
+    def has_stalled(self, distance: float, now: float) -> bool:
         """Take the distance to the target, in °C; tell whether it has not shrunk for too long."""
         if distance <= self._nearest - self.step:
             self._nearest, self._since = distance, now
         return now - self._since >= self.within
 
 
-def reading_of(tool: int, heaters: Container[str]) -> str:
+def reading_name(tool: int, heaters: Container[str]) -> str:
     """Return the name under which a tool's temperature is reported.
 
     If only one hotend is reported, it is that of the active tool, or the one that all tools share.
@@ -96,12 +104,12 @@ def heaters_off(extruders: int, *, chamber: bool, heaters: Heaters | None = None
     return [*tools, "M140 S0", *(["M141 S0"] if chamber else [])]
 
 
-def shifted(
+def shift_target(
     command: bytes, offsets: Mapping[str, float], tool: int, hotend: float, bed: float, chamber: float
 ) -> bytes:
     """Return a command with the offset of its heater added to its target; other commands, and a target of 0, unchanged.
 
-    The offset moves no target above the highest one or below 0.
+    The offset moves no target above its heater's highest one, or below 0.
 
     Args:
         command: one clean line.
@@ -111,10 +119,10 @@ def shifted(
         bed: the highest target of the bed.
         chamber: the highest target of the chamber.
     """
-    if command[:1] not in b"Mm" or not _HEATS.match(command):
+    if command[:1] not in b"Mm" or not _HEAT_COMMAND.match(command):
         return command
     parsed = parse(command)
-    heater = SETS_TARGET.get(parsed.code.partition(".")[0])
+    heater = HEATERS_BY_COMMAND.get(parsed.code.partition(".")[0])
     letter = "S" if parsed.get("S") is not None else "R"
     target = parsed.number(letter, 0.0)
     if heater is None or target <= 0:

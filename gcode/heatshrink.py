@@ -17,7 +17,7 @@ def decompress(data: bytes, window: int, lookahead: int, size: int) -> bytes:
         size: of the result, from the file's header.
 
     Raises:
-        CommandError: the data give less, or are more than a byte too long.
+        CommandError: the data give fewer bytes, or are more than a byte too long.
     """
     out = bytearray(1 << window)  # the zeros before the output
     end = len(out) + size

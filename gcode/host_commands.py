@@ -7,8 +7,8 @@
   executes the wait, which ends by itself.
 * `@cancel` and `@abort` end the job; any other command with `@` is left out.
 * `M600` and `M601` pause the firmware, or the job if the firmware does not know them.
-* `M113` and `M155` are left out, as the host has set how often the firmware reports.
-* `M110`, `M28`, `M29`, `M575` and `M999` are left out, as only the link may send them; so is `M112`.
+* `M113` and `M155` are left out, because the host has set how often the firmware reports.
+* `M110`, `M28`, `M29`, `M575` and `M999` are left out, because only the link may send them. `M112` is left out too.
 """
 
 import re
@@ -17,7 +17,7 @@ from collections.abc import Container
 from gcode.command import STOP, parse
 from gcode.errors import CommandError
 from gcode.frozen import frozen
-from gcode.outgoing import forbidden
+from gcode.outgoing import is_link_only
 
 _WAITS = {"M109": ("M104", "tool"), "M190": ("M140", "bed"), "M191": ("M141", "chamber")}
 _PAUSES = frozenset({b"M0", b"M1", b"M25", b"M226", b"@pause"})
@@ -36,22 +36,22 @@ class HeatAndWait:
         command: sets the target, with all other parameters of the file's command.
         heater: to wait for.
         target: in °C.
-        cool: wait for cooling too.
-        whole: the file's command, to send instead if the firmware does not report this heater.
+        waits_for_cooling: wait for cooling too.
+        file_command: the file's command, to send instead if the firmware does not report this heater.
     """
 
     command: bytes
     heater: str
     target: float
-    cool: bool
-    whole: bytes = b""
+    waits_for_cooling: bool
+    file_command: bytes = b""
 
 
 @frozen
 class WaitForAll:
-    """Wait for every heater that is on; `whole` is the file's command, to send instead if no heater is reported."""
+    """Wait for every heater that is on; if the firmware reports none, send `file_command` instead."""
 
-    whole: bytes
+    file_command: bytes
 
 
 @frozen
@@ -84,7 +84,7 @@ class PrinterPauses:
 
 @frozen
 class PauseUnlessKnown:
-    """Send `command`, and pause the job if the firmware reports that it does not know it."""
+    """Send `command`, and pause the job if the firmware reports that it does not know the command."""
 
     command: bytes
 
@@ -96,7 +96,7 @@ class PauseUnlessKnown:
 
 @frozen
 class DwellUnlessKnown:
-    """Send `command`, a stop with a time, and `instead` if the firmware reports that it does not know it."""
+    """Send `command`, a stop with a time; if the firmware reports that it does not know it, send `instead`."""
 
     command: bytes
     instead: bytes
@@ -132,12 +132,12 @@ def meaning(
 
     Args:
         command: one line, as `gcode.reader` returns it.
-        host_waits: the host waits for temperatures, not the firmware.
-        reads_r: the firmware knows `M109 R200`; otherwise it would heat nothing, or turn the heater off.
+        host_waits: the host, not the firmware, waits for temperatures.
+        reads_r: the firmware knows `M109 R200`; one that does not would heat nothing, or turn the heater off.
         unknown: code words that the firmware does not know.
         resumes: the firmware has a command that ends its own pause (Prusa's M602).
     """
-    if forbidden(command) or STOP.match(command):
+    if is_link_only(command) or STOP.match(command):
         return LeaveOut("a file may not send this")
     match = _CODE.match(command)
     if match is None:
@@ -158,7 +158,7 @@ def meaning(
         return LeaveOut("it is meant for a host, and nozzled does not know it")
     if name.decode() not in _WAITS or (wait := _wait(command)) is None:
         return None
-    return wait if host_waits or (wait.cool and not reads_r) else None
+    return wait if host_waits or (wait.waits_for_cooling and not reads_r) else None
 
 
 def _pause(command: bytes, word: str, unknown: Container[str]) -> PauseJob | DwellUnlessKnown | SendInstead | None:
@@ -172,7 +172,7 @@ def _pause(command: bytes, word: str, unknown: Container[str]) -> PauseJob | Dwe
 
 
 def _dwell(timed: re.Match[bytes]) -> bytes:
-    """Return a G4 of the same time, in milliseconds, as Klipper and Teacup do not read S."""
+    """Return a G4 of the same time, in milliseconds, because Klipper and Teacup do not read S."""
     ms = float(timed[2]) * (1000 if timed[1] in b"Ss" else 1)
     return f"G4 P{ms:.0f}".encode()
 
@@ -196,7 +196,9 @@ def _wait(command: bytes) -> HeatAndWait | None:
     instead, heater = _WAITS[parsed.code.partition(".")[0]]
     tool = parsed.get("T")
     name = f"tool{tool:.0f}" if tool is not None and heater == "tool" else heater
-    cool = "R" in parsed and "S" not in parsed
-    words = [(("S" if cool and letter == "R" else letter), value) for letter, value in parsed.params.items()]
+    waits_for_cooling = "R" in parsed and "S" not in parsed
+    words = [
+        (("S" if waits_for_cooling and letter == "R" else letter), value) for letter, value in parsed.params.items()
+    ]
     raw = " ".join([instead, *(letter if value is None else f"{letter}{value:g}" for letter, value in words)])
-    return HeatAndWait(raw.encode(), name, target, cool, command)
+    return HeatAndWait(raw.encode(), name, target, waits_for_cooling, command)

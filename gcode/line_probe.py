@@ -2,7 +2,8 @@
 
 A firmware that counts lines refuses a line with an impossible number, and names the line that it expects. The probe
 changes nothing. The line feed in front of it ends whatever the previous host left half-sent in the receive buffer. The
-firmware may request that line again or take it for a command, so the probe is repeated until two answers agree.
+firmware may request that half-sent line again, or take it for a command. So the probe is repeated until two answers
+agree.
 """
 
 from gcode.dialect import Dialect
@@ -11,7 +12,7 @@ from gcode.framing import frame
 from gcode.packing import RESET
 from gcode.replies import MAX_LINE, BoardStarted, Busy, Reply, Resend, Temperatures, parse
 
-RESEND_QUIET = 0.5
+RESEND_QUIET_S = 0.5
 """Seconds after a resend request in which another may come: one for the half-sent line, one for the probe."""
 
 PROBE_TIMEOUT = 10.0
@@ -22,7 +23,7 @@ MAX_PROBES = 6
 
 
 class LineProbe:
-    """Fed with bytes and asked for bytes like `HostLink`; done once `number` or `error` is set.
+    """Takes bytes and gives bytes like `HostLink`; done once `number` or `error` is set.
 
     Attributes:
         number: of the line that the printer wants next, as the printer counts.
@@ -48,7 +49,7 @@ class LineProbe:
         self._due = now
         self._probes = 0
         self._answer: int | None = None  # the number in the answer to the last probe
-        self._previous: int | None = None  # the one before
+        self._previous: int | None = None  # the number in the answer before that
 
     @property
     def may_unpack(self) -> bool:
@@ -83,8 +84,8 @@ class LineProbe:
         self._probes += 1
         self._due = now + PROBE_TIMEOUT
         # If the previous host left an order half-sent, that order swallows the first RESET, and the decoder then finds
-        # no line end in the probe. So a second RESET is sent; if a firmware without a decoder may answer these bytes,
-        # only after a silence.
+        # no line end in the probe. So a second RESET is sent. A firmware that may lack a decoder and answer these
+        # bytes gets it only after a silence.
         resets = self._packing == "unreported" or (self._packing == "reported" and silent)
         return RESET + self._probe if resets else self._probe
 
@@ -99,7 +100,7 @@ class LineProbe:
     def _note(self, reply: Reply, now: float) -> None:
         if isinstance(reply, Resend):
             if self._answer is None:  # some firmwares repeat the request until the line comes
-                self._due = now + RESEND_QUIET
+                self._due = now + RESEND_QUIET_S
             self._answer = reply.number
         elif isinstance(reply, BoardStarted):
             self.error = PrinterReset("the printer restarted: it has forgotten where it was")

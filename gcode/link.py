@@ -1,4 +1,4 @@
-"""HostLink: the host's end of the line protocol, without the line.
+"""HostLink: the host's end of the link protocol, without I/O.
 
 As in h11, bytes come in by `receive` and go out by `data_to_send`, and time is an argument. The link numbers and frames
 lines, keeps as many in flight as the dialect allows, counts answers, and rewinds on a resend request. Nothing here
@@ -6,18 +6,18 @@ waits: `deadline` says when to call `tick`. `gcode/outbox.py` holds what has to 
 holds the lines in flight, and `gcode/recovery.py` decides what to do about resend requests and silence. This module
 reads the replies and passes on what they mean.
 
-    source.next_line ─┐
+    pull() ───────────┐
                       ├─▶ number, frame ─▶ flight (sent, unanswered) ─▶ acknowledged
-    send(command) ────┘         ▲                 │
+    send(ticket) ─────┘         ▲                 │
                                 └── history ◀─────┘ Resend: n
 
 The rules rest on dialogues with real firmware (`tests/data/transcripts/`):
 
 * Each accepted line gets one `ok`, in order, when it has been executed (marlin-plain-lines.txt). Repetier acknowledges
-  at receipt: `gcode/answers.py`.
+  on receipt: `gcode/answers.py`.
 * `Resend: n` is followed at once by an `ok` of its own; the `ok`s of lines accepted earlier come after that.
 * A bad line makes Marlin flush its receive buffer. Lines behind it vanish, or each causes another `Resend: n`. So the
-  link stops, waits until all are answered or the line is quiet, and then sends from n on.
+  link stops, waits until all are answered or the connection is quiet, and then sends from n on.
 * Marlin answers a line with an impossible number (the probe) with the number that it expects. So the link learns
   whether an `ok` was lost. Repeating a line would not show that, as Marlin 2.1 drops a repeat without a word.
 """
@@ -25,17 +25,17 @@ The rules rest on dialogues with real firmware (`tests/data/transcripts/`):
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gcode.answers import Answers, code_word, fits
+from gcode.answers import Answers, code_word, may_answer
 from gcode.chatter import Chatter
 from gcode.dialect import UNKNOWN, Dialect
 from gcode.error_tracker import ErrorTracker
 from gcode.errors import LinkError, PrinterReset, PrinterSilent, QueueFull
-from gcode.flight import HARMLESS, HISTORY, Flight, LinkSnapshot, Sent, bare, command_of
+from gcode.flight import HARMLESS, HISTORY, Flight, LinkSnapshot, Sent, command_with_checksum, plain_command
 from gcode.modes import Modes
-from gcode.outbox import Journal, Outbox, Permits, Pull
+from gcode.outbox import LineRecorder, Outbox, Permission, Pull
 from gcode.outgoing import Counters, JobPlace, LinkNotice, RefusedLine, Ticket
 from gcode.packing import RESET, DecoderState, Packer, decoder_state
-from gcode.patience import Patience, patience
+from gcode.patience import Patience, max_silence
 from gcode.recovery import Phase, Recovery
 from gcode.replies import (
     MAX_LINE,
@@ -56,18 +56,25 @@ from gcode.replies import (
 )
 from gcode.wire import Wire
 
-__all__ = ["HISTORY", "Journal", "LinkSnapshot", "Permits", "Pull", "Sent"]  # re-exports, besides what is defined below
+__all__ = [
+    "HISTORY",
+    "LineRecorder",
+    "LinkSnapshot",
+    "Permission",
+    "Pull",
+    "Sent",
+]  # re-exports, besides what is defined below
 
 MAX_QUEUED = 256
 """Commands of clients that may wait for the printer; a job waits for the answer to each of its own."""
 
-WAIT_AGE = 1.0
+WAIT_AGE_S = 1.0
 """Seconds after which a `wait` from the firmware cannot have crossed with the last line sent."""
 
 MAX_REFUSALS = 3
-"""Times that the firmware refuses a line with one of the TEXTS before the line is left out."""
+"""Refusals after which a line with one of the DISPENSABLE code words is left out."""
 
-TEXTS = frozenset({"M73", "M117", "M118", "M486"})
+DISPENSABLE = frozenset({"M73", "M117", "M118", "M486"})
 """Code words of lines that a print can do without."""
 
 _REPORTS_BY_OKS = frozenset({"M303"})
@@ -76,7 +83,7 @@ of Marlin 1.0)."""
 
 _MOVES = frozenset({"G0", "G1", "G2", "G3"})
 
-_MIN_PLACES = 7
+_MIN_PLANNER = 7
 """Moves that the smallest planner holds: BLOCK_BUFFER_SIZE is a power of two, at least 8, and one block stays empty."""
 
 _DECODER_HEAD = 8  # bytes; a line about the decoder has `[MP]` within them, as Prusa puts blanks in front
@@ -87,22 +94,22 @@ LinkEvent = Reply | Ticket | RefusedLine | LinkNotice | DecoderState
 
 
 class HostLink:
-    """The host's end of the line. Once `error` is set it does nothing more; the first error stays."""
+    """The host's end of the conversation. Once `error` is set, the link does nothing more; the first error stays."""
 
     def __init__(
         self,
         dialect: Dialect = UNKNOWN,
         byte_time: float = 0.0,
-        journal: Journal | None = None,
-        permits: Permits = lambda _ticket, _waiting: True,
+        record_line: LineRecorder | None = None,
+        permits: Permission = lambda _ticket, _waiting: True,
     ) -> None:
         """Start with line 1.
 
         Args:
             dialect: of the firmware; it may be replaced while nothing is in flight.
-            byte_time: seconds that one byte takes on the wire, 10 / baudrate; 0: none.
-            journal: called with each frame before it is sent, so that the next host can reattach.
-            permits: called before a command goes out between the job's lines, which need no permission.
+            byte_time: seconds that one byte takes on the wire, 10 / baudrate; 0: no time.
+            record_line: called with each frame before it is sent, so that the next host can reattach.
+            permits: called before a command goes out between the lines of the job; those lines need no permission.
         """
         self.error: LinkError | None = None
         self._counters = Counters()
@@ -112,15 +119,15 @@ class HostLink:
         self._flight = Flight()
         self._recovery = Recovery()
         self._patience = Patience()
-        self._outbox = Outbox(self._flight, self._recovery, self._patience, self._wire, journal, permits)
+        self._outbox = Outbox(self._flight, self._recovery, self._patience, self._wire, record_line, permits)
         self._chatter = Chatter()
         self._answers = Answers()
         self._errors = ErrorTracker()
-        self._alive = 0.0  # when the printer gave its last sign of life
+        self._alive_at = 0.0  # when the printer gave its last sign of life
         self._partial = b""  # a reply line that is not complete
         self._plain = True  # `_partial` is empty and `_ok_is_plain` holds
         self._reason = ""  # the firmware's last communication error: the reason for the resend request that follows
-        self._places = _MIN_PLACES  # of the planner, by the largest number of free ones that was reported
+        self._planner_size = _MIN_PLANNER  # moves that the planner holds, by the most free blocks that were reported
         self.dialect = dialect
 
     @property
@@ -147,16 +154,16 @@ class HostLink:
 
     def pack(self) -> None:
         """Send packed lines from now on; the firmware has just reported that its decoder is ready for them."""
-        self._outbox.packer = Packer(on=True)
+        self._outbox.packer = Packer(packs=True)
 
-    def may_be_packing(self) -> None:
+    def assume_packing(self) -> None:
         """Note that the decoder may be waiting for packed bytes because of the previous host or a lost order."""
-        self._outbox.packer = Packer(on=False)
+        self._outbox.packer = Packer(packs=False)
 
     @property
-    def unpacks(self) -> bytes:
-        """The bytes that have to precede any written past the link, as a decoder may expect packed ones."""
-        return RESET if self._outbox.packer.used else b""
+    def decoder_reset(self) -> bytes:
+        """The bytes to write before any that bypass the link; empty unless a decoder may be waiting for packed ones."""
+        return RESET if self._outbox.packer.has_decoder else b""
 
     # -- the job and commands ------------------------------------------------------------------------------
 
@@ -170,23 +177,24 @@ class HostLink:
         self._outbox.feed(pull)
         if pull is not None and not keep_place:
             self._flight.renumber_soon()
-            self._outbox.fed = 0
+            self._outbox.job_lines_sent = 0
             self.place = JobPlace()
 
     def reattach(self, snapshot: LinkSnapshot, now: float) -> None:
         """Reattach to the conversation of an earlier link; this one must not have sent anything yet.
 
-        If that link has sent packed lines, call `may_be_packing` first.
+        If that link has sent packed lines, call `assume_packing` first.
 
-        The link probes for the line that the printer wants next, and awaits an echo after all that the printer still
-        has to do. That is done when the link is `idle`; `error` is set if the answer fits none of the lines.
+        The link probes for the line that the printer wants next. If answers are missing, it also awaits an echo, which
+        comes when the printer has executed all lines. Both are done when the link is `idle`. If the answer fits none of
+        the lines, `error` is set.
         """
         self._flight.reattach(snapshot)
         self.first_number = self._flight.next
-        self._outbox.fed = snapshot.fed.lines
+        self._outbox.job_lines_sent = snapshot.fed.lines
         self._outbox.modes = replace(snapshot.modes, e_mode=self._dialect.e_mode)
         self.place = replace(snapshot.place)
-        self._alive = now
+        self._alive_at = now
         self._recovery.reattach(snapshot.answered, self._flight, self._dialect)
         self._plain = self._ok_is_plain
 
@@ -199,14 +207,14 @@ class HostLink:
         self._outbox.held = False
 
     def probe_soon(self) -> None:
-        """Probe after SHORT_SILENCE, once: a user waits for the answers to the lines in flight."""
+        """Probe after SHORT_SILENCE_S, once: a user waits for the answers to the lines in flight."""
         self._patience.is_short = True
 
     def send(self, ticket: Ticket) -> None:
         """Queue a checked command; it goes out before the next line of the job.
 
         An urgent command goes before the others and beyond the window, but never beyond the receive buffer. A line
-        sent less than SETTLED seconds ago may still be in that buffer; older ones have moved to the command queue.
+        sent less than SETTLED_S seconds ago may still be in that buffer; older ones have moved to the command queue.
         """
         (self._outbox.urgent if ticket.urgent else self._outbox.queue).append(ticket)
 
@@ -214,7 +222,7 @@ class HostLink:
         """Queue commands of a client, all or none.
 
         Raises:
-            QueueFull: too many of them would wait.
+            QueueFull: more than MAX_QUEUED of them would wait.
         """
         waiting = sum(ticket.foreign for ticket in self._outbox.queue)
         if waiting + len(tickets) > MAX_QUEUED:
@@ -244,7 +252,7 @@ class HostLink:
 
     def set_place(self, fed: JobPlace, modes: Modes) -> None:
         """Set the job's place and the modes at the last line sent, if the snapshot for `reattach` did not have them."""
-        self._outbox.fed = fed.lines
+        self._outbox.job_lines_sent = fed.lines
         self._outbox.modes = replace(modes, e_mode=self._dialect.e_mode)
         self.place = replace(fed)
 
@@ -264,7 +272,7 @@ class HostLink:
 
     @property
     def next_on_wire(self) -> int:
-        """The same number on the wire."""
+        """The number on the wire of the next new line."""
         return self._flight.next_on_wire
 
     # -- bytes out -----------------------------------------------------------------------------------------
@@ -276,7 +284,7 @@ class HostLink:
     # -- bytes in ------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, now: float) -> list[LinkEvent]:
-        """Take bytes from the printer; return all replies but plain oks, and the tickets that they answered."""
+        """Take bytes from the printer; return all replies but plain oks, and the tickets that are done."""
         if self.error is not None:
             return []
         events: list[LinkEvent] = []
@@ -293,7 +301,7 @@ class HostLink:
             for line in lines:
                 if line == b"ok" and self._ok_is_plain:
                     self._acknowledge("ok", now, events)
-                elif (line := line.strip(b"\r\0")) and not self._is_of_decoder(line, now, events):
+                elif (line := line.strip(b"\r\0")) and not self._take_decoder_state(line, now, events):
                     self._handle(self._errors.parse(line[:MAX_LINE]), now, events)
         except LinkError as error:
             self.fail(error)
@@ -333,8 +341,8 @@ class HostLink:
                 self._on_text(reply, now, events)
         self._collect(reply, now, events)
 
-    def _is_of_decoder(self, line: bytes, now: float, events: list[LinkEvent]) -> bool:
-        """Note a line that reports the state of the firmware's decoder, and answers nothing; tell whether it does."""
+    def _take_decoder_state(self, line: bytes, now: float, events: list[LinkEvent]) -> bool:
+        """Take a line that reports the state of the firmware's decoder, and answers nothing; tell whether it is one."""
         if b"[MP]" not in line[:_DECODER_HEAD] or (state := decoder_state(line)) is None:
             return False
         events.append(state)
@@ -363,7 +371,7 @@ class HostLink:
         if sent is None:
             return None
         _, _, _, offset, ticket = sent
-        return (bare(sent), offset) if ticket is None else None
+        return (plain_command(sent), offset) if ticket is None else None
 
     def _may_be_echo(self, reply: Reply) -> bool:
         return isinstance(reply, BoardStarted | FirmwareError | Text | Resend) or (
@@ -376,7 +384,7 @@ class HostLink:
             return True
         if not self._flight.lines:
             return False
-        command = command_of(self._flight.lines[0])
+        command = command_with_checksum(self._flight.lines[0])
         return command[:4].upper() == b"M118" and reply.line.strip().encode() in command
 
     def _collect(self, reply: Reply, now: float, events: list[LinkEvent]) -> None:
@@ -387,23 +395,23 @@ class HostLink:
         if self._answers and (over := self._answers.assign(reply, now, ticket)) is not None:
             events += over
             return
-        if ticket is not None and (self._dialect.ok_at == "execution" or fits(reply, ticket)):
+        if ticket is not None and (self._dialect.ok_at == "execution" or may_answer(reply, ticket)):
             ticket.answer(reply.line)
 
     def _note_sign_of_life(self, now: float) -> None:
-        self._alive = now
+        self._alive_at = now
         self._recovery.on_sign_of_life()
 
     def _note_answer(self, reply: Reply, now: float, events: list[LinkEvent]) -> None:
         if self._recovery.is_echo(reply.line):
-            for _ in range(self._recovery.unanswered(self._flight.lines)):
+            for _ in range(self._recovery.count_unanswered(self._flight.lines)):
                 self._acknowledge("ok", now, events)
             self._recovery.end_echo()
         elif isinstance(reply, UnknownCommand):
             # A flush has cut a line, and the firmware took the tail for a command: the ok for that answers no line.
             # A firmware without line numbers flushes nothing (and Teacup quotes M400 as M144); one that
-            # acknowledges at receipt has already sent that ok.
-            flushes = self._dialect.numbered and self._dialect.ok_at == "execution"
+            # acknowledges on receipt has already sent that ok.
+            flushes = self._dialect.counts_lines and self._dialect.ok_at == "execution"
             is_ours = self._flight.has(reply.word) or self._flight.has_whole(reply.command)
             self._recovery.foreign_ok = flushes and not is_ours
         elif isinstance(reply, LineSkipped):
@@ -412,23 +420,25 @@ class HostLink:
             self._recovery.foreign_ok = not self._flight.lines or self._flight.first_unanswered != number
 
     def _note_planner(self, free: int) -> None:
-        """Count a move, and whether it found the planner empty: then every place but its own is free.
+        """Count a move, and whether it found the planner empty: then there is room for all moves but this one.
 
-        If all places are free, it moved nothing: `G1 F3000`, or a cold extrusion (marlin-advok-motion.txt).
+        If there is room for all moves, this one moved nothing: `G1 F3000`, or a cold extrusion
+        (marlin-advok-motion.txt).
         """
-        self._places = max(self._places, (1 << free.bit_length()) - 1)
-        if free < self._places:
+        self._planner_size = max(self._planner_size, (1 << free.bit_length()) - 1)
+        if free < self._planner_size:
             self._counters.planner_reports += 1
-            self._counters.planner_empty += free == self._places - 1
+            self._counters.planner_empty += free == self._planner_size - 1
 
     def _on_ok(self, reply: Reply, now: float, events: list[LinkEvent]) -> None:
         recovery, lines = self._recovery, self._flight.lines
-        number = self._answered(reply) if isinstance(reply, Ok) else None
-        if isinstance(reply, Ok) and reply.buffer is not None and len(lines) == 1 and self._dialect.learns:
-            self._outbox.slots = reply.buffer + 1  # all but the one of the answered line are free
-        if isinstance(reply, Ok) and reply.planner is not None and lines and code_word(command_of(lines[0])) in _MOVES:
+        number = self._answered_number(reply) if isinstance(reply, Ok) else None
+        if isinstance(reply, Ok) and reply.buffer is not None and len(lines) == 1 and self._dialect.learns_window:
+            self._outbox.slots = reply.buffer + 1  # those reported are free; the answered line had another
+        word = code_word(command_with_checksum(lines[0])) if lines else ""
+        if isinstance(reply, Ok) and reply.planner is not None and word in _MOVES:
             self._note_planner(reply.planner)
-        if isinstance(reply, Ok) and reply.heaters and lines and code_word(command_of(lines[0])) in _REPORTS_BY_OKS:
+        if isinstance(reply, Ok) and reply.heaters and word in _REPORTS_BY_OKS:
             self._note_sign_of_life(now)
         elif recovery.probing and isinstance(reply, Ok) and reply.heaters and not self._flight.has("M105"):
             self._on_probe_executed(now)
@@ -446,12 +456,12 @@ class HostLink:
             while lines and self._flight.first_unanswered <= number:
                 self._acknowledge(reply.line, now, events)
         else:
-            was_alone = bool(lines) and self._flight.first_unanswered == self._outbox.alone
+            was_lone = bool(lines) and self._flight.first_unanswered == self._outbox.lone_number
             self._acknowledge(reply.line, now, events)
-            if was_alone and lines:  # an urgent line has followed it all the same, so the firmware answers it twice
+            if was_lone and lines:  # an urgent line has followed it all the same, so the firmware answers it twice
                 recovery.foreign_ok = True
 
-    def _answered(self, ok: Ok) -> int | None:
+    def _answered_number(self, ok: Ok) -> int | None:
         """Return the number of the line that an ok names; None: it names none, or one never sent (Malyan: N0)."""
         on_wire = ok.number if ok.number is not None else ok.last
         if not on_wire:
@@ -469,10 +479,10 @@ class HostLink:
             )
 
     def _acknowledge(self, line: str, now: float, events: list[LinkEvent]) -> list[LinkEvent]:
-        """Take the oldest line out of the flight; return `events`, with its ticket added if it has one."""
+        """Take the oldest line out of the flight; return `events`, with the line's ticket added if it has one."""
         flight = self._flight
         lines = flight.lines
-        self._alive = now
+        self._alive_at = now
         if not lines:
             self._counters.stray_oks += 1
             self._recovery.on_stray_ok(flight)
@@ -488,7 +498,7 @@ class HostLink:
         elif ticket is self._recovery.echo:
             self._recovery.end_echo()  # the echo was lost, but this ok shows that all lines before it are answered
         elif not ticket.done:
-            self._patience.answered(ticket.command)
+            self._patience.note_answer(ticket.command)
             if self._dialect.ok_at == "receipt":
                 self._on_receipt(ticket, line, now, events)
             else:
@@ -498,27 +508,27 @@ class HostLink:
         return events
 
     def _on_receipt(self, ticket: Ticket, ok: str, now: float, events: list[LinkEvent]) -> None:
-        """Await the answer to a command that was received; a long one may have none, so an echo follows it."""
+        """Await the answer to a command that was received; a long command may have none, so an echo follows it."""
         usual = self._dialect.answer_timeout
-        lasts = patience(ticket.command, 0.0, self._dialect.long_commands)
+        lasts = max_silence(ticket.command, 0.0, self._dialect.long_commands)
         events += self._answers.on_ok(ticket, ok, now, lasts or usual, lasts=lasts > 0.0)
         if lasts:
-            self._outbox.queue.append(self._recovery.one_word_echo())
+            self._outbox.queue.append(self._recovery.make_one_word_echo())
 
     def _on_wait(self, now: float, events: list[LinkEvent]) -> None:
         """Act on `wait`: the firmware has nothing to do, so lines in flight have lost their oks.
 
         Anycubic's Marlin says `wait` even while it heats. So a firmware that counts lines is probed.
         """
-        if now - self._silent_since <= WAIT_AGE:
+        if now - self._silent_since <= WAIT_AGE_S:
             return
         events += self._answers.end_all()
-        if not self._dialect.numbered:
+        if not self._dialect.counts_lines:
             while self._flight.lines:
                 self._acknowledge("ok", now, events)
         elif self._flight.lines and self._recovery.phase is Phase.CLEAR:
             self._recovery.probe(self._flight, self._dialect)
-            self._alive = now
+            self._alive_at = now
 
     def _on_resend(self, number: int, now: float, events: list[LinkEvent]) -> None:
         self._count_resend()
@@ -526,17 +536,18 @@ class HostLink:
         self._patience.is_short = False
         line = self._flight.line_number(number, self._dialect.counting.modulo)
         ends_pause = self._ends_pause(line)
-        self._recovery.on_request(line, self._flight, self._dialect, now, self._wire.free)
+        self._recovery.on_request(line, self._flight, self._dialect, now, self._wire.free_at)
         self._recovery.foreign_ok = self._recovery.foreign_ok or ends_pause
         for _ in range(self._recovery.answered_early):
             self._acknowledge("ok", now, events)
         if self._dialect.ok_at == "receipt":  # a request for this line shows that all before it were received
             while self._flight.lines and self._flight.first_unanswered < line <= self._flight.next:
                 self._acknowledge("ok", now, events)
-        if self._dialect.repeats_request and line == self._flight.next and not self._outbox.has_more:
-            self._outbox.queue.append(Ticket(HARMLESS))  # it repeats the request until a line comes, but none waits
+        if self._dialect.repeat_interval and line == self._flight.next and not self._outbox.has_more:
+            # the firmware repeats the request until a line comes, but none waits
+            self._outbox.queue.append(Ticket(HARMLESS))
         packer = self._outbox.packer
-        if packer.on:
+        if packer.packs:
             packer.on_resend(self._recovery.refusals, self._counters.lines_acknowledged)
             events += packer.notices()
         elif self._recovery.refusals >= MAX_REFUSALS:
@@ -563,14 +574,14 @@ class HostLink:
         return (
             sent is not None
             and number <= self._flight.first_unanswered
-            and bare(sent).strip() == self._dialect.resumes_by
+            and plain_command(sent).strip() == self._dialect.resume_command
         )
 
     def _leave_out(self, number: int, events: list[LinkEvent]) -> None:
-        """Leave out a line that the firmware keeps refusing, if it is one of TEXTS: send HARMLESS under its number."""
+        """Leave out a line that the firmware keeps refusing, if it is dispensable: send HARMLESS under its number."""
         sent = self._flight.line(number)
-        if code_word(command_of(sent)) in TEXTS:
-            text = f"a line was left out, as the firmware kept refusing it: {bare(sent).decode()}"
+        if code_word(command_with_checksum(sent)) in DISPENSABLE:
+            text = f"a line was left out because the firmware kept refusing it: {plain_command(sent).decode()}"
             events.append(LinkNotice(text))
             self._outbox.send_instead(sent, HARMLESS)
 
@@ -588,7 +599,7 @@ class HostLink:
             self._recovery.rewinding
             or bool(self._outbox.urgent or self._answers)
             or self._outbox.packer.doubt_at is not None
-            or self._errors.halted_until is not None
+            or self._errors.reason_due is not None
         )
 
     @property
@@ -608,8 +619,8 @@ class HostLink:
         """When the printer will have been silent for too long; None: no answer is due."""
         if self.error is not None:
             return None
-        if self._errors.halted_until is not None:
-            return self._errors.halted_until
+        if self._errors.reason_due is not None:
+            return self._errors.reason_due
         if self._recovery.rewinding:
             return self._recovery.quiet_at
         if self._flight.lines or self._recovery.probing:
@@ -618,8 +629,8 @@ class HostLink:
 
     @property
     def _silent_since(self) -> float:
-        """The time since which a sign of life is due."""
-        return max(self._alive, self._flight.idle_until)
+        """When the wait for a sign of life began."""
+        return max(self._alive_at, self._flight.idle_until)
 
     def tick(self, now: float) -> list[LinkEvent]:
         """Act on a deadline that has passed; return events as `receive` does. An early call is harmless."""
@@ -631,8 +642,8 @@ class HostLink:
         deadline = self._answer_deadline()
         if deadline is None or now < deadline:
             return events
-        if self._errors.halted_until is not None:
-            self.fail(self._errors.no_reason(self._dialect))
+        if self._errors.reason_due is not None:
+            self.fail(self._errors.error_without_reason(self._dialect))
         elif self._recovery.rewinding:
             self._recovery.on_quiet(self._flight, self._dialect)
             self._patience.is_short = self._patience.is_short or self._recovery.probing
@@ -650,18 +661,17 @@ class HostLink:
         events += packer.notices()
         if flight.lines and self._recovery.clear:
             self._recovery.probe(flight, self._dialect)
-            self._alive = now
+            self._alive_at = now
             self._patience.is_short = True
 
     def _on_silence(self, now: float) -> None:
         self._counters.timeouts += 1
         self._patience.is_short = False
         try:
-            oldest = self._flight.oldest or "a probe"
-            self._recovery.on_silence(oldest, self._silent_since, now, self._flight, self._dialect)
+            self._recovery.on_silence(self._flight.oldest, self._silent_since, now, self._flight, self._dialect)
         except LinkError as error:
             self.fail(error)
-        self._alive = now
+        self._alive_at = now
 
     def fail(self, error: LinkError) -> None:
         """End the conversation; the first error stays."""

@@ -1,4 +1,4 @@
-"""MeatPack: packs two characters into a byte if both are among the fifteen most frequent ones of G-code. Sans-IO.
+"""MeatPack: packs two characters into a byte if both are among the fifteen most frequent ones of G-code.
 
 The low half of a byte holds the first character, the high half the second; 15 means that the character follows as a
 byte of its own. Two bytes 0xFF and a third are an order. Without blanks, E takes the place of the blank in the table.
@@ -15,7 +15,7 @@ from gcode.errors import CommandError
 CHARACTERS = b"0123456789. \nGX"
 """The characters with the codes 0 to 14."""
 
-_FULL = 15  # the code of a character that follows as a byte of its own
+_LITERAL = 15  # the code of a character that follows as a byte of its own
 _BLANK = 11  # the code of the blank, or of E if blanks are left out
 _LINE_FEED = 12
 _SIGNAL = 0xFF
@@ -32,7 +32,7 @@ class PackOrder(IntEnum):
     BLANKS = 246
 
 
-def order(what: PackOrder) -> bytes:
+def order_bytes(what: PackOrder) -> bytes:
     """Return the bytes of an order."""
     return bytes([_SIGNAL, _SIGNAL, what])
 
@@ -42,12 +42,12 @@ def _characters(*, blanks: bool) -> bytes:
 
 
 def _pairs(*, blanks: bool) -> list[bytes]:
-    """Return the characters of each byte; empty if one of them follows as a byte of its own."""
+    """Return the characters of each byte; empty for a byte that announces a literal."""
     characters = _characters(blanks=blanks)
     pairs = []
     for byte in range(256):
         low, high = byte & 15, byte >> 4
-        if _FULL in (low, high):
+        if _LITERAL in (low, high):
             pairs.append(b"")
         else:
             pairs.append(b"\n" if low == _LINE_FEED else bytes([characters[low], characters[high]]))
@@ -55,7 +55,7 @@ def _pairs(*, blanks: bool) -> list[bytes]:
 
 
 _PAIRS = {blanks: _pairs(blanks=blanks) for blanks in (True, False)}
-_PACKED = bytes(byte for byte in range(256) if byte & 15 != _FULL and byte >> 4 != _FULL)
+_PACKED = bytes(byte for byte in range(256) if byte & 15 != _LITERAL and byte >> 4 != _LITERAL)
 _RUN = re.compile(b"[" + re.escape(_PACKED) + b"]+")
 
 
@@ -63,22 +63,22 @@ class Decoder:
     """Unpacks the bytes given to `feed`, in pieces of any size.
 
     Attributes:
-        packing: the next bytes are packed; not so before the first order.
-        blanks: the table has the blank, and not E in its place.
+        packing: the next bytes are packed; false before the first order.
+        blanks: the table has the blank; otherwise it has E in that place.
     """
 
     def __init__(self) -> None:
         self.packing = False
         self.blanks = True
         self._signals = 0  # signal bytes in a row, at most two
-        self._owed: list[bytes] = []  # rest of a pair: b"" stands for a character that follows as a byte of its own
+        self._rest_of_pair: list[bytes] = []  # rest of a pair: b"" stands for a literal
 
     def feed(self, data: bytes) -> bytes:
         """Return the text of the next bytes."""
         out = bytearray()
         at = 0
         while at < len(data):
-            if self._signals or self._owed:
+            if self._signals or self._rest_of_pair:
                 self._step(data[at], out)
                 at += 1
             elif self.packing:
@@ -105,7 +105,7 @@ class Decoder:
         Raises:
             CommandError: they end in the middle of a pair or an order.
         """
-        if self._signals or self._owed:
+        if self._signals or self._rest_of_pair:
             raise CommandError("packed G-code (MeatPack) ends in the middle of a character")
 
     def _step(self, byte: int, out: bytearray) -> None:
@@ -128,26 +128,26 @@ class Decoder:
             self.blanks = byte == PackOrder.BLANKS
 
     def _take(self, byte: int, out: bytearray) -> None:
-        if self._owed:
+        if self._rest_of_pair:
             out.append(byte)
-            self._owed.pop(0)
-            if self._owed and self._owed[0]:
-                out += self._owed.pop()
+            self._rest_of_pair.pop(0)
+            if self._rest_of_pair and self._rest_of_pair[0]:
+                out += self._rest_of_pair.pop()
         elif not self.packing:
             out.append(byte)
         elif pair := _PAIRS[self.blanks][byte]:
             out += pair
         else:
-            self._take_half(byte & 15, byte >> 4, out)
+            self._take_literals(byte & 15, byte >> 4, out)
 
-    def _take_half(self, low: int, high: int, out: bytearray) -> None:
-        """Take a byte of which a character follows as a byte of its own."""
+    def _take_literals(self, low: int, high: int, out: bytearray) -> None:
+        """Take a byte that announces a literal: one or both of its characters follow unpacked."""
         characters = _characters(blanks=self.blanks)
-        if low == _FULL:
-            self._owed = [b"", b"" if high == _FULL else characters[high : high + 1]]
+        if low == _LITERAL:
+            self._rest_of_pair = [b"", b"" if high == _LITERAL else characters[high : high + 1]]
         else:
             out += characters[low : low + 1]
-            self._owed = [b""] if low != _LINE_FEED else []
+            self._rest_of_pair = [b""] if low != _LINE_FEED else []
 
 
 _DIGITS = bytes(b"0123456789abcdef"[CHARACTERS.find(each)] if each in CHARACTERS else ord("f") for each in range(256))
@@ -170,6 +170,6 @@ def pack(text: bytes) -> bytes:
     return bytes(packed)
 
 
-def literals(text: bytes) -> int:
+def count_literals(text: bytes) -> int:
     """Return how many characters `pack` leaves as bytes of their own, in addition to half the bytes of the text."""
     return len(text.translate(None, CHARACTERS))

@@ -1,4 +1,4 @@
-"""Modes: what a firmware remembers from one command to the next, and a host must restore after moves of its own.
+"""Modes: what a firmware remembers from command to command, and a host has to restore after moves of its own.
 
 Whether G90 and G91 also affect E depends on the firmware (`EMode`); docs/firmware.md has the sources.
 """
@@ -25,13 +25,13 @@ _G, _M, _T = b"GMT"
 
 
 def may_change_modes(command: bytes) -> bool:
-    """Tell whether `Modes.note` has to see this command; it can ignore nearly all lines of a print, which are moves."""
+    """Tell whether `Modes.note` has to see this command; nearly all lines of a print are moves, which it can ignore."""
     return command[:3] not in _MOVES or b"F" in command or b"f" in command
 
 
 @mutable
 class Modes:
-    """How the firmware will read the next line; None: no line has set it yet.
+    """How the firmware will read the next line. None: no line has set that mode yet.
 
     Attributes:
         relative: coordinates of X, Y and Z are relative (G91).
@@ -42,7 +42,7 @@ class Modes:
         feedrate: the last F, in mm/min (or inches/min), as it was written; empty before the first.
         tool: the active extruder.
         fan: speed of the part fan, 0 to 255.
-        homed: the axes have been homed since the motors were last off.
+        homed: the axes were homed, and the motors have not been turned off since.
         feed: speed factor in percent (M220).
         flow: flow factor in percent (M221).
     """
@@ -121,16 +121,16 @@ class Modes:
             else:
                 self.flow = int(match[2])
 
-    def restore(self) -> list[str]:
+    def commands_to_restore_motion(self) -> list[str]:
         """Return the commands that restore positioning and speed, as after a move of the host's own."""
         axes = "G91" if self.relative else "G90"
         extruder = "M83" if (self.relative_e if self.e_mode == "last" else self.m83) else "M82"
         speed = [f"G1 F{self.feedrate.decode()}"] if self.feedrate else []
         return [axes, extruder, *speed]  # in this order, as G90 and G91 may set E too
 
-    def restore_all(self) -> list[str]:
-        """Return the commands that restore every mode that was set; the tool comes first, as its change may move."""
+    def commands_to_restore_all(self) -> list[str]:
+        """Return the commands that restore every mode that was set; first the tool, whose change may move axes."""
         tool = [f"T{self.tool}"] if self.tool is not None else []
         units = [] if self.inches is None else ["G20" if self.inches else "G21"]
         fan = [] if self.fan is None else [f"M106 S{self.fan}" if self.fan else "M107"]
-        return [*tool, *units, *self.restore(), *fan]
+        return [*tool, *units, *self.commands_to_restore_motion(), *fan]

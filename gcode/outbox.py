@@ -1,12 +1,13 @@
 """Outbox: which line goes to the firmware next, and in which form.
 
-While the firmware has room, lines go out in this order: lines that were requested again, as their numbers come first;
-urgent commands; the line with which numbers start over; other commands; lines of the job.
+While the firmware has room, lines go out in this order: lines that were requested again, because their numbers come
+first; urgent commands; the line with which numbers start over; other commands; lines of the job.
 
 The firmware has room for `window_lines` lines in its command queue (or as many as ADVANCED_OK reports) and for
 `window_bytes` bytes in its receive buffer (`gcode/dialect.py`): Marlin's BUFSIZE and RX_BUFFER_SIZE. Lines count from
 the moment they are sent until they are answered. An urgent command needs room in the receive buffer only
-(`gcode/wire.py`). An overrun buffer loses bytes silently, see marlin-plain-overflow.txt in tests/data/transcripts/.
+(`gcode/wire.py`). A buffer that overruns loses bytes silently: see marlin-plain-overflow.txt in
+tests/data/transcripts/.
 """
 
 from collections import deque
@@ -15,7 +16,7 @@ from sys import maxsize
 
 from gcode.answers import code_word
 from gcode.dialect import Dialect
-from gcode.flight import HARMLESS, HISTORY, RENUMBER, Flight, Sent, command_of
+from gcode.flight import HARMLESS, HISTORY, RENUMBER, Flight, Sent, command_with_checksum
 from gcode.framing import bare_frame, dense_frame, frame
 from gcode.modes import Modes
 from gcode.outgoing import Line, Ticket
@@ -27,13 +28,14 @@ from gcode.wire import Wire
 Pull = Callable[[], Line | None]
 """Returns the next line of the job, or None if there is none yet."""
 
-Permits = Callable[[Ticket, int], bool]
+Permission = Callable[[Ticket, int], bool]
 """Takes a command and the number of waiting commands; tells whether that command may go between the lines of a job now.
-If it says no, it has to cause a call of `data_to_send` once it would say yes, or call `reserve_numbers`."""
+If it says no, it must see to it that `data_to_send` is called as soon as it would say yes, or call
+`reserve_numbers`."""
 
-Journal = Callable[[Sent, int, Modes | None], None]
-"""Records a line before it is on the wire, the number of the last line answered, and the modes in force after the line;
-None: the modes have not changed."""
+LineRecorder = Callable[[Sent, int, Modes | None], None]
+"""Records a line before it is on the wire, the number of the last line answered, and the modes in force after the new
+line; None: the modes have not changed."""
 
 
 class Outbox:
@@ -45,10 +47,10 @@ class Outbox:
         queue: waiting commands.
         urgent: waiting commands that go first.
         modes: those in force after the last line sent.
-        fed: lines of the job that were sent.
-        held: no lines of the job are sent for now.
-        alone: the number of a line after which nothing is sent until it is answered; 0: none.
-        slots: how many lines the firmware's command queue holds, by ADVANCED_OK; 0: it has not reported that.
+        job_lines_sent: how many lines of the job were sent.
+        held: lines of the job are held back for now.
+        lone_number: the number of a line after which nothing is sent until it is answered; 0: none.
+        slots: how many lines the firmware's command queue holds, as ADVANCED_OK reports; 0: not reported.
     """
 
     def __init__(
@@ -57,22 +59,22 @@ class Outbox:
         recovery: Recovery,
         patience: Patience,
         wire: Wire,
-        journal: Journal | None,
-        permits: Permits,
+        record_line: LineRecorder | None,
+        permits: Permission,
     ) -> None:
         self.packer = Packer()
         self.queue: deque[Ticket] = deque()
         self.urgent: deque[Ticket] = deque()
         self.modes = Modes()
-        self.fed = 0
+        self.job_lines_sent = 0
         self.held = False
-        self.alone = 0
+        self.lone_number = 0
         self.slots = 0
         self._flight = flight
         self._recovery = recovery
         self._patience = patience
         self._wire = wire
-        self._journal = journal
+        self._record_line = record_line
         self._permits = permits
         self._pull: Pull | None = None
         self._lookahead: Line | None = None
@@ -90,7 +92,7 @@ class Outbox:
         self._dialect = dialect
         self.modes.e_mode = dialect.e_mode
         dense = frame if dialect.compact is None else dense_frame
-        self._make_frame = dense if dialect.numbered else bare_frame
+        self._make_frame = dense if dialect.counts_lines else bare_frame
 
     # -- what waits ----------------------------------------------------------------------------------------
 
@@ -122,11 +124,11 @@ class Outbox:
         number, _, ordinal, offset, ticket = sent
         sent = (number, frame(number - self._flight.base, command), ordinal, offset, ticket)
         self._flight.history[number % HISTORY] = sent
-        if self._journal is not None:
+        if self._record_line is not None:
             answered = self._flight.first_unanswered - 1
-            self._journal(sent, answered, None)
-            if (last := self._last_of_job()) is not None:  # the journal takes the job's place from what it notes last
-                self._journal(last, answered, None)
+            self._record_line(sent, answered, None)
+            if (last := self._last_of_job()) is not None:  # the recorder takes the job's place from the last line noted
+                self._record_line(last, answered, None)
 
     def _last_of_job(self) -> Sent | None:
         """Return the last line of the job that was sent, as text; None: the history has none."""
@@ -158,7 +160,8 @@ class Outbox:
             or flight.replay < number
             or number >= flight.next_renumbering
         ):
-            was_idle = was_idle and not flight.replaying  # of a line sent again, the answer may be to its first copy
+            # the answer to a line that is sent again may be that to its first copy
+            was_idle = was_idle and not flight.replaying
             out = self._take_all(now)
         elif self._pull is not None and not self.held:
             out = self._take_lines(self._pull)
@@ -168,14 +171,14 @@ class Outbox:
             if was_idle:
                 flight.idle_until = now
             wire = self._wire
-            free = wire.free
-            wire.free = (free if free > now else now) + len(out) * wire.byte_time  # noqa: FURB136 - once a line
+            free = wire.free_at
+            wire.free_at = (free if free > now else now) + len(out) * wire.byte_time  # noqa: FURB136 - once a line
         if self.urgent:
             self._wire.look_again(now)
         return out
 
     def _take_all(self, now: float) -> bytes:
-        """Return what may go now if more than the job's lines wait, or something is in doubt."""
+        """Return the bytes that may go now, when not only lines of the job wait, or something is in doubt."""
         flight, recovery = self._flight, self._recovery
         out = self._probe() if recovery.raw else b""
         if self.urgent:
@@ -194,7 +197,7 @@ class Outbox:
 
     @property
     def _waits_for_room(self) -> bool:
-        """The first command waits for room, and the job waits for it. A command without permission delays no job."""
+        """The first command waits for room, and the job has to wait too. A command without permission delays no job."""
         first = self.urgent or self.queue
         return bool(first) and self._may_go(first[0])
 
@@ -210,7 +213,7 @@ class Outbox:
         flight, recovery = self._flight, self._recovery
         if self.urgent and not flight.replaying and self._may_go(self.urgent[0]):
             return self._take_urgent()
-        if self.alone and self._goes_alone():
+        if self.lone_number and self._is_lone_in_flight():
             return None
         if recovery.probing:
             return None  # the firmware refuses the probe and flushes its buffer, and with it any line behind the probe
@@ -225,18 +228,18 @@ class Outbox:
         return self._take_queued()
 
     def _renumbers(self) -> bool:
-        """Tell whether a line has to go out for numbers to start over; not so for a firmware that counts modulo."""
+        """Tell whether a line has to go out for numbers to start over; none has to if the firmware counts modulo."""
         counting = self._dialect.counting
-        if self._dialect.numbered and counting.modulo is None:
+        if self._dialect.counts_lines and counting.modulo is None:
             return self._flight.is_renumbering_due()
-        self._flight.wrap(counting.modulo if self._dialect.numbered else None)
+        self._flight.wrap(counting.modulo if self._dialect.counts_lines else None)
         return False
 
     def _take_renumbering(self) -> Sent | None:
         """Return RENUMBER, with which numbers start over, or one of the harmless lines after it.
 
-        Each goes out alone, as the firmware may act on RENUMBER late and then accepts lines after it twice. It accepts
-        RENUMBER even if it misses lines before it, so the link first probes whether it has them all.
+        Each goes out alone, because the firmware may act on RENUMBER late and then accept the lines after it twice. It
+        accepts RENUMBER even if lines before it are missing, so the link first probes whether all have arrived.
         """
         flight, recovery = self._flight, self._recovery
         if flight.lines:
@@ -255,7 +258,7 @@ class Outbox:
 
     def _take_urgent(self) -> Sent | None:
         """Return the next urgent command if the receive buffer has room, however many lines are in flight."""
-        if not self._wire.takes(
+        if not self._wire.has_room(
             self.packer.size_plain(self.urgent[0].command), self._flight, self._dialect.window_bytes
         ):
             return None
@@ -276,10 +279,10 @@ class Outbox:
 
         This is the hot path, as it runs for each `ok` of a print; so it repeats the code of `_frame`.
         """
-        if self.alone and self._goes_alone():
+        if self.lone_number and self._is_lone_in_flight():
             return b""
-        flight, dialect, packer, journal = self._flight, self._dialect, self.packer, self._journal
-        lines, number, taken, used, out = flight.lines, flight.next, flight.bytes, packer.used, b""
+        flight, dialect, packer, record_line = self._flight, self._dialect, self.packer, self._record_line
+        lines, number, taken, has_decoder, out = flight.lines, flight.next, flight.bytes, packer.has_decoder, b""
         limit, window = self.slots or dialect.window_lines, dialect.window_bytes
         if number + limit > self._reserved:
             limit = self._up_to_reserved(limit)
@@ -287,20 +290,20 @@ class Outbox:
             line = self._lookahead or pull()
             if line is None:
                 break
-            offset, command, of_command, changes_modes = line
-            fits = packer.fits(command, taken, window) if used else taken + len(command) + FRAMING <= window
+            offset, command, command_checksum, changes_modes = line
+            fits = packer.fits(command, taken, window) if has_decoder else taken + len(command) + FRAMING <= window
             if not fits and lines:
                 self._lookahead = line
                 break
             self._lookahead = None
-            self.fed = ordinal = self.fed + 1
-            raw = self._make_frame(number - flight.base, command, of_command)
+            self.job_lines_sent = ordinal = self.job_lines_sent + 1
+            raw = self._make_frame(number - flight.base, command, command_checksum)
             sent: Sent = number, raw, ordinal, offset, None
             if changes_modes:
                 self._follow(number, command)
-            if journal is not None:
-                journal(sent, (lines[0][0] if lines else number) - 1, self.modes if changes_modes else None)
-            if used:
+            if record_line is not None:
+                record_line(sent, (lines[0][0] if lines else number) - 1, self.modes if changes_modes else None)
+            if has_decoder:
                 sent = self._on_wire(sent)
                 _, raw, _, _, _ = sent
             flight.history[number % HISTORY] = sent
@@ -308,7 +311,7 @@ class Outbox:
             flight.next = flight.replay = number = number + 1
             flight.bytes = taken = taken + len(raw)
             out += raw
-            if self.alone:
+            if self.lone_number:
                 break
         return out
 
@@ -320,12 +323,12 @@ class Outbox:
             return limit
         return min(limit, len(flight.lines) + max(0, self._reserved - flight.next))
 
-    def _goes_alone(self) -> bool:
-        """Tell whether the line that goes alone is still in flight; forget it if not."""
+    def _is_lone_in_flight(self) -> bool:
+        """Tell whether the line that goes alone is still in flight; if not, forget that line."""
         lines = self._flight.lines
-        if not lines or lines[0][0] > self.alone:
-            self.alone = 0
-        return self.alone != 0
+        if not lines or lines[0][0] > self.lone_number:
+            self.lone_number = 0
+        return self.lone_number != 0
 
     def _fits(self, size: int) -> bool:
         flight = self._flight
@@ -338,10 +341,10 @@ class Outbox:
         sent: Sent = (number, self._make_frame(number - flight.base, command), -1, -1, ticket)
         if changes_modes:
             self._follow(number, command)
-        if self._journal is not None:
+        if self._record_line is not None:
             answered = (flight.lines[0][0] if flight.lines else number) - 1
-            self._journal(sent, answered, self.modes if changes_modes else None)
-        if self.packer.used:
+            self._record_line(sent, answered, self.modes if changes_modes else None)
+        if self.packer.has_decoder:
             sent = self._on_wire(sent)
         flight.history[number % HISTORY] = sent
         flight.next = flight.replay = number + 1
@@ -350,8 +353,8 @@ class Outbox:
     def _follow(self, number: int, command: bytes) -> None:
         """Note the modes that a line changes, and whether it has to go alone."""
         self.modes.note(command)
-        if self._dialect.alone and code_word(command) in self._dialect.alone:
-            self.alone = number
+        if self._dialect.lone_words and code_word(command) in self._dialect.lone_words:
+            self.lone_number = number
 
     def _on_wire(self, sent: Sent) -> Sent:
         """Return a line in its form on the wire."""
@@ -366,13 +369,13 @@ class Outbox:
         number = self._flight.replay
         sent = self._flight.line(number)
         _, raw, _, _, _ = sent
-        packed = self.packer.used
-        size = self.packer.size(command_of(sent)) if packed else len(raw)
+        has_decoder = self.packer.has_decoder
+        size = self.packer.size(command_with_checksum(sent)) if has_decoder else len(raw)
         if self._recovery.echo is None and not self._fits(size):
             return None
-        if packed:
+        if has_decoder:
             sent = self._flight.history[number % HISTORY] = self._on_wire(sent)
         self._flight.replay += 1
-        if self._dialect.alone and code_word(command_of(sent)) in self._dialect.alone:
-            self.alone = number
+        if self._dialect.lone_words and code_word(command_with_checksum(sent)) in self._dialect.lone_words:
+            self.lone_number = number
         return sent

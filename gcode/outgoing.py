@@ -27,7 +27,7 @@ _NUMBER = re.compile(r"\AN\s*\d+\s*", re.IGNORECASE)
 
 
 def job_line(offset: int, command: bytes, compact: Compact | None = None) -> Line:
-    """Return a job's line with all that is known before it gets its number; `compact` shortens the command."""
+    """Return a line of the job with all that is known before it gets its number; `compact` shortens the command."""
     changes_modes = may_change_modes(command)
     if compact is not None:
         command = compact(command)
@@ -52,13 +52,13 @@ def check_command(command: str | bytes) -> bytes:
     cleaned = clean(raw)
     if not cleaned:
         raise CommandError(f"there is no command in {command!r}")
-    if forbidden(cleaned):
+    if is_link_only(cleaned):
         why = next(reason for number, reason in _LINK_ONLY.items() if m_code(number).match(cleaned))
         raise ForbiddenCommand(f"cannot send {cleaned.decode()}: {why}")
     return cleaned
 
 
-def forbidden(command: bytes) -> bool:
+def is_link_only(command: bytes) -> bool:
     """Tell whether only the link may send the command: M110, M28, M29, M575 and M999."""
     return _FORBIDDEN.match(command) is not None
 
@@ -69,7 +69,7 @@ class Ticket:
     __slots__ = ("command", "done", "foreign", "replies", "step", "urgent")
 
     MAX_REPLIES = 1000
-    """Lines of an answer that are kept, as a firmware may never stop talking."""
+    """Lines of an answer that are kept, because a firmware may never stop talking."""
 
     def __init__(self, command: bytes, *, urgent: bool = False, foreign: bool = False, step: int = 0) -> None:
         self.command = command
@@ -134,7 +134,7 @@ class Counters:
 
 @mutable
 class JobPlace:
-    """A place in the job: the number of its lines so far, and the byte offset of the last one in the file."""
+    """A place in the job: the number of its lines up to there, and the byte offset of the last of these in the file."""
 
     lines: int = 0
     offset: int = 0

@@ -14,14 +14,14 @@ import re
 from typing import Final
 
 from gcode.frozen import frozen
-from gcode.meatpack import Decoder, PackOrder, literals, order, pack
+from gcode.meatpack import Decoder, PackOrder, count_literals, order_bytes, pack
 from gcode.outgoing import LinkNotice
 
-RESET: Final = order(PackOrder.RESET)
+RESET: Final = order_bytes(PackOrder.RESET)
 """Puts the decoder into its initial state, in which it unpacks nothing; executes no line. To a firmware without a
 decoder these are three bytes of noise before the next line feed."""
 
-BEGIN: Final = RESET + order(PackOrder.BLANKS) + order(PackOrder.PACK)
+BEGIN: Final = RESET + order_bytes(PackOrder.BLANKS) + order_bytes(PackOrder.PACK)
 """Resets the decoder and turns unpacking on. BLANKS comes every time, as Marlin's reset forgets how blanks are packed
 (feature/meatpack.cpp, `reset_state`)."""
 
@@ -31,21 +31,22 @@ FRAMING = 14
 PLAIN_ORDERS = len(RESET) + 1 + len(BEGIN)
 """Bytes of the orders around an unpacked line between packed ones."""
 
-LONG_DOUBT = 2.0
+LONG_DOUBT_S = 2.0
 """Seconds until a wrong state of the decoder is checked again while a long command runs."""
 
-DOUBT = 0.5
+DOUBT_S = 0.5
 """Seconds for which the decoder may report a wrong state, as orders on the wire may still correct it."""
 
 MAX_REFUSALS = 3
-"""Refusals of one line that turn packing off."""
+"""After this many refusals of one line, packing is turned off."""
 
 MAX_DOUBTS = 3
-"""Packing is turned off once the decoder has stayed in a wrong state for too long so many times."""
+"""After the decoder has been in a wrong state for too long this many times, packing is turned off."""
 
 MAX_TROUBLE = 5
-"""Resend requests, each less than CALM answered lines after the one before, that turn packing off. A damaged line is
-more likely to pass the checksum if it is packed, so packing is only for a wire with few errors."""
+"""After this many resend requests, with fewer than CALM answered lines between each and the next, packing is turned
+off. A damaged line is more likely to pass the checksum if it is packed, so packing is only for a wire with few
+errors."""
 
 CALM = 1000
 """Lines answered since the last resend request after which the wire counts as clean again."""
@@ -78,7 +79,7 @@ class Packed(bytes):
     text: bytes
 
 
-def packed(text: bytes, wire: bytes) -> Packed:
+def attach_text(text: bytes, wire: bytes) -> Packed:
     """Return a frame together with its bytes on the wire."""
     result = Packed(wire)
     result.text = text
@@ -107,19 +108,19 @@ class Packer:
     """The form of the frames of one conversation: text, or packed for a decoder.
 
     Attributes:
-        used: the firmware has a decoder. Even if lines go unpacked, it may be waiting for packed bytes because of the
-            previous host or a lost order, so it is reset whenever something is wrong.
-        on: lines go packed.
+        has_decoder: the firmware has a decoder. Even if lines go unpacked, the decoder may be waiting for packed bytes
+            because of the previous host or a lost order, so it is reset whenever something is wrong.
+        packs: lines go packed.
         in_step: the decoder is in the right state, as far as the host can know.
         doubt_at: when a wrong state that the decoder has reported will have lasted too long; None: its state is right.
     """
 
-    __slots__ = ("_calm_from", "_doubts", "_reason", "_trouble", "doubt_at", "in_step", "on", "used")
+    __slots__ = ("_calm_from", "_doubts", "_reason", "_trouble", "doubt_at", "has_decoder", "in_step", "packs")
 
-    def __init__(self, *, on: bool | None = None) -> None:
-        """Begin; `on` means that the decoder has just confirmed BEGIN, None that there is no decoder."""
-        self.used = on is not None
-        self.on = self.in_step = bool(on)
+    def __init__(self, *, packs: bool | None = None) -> None:
+        """Begin. `packs`: the decoder has just confirmed BEGIN; None: there is no decoder."""
+        self.has_decoder = packs is not None
+        self.packs = self.in_step = bool(packs)
         self.doubt_at: float | None = None
         self._reason = ""  # why packing was turned off; empty once the user was told
         self._doubts = self._trouble = 0
@@ -128,22 +129,22 @@ class Packer:
     # -- what is sent --------------------------------------------------------------------------------------
 
     def size(self, command: bytes) -> int:
-        """Return the most bytes that a command takes as a frame in the receive buffer."""
-        if not self.used:
+        """Return how many bytes a command takes at most as a frame in the receive buffer."""
+        if not self.has_decoder:
             return len(command) + FRAMING
         lead = 0 if self.in_step else len(BEGIN)
-        if not self.on:
+        if not self.packs:
             return len(command) + FRAMING + lead
-        return (len(command) + FRAMING + 1) // 2 + literals(command) + 2 + lead
+        return (len(command) + FRAMING + 1) // 2 + count_literals(command) + 2 + lead
 
     def size_plain(self, command: bytes) -> int:
-        """Return the most bytes that a command takes as an unpacked frame between packed ones."""
-        return len(command) + FRAMING + (PLAIN_ORDERS if self.used else 0)
+        """Return how many bytes a command takes at most as an unpacked frame between packed ones."""
+        return len(command) + FRAMING + (PLAIN_ORDERS if self.has_decoder else 0)
 
     def fits(self, command: bytes, taken: int, most: int) -> bool:
         """Tell whether a command fits as a frame into `most` bytes of which `taken` are taken."""
         length = len(command)
-        # at most two thirds of a compact move are unpacked characters, so it takes at most 1/2 + 2/3 of its length
+        # at most two thirds of a compact move are literals, so it takes at most 1/2 + 2/3 of its length
         if command[:3] == b"G1X" and self.in_step and taken + length + (length >> 2) + FRAMING <= most:
             return True
         return taken + self.size(command) <= most
@@ -151,10 +152,10 @@ class Packer:
     def frame(self, text: bytes) -> bytes:
         """Return a frame as it has to go on the wire now."""
         if self.in_step:
-            return packed(text, pack(text)) if self.on else text
+            return attach_text(text, pack(text)) if self.packs else text
         self.in_step = True
         self.doubt_at = None
-        return packed(text, BEGIN + pack(text) if self.on else RESET + b"\n" + text)
+        return attach_text(text, BEGIN + pack(text) if self.packs else RESET + b"\n" + text)
 
     def plain(self, text: bytes) -> Packed:
         """Return a frame that goes unpacked between packed ones.
@@ -163,14 +164,14 @@ class Packer:
         line feed ends that line.
         """
         wire = RESET + b"\n" + text
-        if self.on:
+        if self.packs:
             wire += BEGIN
         self.in_step = True
-        return packed(text, wire)
+        return attach_text(text, wire)
 
     def probe(self, raw: bytes) -> bytes:
         """Return a probe, which begins with a line feed, as it goes on the wire: unpacked."""
-        if not self.used:
+        if not self.has_decoder:
             return raw
         self.lose_step()
         return RESET + raw
@@ -184,12 +185,12 @@ class Packer:
 
     def note(self, state: DecoderState, now: float) -> None:
         """Note the state that the firmware reports."""
-        if not self.used:
+        if not self.has_decoder:
             return
-        if not self.in_step or (state.unpacks == self.on and state.blanks):
+        if not self.in_step or (state.unpacks == self.packs and state.blanks):
             self.doubt_at = None
         elif self.doubt_at is None:
-            self.doubt_at = now + DOUBT
+            self.doubt_at = now + DOUBT_S
 
     def has_lost_step(self, now: float, *, may_be_silent: bool) -> bool:
         """Tell whether the decoder's state has been wrong for too long; if so, the link has to probe.
@@ -201,7 +202,7 @@ class Packer:
         if self.doubt_at is None or now < self.doubt_at:
             return False
         if may_be_silent:
-            self.doubt_at = now + LONG_DOUBT
+            self.doubt_at = now + LONG_DOUBT_S
             return False
         self.lose_step()
         self._doubts += 1
@@ -214,7 +215,7 @@ class Packer:
 
         Args:
             refusals: how often the firmware has refused the requested line.
-            acknowledged: lines of the conversation so far.
+            acknowledged: lines of the conversation acknowledged so far.
         """
         self.lose_step()
         calm, self._calm_from = acknowledged - self._calm_from, acknowledged
@@ -226,8 +227,8 @@ class Packer:
 
     def give_up(self, reason: str) -> None:
         """Send lines unpacked for the rest of the conversation."""
-        if self.on:
-            self.on, self._reason = False, reason
+        if self.packs:
+            self.packs, self._reason = False, reason
             self.lose_step()
 
     def notices(self) -> list[LinkNotice]:

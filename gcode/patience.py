@@ -1,8 +1,8 @@
 """Patience: how long a firmware may be silent while it executes a command before the link probes.
 
 Firmware that says `busy` (Marlin's HOST_KEEPALIVE_FEATURE, every 2 s by DEFAULT_KEEPALIVE_INTERVAL; M113 changes that)
-soon betrays a lost `ok`. For any other firmware the command decides: one that heats, homes or waits gets LONG_SILENCE
-seconds, each other one the dialect's `answer_timeout`.
+soon shows that an `ok` was lost. For any other firmware the command decides: one that heats, homes or waits gets
+LONG_SILENCE_S seconds, any other one the dialect's `answer_timeout`.
 """
 
 import re
@@ -10,19 +10,19 @@ import re
 from gcode.answers import code_word
 from gcode.command import parse
 from gcode.dialect import Dialect
-from gcode.flight import Flight, command_of
+from gcode.flight import Flight, command_with_checksum
 from gcode.replies import Busy, Temperatures
 
-LONG_SILENCE = 600.0
+LONG_SILENCE_S = 600.0
 """Seconds that a firmware which never says `busy` may be silent during a long command."""
 
 BUSY_TIMEOUT = 10.0
 """Seconds of silence after which the link probes a firmware that says `busy` every 2 s while it works."""
 
 MISSING_BUSY = 3
-"""Busy messages in a row that must fail to come before the link probes, if M113 has made them rarer."""
+"""Busy messages in a row that have to be missing before the link probes, if M113 has made them rarer."""
 
-SHORT_SILENCE = 2.0
+SHORT_SILENCE_S = 2.0
 """Seconds of silence before the next probe if an answer is probably lost, or a user waits for it."""
 
 # Commands that heat, home, probe, wait or ask the user: OctoPrint's list of long running commands, further ones of
@@ -33,10 +33,10 @@ _LONG = re.compile(
     re.IGNORECASE,
 )
 _DWELL = re.compile(rb"G\s*0*4(?!\d)", re.IGNORECASE)
-_MAX_DWELL = 24 * 3600.0  # s; a longer one is a mistake in the file
+_MAX_DWELL_S = 24 * 3600.0  # s; a longer one is a mistake in the file
 
 
-def patience(command: bytes, usual: float, long_commands: frozenset[bytes] = frozenset()) -> float:
+def max_silence(command: bytes, usual: float, long_commands: frozenset[bytes] = frozenset()) -> float:
     """Return the seconds for which a firmware may be silent during a command.
 
     Args:
@@ -45,9 +45,9 @@ def patience(command: bytes, usual: float, long_commands: frozenset[bytes] = fro
         long_commands: first words, in upper case, of further long commands: `G425`, `PRINT_START`.
     """
     if _LONG.match(command):
-        return LONG_SILENCE + (_dwell(command) if _DWELL.match(command) else 0.0)
+        return LONG_SILENCE_S + (_dwell(command) if _DWELL.match(command) else 0.0)
     further = long_commands and _bare(command).split(b" ", 1)[0].upper() in long_commands
-    return LONG_SILENCE if further else usual
+    return LONG_SILENCE_S if further else usual
 
 
 def _bare(command: bytes) -> bytes:
@@ -59,14 +59,14 @@ def _dwell(command: bytes) -> float:
     """Return the seconds of a G4, from S in seconds or else P in milliseconds."""
     dwell = parse(_bare(command))
     seconds = dwell.number("S", 0.0) or dwell.number("P", 0.0) / 1000
-    return min(max(seconds, 0.0), _MAX_DWELL)
+    return min(max(seconds, 0.0), _MAX_DWELL_S)
 
 
 class Patience:
     """The patience with one firmware, by the command it executes and the busy messages it sends.
 
     Attributes:
-        is_short: probe after SHORT_SILENCE, once.
+        is_short: probe after SHORT_SILENCE_S, once.
     """
 
     __slots__ = ("_busy_timeout", "_says_busy", "is_short")
@@ -80,16 +80,16 @@ class Patience:
         """Note a message that shows that the firmware works on a command."""
         self._says_busy = self._says_busy or (isinstance(reply, Busy) and reply.always)
 
-    def answered(self, command: bytes) -> None:
+    def note_answer(self, command: bytes) -> None:
         """Note an answered command: M113 sets the interval of the busy messages."""
         if code_word(command) == "M113":
             self._says_busy = False  # M113 S0 turns the messages off
-            self._busy_timeout = max(BUSY_TIMEOUT, MISSING_BUSY * min(parse(command).number("S", 0.0), LONG_SILENCE))
+            self._busy_timeout = max(BUSY_TIMEOUT, MISSING_BUSY * min(parse(command).number("S", 0.0), LONG_SILENCE_S))
 
     def seconds(self, flight: Flight, dialect: Dialect) -> float:
         """Return the seconds of silence after which to probe."""
         if self.is_short:
-            return SHORT_SILENCE
+            return SHORT_SILENCE_S
         if self._says_busy:
             return self._busy_timeout
         return self._timeout(flight, dialect, dialect.answer_timeout)
@@ -101,12 +101,12 @@ class Patience:
     def _timeout(self, flight: Flight, dialect: Dialect, usual: float) -> float:
         """Return the seconds for which the firmware may be silent until it answers the oldest line.
 
-        A firmware that answers at receipt may still be executing the line before, so that line counts too.
+        A firmware that answers on receipt may still be executing the line before, so that line counts too.
         """
         if not flight.lines:
             return usual
-        longest = patience(command_of(flight.lines[0]), usual, dialect.long_commands)
+        longest = max_silence(command_with_checksum(flight.lines[0]), usual, dialect.long_commands)
         before = flight.find(flight.first_unanswered - 1) if dialect.ok_at == "receipt" else None
         if before is not None:
-            longest = max(longest, patience(command_of(before), usual, dialect.long_commands))
+            longest = max(longest, max_silence(command_with_checksum(before), usual, dialect.long_commands))
         return longest

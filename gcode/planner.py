@@ -4,7 +4,8 @@ Theory of operation. A block is one straight move: it accelerates, cruises and b
 a maximum speed, by junction deviation or by classic jerk. The look-ahead finds the highest corner speeds from which the
 printer can still stop at the end of the last known move. When a block is fetched for execution, its exit speed becomes
 final, and with it the next block's entry speed. The rules are those of Marlin 2.1's planner.cpp (`_populate_block`,
-`recalculate_trapezoids`). Of Klipper, only the limits are here; `gcode/analysis/klipper.py` plans as its toolhead.py.
+`recalculate_trapezoids`). Of Klipper, only the limits are here; `gcode/analysis/klipper.py` plans as Klipper's
+toolhead.py does.
 
 Simplified: lengths are not rounded to motor steps, moves of only a few steps are not left out, and a stop means
 0 mm/s, where Marlin has 0.05 mm/s (MINIMUM_PLANNER_SPEED).
@@ -23,8 +24,8 @@ from gcode.frozen import mutable
 
 AXES = "XYZE"
 BLOCKS = 16  # Marlin's BLOCK_BUFFER_SIZE
-PLACES = BLOCKS - 1  # moves that fit: one block stays empty, to tell full from empty
-MIN_SPEED = 0.05  # mm/s; every move is at least so fast, so that it ends
+CAPACITY = BLOCKS - 1  # moves that fit: one block stays empty, to tell full from empty
+MIN_SPEED = 0.05  # mm/s; no move is slower, so that every move ends
 
 EXTRUDE_SHARE = 0.64 / (math.pi * 1.75**2 / 4)
 """Share of the maximum speed and acceleration that Klipper allows the extruder alone by default with a 0.4 mm nozzle:
@@ -33,10 +34,12 @@ EXTRUDE_SHARE = 0.64 / (math.pi * 1.75**2 / 4)
 TINY = 1e-6  # mm, far below a motor step
 MAX_LENGTH = 1e6  # mm; a longer move is a mistake
 _MIN_LIMIT, _MAX_LIMIT = 1e-3, 1e9  # a limit outside this range is a mistake, and ignored
-STRAIGHT = 0.999999  # cosine of a turn that counts as none
-SHORT = 1.0  # mm; a slight corner before a shorter move is treated as part of a circle
-SLIGHT = math.sqrt(0.5) + 1e-9  # cosine of the largest slight turn: just under 45°, so that rounding decides nothing
-ALIKE = 0.99 + 1e-9  # a corner slower than this share of both safe speeds is taken at the safe speed
+STRAIGHT_COSINE = 0.999999  # cosine of a turn that counts as none
+SHORT_LENGTH = 1.0  # mm; a slight corner before a shorter move is treated as part of a circle
+SLIGHT_COSINE = (
+    math.sqrt(0.5) + 1e-9
+)  # cosine of the largest slight turn: just under 45°, so that rounding decides nothing
+ALIKE_SHARE = 0.99 + 1e-9  # a corner slower than this share of both safe speeds is taken at the safe speed
 _FEW = range(2, BLOCKS // 2)  # waiting moves with which short moves are slowed down
 
 Vector = tuple[float, float, float, float]
@@ -62,7 +65,7 @@ class MotionLimits:
         square_corner: Klipper's square_corner_velocity, in mm/s; 0: the planner is not Klipper's.
         cruise_ratio: Klipper's minimum_cruise_ratio.
         to_decel: max_accel_to_decel of older Klippers, in mm/s²; 0: it follows from `cruise_ratio`.
-        loose: they are guesses, and do not restrict what a file sets.
+        loose: these limits are guesses, and do not restrict what a file sets.
     """
 
     feedrates: list[float] = field(default_factory=lambda: [300.0, 300.0, 5.0, 25.0])
@@ -109,13 +112,13 @@ class MotionLimits:
         if velocity := plausible(words.get("VELOCITY")):
             self.feedrates[:2] = [velocity, velocity]
         if acceleration := plausible(words.get("ACCEL")):
-            self.accelerate(acceleration)
+            self.set_acceleration(acceleration)
         self.square_corner = plausible(words.get("SQUARE_CORNER_VELOCITY")) or self.square_corner
         if "MINIMUM_CRUISE_RATIO" in words:
             self.cruise_ratio, self.to_decel = max(0.0, min(words["MINIMUM_CRUISE_RATIO"], 0.99)), 0.0
         self.to_decel = plausible(words.get("ACCEL_TO_DECEL")) or self.to_decel
 
-    def accelerate(self, acceleration: float) -> None:
+    def set_acceleration(self, acceleration: float) -> None:
         """Set the one acceleration that Klipper has for all moves of the tool, in mm/s²."""
         self.printing = self.travel = acceleration
         if self.loose:  # the printer's configuration is unknown, and allows at least what a file sets
@@ -127,12 +130,12 @@ class MotionLimits:
         self.retract = EXTRUDE_SHARE * self.printing
 
     def _note_accelerations(self, command: Command, unit: float) -> None:
-        """Apply M204, whose S is both P and T, as in older files."""
+        """Apply M204, whose S stands for both P and T, as in older files."""
         both = _limit(command, "S", unit)
         if self.square_corner:
             parts = [each for each in (_limit(command, "P", unit), _limit(command, "T", unit)) if each]
             if both or len(parts) > 1:
-                self.accelerate(both or min(parts))
+                self.set_acceleration(both or min(parts))
             return
         self.printing = _limit(command, "P", unit) or both or self.printing
         self.travel = _limit(command, "T", unit) or both or self.travel
@@ -149,20 +152,20 @@ class MotionLimits:
         self.min_segment_time = _not_negative(command, "B", self.min_segment_time, 1e-6)
 
 
-def loose(limits: MotionLimits) -> MotionLimits:
-    """Return limits that may not be the printer's, and so do not restrict what a file sets."""
+def loosen(limits: MotionLimits) -> MotionLimits:
+    """Return limits that are guesses about the printer, and so do not restrict what a file sets."""
     return replace(limits, feedrates=[_MAX_LIMIT] * 4, accelerations=[*limits.accelerations], loose=True)
 
 
-def klipper(limits: MotionLimits) -> MotionLimits:
-    """Return limits in Klipper's form: one speed and one acceleration along the path, others for Z, and no jerk."""
+def convert_to_klipper(limits: MotionLimits) -> MotionLimits:
+    """Return limits in Klipper's form: no jerk, and one speed and one acceleration along the path, but others for Z."""
     result = replace(
         limits,
         feedrates=[*limits.feedrates],
         accelerations=[_MAX_LIMIT, _MAX_LIMIT, limits.accelerations[2], _MAX_LIMIT],
         square_corner=5.0,
     )
-    result.accelerate(limits.printing)
+    result.set_acceleration(limits.printing)
     result.configure_extruder()
     return result
 
@@ -220,7 +223,9 @@ class Block:
     seconds: float = 0.0
 
 
-def block(start: Vector, end: Vector, feedrate: float, limits: MotionLimits, queued: int = PLACES) -> Block | None:
+def make_block(
+    start: Vector, end: Vector, feedrate: float, limits: MotionLimits, queued: int = CAPACITY
+) -> Block | None:
     """Return a move as a block within the limits of each axis; None: nothing moves, or more than MAX_LENGTH.
 
     Args:
@@ -260,12 +265,12 @@ def _slowed(length: float, speed: float, queued: int, min_segment_time: float) -
     return length / (length / speed + 2 * missing / queued)
 
 
-def corner(before: Block, after: Block, limits: MotionLimits) -> float:
+def squared_corner_speed(before: Block, after: Block, limits: MotionLimits) -> float:
     """Return the squared maximum speed of the corner between two moves."""
     if limits.classic_jerk:
-        return _corner_by_jerk(before, after, limits.jerk) ** 2
+        return _corner_speed_by_jerk(before, after, limits.jerk) ** 2
     slower = min(before.nominal, after.nominal)
-    return min(slower**2, _squared_by_deviation(before, after, limits))
+    return min(slower**2, _squared_speed_by_deviation(before, after, limits))
 
 
 def safe_speed(move: Block, jerk: Sequence[float]) -> float:
@@ -277,8 +282,8 @@ def safe_speed(move: Block, jerk: Sequence[float]) -> float:
     return speed
 
 
-def _corner_by_jerk(before: Block, after: Block, jerk: Sequence[float]) -> float:
-    """Return the maximum speed, in mm/s, at which no axis changes its own by more than its jerk.
+def _corner_speed_by_jerk(before: Block, after: Block, jerk: Sequence[float]) -> float:
+    """Return the maximum speed, in mm/s, at which no axis changes its speed by more than its jerk.
 
     As in planner.cpp (CLASSIC_JERK), the second move counts at its full speed, even if the first one is slower, and an
     axis that reverses changes by the larger of its two speeds, not by their sum.
@@ -289,22 +294,22 @@ def _corner_by_jerk(before: Block, after: Block, jerk: Sequence[float]) -> float
         change = abs(next_speed - speed) if speed * next_speed > 0 else max(abs(speed), abs(next_speed))
         if change * share > limit:
             share = limit / change
-    if min(before.safe, after.safe) > ALIKE * share * slower:
+    if min(before.safe, after.safe) > ALIKE_SHARE * share * slower:
         return min(after.safe, slower)
     return slower * share
 
 
-def _squared_by_deviation(before: Block, after: Block, limits: MotionLimits) -> float:
+def _squared_speed_by_deviation(before: Block, after: Block, limits: MotionLimits) -> float:
     """Return the squared maximum speed of a corner by junction deviation.
 
     The corner is replaced by a circle that touches both moves and passes the corner at the deviation; its centripetal
     acceleration is the limit (https://onehossshay.wordpress.com/2011/09/24/improving_grbl_cornering_algorithm/).
     """
-    one, two = _unit(before.direction), _unit(after.direction)
+    one, two = _normalised(before.direction), _normalised(after.direction)
     cosine = one[0] * two[0] + one[1] * two[1] + one[2] * two[2] + one[3] * two[3]  # of the turn; 1 is straight on
-    if cosine > STRAIGHT:
+    if cosine > STRAIGHT_COSINE:
         return math.inf
-    if cosine < -STRAIGHT:
+    if cosine < -STRAIGHT_COSINE:
         return 0.0  # a full reversal
     turned = (two[0] - one[0], two[1] - one[1], two[2] - one[2], two[3] - one[3])
     size = math.hypot(*turned)
@@ -314,12 +319,12 @@ def _squared_by_deviation(before: Block, after: Block, limits: MotionLimits) -> 
             acceleration = rate * size / abs(part)
     half = math.sqrt((1 + cosine) / 2)  # sine of half the angle between the two
     squared = acceleration * limits.junction_deviation * half / (1 - half)
-    if after.length < SHORT and cosine > SLIGHT:  # radius = length / angle
+    if after.length < SHORT_LENGTH and cosine > SLIGHT_COSINE:  # radius = length / angle
         squared = min(squared, acceleration * after.length / math.acos(cosine))
     return squared
 
 
-def _unit(direction: Vector) -> Vector:
+def _normalised(direction: Vector) -> Vector:
     """Return a direction normalised over all four axes, as Marlin does for the angle of a corner."""
     x, y, z, e = direction
     if not e:
@@ -339,14 +344,14 @@ class LookAhead:
         self._leaving = 0.0  # squared speed at the end of the last move fetched, in mm²/s²
 
     def add(self, start: Vector, end: Vector, feedrate: float) -> Block | None:
-        """Append a move; return its block, None if nothing moves."""
-        new = block(start, end, feedrate, self.limits, len(self.waiting))
+        """Append a move; return its block; None: nothing moves."""
+        new = make_block(start, end, feedrate, self.limits, len(self.waiting))
         if new is None:
             return None
         if self.limits.classic_jerk:
             new.safe = safe_speed(new, self.limits.jerk)
         if self.waiting:
-            new.max_entry = corner(self.waiting[-1], new, self.limits)
+            new.max_entry = squared_corner_speed(self.waiting[-1], new, self.limits)
         self.waiting.append(new)
         return new
 
@@ -378,7 +383,7 @@ class LookAhead:
         self._leaving = 0.0
 
     def copy(self) -> "LookAhead":
-        """Return a copy, to look into the future without changing it."""
+        """Return a copy, whose moves can be fetched without changing this planner."""
         other = LookAhead(self.limits)
         other.waiting = deque(replace(each) for each in self.waiting)
         other._leaving = self._leaving
@@ -399,7 +404,7 @@ def duration(move: Block) -> float:
     return ramps + cruise
 
 
-def travelled(move: Block, elapsed: float) -> float:
+def share_travelled(move: Block, elapsed: float) -> float:
     """Return the share of its path that a fetched move has covered after `elapsed` seconds."""
     if elapsed >= move.seconds:
         return 1.0
@@ -415,7 +420,7 @@ def travelled(move: Block, elapsed: float) -> float:
     return min(1.0, max(0.0, distance / move.length))
 
 
-def fetched(moves: Iterable[tuple[Vector, Vector, float]], limits: MotionLimits) -> Iterator[Block]:
+def plan_blocks(moves: Iterable[tuple[Vector, Vector, float]], limits: MotionLimits) -> Iterator[Block]:
     """Yield the blocks of moves that pass through a planner which is always full.
 
     Args:
@@ -424,7 +429,7 @@ def fetched(moves: Iterable[tuple[Vector, Vector, float]], limits: MotionLimits)
     """
     planner = LookAhead(limits)
     for start, end, feedrate in moves:
-        if len(planner.waiting) == PLACES - 1:  # a move under way has the last place
+        if len(planner.waiting) == CAPACITY - 1:  # a move under way has the last place
             yield planner.fetch()
         planner.add(start, end, feedrate)
     while planner.waiting:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from gcode.firmware_traits import NO_LIMIT
 
 MAX_LINE = NO_LIMIT + 1
-"""Bytes of a line that are kept: one more than any firmware gets, so that a longer line is found and refused."""
+"""Bytes of a line that are kept: one more than any firmware gets, so that a longer line is recognised and refused."""
 
 _BOM = b"\xef\xbb\xbf"
 _NUMBERED = re.compile(rb"N\s*\d+\s*", re.IGNORECASE)
@@ -30,8 +30,8 @@ class Reader:
         """Start at this byte of the file, which must be the start of a line."""
         self._lines: Iterator[bytes] = iter(())
         self._partial = b""  # the incomplete last line, up to MAX_LINE bytes
-        self._dropped = 0  # bytes of it beyond that
-        self._overhang = 0  # bytes dropped of the next line in `_lines`
+        self._dropped = 0  # further bytes of that line
+        self._cut_from_next = 0  # bytes that were cut from the next line in `_lines`
         self._offset = offset  # of the next line from _lines, or of _partial
 
     @property
@@ -58,19 +58,19 @@ class Reader:
         self._lines = iter(lines)
 
     def _skip_overlong(self, block: bytes) -> bytes:
-        """Drop the rest of an over-long line; return its head and what follows it in the block."""
+        """Drop the rest of an over-long line; return its beginning and what follows the line in the block."""
         ends = [at for at in (block.find(b"\n"), block.find(b"\r")) if at >= 0]
         end = min(ends, default=len(block))
         self._dropped += end
         if not ends:
             return b""
-        self._overhang, self._dropped = self._dropped, 0
+        self._cut_from_next, self._dropped = self._dropped, 0
         return self._partial + block[end:]
 
     def finish(self) -> None:
         """Mark the end of the file: a last line without a line end counts too."""
         self._lines = iter([self._partial]) if self._partial else iter(())
-        self._overhang, self._dropped = self._dropped, 0
+        self._cut_from_next, self._dropped = self._dropped, 0
         self._partial = b""
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
@@ -79,8 +79,8 @@ class Reader:
     def __next__(self) -> tuple[int, bytes]:
         for line in self._lines:
             start = self._offset
-            self._offset = start + len(line) + self._overhang
-            self._overhang = 0
+            self._offset = start + len(line) + self._cut_from_next
+            self._cut_from_next = 0
             command = clean(line) if start else clean(line.removeprefix(_BOM))
             if command:
                 return start, command

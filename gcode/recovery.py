@@ -1,4 +1,4 @@
-"""Recovery: what the host does when the printer requests a line again, or says nothing at all.
+"""Recovery: what the host does when the printer requests a line again, or is silent for too long.
 
 Nothing here sends: the outbox sends `raw`, and the link sends `echo` when `echo_due` is set. An error raised here ends
 the conversation.
@@ -13,14 +13,14 @@ next, and the host never guesses: in doubt, it finds out. There are three questi
 * Have all lines in flight been answered, or vanished? (REWINDING.) More lines may be on the wire behind a refused one.
   Each is refused in turn, or vanishes when the firmware flushes its receive buffer. A line sent too early would vanish
   with them, and a late resend request would look like a new one. So nothing is sent until all of them are answered, or
-  the line has been quiet for longer than the shortest turnaround so far. Then the link sends from the requested line
-  on.
-* Is the `ok` lost, or is the command still running? (ECHOING.) Lines were accepted, but their oks are missing. The link
-  sends an M118 after them. Its echo follows all earlier answers, so once it has come, a line that still has no answer
-  has lost it.
+  the connection has been quiet for longer than the shortest turnaround so far. Then the link sends from the requested
+  line on.
+* Is an `ok` lost, or is the command still running? (ECHOING.) Lines were accepted, but their oks are missing. The link
+  sends an M118 after them. Its echo follows all earlier answers. So once the echo has come, a line that still has no
+  answer will get none.
 
-Not every resend request is a failure. One that comes before anything was sent again repeats the last. One that comes
-too soon to answer the line that was sent again has crossed with it; the next wait is longer. Only a request that
+Not every resend request is a failure. One that comes before anything was sent again repeats the last one. One that
+comes too soon to answer the line that was sent again has crossed with it; the next wait is longer. Only a request that
 answers a line sent again counts towards MAX_REPEATS.
 
 In this module a request is always a resend request. Times are in s, on the clock of the caller.
@@ -40,33 +40,33 @@ from gcode.frozen import mutable
 from gcode.outgoing import Ticket
 
 MAX_REPEATS = 10
-"""Requests for one line without any progress that end the conversation."""
+"""After this many requests for one line without any progress, the conversation ends."""
 
 MAX_DOUBLED_OKS = 16
-"""So many lines may seem answered by doubled oks alone, while line 1 was never accepted. After more of them, a request
-for line 1 is damaged, or the board was reset."""
+"""This many lines may seem answered only because oks were doubled, although line 1 was never accepted. After more
+lines, a request for line 1 is damaged, or the board was reset."""
 
 MAX_PROBES = 3
 """Unanswered probes after which the printer counts as silent."""
 
 MAX_DOUBTS = 3
-"""Requests for lines out of reach, each for another line, that are answered by a probe; one more ends the
-conversation."""
+"""At most this many requests for lines out of reach, each for another line, are answered by a probe; a further one ends
+the conversation."""
 
 MAX_CROSSED = 200
-"""Requests in a row that end the conversation although each came too soon to answer the line that was sent again."""
+"""After this many requests in a row the conversation ends, even if each came too soon to answer the line sent again."""
 
 RESEND_OK_TIMEOUT = 0.5
 """Seconds to wait for the `ok` that belongs to a `Resend`."""
 
-MAX_WAIT = 2.0
+MAX_WAIT_S = 2.0
 """Seconds after which the link sends again even while the request is repeated."""
 
-MAX_TURNAROUND = 1.0
-"""Seconds from a line to its answer that the wire alone may take; a longer time is the printer's work."""
+MAX_TURNAROUND_S = 1.0
+"""Seconds from a line to its answer that the wire alone may take; longer times are the printer's work."""
 
 MARGIN = 1.25
-"""Factor for the shortest turnaround: after that time, all answers to what was sent have come."""
+"""Factor for the shortest turnaround: after the product, all answers to what was sent should have come."""
 
 
 class Phase(Enum):
@@ -84,7 +84,7 @@ _PROBING = frozenset({Phase.REATTACHING, Phase.PROBING, Phase.DOUBTING})
 
 P = Phase
 
-# (trigger, phases in which it counts, the next phase); elsewhere a trigger changes no phase.
+# (trigger, phases in which it counts, the next phase); in any other phase, a trigger changes nothing.
 TRANSITIONS: tuple[tuple[str, tuple[Phase, ...], Phase], ...] = (
     ("reattached", (P.CLEAR,), P.REATTACHING),
     ("silence", (P.CLEAR, P.PROBING, P.ECHOING), P.PROBING),
@@ -106,9 +106,9 @@ class _Request:
 
     target: int = 0  # the number of the requested line
     unanswered: int = 0  # lines after it that may still cause a request of their own
-    until: float = 0.0  # when those count as vanished
-    begun: float = 0.0  # when the request first came
-    end: int = 0  # one more than the highest number sent by then
+    until: float = 0.0  # when these lines count as vanished
+    first_came: float = 0.0
+    end: int = 0  # one more than the highest number sent before the request
     early: int = 0  # oks that found no line in flight: some lines from `target` to `end` were accepted after all
 
 
@@ -118,7 +118,8 @@ class Recovery:
 
     Attributes:
         phase: what has to be found out; CLEAR: nothing.
-        clear: the phase is CLEAR. This attribute and the next two follow from `phase`, and are faster to read.
+        clear: the phase is CLEAR. This attribute, `probing` and `rewinding` follow from `phase`, and are faster to
+            read.
         probing: a probe was sent, or is about to be.
         rewinding: a line was requested, and nothing is sent until all lines after it are answered or have vanished.
         raw: a probe to send before anything else.
@@ -130,7 +131,7 @@ class Recovery:
         all_accepted_before: the number of the next new line, once it is known that all lines before it were accepted,
             or if the printer does not count lines; 0: not known.
         turnaround: the shortest time from a line to its answer so far, in s.
-        refused: the firmware has reported a line that it did not understand; see `_crossed`.
+        refused: the firmware has reported a line that it did not understand; see `_has_crossed`.
         answered_early: how many of the oldest lines in flight got their `ok` while they counted as refused.
     """
 
@@ -144,7 +145,7 @@ class Recovery:
     owed_ok: bool = False
     foreign_ok: bool = False
     all_accepted_before: int = 0
-    turnaround: float = MAX_TURNAROUND
+    turnaround: float = MAX_TURNAROUND_S
     refused: bool = False
     answered_early: int = 0
     _reattached_at: int | None = None  # while reattaching: the last line that the previous host knew to be answered
@@ -176,7 +177,7 @@ class Recovery:
         """Probe for what became of the lines after `answered`, the last one known to be answered."""
         self._reattached_at = answered
         self._enter("reattached")
-        self._probe(flight, dialect)
+        self._set_probe(flight, dialect)
 
     def on_request(self, number: int, flight: Flight, dialect: Dialect, now: float, wire_free: float) -> None:
         """Act on a request for a line.
@@ -189,7 +190,7 @@ class Recovery:
             wire_free: when the last byte sent will have left.
 
         Raises:
-            RemoteProtocolError: the conversation cannot go on from that line.
+            RemoteProtocolError: the conversation cannot continue from that line.
         """
         self.owed_ok = dialect.ok_after_resend  # `Resend: 3`, `ok`: this ok answers no line (marlin-plain-lines.txt)
         self.answered_early = 0
@@ -204,20 +205,20 @@ class Recovery:
             self._doubt(number, flight, dialect)
             return
         self.all_accepted_before = number if number == flight.next else 0
-        quiet_at = self._answers_end(dialect, now, wire_free)
+        quiet_at = self._answers_due(dialect, now, wire_free)
         if self.rewinding and self._request.target == number:
             self._request.unanswered -= 1
-            self._request.early = 0  # so those oks answered no lines from `target` on
-            self._request.until = min(max(self._request.until, quiet_at), self._request.begun + MAX_WAIT)
+            self._request.early = 0  # so the stray oks answered no lines from `target` on
+            self._request.until = min(max(self._request.until, quiet_at), self._request.first_came + MAX_WAIT_S)
         else:
-            self._count(number, flight, now, wire_free, repeats=dialect.repeats_request > 0)
+            self._count_request(number, flight, now, wire_free, repeats=dialect.repeat_interval > 0)
             self._rewind(number, flight, now, max(quiet_at, now + self._wait), executes=dialect.ok_at == "execution")
         self.end_rewind_if_answered()
 
-    def _answers_end(self, dialect: Dialect, now: float, wire_free: float) -> float:
+    def _answers_due(self, dialect: Dialect, now: float, wire_free: float) -> float:
         """Return when the last answer to the lines sent so far should have come."""
-        turnaround = self.turnaround if self.turnaround < MAX_TURNAROUND else 0.0
-        return max(now, wire_free + MARGIN * turnaround) + dialect.settle
+        turnaround = self.turnaround if self.turnaround < MAX_TURNAROUND_S else 0.0
+        return max(now, wire_free + MARGIN * turnaround) + dialect.vanish_timeout
 
     def _doubt(self, number: int, flight: Flight, dialect: Dialect) -> None:
         """Probe before ending the conversation: `Resend: 1` may be a damaged `Resend: 123`."""
@@ -233,32 +234,32 @@ class Recovery:
         self._doubts += probed or self._doubted is None  # a repeat that crosses with the probe does not count
         self._doubted = number
         self._enter("implausible resend request")
-        self._probe(flight, dialect)
+        self._set_probe(flight, dialect)
 
-    def _crossed(self, same: bool, now: float, wire_free: float, *, repeats: bool) -> bool:
+    def _has_crossed(self, same: bool, now: float, wire_free: float, *, repeats: bool) -> bool:
         """Tell whether a request for the line that was sent again came too soon to answer it.
 
-        A firmware that repeats its requests by itself (Repetier) reports an error first if it has refused the line once
-        more. A request without an error may be a late repeat (repetier-1.0.4-lines.txt).
+        If a firmware that repeats its requests (Repetier) refuses the line once more, it reports an error first. A
+        request without an error may be a late repeat (repetier-1.0.4-lines.txt).
         """
         refused, self.refused = self.refused, False
-        soon = now < wire_free + self.turnaround and self.turnaround < MAX_TURNAROUND
+        soon = now < wire_free + self.turnaround and self.turnaround < MAX_TURNAROUND_S
         return same and (soon or (repeats and not refused))
 
-    def _count(self, number: int, flight: Flight, now: float, wire_free: float, *, repeats: bool) -> None:
-        """Count how often the line was sent again in vain; a request that only repeats the last one does not count.
+    def _count_request(self, number: int, flight: Flight, now: float, wire_free: float, *, repeats: bool) -> None:
+        """Count how often the line was sent in vain; a request that only repeats the last one does not count.
 
         Raises:
-            ResendLoop: the printer requests it again and again.
+            ResendLoop: the printer requests the line again and again.
         """
         if number > self._requested:
             self._requested, self._repeats = number, 1
             self._crossings, self._wait = 0, 0.0
         elif flight.replay == number:
             return  # nothing was sent in between: a repeat (every 200 ms in repetier-1.0.4-lines.txt)
-        elif self._crossed(number == self._requested, now, wire_free, repeats=repeats):
+        elif self._has_crossed(number == self._requested, now, wire_free, repeats=repeats):
             self._crossings += 1  # it crossed with the line, or answers now take longer
-            self._wait = min(max(2 * self._wait, self.turnaround, 0.01), MAX_TURNAROUND)
+            self._wait = min(max(2 * self._wait, self.turnaround, 0.01), MAX_TURNAROUND_S)
         else:
             self._repeats += 1
         if self._repeats >= MAX_REPEATS or self._crossings >= MAX_CROSSED:
@@ -272,7 +273,7 @@ class Recovery:
             number: of the requested line.
             flight: the lines in flight.
             now: the time.
-            until: when the lines in flight after it count as vanished.
+            until: when the lines in flight after the requested one count as vanished.
             executes: lines are answered when they are executed, so the oks of accepted lines may still come.
         """
         self._reattached_at = self._doubted = None
@@ -311,7 +312,7 @@ class Recovery:
         self.owed_ok = False
         if self._request.early:  # the request had crossed with lines sent again, so the firmware may want a later one
             self._enter("quiet, but answered")
-            self._probe(flight, dialect)
+            self._set_probe(flight, dialect)
         else:
             self._end_rewind()
 
@@ -322,7 +323,7 @@ class Recovery:
     def probe(self, flight: Flight, dialect: Dialect) -> None:
         """Probe without waiting for a silence: the firmware says that it is idle, or the link has to be sure."""
         self._enter("probe due")
-        self._probe(flight, dialect)
+        self._set_probe(flight, dialect)
 
     def on_sign_of_life(self) -> None:
         """Note a sign of life."""
@@ -333,7 +334,7 @@ class Recovery:
         """Probe after a silence.
 
         Args:
-            oldest: the oldest command in flight, for the error message.
+            oldest: the oldest command in flight, for the error message; empty: no line is in flight.
             since: when the silence began: at the last sign of life, or with the last probe.
             now: the time.
             flight: the lines in flight.
@@ -345,13 +346,15 @@ class Recovery:
         self._probes = self._probes + 1 if since == self._probed_at else 1
         self._probed_at = now
         if self._probes > MAX_PROBES:
-            rest = f"nor to {MAX_PROBES} probes" if dialect.numbered else "and no other sign of life"
+            if not oldest:
+                raise PrinterSilent("no answer to any of the probes")
+            rest = f"nor to {MAX_PROBES} probes" if dialect.counts_lines else "and no other sign of life"
             raise PrinterSilent(f"no answer to {oldest!r}, {rest}")
-        if dialect.numbered:
+        if dialect.counts_lines:
             self._enter("silence")
-            self._probe(flight, dialect)
+            self._set_probe(flight, dialect)
 
-    def _probe(self, flight: Flight, dialect: Dialect) -> None:
+    def _set_probe(self, flight: Flight, dialect: Dialect) -> None:
         """Set a probe to be sent; its line feed ends any noise in the firmware's buffer.
 
         Recorded under "impossible number" in *-lines.txt: Marlin and Prusa-Firmware refuse the probe and request the
@@ -380,25 +383,25 @@ class Recovery:
         self.echo = Ticket(b"M118 nozzled sync %d" % self._echoes)
         self.echo_due = True
 
-    def one_word_echo(self) -> Ticket:
-        """Return an M118 of a single word: Repetier, which acknowledges at receipt, echoes only the first word."""
+    def make_one_word_echo(self) -> Ticket:
+        """Return an M118 of a single word: Repetier, which acknowledges on receipt, echoes only the first word."""
         self._echoes += 1
         return Ticket(b"M118 nozzled-%d" % self._echoes)
 
     def _echo_is_unsent(self, flight: Flight) -> bool:
-        """Tell whether an M118 has yet to be sent. One in flight comes too early: it was accepted already."""
+        """Tell whether an M118 has yet to be sent. One in flight does not help: it precedes lines without an answer."""
         return self.echo is not None and all(ticket is not self.echo for _, _, _, _, ticket in flight.lines)
 
     def is_echo(self, line: str) -> bool:
         """Tell whether this line is the awaited echo."""
         return self.echo is not None and self.echo.command[5:].decode() in line
 
-    def unanswered(self, lines: deque[Sent]) -> int:
-        """Return how many lines before the M118 are without an answer, which is lost once its echo has come."""
+    def count_unanswered(self, lines: deque[Sent]) -> int:
+        """Return how many lines before the M118 have no answer; once its echo has come, these answers are lost."""
         return next((at for at, (_, _, _, _, ticket) in enumerate(lines) if ticket is self.echo), len(lines))
 
     def end_echo(self) -> None:
-        """Await no echo any longer: no line before the M118 lacks an answer."""
+        """Stop awaiting an echo: no line before the M118 lacks an answer."""
         self.echo = None
         self.echo_due = False
         self._enter("echo")

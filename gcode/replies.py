@@ -13,7 +13,7 @@ from gcode.reply_fields import (
     Heaters,
     Reading,
     axes,
-    canonical,
+    canonical_name,
     decode,
     has_temperatures,
     heaters,
@@ -21,7 +21,7 @@ from gcode.reply_fields import (
     is_position,
     is_report,
     is_waiting,
-    mended,
+    mend,
 )
 
 __all__ = ["Heaters", "Reading", "decode", "heaters"]  # re-exports, besides what is defined below
@@ -46,9 +46,9 @@ class Ok(Reply):
         planner: free planner blocks, as `P15`.
         buffer: free command slots, as `B3`.
         heaters: a temperature report on the same line.
-        last: the bare number of Repetier's `ok 12`: the last line that it received. It may not be the answered one, as
-            oks to lines without a number carry it too.
-        glued: it follows other text on its line, as a line end was lost.
+        last: the bare number of Repetier's `ok 12`: the last line that it received. That need not be the answered line,
+            because an `ok` to a line without a number has it too.
+        glued: it follows other text on its line, because a line end was lost.
     """
 
     number: int | None = None
@@ -68,7 +68,7 @@ class Resend(Reply):
 
 @frozen
 class LineSkipped(Reply):
-    """The firmware already has this line; its `ok` follows (Repetier)."""
+    """The firmware has skipped this line, which it already has or does not expect yet; an `ok` follows (Repetier)."""
 
     number: int
 
@@ -223,7 +223,7 @@ _RESEND = re.compile(r"(?:resend(?![A-Za-z])|rs(?=[\s:])):?\s*+(?>(?:N\s*+:?\s*+
 _SKIP = re.compile(r"skip (\d{1,10}+)\Z")
 _GLUED_RESEND = re.compile(r"Resend:\s*+N?(\d{1,10}+)(?!\d)")  # after its error, on the same line
 # A boot loader may leave noise before `start`. If `start` was damaged, the cause of the reset right after it (Marlin,
-# Repetier) shows the boot as well. RepRapFirmware gives its name instead (RepRap::Init, all versions).
+# Repetier) also shows the boot. RepRapFirmware gives its name instead (RepRap::Init, all versions).
 _START = re.compile(
     r"\W*+start\Z|(?:Info:)?\s*+(?:PowerUp|(?:External|Brown out|Watchdog|Software) Reset)\Z"
     r"|RepRapFirmware\b.* is up and running\.\Z"
@@ -266,7 +266,7 @@ def acknowledges(reply: Reply) -> bool:
 def parse(raw: bytes) -> Reply:
     """Return the typed reply for one line without its line end; never raises."""
     line = decode(raw[:MAX_LINE])
-    text = mended(line.strip().lstrip("\ufffd"))
+    text = mend(line.strip().lstrip("\ufffd"))
     if match := _PLAIN_OK.match(text):  # the hot path
         return _plain_ok(line, *match.groups())
     if match := _OK.match(text):
@@ -312,7 +312,7 @@ def _report(line: str, text: str) -> Reply:
 
 
 def _quoted(command: str) -> str:
-    """Return a quoted command without quotes, line number and checksum, and what follows them."""
+    """Return a quoted command without its quotes, line number and checksum, and without what follows these."""
     if command.startswith('"'):
         inner, quote, _ = command[1:].rpartition('"')
         command = inner if quote else command[1:]
@@ -372,7 +372,7 @@ def _rare(line: str, text: str) -> Reply:
     if match := _BAD_CODE.match(text):
         return UnknownCommand(line, f"{match[1]}{match[2]}")
     if targets := _TARGET.findall(text):
-        return Targets(line, {canonical(name): float(value) for name, value in targets})
+        return Targets(line, {canonical_name(name): float(value) for name, value in targets})
     if ok := _odd_ok(line, text):
         return ok
     if match := _SKIP.match(text):

@@ -53,8 +53,8 @@ def decode(raw: bytes) -> str:
     return text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub("", text)
 
 
-def mended(text: str) -> str:
-    """Return a report without the damage that some firmwares are known to do to it."""
+def mend(text: str) -> str:
+    """Return a report without the damage that some firmwares are known to do to their reports."""
     if not text.startswith(_ODD):
         return text
     if text[0] == "O":  # Prusa's MMU, now and then: `OOOOT:199.8 /200.0`
@@ -107,7 +107,7 @@ def heaters(text: str) -> Heaters:
     active = readings.pop("T", None)
     if active is not None and "T0" not in readings:
         readings = {"T0": active, **readings}
-    return {canonical(name): reading for name, reading in readings.items()}
+    return {canonical_name(name): reading for name, reading in readings.items()}
 
 
 def _reading(actual: str, target: str) -> Reading | None:
@@ -116,7 +116,7 @@ def _reading(actual: str, target: str) -> Reading | None:
     return Reading(now, aim if 0 <= aim <= HOTTEST else None) if COLDEST <= now <= HOTTEST else None
 
 
-def canonical(name: str) -> str:
+def canonical_name(name: str) -> str:
     """Return the canonical name for a firmware's name of a sensor."""
     if name[0] == "T":
         return f"tool{name[1:]}"

@@ -11,15 +11,15 @@ _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 
 
 def number(text: str, factor: float = 1.0) -> float | None:
-    """Return the number in a text, times a factor; None: there is none, or it is unreasonably large."""
+    """Return the number that a text is, times a factor; None: it is none, or the product is unreasonably large."""
     try:
         value = float(text[:_MAX_SIZE]) * factor
     except ValueError:
         return None
-    return value if abs(value) < _MAX_NUMBER else None  # not so for NaN either
+    return value if abs(value) < _MAX_NUMBER else None  # None for NaN too, as no comparison with NaN is true
 
 
-def span(text: str) -> float | None:
+def seconds_of(text: str) -> float | None:
     """Return the seconds of `1d 2h 3m 4s`, `1 hour 2 minutes` or `1:02:03`; None: it is no duration."""
     text = text[:_MAX_SIZE].strip()
     if match := _CLOCK.match(text):

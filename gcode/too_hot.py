@@ -1,9 +1,9 @@
-"""Finds commands whose temperature exceeds the printer's limits, in the hottest reading of any firmware.
+"""Finds commands with a temperature above the printer's limits.
 
-The firmware that reads a line is not always known, and firmwares differ. So the highest temperature that any of them
-could read counts. If a parameter comes twice, some take the first and some the last. Some read further commands in a
-line. Marlin 1, Sprinter, Smoothieware and RepRapFirmware read `S1e3` as 1000, Marlin 2 and Klipper as 1; firmware with
-newlib's strtof reads `S0x3E7`. RepRapFirmware takes lists (`S200:210`) and expressions (`S{190+10}`).
+The firmware that reads a line is not always known, and firmwares differ. So the highest temperature that any firmware
+could read in a line counts. If a parameter comes twice, some take the first and some the last. Some read further
+commands in a line. Marlin 1, Sprinter, Smoothieware and RepRapFirmware read `S1e3` as 1000, Marlin 2 and Klipper as 1;
+firmware with newlib's strtof reads `S0x3E7`. RepRapFirmware takes lists (`S200:210`) and expressions (`S{190+10}`).
 """
 
 import ast
@@ -70,7 +70,7 @@ class _HeatRequest:
     Attributes:
         heats: what it heats.
         target: in °C.
-        sure: False: `target` is only a number in an expression.
+        sure: `target` is certain; otherwise it is only the highest number in an expression.
     """
 
     heats: str
@@ -79,7 +79,7 @@ class _HeatRequest:
 
 
 def excess(command: bytes, hotend: float, bed: float, chamber: float | None = None) -> str | None:
-    """Return which temperature of a command is too high, as a sentence; None: none is.
+    """Return the temperature of a command that is too high, as a sentence; None: none is too high.
 
     Args:
         command: one clean line.
@@ -91,12 +91,12 @@ def excess(command: bytes, hotend: float, bed: float, chamber: float | None = No
     for request in _requests(command):
         limit = limits[request.heats]
         if not request.target <= limit:  # so NaN is too hot
-            return f"{_shorten(command)} asks for {request.target:g} °C, the profile allows {limit:g} °C"
+            return f"{_shorten(command)} asks for {request.target:g} °C, but the profile allows {limit:g} °C"
     return None
 
 
 def doubt(command: bytes, hotend: float, bed: float, chamber: float) -> str | None:
-    """Return why a command in which `excess` finds nothing may still be too hot, as a sentence; None: no reason.
+    """Return why a command in which `excess` finds nothing may still be too hot, as a sentence; None: it is not.
 
     A macro may do anything with its parameters, and only the firmware can evaluate an expression.
     """
@@ -107,7 +107,7 @@ def doubt(command: bytes, hotend: float, bed: float, chamber: float) -> str | No
     for parameter, value in _parameters(command.decode()) if name else ():
         if _IS_TEMPERATURE.search(parameter) or parameter.strip("_0123456789").replace("_", "") in _TEMPERATURES:
             limit = limits[_heated(parameter)]
-            if not _float(value) <= limit:
+            if not _klipper_number(value) <= limit:
                 return f"{_shorten(command)}: {parameter} is above the {limit:g} °C that the profile allows"
     return None
 
@@ -120,7 +120,7 @@ def named_target(command: bytes) -> tuple[str, float, bool] | None:
         return None
     words, waits = dict(_parameters(text)), name[0].upper() == "TEMPERATURE_WAIT"
     heater = words.get("SENSOR" if waits else "HEATER", "").lower()
-    target = _float(words.get("MINIMUM" if waits else "TARGET", "0"))
+    target = _klipper_number(words.get("MINIMUM" if waits else "TARGET", "0"))
     if not math.isfinite(target) or (waits and "MINIMUM" not in words):
         return None
     if tool := re.fullmatch(r"extruder(\d{0,2})", heater):
@@ -149,7 +149,7 @@ def _requests(command: bytes) -> Iterator[_HeatRequest]:
 
 def _of_codes(command: bytes) -> Iterator[_HeatRequest]:
     for letter, number, words in _COMMAND.findall(command):
-        code = f"{letter.decode().upper()}{_whole(number.decode())}"
+        code = f"{letter.decode().upper()}{_code_number(number.decode())}"
         heated = _TARGETS.get(code)
         if heated is None or (code == "G10" and _COORDINATES.search(words)):
             continue
@@ -162,7 +162,7 @@ def _of_codes(command: bytes) -> Iterator[_HeatRequest]:
             if heats is None:
                 continue
             if numbers:
-                yield from (_HeatRequest(heats, _value(each)) for each in numbers.decode().split(":"))
+                yield from (_HeatRequest(heats, _c_number(each)) for each in numbers.decode().split(":"))
             else:
                 yield from _of_expression(heats, expression.decode())
 
@@ -173,18 +173,20 @@ def _of_expression(heats: str, expression: str) -> Iterator[_HeatRequest]:
         if value is not None:
             yield _HeatRequest(heats, value)
         else:
-            yield _HeatRequest(heats, max(map(_value, _EACH.findall(part)), default=0.0), sure=False)
+            yield _HeatRequest(heats, max(map(_c_number, _EACH.findall(part)), default=0.0), sure=False)
 
 
 def _of_names(text: str) -> Iterator[_HeatRequest]:
     if match := _SET_TEMP.match(text):
-        yield _HeatRequest(_heated(match[1]), _float(match[2]))
+        yield _HeatRequest(_heated(match[1]), _klipper_number(match[2]))
     name, _, _ = text.partition(" ")
     words = dict(_parameters(text))
     heater = words.get("HEATER") or words.get("SENSOR") or ""
     if heater or name.upper() in _OF_HEATERS:
         yield from (
-            _HeatRequest(_heated(heater), _float(words[each])) for each in ("TARGET", "MINIMUM") if each in words
+            _HeatRequest(_heated(heater), _klipper_number(words[each]))
+            for each in ("TARGET", "MINIMUM")
+            if each in words
         )
 
 
@@ -199,12 +201,12 @@ def _heated(name: str) -> str:
     return _BED if "bed" in lowered else _CHAMBER if "chamber" in lowered else _HOTEND
 
 
-def _whole(number: str) -> int:
-    value = _value(number)
+def _code_number(number: str) -> int:
+    value = _c_number(number)
     return int(value) if value < 1e6 else -1  # noqa: PLR2004 - no code has so many digits
 
 
-def _value(number: str) -> float:
+def _c_number(number: str) -> float:
     """Return a number as C reads it; NaN counts as infinite."""
     if number[:2].lower() == "0x":
         return float(int(number, 16)) if len(number) < 18 else math.inf  # noqa: PLR2004 - more than any limit
@@ -212,8 +214,8 @@ def _value(number: str) -> float:
     return math.inf if math.isnan(value) else value
 
 
-def _float(text: str) -> float:
-    """Return a number as Klipper reads it, which is Python; 0 if it is none, as Klipper refuses that."""
+def _klipper_number(text: str) -> float:
+    """Return a number as Klipper reads it, by Python's rules; 0 for other texts, which Klipper refuses."""
     try:
         value = float(text)
     except ValueError:
@@ -222,7 +224,7 @@ def _float(text: str) -> float:
 
 
 def _calculated(expression: str) -> float | None:
-    """Return the value of an expression of plain numbers; None: it holds anything else."""
+    """Return the value of an expression of plain numbers; None: it has anything else in it."""
     if not _ARITHMETIC.fullmatch(expression):
         return None
     try:

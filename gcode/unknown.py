@@ -32,7 +32,7 @@ or a setting, or the host executes them (M0, M109, M190)."""
 
 def unknown_to(dialect: Dialect, capabilities: Mapping[str, bool]) -> frozenset[str]:
     """Return the code words that a firmware does not know; its answer to M115 takes precedence over its dialect."""
-    unknown = dialect.unknown
+    unknown = dialect.unknown_words
     for name, words in _BY_CAPABILITY.items():
         if name in capabilities:
             unknown = unknown - words if capabilities[name] else unknown | words
@@ -42,7 +42,7 @@ def unknown_to(dialect: Dialect, capabilities: Mapping[str, bool]) -> frozenset[
 def losses(words: Iterable[str], dialect: Dialect, capabilities: Mapping[str, bool]) -> dict[str, str]:
     """Return those code words of a file whose loss shows in the print, with what is lost.
 
-    There are none if the firmware may define them as macros: it reports a missing one when it gets the command.
+    The result is empty if the firmware may define them as macros: it reports a missing macro when it gets the command.
     """
-    unknown = frozenset() if dialect.macros else unknown_to(dialect, capabilities)
+    unknown = frozenset() if dialect.may_have_macros else unknown_to(dialect, capabilities)
     return {word: LOSSES[word] for word in sorted(set(words)) if word in unknown and word in LOSSES}

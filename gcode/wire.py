@@ -4,8 +4,8 @@ from itertools import islice
 
 from gcode.flight import Flight
 
-SETTLED = 0.05
-"""Seconds after which a line has left the firmware's receive buffer, even if it is still without an answer."""
+SETTLED_S = 0.05
+"""Seconds after which a line has left the firmware's receive buffer, even if it has no answer yet."""
 
 
 class Wire:
@@ -13,15 +13,15 @@ class Wire:
 
     Attributes:
         byte_time: seconds that one byte takes.
-        free: when the last byte sent will have left.
+        free_at: when the last byte sent will have left.
         room_at: when a waiting urgent command may find room; None: not before an answer comes.
     """
 
-    __slots__ = ("_unread", "byte_time", "free", "room_at")
+    __slots__ = ("_unread", "byte_time", "free_at", "room_at")
 
     def __init__(self, byte_time: float) -> None:
         self.byte_time = byte_time
-        self.free = 0.0
+        self.free_at = 0.0
         self.room_at: float | None = None
         self._unread = 0  # bytes that may still be in the receive buffer
 
@@ -34,12 +34,12 @@ class Wire:
             now: the time.
             read: the firmware is known to have read all lines in flight.
         """
-        if now < self.free + SETTLED:
+        if now < self.free_at + SETTLED_S:
             self._unread = flight.bytes
         else:
             self._unread = 0 if read else sum(len(raw) for _, raw, _, _, _ in islice(flight.lines, window, None))
 
-    def takes(self, size: int, flight: Flight, capacity: int) -> bool:
+    def has_room(self, size: int, flight: Flight, capacity: int) -> bool:
         """Tell whether the receive buffer of `capacity` bytes has room for an urgent line; if so, count it as sent."""
         if flight.lines and self._unread and self._unread + size > capacity:
             return False
@@ -48,4 +48,4 @@ class Wire:
 
     def look_again(self, now: float) -> None:
         """Set `room_at` for urgent commands that found no room."""
-        self.room_at = self.free + SETTLED if now < self.free + SETTLED else None
+        self.room_at = self.free_at + SETTLED_S if now < self.free_at + SETTLED_S else None

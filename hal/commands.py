@@ -69,7 +69,7 @@ class Commands:
             return whole  # a text that is allowed, though it will not be sent
         if len(checked) > self.longest_command:
             raise CommandError(
-                f"the command has {len(checked)} characters, the firmware reads {self.longest_command}: "
+                f"the command has {len(checked)} characters, but the firmware reads {self.longest_command}: "
                 f"{checked[:40].decode()}…"
             )
         return checked

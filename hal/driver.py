@@ -352,8 +352,8 @@ class LinePrinter(LinkStatus):
     @property
     def _decoder_reset(self) -> bytes:
         """The bytes to send before any that bypass the link: the firmware may be waiting for packed ones."""
-        if self._link is not None and self._link.unpacks:
-            return self._link.unpacks
+        if self._link is not None and self._link.decoder_reset:
+            return self._link.decoder_reset
         return RESET if self._logbook is not None and self._logbook.may_expect_packed else b""
 
     def _reset(self) -> None:
@@ -370,8 +370,8 @@ class LinePrinter(LinkStatus):
         """Close the connection; idempotent."""
         if self._stopping is not None:
             self._stopping.give_up()
-        if self._state is ConnectionState.READY and self._link is not None and self._link.unpacks:
-            self._pump.write(self._link.unpacks)  # the next host may know nothing of packed lines
+        if self._state is ConnectionState.READY and self._link is not None and self._link.decoder_reset:
+            self._pump.write(self._link.decoder_reset)  # the next host may know nothing of packed lines
         self._shut(NotConnected("the connection was closed"))
         if self._state is not ConnectionState.FAULT:
             self._enter(ConnectionState.OFFLINE)

@@ -8,7 +8,7 @@ that the printer did not confirm comes however often a user presses the button.
 import asyncio
 from collections.abc import Callable
 
-from gcode.consequence import stopped
+from gcode.consequence import confirms_stop
 from gcode.dialect import UNKNOWN, Dialect
 from gcode.framing import frame
 from gcode.replies import parse
@@ -69,7 +69,7 @@ class EmergencyStop:
             self._end("info", "the printer has stopped")
 
     def _confirms(self, line: bytes) -> bool:
-        return stopped(UNKNOWN, parse(line.strip(b"\r\0")))
+        return confirms_stop(UNKNOWN, parse(line.strip(b"\r\0")))
 
     def give_up(self) -> None:
         """Stop waiting for the confirmation, and tell the user."""

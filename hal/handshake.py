@@ -69,8 +69,8 @@ class Handshake:
         """Make a link for a new conversation, and give it to the pump."""
         baudrate = self._pump.transport.baudrate
         byte_time, book = 10 / baudrate if baudrate else 0.0, self._logbook
-        journal = (book.note, book.may_go) if book is not None else ()
-        self._pump.link = HostLink(self._settings.adapt(dialect), byte_time, *journal)
+        callbacks = (book.note, book.may_go) if book is not None else ()
+        self._pump.link = HostLink(self._settings.adapt(dialect), byte_time, *callbacks)
         return self._pump.link
 
     async def first_contact(self, *, revive: bool = False) -> None:
@@ -95,7 +95,7 @@ class Handshake:
         """Make the link, and reattach it to the previous host's conversation."""
         link = self.make_link(recognise(identity.name))
         if self._logbook is not None and self._logbook.may_expect_packed:
-            link.may_be_packing()
+            link.assume_packing()
         link.reattach(snapshot, asyncio.get_running_loop().time())
         if self._logbook is not None:
             self._logbook.reattach(snapshot)
@@ -137,14 +137,14 @@ class Handshake:
             packed = self._logbook is not None and self._logbook.may_expect_packed
             greeting = await self._pump.greet(timeout, self._warn_busy, packed=packed)
         except TimeoutError:
-            heard = self._pump.greeting is not None and self._pump.greeting.heard
+            heard = self._pump.greeting is not None and self._pump.greeting.has_heard
             raise HandshakeFailed(
                 f"no printer answers on {self._pump.transport.address} within {timeout:g} s: "
                 f"{'the bytes it sends are not from a G-code firmware' if heard else 'it sends nothing'}; "
                 "is it switched on, and is the baudrate right?"
             ) from None
         self._banner = greeting.banner
-        self._booted = greeting.booted
+        self._booted = greeting.has_booted
         self._pump.greeting = None
         if self._logbook is not None:
             self._logbook.begin()
@@ -184,7 +184,7 @@ class Handshake:
         if await self._order_decoder(BEGIN, UNPACKING_ON) == UNPACKING_ON:
             link.pack()
         elif not self._pump.has_ended:
-            link.may_be_packing()
+            link.assume_packing()
             text = "the firmware does not confirm that it unpacks lines (MeatPack): they are sent unpacked"
             self._publish(FirmwareSaid(text, "warning"))
 

@@ -22,9 +22,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gcode.framing import number_of, numberless
+from gcode.framing import number_of, without_number
 from gcode.frozen import frozen
-from gcode.link import HISTORY, LinkSnapshot, Permits, Sent
+from gcode.link import HISTORY, LinkSnapshot, Permission, Sent
 from gcode.modes import Modes
 from gcode.outgoing import JobPlace, Ticket
 
@@ -108,14 +108,14 @@ class Logbook:
             finally:
                 os.close(fd)
         self._generation = max(self._generation_of(0), self._generation_of(1))
-        self._permits: Permits = lambda _ticket, _waiting: True
+        self._permits: Permission = lambda _ticket, _waiting: True
         self._lines = self._offset = 0  # of the job, at the last line sent
         self._modes = _pack_modes(Modes())  # after that line
 
     # -- the ring ------------------------------------------------------------------------------------------
 
     def note(self, sent: Sent, answered: int, modes: Modes | None) -> None:
-        """Record a frame that is about to go on the wire; a `gcode.link.Journal`."""
+        """Record a frame that is about to go on the wire; a `gcode.link.LineRecorder`."""
         number, raw, lines, offset, ticket = sent
         length, step, of_job = len(raw), 0, 1
         if ticket is None:
@@ -215,12 +215,12 @@ class Logbook:
         """The job's place at the last line sent."""
         return JobPlace(self._lines, self._offset)
 
-    def ask_before_commands(self, permits: Permits) -> None:
+    def ask_before_commands(self, permits: Permission) -> None:
         """Ask `permits` before each command goes between the lines of a job."""
         self._permits = permits
 
     def may_go(self, ticket: Ticket, waiting: int) -> bool:
-        """Tell whether a command may go between the lines of a job now; a `gcode.link.Permits`."""
+        """Tell whether a command may go between the lines of a job now; a `gcode.link.Permission`."""
         return self._permits(ticket, waiting)
 
     def reattach(self, snapshot: LinkSnapshot) -> None:
@@ -322,4 +322,4 @@ def _unpack_modes(packed: bytes) -> Modes:
 def _sent(slot: _Slot) -> Sent:
     if slot.of_job:
         return slot.number, slot.raw, slot.lines, slot.offset, None
-    return slot.number, slot.raw, -1, -1, Ticket(numberless(slot.raw).rpartition(b"*")[0], step=slot.step)
+    return slot.number, slot.raw, -1, -1, Ticket(without_number(slot.raw).rpartition(b"*")[0], step=slot.step)

@@ -156,7 +156,7 @@ class Reports:
 
     @property
     def _has_line_numbers(self) -> bool:
-        return self._pump.link is not None and self._pump.link.dialect.numbered
+        return self._pump.link is not None and self._pump.link.dialect.counts_lines
 
     def _temperature_interval(self) -> float | None:
         if self._pump.has_ended:

@@ -23,9 +23,9 @@ from typing import NamedTuple, get_type_hints
 
 from gcode import outgoing
 from gcode.command import m_code
-from gcode.dialect import KNOWN
+from gcode.dialect import DIALECTS
 from gcode.errors import NozzledError
-from gcode.firmware_traits import IMPOSSIBLE
+from gcode.firmware_traits import IMPOSSIBLE_NUMBER
 from gcode.flight import FILLERS, HARMLESS, RENUMBER, START_NUMBER
 from gcode.framing import unframe
 from gcode.frozen import frozen
@@ -44,7 +44,7 @@ _OLD_DEFAULTS: dict[str, str] = {"compact": "off", "packing": "off"}
 """Values of the settings that older recordings lack: what the program did at the time."""
 
 _SYNC = b"M118 nozzled"
-_HALT_TESTS = frozenset(each.errors.halt_test for each in KNOWN)
+_HALT_TESTS = frozenset(each.errors.halt_test for each in DIALECTS)
 # Commands that make a printer safe go out beyond the link's window.
 _URGENT = m_code(18, 84, 104, 106, 107, 108, 140, 141)
 
@@ -86,12 +86,13 @@ def _new_commands(records: Sequence[Record]) -> Iterator[SentCommand]:
         for raw in filter(None, data.split(b"\n")):
             parsed = unframe(raw)
             if by_driver and parsed.command == HARMLESS and parsed.number not in (None, highest + 1):
-                continue  # a probe; if the firmware counts modulo 65536, its number is far ahead, but below IMPOSSIBLE
+                # a probe; if the firmware counts modulo 65536, its number is far ahead, but below IMPOSSIBLE_NUMBER
+                continue
             if parsed.number is None and not by_driver:
                 yield SentCommand(at, raw)
             elif parsed.command == RENUMBER:
                 highest, fillers = START_NUMBER, START_NUMBER + FILLERS
-            elif parsed.number is not None and highest < parsed.number < IMPOSSIBLE:
+            elif parsed.number is not None and highest < parsed.number < IMPOSSIBLE_NUMBER:
                 highest = parsed.number
                 if parsed.command != HARMLESS or parsed.number > fillers:
                     yield SentCommand(at, parsed.command)

@@ -79,11 +79,11 @@ class RestWatch:
     async def wait_for_rest(self) -> Axes | None:
         """Wait until every move sent has been made; return the position; None: the firmware does not report it."""
         dialect = self._pump.link.dialect if self._pump.link is not None else UNKNOWN
-        *before, last = (command.decode() for command in dialect.at_rest)
+        *before, last = (command.decode() for command in dialect.rest_commands)
         for command in before:
             await self.send(command)
         self._position = None
-        if dialect.at_rest_by == "same position":
+        if dialect.rest_sign == "same position":
             await self._wait_for_standstill(last)
         elif dialect.ok_at == "receipt":
             await self._wait_for_position(last)

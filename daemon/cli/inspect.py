@@ -64,7 +64,7 @@ def _analyse_and_plot(path: Path, printer: "Machine", args: argparse.Namespace) 
 
     samples = Samples(args.layer)
     analysis = analyse(path, printer, watch=samples.take)
-    draw(analysis, samples, args.file.name, args.plot, printer.filament)
+    draw(analysis, samples, args.file.name, args.plot, printer.filament_diameter)
     return analysis
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from daemon.simulation.outcome import Outcome
 from daemon.simulation.series import Sample
 from daemon.simulation.witness import MovedPath, Witness
-from gcode.planner import PLACES
+from gcode.planner import CAPACITY
 
 WIDTH = 10.0  # inches
 SHOWN_LAYERS = 12
@@ -63,16 +63,18 @@ def rate_and_fill(samples: Sequence[Sample], interval: float, outcome: Outcome) 
     rate.step(times, [each.lines / interval for each in samples], where="pre", color=_GOOD, linewidth=0.8)
     rate.set(ylabel="lines/s", ylim=(0, None))
     fill.fill_between(times, [each.fill for each in samples], step="pre", color=_GOOD, alpha=0.35, linewidth=0)
-    fill.set(ylabel=f"moves in the planner\n(of {PLACES})", xlabel="minutes", xlim=(0, _end(samples)), ylim=(0, PLACES))
+    fill.set(
+        ylabel=f"moves in the planner\n(of {CAPACITY})", xlabel="minutes", xlim=(0, _end(samples)), ylim=(0, CAPACITY)
+    )
     for each in outcome.bottlenecks:
         for axes in (rate, fill):
             axes.axvspan(each.from_s / 60, each.to_s / 60, color=_BAD, alpha=0.15, linewidth=0)
     marks = [each.time_s / 60 for each in outcome.underrun_places]
-    fill.vlines(marks, 0, PLACES, color=_BAD, linewidth=0.6, rasterized=len(marks) > MAX_VECTOR_MARKS)
+    fill.vlines(marks, 0, CAPACITY, color=_BAD, linewidth=0.6, rasterized=len(marks) > MAX_VECTOR_MARKS)
     for pause in outcome.pauses:
         for axes in (rate, fill):
             axes.axvspan(pause.from_s / 60, pause.to_s / 60, color=_PALE, alpha=0.4, linewidth=0)
-        fill.annotate(pause.kind, (pause.from_s / 60, PLACES * 0.9), fontsize=7, rotation=90, va="top")
+        fill.annotate(pause.kind, (pause.from_s / 60, CAPACITY * 0.9), fontsize=7, rotation=90, va="top")
     if outcome.faults:
         at = [each.time_s / 60 for each in outcome.faults]
         rate.plot(at, [0.0] * len(at), "v", color=_BAD, markersize=5, clip_on=False, label="faults")

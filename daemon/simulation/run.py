@@ -21,7 +21,7 @@ from daemon.simulation.series import Sample, Series
 from daemon.simulation.stand_ins import InlineExecutor, NoStore, ReportingPrinter, UnkeptFile
 from daemon.simulation.witness import PrintCheck, Witness
 from gcode.frozen import frozen
-from gcode.planner import PLACES
+from gcode.planner import CAPACITY
 from gcode.unknown import unknown_to
 from hal.link_settings import LinkSettings
 from hal.printer import Printer
@@ -233,7 +233,7 @@ class Simulation:
             self._time,
             lines - self._sampled[0],
             sent - self._sampled[1] if sent >= self._sampled[1] else sent,
-            PLACES - self.firmware.board.planner.count_free(self.firmware.now),
+            CAPACITY - self.firmware.board.planner.count_free(self.firmware.now),
             {name: reading.actual for name, reading in heaters},
             {name: reading.target or 0.0 for name, reading in heaters},
         )

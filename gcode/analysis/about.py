@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gcode.analysis.slicers import OTHER, Slicer
 from gcode.frozen import frozen
-from gcode.texts import number, span
+from gcode.texts import number, seconds_of
 
 if TYPE_CHECKING:
     from gcode.analysis.result import Layer, ToolUse
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_TOOLS = 64
-_DENSE = 100.0  # g/cm³
+_MAX_DENSITY = 100.0  # g/cm³
 
 _QUANTITY = re.compile(r"(?<![a-zA-Z])([-+]?(?:\d+(?:\.\d*)?|\.\d+))\s?([a-zA-Z%]*)")
 _LENGTH = {"": 1.0, "mm": 1.0, "cm": 10.0, "m": 1000.0}
@@ -52,7 +52,7 @@ class About:
     Attributes:
         slicer: its name.
         version: of the slicer.
-        estimate: the slicer's estimate for the whole print.
+        estimate: the time that the slicer estimates for the whole print.
         filaments: by tool.
         densities: of the filaments, in g/cm³.
     """
@@ -71,8 +71,8 @@ class About:
     densities: tuple[float | None, ...] = ()
 
 
-def about(row: Slicer | None, version: str, facts: Mapping[str, str]) -> About:
-    """Return the metadata in the pairs of a file, by the keys of its slicer."""
+def read_about(row: Slicer | None, version: str, facts: Mapping[str, str]) -> About:
+    """Return the metadata in `facts`, by the keys of the slicer in `row`; None: the slicer is unknown."""
     fields = _Fields(row or OTHER, facts)
     layer = fields.number("layer height", _LENGTH)
     return About(
@@ -80,7 +80,7 @@ def about(row: Slicer | None, version: str, facts: Mapping[str, str]) -> About:
         version=version or (fields.text("version") if row else None),
         estimate=fields.estimate(),
         layer_height=layer,
-        first_layer_height=fields.share("first layer height", layer),
+        first_layer_height=fields.length_or_share("first layer height", layer),
         first_layer_hotend=fields.number("first layer hotend", _ANY),
         first_layer_bed=fields.number("first layer bed", _ANY),
         chamber=fields.number("chamber", _ANY) or None,
@@ -92,7 +92,7 @@ def about(row: Slicer | None, version: str, facts: Mapping[str, str]) -> About:
 
 
 class _Fields:
-    """Looks fields up by the keys of a slicer."""
+    """Looks up the fields of a file by the keys of its slicer."""
 
     def __init__(self, row: Slicer, facts: Mapping[str, str]) -> None:
         self._row = row
@@ -126,8 +126,8 @@ class _Fields:
     def number(self, name: str, units: Mapping[str, float]) -> float | None:
         return next((each for each in self._numbers(name, units) if each is not None and each >= 0), None)
 
-    def share(self, name: str, whole: float | None) -> float | None:
-        """Return a number that may be a percentage of another one."""
+    def length_or_share(self, name: str, whole: float | None) -> float | None:
+        """Return a length, which the file may give as a percentage of `whole`."""
         key = next((key for key in self._row.fields.get(name, ()) if self._facts.get(key)), "")
         value = self._facts.get(key, "")
         if not value.rstrip().endswith("%") and "percentage" not in key:
@@ -139,7 +139,7 @@ class _Fields:
         for key in self._row.fields.get("estimate", ()):
             value = self._facts.get(key, "")
             plain = number(value)
-            seconds = span(value) if plain is None else plain
+            seconds = seconds_of(value) if plain is None else plain
             if seconds is not None and (seconds > 0 or plain is None):
                 return seconds
         return None
@@ -161,13 +161,13 @@ class _Fields:
         )
 
     def densities(self) -> list[float | None]:
-        """Return densities in g/cm³; numbers above those of any filament are in kg/m³."""
+        """Return densities in g/cm³; a number too high for any filament is in kg/m³."""
         densities = self._numbers("filament density", {"": 1.0})
-        return [each / 1000 if each is not None and each > _DENSE else each for each in densities]
+        return [each / 1000 if each is not None and each > _MAX_DENSITY else each for each in densities]
 
     def _weights(self) -> list[float | None]:
         weights = self._numbers("filament weight", _WEIGHT)
-        return weights if any(weights) else []  # 0 for all: the slicer does not know the density
+        return weights if any(weights) else []  # all are 0 if the slicer does not know the density
 
     def _costs(self, weights: list[float | None]) -> list[float | None]:
         costs = self._numbers("filament cost", {"": 1.0})

@@ -12,19 +12,19 @@ from gcode.analysis.arrays import Bools, Floats, Ints
 from gcode.analysis.blocks import Blocks, LineBlock
 from gcode.analysis.checks import Checks, Level, Warmth
 from gcode.analysis.comments import Comments
-from gcode.analysis.heat import Heaters
+from gcode.analysis.heat import HeaterModels
 from gcode.analysis.klipper import KlipperCorners, KlipperProfile
 from gcode.analysis.layers import Layers
 from gcode.analysis.line_follower import BlockWait, LineFollower
 from gcode.analysis.machine import Machine
 from gcode.analysis.modal import MoveKind, Rows
-from gcode.analysis.path import Path, Straights
+from gcode.analysis.path import Path, StraightMoves
 from gcode.analysis.result import Analysis
 from gcode.analysis.speeds import Corners, LimitRows, MarlinProfile, Moves, Profile, limit_rows
 from gcode.analysis.timed_moves import DrawnMoves, MoveTimer, TimedMoves
 from gcode.analysis.timeline import TimedWait, Timeline
 from gcode.analysis.totals import Totals, is_printing, reach
-from gcode.analysis.words import COLUMNS, read
+from gcode.analysis.words import COLUMNS, read_lines
 from gcode.errors import CommandError
 
 _E = COLUMNS.index("E")
@@ -42,8 +42,8 @@ class Analyser:
         """Prepare.
 
         Args:
-            machine: the printer for the file; with Klipper's limits, moves are planned as by Klipper.
-            watch: called with all moves, some thousand at a time.
+            machine: the printer for the file; if it has Klipper's limits, moves are planned as Klipper does.
+            watch: called with all moves, a few thousand at a time.
         """
         self._machine = machine
         self._move_timer = MoveTimer(watch) if watch is not None else None
@@ -56,7 +56,7 @@ class Analyser:
         klipper = machine.limits.square_corner > 0
         self._corners = KlipperCorners() if klipper else Corners()
         self._profile: Profile = KlipperProfile() if klipper else MarlinProfile()
-        self._heaters = Heaters(machine)
+        self._heaters = HeaterModels(machine)
         self._timeline = Timeline(self._heaters, self._layers)
         self._totals = Totals()
         self._moves = self._size = 0
@@ -94,19 +94,19 @@ class Analyser:
     # -- one block -----------------------------------------------------------------------------------------
 
     def _take(self, block: LineBlock) -> None:
-        words, follower = read(block), self._follower
+        words, follower = read_lines(block), self._follower
         follower.read(block, words, self._lines)
         rows = follower.modal.rows(words)
         offset = words.starts[rows.line] + block.offset + np.where(rows.line > 0, block.dropped, 0)
         columns = np.vstack((offset, rows.line + self._lines, follower.layer.column(len(rows.kind))))
         pieces = self._path.follow(rows, follower.modal)
-        if not (follower.modal.relative_e.constant and follower.modal.relative_e.last):
+        if not (follower.modal.relative_e.is_constant and follower.modal.relative_e.last):
             self._count_idle(rows)
         if self._checks.loses_arcs and len(arcs := np.flatnonzero(is_arc(rows))):
-            self._checks.arcs(int(rows.line[arcs[0]]) + self._lines, len(arcs))
+            self._checks.note_lost_arcs(int(rows.line[arcs[0]]) + self._lines, len(arcs))
         waits = self._with_homings(follower.waits)
         for piece in pieces:
-            waits = self._move(piece, columns.take(piece.row, 1), waits, len(rows.kind))
+            waits = self._take_moves(piece, columns.take(piece.row, 1), waits, len(rows.kind))
         self._wait(waits, np.full(len(waits), self._moves, np.intp))
         self._rests |= any(each.rests for each in waits)
         self._lines += len(words.starts) - 1
@@ -115,12 +115,12 @@ class Analyser:
             self._limit_waits()
 
     def _count_idle(self, rows: Rows) -> None:
-        """Count the moves with an absolute E at which the extruder already is."""
+        """Count the moves whose absolute E leaves the extruder where it is."""
         has_e_and_axis = (
             (rows.kind == MoveKind.LINE) & ~np.isnan(rows.words[_E]) & ~np.isnan(rows.words[:2]).all(axis=0)
         )
         if has_e_and_axis.any():
-            self._checks.idle(int((has_e_and_axis & (self._path.extruded == 0.0)).sum()))
+            self._checks.count_idle(int((has_e_and_axis & (self._path.extruded == 0.0)).sum()))
 
     def _limit_waits(self) -> None:
         """Limit memory if only waits follow for a long time."""
@@ -142,11 +142,11 @@ class Analyser:
         return timed
 
     def _homing_seconds(self, axis: int, distance: float) -> float:
-        parked = 0.0 if axis in self._homed else self._machine.parked[axis]
+        parked = 0.0 if axis in self._homed else self._machine.homing_distance[axis]
         self._homed.add(axis)
         return self._machine.homing[axis].seconds(abs(distance) + parked)
 
-    def _move(self, piece: Straights, columns: Floats, waits: list[BlockWait], rows: int) -> list[BlockWait]:
+    def _take_moves(self, piece: StraightMoves, columns: Floats, waits: list[BlockWait], rows: int) -> list[BlockWait]:
         """Take some moves; return the waits after them."""
         count = len(piece.row)
         if not count:
@@ -162,8 +162,8 @@ class Analyser:
         self._add_and_check(piece, printing, columns, rows)
         layer = self._layers.assign(piece.start[2] + piece.delta[2], printing, offset, layer.astype(np.intp))
         limits = self._limit_rows(piece, rows)
-        moves = self._corners.moves(piece.delta, piece.feedrate, rests, limits)
-        self._speeds(piece, moves, printing)
+        moves = self._corners.plan_moves(piece.delta, piece.feedrate, rests, limits)
+        self._add_speeds(piece, moves, printing)
         if self._move_timer is not None:
             tool, feature = self._tools_and_features(piece.row, rows)
             self._move_timer.add(DrawnMoves(piece.start, piece.delta, offset, tool, feature, printing))
@@ -175,32 +175,32 @@ class Analyser:
     def _tools_and_features(self, row: Ints, rows: int) -> tuple[Ints, Ints]:
         """Return the tool and the feature of each move."""
         tool, feature = (
-            np.full(len(row), each.last) if each.constant else each.column(rows).take(row)
+            np.full(len(row), each.last) if each.is_constant else each.column(rows).take(row)
             for each in (self._follower.modal.tool, self._follower.feature)
         )
         return tool, feature
 
     def _wait(self, waits: list[BlockWait], before_move: Ints) -> None:
         for wait, move in zip(waits, before_move.tolist(), strict=True):
-            layer = wait.layer if self._layers.marked else None
-            self._timeline.wait(TimedWait(move, layer, wait.offset, wait.kind, wait.seconds, wait.heat))
+            layer = wait.layer if self._layers.has_marks else None
+            self._timeline.add_wait(TimedWait(move, layer, wait.offset, wait.kind, wait.seconds, wait.heat))
 
-    def _limit_rows(self, piece: Straights, rows: int) -> LimitRows:
+    def _limit_rows(self, piece: StraightMoves, rows: int) -> LimitRows:
         limits = self._follower.modal.limits
-        if limits.constant:
+        if limits.is_constant:
             return limit_rows(limits.values, [rows])
         which = np.repeat(np.arange(len(limits.values)), limits.counts(rows))[piece.row]
         return limit_rows(limits.values, np.bincount(which, minlength=len(limits.values)).tolist())
 
-    def _add_and_check(self, piece: Straights, printing: Bools, columns: Floats, rows: int) -> None:
+    def _add_and_check(self, piece: StraightMoves, printing: Bools, columns: Floats, rows: int) -> None:
         """Add moves to the totals, and run the checks that do not depend on speed."""
         offset, line, layer = columns
         printed = np.flatnonzero(printing)
         tool = self._follower.modal.tool
         ends = piece.start[:3] + piece.delta[:3]
-        tools = tool.last if tool.constant else tool.column(rows)[piece.row]
+        tools = tool.last if tool.is_constant else tool.column(rows)[piece.row]
         self._totals.add(ends, piece.delta[3], tools, offset)
-        self._checks.moves(piece.delta, printing, line)
+        self._checks.check_moves(piece.delta, printing, line)
         if len(printed):
             if self._targets is None:
                 self._targets = self._follower.targets_at(int(piece.row[printed[0]]))
@@ -211,19 +211,19 @@ class Analyser:
                 line, layer = line[printed], layer[printed]
             within = reach(begins, ends)
             self._totals.add_printing(*within)
-            self._checks.on_printed(begins, ends, within, line, layer.astype(np.intp))
+            self._checks.note_printed(begins, ends, within, line, layer.astype(np.intp))
 
-    def _check_heat(self, piece: Straights, printing: Bools, line: Floats, rows: int) -> None:
-        warm = self._follower.warm
-        if warm.constant and warm.last is Warmth.WARM:
+    def _check_heat(self, piece: StraightMoves, printing: Bools, line: Floats, rows: int) -> None:
+        warm = self._follower.warmth
+        if warm.is_constant and warm.last is Warmth.WARM:
             return
         values = warm.column(rows)[piece.row]
         for warmth in (Warmth.COLD, Warmth.UNKNOWN, Warmth.OFF):
             cold = np.flatnonzero(printing & (values == warmth))
             if len(cold):
-                self._checks.cold(warmth, int(line[cold[0]]), len(cold))
+                self._checks.note_cold_moves(warmth, int(line[cold[0]]), len(cold))
 
-    def _speeds(self, piece: Straights, moves: Moves, printing: Bools) -> None:
+    def _add_speeds(self, piece: StraightMoves, moves: Moves, printing: Bools) -> None:
         self._totals.add_speeds(moves.length[printing], moves.nominal[printing], piece.delta[3, printing])
 
     # -- time ----------------------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ class Analyser:
         """Take the next moves whose speeds are final."""
         if not len(seconds):
             return
-        begins = self._timeline.moves(seconds, columns[1], columns[0])
+        begins = self._timeline.add_moves(seconds, columns[1], columns[0])
         if self._move_timer is not None:
             self._move_timer.set_times(begins, seconds, columns[1])
 
@@ -240,7 +240,7 @@ class Analyser:
         comments, timeline, totals, checks = self._comments, self._timeline, self._totals, self._checks
         comments.pictures.finish()
         about, layers = comments.about(), self._layers.result()
-        tools = totals.tools(settings.filament_diameters(comments.settings), self._machine.filament)
+        tools = totals.tools(settings.filament_diameters(comments.settings), self._machine.filament_diameter)
         area = max((use.volume_mm3 / use.length_mm for use in tools), default=self._machine.filament_area)
         filament = sum(tool.length_mm for tool in tools)
         checks.finish(totals.bounds, comments, filament, complete=self._last in (b"\n", b"\r", b""))

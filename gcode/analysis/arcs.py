@@ -15,7 +15,7 @@ _I, _J, _R = (COLUMNS.index(letter) for letter in "IJR")
 
 
 def chord_counts(rows: Rows, words: Floats, start: Floats, delta: Floats) -> Ints:
-    """Return the number of straight moves of each row: 1, unless it is an arc."""
+    """Return the number of straight moves in each row: 1, unless the row is an arc."""
     arcs = _arcs(rows, words)
     _, radius, _, angle = _geometry(rows, words, start, delta, arcs)
     length = np.hypot(radius * angle, delta[2, arcs])
@@ -28,7 +28,7 @@ def chord_counts(rows: Rows, words: Floats, start: Floats, delta: Floats) -> Int
 def expand(
     rows: Rows, words: Floats, start: Floats, delta: Floats, part: Ints, counts: Ints
 ) -> tuple[Floats, Floats, Ints]:
-    """Return start and delta of the chords of some rows, and the row of each.
+    """Return start and delta of the chords of some rows, and the row of each chord.
 
     Args:
         rows: all of the block.

@@ -1,4 +1,4 @@
-"""Names for the arrays that the analysis is made of."""
+"""Names for the types of arrays in the analysis."""
 
 import numpy as np
 from numpy.typing import NDArray

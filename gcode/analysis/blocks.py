@@ -1,4 +1,4 @@
-"""Cuts the bytes of a file into blocks of whole lines, at places that do not depend on the pieces that come."""
+"""Cuts the bytes of a file into blocks of whole lines. The pieces in which the bytes come do not affect the cuts."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ class LineBlock:
     Attributes:
         text: the lines; CRLF and CR have become line feeds.
         offset: byte offset of the first line in the file.
-        dropped: bytes of the first line that are missing here, as no printer reads such a long line.
+        dropped: bytes of the first line that are missing here, because no printer reads such a long line.
     """
 
     text: bytes
@@ -36,7 +36,7 @@ class Blocks:
         self._size = 0
         self._cr = b""  # a CR at the end of the last piece, which may be half of a CRLF
         self._partial = b""  # the incomplete last line, up to MAX_LINE bytes, or MAX_COMMENT of a comment
-        self._dropped = 0  # bytes of it beyond that
+        self._dropped = 0  # further bytes of that line
         self._offset = 0  # of that line
 
     def feed(self, piece: bytes) -> Iterator[LineBlock]:
@@ -73,7 +73,7 @@ class Blocks:
         self._partial = self._partial[:limit]
 
     def _without_bom(self, text: bytes) -> bytes:
-        """Replace a byte order mark by blanks after the first line, so that no other line moves."""
+        """Remove a byte order mark; as many blanks at the end of the first line keep the others in place."""
         if self._offset or not text.startswith(_BOM):
             return text
         end = text.find(b"\n")

@@ -20,37 +20,37 @@ from gcode.unknown import LOSSES, losses
 
 MAX_EXTRUSION = 200.0  # mm in one move; Marlin's EXTRUDE_MAXLENGTH
 _MAX_FILAMENT = 2.0  # mm of filament per mm of path; a thick line of a 1 mm nozzle takes 0.5
-_MIN_SHARE = 0.5  # of the filament pushed out that is not pulled back again: see `_check_relative_e`
-_MAX_MUDDLED = 10  # moves with an implausible E; more of them are no accident
+_MIN_SHARE = 0.5  # the plausible share of the filament pushed out that stays out: see `_check_relative_e`
+_MAX_IMPLAUSIBLE = 10  # moves with an implausible E; more of them are no accident
 _MAX_PRESSED = 0.2  # mm below the bed to which a first layer may be pressed
 
-# Macros by which a printer homes and heats, or ends a print: by the words of their names.
+# Words in the names of macros that home and heat a printer, or end a print.
 _NAME = re.compile(r"[A-Z_][A-Z0-9_]*", re.IGNORECASE)
-_STARTS = frozenset({"START", "BEGIN", "STARTUP", "STARTGCODE", "PRINTSTART", "STARTPRINT"})
-_ENDS_PRINT = frozenset({"END", "FINISH", "FINISHED", "ENDGCODE", "PRINTEND", "ENDPRINT"})
-_OF_PARTS = frozenset({"EXCLUDE", "OBJECT", "LAYER", "TIMELAPSE", "TOOL", "PAUSE", "RESUME", "MESH"})
+_START_NAMES = frozenset({"START", "BEGIN", "STARTUP", "STARTGCODE", "PRINTSTART", "STARTPRINT"})
+_END_NAMES = frozenset({"END", "FINISH", "FINISHED", "ENDGCODE", "PRINTEND", "ENDPRINT"})
+_PART_NAMES = frozenset({"EXCLUDE", "OBJECT", "LAYER", "TIMELAPSE", "TOOL", "PAUSE", "RESUME", "MESH"})
 _START_CODE = frozenset({"G28", "G29", "G80", "G32", "G34", "M109", "M190", "M191", "M116"})
 
-# Commands that move the origin of the axes that they name, or of all; positions are not followed after them.
-_ORIGIN = frozenset({"M206", "M428", "G68", *(f"G{number}" for number in range(55, 60))})
+# Commands that move the origin of the axes that they name, or of all axes. Positions after them are not followed.
+_ORIGIN_COMMANDS = frozenset({"M206", "M428", "G68", *(f"G{number}" for number in range(55, 60))})
 _ORIGIN_PREFIXES = ("G59.", "G92.")  # G59.1 to G59.3, G92.1
 
-_REFUSED = {
+_REFUSED_COMMANDS = {
     "M112": "M112 would stop the printer at once; it is left out",
     "M997": "M997 starts a firmware update",
     "M502": "M502 drops the printer's settings",
 }
-_DOUBTFUL = {
+_DOUBTFUL_COMMANDS = {
     "M500": "M500 saves settings in the printer",
     **{code: f"{code} belongs to the link; it is left out" for code in ("M110", "M28", "M29", "M575", "M999")},
 }
-_ENDS = frozenset({"M84", "M18", "M2", "M30", "M107"})  # commands after the last layer of a complete file
+_END_COMMANDS = frozenset({"M84", "M18", "M2", "M30", "M107"})  # commands after the last layer of a complete file
 _FOOTERS = ("prusaslicer_config", "superslicer_config", "orcaslicer_config", "bambuslicer_config")
-_OF_FOOTERS = (*_FOOTERS, "layer_height")  # versions before 2.3 write only the settings, without a mark
+_FOOTER_KEYS = (*_FOOTERS, "layer_height")  # versions before 2.3 write only the settings, without a mark
 
 
 class Warmth(IntEnum):
-    """The state of the hotend by the file's commands; UNKNOWN: no command has set a target yet."""
+    """The heat of the hotend, judging by the file's commands; UNKNOWN: no command has set a target yet."""
 
     WARM = 1
     COLD = 0
@@ -91,8 +91,9 @@ class Checks:
         self._where = Whereabouts(machine)
         self._cold_moves = 0  # moves that extrude after the hotend was turned off
         self._forth = 0.0  # mm of filament that printing moves push out
-        self._printing = self._idle = 0  # moves that extrude, and moves with an E at which the extruder already is
-        self._for_macros = False  # it calls macros, so it is for a firmware without a limit, if that is not known
+        self._printing = 0  # moves that extrude
+        self._idle = 0  # moves whose absolute E leaves the extruder where it is
+        self._for_macros = False  # the file calls macros, so an unknown firmware has no limit of length
         self._lost = losses(LOSSES, machine.dialect, {}) if machine.dialect_known else {}
         self._targets: dict[int, float] = {}
         self._too_hot_line = 0  # the last line with too high a target
@@ -100,7 +101,7 @@ class Checks:
         self._findings: dict[str, _Finding] = {}
 
     def add(self, level: Level, key: str, text: str, line: int = 0, count: int = 1) -> None:
-        """Add a finding; of those with the same key, only the first and their number are reported."""
+        """Add a finding; of all with the same key, only the first one and their number are reported."""
         if finding := self._findings.get(key):
             finding.count += count
         else:
@@ -111,7 +112,7 @@ class Checks:
         """The firmware leaves out G2 and G3."""
         return "G2" in self._lost
 
-    def arcs(self, line: int, count: int) -> None:
+    def note_lost_arcs(self, line: int, count: int) -> None:
         """Add a finding of `count` arcs from `line` on, which this firmware does not know."""
         text = f"{self.machine.dialect.name} does not know G2 and G3: {self._lost['G2']}"
         self.add(Level.WARNING, "G2", text, line, count)
@@ -120,29 +121,29 @@ class Checks:
         """Return the findings of a level."""
         return tuple(each.sentence() for each in self._findings.values() if each.level is level)
 
-    def command(self, command: Command, line: int) -> None:
+    def check_command(self, command: Command, line: int) -> None:
         """Check a command that is no plain move."""
         code = command.code
         if code in self._lost:
             self.add(Level.WARNING, code, f"{self.machine.dialect.name} does not know {code}: {self._lost[code]}", line)
-        if code in _REFUSED:
-            self.add(Level.ERROR, code, _REFUSED[code], line)
-        elif code in _DOUBTFUL:
-            self.add(Level.WARNING, code, _DOUBTFUL[code], line)
+        if code in _REFUSED_COMMANDS:
+            self.add(Level.ERROR, code, _REFUSED_COMMANDS[code], line)
+        elif code in _DOUBTFUL_COMMANDS:
+            self.add(Level.WARNING, code, _DOUBTFUL_COMMANDS[code], line)
         elif code == "G28":
             self._homing_line = min(self._homing_line, line)
         elif code == "M98":  # RepRapFirmware: M98 P"start.g"
             self._call(command.text.strip('"').rpartition("/")[2], line)
         elif code == "M302":
             self._cold_allowed = command.number("P", 0.0) > 0 or command.get("S") == 0
-        elif code in _ENDS:
+        elif code in _END_COMMANDS:
             self._end_line = line
-        if code in _ORIGIN or code.startswith(_ORIGIN_PREFIXES) or (code == "G10" and "L" in command):
+        if code in _ORIGIN_COMMANDS or code.startswith(_ORIGIN_PREFIXES) or (code == "G10" and "L" in command):
             self._move_origin(code, set("XYZ").intersection(command.params), all_=code != "M206")
         if code in _START_CODE or (code == "G92" and command.get("E") == 0):
-            self._where.start_code(line, sure=code != "G92")
+            self._where.note_start_code(line, sure=code != "G92")
 
-    def macro(self, text: str, line: int) -> None:
+    def check_macro(self, text: str, line: int) -> None:
         """Check a line that is no command with letter and number."""
         name, _, parameters = text.partition(" ")
         if name.upper() == "SET_GCODE_OFFSET":
@@ -153,22 +154,22 @@ class Checks:
         """Check the macro that a text calls; tell whether it calls one."""
         name = _NAME.match(text)
         words = set(name[0].upper().split("_")) if name else set()
-        if words & _OF_PARTS:
+        if words & _PART_NAMES:
             return True
-        if words & _STARTS and self._printed is None:
+        if words & _START_NAMES and self._printed is None:
             self._homing_line = min(self._homing_line, line)
             self._heated_by_macro = True
-            self._where.start_code(line, sure=True)
-        elif words & _ENDS_PRINT:
+            self._where.note_start_code(line, sure=True)
+        elif words & _END_NAMES:
             self._end_line = line
         return len(words - {""}) > 0
 
     def _move_origin(self, what: str, axes: set[str], *, all_: bool) -> None:
-        """Note that the origin of these axes is moved; if there are none and `all_` is set, that of all axes."""
+        """Note that the origin of these axes is moved; of all axes, if `axes` is empty and `all_` is set."""
         for axis in axes or (set("XYZ") if all_ else ()):
             self._moved.setdefault(axis, what)
 
-    def length(self, command: bytes, line: int) -> None:
+    def check_length(self, command: bytes, line: int) -> None:
         """Check the length of a command; for an unknown firmware a long one is only a warning."""
         dialect = self.machine.dialect
         most = dialect.longest_command
@@ -176,15 +177,15 @@ class Checks:
             return
         fitted = fitting(command, dialect)
         if fitted is None or len(fitted) <= most:
-            self.add(Level.WARNING, "long text", f"a text is cut, as the firmware reads {most} characters", line)
+            self.add(Level.WARNING, "long text", f"a text is cut: the firmware reads {most} characters", line)
         elif self.machine.dialect_known:
-            text = f"a command has {len(command)} characters, the firmware reads {most}"
+            text = f"a command has {len(command)} characters, but the firmware reads {most}"
             self.add(Level.ERROR, "long command", text, line)
         else:
-            text = f"a command has {len(command)} characters, many firmwares read {most} of them"
+            text = f"a command has {len(command)} characters, but many firmwares read only {most}"
             self.add(Level.WARNING, "long command", text, line)
 
-    def heat(self, command: bytes, line: int) -> None:
+    def check_heat(self, command: bytes, line: int) -> None:
         """Check the highest temperature that any firmware could read in a command."""
         most = self.machine.max_hotend, self.machine.max_bed, self.machine.max_chamber
         if line == self._too_hot_line:
@@ -194,7 +195,7 @@ class Checks:
         elif problem := doubt(command, *most):
             self.add(Level.WARNING, "maybe hot", problem, line)
 
-    def target(self, heater: str, target: float, line: int) -> None:
+    def check_target(self, heater: str, target: float, line: int) -> None:
         """Check a target temperature."""
         machine = self.machine
         most = {"bed": machine.max_bed, "chamber": machine.max_chamber}.get(heater, machine.max_hotend)
@@ -204,35 +205,35 @@ class Checks:
                 self.add(Level.WARNING, heater, f"the file heats {heater}, which the profile does not have", line)
         if target > most:
             self._too_hot_line = line
-            text = f"the file heats {heater} to {target:g} °C, the profile allows {most:g} °C"
+            text = f"the file heats {heater} to {target:g} °C, but the profile allows {most:g} °C"
             self.add(Level.ERROR, f"hot {heater}", text, line)
         elif heater == "bed" and target > 0 and not machine.heated_bed:
             self.add(Level.WARNING, "no bed", "the file heats the bed, which the profile says cannot be heated", line)
         if target == 0:
             self._end_line = line
 
-    def tool(self, number: int, line: int) -> None:
+    def check_tool(self, number: int, line: int) -> None:
         """Check a tool change."""
         if number >= self.machine.tools:
             text = f"the file uses T{number}, but the profile has extruders = {self.machine.tools}"
             self.add(Level.WARNING, "tool", text, line)
 
-    def may_extrude(self, tool: int) -> Warmth:
-        """Return whether the hotend of a tool is warm enough, by the file's commands so far."""
+    def warmth_of(self, tool: int) -> Warmth:
+        """Return how warm the hotend of a tool is, judging by the file's commands so far."""
         least = self.machine.min_extrusion
         if self._cold_allowed or self._heated_by_macro or least is None:
             return Warmth.WARM
-        target = self._targets.get(self.machine.heater(tool))
+        target = self._targets.get(self.machine.hotend_of(tool))
         if target is None:
             return Warmth.UNKNOWN
         return Warmth.WARM if target >= least else Warmth.COLD if target > 0 else Warmth.OFF
 
-    def cold(self, warmth: Warmth, line: int, count: int) -> None:
-        """Add a finding of `count` moves that extrude with a hotend that is not known to be warm."""
+    def note_cold_moves(self, warmth: Warmth, line: int, count: int) -> None:
+        """Add a finding of `count` moves that extrude although the hotend is not known to be warm."""
         machine = self.machine
         if warmth is Warmth.UNKNOWN:
             self.add(Level.WARNING, "unheated", "extrudes before the file sets a hotend temperature", line)
-        elif warmth is Warmth.OFF:  # it stays warm for a while, so that end code may still extrude
+        elif warmth is Warmth.OFF:  # the hotend stays warm for a while, so end code may still extrude
             self._cold_moves += count
             level = Level.ERROR if self._cold_moves > PURGE else Level.WARNING
             self.add(level, f"off {level}", "extrudes after the hotend was turned off", line)
@@ -241,7 +242,7 @@ class Checks:
             text = f"extrudes while the hotend's target is below {machine.min_extrusion:g} °C"
             self.add(level, "cold", text, line)
 
-    def moves(self, delta: Floats, printing: Bools, line: Floats) -> None:
+    def check_moves(self, delta: Floats, printing: Bools, line: Floats) -> None:
         """Check how much filament moves extrude."""
         extruded = np.abs(delta[3])
         enough = _MAX_FILAMENT**2 * (delta[0] * delta[0] + delta[1] * delta[1])
@@ -252,19 +253,19 @@ class Checks:
         self._forth += float(extruded[printing].sum())
         self._printing += int(printing.sum())
         much = np.flatnonzero(printing & (extruded * extruded > enough))
-        if len(much) > _MAX_MUDDLED:
+        if len(much) > _MAX_IMPLAUSIBLE:
             text = "extrudes more than any nozzle can; are absolute and relative E mixed up?"
             self.add(Level.WARNING, "much extrusion", text, int(line[much[0]]), len(much))
 
-    def on_printed(
+    def note_printed(
         self, begins: Floats, ends: Floats, within: tuple[Floats, Floats], line: Floats, layer: Ints
     ) -> None:
         """Note moves that extrude: see `Whereabouts.add`."""
         self._printed = (self._printed[0] if self._printed else int(line[0]), int(line[-1]))
         self._where.add(begins, ends, within, line, layer)
 
-    def idle(self, count: int) -> None:
-        """Count moves with an absolute E at which the extruder already is."""
+    def count_idle(self, count: int) -> None:
+        """Count moves whose absolute E leaves the extruder where it is."""
         self._idle += count
 
     def finish(self, bounds: Bounds, comments: Comments, filament: float, *, complete: bool) -> None:
@@ -272,7 +273,7 @@ class Checks:
 
         Args:
             bounds: of its moves.
-            comments: of the slicer, by which it also marks the end of its files.
+            comments: of the slicer; some slicers mark the end of their files by one.
             filament: mm used in total.
             complete: the last line has a line end.
         """
@@ -306,9 +307,9 @@ class Checks:
         self.add(level, f"{what} {axis}", text)
 
     def _check_relative_e(self, filament: float) -> None:
-        """Detect relative E that is read as absolute: it goes back as much as forth, or does not move the extruder."""
-        back_and_forth = filament < _MIN_SHARE * self._forth and self._printing > _MAX_MUDDLED
-        if back_and_forth or self._idle > max(_MAX_MUDDLED, 4 * self._printing):
+        """Detect relative E that is read as absolute: E goes back as far as forth, or does not move the extruder."""
+        back_and_forth = filament < _MIN_SHARE * self._forth and self._printing > _MAX_IMPLAUSIBLE
+        if back_and_forth or self._idle > max(_MAX_IMPLAUSIBLE, 4 * self._printing):
             text = "hardly any filament is extruded although the moves have an E: are absolute and relative E mixed up?"
             self.add(Level.WARNING, "little extrusion", text)
 
@@ -317,8 +318,8 @@ class Checks:
             return
         about = comments.about()
         name = (about.slicer or "").split()[0] if about.slicer else ""
-        if f"{name.lower()}_config" in _FOOTERS and not any(each in comments.settings for each in _OF_FOOTERS):
-            # an error, as the print would stop in the middle of the part, with the nozzle in it and the heaters on
+        if f"{name.lower()}_config" in _FOOTERS and not any(each in comments.settings for each in _FOOTER_KEYS):
+            # an error: the print would stop in the middle of the part, with the nozzle in it and the heaters on
             self.add(Level.ERROR, "truncated", f"the file is cut off: the settings that {name} writes last are missing")
         elif comments.block_is_open:
             self.add(
@@ -329,6 +330,6 @@ class Checks:
             self.add(Level.ERROR, "truncated", f"the file is cut off: it has {present} of its {announced} layers")
         elif complete:
             self.add(Level.WARNING, "no end", "nothing turns heaters or motors off at the end; is the file complete?")
-        else:  # a warning, as some programs write no line end after the last line
+        else:  # only a warning, because some programs write no line end after the last line
             text = "nothing turns heaters or motors off at the end, and the last line has no end; is the file complete?"
             self.add(Level.WARNING, "no end", text)

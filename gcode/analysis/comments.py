@@ -3,7 +3,7 @@
 import re
 from dataclasses import field, replace
 
-from gcode.analysis.about import About, about
+from gcode.analysis.about import About, read_about
 from gcode.analysis.objects import Objects
 from gcode.analysis.pictures import Pictures
 from gcode.analysis.slicers import Slicer, recognise
@@ -16,7 +16,7 @@ MAX_COMMENT = 4096
 MAX_SETTINGS = 2000
 _MAX_TEXT = 200  # characters of a key or a value
 
-# Marks of a new layer, the most reliable first: of those in a file, only the first kind counts.
+# Marks of a new layer, the most reliable kind first: only the most reliable kind that a file has counts.
 _LAYER = re.compile(
     r"(?P<a>LAYER_CHANGE$|CHANGE_LAYER$)|(?P<b>LAYER: ?-?\d+$)|(?P<c>layer \d+(?:[, :].*)?$|<layer \d+>"
     r"|--- layer \d+ \(|BEGIN_LAYER_OBJECT\b|layer:\d)"
@@ -26,7 +26,7 @@ _LAYER_BEGINS = ("L", "C", "l", "<", "-", "B")
 _Z = ("Z:", "Z_HEIGHT:", "BEGIN_LAYER_OBJECT z=")
 _HEIGHT = ("HEIGHT:", "LAYER_HEIGHT:")
 _SEPARATOR = re.compile(r"[=:]")
-_HAS_MEANING = re.compile(rb"[=:,]|^; ?version ")  # comments that may matter each time
+_HAS_MEANING = re.compile(rb"[=:,]|^; ?version ")  # comments that may matter each time that they come
 _MAX_MARKS = 5000  # comments in which a slicer may give its name
 _MAX_DULL_SIZE, _MAX_DULL = 60, 1000  # bytes of a dull comment that is remembered, and number of such comments
 _DULL = frozenset(
@@ -40,8 +40,8 @@ class LayerMark:
 
     Attributes:
         begins: a layer begins.
-        z: of the layer, in mm; None: they do not say.
-        height: of the layer, likewise.
+        z: of the layer, in mm; None: the comments do not say.
+        height: of the layer, in mm; None: the comments do not say.
     """
 
     begins: bool = False
@@ -77,7 +77,7 @@ class Comments:
 
     def about(self) -> About:
         """Return the metadata read so far."""
-        return about(self._slicer, self._version, _with_temperatures(self._facts))
+        return read_about(self._slicer, self._version, _with_temperatures(self._facts))
 
     @property
     def block_is_open(self) -> bool:
@@ -86,7 +86,7 @@ class Comments:
 
     @property
     def missing_layers(self) -> tuple[int, int] | None:
-        """The number of layers that Cura announces, and the number found; None: no layer is missing."""
+        """The number of layers that Cura announces, and the number that the file has; None: no layer is missing."""
         announced = number(self._facts.get("layer_count", ""))
         present = self._last_layer + 1
         return (int(announced), present) if announced is not None and 0 < present < announced else None
@@ -116,7 +116,7 @@ class Comments:
             self._layer_mark = replace(self._layer_mark, z=number(_SEPARATOR.split(text, 1)[1]))
         elif text.startswith(_HEIGHT):
             self._layer_mark = replace(self._layer_mark, height=number(_SEPARATOR.split(text, 1)[1]))
-        elif text and not self.objects.comment(text):
+        elif text and not self.objects.take_comment(text):
             self._note_rare(text)
             self._remember(raw)
 
@@ -135,7 +135,7 @@ class Comments:
         return True
 
     def _remember(self, raw: bytes) -> None:
-        """Remember a comment without meaning, as slicers repeat themselves."""
+        """Remember a comment without meaning, because slicers repeat themselves."""
         if len(raw) <= _MAX_DULL_SIZE and len(self._dull) < _MAX_DULL and not _HAS_MEANING.search(raw):
             self._dull.add(raw)
 
@@ -156,7 +156,7 @@ class Comments:
             self._note_pair(text)
 
     def _recognise(self, text: str) -> tuple[Slicer, str] | None:
-        """Return the slicer and version that a comment names; a slicer takes precedence over the engine in it."""
+        """Return the slicer and version that a comment names; a slicer takes precedence over its engine."""
         if self._slicer is not None and not self._slicer.engine:
             return None
         self._marks_checked += 1

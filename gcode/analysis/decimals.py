@@ -1,7 +1,7 @@
 """Reads decimal numbers in a text, thousands at a time: the eight bytes of each number are one integer.
 
-Theory of operation. The last eight bytes of a number are loaded as a 64-bit integer, whose lowest byte is the first
-one. The dot is cut out, other bytes than digits become zero, and neighbours are joined: digits to pairs, pairs to
+Theory of operation. The last eight bytes of a number are loaded as a 64-bit integer, whose lowest byte is the first of
+the eight. The dot is cut out, bytes other than digits become zero, and neighbours are joined: digits to pairs, pairs to
 fours, fours to eight. A longer number gets a second load for its beginning.
 """
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from gcode.analysis.arrays import Bools, Bytes, Floats, Ints
 
-Words = NDArray[np.uint64]
+Words64 = NDArray[np.uint64]
 
-MAX_SIZE = 15  # bytes of a number; as a float holds so many digits exactly, the result is that of `float`
-WORD = 8  # bytes; there have to be as many before and after each number
+MAX_SIZE = 15  # bytes of a number; a float holds that many digits exactly, so the result is that of `float`
+WORD = 8  # bytes of a load; there have to be as many bytes before and after each number
 
 _POWERS = 10.0 ** np.arange(256)  # by a byte
 _MINUS, _PLUS = b"-+"
@@ -26,50 +26,50 @@ def _all(byte: int) -> np.uint64:
 
 _ONES, _DOTS, _LOWS = _all(0x01), _all(ord(".")), _all(0x7F)
 _1, _3, _4, _7, _15 = (np.uint64(number) for number in (1, 3, 4, 7, 15))
-# By length: a mask for the bytes of a load that belong to the number, which are the last ones.
-_OF_NUMBER = np.array([(1 << 64) - (1 << 8 * (WORD - length)) for length in range(WORD + 1)], np.uint64)
-# Joins neighbours: the first, times its weight, is added to the second.
+# By the length of a number: a mask for its bytes, which are the last ones of a load.
+_NUMBER_MASKS = np.array([(1 << 64) - (1 << 8 * (WORD - length)) for length in range(WORD + 1)], np.uint64)
+# Joins neighbours: the first one, times its weight, is added to the second.
 _JOINS = tuple(
     (np.uint64((factor << bits) + 1), np.uint64(bits), np.uint64(mask))
     for factor, bits, mask in ((10, 8, 0x00FF00FF00FF00FF), (100, 16, 0x0000FFFF0000FFFF), (10000, 32, 0xFFFFFFFF))
 )
 
 
-def decimals(text: Bytes, start: Ints, length: Ints) -> tuple[Floats, Bools]:
-    """Return the values at `start`, and which of them are numbers: an optional sign, digits and at most one dot.
+def read_decimals(text: Bytes, start: Ints, length: Ints) -> tuple[Floats, Bools]:
+    """Return the values at `start`, and which of them are numbers: an optional sign, then digits with at most one dot.
 
     Args:
         text: only digits, signs and dots within a number; WORD further bytes at both ends.
         start: of each number.
         length: of each number; one above MAX_SIZE counts as no number.
     """
-    places = np.where(length <= MAX_SIZE, length, 0).astype(np.uint8)
-    value, digits, behind, dots = _joined(text, start + places, np.minimum(places, np.uint8(WORD)))
-    long_ = np.flatnonzero(places > WORD)
+    sizes = np.where(length <= MAX_SIZE, length, 0).astype(np.uint8)
+    value, digits, decimals, dots = _join(text, start + sizes, np.minimum(sizes, np.uint8(WORD)))
+    long_ = np.flatnonzero(sizes > WORD)
     if len(long_):
-        leading = places[long_] - np.uint8(WORD)
-        head, more, head_behind, head_dots = _joined(text, start[long_] + leading, leading)
+        leading = sizes[long_] - np.uint8(WORD)
+        head, more, head_decimals, head_dots = _join(text, start[long_] + leading, leading)
         value[long_] += head * _POWERS[digits[long_]]
-        behind[long_] += (head_behind + digits[long_]) * head_dots
+        decimals[long_] += (head_decimals + digits[long_]) * head_dots
         digits[long_] += more
         dots[long_] += head_dots
     first = text.take(start)
     minus = first == _MINUS
-    values = value / _POWERS.take(behind)
+    values = value / _POWERS.take(decimals)
     np.negative(values, out=values, where=minus)
-    is_number = (digits + dots + (minus | (first == _PLUS)) == places) & (digits > 0) & (dots <= 1)
+    is_number = (digits + dots + (minus | (first == _PLUS)) == sizes) & (digits > 0) & (dots <= 1)
     return values, is_number
 
 
-def _joined(text: Bytes, end: Ints, length: Bytes) -> tuple[Floats, Bytes, Bytes, Bytes]:
+def _join(text: Bytes, end: Ints, length: Bytes) -> tuple[Floats, Bytes, Bytes, Bytes]:
     """Return, for up to eight bytes before `end`: value and number of digits, digits after a dot, number of dots."""
     loads = np.ndarray(len(text) - WORD + 1, np.dtype("<u8"), text, strides=(1,))
     word = loads[end - WORD]
-    word &= _OF_NUMBER.take(length)
+    word &= _NUMBER_MASKS.take(length)
     dot = _dot_bits(word)
     dots = np.bitwise_count(dot)
     before = (dot >> _7) - _1  # the bytes before the dot; all bytes if there is none
-    behind = WORD - (np.bitwise_count(before) >> 3) - dots
+    decimals = WORD - (np.bitwise_count(before) >> 3) - dots
     after = ~((dot << _1) - _1)
     after &= word
     word &= before
@@ -82,11 +82,11 @@ def _joined(text: Bytes, end: Ints, length: Bytes) -> tuple[Floats, Bytes, Bytes
         word *= factor
         word >>= bits
         word &= mask
-    return word.astype(np.float64), digits, behind, dots
+    return word.astype(np.float64), digits, decimals, dots
 
 
-def _dot_bits(word: Words) -> Words:
-    """Return the high bit of each byte that is a dot, as such a byte is zero after an exclusive or with a dot."""
+def _dot_bits(word: Words64) -> Words64:
+    """Return the high bit of each byte that is a dot: an exclusive or with a dot makes such a byte zero."""
     other = word ^ _DOTS
     dot = other & _LOWS
     dot += _LOWS

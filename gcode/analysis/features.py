@@ -12,7 +12,7 @@ MAX_COMMENT = 60
 
 
 class Feature(IntEnum):
-    """A feature of the print; toolpaths contain these numbers plus one, as 0 is travel there."""
+    """A feature of the print; toolpaths have these numbers plus one, because 0 means travel there."""
 
     OTHER = 0  # start code, or a part without a name
     OUTER_WALL = 1

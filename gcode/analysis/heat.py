@@ -5,7 +5,7 @@ import math
 from gcode.analysis.machine import HeatModel, Machine
 from gcode.command import Command
 from gcode.frozen import frozen, mutable
-from gcode.heating import RESIDENCY, SETS_TARGET
+from gcode.heating import HEATERS_BY_COMMAND, RESIDENCY_S
 from gcode.too_hot import named_target
 
 _WAITS = frozenset({"M109", "M190", "M191"})
@@ -19,16 +19,16 @@ class HeatCommand:
     Attributes:
         heater: its name.
         target: in °C.
-        wait: wait until the target is reached.
-        cool: wait for cooling too (R).
-        sets: it sets the target; otherwise it only waits for the heater to reach `target`.
+        waits: the print waits until the target is reached.
+        waits_for_cooling: the print waits for cooling too (R).
+        sets_target: it sets the target; otherwise it only waits for the heater to reach `target`.
     """
 
     heater: str
     target: float
-    wait: bool
-    cool: bool = False
-    sets: bool = True
+    waits: bool
+    waits_for_cooling: bool = False
+    sets_target: bool = True
 
 
 def heat_command(command: Command, tool: int) -> HeatCommand | None:
@@ -37,14 +37,14 @@ def heat_command(command: Command, tool: int) -> HeatCommand | None:
         number, target = command.get("P"), command.get("S")
         if number is None or target is None or not math.isfinite(target) or "L" in command:
             return None
-        return HeatCommand(f"tool{min(max(number, 0), 99):.0f}", target, wait=False)
-    heater, wait = SETS_TARGET.get(command.code, ""), command.code in _WAITS
+        return HeatCommand(f"tool{min(max(number, 0), 99):.0f}", target, waits=False)
+    heater, waits = HEATERS_BY_COMMAND.get(command.code, ""), command.code in _WAITS
     target = command.get("S", command.get("R"))
     if not heater or target is None or not math.isfinite(target):
         return None
     if heater == "tool":
         heater = f"tool{min(max(command.number('T', tool), 0), 99):.0f}"
-    return HeatCommand(heater, target, wait, cool=wait and command.get("S") is None)
+    return HeatCommand(heater, target, waits, waits_for_cooling=waits and command.get("S") is None)
 
 
 def named_heat_command(command: bytes) -> HeatCommand | None:
@@ -53,12 +53,12 @@ def named_heat_command(command: bytes) -> HeatCommand | None:
     if named is None:
         return None
     heater, target, waits = named
-    return HeatCommand(heater, target, waits, sets=not waits)
+    return HeatCommand(heater, target, waits, sets_target=not waits)
 
 
 @mutable
 class _Heater:
-    """A heater, with time (s) and temperature (°C) at which it got its last target."""
+    """A heater, with the time (s) and its temperature (°C) when it got its last target."""
 
     model: HeatModel
     since: float
@@ -72,7 +72,7 @@ class _Heater:
         return min(at, self.target) if self._heats() else max(at, min(self.target, self.start), model.ambient)
 
     def seconds(self, now: float, target: float | None = None) -> float:
-        """Return the seconds to the target, or to `target` on the way; 0 if that is out of reach."""
+        """Return the seconds until the heater reaches `target`, None: its own target; 0 if it never does."""
         target = self.target if target is None else target
         end, at = self._limit(), self.temperature(now)
         if at == target or (end - target) * (at - end) >= 0:
@@ -91,7 +91,7 @@ class _Heater:
         return self.model.maximum if self._heats() else self.model.ambient
 
 
-class Heaters:
+class HeaterModels:
     """All heaters of a printer, cold at the start."""
 
     def __init__(self, machine: Machine) -> None:
@@ -102,15 +102,15 @@ class Heaters:
     def follow(self, command: HeatCommand, now: float) -> float:
         """Apply a heater command at a time in s; return the seconds that the print waits for it."""
         heater = self._heater(command.heater)
-        if not command.sets:
+        if not command.sets_target:
             on_the_way = heater.temperature(now) < command.target <= heater.target
             return heater.seconds(now, command.target) if on_the_way else 0.0
         warmer = command.target > heater.temperature(now)
         heater.set(command.target, now)
         self._remember(command)
-        if not command.wait or not (warmer or command.cool):
+        if not command.waits or not (warmer or command.waits_for_cooling):
             return 0.0
-        return heater.seconds(now) + RESIDENCY
+        return heater.seconds(now) + RESIDENCY_S
 
     def _remember(self, command: HeatCommand) -> None:
         targets = self.targets.setdefault(command.heater, [])

@@ -2,8 +2,8 @@
 
 It differs from Marlin's (Klipper's Kinematics.md, "Look-ahead" and "Smoothed look-ahead"): speed and acceleration are
 limited along the path and not for each axis; the printer stops before and after a move of the extruder alone; and
-short zigzag moves are no faster than a lower acceleration, max_accel_to_decel, allows. As in Klipper, moves are planned
-twice: the smoothed speeds limit how fast each move may cruise, the real ones give its acceleration and braking.
+short zigzag moves are no faster than max_accel_to_decel, a lower acceleration, allows. As in Klipper, moves are planned
+twice: the smoothed speeds limit how fast each move may cruise, and the real ones give its acceleration and braking.
 
 Units are mm, mm/s, mm/s² and s. Axes are rows: X, Y, Z, E.
 """
@@ -17,20 +17,20 @@ from gcode.analysis.speeds import LimitRows, Moves, Profile, corner_speeds, dura
 from gcode.planner import MIN_SPEED, TINY
 
 HORIZON = 256
-"""Moves that the planner sees ahead; Klipper looks as far as it needs."""
+"""Moves that the planner sees ahead here; Klipper looks as far ahead as it needs."""
 
 _INSTANT_CORNER = 1.0  # mm/s by which the extruder may change its speed at once, by default
 
 
 class KlipperCorners:
-    """Finds cruising and corner speeds; as `speeds.Corners`."""
+    """Finds cruising and corner speeds, as `speeds.Corners` does for Marlin."""
 
     def __init__(self) -> None:
         self._direction = np.zeros((4, 1))
         self._last = np.zeros((4, 1))  # of the last move: nominal², acceleration, reach, corner deviation
 
-    def moves(self, delta: Floats, feedrate: Floats, rests: Bools, limits: LimitRows) -> Moves:
-        """Return the moves; see `speeds.Corners.moves`."""
+    def plan_moves(self, delta: Floats, feedrate: Floats, rests: Bools, limits: LimitRows) -> Moves:
+        """Return the moves; see `speeds.Corners.plan_moves`."""
         path = np.sqrt((delta[:3] ** 2).sum(axis=0))
         alone = path < TINY
         length = np.where(alone, np.abs(delta[3]), path)
@@ -70,9 +70,9 @@ def _corners(before: Floats, after: Floats, previous: Floats, current: Floats) -
 
 
 class KlipperProfile(Profile):
-    """Klipper's profile: the smoothed speeds limit how fast each move may cruise."""
+    """Klipper's profile: smoothed speeds limit how fast each move may cruise."""
 
-    own = 5
+    own_rows = 5
     horizon = HORIZON
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class KlipperProfile(Profile):
         self._peak = math.inf  # squared cruising speed of the last move that accelerated and braked
 
     def _rows(self, moves: Moves) -> tuple[Floats, ...]:
-        smooth = moves.acceleration if moves.smooth is None else moves.smooth
+        smooth = moves.acceleration if moves.smooth_acceleration is None else moves.smooth_acceleration
         return moves.length, moves.nominal, moves.acceleration, moves.max_entry, smooth
 
     def _seconds(self, rows: Floats, count: int) -> Floats:
@@ -100,7 +100,8 @@ class KlipperProfile(Profile):
     def _cruise(self, slow: Floats, reach: Floats, limit: Floats) -> tuple[Floats, Ints]:
         """Return the squared cruising speed of each move, and the moves that both accelerate and brake: the peaks.
 
-        A move that only accelerates or only brakes is limited by its peak; all moves by the squared speed `limit`.
+        A move that only accelerates or only brakes is limited by the peak that it leads to or comes from; the squared
+        speed `limit` limits all moves.
         """
         count = len(reach)
         eps = 1e-9 + 1e-9 * reach

@@ -6,7 +6,7 @@ from gcode.analysis.arrays import Bools, Floats, Ints
 from gcode.analysis.result import Layer
 from gcode.frozen import mutable
 
-_STEP = 0.05  # mm of height that make a layer without marks; a spiral rises by a thousandth in each move
+_STEP = 0.05  # mm of height that begin a layer in a file without marks; a spiral rises by a thousandth in each move
 _MAX_LAYERS = 20_000  # further layers count as part of the last one
 
 
@@ -25,7 +25,7 @@ class Layers:
     def __init__(self) -> None:
         self._layers = [_LayerStart(0)]
         self._seconds = np.zeros(1)
-        self.marked = False
+        self.has_marks = False
 
     @property
     def number(self) -> int:
@@ -34,19 +34,19 @@ class Layers:
 
     def mark(self, offset: int) -> int:
         """Begin a layer at a mark of the slicer; return its number."""
-        if not self.marked:
+        if not self.has_marks:
             self._forget_guesses()
-            self.marked = True
+            self.has_marks = True
         return self._begin(offset)
 
     def note_z(self, z: float) -> None:
         """Set the z of a marked layer, by the slicer's comment."""
-        if self.marked:
+        if self.has_marks:
             self._layers[-1].z = z
 
     def note_height(self, height: float) -> None:
         """Set the height of a marked layer, by the slicer's comment."""
-        if self.marked:
+        if self.has_marks:
             self._layers[-1].height = height
 
     def assign(self, z: Floats, printing: Bools, offset: Floats, number: Ints) -> Ints:
@@ -59,12 +59,12 @@ class Layers:
             number: of its layer, by marks.
         """
         rows = np.flatnonzero(printing)
-        if self.marked:
-            self._heights_of_marked(z, rows, number)
+        if self.has_marks:
+            self._note_heights_of_marked(z, rows, number)
             return number
         return self._by_height(z, rows, offset)
 
-    def _heights_of_marked(self, z: Floats, rows: Ints, number: Ints) -> None:
+    def _note_heights_of_marked(self, z: Floats, rows: Ints, number: Ints) -> None:
         """Set the z of marked layers without one, by their first extrusion."""
         layers, first = np.unique(number[rows], return_index=True)
         for layer, row in zip(layers.tolist(), rows[first].tolist(), strict=True):
@@ -100,7 +100,7 @@ class Layers:
             if height is None and z is not None and z > below:
                 height = z - below
             below = z if z is not None else below
-            layers.append(Layer(_rounded(z), _rounded(height), layer.offset, start, seconds))
+            layers.append(Layer(_round(z), _round(height), layer.offset, start, seconds))
             start += seconds
         return tuple(layers)
 
@@ -115,10 +115,10 @@ class Layers:
         return self.number
 
     def _forget_guesses(self) -> None:
-        """Drop layers found before the first mark, which were lines to prime the nozzle."""
+        """Drop the layers found before the first mark: they were lines to prime the nozzle."""
         del self._layers[1:]
         self._seconds = np.array([self._seconds.sum()])
 
 
-def _rounded(value: float | None) -> float | None:
+def _round(value: float | None) -> float | None:
     return None if value is None else round(value, 4)

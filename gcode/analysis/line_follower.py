@@ -1,4 +1,4 @@
-"""LineFollower: follows the lines between the moves: comments, and commands that set, heat, wait or mark something."""
+"""LineFollower: follows the lines between the moves: comments, and commands that set, heat, await or mark something."""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from gcode.analysis.modal import ModalTracker
 from gcode.analysis.retraction import Retraction
 from gcode.analysis.stepwise import Stepwise
 from gcode.analysis.timeline import TimeKind
-from gcode.analysis.words import Words
+from gcode.analysis.words import ParsedLines
 from gcode.command import Command, parse
 from gcode.errors import CommandError
 from gcode.frozen import frozen
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MAX_M73 = 1000  # M73 commands that are remembered
 
 _MAX_PROGRESS = 1e9  # percent or minutes of an M73; more is a mistake
-_MAX_DWELL = 24 * 3600.0  # s; longer ones are mistakes
+_MAX_DWELL_S = 24 * 3600.0  # a longer one is a mistake
 
 _FREQUENT = (b";TYPE:", b";WIDTH:")  # comments that come by the thousand, and matter only to the toolpath
 
@@ -60,10 +60,10 @@ class LineFollower:
     Attributes:
         modal: the values in force for the moves.
         layer: number of the layer, by the slicer's marks.
-        feature: the feature by the slicer's comments, if `features` is set.
-        warm: whether the active hotend may extrude.
+        feature: by the slicer's comments, if `features` is set.
+        warmth: of the active hotend.
         waits: of the last block, in order.
-        count: commands so far.
+        count: the number of commands so far.
         m73: (offset, percent, seconds left) of M73 commands.
     """
 
@@ -71,7 +71,7 @@ class LineFollower:
         self.modal = ModalTracker(machine.limits, machine.dialect.e_mode)
         self.layer = Stepwise(0)
         self.feature: Stepwise[Feature] = Stepwise(Feature.OTHER)
-        self.warm: Stepwise[Warmth] = Stepwise(checks.may_extrude(0))
+        self.warmth: Stepwise[Warmth] = Stepwise(checks.warmth_of(0))
         self.waits: list[BlockWait] = []
         self.count = 0
         self.m73: list[tuple[int, float | None, float | None]] = []
@@ -82,7 +82,7 @@ class LineFollower:
         self._machine = machine
         self._retraction = Retraction()
         self._row = self._offset = self._line = 0
-        self._targets: dict[str, float] = {}  # before the block
+        self._targets: dict[str, float] = {}  # °C by heater, before the block
         self._new_targets: list[tuple[int, str, float]] = []  # in the block: row, heater, °C
         self._command = b""
         self._table: dict[str, Callable[[Command], None]] = {
@@ -92,7 +92,7 @@ class LineFollower:
             "G10": self._retract, "G11": self._retract, "M207": self._set_retraction, "M208": self._set_retraction,
         }  # fmt: skip
 
-    def read(self, block: LineBlock, words: Words, line: int) -> None:
+    def read(self, block: LineBlock, words: ParsedLines, line: int) -> None:
         """Follow the lines of a block; `line` is the number of its first one."""
         self.waits = []
         others = np.array(words.others, np.intp)
@@ -114,7 +114,7 @@ class LineFollower:
 
     def next_block(self) -> None:
         """Drop the rows of this block."""
-        for each in (self.modal, self.layer, self.feature, self.warm):
+        for each in (self.modal, self.layer, self.feature, self.warmth):
             each.next_block()
         self._targets.update((heater, target) for _, heater, target in self._new_targets)
         self._new_targets.clear()
@@ -138,7 +138,7 @@ class LineFollower:
                 self._note(_parse(command))
             except CommandError:
                 self._note_macro(command.decode())
-            self._checks.length(command, self._line)
+            self._checks.check_length(command, self._line)
 
     def _follow_comment(self) -> None:
         mark = self._comments.take_layer_mark()
@@ -150,40 +150,40 @@ class LineFollower:
             self._layers.note_height(mark.height)
 
     def _note(self, command: Command) -> None:
-        self._checks.command(command, self._line)
+        self._checks.check_command(command, self._line)
         tool = self.modal.tool.last
-        if heat := heat_command(command, self._machine.heater(tool)):
+        if heat := heat_command(command, self._machine.hotend_of(tool)):
             self._heat(heat)
         elif act := self._table.get(command.code):
             act(command)
         self.modal.note(command)
         if not PLAIN(self._command):
-            self._checks.heat(self._command, self._line)
+            self._checks.check_heat(self._command, self._line)
         if self.modal.tool.last != tool:
-            self._checks.tool(self.modal.tool.last, self._line)
+            self._checks.check_tool(self.modal.tool.last, self._line)
             self._add_wait("changes", self._machine.tool_change)
         if heat or self.modal.tool.last != tool or command.code in ("M302", "M98"):
-            self.warm.set(self._row, self._checks.may_extrude(self.modal.tool.last))
+            self.warmth.set(self._row, self._checks.warmth_of(self.modal.tool.last))
 
     def _note_macro(self, text: str) -> None:
         """Apply one of Klipper's named commands."""
-        self._checks.macro(text, self._line)
+        self._checks.check_macro(text, self._line)
         if heat := named_heat_command(self._command):
             self._heat(heat)
-        self._checks.heat(self._command, self._line)
+        self._checks.check_heat(self._command, self._line)
         name, _, parameters = text.partition(" ")
         if name.upper() == "SET_VELOCITY_LIMIT":
             self.modal.velocity_limit(words_of(parameters))
         if name.upper() in ("EXCLUDE_OBJECT_DEFINE", "EXCLUDE_OBJECT_START"):
             values = dict(part.split("=", 1) for part in parameters.split() if "=" in part)
-            self._comments.objects.excludable(values.get("NAME", ""))
-        self.warm.set(self._row, self._checks.may_extrude(self.modal.tool.last))
+            self._comments.objects.take_klipper_name(values.get("NAME", ""))
+        self.warmth.set(self._row, self._checks.warmth_of(self.modal.tool.last))
 
     def _heat(self, heat: HeatCommand) -> None:
-        if heat.sets:
-            self._checks.target(heat.heater, heat.target, self._line)
+        if heat.sets_target:
+            self._checks.check_target(heat.heater, heat.target, self._line)
             self._new_targets.append((self._row, heat.heater, heat.target))
-        self._add_wait("heating", heat=heat, rests=heat.wait)
+        self._add_wait("heating", heat=heat, rests=heat.waits)
 
     def _add_wait(
         self, kind: TimeKind, seconds: float = 0.0, heat: HeatCommand | None = None, *, rests: bool = True
@@ -192,7 +192,7 @@ class LineFollower:
 
     def _dwell(self, command: Command) -> None:
         seconds = command.number("S", 0.0) or command.number("P", 0.0) / 1000
-        self._add_wait("dwell", min(max(seconds, 0.0), _MAX_DWELL))
+        self._add_wait("dwell", min(max(seconds, 0.0), _MAX_DWELL_S))
 
     def _retract(self, command: Command) -> None:
         if seconds := self._retraction.seconds(command, self.modal.limits.last):
@@ -224,15 +224,15 @@ class LineFollower:
         at = text.upper().find("A", 4)
         named = "A" in command and at >= 0
         number = command.get("S") if not named or "S" in text[:at].upper() else None
-        self._comments.objects.m486(number, text[at + 1 :] if named else None)
+        self._comments.objects.take_m486(number, text[at + 1 :] if named else None)
 
-    def _check_lengths(self, block: LineBlock, words: Words, line: int) -> None:
-        """Check the plain moves that may be too long; most of these only have a comment."""
+    def _check_lengths(self, block: LineBlock, words: ParsedLines, line: int) -> None:
+        """Check the plain moves that may be too long; most of them are only long because of a comment."""
         max_length = self._machine.dialect.longest_command
         lengths = words.starts[words.moves + 1] - words.starts[words.moves] - 1
         for index in words.moves[lengths > max_length].tolist():
             command = clean(block.text[words.starts[index] : words.starts[index + 1] - 1])
-            self._checks.length(command, line + index)
+            self._checks.check_length(command, line + index)
 
 
 def _plausible(progress: float | None) -> float | None:

@@ -1,7 +1,7 @@
 """Reads moves in unusual forms as quickly as plain ones: `n5 g01  x10 (outer)*33` for `G1X10`.
 
 These forms are lower case, a leading zero, extra blanks, comments in parentheses, line numbers and checksums, as in
-`gcode.reader.clean` and `gcode.command.parse`. Lines with other peculiarities are left to those.
+`gcode.reader.clean` and `gcode.command.parse`. Lines with other peculiarities are left to these two functions.
 """
 
 import re
@@ -27,8 +27,8 @@ KINDS = bytes(
 )  # fmt: skip
 
 
-def begins(text: Bytes, starts: Ints, at: Ints, kind: Bytes, heads: Ints, ends: Ints) -> tuple[Bools, Bytes, Ints]:
-    """Return which lines begin with G0 to G3, the number of that G, and the index of its token.
+def find_moves(text: Bytes, starts: Ints, at: Ints, kind: Bytes, heads: Ints, ends: Ints) -> tuple[Bools, Bytes, Ints]:
+    """Return which lines begin with G0 to G3, and for each line the number of that G and the index of its token.
 
     Args:
         text: with some bytes after the last line.
@@ -54,8 +54,8 @@ def begins(text: Bytes, starts: Ints, at: Ints, kind: Bytes, heads: Ints, ends: 
     return plain, code, token
 
 
-def further(text: Bytes, at: Ints, kind: Bytes, gs: Ints) -> Ints:
-    """Return the tokens that may begin another command of a line, even in what most firmwares read as a comment.
+def find_further_commands(text: Bytes, at: Ints, kind: Bytes, gs: Ints) -> Ints:
+    """Return the tokens that may begin another command of a line, even where most firmwares read a comment.
 
     Args:
         text: with some bytes after the last line.
@@ -69,14 +69,14 @@ def further(text: Bytes, at: Ints, kind: Bytes, gs: Ints) -> Ints:
     return candidates[_is_digit(text[at[candidates] + 1]) & ~first[candidates]]
 
 
-def commented_between(lines: bytes, starts: Ints) -> Ints:
+def find_comments_between(lines: bytes, starts: Ints) -> Ints:
     """Return the lines with parameters after a `(comment)`."""
     offsets = [match.start() for match in _BETWEEN.finditer(lines)] if b")" in lines else []
     return np.searchsorted(starts, np.array(offsets, np.intp), "right") - 1
 
 
 def _after_number(text: Bytes, first: Ints, numbered: Bools) -> tuple[Ints, Bools]:
-    """Return the indices after the line numbers, and which of these consist of digits only."""
+    """Return the indices after the line numbers, and which line numbers have a digit."""
     begin = after_blanks(text, first + numbered)
     behind = begin
     for _ in range(_MAX_DIGITS):

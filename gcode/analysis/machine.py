@@ -14,7 +14,7 @@ ANYWHERE: Range = (-math.inf, math.inf)
 
 @frozen
 class HeatModel:
-    """A heater as a single mass, in °C and s: it approaches `maximum` exponentially, and `ambient` without power."""
+    """A heater as a single mass, in °C and s: it nears `maximum` exponentially; without power, `ambient`."""
 
     maximum: float
     time_constant: float
@@ -49,18 +49,18 @@ class Machine:
         volume: reach of the nozzle in X, Y and Z, in mm; ANYWHERE: unknown.
         radius: of a round bed, in mm; None: the bed is rectangular.
         centre: of a round bed, in mm.
-        max_hotend: highest target in °C, as are `max_bed` and `max_chamber`.
-        min_extrusion: °C below which it extrudes nothing; None: no limit.
-        heated_bed: it has a heated bed.
+        max_hotend: highest target in °C; so are `max_bed` and `max_chamber`.
+        min_extrusion: °C below which the firmware extrudes nothing; None: no limit.
+        heated_bed: the bed can be heated.
         tools: number of tools.
         shared_nozzle: all tools share the hotend of tool 0.
-        filament: diameter in mm if the file does not have it.
+        filament_diameter: in mm, for a file that does not give it.
         dialect: of its firmware.
-        dialect_known: the dialect is certain, and no assumption.
-        tool_change: its duration in s, as are `filament_change` (M600) and `probing` (G29).
+        dialect_known: the dialect is certain, not assumed.
+        tool_change: duration in s; so are `filament_change` (M600) and `probing` (G29).
         homing: of X, Y and Z.
-        parked: assumed distance of X, Y and Z from their endstops before homing, in mm: between the corner of the last
-            homing and the top of the last part.
+        homing_distance: assumed distance of X, Y and Z from their endstops before the first homing, in mm: a value
+            between that of a printer at its endstops and that at the end of a print.
     """
 
     limits: MotionLimits = field(default_factory=MotionLimits)
@@ -75,23 +75,23 @@ class Machine:
     heated_bed: bool = True
     tools: int = 1
     shared_nozzle: bool = False
-    filament: float = 1.75
+    filament_diameter: float = 1.75
     dialect: Dialect = MARLIN
     dialect_known: bool = True
     tool_change: float = 0.0
     filament_change: float = 60.0
     probing: float = 60.0
     homing: tuple[Homing, Homing, Homing] = (Homing(50.0, 5.0, 2.0), Homing(50.0, 5.0, 2.0), Homing(4.0, 2.0, 4.0))
-    parked: tuple[float, float, float] = (60.0, 60.0, 45.0)
+    homing_distance: tuple[float, float, float] = (60.0, 60.0, 45.0)
     hotend: HeatModel = HOTEND
     bed: HeatModel = BED
     chamber: HeatModel = CHAMBER
 
-    def heater(self, tool: int) -> int:
-        """Return the number of a tool's hotend; that of an unknown tool is 0."""
+    def hotend_of(self, tool: int) -> int:
+        """Return the number of a tool's hotend; 0 for an unknown tool."""
         return 0 if self.shared_nozzle or tool >= self.tools else tool
 
     @property
     def filament_area(self) -> float:
-        """Cross-section of the filament, mm²."""
-        return math.pi * self.filament**2 / 4
+        """The cross-section of the filament, in mm²."""
+        return math.pi * self.filament_diameter**2 / 4

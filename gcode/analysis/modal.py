@@ -1,6 +1,6 @@
-"""Follows what commands set for the moves after them: positioning, units, tool, factors, limits.
+"""Follows what commands set for later moves: positioning, units, tool, factors, limits.
 
-Rows are the moves of a block, and each G92 and G28 between them.
+Rows are the moves of a block, and the G92 and G28 between them.
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 
 from gcode.analysis.arrays import Bytes, Floats, Ints
 from gcode.analysis.stepwise import Stepwise
-from gcode.analysis.words import COLUMNS, Words
+from gcode.analysis.words import COLUMNS, ParsedLines
 from gcode.command import Command
 from gcode.firmware_traits import EMode
 from gcode.frozen import frozen
@@ -27,7 +27,7 @@ _MAX_TOOL = 99
 _NOTHING = (math.nan,) * len(COLUMNS)
 _MAX_PERCENT = 10_000.0  # of M220 and M221; Marlin counts them in 16 bits
 _DIAMETERS = (0.1, 100.0)  # mm of filament, which M200 may name
-_MAX_VALUE = 1e15  # of a parameter: a plain move has at most 15 digits, see `decimals.MAX_SIZE`
+_MAX_VALUE = 1e15  # of a parameter: in a plain move it has at most 15 digits, see `decimals.MAX_SIZE`
 
 
 class MoveKind(IntEnum):
@@ -51,7 +51,7 @@ class Rows:
 
 
 class ModalTracker:
-    """Follows the commands of a block in order; then returns its rows, and the values in force at each as columns."""
+    """Follows the commands of a block in order; then has its rows, and columns with the values in force at each row."""
 
     def __init__(self, limits: MotionLimits, e_mode: EMode) -> None:
         self._e_mode = e_mode
@@ -64,7 +64,7 @@ class ModalTracker:
         self.flow = Stepwise(1.0)  # M221, and mm of filament for each mm³ after M200
         self.limits = Stepwise(_copy(limits))
         self._flow_share = self._flow_area = 1.0
-        self._before: list[int] = []  # of each inserted row: moves before it
+        self._before: list[int] = []  # for each inserted row: how many moves come before it
         self._inserted: list[tuple[MoveKind, int, tuple[float, ...]]] = []
         self._row = 0
         self._line = 0
@@ -78,7 +78,7 @@ class ModalTracker:
         }  # fmt: skip
 
     def at(self, line: int, moves_before: int) -> int:
-        """Go to a line of the block that has so many plain moves before it; return the number of the next row."""
+        """Go to a line of the block, with this many plain moves before it; return the number of the next row."""
         self._line = line
         self._row = moves_before + len(self._inserted)
         return self._row
@@ -92,7 +92,7 @@ class ModalTracker:
             if number <= _MAX_TOOL:  # T255 and Bambu's T1000 unload a filament, and select no tool
                 self.tool.set(self._row, number)
 
-    def rows(self, words: Words) -> Rows:
+    def rows(self, words: ParsedLines) -> Rows:
         """Return the rows of the block, after all its lines."""
         kind, columns, line = words.code, words.columns, words.moves
         if self._inserted:

@@ -17,55 +17,55 @@ _NONE = frozenset({"", "nonmesh", "non-object"})
 
 
 class Objects:
-    """Collects marks; `names` are the objects."""
+    """Collects the marks of objects; `names` has their names."""
 
     def __init__(self) -> None:
-        self._commented: dict[str, None] = {}  # by comments
-        self._numbered: dict[int, str] = {}  # by M486
-        self._unnumbered: dict[str, None] = {}  # by M486 A, outside any object of M486 S
-        self._excludable: dict[str, None] = {}  # by Klipper's macros
+        self._comment_names: dict[str, None] = {}  # by comments
+        self._m486_names: dict[int, str] = {}  # by M486
+        self._unnumbered_names: dict[str, None] = {}  # by M486 A, outside any object of M486 S
+        self._klipper_names: dict[str, None] = {}  # by Klipper's macros
         self._number: int | None = None
 
-    def comment(self, text: str) -> bool:
+    def take_comment(self, text: str) -> bool:
         """Take a comment; tell whether it marks an object."""
         match = _COMMENT.match(text)
         if match is None:
             return False
         name = _COPY.sub("", match[1].strip()).strip()
-        if name.lower() not in _NONE and len(self._commented) < MAX_OBJECTS:
-            self._commented[name[:_MAX_NAME]] = None
+        if name.lower() not in _NONE and len(self._comment_names) < MAX_OBJECTS:
+            self._comment_names[name[:_MAX_NAME]] = None
         return True
 
-    def m486(self, number: float | None, name: str | None) -> None:
-        """Take `M486 S1` or `M486 Aname`: the number of the object that begins (negative: none), or its name."""
+    def take_m486(self, number: float | None, name: str | None) -> None:
+        """Take `M486 S1` or `M486 Aname`: the number of the object that begins (negative: no object), or its name."""
         if number is not None:
             self._number = int(number) if 0 <= number < MAX_OBJECTS else None
             if self._number is not None:
-                self._numbered.setdefault(self._number, "")
+                self._m486_names.setdefault(self._number, "")
         if name:
             name = _COPY.sub("", name.strip().strip('"'))[:_MAX_NAME]
             if self._number is not None:
-                self._numbered[self._number] = name
-            elif len(self._unnumbered) < MAX_OBJECTS:
-                self._unnumbered[name] = None
+                self._m486_names[self._number] = name
+            elif len(self._unnumbered_names) < MAX_OBJECTS:
+                self._unnumbered_names[name] = None
 
-    def excludable(self, name: str) -> None:
+    def take_klipper_name(self, name: str) -> None:
         """Take Klipper's name of an object."""
         name = name.strip("'\"")[:_MAX_NAME]
-        if name and len(self._excludable) < MAX_OBJECTS:
-            self._excludable[name] = None
+        if name and len(self._klipper_names) < MAX_OBJECTS:
+            self._klipper_names[name] = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """Each object once, by its most readable name, or by its number if it has no name."""
         names: dict[str, str] = {}
-        for name in (*self._commented, *filter(None, self._numbered.values()), *self._unnumbered):
+        for name in (*self._comment_names, *filter(None, self._m486_names.values()), *self._unnumbered_names):
             names.setdefault(_key(name), name)
-        for name in self._excludable:
+        for name in self._klipper_names:
             if _key(_KLIPPER_COPY.sub("", name)) not in names:
                 names.setdefault(name, name)
         if not names:
-            names = {str(number): f"object {number}" for number in self._numbered}
+            names = {str(number): f"object {number}" for number in self._m486_names}
         return tuple(names.values())[:MAX_OBJECTS]
 
 

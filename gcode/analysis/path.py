@@ -1,7 +1,8 @@
 """Path: turns rows into straight moves with start, travel of each axis, and feedrate.
 
-Absolute parameters and G92 set a coordinate, relative ones add to it: after each row it is the last value set plus the
-sum of what was added since. The machine's position is that plus a shift, which G92 and G28 change.
+Absolute parameters and G92 set a coordinate, and relative parameters add to it. So after each row the coordinate is the
+last value that was set, plus the sum of all that was added since. The machine's position is the coordinate plus a
+shift, which G92 and G28 change.
 """
 
 from collections.abc import Iterator
@@ -21,14 +22,14 @@ _FEEDRATE_ROW = COLUMNS.index("F")
 
 
 @frozen
-class Straights:
+class StraightMoves:
     """Straight moves, and the row of each. Axes are rows: X, Y, Z, E.
 
     Attributes:
         start: position in mm; E counts all filament so far.
         delta: travel of each axis, in mm.
         feedrate: as set by the file, in mm/s.
-        row: from which the move comes.
+        row: the row from which the move comes.
     """
 
     start: Floats
@@ -60,16 +61,16 @@ class Path:
         self.homes: list[Home] = []  # of the last block
         self.extruded = np.zeros(0)  # travel of E in each row of the last block, in mm
 
-    def follow(self, rows: Rows, modal: ModalTracker) -> Iterator[Straights]:
-        """Return the moves of a block, some thousand at a time; this also sets `homes`."""
+    def follow(self, rows: Rows, modal: ModalTracker) -> Iterator[StraightMoves]:
+        """Return the moves of a block, some thousand at a time, and set `homes` and `extruded`."""
         count = len(rows.kind)
         words = _without_refused(rows, _in_mm(rows, modal))
         moves = rows.kind <= MoveKind.COUNTERCLOCKWISE
         feedrate = self._feedrates(words[_FEEDRATE_ROW] / 60, moves)
-        if not (modal.speed.constant and modal.speed.last == 1.0):
+        if not (modal.speed.is_constant and modal.speed.last == 1.0):
             feedrate = feedrate * modal.speed.column(count)
         start, delta = self._travel(rows, words, moves, modal)
-        return _pieces(rows, words, Straights(start, delta, feedrate, np.arange(count)))
+        return _pieces(rows, words, StraightMoves(start, delta, feedrate, np.arange(count)))
 
     def _feedrates(self, values: Floats, moves: Bools) -> Floats:
         feedrate = _fill_forward(values, moves & (values > 0), self._feedrate)
@@ -83,13 +84,13 @@ class Path:
         after = np.empty((4, count))
         for axis in range(4):
             mode = modal.relative_e if axis == COLUMNS.index("E") else modal.relative
-            relative = moves & mode.column(count) if not mode.constant or mode.last else None
+            relative = moves & mode.column(count) if not mode.is_constant or mode.last else None
             after[axis] = _positions(words[axis], relative, self._logical[axis])
             before[axis, :1], before[axis, 1:] = self._logical[axis], after[axis, :-1]
         if count:
             self._logical = after[:, -1].copy()
         delta = np.where(moves, after - before, 0.0)
-        if not (modal.flow.constant and modal.flow.last == 1.0):
+        if not (modal.flow.is_constant and modal.flow.last == 1.0):
             delta[3] *= modal.flow.column(count)
         self.extruded = delta[3]
         before[:3] += self._shifts(rows, before, after)
@@ -121,13 +122,13 @@ def _home(row: int, homed: Bools, position: Floats) -> Home:
 
 
 def _in_mm(rows: Rows, modal: ModalTracker) -> Floats:
-    if modal.unit.constant and modal.unit.last == 1.0:
+    if modal.unit.is_constant and modal.unit.last == 1.0:
         return rows.words
     return rows.words * modal.unit.column(len(rows.kind))
 
 
 def _without_refused(rows: Rows, words: Floats) -> Floats:
-    """Return the parameters without the targets of arcs that a firmware refuses because they have no centre."""
+    """Return the parameters without the end points of arcs that have no centre, as a firmware refuses those."""
     refused = np.flatnonzero(is_arc(rows) & ~has_centre(words))
     if len(refused):
         words = words.copy()
@@ -136,7 +137,7 @@ def _without_refused(rows: Rows, words: Floats) -> Floats:
 
 
 def _fill_forward(values: Floats, is_set: Bools, start: float) -> Floats:
-    """Return the value in force at each row: the last one that is set, or `start` before the first."""
+    """Return the value in force at each row: the last one that was set, or `start` if none was."""
     at = np.flatnonzero(is_set)
     steps = np.diff(at, prepend=0, append=len(values))
     return np.repeat(np.concatenate(([start], values[at])), steps)
@@ -146,8 +147,8 @@ def _positions(words: Floats, relative: Bools | None, start: float) -> Floats:
     """Return a coordinate after each row.
 
     Args:
-        words: the parameter of each row, NaN if it has none.
-        relative: whether the parameter is added; None: in no row.
+        words: the parameter of each row; NaN: the row has none.
+        relative: the parameter of a row is added; None: it is added in no row.
         start: the coordinate before the first row.
     """
     is_set = ~np.isnan(words)
@@ -157,8 +158,8 @@ def _positions(words: Floats, relative: Bools | None, start: float) -> Floats:
     return _fill_forward(words - total, is_set & ~relative, start) + total
 
 
-def _pieces(rows: Rows, words: Floats, all_: Straights) -> Iterator[Straights]:
-    """Yield the moves with a length, arcs as their chords."""
+def _pieces(rows: Rows, words: Floats, all_: StraightMoves) -> Iterator[StraightMoves]:
+    """Yield the moves that have a length; an arc becomes its chords."""
     if not is_arc(rows).any():
         yield _take(all_, np.flatnonzero(has_length(all_.delta)))
         return
@@ -168,12 +169,12 @@ def _pieces(rows: Rows, words: Floats, all_: Straights) -> Iterator[Straights]:
         part = np.flatnonzero(piece == number)
         start, delta, row = expand(rows, words, all_.start, all_.delta, part, counts)
         moved = np.flatnonzero(has_length(delta))
-        yield Straights(start.take(moved, 1), delta.take(moved, 1), all_.feedrate[row[moved]], row[moved])
+        yield StraightMoves(start.take(moved, 1), delta.take(moved, 1), all_.feedrate[row[moved]], row[moved])
 
 
-def _take(straights: Straights, indices: Ints) -> Straights:
+def _take(straights: StraightMoves, indices: Ints) -> StraightMoves:
     if len(indices) == len(straights.row):
         return straights
     # `take` keeps each axis in a row of its own in memory, which indexing by an array does not
     start, delta = straights.start.take(indices, 1), straights.delta.take(indices, 1)
-    return Straights(start, delta, straights.feedrate[indices], indices)
+    return StraightMoves(start, delta, straights.feedrate[indices], indices)

@@ -5,7 +5,7 @@ import binascii
 import re
 from dataclasses import field
 
-from gcode.analysis.pixels import Image, read
+from gcode.analysis.pixels import Image, read_image
 from gcode.analysis.result import Thumbnail
 from gcode.frozen import mutable
 
@@ -44,7 +44,7 @@ class Pictures:
 
     @staticmethod
     def is_long(raw: bytes) -> bool:
-        """Tell whether a comment contains a whole picture or a row of one, and must not be cut."""
+        """Tell whether a comment has a whole picture or a row of one, and so must not be cut."""
         head = raw[:40].lstrip(b"; \t").lower()
         return head.startswith((*_MKS, b"thumbnail: data:image/", b"thumbnail:data:image/"))
 
@@ -110,7 +110,7 @@ class Pictures:
         if kind not in _FORMATS or not data or len(self.thumbnails) >= MAX_THUMBNAILS:
             return
         if not width:
-            width, height = size(data)
+            width, height = png_size(data)
         self.thumbnails.append(Thumbnail(kind, width, height, data))
 
 
@@ -145,7 +145,7 @@ class _Rows:
     _size: int = 0
 
     def add(self, text: bytes, line: int) -> bool:
-        """Add a line; False: it is empty or not the next one, and ends the picture."""
+        """Add a line; return False if it ends the picture: it is empty, or not the next line."""
         text = text.strip()
         if not text or line > self.line + 1:
             return False
@@ -157,11 +157,11 @@ class _Rows:
 
     def image(self) -> Image | None:
         """Return the picture; None: it is too large or damaged."""
-        return read(self._lines) if self._size <= MAX_PICTURE else None
+        return read_image(self._lines) if self._size <= MAX_PICTURE else None
 
 
-def size(data: bytes) -> tuple[int, int]:
-    """Return width and height from the header of a PNG; zeros for any other data."""
+def png_size(data: bytes) -> tuple[int, int]:
+    """Return width and height from the header of a PNG; 0 and 0 for any other data."""
     if not data.startswith(_PNG) or data[12:16] != b"IHDR":
         return 0, 0
     return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")

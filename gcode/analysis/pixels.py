@@ -1,7 +1,7 @@
 """Converts pictures for the displays of printers, with 16 bits per pixel (5 red, 6 green, 5 blue), into PNG.
 
-They have one of two forms. MKS: rows of pixels in hexadecimal, the low byte first. ColPic (Elegoo, QIDI and others with
-a Nextion display): 32 bytes of header, a palette and runs of its colours, all in characters of six bits.
+The pictures have one of two forms. MKS: rows of pixels in hexadecimal, the low byte first. ColPic (Elegoo, QIDI and
+others with a Nextion display): 32 bytes of header, a palette and runs of its colours, all in characters of six bits.
 """
 
 import base64
@@ -20,7 +20,7 @@ _VERSION, _MARK = 3, 0x05DDC33C
 _SIX_BITS = bytes(range(48, 112)).replace(b"\\", b"~")
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _TO_BASE64 = bytes.maketrans(_SIX_BITS, _BASE64)
-_NEXT_32 = 7  # in place of a length: selects another 32 colours
+_NEXT_32 = 7  # in place of a length: selects other 32 colours of the palette
 
 _RED = bytes(byte & 0xF8 for byte in range(256))
 _BLUE = bytes((byte & 0x1F) << 3 for byte in range(256))
@@ -47,12 +47,12 @@ class Image:
         return b"\x89PNG\r\n\x1a\n" + body
 
 
-def read(lines: Sequence[bytes]) -> Image | None:
+def read_image(lines: Sequence[bytes]) -> Image | None:
     """Return the picture in these lines, in either form; None: there is none."""
-    return _rows(lines) or _colpic(b"".join(lines))
+    return _read_rows(lines) or _read_colpic(b"".join(lines))
 
 
-def _rows(lines: Sequence[bytes]) -> Image | None:
+def _read_rows(lines: Sequence[bytes]) -> Image | None:
     try:
         rows = [binascii.unhexlify(line) for line in lines]
     except ValueError:
@@ -73,7 +73,7 @@ def _three_bytes(pixels: bytes) -> bytes:
     return bytes(out)
 
 
-def _colpic(text: bytes) -> Image | None:
+def _read_colpic(text: bytes) -> Image | None:
     try:
         data = base64.b64decode(text.translate(_TO_BASE64)[: len(text) // 4 * 4], validate=True)
         version, width, height, mark, palette, runs, _, _ = _HEADER.unpack_from(data)
@@ -83,12 +83,12 @@ def _colpic(text: bytes) -> Image | None:
         return None
     begin = _HEADER.size + palette
     colours = data[_HEADER.size : begin]
-    pixels = _run(data[begin : begin + runs], [colours[at : at + 2] for at in range(0, len(colours) - 1, 2)])
+    pixels = _expand_runs(data[begin : begin + runs], [colours[at : at + 2] for at in range(0, len(colours) - 1, 2)])
     return Image(width, height, _three_bytes(pixels)) if len(pixels) == 2 * width * height else None
 
 
-def _run(runs: bytes, colours: Sequence[bytes]) -> bytes:
-    """Return the pixels of runs: a byte has a length and one of 32 colours; a length of 0 is in the next byte."""
+def _expand_runs(runs: bytes, colours: Sequence[bytes]) -> bytes:
+    """Return the pixels of runs: a byte is a length and one of 32 colours; length 0: the next byte is the length."""
     out = bytearray()
     group = at = 0
     while at < len(runs) and len(out) <= 2 * MAX_PIXELS:

@@ -33,8 +33,8 @@ class Layer:
         z: in mm.
         height: in mm.
         offset: byte offset of its start in the file.
-        start_s: of the print at its start, in s.
-        duration_s: in s.
+        start_s: when the layer starts, in s since the start of the print.
+        duration_s: its duration, in s.
     """
 
     z: float | None
@@ -70,8 +70,8 @@ class Analysis:
     Attributes:
         size: bytes of the file.
         commands: number of commands.
-        duration_s: of the whole print: motion, heating, homing, dwells, probing and changes together.
-        before_first_layer_s: the part of it before the first layer; 0: no layers are known.
+        duration_s: of the whole print: the sum of motion, heating, homing, dwells, probing and changes.
+        before_first_layer_s: the part of `duration_s` before the first layer; 0: no layers are known.
         layers: in order.
         filament_mm: of all tools.
         max_speed: of a printing move, in mm/s.
@@ -79,14 +79,14 @@ class Analysis:
         temperatures: targets in the file, by heater (`tool0`, `bed`, `chamber`).
         objects: names of the marked objects, each once.
         slicer: name and version; None: the file does not name it.
-        slicer_estimate_s: the slicer's estimate.
+        slicer_estimate_s: the time that the slicer estimates.
         about: further metadata of the file.
         settings: of the slicer, as written in the file.
         limits_from: the source of the motion limits: `printer`, `file`, `profile` or `defaults`.
-        planner: whose rules the motion follows: Marlin's or Klipper's.
-        timeline: (offset, seconds): when the firmware takes the command at this offset; some moves are queued then.
+        planner: the firmware by whose rules the motion is planned: `Marlin` or `Klipper`.
+        timeline: (offset, seconds): when the firmware takes the command at this offset into its queue.
         used: for each tool, (offset, mm): the filament used by the lines before this offset.
-        m73: (offset, percent, seconds left) from the file's M73; None: not given there.
+        m73: (offset, percent, seconds left) of the file's M73 commands; None: the command does not have that value.
         warnings: sentences about what may go wrong.
         errors: sentences about what keeps the file from being printed.
     """

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from gcode.planner import AXES, MotionLimits, plausible
 from gcode.texts import number
 
-TAIL = 128 * 1024  # bytes at the end or beginning of a file that contain the settings
+PART_SIZE = 128 * 1024  # bytes at the end or the beginning of a file that have the settings in them
 
 _KLIPPER = re.compile(
     rb"^(?:; gcode_flavor = klipper\b|_?(?:PRINT_START|START_PRINT)\b|SET_VELOCITY_LIMIT\b|SET_PRESSURE_ADVANCE\b"
@@ -21,21 +21,21 @@ def is_for_klipper(text: bytes) -> bool:
     return _KLIPPER.search(text) is not None
 
 
-def limits_from_tail(tail: bytes, base: MotionLimits) -> MotionLimits | None:
-    """Return the limits that the slicer assumed, from a part of its file; None: it has none.
+def limits_from_part(part: bytes, base: MotionLimits) -> MotionLimits | None:
+    """Return the limits that the slicer assumed, from a part of its file; None: that part has none.
 
     Args:
-        tail: the last TAIL bytes of the file, or the first ones.
+        part: the last PART_SIZE bytes of the file, or the first ones.
         base: limits for missing settings.
     """
-    settings = {name.decode(): value.decode("ascii", "replace") for name, value in _LIMIT.findall(tail)}
+    settings = {name.decode(): value.decode("ascii", "replace") for name, value in _LIMIT.findall(part)}
     if not any(name.startswith("machine_max_acceleration") for name in settings):
         return None
-    return limits_from(settings, base)
+    return limits_from_settings(settings, base)
 
 
-def limits_from(settings: Mapping[str, str], base: MotionLimits) -> MotionLimits:
-    """Return the limits in the settings; the first of several values is that of the normal mode."""
+def limits_from_settings(settings: Mapping[str, str], base: MotionLimits) -> MotionLimits:
+    """Return the limits in the settings. Of several values, the first is for the normal mode, and counts."""
 
     def limit(name: str, default: float, *, zero: bool = False) -> float:
         # OrcaSlicer and its relatives call a feedrate a speed

@@ -3,7 +3,7 @@
 Theory of operation. The planner's two passes are recurrences: the speed v of a corner obeys v[i]² <= v[i+1]² + reach[i]
 (the move can still brake) and v[i+1]² <= v[i]² + reach[i] (the move can have accelerated), with reach = 2 ·
 acceleration · length. With R as the running sum of reach, v² + R is a running minimum from the end, and v² - R one from
-the start; NumPy has both.
+the start. NumPy has both kinds.
 
 Units are mm, mm/s, mm/s² and s. Axes are rows: X, Y, Z, E.
 """
@@ -15,17 +15,27 @@ import numpy as np
 
 from gcode.analysis.arrays import Bools, Floats
 from gcode.frozen import frozen
-from gcode.planner import ALIKE, MIN_SPEED, PLACES, SHORT, SLIGHT, STRAIGHT, TINY, MotionLimits
+from gcode.planner import (
+    ALIKE_SHARE,
+    CAPACITY,
+    MIN_SPEED,
+    SHORT_LENGTH,
+    SLIGHT_COSINE,
+    STRAIGHT_COSINE,
+    TINY,
+    MotionLimits,
+)
 
-HORIZON = PLACES - 2  # corners ahead of a move whose exit becomes final: one place is executed, one is free
+HORIZON = CAPACITY - 2
+"""Corners ahead of a move whose exit becomes final: one more move is executed, and there is room for another."""
 
 
 @frozen
 class LimitRows:
-    """Limits as arrays that broadcast against the moves: a column for each move, or one for all.
+    """Limits as arrays that broadcast against the moves: a column for each move, or one column for all.
 
     Attributes:
-        feedrates: a row for each axis, as in `accelerations` and `jerk`.
+        feedrates: a row for each axis; so have `accelerations` and `jerk`.
     """
 
     classic_jerk: bool
@@ -44,7 +54,7 @@ class LimitRows:
 
 
 def limit_rows(settings: Sequence[MotionLimits], counts: Sequence[int]) -> LimitRows:
-    """Return the limits of each move, of which the first `counts[0]` have `settings[0]`, and so on."""
+    """Return the limits of each move: those of the first `counts[0]` moves are `settings[0]`, and so on."""
     singles = (
         "printing", "retract", "travel", "junction_deviation", "min_feedrate", "min_travel_feedrate",
         "square_corner", "cruise_ratio", "to_decel",
@@ -84,7 +94,7 @@ class Moves:
     nominal: Floats
     acceleration: Floats
     max_entry: Floats
-    smooth: Floats | None = None
+    smooth_acceleration: Floats | None = None
 
 
 class Corners:
@@ -92,10 +102,10 @@ class Corners:
 
     def __init__(self) -> None:
         self._direction = np.zeros((4, 1))
-        self._nominal = np.zeros(1)  # 0, so that the first move starts from rest
+        self._nominal = np.zeros(1)  # 0, because the first move starts from rest
         self._safe = np.zeros(1)
 
-    def moves(self, delta: Floats, feedrate: Floats, rests: Bools, limits: LimitRows) -> Moves:
+    def plan_moves(self, delta: Floats, feedrate: Floats, rests: Bools, limits: LimitRows) -> Moves:
         """Return the moves.
 
         Args:
@@ -104,20 +114,20 @@ class Corners:
             rests: the printer is at rest before the move.
             limits: of each move.
         """
-        length, acceleration, lowest = _kinds(delta, limits)
+        length, acceleration, lowest = _lengths_and_limits(delta, limits)
         direction = delta / length
         nominal = np.maximum(np.maximum(feedrate, lowest), MIN_SPEED)
         with np.errstate(divide="ignore"):
             turns = 1.0 / np.abs(direction)  # speed along the path per speed of the axis
-        nominal = np.minimum(nominal, _least(limits.feedrates, turns))
-        acceleration = np.minimum(acceleration, _least(limits.accelerations, turns))
+        nominal = np.minimum(nominal, _limit_along_path(limits.feedrates, turns))
+        acceleration = np.minimum(acceleration, _limit_along_path(limits.accelerations, turns))
         before = np.concatenate((self._direction, direction[:, :-1]), axis=1)
         slower = np.minimum(nominal, np.concatenate((self._nominal, nominal[:-1])))
         if limits.classic_jerk:
-            safe = np.minimum(nominal, _least(limits.jerk, turns))
+            safe = np.minimum(nominal, _limit_along_path(limits.jerk, turns))
             safe_before = np.concatenate((self._safe, safe[:-1]))
             corner = _by_jerk(before, direction, slower, nominal, limits.jerk)
-            alike = np.minimum(safe_before, safe) > ALIKE * corner
+            alike = np.minimum(safe_before, safe) > ALIKE_SHARE * corner
             corner = np.where(alike, np.minimum(safe, slower), corner) ** 2
             self._safe = safe[-1:]
         else:
@@ -127,7 +137,7 @@ class Corners:
         return Moves(length, direction, nominal, acceleration, corner)
 
 
-def _kinds(delta: Floats, limits: LimitRows) -> tuple[Floats, Floats, Floats]:
+def _lengths_and_limits(delta: Floats, limits: LimitRows) -> tuple[Floats, Floats, Floats]:
     """Return length, acceleration and minimum speed, which depend on the kind of move."""
     extruded = np.abs(delta[3])
     length = np.sqrt(delta[0] ** 2 + delta[1] ** 2 + delta[2] ** 2)
@@ -137,7 +147,7 @@ def _kinds(delta: Floats, limits: LimitRows) -> tuple[Floats, Floats, Floats]:
     return np.where(extruder_only, extruded, length), acceleration, lowest
 
 
-def _least(of_axes: Floats, turns: Floats) -> Floats:
+def _limit_along_path(of_axes: Floats, turns: Floats) -> Floats:
     """Return the limit along the path, set by the strictest axis."""
     x, y, z, e = of_axes
     a, b, c, d = turns
@@ -159,20 +169,22 @@ def _squared_by_deviation(
     before: Floats, after: Floats, length: Floats, acceleration: Floats, limits: LimitRows
 ) -> Floats:
     """Return the squared maximum speeds of corners by junction deviation, as in `gcode.planner`."""
-    one, two = _unit(before), _unit(after)
+    one, two = _normalised(before), _normalised(after)
     cosine = (one * two).sum(axis=0)
     turned = np.abs(two - one)
     with np.errstate(divide="ignore", invalid="ignore"):
         size = np.sqrt((turned**2).sum(axis=0))
-        acceleration = np.minimum(acceleration, _least(limits.accelerations, size / turned))
+        acceleration = np.minimum(acceleration, _limit_along_path(limits.accelerations, size / turned))
         half = np.sqrt((1 + cosine) / 2)
         squared = acceleration * limits.junction_deviation * half / (1 - half)
-        circle = np.where((length < SHORT) & (cosine > SLIGHT), acceleration * length / np.arccos(cosine), np.inf)
+        circle = np.where(
+            (length < SHORT_LENGTH) & (cosine > SLIGHT_COSINE), acceleration * length / np.arccos(cosine), np.inf
+        )
     squared = np.minimum(squared, circle)
-    return np.where(cosine > STRAIGHT, np.inf, np.where(cosine < -STRAIGHT, 0.0, squared))
+    return np.where(cosine > STRAIGHT_COSINE, np.inf, np.where(cosine < -STRAIGHT_COSINE, 0.0, squared))
 
 
-def _unit(direction: Floats) -> Floats:
+def _normalised(direction: Floats) -> Floats:
     """Return directions normalised over all four axes, as Marlin does for the angle of a corner."""
     return direction / np.sqrt((direction**2).sum(axis=0).clip(TINY))
 
@@ -181,11 +193,11 @@ class Profile(ABC):
     """Finds the final speeds of moves, all but the last few of a block.
 
     Each move has a column of the caller's numbers, which `add` returns together with the move's duration. The result
-    does not depend on how the moves are split into blocks, as the planner sees only `horizon` corners ahead.
+    does not depend on how the moves are split into blocks, because the planner sees only `horizon` corners ahead.
     """
 
-    own: int
-    """Number of the planner's own rows, which precede the caller's in the table of waiting moves."""
+    own_rows: int
+    """How many rows of the planner precede those of the caller in the table of waiting moves."""
     horizon: int
 
     def __init__(self) -> None:
@@ -203,10 +215,10 @@ class Profile(ABC):
 
     def _take(self, count: int) -> tuple[Floats, Floats]:
         if self._waiting is None or count <= 0:
-            rows = 0 if self._waiting is None else self._waiting.shape[0] - self.own
+            rows = 0 if self._waiting is None else self._waiting.shape[0] - self.own_rows
             return np.zeros(0), np.zeros((rows, 0))
-        seconds = self._seconds(self._waiting[: self.own], count)
-        columns = self._waiting[self.own :, :count]
+        seconds = self._seconds(self._waiting[: self.own_rows], count)
+        columns = self._waiting[self.own_rows :, :count]
         self._waiting = self._waiting[:, count:]
         return seconds, columns
 
@@ -222,7 +234,7 @@ class Profile(ABC):
 class MarlinProfile(Profile):
     """Marlin's profile: a trapezoid of speed for each move."""
 
-    own = 4
+    own_rows = 4
     horizon = HORIZON
 
     def __init__(self) -> None:
@@ -252,13 +264,13 @@ def corner_speeds(reach: Floats, max_entry: Floats, entry: float, horizon: int =
     run = np.concatenate(([0.0], np.cumsum(reach)))
     limits = np.append(max_entry, 0.0)
     limits[0] = entry
-    # so that the printer can stop at the end of the moves that the planner sees
+    # the printer has to be able to stop at the end of the moves that the planner sees
     horizons = run[np.minimum(np.arange(count + 1) + horizon, count)]
     brakes = np.minimum.accumulate((limits + run)[::-1])[::-1]
     brakes = np.minimum(brakes, horizons)
     brakes[0] = entry
     speeds = np.minimum.accumulate(brakes - 2 * run) + run
-    return np.maximum(speeds, 0.0)  # rounding of large sums may leave less
+    return np.maximum(speeds, 0.0)  # rounding of large sums may leave less than 0
 
 
 def durations(length: Floats, nominal: Floats, acceleration: Floats, corners: Floats) -> Floats:

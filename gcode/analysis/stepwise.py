@@ -1,4 +1,4 @@
-"""Values that commands between the moves set, as columns parallel to the moves: constant from change to change."""
+"""Values that commands between the moves set, as columns parallel to the moves; constant between two changes."""
 
 from typing import Any, Generic, TypeVar
 
@@ -39,8 +39,8 @@ class Stepwise(Generic[T]):
         return np.repeat(np.array(self.values), self.counts(rows))
 
     @property
-    def constant(self) -> bool:
-        """It has not changed in this block."""
+    def is_constant(self) -> bool:
+        """The value has not changed in this block."""
         return len(self.values) == 1
 
     def next_block(self) -> None:

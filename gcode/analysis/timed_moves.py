@@ -12,12 +12,12 @@ class DrawnMoves:
     """Moves to draw. Axes are rows: X, Y, Z, E.
 
     Attributes:
-        start: position at the start of each, in mm.
+        start: position at the start of each move, in mm.
         delta: travel of each axis, in mm.
-        offset: byte offset of its line in the file.
-        tool: number of its tool.
-        feature: its `features.Feature`.
-        printing: it extrudes.
+        offset: byte offset of the move's line in the file.
+        tool: number of the move's tool.
+        feature: the move's `features.Feature`.
+        printing: the move extrudes.
     """
 
     start: Floats
@@ -46,9 +46,9 @@ class TimedMoves:
 
     Attributes:
         moves: the moves.
-        begins: start time of each, in s.
-        seconds: duration of each.
-        layer: number of its layer; 0 precedes the first.
+        begins: start time of each move, in s.
+        seconds: duration of each move.
+        layer: number of each move's layer; 0 precedes the first layer.
     """
 
     moves: DrawnMoves
@@ -58,7 +58,7 @@ class TimedMoves:
 
 
 class MoveTimer:
-    """Holds moves until their times are known, at most as many as the planner holds."""
+    """Holds moves until their times are known; these are at most as many as the planner holds."""
 
     def __init__(self, watch: Callable[[TimedMoves], None]) -> None:
         self._watch = watch

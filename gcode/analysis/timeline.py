@@ -1,4 +1,4 @@
-"""Timeline: adds up moves and waits, and knows the time at each."""
+"""Timeline: adds up the durations of moves and waits, so the time at each of them is known."""
 
 import math
 from typing import Literal, get_args
@@ -6,10 +6,10 @@ from typing import Literal, get_args
 import numpy as np
 
 from gcode.analysis.arrays import Bools, Floats, Ints
-from gcode.analysis.heat import HeatCommand, Heaters
+from gcode.analysis.heat import HeatCommand, HeaterModels
 from gcode.analysis.layers import Layers
 from gcode.frozen import frozen
-from gcode.planner import PLACES
+from gcode.planner import CAPACITY
 
 MAX_POINTS = 2048  # points of the timeline
 MAX_PENDING_WAITS = 4096  # waits before moves that have not come yet
@@ -23,11 +23,11 @@ class TimedWait:
     """A wait, or a command for a heater, before a move.
 
     Attributes:
-        before_move: number of that move.
-        layer: to which the time counts; None: that of the move.
+        before_move: number of the move.
+        layer: the layer to which the time belongs; None: that of the move.
         offset: of its line in the file.
-        kind: of the time: `dwell`, `homing`, `heating`, `probing`, `changes` (of tool or filament), or `motion` for a
-            retraction by the firmware.
+        kind: what the time is spent on: `dwell`, `homing`, `heating`, `probing`, `changes` (of tool or filament), or
+            `motion` for a retraction by the firmware.
         seconds: its duration, to which `heat` may add.
         heat: the command for a heater.
     """
@@ -41,9 +41,9 @@ class TimedWait:
 
 
 class Timeline:
-    """Adds up the time; a wait has to come before the moves after it."""
+    """Adds up the time; a wait has to be taken before the moves that follow it in the file."""
 
-    def __init__(self, heaters: Heaters, layers: Layers) -> None:
+    def __init__(self, heaters: HeaterModels, layers: Layers) -> None:
         self.now = 0.0
         self.seconds: dict[TimeKind, float] = dict.fromkeys(get_args(TimeKind), 0.0)
         self._heaters = heaters
@@ -52,16 +52,16 @@ class Timeline:
         self._waits: list[TimedWait] = []
         self._points: list[tuple[int, float]] = []
         self._tick = 0.25  # s from one point to the next
-        self._begun = np.zeros(PLACES)  # start times of the last moves
+        self._begun = np.zeros(CAPACITY)  # start times of the last moves
         self._rested = 0.0  # when the last wait ended
         self._has_rested = False  # since the last move taken
         self._around_waits: list[tuple[int, float]] = []  # points not in `_points` yet
 
-    def wait(self, wait: TimedWait) -> None:
+    def add_wait(self, wait: TimedWait) -> None:
         """Take a wait, in the order of the file."""
         self._waits.append(wait)
 
-    def moves(self, seconds: Floats, layer: Floats, offset: Floats) -> Floats:
+    def add_moves(self, seconds: Floats, layer: Floats, offset: Floats) -> Floats:
         """Take the next moves; return the time at which each begins."""
         count = len(seconds)
         due = [each for each in self._waits if each.before_move < self._moves + count]
@@ -85,13 +85,13 @@ class Timeline:
         return begins
 
     def _take_times(self, begins: Floats, rested: Bools | None) -> Floats:
-        """Return when the firmware takes each move: its planner is full, unless the printer was just at rest."""
+        """Return when the firmware takes each move into its planner, which is full, except after a wait."""
         begun = np.concatenate((self._begun, begins))
         if rested is None:
-            self._begun = begun[-PLACES:]
+            self._begun = begun[-CAPACITY:]
             return np.maximum(begun[: len(begins)], self._rested)
         since = np.maximum.accumulate(np.where(rested, begins, self._rested))
-        self._begun = begun[-PLACES:]
+        self._begun = begun[-CAPACITY:]
         self._rested = float(since[-1]) if len(since) else self._rested
         return np.maximum(begun[: len(begins)], since)
 
@@ -110,23 +110,23 @@ class Timeline:
             seconds += self._heaters.follow(wait.heat, now)
         self.seconds[wait.kind] += seconds
         if seconds:
-            # a host that waits itself gets the answer to the line when the wait begins
+            # if the host itself waits, the answer to the line comes when the wait begins
             self._around_waits += [(wait.offset, now), (wait.offset + 1, now + seconds)]
         self._layers.add_seconds(np.array([layer if wait.layer is None else wait.layer]), np.array([seconds]))
         return seconds
 
     @property
     def is_crowded(self) -> bool:
-        """There are more waits than in any file for printing."""
+        """More waits are pending than any file for printing has."""
         return len(self._waits) > MAX_PENDING_WAITS
 
     def forget_superseded(self) -> None:
-        """Drop targets that are replaced before the heater had any time."""
+        """Drop the targets that are replaced before the heater has had any time."""
         waits: list[TimedWait] = []
         replaced: set[str] = set()
         move = -1
         for each in reversed(self._waits):
-            if each.before_move != move or each.heat is None or each.heat.wait:
+            if each.before_move != move or each.heat is None or each.heat.waits:
                 move, replaced = each.before_move, set()
             if each.heat is None or each.heat.heater not in replaced:
                 waits.append(each)
@@ -135,7 +135,7 @@ class Timeline:
         self._waits = waits[::-1]
 
     def take_waits(self) -> None:
-        """Take the waits after the last move, as the file ends or the printer is at rest."""
+        """Take the waits after the last move, because the file ends or the printer is at rest."""
         before = self.now
         for each in self._waits:
             self.now += self._take(each, self.now, self._layers.number)
@@ -156,12 +156,12 @@ class Timeline:
 
     @property
     def points(self) -> tuple[tuple[int, float], ...]:
-        """Offsets in the file, and times at which the firmware takes the commands there."""
+        """Offsets in the file, and the times at which the firmware takes the commands there."""
         return tuple(self._points)
 
 
 def one_each_tick(times: Floats, tick: float, last: float) -> Ints:
-    """Return the indices of the first time in each tick, and of the last before a gap; time is linear in between."""
+    """Return the indices of the first time in each tick, and of the last before a gap; between them, time is linear."""
     ticks = np.floor(times / tick)
     steps = np.diff(ticks, prepend=math.floor(last / tick))
     before_gap = np.append(steps[1:] > 1, False)

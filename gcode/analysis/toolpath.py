@@ -19,11 +19,11 @@ from gcode.analysis.toolpath_format import CHECKPOINT_EVERY, CHUNK, TICKS, UNITS
 
 SAGITTA = 0.05  # mm; maximum distance of a chord from its arc
 FAR = 10_000 * UNITS
-"""Units; a position beyond 10 m is moved there."""
+"""Units in 10 m; a position further away is moved to there."""
 
-LEVEL = 5  # of deflate; 6 takes twice the time to save a hundredth of the bytes
+LEVEL = 5  # of deflate; level 6 takes twice the time to save a hundredth of the bytes
 _MAX_TICKS = 2.0**31 - 1  # 248 days
-_FEW = 4  # an arc of fewer chords keeps them all, as their angle is not certain: the last one may be cut
+_FEW = 4  # an arc of fewer chords keeps all, because their angle is not certain: the last one may be cut
 _GAP = 0.5 / UNITS  # mm
 
 # The rows of a block of vertices
@@ -46,7 +46,7 @@ class Toolpath:
         self._max_bytes = max_bytes
         self._digest = hashlib.blake2b(digest_size=8)
         self._waiting: list[Numbers] = []  # vertices, less than a chunk
-        self._count = 0  # of them
+        self._count = 0  # of the vertices in `_waiting`
         self._travel = np.zeros((8, 0), np.int32)  # the end of the last travel, which another one may continue
         self._at = np.zeros(3, np.int32)  # the last vertex
         self._last = np.zeros(3)  # where the last move ended
@@ -74,7 +74,7 @@ class Toolpath:
         self._add(_take(vertices, needed))
 
     def _ends(self, timed: TimedMoves) -> Numbers:
-        """Return the ends of moves, and the starts of moves that begin elsewhere than the last one ended: after G28."""
+        """Return the ends of moves, and the starts of those that begin elsewhere than the last one ended: after G28."""
         moves = timed.moves
         starts, ends = moves.start[:3], moves.start[:3] + moves.delta[:3]
         vertices = _vertices(timed, ends)
@@ -130,13 +130,13 @@ class Toolpath:
         first = self._chunks[-1][0] + CHUNK if self._chunks else 0
         x, y, z = self._at.tolist()
         self._chunks.append((first, self.bytes, x, y, z))
-        parts = [columns(vertices[: _Y + 1], self._at[: _Y + 1]), column(vertices[_Z], int(self._at[_Z]))]
+        parts = [pack_columns(vertices[: _Y + 1], self._at[: _Y + 1]), pack_column(vertices[_Z], int(self._at[_Z]))]
         parts.append(vertices[_KIND].astype(np.uint8).tobytes())
         tool = vertices[_TOOL].astype(np.uint8)
         parts.append(b"\0" + tool[:1].tobytes() if (tool == tool[0]).all() else b"\1" + tool.tobytes())
         points = np.append(np.arange(0, count, CHECKPOINT_EVERY), count - 1)
-        parts += [column(vertices[row, points].astype(np.int64)) for row in (_TIME, _OFFSET)]
-        data = _deflated(b"".join(parts))
+        parts += [pack_column(vertices[row, points].astype(np.int64)) for row in (_TIME, _OFFSET)]
+        data = _deflate(b"".join(parts))
         self._at = vertices[:3, -1].copy()
         self._digest.update(data)
         self._write(data)
@@ -155,7 +155,7 @@ class Toolpath:
         if self.is_full or self._box is None or not layers:
             return None
         index = self._index(layers)
-        packed = _deflated(index)
+        packed = _deflate(index)
         self._digest.update(packed)
         head = Header(
             packed=len(packed),
@@ -186,16 +186,16 @@ class Toolpath:
             *np.array(self._chunks).T,
             np.array([self.bytes]),
         ]
-        return b"".join(column(row.astype(np.int64)) for row in rows)
+        return b"".join(pack_column(row.astype(np.int64)) for row in rows)
 
 
-def column(values: Numbers | NDArray[np.int64], before: int = 0) -> bytes:
-    """Return whole numbers as `columns` does, of one row."""
-    return columns(values[None, :], np.array([before]))
+def pack_column(values: Numbers | NDArray[np.int64], before: int = 0) -> bytes:
+    """Return one row of whole numbers as `pack_columns` does."""
+    return pack_columns(values[None, :], np.array([before]))
 
 
-def columns(rows: Numbers | NDArray[np.int64], before: Numbers | NDArray[np.int64]) -> bytes:
-    """Return rows of whole numbers as the steps between them.
+def pack_columns(rows: Numbers | NDArray[np.int64], before: Numbers | NDArray[np.int64]) -> bytes:
+    """Return rows of whole numbers as bytes, by the steps from number to number.
 
     The number of bytes of a step comes first, then the lowest byte of each step in the first row, then in the second,
     then the next byte of each step in the first row, and so on. Round parts have the same steps in X and Y, and deflate
@@ -208,7 +208,7 @@ def columns(rows: Numbers | NDArray[np.int64], before: Numbers | NDArray[np.int6
     return bytes((width,)) + planes.transpose(2, 0, 1).tobytes()
 
 
-def _deflated(data: bytes) -> bytes:
+def _deflate(data: bytes) -> bytes:
     packer = zlib.compressobj(LEVEL, wbits=-15, memLevel=9)
     return packer.compress(data) + packer.flush()
 
@@ -245,7 +245,7 @@ def _needed(vertices: Numbers) -> Bools:
 
 
 def _needed_chords(line: Floats, ends: Floats) -> Bools | None:
-    """Tell which ends of chords are needed for an arc to look round; None: all, as there are no arcs.
+    """Tell which ends of chords are needed for an arc to look round; None: all, because there are no arcs.
 
     The chords of an arc have the same line in the file, follow one another, and all turn by the same angle.
     """

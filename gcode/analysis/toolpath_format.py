@@ -1,4 +1,4 @@
-"""The format of toolpaths, as far as it needs no NumPy. `docs/toolpath.md` describes it byte by byte."""
+"""The part of the format of toolpaths that needs no NumPy. `docs/toolpath.md` describes it byte by byte."""
 
 import struct
 

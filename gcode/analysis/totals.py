@@ -34,7 +34,7 @@ class Extent:
         self._high = np.full(3, -math.inf)
 
     def add(self, low: Floats, high: Floats) -> None:
-        """Extend the box by another one."""
+        """Extend the box so that it includes another one."""
         self._low, self._high = np.minimum(self._low, low), np.maximum(self._high, high)
 
     @property
@@ -56,7 +56,7 @@ class Totals:
         self._travel = Extent()
         self._used: dict[int, Usage] = {}  # by tool
         self.max_speed = 0.0
-        self.max_flow = 0.0  # mm of filament in a second
+        self.max_flow = 0.0  # mm of filament per second
 
     def add(self, ends: Floats, extruded: Floats, tool: Ints | int, offset: Floats) -> None:
         """Take moves.
@@ -69,16 +69,16 @@ class Totals:
         """
         self._travel.add(*reach(ends))
         if isinstance(tool, int):
-            self._of(tool).add(extruded, offset)
+            self._usage_of(tool).add(extruded, offset)
         else:
             for each in np.unique(tool).tolist():
-                self._of(each).add(extruded[tool == each], offset[tool == each])
+                self._usage_of(each).add(extruded[tool == each], offset[tool == each])
 
     def add_printing(self, low: Floats, high: Floats) -> None:
         """Take the reach of moves that print."""
         self._printing.add(low, high)
 
-    def _of(self, tool: int) -> Usage:
+    def _usage_of(self, tool: int) -> Usage:
         return self._used.setdefault(tool, Usage())
 
     def add_speeds(self, length: Floats, nominal: Floats, extruded: Floats) -> None:
@@ -104,5 +104,5 @@ class Totals:
 
     @property
     def used(self) -> tuple[tuple[int, tuple[tuple[int, float], ...]], ...]:
-        """For each tool, offsets in the file and the filament that it has used by then, in mm."""
+        """For each tool: offsets in the file, and the filament that the tool has used up to there, in mm."""
         return tuple((tool, used.points) for tool, used in sorted(self._used.items()) if used.length > 0)

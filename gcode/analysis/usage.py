@@ -9,7 +9,7 @@ MAX_POINTS = 512  # for a tool: its filament is known to within 1/256 of the tot
 
 
 class Usage:
-    """Adds up the filament of one tool. A retraction subtracts; the maximum at any time is what was used."""
+    """Adds up the filament of one tool. A retraction counts negative, and the highest sum so far is what was used."""
 
     def __init__(self) -> None:
         self.length = 0.0  # mm used
@@ -35,5 +35,5 @@ class Usage:
 
     @property
     def points(self) -> tuple[tuple[int, float], ...]:
-        """Offsets in the file, and mm used by the lines before each; the growth in between is linear."""
+        """Offsets in the file, and the mm used by the lines before each; in between, the usage grows linearly."""
         return (*self._points, (self._last + 1, self.length))

@@ -1,4 +1,4 @@
-"""Follows where a file extrudes, without its start code: the part has to be on the bed, a purge line need not be.
+"""Follows where a file extrudes after its start code: the part has to be on the bed, but a purge line need not be.
 
 Start code ends with the slicer's mark of the first layer. Without marks it ends with its last typical command (G28, a
 wait for heat, `G92 E0`, a start macro) that has only a few moves before it.
@@ -25,8 +25,8 @@ _MAX_STARTS = 500  # commands of start code that are remembered
 
 
 @frozen
-class Outside:
-    """An axis on which the part leaves the volume: the part's range, and the allowed range, in mm."""
+class Overrun:
+    """An axis on which the part leaves the volume, with the part's range and the allowed range, in mm."""
 
     axis: str
     low: float
@@ -43,29 +43,29 @@ class _Area:
         self._extent = Extent()
         self._far = 0.0  # squared
 
-    def add(self, begins: Floats, ends: Floats, within: tuple[Floats, Floats] | None = None) -> None:
-        """Take moves with their starts and ends (X, Y and Z are rows), and their reach, if it is known."""
+    def add(self, begins: Floats, ends: Floats, box: tuple[Floats, Floats] | None = None) -> None:
+        """Take the starts and ends of moves (X, Y and Z are rows), and their lowest and highest positions, if known."""
         if not begins.shape[1]:
             return
-        self._extent.add(*(within or reach(begins, ends)))
+        self._extent.add(*(box or reach(begins, ends)))
         if self._centre is not None:
             x, y = self._centre
             for positions in (begins, ends):
                 self._far = max(self._far, float(((positions[0] - x) ** 2 + (positions[1] - y) ** 2).max()))
 
-    def outside(self, machine: Machine, below: float) -> list[Outside]:
+    def outside(self, machine: Machine, below: float) -> list[Overrun]:
         """Return the axes that leave the printer's volume; Z may be `below` mm lower."""
         box = self._extent.box
         if box is None:
             return []
         outside = [
-            Outside(axis, low, high, least, most)
+            Overrun(axis, low, high, least, most)
             for axis, low, high, (least, most) in zip("XYZ", box.min, box.max, machine.volume, strict=True)
             if low < least - (below if axis == "Z" else ROUNDING) or high > most + ROUNDING
         ]
         radius = machine.radius
         if radius is not None and self._far > (radius + ROUNDING) ** 2:
-            outside.append(Outside("distance from the middle", 0.0, round(math.sqrt(self._far), 2), 0.0, radius))
+            outside.append(Overrun("distance from the middle", 0.0, round(math.sqrt(self._far), 2), 0.0, radius))
         return outside
 
 
@@ -75,38 +75,38 @@ class Whereabouts:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._layers, self._others = _Area(machine), _Area(machine)
-        self._marked = False
+        self._has_marks = False
         self._first: list[tuple[int, Floats]] = []  # line and both ends of the first moves
         self._starts: list[int] = []  # lines
 
-    def start_code(self, line: int, *, sure: bool) -> None:
+    def note_start_code(self, line: int, *, sure: bool) -> None:
         """Note a line that may belong to start code; only `G92 E0` is not `sure`."""
         if len(self._first) < (PURGE if sure else _PRIMED) and len(self._starts) < _MAX_STARTS:
             self._starts.append(line)
 
-    def add(self, begins: Floats, ends: Floats, within: tuple[Floats, Floats], line: Floats, layer: Ints) -> None:
+    def add(self, begins: Floats, ends: Floats, box: tuple[Floats, Floats], line: Floats, layer: Ints) -> None:
         """Take printing moves.
 
         Args:
             begins: X, Y and Z (rows) at the start of each.
             ends: the same at the end of each.
-            within: their reach.
+            box: their lowest and highest positions.
             line: number of the line of each.
             layer: number of the layer of each by the slicer's marks, never decreasing; 0 before the first.
         """
         if layer[-1] > 0:
-            self._marked = True
+            self._has_marks = True
             first = int(np.searchsorted(layer, 0, "right"))
-            self._layers.add(begins[:, first:], ends[:, first:], None if first else within)
-        elif not self._marked:
+            self._layers.add(begins[:, first:], ends[:, first:], None if first else box)
+        elif not self._has_marks:
             count = min(len(line), PURGE - len(self._first))
             for index in range(count):
                 self._first.append((int(line[index]), np.stack((begins[:, index], ends[:, index]), axis=1)))
-            self._others.add(begins[:, count:], ends[:, count:], None if count else within)
+            self._others.add(begins[:, count:], ends[:, count:], None if count else box)
 
-    def outside(self, below: float) -> list[Outside]:
+    def outside(self, below: float) -> list[Overrun]:
         """Return the axes on which the part leaves the printer's volume; Z may be `below` mm lower."""
-        if self._marked:
+        if self._has_marks:
             return self._layers.outside(self._machine, below)
         until = self._first[-1][0] if len(self._first) == PURGE else math.inf
         start = max((line for line in self._starts if line < until), default=0)

@@ -1,7 +1,7 @@
 """Reads the parameters of a block's moves as columns of numbers: `G1 X10 E.5` in some ten thousand lines at once.
 
 Nearly all lines of a sliced file are plain moves: G0 to G3, then capital letters, each followed by a number. They are
-read by arithmetic on all bytes of a block together. If many lines have another form, `loose` finds their beginnings and
+read by arithmetic on all bytes of a block at once. If many lines have another form, `loose` finds their beginnings and
 numbers. All other lines are left to `gcode.command`; the results are the same.
 """
 
@@ -10,7 +10,7 @@ import numpy as np
 from gcode.analysis import loose
 from gcode.analysis.arrays import Bools, Bytes, Floats, Ints
 from gcode.analysis.blocks import LineBlock
-from gcode.analysis.decimals import WORD, decimals
+from gcode.analysis.decimals import WORD, read_decimals
 from gcode.frozen import frozen
 from gcode.reader import MAX_LINE
 
@@ -20,8 +20,8 @@ _LF, _TAB, _SPACE, _SEMICOLON, _G, _M, _A, _Z = b"\n\t ;GMAZ"
 _ZERO = ord("0")
 _LAST_MOVE = 3  # G3
 _UNUSUAL = (b"(", b"\nN", b"\nn", b"\ng", b"\nG00", b"\nG01", b"\nG02", b"\nG03", b"\nG1  ", b"\nG1\t\t")
-_SAMPLE = 4096  # bytes at the start of a block; where they do not show that its form is unusual, a trial does
-_FEW = 50  # a trial with up to so many other lines, or one in so many lines, is good enough
+_SAMPLE = 4096  # bytes at the start of a block that may show an unusual form; otherwise a trial shows it
+_FEW = 50  # a trial is good enough if at most this many lines, or one in this many, are no moves
 _PADDING = np.zeros(WORD, np.uint8)
 
 # The kind of each byte: 0 in a number or blank, a letter, `;` or line feed as itself, 1 for odd bytes.
@@ -35,8 +35,8 @@ _ROWS = np.array([COLUMNS.find(chr(byte)) % (len(COLUMNS) + 1) for byte in range
 
 
 @frozen
-class Words:
-    """The lines of a block.
+class ParsedLines:
+    """The lines of a block, with the parameters of its moves.
 
     Attributes:
         starts: index of each line's start in the block's text, and of the end of the last one.
@@ -62,7 +62,7 @@ class _Tokens:
     line: Ints
 
 
-def read(block: LineBlock) -> Words:
+def read_lines(block: LineBlock) -> ParsedLines:
     """Return the lines of a block, with the parameters of its moves."""
     lines = block.text.count(b"\n")
     if sum(map(block.text[:_SAMPLE].count, _UNUSUAL)) > _SAMPLE // 100:  # no trial is needed
@@ -74,16 +74,16 @@ def read(block: LineBlock) -> Words:
     return _read(block.text, unusual=True)
 
 
-def _read(lines: bytes, *, unusual: bool = False) -> Words:
+def _read(lines: bytes, *, unusual: bool = False) -> ParsedLines:
     padded = np.concatenate((_PADDING, np.frombuffer(lines, np.uint8), _PADDING))
     text = padded[WORD:]
     tokens, line_feeds = _tokens(lines, loose.KINDS if unusual else _KINDS)
     starts = np.concatenate(([0], tokens.at[line_feeds] + 1))
     heads = np.concatenate(([0], line_feeds[:-1] + 1))  # the first token of each line
     if unusual:
-        plain, code, gs = loose.begins(text, starts[:-1], tokens.at, tokens.kind, heads, line_feeds)
-        plain[tokens.line[loose.further(text, tokens.at, tokens.kind, gs)]] = False
-        plain[loose.commented_between(lines, starts)] = False
+        plain, code, gs = loose.find_moves(text, starts[:-1], tokens.at, tokens.kind, heads, line_feeds)
+        plain[tokens.line[loose.find_further_commands(text, tokens.at, tokens.kind, gs)]] = False
+        plain[loose.find_comments_between(lines, starts)] = False
     else:
         plain, code = _begins_as_move(text, starts[:-1], tokens.at[heads + (heads < line_feeds)])
         gs = heads
@@ -93,14 +93,14 @@ def _read(lines: bytes, *, unusual: bool = False) -> Words:
     more = (kinds == _G) | (kinds == _M)  # another command in the line, to some firmwares
     if more.any():
         plain[tokens.line[letters[more]]] = False
-    start, end = tokens.at.take(letters) + 1, tokens.at.take(letters + 1)  # a line feed, if nothing else, follows
+    start, end = tokens.at.take(letters) + 1, tokens.at.take(letters + 1)  # at least a line feed follows
     start, length = loose.extent(text, start, end) if unusual else _extent(text, start, end)
-    values, valid = decimals(padded, start + WORD, length)
+    values, valid = read_decimals(padded, start + WORD, length)
     plain[tokens.line[letters[~valid]]] = False
     others = np.flatnonzero(~plain & (np.diff(starts) > 1))
     moves = np.flatnonzero(plain)
     columns = _columns(tokens, letters, values, plain)
-    return Words(starts, moves, code[moves], columns, others.tolist())
+    return ParsedLines(starts, moves, code[moves], columns, others.tolist())
 
 
 def _tokens(text: bytes, kinds_of: bytes) -> tuple[_Tokens, Ints]:
@@ -140,7 +140,7 @@ def _letters(tokens: _Tokens, plain: Bools, heads: Ints, gs: Ints) -> Ints:
 
 
 def _in_comment(tokens: _Tokens, plain: Bools) -> Bools | None:
-    """Tell which tokens are in comments after plain moves; None: none, as few slicers write such comments."""
+    """Tell which tokens are in comments after plain moves; None: no token is, as few slicers write such comments."""
     semicolons = tokens.kind == _SEMICOLON
     if not plain[tokens.line[semicolons]].any():
         return None
@@ -150,7 +150,7 @@ def _in_comment(tokens: _Tokens, plain: Bools) -> Bools | None:
 
 
 def _extent(text: Bytes, start: Ints, end: Ints) -> tuple[Ints, Ints]:
-    """Return start and length of numbers, without one blank after them."""
+    """Return start and length of numbers; one blank after a number is left out."""
     last = text.take(end - 1)
     return start, end - start - ((last == _SPACE) | (last == _TAB))
 
@@ -162,6 +162,6 @@ def _columns(tokens: _Tokens, letters: Ints, values: Floats, plain: Bools) -> Fl
         letters, values, lines = letters[in_plain], values[in_plain], lines[in_plain]
     count = np.count_nonzero(plain)
     columns = np.full((len(COLUMNS) + 1) * count, np.nan)
-    place = _ROWS.take(tokens.kind.take(letters)) * count + (np.cumsum(plain) - 1).take(lines)
-    columns[place[::-1]] = values[::-1]  # backwards, so that the first of two equal letters counts
+    index = _ROWS.take(tokens.kind.take(letters)) * count + (np.cumsum(plain) - 1).take(lines)
+    columns[index[::-1]] = values[::-1]  # backwards, so that the first of two equal letters counts
     return columns.reshape(len(COLUMNS) + 1, count)[:-1]

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gcode.command import Command
 from gcode.frozen import mutable
-from gcode.planner import PLACES, Block, Vector
+from gcode.planner import CAPACITY, Block, Vector
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.eeprom import DEFAULT_STEPS, Eeprom
 from hal.simulated.heater import Heater
@@ -266,7 +266,7 @@ class Board:
 
     def forget_moves(self) -> int:
         """Drop all moves, including the extruder's; return their number."""
-        count = PLACES - self.planner.count_free(self.now)
+        count = CAPACITY - self.planner.count_free(self.now)
         stopped = self.planner.stop(self.now)
         self.stop_count += 1
         if stopped is not None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gcode.command import Command
-from gcode.planner import AXES, Block, MotionLimits, Vector, block
+from gcode.planner import AXES, Block, MotionLimits, Vector, make_block
 from hal.simulated.board import Board, Wait, no_effect
 
 FEEDRATES = (50.0, 50.0, 4.0)  # mm/s (HOMING_FEEDRATE_MM_M)
@@ -69,7 +69,7 @@ def _move_from_rest(
     end[axis] = 0.0
     start = end.copy()
     start[axis] = -distance
-    move = block(_vector(start), _vector(end), feedrate, limits)
+    move = make_block(_vector(start), _vector(end), feedrate, limits)
     if move is None:
         return None
     speed = min(move.nominal, math.sqrt(move.reach))

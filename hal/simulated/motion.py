@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from gcode.planner import PLACES, Block, LookAhead, MotionLimits, Vector, travelled
+from gcode.planner import CAPACITY, Block, LookAhead, MotionLimits, Vector, share_travelled
 
 FIRST_MOVE_DELAY = 0.1  # s that a first move waits for others
 ENOUGH_MOVES = 3  # once so many moves wait, the first begins at once
@@ -57,7 +57,7 @@ class Planner:
         """Return the number of moves for which there is room."""
         if self._next <= now:
             self._run(now)
-        return PLACES - len(self._ahead.waiting) - (self._current is not None)
+        return CAPACITY - len(self._ahead.waiting) - (self._current is not None)
 
     def next_free_at(self, now: float) -> float:
         """Return when there will be room for a move, if none is added until then."""
@@ -100,7 +100,7 @@ class Planner:
         self._run(now)
         stopped = self.position(now)
         if self._current is not None:
-            share = travelled(self._current, now - self._began)
+            share = share_travelled(self._current, now - self._began)
             self._on_move(_cut(self._current, share, now - self._began), self._began)
         self._ahead.clear()
         self._current, self._next, self._empty_since = None, math.inf, None
@@ -111,7 +111,7 @@ class Planner:
         if self._next <= now:
             self._run(now)
         if self._current is not None:
-            return _point(self._current, travelled(self._current, now - self._began))
+            return _point(self._current, share_travelled(self._current, now - self._began))
         return _point(self._ahead.waiting[0], 0.0) if self._ahead.waiting else None
 
     def _run(self, now: float) -> None:

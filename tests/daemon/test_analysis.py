@@ -96,7 +96,7 @@ async def test_a_replaced_file_is_analysed_again(tmp_path):
         assert (await until_analysed(client))["gcodeAnalysis"]["errors"] == []
         await upload(client, GOOD.replace(b"S200", b"S999"))  # of the same size, in the same second
         assert (await until_analysed(client))["gcodeAnalysis"]["errors"] == [
-            "the file heats tool0 to 999 °C, the profile allows 300 °C (line 1)"
+            "the file heats tool0 to 999 °C, but the profile allows 300 °C (line 1)"
         ]
 
 

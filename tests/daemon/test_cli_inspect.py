@@ -58,7 +58,7 @@ def test_errors_in_a_file_are_shown_and_have_their_own_exit_code(capsys, tmp_pat
     path.write_text("G28\nM104 S999\nG1 X10 E5\n")
     code, out, _ = inspected(capsys, path)
     assert code == UNFIT
-    assert "error: the file heats tool0 to 999 °C, the profile allows 300 °C (line 2)" in out
+    assert "error: the file heats tool0 to 999 °C, but the profile allows 300 °C (line 2)" in out
     assert "warning: nothing turns heaters or motors off" in out
 
 

@@ -371,7 +371,7 @@ async def test_a_line_longer_than_the_firmware_reads_fails_the_job(tmp_path):
         )
         await host.until(S.FAILED)
         await host.settle()
-        assert "has 127 characters, the firmware reads 83" in host.jobs.error
+        assert "has 127 characters, but the firmware reads 83" in host.jobs.error
         assert host.file_moves == ["G1 X1", "G1 X2"]
         [text] = [each for each in host.accepted if each.startswith("M117 a long")]
         assert len(text) <= 83

@@ -156,7 +156,7 @@ async def test_clients_that_heat_too_much_are_refused_and_heat_left_on_is_report
     async with api(tmp_path) as server:
         answer = await server.post("/api/printer/command", {"commands": ["G28", "M104 S999"]})
         assert answer.status == 400
-        assert "asks for 999 °C, the profile allows 300 °C" in answer.json["error"]
+        assert "asks for 999 °C, but the profile allows 300 °C" in answer.json["error"]
         client = Listener(server)
         await client.login()
         await server.post("/api/printer/command", {"command": "M104 S200"})

@@ -87,7 +87,7 @@ def test_each_damaged_byte_is_detected():
 
 
 def test_each_truncation_is_detected():
-    """Except right after a block of G-code, as the file does not say how many blocks there are."""
+    """Except right after a block of G-code, because the file does not say how many blocks it has."""
     data = bgcode.whole(TEXT[:300])
     for size in range(len(data)):
         if size == _ends(data)[-2]:
@@ -146,7 +146,7 @@ def test_tables_are_bounded():
         decode(bgcode.head() + table * 5)
 
 
-def test_json_tables_are_skipped():
+def test_json_tables_are_left_out():
     data = bgcode.head() + bgcode.block(bgcode.SLICER, b"\1\0", b'{"a": 1}') + bgcode.gcode(b"G28\n")
     assert decode(data) == b"G28\n\n"
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from gcode import dialect
 from gcode.command import parse
 from gcode.compact import compactor, in_full
-from gcode.framing import checksum, dense_frame, frame, number_of, numberless, unframe
+from gcode.framing import checksum, dense_frame, frame, number_of, unframe, without_number
 from gcode.outgoing import job_line
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.receiver import ReceivedLine, Receiver
@@ -97,7 +97,7 @@ def test_superfluous_characters_are_dropped(line, dense, for_prusa):
 
 
 def test_only_tested_firmwares_get_compact_lines():
-    assert {each.name: each.compact for each in (*dialect.KNOWN, dialect.UNKNOWN) if each.compact is not None} == {
+    assert {each.name: each.compact for each in (*dialect.DIALECTS, dialect.UNKNOWN) if each.compact is not None} == {
         "Marlin": "E",
         "Prusa-Firmware": "E",
     }
@@ -113,6 +113,6 @@ def test_a_frame_without_a_blank_after_its_number_is_read(command):
     raw = dense_frame(120, command)
     assert raw == (dense_frame(120, b"G1X1") if command == b"G1X1" else frame(120, command)), "others keep it"
     assert number_of(raw) == number_of(frame(120, command)) == 120
-    assert numberless(raw).rpartition(b"*")[0] == command == numberless(frame(120, command)).rpartition(b"*")[0]
+    assert without_number(raw).rpartition(b"*")[0] == command == without_number(frame(120, command)).rpartition(b"*")[0]
     parsed = unframe(raw[:-1])
     assert (parsed.number, parsed.command, parsed.valid) == (120, command, True)

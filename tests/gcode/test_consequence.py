@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from gcode import dialect
-from gcode.consequence import consequence, stopped
+from gcode.consequence import confirms_stop, consequence
 from gcode.replies import parse
 
 MARLIN, MARLIN_1_0, PRUSA, REPETIER = dialect.MARLIN, dialect.MARLIN_1_0, dialect.PRUSA, dialect.REPETIER
@@ -17,7 +17,7 @@ def known_lines():
     spoken = None
     for row in LINES.read_text("utf-8").splitlines():
         if row.endswith(":") and "  " not in row:
-            spoken = {each.name: each for each in (*dialect.KNOWN, UNKNOWN)}[row[:-1]]
+            spoken = {each.name: each for each in (*dialect.DIALECTS, UNKNOWN)}[row[:-1]]
         elif row and not row.startswith("#"):
             yield spoken, row[:16].strip(), row[16:31].strip(), row[31:]
 
@@ -63,14 +63,14 @@ HALTS = [
 
 
 @pytest.mark.parametrize(("spoken", "line"), HALTS)
-def test_halting_errors(spoken, line):
+def test_errors_that_halt(spoken, line):
     assert consequence(spoken, parse(line.encode())) == "halt"
 
 
-@pytest.mark.parametrize("known", dialect.KNOWN, ids=lambda each: each.name)
+@pytest.mark.parametrize("known", dialect.DIALECTS, ids=lambda each: each.name)
 def test_whatever_halts_a_known_firmware_halts_an_unknown_one(known):
-    errors = [f"Error: {text}" for text in known.errors.halts]
-    for line in (*errors, *known.errors.halting_lines):
+    errors = [f"Error: {text}" for text in known.errors.halt_errors]
+    for line in (*errors, *known.errors.halt_lines):
         assert consequence(UNKNOWN, parse(line.encode())) == "halt", line
 
 
@@ -131,11 +131,11 @@ def test_errors_that_do_not_halt(spoken, line, expected):
     ],
 )
 def test_answers_that_confirm_an_emergency_stop(spoken, line):
-    assert stopped(spoken, parse(line.encode()))
-    assert stopped(UNKNOWN, parse(line.encode()))
+    assert confirms_stop(spoken, parse(line.encode()))
+    assert confirms_stop(UNKNOWN, parse(line.encode()))
 
 
-@pytest.mark.parametrize("spoken", dialect.KNOWN)
+@pytest.mark.parametrize("spoken", dialect.DIALECTS)
 def test_no_usual_answer_confirms_an_emergency_stop(spoken):
     for line in (
         "ok",
@@ -146,4 +146,4 @@ def test_no_usual_answer_confirms_an_emergency_stop(spoken):
         "Resend: 5",
         "// Klipper state: Ready",
     ):
-        assert not stopped(spoken, parse(line.encode()))
+        assert not confirms_stop(spoken, parse(line.encode()))

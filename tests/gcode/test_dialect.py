@@ -66,7 +66,7 @@ def test_m115_overrides_the_banner():
 
 def test_an_unknown_firmware_gets_the_safe_dialect():
     assert dialect.UNKNOWN.window_lines == 1
-    assert dialect.UNKNOWN.numbered
+    assert dialect.UNKNOWN.counts_lines
 
 
 def test_the_window_of_marlin_is_that_of_its_buffers():
@@ -74,11 +74,11 @@ def test_the_window_of_marlin_is_that_of_its_buffers():
 
 
 def test_one_line_is_in_flight_if_oks_of_moves_overtake_others():
-    for each in dialect.KNOWN:
+    for each in dialect.DIALECTS:
         assert each.ok_at == each.moves_ok_at == "execution" or each.window_lines == 1
 
 
-@pytest.mark.parametrize("each", [*dialect.KNOWN, dialect.UNKNOWN], ids=lambda each: each.name)
+@pytest.mark.parametrize("each", [*dialect.DIALECTS, dialect.UNKNOWN], ids=lambda each: each.name)
 @pytest.mark.parametrize("last", [0, 1, 57598, 65535, 65536, 999_999])
 def test_the_impossible_number_is_neither_next_nor_a_repeat(each, last):
     modulo, number = each.counting.modulo or 10**9, each.impossible_number(last)

@@ -54,11 +54,11 @@ def test_other_commands_are_not_cut():
     assert is_text(b"M117 a")
 
 
-@given(st.binary(min_size=1, max_size=200), st.sampled_from([*dialect.KNOWN, dialect.UNKNOWN]))
+@given(st.binary(min_size=1, max_size=200), st.sampled_from([*dialect.DIALECTS, dialect.UNKNOWN]))
 def test_any_text_leaves_a_line_that_can_be_acknowledged(text, spoken):
     sent = fitting(b"M117 " + text, spoken)
     if sent is not None:
         body = sent[4:]
-        assert not set(spoken.texts.breaks) & set(body.decode("latin-1"))
-        assert not any(letter in body.decode("latin-1") for letter in spoken.texts.commands)
+        assert not set(spoken.texts.end_characters) & set(body.decode("latin-1"))
+        assert not any(letter in body.decode("latin-1") for letter in spoken.texts.command_letters)
         assert len(sent) <= spoken.longest_command

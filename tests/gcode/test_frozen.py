@@ -13,7 +13,7 @@ from gcode.frozen import frozen, mutable
 
 
 class Base:
-    """Of both."""
+    """The base of the frozen and the mutable class."""
 
     __slots__ = ()
 
@@ -51,7 +51,7 @@ class Kept:
 
 @frozen
 class Inherits(Kept):
-    """With a field more."""
+    """A class with another field."""
 
     more: str = ""
 
@@ -63,7 +63,7 @@ class Inherits(Kept):
 
 @frozen
 class Nothing:
-    """Without a field."""
+    """A class without fields."""
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_mutable_value_can_be_changed_and_is_not_hashable() -> None:
 def test_methods_of_the_class_itself_are_kept() -> None:
     @frozen
     class Own:
-        """With methods of its own."""
+        """A class with methods of its own."""
 
         name: str
 

@@ -17,7 +17,7 @@ def test_hello_is_sent_at_once_and_every_two_seconds():
         sent.append((at, greeting.data_to_send(at)))
     assert [at for at, data in sent if data.startswith(HELLO)] == [100.0, 102.0, 104.0, 106.0]
     assert not greeting.done
-    assert not greeting.heard
+    assert not greeting.has_heard
 
 
 @pytest.mark.parametrize("answer", [b"ok\n", b"wait\n", b"ok T:20 /0\r\n", b"ok FIRMWARE\n"])
@@ -58,7 +58,7 @@ def test_a_booting_board_is_greeted_after_its_banner():
 
 
 def test_a_start_after_an_answer_restarts_the_greeting():
-    """The ok was for a hello that the reset has wiped out."""
+    """The `ok` was for a hello before the reset."""
     greeting = Greeting(0.0)
     greeting.data_to_send(0.0)
     greeting.receive(b"ok\nstart\n", 0.1)
@@ -106,7 +106,7 @@ def test_other_text_is_no_answer():
     greeting = Greeting(0.0)
     greeting.data_to_send(0.0)
     greeting.receive(b"echo:hello\n", 0.1)
-    assert greeting.heard
+    assert greeting.has_heard
     greeting.tick(5.0)
     assert not greeting.done
 

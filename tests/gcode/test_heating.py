@@ -3,11 +3,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gcode.command import parse
-from gcode.heating import RESIDENCY, SETS_TARGET, Nearing, Residency, reading_of, shifted
+from gcode.heating import HEATERS_BY_COMMAND, RESIDENCY_S, Approach, Residency, reading_name, shift_target
 
 
 def readings(wait: Residency, *pairs: tuple[float, float]) -> list[bool]:
-    return [wait.reached(actual, now) for now, actual in pairs]
+    return [wait.is_reached(actual, now) for now, actual in pairs]
 
 
 def test_a_wait_needs_ten_seconds_near_the_target():
@@ -20,9 +20,9 @@ def test_leaving_the_hysteresis_restarts_the_time_and_leaving_the_window_does_no
 
 
 def test_s_waits_for_heating_only_and_r_for_both():
-    assert Residency(50).reached(180, 0)
-    assert not Residency(50, cool=True).reached(180, 0)
-    assert readings(Residency(50, cool=True), (0, 180), (100, 50), (110, 50)) == [False, False, True]
+    assert Residency(50).is_reached(180, 0)
+    assert not Residency(50, waits_for_cooling=True).is_reached(180, 0)
+    assert readings(Residency(50, waits_for_cooling=True), (0, 180), (100, 50), (110, 50)) == [False, False, True]
 
 
 _NEAR = [-4.0, -2.5, -0.5, 0.0, 0.0, 0.5, 0.9, 2.5]  # °C from the target; random temperatures hardly ever stay near it
@@ -30,12 +30,12 @@ _NEAR = [-4.0, -2.5, -0.5, 0.0, 0.0, 0.5, 0.9, 2.5]  # °C from the target; rand
 
 @given(target=st.floats(30, 300), distances=st.lists(st.sampled_from(_NEAR), min_size=1, max_size=60))
 def test_no_sequence_of_readings_ends_a_wait_early(target, distances):
-    wait, near = Residency(target, cool=True), []
+    wait, near = Residency(target, waits_for_cooling=True), []
     for second, actual in enumerate(target + distance for distance in distances):
         near.append(abs(actual - target) <= 3.0)
-        if wait.reached(actual, second):
-            assert all(near[-int(RESIDENCY) - 1 :])
-            assert len(near) > RESIDENCY
+        if wait.is_reached(actual, second):
+            assert all(near[-int(RESIDENCY_S) - 1 :])
+            assert len(near) > RESIDENCY_S
 
 
 def test_the_firmwares_own_time_near_the_target_counts():
@@ -44,14 +44,14 @@ def test_the_firmwares_own_time_near_the_target_counts():
 
 
 def test_a_heater_approaching_its_target_is_not_stalled():
-    watch = Nearing(1.5, 60.0)
-    assert not any(watch.stalled(180 - 2 * second / 60, second) for second in range(3600))
+    watch = Approach(1.5, 60.0)
+    assert not any(watch.has_stalled(180 - 2 * second / 60, second) for second in range(3600))
 
 
 def test_a_heater_that_gets_no_nearer_is_stalled_after_a_time():
-    watch = Nearing(1.5, 60.0)
-    assert not any(watch.stalled(20 - second / 60, second) for second in range(60)), "1 °C in a minute"
-    assert watch.stalled(19.0, 60.0)
+    watch = Approach(1.5, 60.0)
+    assert not any(watch.has_stalled(20 - second / 60, second) for second in range(60)), "1 °C in a minute"
+    assert watch.has_stalled(19.0, 60.0)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_heater_that_gets_no_nearer_is_stalled_after_a_time():
     ],
 )
 def test_a_tool_without_a_reading_of_its_own_is_the_only_hotend(tool, heaters, name):
-    assert reading_of(tool, heaters) == name
+    assert reading_name(tool, heaters) == name
 
 
 OFFSETS = {"tool0": 5.0, "tool1": -7.5, "bed": 3.0, "chamber": 50.0}
@@ -94,12 +94,12 @@ OFFSETS = {"tool0": 5.0, "tool1": -7.5, "bed": 3.0, "chamber": 50.0}
     ],
 )
 def test_an_offset_is_added_to_the_target(command, altered):
-    assert shifted(command, OFFSETS, 0, 250, 120, 95) == altered
-    assert shifted(command, {}, 0, 250, 120, 95) == command
+    assert shift_target(command, OFFSETS, 0, 250, 120, 95) == altered
+    assert shift_target(command, {}, 0, 250, 120, 95) == command
 
 
 @given(
-    code=st.sampled_from(sorted(SETS_TARGET)),
+    code=st.sampled_from(sorted(HEATERS_BY_COMMAND)),
     words=st.permutations(["S{target:g}", "T{tool}", "F1", "B2"]),
     target=st.integers(0, 2500).map(lambda tenths: tenths / 10),
     tool=st.integers(0, 3),
@@ -107,8 +107,10 @@ def test_an_offset_is_added_to_the_target(command, altered):
 )
 def test_an_offset_changes_nothing_but_the_target_and_stays_within_the_limits(code, words, target, tool, offset):
     command = " ".join([code, *words]).format(target=target, tool=tool).encode()
-    heater = SETS_TARGET[code]
-    shifted_command = parse(shifted(command, {f"tool{tool}" if heater == "tool" else heater: offset}, 0, 250, 250, 250))
+    heater = HEATERS_BY_COMMAND[code]
+    shifted_command = parse(
+        shift_target(command, {f"tool{tool}" if heater == "tool" else heater: offset}, 0, 250, 250, 250)
+    )
     expected = max(0, min(target + offset, 250)) if target else 0
     assert shifted_command.get("S") == pytest.approx(expected)
     assert (shifted_command.code, {**shifted_command.params, "S": 0}) == (code, {"S": 0, "T": tool, "F": 1, "B": 2})

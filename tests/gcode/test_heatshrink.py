@@ -21,7 +21,7 @@ def test_compressed_bytes_are_decompressed_unchanged(parts):
 
 
 def test_known_vectors_are_decompressed():
-    """The bits of a literal byte, of a back reference, and of a reference to zeros before the beginning."""
+    """The bits of a literal byte, of a copy of earlier output, and of a copy of the zeros before the output."""
     assert decompress(bytes([0b10110001, 0b00000000]), 11, 4, 1) == b"b"
     bits = "1" + "01100001" + "0" + f"{0:011b}" + f"{4:04b}"
     data = int(bits.ljust(32, "0"), 2).to_bytes(4, "big")

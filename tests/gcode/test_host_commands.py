@@ -19,15 +19,27 @@ from gcode.host_commands import (
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        (b"M109 S215", HeatAndWait(b"M104 S215", "tool", 215.0, cool=False, whole=b"M109 S215")),
-        (b"M109 T1 S215.5", HeatAndWait(b"M104 T1 S215.5", "tool1", 215.5, cool=False, whole=b"M109 T1 S215.5")),
-        (b"M109 R50", HeatAndWait(b"M104 S50", "tool", 50.0, cool=True, whole=b"M109 R50")),
-        (b"m190 s60", HeatAndWait(b"M140 S60", "bed", 60.0, cool=False, whole=b"m190 s60")),
-        (b"M109 S215 T1 P0", HeatAndWait(b"M104 S215 T1 P0", "tool1", 215.0, cool=False, whole=b"M109 S215 T1 P0")),
-        (b"M109 R180 I", HeatAndWait(b"M104 S180 I", "tool", 180.0, cool=True, whole=b"M109 R180 I")),
-        (b"M191 S40", HeatAndWait(b"M141 S40", "chamber", 40.0, cool=False, whole=b"M191 S40")),
-        (b"M 0109 S215", HeatAndWait(b"M104 S215", "tool", 215.0, cool=False, whole=b"M 0109 S215")),
-        (b"M190.1 S60", HeatAndWait(b"M140 S60", "bed", 60.0, cool=False, whole=b"M190.1 S60")),
+        (b"M109 S215", HeatAndWait(b"M104 S215", "tool", 215.0, waits_for_cooling=False, file_command=b"M109 S215")),
+        (
+            b"M109 T1 S215.5",
+            HeatAndWait(b"M104 T1 S215.5", "tool1", 215.5, waits_for_cooling=False, file_command=b"M109 T1 S215.5"),
+        ),
+        (b"M109 R50", HeatAndWait(b"M104 S50", "tool", 50.0, waits_for_cooling=True, file_command=b"M109 R50")),
+        (b"m190 s60", HeatAndWait(b"M140 S60", "bed", 60.0, waits_for_cooling=False, file_command=b"m190 s60")),
+        (
+            b"M109 S215 T1 P0",
+            HeatAndWait(b"M104 S215 T1 P0", "tool1", 215.0, waits_for_cooling=False, file_command=b"M109 S215 T1 P0"),
+        ),
+        (
+            b"M109 R180 I",
+            HeatAndWait(b"M104 S180 I", "tool", 180.0, waits_for_cooling=True, file_command=b"M109 R180 I"),
+        ),
+        (b"M191 S40", HeatAndWait(b"M141 S40", "chamber", 40.0, waits_for_cooling=False, file_command=b"M191 S40")),
+        (
+            b"M 0109 S215",
+            HeatAndWait(b"M104 S215", "tool", 215.0, waits_for_cooling=False, file_command=b"M 0109 S215"),
+        ),
+        (b"M190.1 S60", HeatAndWait(b"M140 S60", "bed", 60.0, waits_for_cooling=False, file_command=b"M190.1 S60")),
         (b"M109", None),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 
 from gcode.dialect import MARLIN, PRUSA, REPETIER
 from gcode.errors import PrinterReset, PrinterSilent
-from gcode.line_probe import MAX_PROBES, PROBE_TIMEOUT, RESEND_QUIET, LineProbe
+from gcode.line_probe import MAX_PROBES, PROBE_TIMEOUT, RESEND_QUIET_S, LineProbe
 from gcode.packing import RESET
 
 PROBE = RESET + b"\nN99999999 M105*23\n"
@@ -43,7 +43,7 @@ def test_a_half_line_in_the_buffer_may_be_requested_first():
 
 def test_a_repeated_request_does_not_extend_the_wait():
     probe = LineProbe(REPETIER, 229, 0.0)
-    for now in (0.0, RESEND_QUIET + 0.01):
+    for now in (0.0, RESEND_QUIET_S + 0.01):
         assert probe.data_to_send(now).startswith(b"\nN")
         for again in range(2):
             probe.receive(b"Resend:230\r\nok\r\n", now + 0.01 + 0.2 * again)

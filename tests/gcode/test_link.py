@@ -1,4 +1,4 @@
-"""The link rule by rule, with literal bytes; `test_link_faults.py` tests it on a bad line."""
+"""The link rule by rule, with literal bytes; `test_link_faults.py` tests it over a poor connection."""
 
 from dataclasses import replace
 
@@ -17,8 +17,10 @@ from gcode.errors import (
     ResendLoop,
     ResendOutOfReach,
 )
+from gcode.flight import LinkEstimate
 from gcode.link import HISTORY, HostLink
-from gcode.outgoing import JobPlace, LinkNotice, RefusedLine, Ticket, check_command, forbidden, job_line
+from gcode.modes import Modes
+from gcode.outgoing import JobPlace, LinkNotice, RefusedLine, Ticket, check_command, is_link_only, job_line
 from gcode.replies import MAX_LINE, Temperatures, Text
 from hal.logbook import Logbook
 
@@ -65,7 +67,7 @@ def test_a_command_is_cleaned(command, cleaned):
 def test_commands_of_the_link_are_refused(command):
     with pytest.raises(ForbiddenCommand):
         check_command(command)
-    assert forbidden(command.encode()) or command.startswith("N")
+    assert is_link_only(command.encode()) or command.startswith("N")
 
 
 @pytest.mark.parametrize("command", ["", " ", ";", "G28\nM112", "G28\rM112", "G28\n", "N5"])
@@ -548,8 +550,17 @@ def test_three_unanswered_probes_end_the_conversation():
     assert "G1 X1" in str(link.error)
 
 
+def test_a_silent_printer_is_reported_without_a_command_if_no_line_is_in_flight():
+    link = HostLink(MARLIN)
+    link.reattach(LinkEstimate(7, Modes()).snapshot(8, MARLIN), 0.0)
+    for at in (0.0, 30.0, 60.0, 90.0, 120.0):
+        link.tick(at)
+        link.data_to_send(at)
+    assert str(link.error) == "no answer to any of the probes"
+
+
 def test_a_firmware_that_executes_the_probe_ends_the_conversation():
-    """To take its answer for that of the line would lose a line without a word."""
+    """If the answer to the probe counted as that to the line, the line would be lost without a word."""
     link = fed(*moves(3), dialect=UNKNOWN)
     sent(link)
     link.tick(30.0)
@@ -560,7 +571,7 @@ def test_a_firmware_that_executes_the_probe_ends_the_conversation():
     assert link.place.lines == 0
 
 
-def test_a_lost_m105_is_no_loss_on_such_a_firmware():
+def test_a_lost_m105_is_no_loss_on_a_firmware_that_executes_the_probe():
     link = HostLink(UNKNOWN)
     link.send(Ticket(b"M105"))
     sent(link)
@@ -582,7 +593,7 @@ def test_wait_means_that_all_lines_are_acknowledged():
 
 
 def test_a_firmware_that_waits_is_probed_if_it_counts_lines():
-    """Some say so while they heat."""
+    """Some firmwares say `wait` while they heat."""
     link = fed(*moves(3), dialect=REPETIER)
     sent(link)
     link.receive(b"wait\n", 0.5)
@@ -756,7 +767,7 @@ def test_an_echo_of_m118_does_not_end_the_conversation(text):
 
 @pytest.mark.parametrize("command", [b"M117 start", b"M23 start.g", b"M117 restarting"])
 def test_a_reset_is_detected_even_if_a_command_contains_start(command):
-    """The board has forgotten all: to take that for an echo would repeat the print's first lines."""
+    """The board has forgotten everything: if `start` counted as an echo, the print's first lines would be repeated."""
     link = fed(command)
     sent(link)
     link.receive(b"start\n", 0.0)
@@ -810,7 +821,7 @@ def test_advanced_ok_tells_how_many_lines_the_command_queue_holds():
 
 
 def test_a_configured_window_is_kept():
-    link = HostLink(replace(MARLIN, window_lines=2, learns=False))
+    link = HostLink(replace(MARLIN, window_lines=2, learns_window=False))
     link.send(Ticket(b"M115"))
     link.data_to_send(0.0)
     link.receive(b"ok N1 P15 B7\n", 0.0)
@@ -850,7 +861,7 @@ def test_half_an_error_does_not_end_the_conversation():
 
 @pytest.mark.parametrize("report", [b"Not SD printing\n", b"SD printing byte 1/2\n"])
 def test_reports_of_the_sd_card_are_not_signs_of_life(report):
-    """They come by themselves each few seconds: a lost ok would never be missed."""
+    """The reports come unasked every few seconds, so a lost `ok` would never be noticed."""
     link = fed(b"G1 X1", dialect=replace(MARLIN, answer_timeout=30.0))
     assert sent(link, 0.0) == [b"G1 X1"]
     for at in range(1, 7):
@@ -862,7 +873,7 @@ def test_reports_of_the_sd_card_are_not_signs_of_life(report):
 
 
 def test_an_urgent_command_waits_until_the_receive_buffer_has_room_for_it():
-    """What overruns a firmware's 128 bytes is lost in the middle of a line, and with it what comes behind."""
+    """Bytes that overrun a firmware's 128 bytes are lost in the middle of a line, and with them all that follow."""
     link = fed(*(b"G1 X1 Y2 E%d.000000" % at for at in range(100, 110)))
     assert len(link.data_to_send(0.0)) > 90
     link.hold()
@@ -926,7 +937,7 @@ def asked_again(link, answer, times):
 
 
 def test_repeated_requests_of_repetier_may_come_late():
-    """Over a line that is slow now and then, those for the line as it was are still on their way."""
+    """Over a connection that is slow now and then, requests for the line as first sent may still be under way."""
     link = fed(*moves(9), dialect=REPETIER)
     numbered(link, 3)
     sent(link)
@@ -956,7 +967,7 @@ def test_an_ok_for_an_acknowledged_line_acknowledges_no_other():
 
 
 def test_an_ok_with_an_invalid_number_is_an_ok():
-    """Malyan: `ok N0` for each line."""
+    """Malyan says `ok N0` to each line."""
     link = fed(*moves(3), dialect=UNKNOWN)
     for _ in range(3):
         sent(link)
@@ -1023,7 +1034,7 @@ def test_requests_that_crossed_with_the_line_are_no_storm():
 
 @pytest.mark.parametrize("way", [0.0, 0.005, 0.02, 0.1, 0.5])
 def test_lines_in_flight_after_a_bad_line_are_awaited(way):
-    """Or each later line is refused in turn, for ever."""
+    """Otherwise each later line would be refused in turn, for ever."""
     link = fed(*moves(99))
     now = 0.0
     for _ in range(10):
@@ -1230,14 +1241,14 @@ def refuse(link, number, now):
 @pytest.mark.parametrize("text", [b"M117 strange", b"M118 strange", b"M486 Astrange", b"M73 P1"])
 def test_a_text_refused_repeatedly_is_left_out(text):
     journal = []
-    link = HostLink(UNKNOWN, journal=lambda frame, *_: journal.append(frame[1]))
+    link = HostLink(UNKNOWN, record_line=lambda frame, *_: journal.append(frame[1]))
     lines = iter([job_line(10, text), job_line(20, b"G1 X1")])
     link.feed(lambda: next(lines, None))
     for times in range(3):
         out, items = refuse(link, 1, float(times))
         assert text in out
     assert [item.text for item in items if isinstance(item, LinkNotice)] == [
-        f"a line was left out, as the firmware kept refusing it: {text.decode()}"
+        f"a line was left out because the firmware kept refusing it: {text.decode()}"
     ]
     assert link.data_to_send(9.0) == b"N1 M105*38\n"
     assert journal[-1] == b"N1 M105*38\n", "and by the next host too"
@@ -1248,7 +1259,7 @@ def test_a_text_refused_repeatedly_is_left_out(text):
 
 def test_a_line_left_out_does_not_move_the_place_of_the_next_host():
     logbook = Logbook()
-    link = HostLink(MARLIN, journal=logbook.note)
+    link = HostLink(MARLIN, record_line=logbook.note)
     lines = iter([job_line(10, b"M117 strange"), job_line(20, b"G1 X1"), job_line(30, b"G1 X2")])
     link.feed(lambda: next(lines, None))
     for times in range(3):
@@ -1289,7 +1300,7 @@ def test_temperatures_of_an_autotune_are_not_oks():
 
 
 def test_urgent_commands_fill_the_receive_buffer_and_no_more():
-    """Behind a firmware that is busy with one command, and whose queue is full."""
+    """The firmware is busy with one command, and its queue is full."""
     link = fed(*moves(9))
     sent(link)
     for _ in range(20):

@@ -15,7 +15,7 @@ def done(items):
     return [each for each in items if isinstance(each, Ticket)]
 
 
-def test_only_urgent_commands_follow_it_before_its_answer():
+def test_only_urgent_commands_follow_such_a_command_before_its_answer():
     lines = iter([job_line(10 * n, f"G1 X{n}".encode()) for n in range(9)])
     link, ask, stop = HostLink(PRUSA), Ticket(b"M105"), Ticket(b"M104 S0", urgent=True)
     link.send(ask)

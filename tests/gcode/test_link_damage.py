@@ -64,7 +64,7 @@ def test_the_rate_of_undetected_damage(kind: str, record_property):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_detected_damage_is_repaired(kind: str):
-    """The numbers stay without gap and repeat, and each line is the one sent but for those whose checksum fits."""
+    """No number is missing or repeated, and each line is as it was sent, except where the checksum still fits."""
     wrong = bad = 0
     for seed in range(10):
         chances = random.Random(seed)

@@ -1,4 +1,4 @@
-"""The link against a firmware model on a bad line: the file arrives exactly once, or a named error says why not.
+"""The link against a firmware model over a poor connection: the file arrives once, or a named error says why not.
 
 `docs/link.md` has the figures.
 """
@@ -28,7 +28,7 @@ does not read, put more bytes in flight than its receive buffer holds."""
 def check(
     dialect: Dialect, rates: dict[str, float], chances: random.Random, *, lines: int = 60, **model_options
 ) -> BadLine:
-    """Print a file; whatever happens, no line of it is missing, repeated, out of order or another than was sent."""
+    """Print a file; whatever happens, no line of it is missing, repeated, out of order or altered."""
     file = moves(lines, chances)
     line = BadLine(HostLink(dialect, BYTE_TIME), MarlinModel(**model_options), rates, chances)
     line.print(file)
@@ -40,7 +40,7 @@ def check(
 
 
 def mixture(chances: random.Random, lines: int = 60) -> BadLine:
-    """Print with whatever faults, uses, firmware and window chance gives."""
+    """Print with random faults, uses, firmware and window."""
     rates = any_rates(chances)
     return check(
         Dialect("any", window_lines=chances.randint(1, 4)), rates, chances, lines=lines,

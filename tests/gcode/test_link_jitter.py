@@ -1,4 +1,4 @@
-"""A line with occasional delays, as over Wi-Fi: resend requests cross with lines sent again."""
+"""A connection with occasional delays, such as Wi-Fi: resend requests cross with lines sent again."""
 
 import pytest
 
@@ -87,7 +87,7 @@ def test_a_command_whose_ok_came_early_is_done():
 
 
 def test_an_early_answer_measures_no_turnaround():
-    """It is that of a line sent before: to wait for as short a time would send everything again each time."""
+    """The answer is to a line sent earlier; if its time counted, everything would be sent again each time."""
     link, now = crossed(4)
     assert link._recovery.turnaround > 0.05
     link.receive(b"ok\nok\nok\nok\n", now)

@@ -21,8 +21,8 @@ from support.walks import FakeLogbook, Hosts, any_rates, feed
 FIRST = MAX_WIRE_NUMBER - 20
 
 
-def link_at(number, spoken=MARLIN, journal=None):
-    link = HostLink(spoken, journal=journal)
+def link_at(number, spoken=MARLIN, record_line=None):
+    link = HostLink(spoken, record_line=record_line)
     link._flight.next = link._flight.replay = number
     return link
 
@@ -52,7 +52,7 @@ def link_after_m110(spoken=MARLIN):
 
 
 def test_every_firmware_counts_beyond_the_limit_of_numbers():
-    for each in (*dialect.KNOWN, dialect.UNKNOWN):
+    for each in (*dialect.DIALECTS, dialect.UNKNOWN):
         assert each.counting.highest > MAX_WIRE_NUMBER + HISTORY
         assert each.longest_command == each.room(MAX_WIRE_NUMBER + 1000), "a number has six digits"
 
@@ -90,7 +90,7 @@ def test_numbers_restart_on_a_printer_idle_for_years_too():
 
 
 def test_a_missing_line_is_sent_before_numbers_restart():
-    """Its ok was one too many; M110 is accepted whatever is missing before it."""
+    """A doubled `ok` stood for it, and a firmware accepts M110 whatever line is missing before it."""
     link = link_at(MAX_WIRE_NUMBER - 1)
     feed(link, [b"G1 X1", b"G1 X2"], keep_place=True)
     wire(link)
@@ -150,7 +150,7 @@ def test_a_lost_ok_of_m110_is_recovered():
 
 
 def test_a_misread_m110_is_repeated():
-    """Smoothieware looks at no checksum of M110."""
+    """Smoothieware does not check the checksum of M110."""
     link = link_after_m110(SMOOTHIE)
     link.receive(b"ok\n", 0.2)
     assert wire(link, 0.2) == [(b"1001", b"M105")]
@@ -199,7 +199,7 @@ def test_restarting_numbers_on_a_bad_connection_neither_loses_nor_repeats_lines(
 
 @given(kills=st.lists(st.integers(1, 60), min_size=1, max_size=6), cut=st.integers(0, 40), late=st.booleans())
 def test_the_next_host_continues_at_the_right_place(kills, cut, late):
-    """Killed after some turns, in the middle of a write; the firmware may have executed it by then."""
+    """A host is killed after some turns, in the middle of a write; the firmware may have executed the line by then."""
     model, logbook = MarlinModel(), FakeLogbook()
     model.last = MAX_WIRE_NUMBER - 13
     hosts = Hosts(
@@ -207,7 +207,7 @@ def test_the_next_host_continues_at_the_right_place(kills, cut, late):
         [b"G1 X%d" % n for n in range(40)],
         link_at(MAX_WIRE_NUMBER - 12, MARLIN, logbook.note),
         logbook,
-        lambda: HostLink(MARLIN, journal=logbook.note),
+        lambda: HostLink(MARLIN, record_line=logbook.note),
     )
     hosts.walk([(behind, cut, False) for behind in kills], late=late)
     assert model.last < MAX_WIRE_NUMBER

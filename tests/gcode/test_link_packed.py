@@ -1,4 +1,4 @@
-"""Packed lines against a firmware's decoder on a bad line: the file arrives once, or a named error says why not.
+"""Packed lines against a decoder over a poor connection: the file arrives once, or a named error says why not.
 
 `docs/dense-wire.md` has the figures.
 """
@@ -15,7 +15,7 @@ from gcode.errors import PrinterReset
 from gcode.link import HostLink
 from gcode.meatpack import pack
 from gcode.outgoing import LinkNotice, Ticket
-from gcode.packing import BEGIN, DOUBT, RESET, Packer, decoder_state, text_on_wire
+from gcode.packing import BEGIN, DOUBT_S, RESET, Packer, decoder_state, text_on_wire
 from support.bad_line import BYTE_TIME, FAULTS, moves
 from support.marlin import valid
 from support.packed_line import PackedLine, PackedMarlin, compact
@@ -58,7 +58,7 @@ def test_any_mixture_of_faults_arrives_once_or_fails_by_name(seed):
     mixture(random.Random(seed), lines=15)
 
 
-def test_a_good_line_stays_packed():
+def test_a_good_connection_stays_packed():
     line = check(MARLIN, {}, random.Random(1), lines=200)
     assert line.link.counters.resends == 0
     assert line.model.seen_at_once == [], "what goes packed looks like no emergency"
@@ -76,7 +76,7 @@ def test_a_million_lines_arrive_through_any_mixture(part, record_property):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_an_unnoticed_reset_fails_by_name(seed):
-    """It is plain again and counts from 0: of what goes packed it makes nothing, and the probe shows it."""
+    """After the reset the firmware unpacks nothing and counts from 0. It ignores packed lines; the probe shows that."""
     line = PackedLine(HostLink(MARLIN, BYTE_TIME), PackedMarlin(), {}, random.Random(seed))
     execute, resets = line.model.execute_one, [0]
 
@@ -97,21 +97,21 @@ def test_an_unnoticed_reset_fails_by_name(seed):
     late=st.booleans(), usb=st.booleans(), prusa=st.booleans(),
 )  # fmt: skip
 def test_the_next_host_continues_in_any_state_of_the_decoder(kills, late, usb, prusa):
-    """Killed in the middle of a write; the next one continues plain, or packed again."""
+    """A host is killed in the middle of a write; the next host continues plain, or packed again."""
     model, logbook = PackedMarlin(usb=usb, prusa=prusa), FakeLogbook()
     model.receive(BEGIN)
     model.out.clear()
 
     def begin() -> HostLink:
-        link = HostLink(MARLIN, journal=logbook.note)
-        link.may_be_packing()
+        link = HostLink(MARLIN, record_line=logbook.note)
+        link.assume_packing()
         return link
 
     def ready(link: HostLink) -> None:
         model.receive(BEGIN)
         link.pack()
 
-    first = HostLink(MARLIN, journal=logbook.note)
+    first = HostLink(MARLIN, record_line=logbook.note)
     first.pack()
     Hosts(model, [b"G1X%d.%dY.5" % (n, n) for n in range(40)], first, logbook, begin, ready).walk(kills, late=late)
     assert model.executed_tails == []
@@ -124,7 +124,7 @@ def fed(*commands, dialect=MARLIN):
 
 
 def test_the_window_counts_what_the_receive_buffer_holds():
-    """Three of these lines are more than 127 bytes, and packed four are not."""
+    """Three of these lines have more than 127 bytes; packed, four have fewer."""
     link = fed(*[b"G1X111.111Y111.111E11.11111F11111"] * 9)
     out = link.data_to_send(0.0)
     assert text_on_wire(out).count(b"\n") == 4
@@ -171,10 +171,10 @@ def test_a_decoder_in_a_wrong_state_is_corrected_and_finally_given_up():
         now, last = 10.0 * doubts, doubts == packing.MAX_DOUBTS
         link.data_to_send(now)
         assert link.receive(b"[MP] PV01 OFF ESP\n", now) == [decoder_state(b"[MP] PV01 OFF ESP")]
-        assert link.deadline == now + DOUBT
-        events = link.tick(now + DOUBT)
+        assert link.deadline == now + DOUBT_S
+        events = link.tick(now + DOUBT_S)
         assert [type(each) for each in events] == ([LinkNotice] if last else [])
-        probe = link.data_to_send(now + DOUBT)
+        probe = link.data_to_send(now + DOUBT_S)
         assert probe.startswith(RESET + b"\nN99999999 M105*"), "what has become of the lines in flight?"
         link.receive(b"[MP] PV01 OFF ESP\nResend: %d\nok\n" % (4 * doubts - 3), now + 1)
         link.tick(now + 2)
@@ -189,7 +189,7 @@ def test_a_momentarily_wrong_state_is_ignored():
     link = fed(b"G1X1", b"G1X2")
     link.data_to_send(0.0)
     link.receive(b"[MP] PV01 OFF ESP\n [MP] PV01 ON NSP\n [MP] PV01 ON ESP\n", 1.0)
-    assert link.deadline > 1.0 + DOUBT
+    assert link.deadline > 1.0 + DOUBT_S
 
 
 def test_a_line_refused_repeatedly_is_sent_unpacked():

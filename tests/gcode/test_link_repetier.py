@@ -1,4 +1,4 @@
-"""The link against a model of Repetier on a bad line: ok at receipt, repeated resend requests, modulo 65536."""
+"""The link against a model of Repetier over a poor connection: ok on receipt, repeated requests, modulo 65536."""
 
 import random
 

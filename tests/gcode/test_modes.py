@@ -83,7 +83,7 @@ class Read:
 
     @property
     def memory(self):
-        """What later commands build upon."""
+        """What later commands depend on."""
         return self.relative if self.e_mode == "last" else (self.all_relative, self.m83)
 
 
@@ -93,7 +93,7 @@ def test_restoring_undoes_any_commands_in_between(e_mode, before, meanwhile):
     board = Read(e_mode).carry_out(before)
     assert (was.relative, was.relative_e) == board.relative
     remembered = board.memory
-    back = was.restore_all()
+    back = was.commands_to_restore_all()
     assert board.carry_out([*meanwhile, *back]).memory == remembered
     now = after(*before, *meanwhile, *back, e_mode=e_mode)
     assert (now.relative, now.relative_e) == (was.relative, was.relative_e)
@@ -103,7 +103,7 @@ def test_restoring_undoes_any_commands_in_between(e_mode, before, meanwhile):
 
 
 def test_modes_never_set_are_not_restored():
-    assert Modes().restore_all() == ["G90", "M82"]
+    assert Modes().commands_to_restore_all() == ["G90", "M82"]
 
 
 @example(b"M106 S" + b"1" * 5000)

@@ -9,14 +9,24 @@ from hypothesis import strategies as st
 
 from gcode.arcs import chords
 from gcode.command import Command, parse
-from gcode.planner import PLACES, LookAhead, MotionLimits, block, corner, duration, fetched, safe_speed, travelled
+from gcode.planner import (
+    CAPACITY,
+    LookAhead,
+    MotionLimits,
+    duration,
+    make_block,
+    plan_blocks,
+    safe_speed,
+    share_travelled,
+    squared_corner_speed,
+)
 
 HOME = (0.0, 0.0, 0.0, 0.0)
 EXACT = {"rel": 1e-3}  # 0.1 %
 
 
 def limits(**changed):
-    """Return limits of a plain machine: 1000 mm/s² everywhere, no axis slower than asked for."""
+    """Return limits of a plain machine: 1000 mm/s² everywhere, and no axis is slower than the file asks."""
     plain = {
         "feedrates": [1000.0] * 4,
         "accelerations": [1000.0] * 4,
@@ -36,7 +46,7 @@ def total(points, feedrate, machine):
     """Return the seconds of a polyline through these points, whose missing axes are 0."""
     ends = [(*point, 0.0, 0.0, 0.0, 0.0)[:4] for point in points]
     moves = ((start, end, feedrate) for start, end in itertools.pairwise(ends))
-    return sum(move.seconds for move in fetched(moves, machine))
+    return sum(move.seconds for move in plan_blocks(moves, machine))
 
 
 def trapezoid(length, speed, acceleration, entry=0.0, leave=0.0):
@@ -74,14 +84,14 @@ def test_the_slowest_axis_limits_speed_and_acceleration():
 
 def test_minimum_feedrates_are_respected():
     machine = limits(min_feedrate=20.0, min_travel_feedrate=40.0)
-    assert block(HOME, (10, 0, 0, 1), 1, machine).nominal == 20
-    assert block(HOME, (0, 0, 0, 1), 1, machine).nominal == 20
-    assert block(HOME, (10, 0, 0, 0), 1, machine).nominal == 40
+    assert make_block(HOME, (10, 0, 0, 1), 1, machine).nominal == 20
+    assert make_block(HOME, (0, 0, 0, 1), 1, machine).nominal == 20
+    assert make_block(HOME, (10, 0, 0, 0), 1, machine).nominal == 40
 
 
 def test_a_command_without_a_move_makes_no_block():
-    assert block(HOME, HOME, 100, limits()) is None
-    assert block(HOME, (math.inf, 0, 0, 0), 100, limits()) is None
+    assert make_block(HOME, HOME, 100, limits()) is None
+    assert make_block(HOME, (math.inf, 0, 0, 0), 100, limits()) is None
 
 
 def test_every_move_ends_however_slow():
@@ -118,20 +128,20 @@ def test_any_angle_by_junction_deviation(degrees):
 
 def test_a_corner_keeps_within_the_acceleration_of_each_axis():
     slow = limits(accelerations=[1000, 250, 1000, 1000])
-    before, after = block(HOME, (30, 0, 0, 0), 80, slow), block((30, 0, 0, 0), (60, 30, 0, 0), 80, slow)
+    before, after = make_block(HOME, (30, 0, 0, 0), 80, slow), make_block((30, 0, 0, 0), (60, 30, 0, 0), 80, slow)
     turned = (math.sqrt(0.5) - 1, math.sqrt(0.5))  # the change of direction, of 45°
     share = turned[1] / math.hypot(*turned)
     half = math.sin(math.radians(135) / 2)
-    assert corner(before, after, slow) == pytest.approx(250 / share * 0.013 * half / (1 - half))
+    assert squared_corner_speed(before, after, slow) == pytest.approx(250 / share * 0.013 * half / (1 - half))
 
 
 def test_the_corner_speed_is_continuous_where_extruder_and_head_are_equally_fast():
     def turn(extruded):
         before, after = (
-            block(HOME, (0, 0, 0, -1), 20, limits()),
-            block((0, 0, 0, -1), (1, 0, 0, extruded - 1), 20, limits()),
+            make_block(HOME, (0, 0, 0, -1), 20, limits()),
+            make_block((0, 0, 0, -1), (1, 0, 0, extruded - 1), 20, limits()),
         )
-        return corner(before, after, limits())
+        return squared_corner_speed(before, after, limits())
 
     assert turn(1.0) == pytest.approx(turn(1.000_001), rel=1e-4)
     assert turn(1.0) > 0
@@ -170,20 +180,20 @@ def test_an_axis_that_turns_back_jumps_by_the_larger_of_its_speeds():
 def test_a_straight_continuation_at_another_feedrate_does_not_stop(machine, speed):
     """By jerk the faster move is compared at its full speed: both meet at the speed to which each may jump."""
     slow, fast = trapezoid(30, 20, 1000, 0, speed), trapezoid(30, 80, 1000, speed, 0)
-    faster = fetched([(HOME, (30, 0, 0, 0), 20), ((30, 0, 0, 0), (60, 0, 0, 0), 80)], machine)
+    faster = plan_blocks([(HOME, (30, 0, 0, 0), 20), ((30, 0, 0, 0), (60, 0, 0, 0), 80)], machine)
     assert [move.seconds for move in faster] == pytest.approx([slow, fast], **EXACT)
 
 
 def test_a_straight_continuation_at_a_lower_feedrate_slows_down():
-    slower = fetched([(HOME, (30, 0, 0, 0), 80), ((30, 0, 0, 0), (60, 0, 0, 0), 20)], limits())
+    slower = plan_blocks([(HOME, (30, 0, 0, 0), 80), ((30, 0, 0, 0), (60, 0, 0, 0), 20)], limits())
     expected = [trapezoid(30, 80, 1000, 0, 20), trapezoid(30, 20, 1000, 20, 0)]
     assert [move.seconds for move in slower] == pytest.approx(expected, **EXACT)
 
 
 def test_from_rest_a_move_may_jump_to_the_jerk_of_its_strictest_axis():
     machine = jerky(10, 5, 1, 5)
-    assert safe_speed(block(HOME, (30, 40, 0, 0), 100, machine), machine.jerk) == pytest.approx(5 / 0.8)
-    assert safe_speed(block(HOME, (30, 40, 0, 0), 4, machine), machine.jerk) == 4
+    assert safe_speed(make_block(HOME, (30, 40, 0, 0), 100, machine), machine.jerk) == pytest.approx(5 / 0.8)
+    assert safe_speed(make_block(HOME, (30, 40, 0, 0), 4, machine), machine.jerk) == 4
 
 
 # ── many moves ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -228,18 +238,20 @@ def test_the_look_ahead_ends_with_the_queue():
     points = [(n * 0.5,) for n in range(201)]
     look_ahead = 14 * 0.5
     fastest = math.sqrt(2 * 1000 * look_ahead)
-    moves = [block((x, 0, 0, 0), (x + 0.5, 0, 0, 0), 500, limits()) for (x,) in points]
+    moves = [make_block((x, 0, 0, 0), (x + 0.5, 0, 0, 0), 500, limits()) for (x,) in points]
     assert all(move.nominal == 500 for move in moves)
-    driven = list(fetched((((x, 0, 0, 0), (x + 0.5, 0, 0, 0), 500) for (x,) in points), limits()))
+    driven = list(plan_blocks((((x, 0, 0, 0), (x + 0.5, 0, 0, 0), 500) for (x,) in points), limits()))
     assert max(move.exit for move in driven) == pytest.approx(fastest**2, rel=0.08)
 
 
 def test_few_short_moves_are_slowed_down_by_the_minimum_segment_time():
     machine = limits(min_segment_time=0.02)
-    short = [block((x, 0, 0, 0), (x + 0.5, 0, 0, 0), 100, machine, queued) for x, queued in enumerate([1, 2, 7, 8])]
+    short = [
+        make_block((x, 0, 0, 0), (x + 0.5, 0, 0, 0), 100, machine, queued) for x, queued in enumerate([1, 2, 7, 8])
+    ]
     # 5 ms at 100 mm/s; 15 ms are missing
     assert [move.nominal for move in short] == pytest.approx([100, 0.5 / 0.02, 0.5 / (0.005 + 2 * 0.015 / 7), 100])
-    assert block(HOME, (10, 0, 0, 0), 100, machine, 2).nominal == 100
+    assert make_block(HOME, (10, 0, 0, 0), 100, machine, 2).nominal == 100
 
 
 _POINTS = st.sampled_from([0.1, 1, 40]).flatmap(
@@ -257,7 +269,7 @@ _MACHINES = st.builds(
 def test_speeds_are_continuous_reachable_and_allowed(points, feedrates, machine):
     pairs = zip(itertools.pairwise(points), itertools.cycle(feedrates), strict=False)
     moves = [(start, end, feedrate) for (start, end), feedrate in pairs]
-    driven = list(fetched(moves, machine))
+    driven = list(plan_blocks(moves, machine))
     for before, after in itertools.pairwise(driven):
         assert after.entry == before.exit
         assert after.entry <= after.max_entry + 1e-9
@@ -273,31 +285,31 @@ def test_speeds_are_continuous_reachable_and_allowed(points, feedrates, machine)
 def test_look_ahead_never_makes_a_print_slower(points, feedrate, machine):
     moves = [(start, end, feedrate) for start, end in itertools.pairwise(points)]
     machine.min_segment_time = 0.0
-    together = sum(move.seconds for move in fetched(moves, machine))
-    assert together <= sum(move.seconds for each in moves for move in fetched([each], machine)) * (1 + 1e-9)
+    together = sum(move.seconds for move in plan_blocks(moves, machine))
+    assert together <= sum(move.seconds for each in moves for move in plan_blocks([each], machine)) * (1 + 1e-9)
 
 
 @given(st.floats(0.01, 300), st.floats(0.001, 100), st.floats(0, 1))
 def test_positions_within_a_move_agree_with_its_speed(feedrate, length, share):
-    (move,) = fetched([(HOME, (length, 0, 0, 0), feedrate)], limits())
+    (move,) = plan_blocks([(HOME, (length, 0, 0, 0), feedrate)], limits())
     assert move.seconds == duration(move)
     at, step = share * move.seconds, move.seconds / 1e4
-    here, soon = travelled(move, at), travelled(move, at + step)
+    here, soon = share_travelled(move, at), share_travelled(move, at + step)
     assert 0 <= here <= soon <= 1
     assert (soon - here) * length <= move.nominal * step * (1 + 1e-6) + 1e-9
-    assert travelled(move, 0.0) == 0
-    assert travelled(move, move.seconds) == 1
+    assert share_travelled(move, 0.0) == 0
+    assert share_travelled(move, move.seconds) == 1
 
 
 def test_a_copy_is_independent():
     planner = LookAhead(limits())
-    for n in range(PLACES):
+    for n in range(CAPACITY):
         planner.add((n, 0, 0, 0), (n + 1, 0, 0, 0), 100)
     planner.fetch()
     copy = planner.copy()
     ahead = [copy.fetch().seconds for _ in range(len(copy.waiting))]
-    assert len(planner.waiting) == PLACES - 1
-    assert [planner.fetch().seconds for _ in range(PLACES - 1)] == ahead
+    assert len(planner.waiting) == CAPACITY - 1
+    assert [planner.fetch().seconds for _ in range(CAPACITY - 1)] == ahead
 
 
 _ANYTHING = st.floats(allow_nan=False)
@@ -313,9 +325,9 @@ def test_every_move_of_any_file_takes_time(places, settings, classic):
     for code, value in settings:
         machine.note(Command(code, dict.fromkeys("XYZEPRTJSB", value)))
     moves = [(a[:4], b[:4], b[4]) for a, b in itertools.pairwise(places)]
-    for move in fetched(moves, machine):
+    for move in plan_blocks(moves, machine):
         assert 0 < move.seconds < math.inf
-        assert 0 <= travelled(move, move.seconds / 2) <= 1
+        assert 0 <= share_travelled(move, move.seconds / 2) <= 1
 
 
 # ── limits ──────────────────────────────────────────────────────────────────────────────────────────────────────────

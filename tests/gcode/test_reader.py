@@ -8,7 +8,7 @@ from gcode.reader import MAX_LINE, Reader, clean
 
 
 def read(data: bytes, cuts: list[int] | None = None) -> list[tuple[int, bytes]]:
-    """All commands of a file whose blocks end at the cuts."""
+    """Return all commands of a file whose blocks end at the cuts."""
     reader, lines, start = Reader(), [], 0
     for cut in [*sorted(cuts or []), len(data)]:
         reader.feed(data[start:cut])

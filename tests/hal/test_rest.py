@@ -24,14 +24,14 @@ class Ways(dialect.Dialect):
     """A dialect with a configurable rule for coming to rest."""
 
     at_rest: tuple[bytes, ...] = (b"M400", b"M114")
-    at_rest_by: str = "position"
+    rest_sign: str = "position"
 
 
 async def ready(answer, by="position", ok_at="receipt"):
     transport = FakeTransport(answer)
     printer = LinePrinter(transport)
     await printer.open()
-    printer._link.dialect = Ways(at_rest_by=by, ok_at=ok_at)
+    printer._link.dialect = Ways(rest_sign=by, ok_at=ok_at)
     return printer, transport
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcode.planner import PLACES, MotionLimits, fetched
+from gcode.planner import CAPACITY, MotionLimits, plan_blocks
 from hal.simulated.motion import FIRST_MOVE_DELAY, MAX_UNDERRUN_S, Planner
 
 HOME = (0.0, 0.0, 0.0, 0.0)
@@ -40,7 +40,7 @@ def test_the_planner_has_fifteen_slots_and_reports_the_next_free_one(machine):
     assert free == pytest.approx(1.0, abs=0.01)
     assert machine.planner.count_free(free - 1e-6) == 0
     assert machine.planner.count_free(free) == 1
-    assert machine.planner.count_free(1e3) == PLACES
+    assert machine.planner.count_free(1e3) == CAPACITY
 
 
 def test_a_first_move_waits_for_more_unless_enough_are_queued():
@@ -55,7 +55,7 @@ def test_a_first_move_waits_for_more_unless_enough_are_queued():
 def test_an_empty_planner_is_done_at_once(machine):
     assert machine.planner.idle_at(7.0) == 7.0
     assert machine.planner.add(HOME, HOME, 10, 7.0) is None
-    assert machine.planner.count_free(7.0) == PLACES
+    assert machine.planner.count_free(7.0) == CAPACITY
 
 
 def test_moves_are_reported_with_their_times(machine):
@@ -123,7 +123,7 @@ def test_a_stop_leaves_the_machine_on_its_path(share):
     stopped = machine.planner.stop(at)
     assert 0 < stopped[0] < 51
     assert stopped[1:] == (0, 0, 0)
-    assert machine.planner.count_free(at) == PLACES
+    assert machine.planner.count_free(at) == CAPACITY
     ((move, _),) = machine.driven
     assert move.end == pytest.approx(stopped)
     assert move.delta == pytest.approx(stopped)
@@ -148,7 +148,7 @@ def test_a_full_planner_is_as_fast_as_the_arithmetic(points, feedrate):
     for start, end, speed in moves:
         now = planner.next_free_at(now)
         planner.add(start, end, speed, now)
-    expected = sum(move.seconds for move in fetched(moves, limits))
+    expected = sum(move.seconds for move in plan_blocks(moves, limits))
     taken = planner.idle_at(now) - 3.0
     assert taken == pytest.approx(expected, abs=FIRST_MOVE_DELAY + 1e-6)
     assert taken >= expected - 1e-6

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gcode.command import parse
-from gcode.planner import MotionLimits, fetched
+from gcode.planner import MotionLimits, plan_blocks
 from hal.simulated.oracle import Oracle
 from support.printer_bench import PrinterBench, commands, text
 
@@ -65,7 +65,7 @@ def _moves(lines):
 @pytest.mark.parametrize("path", [_CUBE, _KNOB, _VASE], ids=lambda path: path.name)
 def test_the_planner_takes_as_long_as_the_slicer_estimates(path):
     lines, comments = commands(path), text(path)
-    seconds = sum(move.seconds for move in fetched(_moves(lines), _limits(comments)))
+    seconds = sum(move.seconds for move in plan_blocks(_moves(lines), _limits(comments)))
     assert seconds == pytest.approx(_estimate(comments), rel=0.01)
 
 

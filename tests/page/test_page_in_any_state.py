@@ -58,7 +58,7 @@ STATES = {
             "refused": {
                 "path": "hot.gcode",
                 "name": "hot.gcode",
-                "reasons": ["280 °C, the profile allows 260 °C (line 14)"],
+                "reasons": ["280 °C, but the profile allows 260 °C (line 14)"],
             },
             "last": {"outcome": "failed", "reason": "emergency stop"},
         },
@@ -124,7 +124,7 @@ QUEUE = {
             "notes": "for the shelf in the hall",
             "material": "PETG black",
             "state": state,
-            "reason": "280 °C, the profile allows 260 °C (line 14)",
+            "reason": "280 °C, but the profile allows 260 °C (line 14)",
         }
         for i, state in enumerate(["printing", "waiting", "refused", "missing", "failed"])
     ],

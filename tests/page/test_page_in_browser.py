@@ -92,7 +92,7 @@ def test_a_refused_file_is_explained_and_printed_after_the_reasons_are_read(new_
     tab = new_tab().open("files")
     tab.drop(part("hot.gcode", 60, without=["M104 S215"], instead="M104 S400"))
     entry = tab.page.locator("main li", has_text="hot.gcode").first
-    expect(entry).to_contain_text(re.compile(r"400 °C, the profile allows \d+ °C \(line 14\)"))
+    expect(entry).to_contain_text(re.compile(r"400 °C, but the profile allows \d+ °C \(line 14\)"))
     tab.button("Print hot.gcode").first.click()
     refusal = tab.page.get_by_role("dialog", name="hot.gcode was not printed")
     expect(refusal).to_contain_text("line 14")

@@ -227,7 +227,7 @@ async def test_a_line_without_its_beginning_costs_only_seconds(tmp_path, board):
         assert host.now - began < 100 * 0.05 + 5
 
 
-# -- ok at receipt --
+# -- ok on receipt --
 
 
 async def test_a_print_ends_when_the_head_is_at_rest_even_if_ok_means_received(tmp_path):

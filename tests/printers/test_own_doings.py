@@ -282,7 +282,7 @@ async def test_a_stop_without_a_time_waits_for_the_user(tmp_path):
 # -- a pause of the host --
 
 
-PLACES = {
+CAPACITY = {
     "Marlin": "X:10.00 Y:20.00 Z:0.30 E:5.00 Count X:800 Y:1600 Z:120",
     "Smoothieware": "ok C: X:10.0000 Y:20.0000 Z:0.3000 E:5.0000",
     "Klipper": "X:10.000 Y:20.000 Z:0.300 E:5.000",
@@ -292,12 +292,12 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("form", PLACES)
+@pytest.mark.parametrize("form", CAPACITY)
 async def test_a_pause_lifts_the_head_and_moves_back_with_every_form_of_m114(tmp_path, form):
     class Tells(FakeFirmware):
         def on(self, number, command, raw):
             if command.startswith("M114"):
-                return (PLACES[form],) if PLACES[form].startswith("ok") else (PLACES[form], "ok")
+                return (CAPACITY[form],) if CAPACITY[form].startswith("ok") else (CAPACITY[form], "ok")
             return (0.05, "ok") if command.startswith("G1 Y") else None
 
     async with rig(tmp_path, Tells) as host:

@@ -123,5 +123,5 @@ async def test_a_move_that_is_too_long_fails_the_print(tmp_path, line):
     async with rig(tmp_path, FakeFirmware) as host:
         await host.print(f"{SQUARE}{line.strip()}\n{SQUARE}")
         await host.expect_end(S.FAILED)
-        assert f"has {len(line.strip())} characters, the firmware reads 83" in await host.error()
+        assert f"has {len(line.strip())} characters, but the firmware reads 83" in await host.error()
         assert host.firmware.job_commands[:6] == [*SQUARE.splitlines(), "M104 S0"]

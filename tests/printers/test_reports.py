@@ -188,7 +188,7 @@ async def test_oks_with_numbers_that_come_twice_and_out_of_order(tmp_path):
 
 # -- texts that look like something else --
 
-TEXTS = [
+DISPENSABLE = [
     "ok",
     "start",
     "Resend: 3",
@@ -202,7 +202,7 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("text", DISPENSABLE)
 async def test_a_text_of_m118_is_not_taken_for_the_printer_s_own(tmp_path, text):
     """M118 says its text as it stands: that is the file's doing."""
 

@@ -24,7 +24,7 @@ def sliced(name: str) -> bytes:
 
 def limits_of(data: bytes) -> MotionLimits:
     """Return the limits that the slicer of this file assumed."""
-    limits = settings.limits_from_tail(data[-settings.TAIL :], MotionLimits())
+    limits = settings.limits_from_part(data[-settings.PART_SIZE :], MotionLimits())
     assert limits is not None
     return limits
 

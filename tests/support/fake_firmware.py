@@ -76,7 +76,7 @@ class FakeFirmware:
     ok_at_receipt = False  # ok comes when a command is queued
     rx_size: int | None = None  # bytes of the receive buffer; what does not fit is lost
     max_line: int | None = 95  # bytes; the rest of a line is cut off silently
-    emergency_parser = False  # M108, M112 and M410 take effect at receipt
+    emergency_parser = False  # M108, M112 and M410 take effect on receipt
     latency = 0.0  # s, each way
     move_seconds = 0.0  # s that each G1 takes
     eol = "\n"

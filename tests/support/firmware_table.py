@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from gcode.dialect import KNOWN, UNKNOWN
+from gcode.dialect import DIALECTS, UNKNOWN
 from gcode.firmware_traits import Dialect
 
 
@@ -11,7 +11,7 @@ def _line(each: Dialect) -> str:
 
 
 def _numbers(each: Dialect) -> str:
-    if not each.numbered:
+    if not each.counts_lines:
         return "none"
     if not each.enforces_order:
         return "checksum only"
@@ -19,18 +19,18 @@ def _numbers(each: Dialect) -> str:
 
 
 def _ok(each: Dialect) -> str:
-    moves = f", moves at {each.moves_ok_at}" if each.moves_ok_at != each.ok_at else ""
+    moves = f", moves on {each.moves_ok_at}" if each.moves_ok_at != each.ok_at else ""
     return each.ok_at + moves
 
 
 def _rest(each: Dialect) -> str:
-    return f"`{' '.join(command.decode() for command in each.at_rest)}`: {each.at_rest_by}"
+    return f"`{' '.join(command.decode() for command in each.rest_commands)}`: {each.rest_sign}"
 
 
 def _texts(each: Dialect) -> str:
-    if each.texts.dropped:
+    if each.texts.all_left_out:
         return "not sent"
-    shown = " ".join(f"`{sign}`" for sign in each.texts.breaks + each.texts.commands)
+    shown = " ".join(f"`{sign}`" for sign in each.texts.end_characters + each.texts.command_letters)
     return shown or "-"
 
 
@@ -65,17 +65,17 @@ HEAT: dict[str, Callable[[Dialect], str]] = {
     "firmware": lambda each: each.name,
     "least extrusion temperature, °C": lambda each: _degrees(each.heat.min_extrude),
     "own safety timer, s": lambda each: _degrees(each.idle.safety_timer),
-    "timer set by": lambda each: _command(each.idle.set_by),
-    "R waits for cooling": lambda each: "yes" if each.heat.by_r else "no",
-    "S waits for cooling": lambda each: "yes" if each.heat.by_s_cools else "no",
+    "timer set by": lambda each: _command(each.idle.timer_command),
+    "R waits for cooling": lambda each: "yes" if each.heat.reads_r else "no",
+    "S waits for cooling": lambda each: "yes" if each.heat.s_waits_for_cooling else "no",
     "residency, s": lambda each: f"{each.heat.residency:g}",
-    "ends its own pause": lambda each: _command(each.resumes_by),
+    "ends its own pause": lambda each: _command(each.resume_command),
 }
 STOPS: dict[str, Callable[[Dialect], str]] = {
     "firmware": lambda each: each.name,
     "halted, answers": lambda each: "`ok`" if each.errors.acknowledges_halted else "nothing, or an error",
     "revived by": lambda each: _command(each.errors.revival) if each.errors.revival else "a reset",
-    "urgent commands": lambda each: _words(each.urgent),
+    "urgent commands": lambda each: _words(each.urgent_words),
     "… with EMERGENCY_PARSER": lambda each: _words(each.urgent_if_parser),
     "confirms M112": lambda each: "no" if each.silent_stop else "yes",
 }
@@ -84,5 +84,5 @@ STOPS: dict[str, Callable[[Dialect], str]] = {
 def table(columns: dict[str, Callable[[Dialect], str]]) -> str:
     """Return a table with a row for each dialect."""
     rows = [list(columns), ["---"] * len(columns)]
-    rows += [[tell(each) for tell in columns.values()] for each in (*KNOWN, UNKNOWN)]
+    rows += [[tell(each) for tell in columns.values()] for each in (*DIALECTS, UNKNOWN)]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"

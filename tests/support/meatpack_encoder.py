@@ -1,7 +1,7 @@
 """MeatPackEncoder: packs lines character by character, as slicers do, with blanks or without."""
 
 from gcode.errors import CommandError
-from gcode.meatpack import CHARACTERS, PackOrder, order
+from gcode.meatpack import CHARACTERS, PackOrder, order_bytes
 
 _LITERAL = 15  # the code of a character that follows as a byte of its own
 
@@ -20,7 +20,7 @@ class MeatPackEncoder:
 
     def begin(self) -> bytes:
         """Return the orders that announce packed lines."""
-        return order(PackOrder.PACK) + order(PackOrder.BLANKS if self._blanks else PackOrder.NO_BLANKS)
+        return order_bytes(PackOrder.PACK) + order_bytes(PackOrder.BLANKS if self._blanks else PackOrder.NO_BLANKS)
 
     def line(self, text: bytes) -> bytes:
         """Pack one line, adding its line feed.

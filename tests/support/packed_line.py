@@ -6,9 +6,9 @@ The decoder is that of the simulated printer, written from the firmwares' source
 import random
 
 from gcode.compact import compactor
-from gcode.framing import number_of, numberless
+from gcode.framing import number_of, without_number
 from gcode.link import HostLink
-from gcode.meatpack import PackOrder, order
+from gcode.meatpack import PackOrder, order_bytes
 from gcode.packing import text_on_wire
 from hal.simulated.emergency import EmergencyParser
 from hal.simulated.meatpack import Unpacker
@@ -72,7 +72,7 @@ class PackedLine(BadLine):
         damage: Damage = altered,
     ) -> None:  # fmt: skip
         super().__init__(link, model, rates, chances, damage)
-        for byte in order(PackOrder.PACK):  # as negotiated
+        for byte in order_bytes(PackOrder.PACK):  # as negotiated
             model.arrive(bytes((byte,)))
         model.read()
         model.out.clear()
@@ -94,7 +94,7 @@ class PackedLine(BadLine):
         number = number_of(line)
         if number is None or number == 99_999_999:
             return
-        command = numberless(line).rpartition(b"*")[0]
+        command = without_number(line).rpartition(b"*")[0]
         if command == b"M105" and self.sent.get(number, b"").startswith((b"M117 ", b"M118 ")):
             self.left_out[number] = self.sent.pop(number)
         assert self.sent.setdefault(number, command) == command, "a number means one command, always"

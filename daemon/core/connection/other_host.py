@@ -44,7 +44,7 @@ class OtherHost:
 
     async def _changes(self, printer: Printer) -> bool:
         commands = ["M114", "M27"]
-        if "M73" not in recognise(printer.identity.name).unknown:
+        if "M73" not in recognise(printer.identity.name).unknown_words:
             commands.append("M73")
         before: list[str] = []
         for turn in range(QUERIES):

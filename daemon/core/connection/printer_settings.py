@@ -56,7 +56,7 @@ class PrinterSettings:
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 self.commands = limits_in(await printer.send("M503"))
-                ends = [] if "M211" in dialect.unknown else await printer.send("M211")
+                ends = [] if "M211" in dialect.unknown_words else await printer.send("M211")
                 self.area = area_in(ends) or area_in(await printer.send("M115"))
         except (NozzledError, TimeoutError):
             self._asked_printer = None

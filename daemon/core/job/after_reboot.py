@@ -22,7 +22,7 @@ from daemon.errors import CannotReattach
 from gcode.command import Command, parse
 from gcode.errors import CommandError
 from gcode.frozen import mutable
-from gcode.heating import SETS_TARGET
+from gcode.heating import HEATERS_BY_COMMAND
 from gcode.host_commands import HeatAndWait
 from gcode.modes import Modes
 from gcode.outgoing import JobPlace
@@ -125,7 +125,7 @@ def targets(commands: Iterable[bytes], modes: Modes) -> dict[str, float]:
             parsed = parse(command)
         except CommandError:
             continue
-        heater, value = SETS_TARGET.get(parsed.code), parsed.get("S", parsed.get("R"))
+        heater, value = HEATERS_BY_COMMAND.get(parsed.code), parsed.get("S", parsed.get("R"))
         if heater is not None and value is not None:
             tool = parsed.number("T", modes.tool or 0)
             by_heater[f"tool{tool:.0f}" if heater == "tool" else heater] = value

@@ -60,7 +60,7 @@ def acts_at_once(printer: Printer, word: str) -> bool:
     """Tell whether the firmware acts on a command as it arrives, whatever it is doing."""
     dialect = printer.dialect
     parses = printer.identity.can("EMERGENCY_PARSER")
-    return word in dialect.urgent or (parses and word in dialect.urgent_if_parser)
+    return word in dialect.urgent_words or (parses and word in dialect.urgent_if_parser)
 
 
 class _SignsOfLife:

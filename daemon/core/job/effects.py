@@ -57,7 +57,7 @@ from daemon.core.job.tally import Tally
 from daemon.core.record.store import Store
 from daemon.errors import CannotReattach, JobConflict
 from gcode.errors import CommandError, FirmwareHalted
-from gcode.heating import shifted
+from gcode.heating import shift_target
 from gcode.host_commands import (
     CancelJob,
     DwellUnlessKnown,
@@ -174,9 +174,9 @@ class Effects:
             understand=partial(
                 meaning,
                 host_waits=self._host_waits(job.printer),
-                reads_r=job.printer.dialect.heat.by_r,
+                reads_r=job.printer.dialect.heat.reads_r,
                 unknown=unknown_to(job.printer.dialect, job.printer.identity.capabilities),
-                resumes=job.printer.dialect.resumes_by is not None,
+                resumes=job.printer.dialect.resume_command is not None,
             ),
             receiver=lambda: job.printer,
             check=self._too_hot,
@@ -189,7 +189,7 @@ class Effects:
         profile = self._config.profile
         tool = 0 if profile.shared_nozzle else job.printer.modes.tool or 0
         limits = (profile.max_hotend_c, profile.max_bed_c, profile.max_chamber_c)
-        return shifted(command, job.snapshot.offsets, tool, *limits)
+        return shift_target(command, job.snapshot.offsets, tool, *limits)
 
     def _too_hot(self, command: bytes) -> str | None:
         profile = self._config.profile
@@ -352,10 +352,12 @@ class Effects:
         self._pause()
 
     async def _wait_for_heat(self, job: Job, barrier: HeatAndWait) -> None:
-        goal = Goal(barrier.heater, barrier.target, barrier.cool)
+        goal = Goal(barrier.heater, barrier.target, barrier.waits_for_cooling)
         if not await wait_for_heat(job.printer, goal, self._config.job.heat_report_s, job.warn):
-            log.info("job.heat_unseen", heater=barrier.heater, command=barrier.whole.decode())
-            await job.printer.send(barrier.whole.decode())  # only the firmware knows the temperature of this heater
+            log.info("job.heat_unseen", heater=barrier.heater, command=barrier.file_command.decode())
+            await job.printer.send(
+                barrier.file_command.decode()
+            )  # only the firmware knows the temperature of this heater
 
     async def _wait_for_all(self, job: Job, barrier: WaitForAll) -> None:
         await job.printer.send("M105")  # the last report may be older than the targets
@@ -363,7 +365,7 @@ class Effects:
         for goal in goals:
             await wait_for_heat(job.printer, goal, self._config.job.heat_report_s, job.warn)
         if not goals:
-            await job.printer.send(barrier.whole.decode())
+            await job.printer.send(barrier.file_command.decode())
 
     async def _pausing(self, job: Job) -> None:
         """Come to rest. If a resume has begun to move, it is finished first: the head must not stop half-way back."""
@@ -456,7 +458,7 @@ class Effects:
     @staticmethod
     def _way_back(job: Job, parked: ParkedPosition) -> list[str]:
         """Return the commands that end the pause; if the printer paused by itself, its own command, or none."""
-        snapshot, command = job.snapshot, job.printer.dialect.resumes_by
+        snapshot, command = job.snapshot, job.printer.dialect.resume_command
         if not snapshot.printer_paused:
             return unpark(parked)
         return [command.decode()] if command is not None and not snapshot.resumed_by_firmware else []

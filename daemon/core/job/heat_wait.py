@@ -12,7 +12,7 @@ from daemon.errors import NoHeat
 from gcode.dialect import recognise
 from gcode.errors import NozzledError, PrinterSilent
 from gcode.frozen import frozen
-from gcode.heating import Nearing, Residency, reading_of
+from gcode.heating import Approach, Residency, reading_name
 from gcode.replies import Reading
 from hal.printer import Event, Printer, TemperaturesRead
 
@@ -128,13 +128,13 @@ class _Wait:
     def name(self) -> str:
         """The name of the heater in reports."""
         tool = self._tool
-        return self._goal.heater if tool is None else reading_of(tool, self._printer.heaters)
+        return self._goal.heater if tool is None else reading_name(tool, self._printer.heaters)
 
     def _aim_at(self, target: float) -> None:
-        cool = self._goal.waits_for_cooling or self._dialect.heat.by_s_cools
+        cool = self._goal.waits_for_cooling or self._dialect.heat.s_waits_for_cooling
         self._residency = Residency(target, cool, self._dialect.heat.residency)
-        self._cooling = Nearing(*(self._dialect.heat.cooling_gives_up or MIN_COOLING))
-        self._warming = Nearing(*MIN_WARMING)
+        self._cooling = Approach(*(self._dialect.heat.cooling_gives_up or MIN_COOLING))
+        self._warming = Approach(*MIN_WARMING)
 
     def on_event(self, event: Event) -> None:
         if not isinstance(event, TemperaturesRead) or self.end.is_set():
@@ -164,7 +164,7 @@ class _Wait:
                 return True  # refused, or turned off since
             self._aim_at(target)
         self._confirmed = True
-        return self._residency.reached(reading.actual, now) or self._check_stall(reading.actual, now)
+        return self._residency.is_reached(reading.actual, now) or self._check_stall(reading.actual, now)
 
     def _check_refusal(self, target: float, now: float) -> bool:
         """Set `is_unreported` or `trouble`, or warn, if the firmware keeps another target; tell whether it does."""
@@ -187,12 +187,12 @@ class _Wait:
         """Set `trouble` or warn if the temperature no longer approaches the target; tell whether that is so."""
         target = self._residency.target
         if actual > target:
-            if not self._residency.cool or not self._cooling.stalled(actual - target, now):
+            if not self._residency.waits_for_cooling or not self._cooling.has_stalled(actual - target, now):
                 return False
             self._warn(f"{self.name} does not get colder than {actual:.1f} °C; no longer waiting for {target:g} °C")
             return True
         missing = target - actual
-        if not self._warming.stalled(missing, now):
+        if not self._warming.has_stalled(missing, now):
             return False
         if missing > NEAR_TARGET:
             self.trouble = NoHeat(f"{self.name} does not get warmer than {actual:.1f} °C; its target is {target:g} °C")

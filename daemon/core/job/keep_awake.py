@@ -58,7 +58,7 @@ class KeepAwake:
             and not state.ended
             and printer is not None
             and printer.state is ConnectionState.READY
-            and printer.dialect.idle.awake_by is not None
+            and printer.dialect.idle.awake_command is not None
         )
         if not needed and self._repeat_task is not None:
             self._repeat_task.cancel()
@@ -68,7 +68,7 @@ class KeepAwake:
 
     async def _repeat(self, printer: Printer) -> None:
         """Repeat the command until the job is over, or the firmware does not know it."""
-        command = (printer.dialect.idle.awake_by or b"").decode()
+        command = (printer.dialect.idle.awake_command or b"").decode()
         try:
             await asyncio.sleep(FIRST_AFTER / pace(printer.address))
             seconds = _timer_seconds(await printer.send(command), printer.dialect)

@@ -56,20 +56,20 @@ def park(parked: ParkedPosition, config: PauseConfig, profile: ProfileConfig) ->
         commands.append(f"G1 Z{lift:g} {LIFT_FEEDRATE}")
     if config.park == "corner":
         commands += ["G90", f"G1 X{config.park_x_mm:g} Y{config.park_y_mm:g} {TRAVEL_FEEDRATE}"]
-    return [*commands, *parked.modes.restore()]
+    return [*commands, *parked.modes.commands_to_restore_motion()]
 
 
 def unpark(parked: ParkedPosition) -> list[str]:
     """Return the commands that move the head back (X and Y, then down, then the filament) and restore every mode."""
     if parked.axes is None:
-        return parked.modes.restore_all()
+        return parked.modes.commands_to_restore_all()
     at = parked.axes
     commands = ["G90", "M83", f"G1 X{at['X']:g} Y{at['Y']:g} {TRAVEL_FEEDRATE}", f"G1 Z{at['Z']:g} {LIFT_FEEDRATE}"]
     if parked.retracted:
         commands.append(f"G1 E{parked.retracted:g} {FILAMENT_FEEDRATE}")
     if "E" in at:  # retraction and return cancel out except for rounding
         commands.append(f"G92 E{at['E']:g}")
-    return [*commands, *parked.modes.restore_all()]
+    return [*commands, *parked.modes.commands_to_restore_all()]
 
 
 def can_move_filament(hotend: Reading, dialect: Dialect) -> bool:

@@ -187,7 +187,7 @@ class Places:
         """Keep the place of a new job."""
         self._job, self._from_last_boot = job, None
         self._has_given_up = self._has_given_up and self._writing is not None  # an earlier write still hangs
-        if not (job.printer.dialect.numbered and job.printer.dialect.enforces_order):
+        if not (job.printer.dialect.counts_lines and job.printer.dialect.enforces_order):
             self._clear()  # this printer cannot be asked which line it wants
         elif self._on_disk.snapshot or self._latest.snapshot:
             self._store_unknown(_REASONS[JobState.STARTING])  # the disk's content is of the previous job

@@ -36,7 +36,7 @@ async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> Parked
     parked = ParkedPosition(axes, modes, state["retracted"] if axes else 0.0, state["targets"])
     for command in park(parked, config.pause, config.profile):
         await steps.send(printer, command)
-    if axes and (keep := printer.dialect.idle.keeps_motors):  # Marlin releases them after 2 min, Prusa after one
+    if axes and (keep := printer.dialect.idle.motors_on_command):  # Marlin releases them after 2 min, Prusa after one
         await steps.send(printer, keep.decode())
     return parked
 
@@ -54,7 +54,7 @@ def _before_parking(printer: Printer, config: Config) -> dict[str, Any]:
 
 def continue_at_printer(printer: Printer) -> None:
     """If the firmware waits for its user, end the wait by a command that acts on arrival, such as M108."""
-    usable = (command.decode() for command in printer.dialect.continues_by if acts_at_once(printer, code_word(command)))
+    usable = (command.decode() for command in printer.dialect.continue_commands if acts_at_once(printer, code_word(command)))
     if printer.waits_for_user and (command := next(usable, None)) is not None:
         log.info("job.continue_at_printer", command=command)
         with suppress(QueueFull):  # the queue already has several such commands
@@ -90,14 +90,19 @@ async def has_gone_cold(printer: Printer, parked: ParkedPosition) -> bool:
 def timer_has_run_out(printer: Printer, parked: ParkedPosition) -> bool:
     """Tell whether the firmware's idle timer has run out, so that every heater is off, and the motors are off too."""
     targets = [printer.heaters[name].target for name in parked.targets if name in printer.heaters]
-    return parked.axes is not None and printer.dialect.idle.unhomed is not None and bool(targets) and not any(targets)
+    return (
+        parked.axes is not None
+        and printer.dialect.idle.unhomed_reply is not None
+        and bool(targets)
+        and not any(targets)
+    )
 
 
 async def find_lost_position(printer: Printer, parked: ParkedPosition) -> list[str]:
     """Find out by a tiny move whether the firmware has lost its position; return why, or nothing if it has not."""
     refused: list[str] = []
-    words = printer.dialect.idle.unhomed or ""
-    for command in ("G91", f"G1 Z{_TINY_MOVE:g} F600", f"G1 Z-{_TINY_MOVE:g} F600", *parked.modes.restore()):
+    words = printer.dialect.idle.unhomed_reply or ""
+    for command in ("G91", f"G1 Z{_TINY_MOVE:g} F600", f"G1 Z-{_TINY_MOVE:g} F600", *parked.modes.commands_to_restore_motion()):
         answer = await printer.send(command)
         refused += [line for line in answer if words and words in line.lower()]
     return [

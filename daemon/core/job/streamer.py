@@ -275,7 +275,7 @@ class FileStream:
             self._leave_out(offset, command, "this firmware would take the text for a command")
         elif len(fitted) > self._max_command:
             self._fail(
-                f"the line at byte {offset} has {len(fitted)} characters, the firmware reads {self._max_command}: "
+                f"the line at byte {offset} has {len(fitted)} characters, but the firmware reads {self._max_command}: "
                 f"{fitted[:40].decode()}…"
             )
         else:

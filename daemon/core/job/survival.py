@@ -137,7 +137,7 @@ class Survival:
     def obstacle(self, job: Job) -> str | None:
         """Return why the job cannot be reattached after losing its connection or host; None: it can."""
         # Klipper's tty and Teacup count no lines (klipper.txt, teacup-lines.txt)
-        if not recognise(job.snapshot.name).numbered:
+        if not recognise(job.snapshot.name).counts_lines:
             return f"{job.snapshot.name} does not count lines, so its last line is not known"
         if job.snapshot.file is None or job.state.ended:
             return "the print had not begun"

@@ -33,7 +33,7 @@ from gcode.dialect import (
 )
 from gcode.errors import CommandError
 from gcode.firmware_traits import Dialect
-from gcode.planner import MotionLimits, klipper, loose
+from gcode.planner import MotionLimits, convert_to_klipper, loosen
 from gcode.texts import words_of
 
 _PIECE = 256 * 1024  # bytes
@@ -59,9 +59,9 @@ def machine(profile: ProfileConfig, settings_: Sequence[str] = (), firmware: str
     dialect = known_dialect or MARLIN
     motion = settings_ or profile.motion
     plans_as_klipper = dialect.planner == "klipper"
-    limits = MotionLimits() if motion and not plans_as_klipper else loose(MotionLimits())
+    limits = MotionLimits() if motion and not plans_as_klipper else loosen(MotionLimits())
     if plans_as_klipper:
-        limits = klipper(limits)
+        limits = convert_to_klipper(limits)
     _apply(limits, motion)
     if motion and plans_as_klipper:
         limits.loose = False
@@ -193,17 +193,17 @@ def _with_limits_from_file(file: RawIOBase, printer: Machine) -> Machine:
     if printer.limits_from == "printer":
         return printer
     size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - settings.TAIL))
-    tail = file.read(settings.TAIL) or b""
+    file.seek(max(0, size - settings.PART_SIZE))
+    tail = file.read(settings.PART_SIZE) or b""
     file.seek(0)
-    head = file.read(settings.TAIL) or b""
+    head = file.read(settings.PART_SIZE) or b""
     plans_as_klipper = printer.dialect.planner == "klipper"
     if not printer.dialect_known:
         plans_as_klipper = settings.is_for_klipper(head) or settings.is_for_klipper(tail)
-    base = loose(MotionLimits())  # missing values limit nothing
-    limits = settings.limits_from_tail(tail, base) or settings.limits_from_tail(head, base)
+    base = loosen(MotionLimits())  # missing values limit nothing
+    limits = settings.limits_from_part(tail, base) or settings.limits_from_part(head, base)
     if limits is not None:
-        return replace(printer, limits=klipper(limits) if plans_as_klipper else limits, limits_from="file")
+        return replace(printer, limits=convert_to_klipper(limits) if plans_as_klipper else limits, limits_from="file")
     if plans_as_klipper and not printer.limits.square_corner:
-        return replace(printer, limits=klipper(printer.limits))
+        return replace(printer, limits=convert_to_klipper(printer.limits))
     return printer

@@ -33,7 +33,7 @@ def jog(data: Mapping[str, Any], modes: Modes) -> list[str]:
     words = [word(axis.upper(), value) for axis, value in moves.items()]
     move = " ".join(["G0", *words, word("F", speed)])
     positioning = "G90" if data.get("absolute") is True else "G91"
-    return _in_millimetres([positioning, move, *modes.restore()], modes)
+    return _in_millimetres([positioning, move, *modes.commands_to_restore_motion()], modes)
 
 
 def home(axes: object) -> list[str]:
@@ -52,7 +52,7 @@ def extrude(data: Mapping[str, Any], modes: Modes) -> list[str]:
     """
     amount = number(data["amount"], "amount", -_MAX_MOVE, _MAX_MOVE)
     move = f"G1 {word('E', amount)} {word('F', _speed(data, EXTRUDE_SPEED))}"
-    return _in_millimetres(["M83", move, *modes.restore()], modes)
+    return _in_millimetres(["M83", move, *modes.commands_to_restore_motion()], modes)
 
 
 def _in_millimetres(commands: list[str], modes: Modes) -> list[str]:

@@ -14,7 +14,7 @@ from gcode.command import Command, parse
 from gcode.errors import CommandError
 from gcode.firmware_traits import EMode
 from gcode.frozen import mutable
-from gcode.heating import SETS_TARGET
+from gcode.heating import HEATERS_BY_COMMAND
 from gcode.modes import Modes, may_change_modes
 
 LIFT = 5.0  # mm above everything printed, before any sideways move
@@ -125,8 +125,8 @@ class ResumePlace:
             self._set_axes(command)
         elif code == "G28":
             self._home(command)
-        elif code in SETS_TARGET:
-            self._heat(SETS_TARGET[code], command)
+        elif code in HEATERS_BY_COMMAND:
+            self._heat(HEATERS_BY_COMMAND[code], command)
         elif code in _ORIGIN_CODES or (code == "G10" and "L" in command):
             self.has_moved_origin = True
         elif code in _SETTINGS:
@@ -285,7 +285,7 @@ def _approach(place: ResumePlace) -> Iterator[str]:
     yield f"G1 X{_number(axes['X'])} Y{_number(axes['Y'])} {TRAVEL}"
     yield f"G1 Z{_number(axes['Z'])} {DOWN}"
     yield f"G92 E{_number(axes['E'])}"
-    yield from place.modes.restore_all()
+    yield from place.modes.commands_to_restore_all()
 
 
 def _number(value: float) -> str:

@@ -26,8 +26,8 @@ def test_a_sound_file_has_no_findings():
             HEAD + "G1 Z-1\n" + BODY.replace("Z.3 ", "") + TAIL,
             "prints outside the build volume: Z from -1 to -1, allowed 0 to 200",
         ),
-        ("M104 S350\n" + HEAD + BODY + TAIL, "the file heats tool0 to 350 °C, the profile allows 300 °C (line 1)"),
-        ("M190 S150\n" + HEAD + BODY + TAIL, "the file heats bed to 150 °C, the profile allows 120 °C (line 1)"),
+        ("M104 S350\n" + HEAD + BODY + TAIL, "the file heats tool0 to 350 °C, but the profile allows 300 °C (line 1)"),
+        ("M190 S150\n" + HEAD + BODY + TAIL, "the file heats bed to 150 °C, but the profile allows 120 °C (line 1)"),
         ("G28\nM104 S100\n" + BODY + TAIL, "extrudes while the hotend's target is below 170 °C (line 4)"),
         (
             HEAD + BODY + "M104 S0\n" + "".join(f"G1 X{50 + n} E{n}\n" for n in range(2, 40)) + TAIL,
@@ -38,7 +38,7 @@ def test_a_sound_file_has_no_findings():
         (HEAD + BODY + "M997\n" + TAIL, "M997 starts a firmware update (line 5)"),
         (
             HEAD + BODY + "G1 X55." + "0" * 90 + "\n" + TAIL,
-            "a command has 97 characters, the firmware reads 83 (line 5)",
+            "a command has 97 characters, but the firmware reads 83 (line 5)",
         ),
     ],
 )
@@ -62,7 +62,7 @@ def test_each_error_is_found(text, error):
             HEAD + "G1 X250 F6000\nG1 X0\n" + BODY + TAIL,
             "moves outside the build volume: X from 0 to 250, allowed 0 to 200",
         ),
-        (HEAD + BODY + "M117 " + "x" * 90 + "\n" + TAIL, "a text is cut, as the firmware reads 83 characters (line 5)"),
+        (HEAD + BODY + "M117 " + "x" * 90 + "\n" + TAIL, "a text is cut: the firmware reads 83 characters (line 5)"),
         (
             HEAD + BODY + "G1 E500\n" + TAIL,
             "moves 499 mm of filament at once; are absolute and relative E mixed up? (line 5)",
@@ -169,7 +169,7 @@ def test_a_long_line_is_measured_as_the_firmware_reads_it():
     [error] = findings(f"{object_}\n{HEAD}{BODY}{TAIL}", dialect=KLIPPER)[0]
     assert "characters" in error, "the print would fail at it"
     errors, warnings = findings(long_, dialect_known=False)
-    assert (errors, warnings) == ([], ["a command has 127 characters, many firmwares read 83 of them (line 5)"])
+    assert (errors, warnings) == ([], ["a command has 127 characters, but many firmwares read only 83 (line 5)"])
     assert findings("EXCLUDE_OBJECT_DEFINE NAME=" + "x" * 99 + "\n" + HEAD + BODY + TAIL, dialect_known=False) == (
         [],
         [],
@@ -198,7 +198,7 @@ def test_other_numbers_are_not_temperatures(command):
 
 def test_a_chamber_has_a_limit_of_its_own():
     assert findings(HEAD + BODY + "M141 S70\n" + TAIL, max_chamber=60.0)[0] == [
-        "the file heats chamber to 70 °C, the profile allows 60 °C (line 5)"
+        "the file heats chamber to 70 °C, but the profile allows 60 °C (line 5)"
     ]
 
 

@@ -9,12 +9,12 @@ from gcode.analysis.klipper import KlipperCorners, KlipperProfile
 from gcode.analysis.machine import Machine
 from gcode.analysis.speeds import limit_rows
 from gcode.command import parse
-from gcode.planner import MotionLimits, klipper, loose
+from gcode.planner import MotionLimits, convert_to_klipper, loosen
 from gcode.texts import words_of
 from support import klipper_planner
 from support.analysed import analyse
 
-LIMITS = klipper(loose(MotionLimits()))
+LIMITS = convert_to_klipper(loosen(MotionLimits()))
 
 
 def vectorised(moves, limits=LIMITS, cuts=()):
@@ -26,7 +26,7 @@ def vectorised(moves, limits=LIMITS, cuts=()):
         rests = np.zeros(len(part), np.bool_)
         rests[0] = begin == 0
         delta, speed = np.array([each for each, _ in part]).T.copy(), np.array([each for _, each in part])
-        each = corners.moves(delta, speed, rests, limit_rows([limits], [len(part)]))
+        each = corners.plan_moves(delta, speed, rests, limit_rows([limits], [len(part)]))
         seconds.append(profile.add(each, np.zeros((1, len(part))))[0])
     return np.concatenate((*seconds, profile.finish()[0]))
 
@@ -56,7 +56,7 @@ def test_the_result_is_the_same_however_it_is_split(moves, cuts):
 
 def test_short_zigzags_are_limited_by_the_lower_acceleration():
     zigzag = [((0.5 if n % 2 else -0.5, 0.5, 0.0, 0.02), 300.0) for n in range(200)]
-    gentle, harsh = LIMITS, klipper(loose(MotionLimits()))
+    gentle, harsh = LIMITS, convert_to_klipper(loosen(MotionLimits()))
     harsh.cruise_ratio = 0.0
     slow, fast = (vectorised(zigzag, each).sum() for each in (gentle, harsh))
     assert slow > 1.05 * fast
@@ -64,7 +64,7 @@ def test_short_zigzags_are_limited_by_the_lower_acceleration():
 
 
 def test_a_file_sets_speed_acceleration_and_corners():
-    machine = Machine(limits=klipper(loose(MotionLimits())), limits_from="defaults")
+    machine = Machine(limits=convert_to_klipper(loosen(MotionLimits())), limits_from="defaults")
     moves = "".join(f"G1 X{n % 2 * 100} Y{n} F30000\n" for n in range(50))
     plain = analyse("G28\n" + moves, machine)
     set_ = analyse("G28\nSET_VELOCITY_LIMIT VELOCITY=600 ACCEL=20000 SQUARE_CORNER_VELOCITY=20\n" + moves, machine)
@@ -75,7 +75,7 @@ def test_a_file_sets_speed_acceleration_and_corners():
 
 @pytest.mark.parametrize("slower", ["SET_VELOCITY_LIMIT ACCEL=500 VELOCITY=50", "M204 S500"])
 def test_lower_limits_in_a_file_do_not_slow_retraction(slower):
-    known = klipper(MotionLimits())
+    known = convert_to_klipper(MotionLimits())
     retract, feedrate = known.retract, known.feedrates[3]
     if slower.startswith("M204"):
         known.note(parse(slower))

@@ -14,7 +14,7 @@ from PIL import Image
 from daemon.front.analysis.thumbnails import decode, in_all_sizes
 from gcode.analysis.pictures import MAX_THUMBNAILS, Pictures
 from gcode.analysis.pixels import Image as Pixels
-from gcode.analysis.pixels import read
+from gcode.analysis.pixels import read_image
 from support.analysed import analyse
 from support.pictures import picture
 
@@ -174,7 +174,7 @@ def test_the_form_of_colpic_becomes_a_png(width):
 def test_damaged_pixels_give_a_picture_or_none(data, at):
     good = colpic(8, 4, [0xF800, 7], [0, 1] * 16).encode()
     for text in (data, good[:at], good[: at % len(good)] + data[:1] + good[at % len(good) + 1 :]):
-        image = read([text])
+        image = read_image([text])
         assert image is None or len(image.pixels) == 3 * image.width * image.height
 
 
@@ -232,7 +232,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_every_line_is_parsed_in_linear_time(name):
-    """Three comments of 100 kB held the analysis for 40 s."""
+    """Three comments of 100 kB once held up the analysis for 40 s."""
 
     def seconds(size: int) -> float:
         line = HOSTILE[name](size)

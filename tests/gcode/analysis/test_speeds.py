@@ -20,7 +20,7 @@ def seconds(moves, limits: MotionLimits, size: int = 10**6) -> np.ndarray:
     for at in range(0, len(table), size):
         part = table[at : at + size]
         rests = np.zeros(len(part), np.bool_)
-        each = corners.moves(part[:, :4].T.copy(), part[:, 4], rests, limit_rows([limits], [len(part)]))
+        each = corners.plan_moves(part[:, :4].T.copy(), part[:, 4], rests, limit_rows([limits], [len(part)]))
         parts.append(profile.add(each, np.zeros((0, len(part))))[0])
     return np.concatenate([*parts, profile.finish()[0]])
 
@@ -31,7 +31,7 @@ def one_by_one(moves, limits: MotionLimits) -> list[float]:
         end = tuple(a + b for a, b in zip(place, delta, strict=True))
         steps.append((place, end, feedrate))
         place = end
-    return [each.seconds for each in planner.fetched(steps, limits)]
+    return [each.seconds for each in planner.plan_blocks(steps, limits)]
 
 
 @pytest.mark.parametrize("classic_jerk", [True, False])

@@ -22,7 +22,7 @@ MARKED = (
 
 
 def laid(moves):
-    """Both ends of each move that lays material."""
+    """Return both ends of each move that lays material."""
     for each in moves:
         drawn_moves = each.moves
         rows = drawn_moves.printing
@@ -32,7 +32,7 @@ def laid(moves):
 
 
 def drawn_lines(toolpath):
-    """Both ends of each line that is drawn as laid, and its feature."""
+    """Return both ends of each line that is drawn as laid material, and its feature."""
     before = toolpath.begin
     for each in toolpath.vertices:
         here = (each.x, each.y, each.z)
@@ -92,11 +92,11 @@ def test_toolpaths_of_sliced_files_are_exact_and_compact(name):
     assert analysis.duration_s * 0.95 < times[-1] <= analysis.duration_s + 0.01
 
 
-PLACES = st.one_of(st.floats(-300, 300), st.floats(-9e3, 9e3), st.integers(-5, 5)).map(lambda value: round(value, 3))
+CAPACITY = st.one_of(st.floats(-300, 300), st.floats(-9e3, 9e3), st.integers(-5, 5)).map(lambda value: round(value, 3))
 LINES = st.lists(
     st.one_of(
-        st.tuples(PLACES, PLACES, st.booleans()).map(lambda p: f"G1 X{p[0]:.3f} Y{p[1]:.3f}" + " E1" * p[2]),
-        PLACES.map(lambda z: f"G1 Z{z:.3f}"),
+        st.tuples(CAPACITY, CAPACITY, st.booleans()).map(lambda p: f"G1 X{p[0]:.3f} Y{p[1]:.3f}" + " E1" * p[2]),
+        CAPACITY.map(lambda z: f"G1 Z{z:.3f}"),
         st.sampled_from(["G28 X", "G92 X7", ";LAYER_CHANGE", ";TYPE:Support material", "; FEATURE: Bridge"]),
     ),
     max_size=20,
@@ -105,7 +105,7 @@ LINES = st.lists(
 
 @given(LINES, st.sampled_from([3, 64, 16_384]))
 def test_any_toolpath_is_read_back(lines, chunk):
-    """Whatever moves: each line that lays material is there, within half a hundredth of a millimetre."""
+    """Whatever the moves: each line that lays material is there, within half a hundredth of a millimetre."""
     most, toolpath.CHUNK = toolpath.CHUNK, chunk
     try:
         analysis, blob, moves = drawn("\n".join(["M83", "G1 F6000", *lines]))

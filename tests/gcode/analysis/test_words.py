@@ -1,4 +1,4 @@
-"""The analysis reads a block by arithmetic, a print line by line: they agree on every command."""
+"""The analysis reads a block by arithmetic, and a print reads line by line: both agree on every command."""
 
 import math
 
@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gcode.analysis.blocks import BLOCK, Blocks, LineBlock
-from gcode.analysis.words import COLUMNS, _read, read
+from gcode.analysis.words import COLUMNS, _read, read_lines
 from gcode.command import parse
 from gcode.reader import MAX_LINE, clean
 from support.reading import read_whole
@@ -71,18 +71,18 @@ LINES = st.lists(_PARTS, max_size=40).map(b"".join)
 
 
 def blocks(data: bytes, cuts: tuple[int, ...] = ()) -> list[LineBlock]:
-    source, read, at = Blocks(), [], 0
+    source, read_lines, at = Blocks(), [], 0
     for end in (*sorted(cuts), len(data)):
-        read += source.feed(data[at:end])
+        read_lines += source.feed(data[at:end])
         at = max(at, end)
-    return [*read, *source.finish()]
+    return [*read_lines, *source.finish()]
 
 
 def read_all(data: bytes, *, unusual: bool = False) -> list[tuple[int, object]]:
-    """Each command by its offset: (code, words) of a plain move, the clean line of any other."""
+    """Return each command by its offset: (code, words) of a plain move, the clean line of any other."""
     lines = []
     for block in blocks(data):
-        words = _read(block.text, unusual=True) if unusual else read(block)
+        words = _read(block.text, unusual=True) if unusual else read_lines(block)
         offsets = (words.starts + block.offset).tolist()
         for row, line in enumerate(words.moves.tolist()):
             row_words = zip(COLUMNS, words.columns[:, row].tolist(), strict=True)
@@ -158,9 +158,9 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_each_form_is_read_by_arithmetic(form):
-    """One by one they took ten times as long."""
+    """Lines read one by one took ten times as long."""
     [block] = blocks(b"; head\nG28\n" + b"\n".join(FORMS[form](n) for n in range(2000)))
-    words = read(block)
+    words = read_lines(block)
     assert len(words.moves) == 2000
     assert words.columns[0].tolist() == [n + 0.5 for n in range(2000)]
 
@@ -188,7 +188,7 @@ def test_blocks_are_the_same_however_the_file_is_split(data, cuts):
 def test_numbers_match_float(mantissa, places):
     digits = f"{abs(mantissa):0{places + 1}d}"
     text = f"{'-' if mantissa < 0 else ''}{digits[: len(digits) - places]}.{digits[len(digits) - places :]}"[:15]
-    words = read(LineBlock(f"G1 X{text}\n".encode(), 0))
+    words = read_lines(LineBlock(f"G1 X{text}\n".encode(), 0))
     if len(words.moves):
         assert words.columns[0, 0] == float(text)
         assert np.isnan(words.columns[1:, 0]).all()
