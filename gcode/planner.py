@@ -109,14 +109,14 @@ class MotionLimits:
         """Apply Klipper's SET_VELOCITY_LIMIT, given its parameters by name in upper case."""
         if not self.square_corner:
             return
-        if velocity := plausible(words.get("VELOCITY")):
+        if velocity := plausible_limit(words.get("VELOCITY")):
             self.feedrates[:2] = [velocity, velocity]
-        if acceleration := plausible(words.get("ACCEL")):
+        if acceleration := plausible_limit(words.get("ACCEL")):
             self.set_acceleration(acceleration)
-        self.square_corner = plausible(words.get("SQUARE_CORNER_VELOCITY")) or self.square_corner
+        self.square_corner = plausible_limit(words.get("SQUARE_CORNER_VELOCITY")) or self.square_corner
         if "MINIMUM_CRUISE_RATIO" in words:
             self.cruise_ratio, self.to_decel = max(0.0, min(words["MINIMUM_CRUISE_RATIO"], 0.99)), 0.0
-        self.to_decel = plausible(words.get("ACCEL_TO_DECEL")) or self.to_decel
+        self.to_decel = plausible_limit(words.get("ACCEL_TO_DECEL")) or self.to_decel
 
     def set_acceleration(self, acceleration: float) -> None:
         """Set the one acceleration that Klipper has for all moves of the tool, in mm/s²."""
@@ -177,10 +177,10 @@ def _set_axes(values: list[float], command: Command, unit: float) -> None:
 
 def _limit(command: Command, letter: str, unit: float) -> float | None:
     """Return a parameter's value if it is a plausible limit."""
-    return plausible(command.number(letter, 0.0) * unit)
+    return plausible_limit(command.number(letter, 0.0) * unit)
 
 
-def plausible(limit: float | None) -> float | None:
+def plausible_limit(limit: float | None) -> float | None:
     """Return a limit of motion; None: it is missing, or no printer has such a limit."""
     return limit if limit is not None and _MIN_LIMIT <= limit <= _MAX_LIMIT else None
 

@@ -214,7 +214,7 @@ class LineFollower:
         self._add_wait("changes", self._machine.filament_change)
 
     def _progress(self, command: Command) -> None:
-        percent, minutes = (_plausible(command.get(letter)) for letter in "PR")
+        percent, minutes = (_plausible_progress(command.get(letter)) for letter in "PR")
         if len(self.m73) < MAX_M73 and (percent is not None or minutes is not None):
             self.m73.append((self._offset, percent, None if minutes is None else minutes * 60))
 
@@ -235,5 +235,5 @@ class LineFollower:
             self._checks.check_length(command, line + index)
 
 
-def _plausible(progress: float | None) -> float | None:
+def _plausible_progress(progress: float | None) -> float | None:
     return progress if progress is not None and abs(progress) < _MAX_PROGRESS else None

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from gcode.planner import AXES, MotionLimits, plausible
+from gcode.planner import AXES, MotionLimits, plausible_limit
 from gcode.texts import number
 
 PART_SIZE = 128 * 1024  # bytes at the end or the beginning of a file that have the settings in them
@@ -41,7 +41,7 @@ def limits_from_settings(settings: Mapping[str, str], base: MotionLimits) -> Mot
         # OrcaSlicer and its relatives call a feedrate a speed
         text = settings.get(f"machine_{name}") or settings.get(f"machine_{name}".replace("_feedrate_", "_speed_"), "")
         value = number(text.split(",")[0])
-        return value if value is not None and (plausible(value) or (zero and value == 0)) else default
+        return value if value is not None and (plausible_limit(value) or (zero and value == 0)) else default
 
     def axes(name: str, default: list[float]) -> list[float]:
         return [limit(f"{name}_{axis.lower()}", each) for axis, each in zip(AXES, default, strict=True)]
