@@ -55,7 +55,7 @@ class LinkSettings:
             long_commands=frozenset(self.long_commands.upper().encode().split()),
             window_lines=self.window_lines or dialect.window_lines,
             window_bytes=self.window_bytes or dialect.window_bytes,
-            learns=not self.window_lines,
+            learns_window=not self.window_lines,
             compact=dialect.compact if self.compact == "auto" else None,
             packing=dialect.packing if self.packing == "auto" else None,
         )

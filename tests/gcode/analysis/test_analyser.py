@@ -12,7 +12,7 @@ from gcode.analysis import blocks, timeline
 from gcode.analysis.analyser import Analyser, BinaryGcodeError
 from gcode.analysis.blocks import BLOCK
 from gcode.analysis.machine import Machine
-from gcode.analysis.settings import limits_from_tail
+from gcode.analysis.settings import limits_from_part
 from gcode.dialect import KLIPPER, MARLIN, REPRAPFIRMWARE
 from gcode.errors import CommandError
 from gcode.planner import MotionLimits
@@ -390,7 +390,7 @@ _ABSURD = ("9" * 400, "1" + "0" * 200, "." + "0" * 200 + "1", "." + "0" * 330 + 
 )  # fmt: skip
 def test_absurd_numbers_give_finite_results(command, dialect):
     """NaN and infinity are no JSON: one such file would make the list of all files unreadable."""
-    limits = planner.klipper(MotionLimits()) if dialect is KLIPPER else planner.loose(MotionLimits())
+    limits = planner.convert_to_klipper(MotionLimits()) if dialect is KLIPPER else planner.loosen(MotionLimits())
     for number in _ABSURD:
         text = f"{HEAD}G1 X10 Y10 E1 F600\n{command.replace('{}', number)}\nG1 X50 E3 F6000\nG1 X10 Y50 Z.3 E5\n"
         analysis = analyse(text.encode(), Machine(limits=limits, dialect=dialect))
@@ -402,7 +402,7 @@ def test_absurd_numbers_give_finite_results(command, dialect):
 @pytest.mark.parametrize("name", ["feedrate_x", "feedrate_e", "acceleration_x", "acceleration_extruding", "jerk_x"])
 def test_absurd_limits_in_the_settings_of_a_file_are_ignored(name, number):
     tail = f"; machine_max_acceleration_y = 1000\n; machine_max_{name} = {number}\n".encode()
-    limits = limits_from_tail(tail, MotionLimits())
+    limits = limits_from_part(tail, MotionLimits())
     analysis = analyse(CUBE, Machine(limits=limits))
     assert analysis.duration_s < 10 * WHOLE.duration_s
     json.dumps(analysis.as_json(), allow_nan=False)
