@@ -54,7 +54,9 @@ def _before_parking(printer: Printer, config: Config) -> dict[str, Any]:
 
 def continue_at_printer(printer: Printer) -> None:
     """If the firmware waits for its user, end the wait by a command that acts on arrival, such as M108."""
-    usable = (command.decode() for command in printer.dialect.continue_commands if acts_at_once(printer, code_word(command)))
+    usable = (
+        command.decode() for command in printer.dialect.continue_commands if acts_at_once(printer, code_word(command))
+    )
     if printer.waits_for_user and (command := next(usable, None)) is not None:
         log.info("job.continue_at_printer", command=command)
         with suppress(QueueFull):  # the queue already has several such commands
@@ -102,7 +104,12 @@ async def find_lost_position(printer: Printer, parked: ParkedPosition) -> list[s
     """Find out by a tiny move whether the firmware has lost its position; return why, or nothing if it has not."""
     refused: list[str] = []
     words = printer.dialect.idle.unhomed_reply or ""
-    for command in ("G91", f"G1 Z{_TINY_MOVE:g} F600", f"G1 Z-{_TINY_MOVE:g} F600", *parked.modes.commands_to_restore_motion()):
+    for command in (
+        "G91",
+        f"G1 Z{_TINY_MOVE:g} F600",
+        f"G1 Z-{_TINY_MOVE:g} F600",
+        *parked.modes.commands_to_restore_motion(),
+    ):
         answer = await printer.send(command)
         refused += [line for line in answer if words and words in line.lower()]
     return [
