@@ -6,9 +6,9 @@ import {everyPrinter} from "./store.mjs";
 
 const MAX_LENGTH = {material: 64, colour: 64, group: 64, notes: 4000}; // characters, as in daemon/farm/list/user_actions.py
 
-/** Values of the printers, as suggestions. @param {(each: import("./kinds.mjs").FarmPrinter) => (string|undefined)[]} of */
-function suggestions(of) {
-  return [...new Set(everyPrinter().flatMap(of).filter(Boolean))].sort().slice(0, 50);
+/** Values of the printers, as suggestions. @param {(each: import("./kinds.mjs").FarmPrinter) => (string|undefined)[]} valuesOf */
+function suggestions(valuesOf) {
+  return [...new Set(everyPrinter().flatMap(valuesOf).filter(Boolean))].sort().slice(0, 50);
 }
 
 /** @param {{form: Record<string, string>, set: (form: any) => void}} props */

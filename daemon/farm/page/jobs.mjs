@@ -29,16 +29,16 @@ function Counts({job}) {
 
 /** @param {{copy: import("./kinds.mjs").FarmCopy, name: string}} props */
 function Copy({copy, name}) {
-  const of = t("copy_of", {n: copy.number, name});
+  const fullName = t("copy_of", {n: copy.number, name});
   const at = `api/farm/copies/${address(copy.id)}`;
   const isOver = ["done", "failed", "cancelled"].includes(copy.state);
   const body = html`<p>${t(isOver || copy.state === "waiting" ? "cancel_copy_body" : "cancel_copy_printing")}</p>`;
-  const sure = () => ask({title: t("cancel_title", {name: of}), body, yes: t("cancel_yes"), no: t("cancel_no")});
+  const sure = () => ask({title: t("cancel_title", {name: fullName}), body, yes: t("cancel_yes"), no: t("cancel_no")});
   return html`<li class="past"><span class="what"><span>${t("copy_n", {n: number(copy.number)})}: <b>${t(`copy_${copy.orphan ? "orphan" : copy.state}`)}</b></span>
       <small>${[copy.printer && short(copy.printer, 40), clock(copy.since), copy.cancelling && t("cancelling")].filter(Boolean).join(" · ")}</small>
       ${copy.reason && html`<small class=${copy.state === "failed" ? "bad" : ""}>${short(why(copy.reason), 300)}</small>`}</span>
-    ${isOver ? html`<${Act} label=${t("again")} name=${`${t("again")}: ${of}`} run=${() => post(`${at}/again`, {})} fail=${fail} />`
-      : html`<${Act} kind="danger" label=${t("cancel")} name=${`${t("cancel")}: ${of}`} sure=${sure} run=${() => post(`${at}/cancel`, {})} fail=${fail} />`}</li>`;
+    ${isOver ? html`<${Act} label=${t("again")} name=${`${t("again")}: ${fullName}`} run=${() => post(`${at}/again`, {})} fail=${fail} />`
+      : html`<${Act} kind="danger" label=${t("cancel")} name=${`${t("cancel")}: ${fullName}`} sure=${sure} run=${() => post(`${at}/cancel`, {})} fail=${fail} />`}</li>`;
 }
 
 /** The details of a job: why it waits, its notes, and its copies. @param {{job: import("./kinds.mjs").FarmJob}} props */

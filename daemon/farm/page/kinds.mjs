@@ -106,7 +106,7 @@ export function localTime(seconds) {
 }
 
 /**
- * The id of the job before which a job is put that a user drags to an index; null: the end of the list; undefined: it stays.
+ * A user drags a job to an index: the id of the job before which it is put; null: after all others; undefined: it stays.
  * @param {{id: string}[]} jobs @param {string} id @param {number} before
  */
 export function moveTarget(jobs, id, before) {

@@ -11,7 +11,7 @@ import {Act, ask, Fail} from "./widgets.mjs";
 
 const PICTURE_INTERVAL = 15000; // ms
 const MAX_REQUESTS = 3; // for pictures, at a time
-const NEAR = "400px"; // from the visible part of the page, where a card is drawn in full
+const NEAR = "400px"; // around the visible part of the page: a card in there is drawn in full
 
 const kind = signal("");
 const search = signal("");
@@ -71,29 +71,29 @@ function Camera({id}) {
 
 /** @param {{id: string, fail: any}} props */
 function Buttons({id, fail}) {
-  const of = /** @type {any} */ (printer(id));
-  if (!of) return null;
-  const what = kindOf(of);
-  const file = short(printName(of, jobs.value) || t("a_print"), 60);
+  const data = /** @type {any} */ (printer(id));
+  if (!data) return null;
+  const what = kindOf(data);
+  const file = short(printName(data, jobs.value) || t("a_print"), 60);
   const tell = (/** @type {string} */ verb) => () => post(`api/farm/printers/${address(id)}/${verb}`, {}, {timeout: 15000});
-  const same = of.holds;
+  const heldCopy = data.holds;
   const sure = () => ask({
     title: t("cancel_title", {name: file}),
-    body: html`<p>${t("cancel_body", {printer: short(id, 40), percent: of.progress === null || of.progress === undefined ? "–" : Math.floor(of.progress)})}</p>`,
+    body: html`<p>${t("cancel_body", {printer: short(id, 40), percent: data.progress === null || data.progress === undefined ? "–" : Math.floor(data.progress)})}</p>`,
     yes: t("cancel_yes"),
     no: t("cancel_no"),
-    holds: () => isBusy(/** @type {any} */ (printer(id) ?? {})) && printer(id)?.holds === same,
+    holds: () => isBusy(/** @type {any} */ (printer(id) ?? {})) && printer(id)?.holds === heldCopy,
   });
-  const off = of.away ? t("why_away") : "";
+  const off = data.away ? t("why_away") : "";
   const named = (/** @type {string} */ label) => `${label}: ${short(id, 40)}`;
   return html`<div class="row">
     ${what === "bed" && html`<${Act} kind="main" label=${t("bed_is_clear")} name=${named(t("bed_is_clear"))} run=${tell("bed_clear")}
       done=${() => printer(id)?.bed_clear} fail=${fail} />`}
     ${what === "printing" && html`<${Act} label=${t("pause")} busy=${t("pausing")} name=${named(t("pause"))} run=${tell("pause")} fail=${fail} />`}
     ${what === "paused" && html`<${Act} kind="main" label=${t("resume")} name=${named(t("resume"))} run=${tell("resume")} fail=${fail} />`}
-    ${!isBusy(of) && html`<${Act} label=${t(of.on_hold ? "release" : "hold")} name=${named(t(of.on_hold ? "release" : "hold"))} off=${off}
-      run=${tell(of.on_hold ? "release" : "hold")} fail=${fail} />`}
-    ${isBusy(of) && html`<span class="gap"></span><${Act} kind="danger" label=${t("cancel")} name=${named(t("cancel"))} sure=${sure} run=${tell("cancel")} fail=${fail} />`}
+    ${!isBusy(data) && html`<${Act} label=${t(data.on_hold ? "release" : "hold")} name=${named(t(data.on_hold ? "release" : "hold"))} off=${off}
+      run=${tell(data.on_hold ? "release" : "hold")} fail=${fail} />`}
+    ${isBusy(data) && html`<span class="gap"></span><${Act} kind="danger" label=${t("cancel")} name=${named(t("cancel"))} sure=${sure} run=${tell("cancel")} fail=${fail} />`}
   </div>`;
 }
 
@@ -105,26 +105,26 @@ function heaterLabel(name) {
 
 /** A card's contents but for its heading. @param {{id: string, fail: any}} props */
 function Contents({id, fail}) {
-  const of = /** @type {any} */ (printer(id));
-  if (!of) return null;
-  const share = typeof of.progress === "number" ? Math.min(100, Math.max(0, of.progress)) : null;
-  const loaded = (of.tools ?? []).map((/** @type {any} */ each) => [each.material, each.colour, each.nozzle_mm && `${plain(each.nozzle_mm)} mm`].filter(Boolean).join(" "));
-  const name = printName(of, jobs.value);
-  const heat = Object.entries(of.heaters ?? {});
+  const data = /** @type {any} */ (printer(id));
+  if (!data) return null;
+  const share = typeof data.progress === "number" ? Math.min(100, Math.max(0, data.progress)) : null;
+  const loaded = (data.tools ?? []).map((/** @type {any} */ each) => [each.material, each.colour, each.nozzle_mm && `${plain(each.nozzle_mm)} mm`].filter(Boolean).join(" "));
+  const name = printName(data, jobs.value);
+  const heat = Object.entries(data.heaters ?? {});
   return html`
-    ${of.camera && !of.away && html`<${Camera} id=${id} />`}
-    ${name && isBusy(of) && html`<div><p class="file-name">${short(name, 80)}</p>
+    ${data.camera && !data.away && html`<${Camera} id=${id} />`}
+    ${name && isBusy(data) && html`<div><p class="file-name">${short(name, 80)}</p>
       <progress max="100" value=${share ?? 0} aria-label=${t("progress_of", {name: short(name, 60)})}></progress>
-      <p><b>${share === null ? "–" : `${Math.floor(share)} %`}</b> ${typeof of.remaining_s === "number" && html`<span>${t("time_left", {time: duration(of.remaining_s),
-        clock: clock(Date.now() / 1000 + of.remaining_s)})}</span>`}</p></div>`}
-    ${of.away ? html`<p class="dim">${of.heard ? t("away_since", {time: clock(of.heard)}) : t("away_always")}</p>`
-      : of.reason && kindOf(of) !== "printing" && html`<p class=${LOOKS[kindOf(of)].tone}>${short(sentence(of.reason), 300)}</p>`}
-    ${of.cancelling && html`<p class="warn">${t("is_cancelling")}</p>`}
-    ${heat.length > 0 && !of.away && html`<dl class="heaters">${heat.map(([name, each]) => html`<div key=${name}><dt>${heaterLabel(name)}</dt>
+      <p><b>${share === null ? "–" : `${Math.floor(share)} %`}</b> ${typeof data.remaining_s === "number" && html`<span>${t("time_left", {time: duration(data.remaining_s),
+        clock: clock(Date.now() / 1000 + data.remaining_s)})}</span>`}</p></div>`}
+    ${data.away ? html`<p class="dim">${data.heard ? t("away_since", {time: clock(data.heard)}) : t("away_always")}</p>`
+      : data.reason && kindOf(data) !== "printing" && html`<p class=${LOOKS[kindOf(data)].tone}>${short(sentence(data.reason), 300)}</p>`}
+    ${data.cancelling && html`<p class="warn">${t("is_cancelling")}</p>`}
+    ${heat.length > 0 && !data.away && html`<dl class="heaters">${heat.map(([name, each]) => html`<div key=${name}><dt>${heaterLabel(name)}</dt>
       <dd>${degrees(/** @type {any} */ (each))}</dd></div>`)}</dl>`}
-    <p class="dim">${[of.group && t("in_group", {name: short(of.group, 40)}), ...loaded.map((/** @type {string} */ each) => short(each, 60))].filter(Boolean).join(" · ")}</p>
+    <p class="dim">${[data.group && t("in_group", {name: short(data.group, 40)}), ...loaded.map((/** @type {string} */ each) => short(each, 60))].filter(Boolean).join(" · ")}</p>
     <${Buttons} id=${id} fail=${fail} /><${Fail} of=${fail} />
-    ${of.url && /^https?:\/\//.test(of.url) && html`<a href=${of.url} target="_blank" rel="noreferrer noopener" aria-label=${t("own_page_of", {name: short(id, 40)})}>${t("own_page")}</a>`}`;
+    ${data.url && /^https?:\/\//.test(data.url) && html`<a href=${data.url} target="_blank" rel="noreferrer noopener" aria-label=${t("own_page_of", {name: short(id, 40)})}>${t("own_page")}</a>`}`;
 }
 
 /** A card: its name and state always, its contents while it is near the visible part of the page. @param {{id: string}} props */
@@ -142,12 +142,12 @@ function Card({id}) {
     watch.observe(element);
     return () => watch.unobserve(element);
   }, []);
-  const of = printer(id);
-  if (!of) return html`<li class="card printer" ref=${box}></li>`;
-  const what = kindOf(of);
+  const data = printer(id);
+  if (!data) return html`<li class="card printer" ref=${box}></li>`;
+  const what = kindOf(data);
   const {icon, tone} = LOOKS[what];
-  return html`<li class=${`card printer ${of.away || isStale.value ? "old" : ""}`} ref=${box} style=${isNear || !height.current ? undefined : {minHeight: `${height.current}px`}}>
-    <div class="row apart"><h2>${id}${of.name && of.name !== id && html` <small>${short(of.name, 40)}</small>`}</h2>
+  return html`<li class=${`card printer ${data.away || isStale.value ? "old" : ""}`} ref=${box} style=${isNear || !height.current ? undefined : {minHeight: `${height.current}px`}}>
+    <div class="row apart"><h2>${id}${data.name && data.name !== id && html` <small>${short(data.name, 40)}</small>`}</h2>
       <span class=${`state ${tone}`}><${FarmIcon} name=${icon} /> ${t(`kind_${what}`)}</span></div>
     ${isNear && html`<${Contents} id=${id} fail=${fail} />`}</li>`;
 }
@@ -159,13 +159,13 @@ function Kind({name, count}) {
 }
 
 /** The list that was shown last. It is reused while it has the same printers, so that it is not drawn again. */
-let before = /** @type {string[]} */ ([]);
+let shownLast = /** @type {string[]} */ ([]);
 
 export function Printers() {
   const shown = useComputed(() => {
     const found = everyPrinter().filter(each => (!kind.value || kindOf(each) === kind.value) && matches(each, search.value)).map(each => each.id);
-    if (found.length === before.length && found.every((each, at) => each === before[at])) return before;
-    before = found;
+    if (found.length === shownLast.length && found.every((each, at) => each === shownLast[at])) return shownLast;
+    shownLast = found;
     return found;
   });
   const all = ids.value.length;

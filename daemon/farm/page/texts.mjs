@@ -89,8 +89,8 @@ export const texts = {
   // orphans
   orphans: "{n} copies: outcome unknown",
   orphans_1: "1 copy: outcome unknown",
-  orphans_what: "Their printers do not answer. These copies are not printed again automatically, as they might then be printed twice. A printer that comes back reports the outcome itself; or check its bed and enter the outcome here.",
-  orphans_what_1: "Its printer does not answer. This copy is not printed again automatically, as it might then be printed twice. A printer that comes back reports the outcome itself; or check its bed and enter the outcome here.",
+  orphans_what: "Their printers do not answer. These copies are not printed again automatically, because they might then be printed twice. A printer that comes back reports the outcome itself; or check its bed and enter the outcome here.",
+  orphans_what_1: "Its printer does not answer. This copy is not printed again automatically, because it might then be printed twice. A printer that comes back reports the outcome itself; or check its bed and enter the outcome here.",
   copy_on: "copy {n} on {printer}",
   orphan_printing: "It was being printed when the printer last reported ({time}).",
   orphan_claimed: "It was about to start when the printer last reported ({time}).",
