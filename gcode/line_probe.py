@@ -76,7 +76,7 @@ class LineProbe:
         if self._probes >= MAX_PROBES:
             self.error = PrinterSilent(
                 f"the printer did not say which line it wants, though it was asked {MAX_PROBES} times: its firmware "
-                "may have stopped in the meantime (M85 does that); if so, reset it"
+                "may have stopped in the meantime (M85 does that); if so, reset the printer"
             )
             return b""
         silent = self._answer is None and self._probes > 0

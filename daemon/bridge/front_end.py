@@ -196,7 +196,7 @@ class FrontEnd:
             printer=PrinterSummary(error=CORE_AWAY_TEXT),
             profile=self._snapshot.profile,
         )
-        log.warning("core.away", consequence="the printer is shown as offline; a print may go on")
+        log.warning("core.away", consequence="the printer is shown as offline; a print may continue")
         self._tell(None)
 
     def _tell(self, event: Event | None) -> None:

@@ -316,7 +316,7 @@ class RemoteJobs:
         if (trouble := self._channel.latest().record_trouble) is None:
             return self.summary.warning
         return (
-            f"the print goes on, but is not recorded: {trouble}"
+            f"the print continues, but is not recorded: {trouble}"
             if self.active
             else f"prints are not recorded: {trouble}"
         )

@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
             _say("commands    to use nozzled job, nozzled pair and others in another terminal, first run there:")
             _say(f"            {_export(url, key)}")
             _say(f"printer     simulated Marlin, {args.speed:g} times faster than real time")
-            _say("            at first, the time left is that of a real printer")
+            _say("            at first, the time left is that of a real printer; it adapts during the print")
             duration_s = asyncio.run(_print(OctoPrintClient(url, key), plain_name(path.name), content, leave=args.exit))
             is_exact = _summary(content, oracle, duration_s)
             if not args.exit:
@@ -230,7 +230,7 @@ async def _until(client: OctoPrintClient, condition: Callable[[JobInformation], 
             while not condition(await client.job.get()):  # noqa: ASYNC110 - a client can only poll
                 await asyncio.sleep(POLL_INTERVAL / 5)
     except TimeoutError:
-        raise DemoFailed(f"waited {TIMEOUT:g} s in vain for {what}") from None
+        raise DemoFailed(f"waited {TIMEOUT:g} s for {what}, without success") from None
 
 
 async def _watch(client: OctoPrintClient, content: bytes, *, leave: bool) -> float:
@@ -330,7 +330,7 @@ def _summary(content: bytes, oracle: Path, duration_s: float) -> bool:
     accepted = [_in_full(json.loads(line)["command"].encode()) for line in oracle.read_text().splitlines()]
     accepted = [each for each in accepted if not each.startswith(_SYNC)]
     lost, repeated = compare(expected, accepted)
-    _say(f"\n{len(expected)} commands in the file, {lost} lost, {repeated} repeated or foreign; {duration_s:.1f} s")
+    _say(f"\n{len(expected)} commands in the file, {lost} lost, {repeated} extra; {duration_s:.1f} s")
     return lost == repeated == 0
 
 

@@ -200,7 +200,7 @@ def _interrupted(name: str, jobs: list[dict[str, Any]], once: str, error: BaseEx
     numbers = ", ".join(str(each["number"]) for each in jobs) or "none"
     is_refused = isinstance(error, RequestRefused | NeverSent | OSError)
     what = f"{name} has not become a job" if is_refused else f"it is not known whether {name} became a job"
-    return f"{what}; jobs made before: {numbers}. To make each job only once, repeat the command with --once {once}"
+    return f"{what}; jobs made before: {numbers}. To repeat the command without making a job twice, add --once {once}"
 
 
 async def _submit_file(farm: FarmClient, path: Path, fields: Mapping[str, str], key: str) -> dict[str, Any]:
@@ -398,7 +398,7 @@ async def _cancel(farm: FarmClient, args: argparse.Namespace) -> Any:
 def _format_cancel(answer: dict[str, Any]) -> str:
     if "counts" not in answer:
         what = "is cancelled" if answer["state"] == "cancelled" else "ends when its printer or site has confirmed it"
-        return printable(f"copy {answer['number']} of its job {what}")
+        return printable(f"copy {answer['number']} {what}")
     if answer["site"] and answer["state"] not in ("done", "failed", "cancelled"):
         return printable(f"job {answer['number']} ends when the site {answer['site']} has confirmed it")
     printing = sum(answer["counts"][state] for state in ("claimed", "printing"))

@@ -182,8 +182,8 @@ def _enrol(args: argparse.Namespace) -> int:
     _print_reload(folder.reload())
     print(
         printable(
-            f"{target} has the key of {args.id}: copy the file there, show it to nobody else, and run there: "
-            f"nozzled farm {action} {target.name}"
+            f"{target} holds the key of {args.id}, so keep it secret. Copy it to the computer of {args.id}, and run "
+            f"there: nozzled farm {action} {target.name}"
         )
     )
     return 0

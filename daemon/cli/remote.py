@@ -168,7 +168,7 @@ def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:
         port = "" if _has_port(server.url) else "; the address names no port: most often it is :5000"
         shown = f"no answer from {server.url}: is nozzled running there? {_START_HINT}{port}"
     elif isinstance(error, Unreachable) and server.url.lower().startswith("https:") and "certificate" not in text:
-        shown = f"{text}; without a proxy that encrypts, the address begins with http://"
+        shown = f"{text}; unless a proxy encrypts for nozzled, the address must begin with http://"
     elif isinstance(error, NotFound) and text == HTTPStatus.NOT_FOUND.phrase:  # of an API that this is not
         shown = f"{server.url} is not the address of a nozzled, like http://printer.local:5000: it answers {text!r}"
     print(f"nozzled: {printable(shown)}", file=sys.stderr)

@@ -153,4 +153,4 @@ def _save(folder: Path, address: str) -> None:
 
 
 def _store_trouble(error: Exception) -> None:
-    log.error("store.trouble", reason=str(error), consequence="the print goes on, but its record may be lost")
+    log.error("store.trouble", reason=str(error), consequence="the print continues, but its record may be lost")

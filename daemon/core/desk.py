@@ -428,7 +428,7 @@ def _print_record(job: JobRecord) -> PrintRecord:
 def unwritable(error: OSError) -> FileError:
     """Return the error for a choice of the printer that could not be saved."""
     kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else FileError
-    return kind(f"the choice of the printer cannot be kept in the state directory: {error.strerror or error}")
+    return kind(f"the choice of the printer cannot be saved in the state directory: {error.strerror or error}")
 
 
 async def _answer(printer: CommandSink, choice: int) -> None:

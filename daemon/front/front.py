@@ -167,4 +167,4 @@ def _keys_of_companions(access: Access, folder: Path, names: Collection[str]) ->
     try:
         create_keys(access.keyring, folder, names)
     except (ConfigError, OSError) as error:
-        log.warning("companions.no_key", reason=str(error), consequence="they cannot come to this front")
+        log.warning("companions.no_key", reason=str(error), consequence="they cannot use the API")

@@ -38,11 +38,11 @@ _ORIGIN_PREFIXES = ("G59.", "G92.")  # G59.1 to G59.3, G92.1
 _REFUSED_COMMANDS = {
     "M112": "M112 would stop the printer at once; it is left out",
     "M997": "M997 starts a firmware update",
-    "M502": "M502 drops the printer's settings",
+    "M502": "M502 resets the printer's settings",
 }
 _DOUBTFUL_COMMANDS = {
     "M500": "M500 saves settings in the printer",
-    **{code: f"{code} belongs to the link; it is left out" for code in ("M110", "M28", "M29", "M575", "M999")},
+    **{code: f"{code} is left out: it would disturb the connection" for code in ("M110", "M28", "M29", "M575", "M999")},
 }
 _END_COMMANDS = frozenset({"M84", "M18", "M2", "M30", "M107"})  # commands after the last layer of a complete file
 _FOOTERS = ("prusaslicer_config", "superslicer_config", "orcaslicer_config", "bambuslicer_config")

@@ -191,7 +191,7 @@ def test_the_links_echo_after_a_probe_is_not_foreign(tmp_path, capsys):
     oracle = tmp_path / "oracle.jsonl"
     oracle.write_text("".join(f'{{"command": "{each}"}}\n' for each in accepted))
     assert demo._summary(b"G28\nM84\n", oracle, 1.0)
-    assert "0 lost, 0 repeated or foreign" in capsys.readouterr().out
+    assert "0 lost, 0 extra" in capsys.readouterr().out
 
 
 def test_the_demonstration_takes_no_other_daemons_logbook_and_stop_button(monkeypatch, tmp_path):

@@ -72,7 +72,7 @@ def test_files_become_jobs_with_reasons_why_they_wait(run, part, farm):
     run("edit", "4", "--priority", "0")
     run("move", "4", "2")
     assert [job.number for job in farm.do(lambda jobs: jobs.open_jobs(9))] == [1, 4, 2, 3]
-    assert "copy 1 of its job is cancelled" in run("cancel", job["copy_list"][0]["id"], "--copy")
+    assert "copy 1 is cancelled" in run("cancel", job["copy_list"][0]["id"], "--copy")
     assert run("cancel", "4") == "job 4 is cancelled\n"
     assert "when the printers have confirmed it" in run("cancel", "1")
     assert "part.gcode" not in run("status")
@@ -110,7 +110,7 @@ def test_a_job_handed_over_to_a_site_stays_there(run, part):
     assert "change it there" in run("hold", number, code=6)
     [copy] = json.loads(run("why", number, "--json"))["copy_list"]
     output = run("cancel", copy["id"], "--copy")
-    assert output == "copy 1 of its job ends when its printer or site has confirmed it\n"
+    assert output == "copy 1 ends when its printer or site has confirmed it\n"
     assert run("cancel", number) == f"job {number} ends when the site munich has confirmed it\n"
 
 
@@ -151,7 +151,7 @@ def test_a_lost_answer_makes_no_second_job_and_the_uncertainty_is_reported(run, 
     monkeypatch.setattr(FarmClient, "submit", never_answered)
     output = run("submit", part, "--once", "k", code=3)
     assert "it is not known whether part.gcode became a job; jobs made before: none" in output
-    assert "repeat the command with --once k" in output
+    assert "add --once k" in output
     assert "has not become a job" in farm_jobs._interrupted("a", [{"number": 7}], "k", NeverSent("no"))
 
 

@@ -191,7 +191,7 @@ async def test_an_address_with_a_path_or_with_https_is_told_from_a_missing_servi
         refused = await Commands(f"{url}/printer", capsys)("job", "status", code=5)
         assert refused.startswith(f"nozzled: {url}/printer is not the address of a nozzled, like http://printer.local:")
         refused = await Commands(url.replace("http:", "https:"), capsys)("job", "status", code=3)
-        assert refused.endswith("; without a proxy that encrypts, the address begins with http://\n")
+        assert refused.endswith("; unless a proxy encrypts for nozzled, the address must begin with http://\n")
 
 
 def test_a_missing_service_exits_3(capsys, monkeypatch):
@@ -399,7 +399,7 @@ async def test_reasons_against_a_print_are_shown_and_can_be_overridden(tmp_path,
 
 
 @pytest.mark.real_time
-async def test_the_queue_and_the_history(tmp_path, part, capsys):
+async def test_the_queue_and_the_history_are_shown_and_changed(tmp_path, part, capsys):
     async with listening(tmp_path / "state", "sim?speed=50") as (_, url):
         nozzled = Commands(url, capsys)
         await nozzled.until_state("Operational")

@@ -95,7 +95,7 @@ async def test_a_print_that_is_not_recorded_goes_on_with_a_warning(tmp_path, mon
         await server.settle(0.01)  # the record is written in the same turn of the loop as the answer, or in a later one
         answer = (await server.get("/api/job")).json
         assert answer["state"] in ("Starting", "Printing")
-        assert answer["warning"] == "the print goes on, but is not recorded: database or disk is full"
+        assert answer["warning"] == "the print continues, but is not recorded: database or disk is full"
         assert "error" not in answer
         await server.settle(600)
         answer = (await server.get("/api/job")).json

@@ -289,14 +289,14 @@ async def test_a_firmware_stuck_in_m109_is_stopped_at_the_deadline(tmp_path):
         await host.until(S.CANCELLED)
         assert asyncio.get_running_loop().time() - began == pytest.approx(20, abs=1)
         await host.settle()
-        assert host.records.outcomes[-1][2] == "the printer did not listen for 20 s and was stopped by M112"
+        assert host.records.outcomes[-1][2] == "the printer did not answer for 20 s and was stopped by M112"
         assert board.hotend.target == 0
 
 
 async def test_a_printer_silent_in_its_moves_is_said_to_have_had_their_time():
     """Moves may take longer than `cancel_deadline_s`."""
     printer = SimpleNamespace(heard_at=0.0, waits_for_user=False, subscribe=lambda _: lambda: None, probe_soon=int)
-    with pytest.raises(TimeoutError, match="the printer did not listen for 300 s"):
+    with pytest.raises(TimeoutError, match="the printer did not answer for 300 s"):
         await while_it_lives(printer, asyncio.sleep(1000), MOVES_TIMEOUT)
 
 

@@ -200,7 +200,7 @@ def test_the_demo_prints_through_the_real_service(tmp_path, variables):
     part = head(300, tmp_path)
     done = nozzled("demo", "--exit", "--speed", "400", "--file", part, TMPDIR=str(tmp_path), **variables)
     assert done.returncode == 0, done.stderr
-    assert f"{len(commands_of(part))} commands in the file, 0 lost, 0 repeated or foreign" in done.stdout
+    assert f"{len(commands_of(part))} commands in the file, 0 lost, 0 extra" in done.stdout
     assert not list(tmp_path.glob("nozzled-demo-*"))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from support.processes import House, until
+from support.processes import ProcessGroup, until
 from support.waiting import TIMEOUT
 
 SCRIPT = Path(__file__).parents[2] / "systemd/safe_off.py"
@@ -83,7 +83,7 @@ def port():
 
 
 def test_a_simulated_printer_in_the_middle_of_heating_is_stopped(tmp_path):
-    house = House(tmp_path)
+    house = ProcessGroup(tmp_path)
     try:
         printer = house.printer(20)
         fd = os.open(printer.link, os.O_RDWR | os.O_NOCTTY)

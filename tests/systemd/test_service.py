@@ -9,7 +9,7 @@ import pytest
 
 from support import systemd_box
 from support.processes import commands_of, head
-from support.systemd_box import SHARED, Daemon, Printer
+from support.systemd_box import SHARED, BoxDaemon, BoxPrinter
 
 CORE, FRONT = "nozzled.service", "nozzled-front.service"
 PACKAGE = "/opt/nozzled/current/lib/python3*/site-packages/daemon"
@@ -19,7 +19,7 @@ PACKAGE = "/opt/nozzled/current/lib/python3*/site-packages/daemon"
 @pytest.mark.timeout(600)
 def test_the_service_works_from_installation_to_removal(box, tmp_path):
     it_is_installed(box)
-    daemon, printer = Daemon(box), Printer(box, speed=50)
+    daemon, printer = BoxDaemon(box), BoxPrinter(box, speed=50)
     part = head(400, tmp_path)
     it_prints(box, daemon, printer, part)
     it_analyses_what_was_uploaded(box, daemon, part.name)
@@ -174,7 +174,7 @@ def one_of_several_has_a_front_of_its_own(box):
     core, front = f"nozzled@{name}.service", f"nozzled-front@{name}.service"
     box.shell(f"printf '[http]\\nport = 5001\\n' >/etc/nozzled/{name}.toml; systemctl start {core}")
     box.until(lambda: box.show(front, "ActiveState") == "active", "its front")
-    other = Daemon(box, "http://127.0.0.1:5001", box.run("cat", f"/var/lib/nozzled-{name}/api-key"))
+    other = BoxDaemon(box, "http://127.0.0.1:5001", box.run("cat", f"/var/lib/nozzled-{name}/api-key"))
     box.until(lambda: other.state == "Offline after error", "its core")
     assert f"/dev/printer/{name}" in other.get("/api/job")["error"]
     box.run("systemctl", "stop", core)
@@ -185,7 +185,7 @@ def one_of_several_has_a_front_of_its_own(box):
 def the_installer_looks_first(box, daemon):
     """It is run alone here: an installation takes long."""
     look = [SHARED / "checkout/systemd/look-first", "/opt/nozzled/current/bin/nozzled"]
-    assert box.run(*look) == "nozzled.service: no print is under way"
+    assert box.run(*look) == "nozzled.service: no print is running"
     box.run("cp", "/etc/nozzled.toml", "/root/nozzled.toml")
     box.shell("printf '[job]\\non_stop = \"gently\"\\n' >/etc/nozzled.toml")
     with pytest.raises(systemd_box.Failed, match=r"this version cannot use /etc/nozzled\.toml; nothing was changed"):
@@ -198,9 +198,9 @@ def the_installer_looks_first(box, daemon):
     with pytest.raises(systemd_box.Failed, match=r"part\.gcode.*: a restart would end the print"):
         box.run(*look)
     assert "the restart ends the print" in box.run(*look, "--end-print")
-    assert "the print stays with the version that runs" in box.run(*look, "--no-start")
+    assert "the print stays with the running version" in box.run(*look, "--no-start")
     box.run("cp", "/root/nozzled.toml", "/etc/nozzled.toml")
-    assert "the new version takes the print over" in box.run(*look)
+    assert "the print continues in the new version" in box.run(*look)
     daemon.post("/api/job", {"command": "cancel"})
     box.until(lambda: daemon.state == "Operational", "the end of the print")
     daemon.post("/api/printer/command", {"command": "M220 S100"})

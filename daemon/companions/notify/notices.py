@@ -8,7 +8,7 @@ CLASSES = {
     "done": "A print is done.",
     "failed": "A print has failed, or the service was interrupted in the middle of it.",
     "cancelled": "A print was cancelled.",
-    "paused": "A print has paused by itself: the file, the printer, the filament sensor.",
+    "paused": "A print was paused by its file, the printer or a filament sensor.",
     "back": "A print continues after its connection was lost.",
     "warning": "A print is running, but has a problem, like no progress for a quarter of an hour.",
     "bed": "The queue is waiting for the bed to be cleared.",

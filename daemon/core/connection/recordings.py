@@ -95,4 +95,5 @@ def _dump(folder: Path, about: tuple[str, int | None, float, str, dict[str, Any]
 
 
 def _trouble(error: OSError) -> None:
-    log.warning("printer.not_recorded", reason=str(error), consequence="the print goes on, but its recording has gaps")
+    consequence = "the print continues, but its recording has gaps"
+    log.warning("printer.not_recorded", reason=str(error), consequence=consequence)

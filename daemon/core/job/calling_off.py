@@ -105,7 +105,7 @@ async def while_it_lives(printer: Printer, work: Coroutine[Any, Any, object], si
             life.update()
             quiet = asyncio.get_running_loop().time() - life.at
             if quiet >= silence:
-                raise TimeoutError(f"the printer did not listen for {silence:g} s")
+                raise TimeoutError(f"the printer did not answer for {silence:g} s")
             if quiet >= silence / 2 and probed_at < life.at:
                 printer.probe_soon()
                 probed_at = life.at + quiet

@@ -478,7 +478,7 @@ class Effects:
         try:
             await self._call_off(job, silence)
         except TimeoutError as error:
-            job.reason = f"{str(error) or 'the printer did not listen'} and was stopped by M112"
+            job.reason = f"{str(error) or 'the printer did not answer'} and was stopped by M112"
             log.warning("job.emergency_stop", reason=job.reason)
             job.machine.fire("cancelled")
             job.printer.emergency_stop(job.reason)

@@ -112,7 +112,7 @@ def _ending_of(record: JobRecord, snapshot: JobSnapshot | None, obstacle: str | 
         return machine.state, Ending("the service ended before the print began; nothing was sent", 0, 0, 0.0, hot=True)
     reason = f"the daemon ended during the print; at least {record.lines} lines were acknowledged"
     if obstacle:
-        reason += f"; it could not go on: {obstacle}"
+        reason += f"; it could not continue: {obstacle}"
     return machine.state, Ending(reason, record.lines, record.offset, record.print_time or 0.0, hot=True)
 
 

@@ -170,7 +170,7 @@ class Places:
         """Keep the place of the previous host's job; `stored`: the content of the disk if the job continues from it."""
         self._job, self._from_last_boot = job, stored
         if self._latest.snapshot.get("job") != job.snapshot.job:
-            self._store_unknown("the disk did not know of it")  # the content of the disk is of another print
+            self._store_unknown("its note was not on the disk yet")  # the content of the disk is of another print
 
     def forget(self) -> None:
         """Note on the disk that there is no unfinished job."""

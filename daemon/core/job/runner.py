@@ -182,7 +182,7 @@ class Runner:
         if not isinstance(error, NozzledError | OSError):
             log.error("job.bug", exc_info=error)
         if job.state is JobState.REATTACHING:
-            job.end("interrupt", f"the print could not go on: {_reason(job, error)}")
+            job.end("interrupt", f"the print could not continue: {_reason(job, error)}")
             kit.heaters_off.is_due = True
             # not the job's printer: the connection's may be READY before the job has it
             if (printer := kit.connection.printer) is not None and kit.connection.ready:
@@ -206,7 +206,7 @@ class Runner:
             script = kit.effects.send_script(job, kit.config.scripts.after_failure)
             await while_it_lives(job.printer, script, silence)
         except TimeoutError:
-            log.warning("job.after_failure", reason=f"the printer did not listen for {silence:g} s")
+            log.warning("job.after_failure", reason=f"the printer did not answer for {silence:g} s")
         except NozzledError as error:
             log.warning("job.after_failure", reason=str(error))
 

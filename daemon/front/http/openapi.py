@@ -108,7 +108,10 @@ def _job() -> dict[str, dict[str, Operation]]:
                 400,
                 503,
                 done=ref("KeyedPrint"),
-                parameters=[_query("key", TEXT, "The key."), _query("behind", TEXT, "The number of an earlier job.")],
+                parameters=[
+                    _query("key", TEXT, "The key."),
+                    _query("behind", TEXT, "The number of a job that the client knows: is it still in the record?"),
+                ],
             )
         },
         "/api/connection": {
@@ -133,7 +136,7 @@ def _files() -> dict[str, dict[str, Operation]]:
     )
     change = _operation("Select, unselect, check, copy or move.", 404, 409, 500, 507, body=commands, parameters=[path])
     change["responses"]["200"] = {
-        "description": "Checked; `known`: with an analysis.",
+        "description": "The file was checked. `known` says whether there is an analysis of it.",
         **_json(obj({"known": BOOLEAN})),
     }
     change["responses"]["201"] = {"description": "Copied or moved.", **_json(ref("FileReference"))}
@@ -310,7 +313,7 @@ def _health() -> dict[str, dict[str, Operation]]:
     }  # fmt: skip
     dialogue = obj({"address": TEXT, "date": TEXT, "lines": array(TEXT), "more": {"type": "integer"}})
     return {
-        "/api/health": {"get": _operation("Get the state of line, service and machine.", done=ref("Health"))},
+        "/api/health": {"get": _operation("Get the state of connection, service and machine.", done=ref("Health"))},
         "/api/recordings/{kind}/{name}": {"get": file},
         "/api/recordings/{kind}/{name}/dialogue": {
             "get": _operation("Get the last lines of a recording.", 404, 409, done=dialogue, parameters=[kind, name])

@@ -21,7 +21,7 @@ ERRORS = {
     500: "A fault in the daemon, its disk, or a program that it runs.",
     501: "The core is of another version, which does not know this request: restart it.",
     502: "The camera delivers no picture.",
-    503: "Too many commands wait for the printer, or core or companion do not run.",
+    503: "Too many commands wait for the printer, or the core or the companion is not running.",
     507: "The disk or the quota is full.",
 }
 

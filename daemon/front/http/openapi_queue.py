@@ -123,7 +123,7 @@ def _resume_at() -> dict[str, dict[str, Operation]]:
         command("propose", print_=of_print, layer_=number, height_=height, line_=number),
         command("start", token=TEXT, force_=BOOLEAN, job_=JOB_KEY),
     )
-    change = operation("Propose how to continue a print, or print a proposal.", 404, done=ref("Resumption"), body=body)
+    change = operation("Propose how to continue a print, or accept a proposal.", 404, done=ref("Resumption"), body=body)
     change["responses"]["201"] = {
         "description": "The file with the rest of the print, which is printed now.",
         **json_of(ref("FileReference")),

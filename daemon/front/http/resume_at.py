@@ -27,7 +27,7 @@ class ResumeAtHandler(FilesHandler):
         return resuming
 
     async def post(self) -> None:
-        """Propose how to continue a print, or print a proposal."""
+        """Propose how to continue a print, or accept a proposal: print it."""
         command, data = self.command(_COMMANDS)
         if command == "propose":
             self.write(

@@ -31,7 +31,7 @@ def _counter(doc: str, *labels: str) -> Family:
 FAMILIES: dict[str, Family] = {
     "build_info": _gauge("The versions of nozzled and Python; always 1.", "version", "python"),
     "printer_info": _gauge("The names of firmware and machine in the answer to M115; always 1.", "firmware", "machine"),
-    "core_up": _gauge("1 while the core runs; if 0, the values of printer, print and line are the last known ones."),
+    "core_up": _gauge("1 while the core runs; if 0, values of printer, print and connection are the last known ones."),
     "connection_state": _gauge("1 for the current state of the connection to the printer, 0 for the others.", "state"),
     "safety_trouble": _gauge("1 while a safety rule is broken."),
     "record_trouble": _gauge("1 while prints are not recorded, for example because the disk is full."),
@@ -59,7 +59,9 @@ FAMILIES: dict[str, Family] = {
     # -- the line, since it was opened
     "link_lines_sent": _counter("Lines and commands sent, including resends."),
     "link_lines_acknowledged": _counter("Lines and commands that the firmware has acknowledged."),
-    "link_resends": _counter("Lines sent again: bad checksum (checksum), missed (line), or no reason given.", "reason"),
+    "link_resends": _counter(
+        "Lines sent again, by reason: a bad checksum (checksum), a missing line (line), none given (other).", "reason"
+    ),
     "link_timeouts": _counter("Timeouts: times that the printer was silent for too long."),
     "link_stray_oks": _counter("Acknowledgements that belong to no line."),
     "link_window_lines": _gauge("Lines that may be in flight; 0 if there is no limit."),
@@ -71,7 +73,7 @@ FAMILIES: dict[str, Family] = {
     "link_underruns": _counter("Times that the printer had room for a line that had not been read from the disk yet."),
     "link_starved_seconds": _counter("Time for which the printer waited for the disk."),
     "reattachments": _counter(
-        "Reattachments after a lost line (line) or a restart (restart), by outcome.",
+        "Reattachments after a lost connection (line) or a restart (restart), by outcome.",
         "after", "outcome",
     ),
     "loop_stall_seconds": Family("histogram", "Stalls of the core's loop of more than 10 ms."),

@@ -104,7 +104,7 @@ class Queue:
         try:
             self.document = await self._store.load()
         except StoreError as error:
-            reason = f"the queue cannot be read, and cannot be changed until then: {error}"
+            reason = f"the queue cannot be changed until it can be read again: {error}"
             if reason != self._not_loaded:
                 log.warning("queue.unusable", reason=str(error), consequence="nothing of it is printed or changed")
             self._not_loaded = reason
@@ -222,7 +222,7 @@ class Queue:
             raise JobConflict("a print is in progress; the bed is not clear")
         if not self._core.connection.ready:
             raise JobConflict(
-                "no printer is connected, and it may still print: mark the bed as clear when it is connected again"
+                "the printer is not connected, and may still be printing: mark the bed as clear once it is connected"
             )
         bed = Bed(clear=True, by=by, at=self._wall(), after=after, count=self._core.bed)
         await self.change(lambda draft: setattr(draft, "bed", bed))

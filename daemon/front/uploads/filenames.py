@@ -66,7 +66,7 @@ def check_printable(path: str) -> None:
     if path.lower().endswith((".bgcode", ".bgc", ".gz", ".3mf")):
         raise NotPrintable(f"{path} names a packed file: uploads are stored unpacked, as cube.gcode for example")
     if not is_printable(path):
-        endings = f"{', '.join(EXTENSIONS)} or .bgcode, nor is it one of these as .gz or .3mf"
+        endings = f"{', '.join(EXTENSIONS)} or .bgcode, alone or followed by .gz or .3mf"
         raise NotPrintable(f"{path} is not a G-code file: it does not end in {endings}")
 
 

@@ -14,7 +14,7 @@ def findings(text: str, **machine) -> tuple[list[str], list[str]]:
     return list(analysis.errors), list(analysis.warnings)
 
 
-def test_a_sound_file_has_no_findings():
+def test_a_good_file_has_no_findings():
     assert findings(HEAD + BODY + TAIL) == ([], [])
 
 
@@ -34,7 +34,7 @@ def test_a_sound_file_has_no_findings():
             "extrudes after the hotend was turned off (line 6)",
         ),
         (HEAD + BODY + "M112\n" + TAIL, "M112 would stop the printer at once; it is left out (line 5)"),
-        (HEAD + BODY + "M502\n" + TAIL, "M502 drops the printer's settings (line 5)"),
+        (HEAD + BODY + "M502\n" + TAIL, "M502 resets the printer's settings (line 5)"),
         (HEAD + BODY + "M997\n" + TAIL, "M997 starts a firmware update (line 5)"),
         (
             HEAD + BODY + "G1 X55." + "0" * 90 + "\n" + TAIL,
@@ -57,7 +57,7 @@ def test_each_error_is_found(text, error):
             "nothing turns heaters or motors off at the end, and the last line has no end; is the file complete?",
         ),
         (HEAD + BODY + "M500\nM500\n" + TAIL, "M500 saves settings in the printer (line 5 and 1 more)"),
-        (HEAD + BODY + "M110 N5\n" + TAIL, "M110 belongs to the link; it is left out (line 5)"),
+        (HEAD + BODY + "M110 N5\n" + TAIL, "M110 is left out: it would disturb the connection (line 5)"),
         (
             HEAD + "G1 X250 F6000\nG1 X0\n" + BODY + TAIL,
             "moves outside the build volume: X from 0 to 250, allowed 0 to 200",
