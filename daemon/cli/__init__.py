@@ -18,10 +18,10 @@ from daemon import __version__
 from daemon.errors import KeepsCrashing
 from gcode.errors import NozzledError
 
-FAILED, WRONG = 1, 2
+EXIT_FAILURE, EXIT_WRONG_USAGE = 1, 2
 STDOUT, STDERR = 1, 2
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-GAVE_UP = 70  # the unit's RestartPreventExitStatus=: systemd starts safe-off instead of another core
+EXIT_GAVE_UP = 70  # the unit's RestartPreventExitStatus=: systemd starts safe-off instead of another core
 
 WITHOUT_TLS = ("serve", "core")  # the core has no network
 
@@ -53,7 +53,7 @@ COMMANDS = {
     "core": "Run the part of the daemon that owns the printer; `nozzled front` connects to it.",
     "front": "Run the part of the daemon that serves users and programs.",
 }
-"""Each is a module here with EXAMPLE, `arguments(parser)` and `run(args)`, imported only when its command is run."""
+"""Each command has a module here, with EXAMPLE, `arguments(parser)` and `run(args)`; it is imported only to run it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,31 +63,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_standard_streams()
     words = sys.argv[1:] if argv is None else list(argv)
     try:
-        args = _parse(words)  # loads the command's modules: on a slow board Ctrl-C may well come here
+        args = _parse(words)  # loads the command's modules, which takes long on a slow board: Ctrl-C may come here
         code: int = args.run(args)
         sys.stdout.flush()
     except KeepsCrashing as error:
         print(f"nozzled: {error}", file=sys.stderr)
-        return GAVE_UP
+        return EXIT_GAVE_UP
     except NozzledError as error:
         print(f"nozzled: {error}", file=sys.stderr)
-        return FAILED
+        return EXIT_FAILURE
     except KeyboardInterrupt:
-        return FAILED
+        return EXIT_FAILURE
     except BrokenPipeError:  # the reader of our output has closed it: `nozzled … | head`
         _drop_output()
-        return FAILED
+        return EXIT_FAILURE
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
         print(f"nozzled: {error.filename or 'the output cannot be written'}: {error.strerror}", file=sys.stderr)
         _drop_output()
-        return FAILED
+        return EXIT_FAILURE
     return code
 
 
 def _drop_output() -> None:
-    """Let the rest of the output, which Python writes as it ends, vanish."""
+    """Drop the rest of the output, which Python would write as it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -99,7 +99,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
     parser = _parser(name)
     if not words:
         parser.print_help(sys.stderr)
-        raise SystemExit(WRONG)
+        raise SystemExit(EXIT_WRONG_USAGE)
     if name not in COMMANDS and not name.startswith("-"):
         from difflib import get_close_matches  # noqa: PLC0415 - memory that a daemon does not need
 
@@ -116,9 +116,9 @@ def _parse(words: list[str]) -> argparse.Namespace:
 
 
 def _use_utf8() -> None:
-    """Start again in UTF-8 mode if the locale has another encoding: it could not express the names of all files.
+    """Start again in UTF-8 mode if the locale has another encoding, which could not express the names of all files.
 
-    Besides, they would change with the locale: a service and a user's command may have different ones.
+    Besides, names would depend on the locale, and a service may have another locale than a user's command.
     """
     if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1" and sys.executable:
         os.environ["PYTHONUTF8"] = "1"  # for child processes as well
@@ -126,7 +126,7 @@ def _use_utf8() -> None:
 
 
 def _open_standard_streams() -> None:
-    """Open /dev/null for each closed standard stream; otherwise a port or a file would get its number.
+    """Open /dev/null for each standard stream that is closed; otherwise a port or a file would get its number.
 
     If only stderr is closed (`nozzled serve 2>&-`), errors go to stdout instead. A character that the locale cannot
     write is escaped.
@@ -148,7 +148,7 @@ def _open_standard_streams() -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser, also for subcommands, that names what is wrong with a number."""
+    """A parser for commands and subcommands that says what is wrong with a number."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -163,7 +163,7 @@ def _whole_number(text: str) -> int:
 
 
 def _parser(chosen: str) -> argparse.ArgumentParser:
-    """Return the parser. It has the options of the chosen command only, as those of the others cost their imports."""
+    """Return the parser. It has only the options of the chosen command, as the others would cost their imports."""
     parser = _Parser(
         prog="nozzled",
         description="Streams G-code to a 3D printer and lets users and programs control it. "

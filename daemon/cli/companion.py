@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable, Mapping
 
-from daemon.cli.remote import Action, add_server, add_to
+from daemon.cli.remote import Action, add_among, add_server
 
 
 def add_companion(
@@ -14,7 +14,7 @@ def add_companion(
 ) -> argparse.ArgumentParser:
     """Declare the actions, and `serve` with this summary; return the command line of `serve`."""
     subparsers = parser.add_subparsers(required=True, metavar="ACTION")
-    add_to(subparsers, actions)
+    add_among(subparsers, actions)
     command = subparsers.add_parser("serve", help=summary, description=summary)
     add_server(command)
     command.set_defaults(run=serve, parser=command)

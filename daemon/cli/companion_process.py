@@ -30,21 +30,21 @@ SWITCH_INTERVAL = 0.0005  # s, as in the front
 
 log = structlog.get_logger()
 
-Make = Callable[[OctoPrintClient, Path, Path | None], Companion]
-"""Makes a companion, on a loop, from its client, its folder and the configuration file; None: none was named."""
+MakeCompanion = Callable[[OctoPrintClient, Path, Path | None], Companion]
+"""Makes a companion, on a running loop, from a client, its folder and the configuration file; None: none is named."""
 
 
-def serve(name: str, make: Make, args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:
+def serve(name: str, make: MakeCompanion, args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:
     """Run a companion until SIGTERM or Ctrl-C; return the exit code.
 
     Args:
-        name: the companion's.
-        make: makes it.
+        name: the companion's name.
+        make: makes the companion.
         args: the command line, with the options of `daemon.cli.remote.add_server`.
-        environ: of this process.
+        environ: the environment of this process.
 
     Raises:
-        ConfigError: it is not switched on, or its configuration cannot be used.
+        ConfigError: the companion is not switched on, or its configuration cannot be used.
     """
     faulthandler.enable(STDERR)
     target = local_daemon.find(args, environ)
@@ -64,7 +64,7 @@ def serve(name: str, make: Make, args: argparse.Namespace, environ: Mapping[str,
 
 
 def own_folder(state: Path, name: str, environ: Mapping[str, str]) -> Path:
-    """Return the folder of a companion: systemd's, if the unit has a state directory of its own."""
+    """Return the folder of a companion: the state directory of its unit, if there is one, else one in `state`."""
     of_unit = of_systemd(environ, "STATE_DIRECTORY")
     folder = of_unit if of_unit is not None and of_unit.name == name else state / FOLDER / name
     try:

@@ -43,7 +43,7 @@ from hal.registry import positive_float
 
 EXAMPLE = "nozzled demo --exit"
 SPEED = 60.0
-# The clock of the host is not sped up as the printer's is: the firmware must wait for heat, and the dead man is off.
+# The printer's clock is sped up, the host's is not. So the firmware has to wait for heat, and the dead man is off.
 CONFIG = '[log]\nformat = "json"\n[job]\nheat_up = "firmware"\n[safety]\ndead_man_min = 0\n'
 _EXPECTED_EVENTS = {"printer.not_protected"}  # of CONFIG: not shown as warnings
 TIMEOUT = 15.0  # for the daemon to start, connect, select a file, or end
@@ -110,7 +110,7 @@ def example() -> Path:
 
 def _export(url: str, key: str) -> str:
     """Return the shell's command after which `nozzled` reaches this daemon."""
-    folder = Path(sys.executable).parent  # with `nozzled` in a clone, where no PATH has it
+    folder = Path(sys.executable).parent  # in a clone, `nozzled` is here and in no folder of PATH
     path = f'PATH={shlex.quote(str(folder))}:"$PATH" ' if shutil.which("nozzled") is None else ""
     return f"export {path}{URL_ENVIRONMENT}={url} {ENVIRONMENT}={key}"
 
@@ -198,7 +198,7 @@ def _details(event: dict[str, Any]) -> str:
 
 
 def _link(url: str, key: str) -> str:
-    """Return a link to the page, which gives one browser a key of its own, under each name of this machine."""
+    """Return links to the page, one for each name of this machine; one browser gets a key of its own by them."""
     links = asyncio.run(_new_links(OctoPrintClient(url, key)))
     return f"{' or '.join(links)}   (works once, within ten minutes)"
 
@@ -282,12 +282,12 @@ class _PrintBar:
 
 
 class _ProgressLines:
-    """Progress in a file or a pipe: a line every LINE_INTERVAL, and the last one."""
+    """Progress in a file or a pipe: a line every LINE_INTERVAL seconds, and the last line."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._written_at = -math.inf  # when a line was written last, in seconds
-        self._line = ""  # the newest one, while it has not been written
+        self._written_at = -math.inf  # when the last line was written, in seconds
+        self._line = ""  # the newest line, as long as it has not been written
 
     def show(self, state: str, percent: float, details: str) -> None:
         self._line = f"{state:<10} {percent:3.0f}%  {details}".rstrip()
@@ -329,13 +329,13 @@ def _summary(content: bytes, oracle: Path, duration_s: float) -> bool:
     expected = _commands(content)
     accepted = [_in_full(json.loads(line)["command"].encode()) for line in oracle.read_text().splitlines()]
     accepted = [each for each in accepted if not each.startswith(_SYNC)]
-    lost, repeated = compare(expected, accepted)
-    _say(f"\n{len(expected)} commands in the file, {lost} lost, {repeated} extra; {duration_s:.1f} s")
-    return lost == repeated == 0
+    lost, extra = compare(expected, accepted)
+    _say(f"\n{len(expected)} commands in the file, {lost} lost, {extra} extra; {duration_s:.1f} s")
+    return lost == extra == 0
 
 
 def _commands(content: bytes) -> list[str]:
-    """Return the commands of a file that go to the printer; the host carries out or leaves out the others."""
+    """Return the commands of a file that are sent to the printer; the host carries out or leaves out the others."""
     reader = Reader()
     reader.feed(content)
     commands = [command for _, command in reader]
@@ -349,20 +349,20 @@ def _in_full(command: bytes) -> str:
     return in_full(command).decode()
 
 
-# commands that the host sends of its own accord
+# commands that the host sends in addition to those of the file
 _HOST_COMMANDS = Counter(
     {"M110 N0": 2, "M115": 1, "M503": 1, "M211": 1, "M155 S2": 1, "M113 S2": 1, "M400": 1, "M114": 1}
 )
 
 
 _SYNC = "M118 nozzled sync"
-"""The beginning of the link's echo after a probe, of which a print may have any number."""
+"""The beginning of the command for an echo, which the link may send after each of its probes."""
 
 
 def compare(expected: list[str], accepted: list[str]) -> tuple[int, int]:
     """Return how many commands of the file were lost, and how many accepted ones are neither the file's nor the host's.
 
-    Both are the smallest numbers that explain the difference; a command out of order counts as lost and as foreign.
+    Both are the smallest numbers that explain the difference; a command out of order is counted in both.
     """
     edits = _edits(expected, accepted)
     inserted = (edits + len(accepted) - len(expected)) // 2

@@ -28,7 +28,7 @@ from gcode.errors import NozzledError
 
 EXAMPLE = "sudo nozzled doctor --bundle"
 
-FAILED = 1
+EXIT_FAILURE = 1
 TIMEOUT = 10.0  # for the daemon's answers
 ENDPOINTS = {
     "version": "/api/version", "job": "/api/job", "connection": "/api/connection", "printer": "/api/printer",
@@ -54,33 +54,33 @@ def run(args: argparse.Namespace) -> int:
     """Run the checks and print the findings; return 0 if none is bad."""
     view = View()
     say_whose("doctor checks")
-    if args.config is None and not os.environ.get("NOZZLED_CONFIG") and len(several := _several()) > 1:
+    if args.config is None and not os.environ.get("NOZZLED_CONFIG") and len(several := _running_services()) > 1:
         if args.bundle is not None:
             raise ConfigError(
                 f"several printers have services here; choose one with --config, like {several[0].config}"
             )
-        return max(_one(view, args, each) for each in several)
+        return max(_check_service(view, args, each) for each in several)
     subject, responses = _subject(args)
     results = list(findings(view, subject))
     _print(results, as_json=args.json)
     if args.bundle is not None:
         print(f"nozzled: {_write(args.bundle, view, subject, results, responses)}", file=sys.stderr)
-    return FAILED if any(each.level is Severity.BAD for each in results) else 0
+    return EXIT_FAILURE if any(each.level is Severity.BAD for each in results) else 0
 
 
-def _several() -> list[installed.Installed]:
+def _running_services() -> list[installed.Installed]:
     """Return the running services, one for each printer."""
     return [each for each in installed.services(local_daemon.ROOT) if each.runs]
 
 
-def _one(view: View, args: argparse.Namespace, service: installed.Installed) -> int:
+def _check_service(view: View, args: argparse.Namespace, service: installed.Installed) -> int:
     """Check one of several services and print the findings."""
     if not args.json:
         print(f"== {service.core}")
     subject, _ = _subject(argparse.Namespace(**{**vars(args), "config": service.config}))
     results = list(findings(view, subject))
     _print(results, as_json=args.json)
-    return FAILED if any(each.level is Severity.BAD for each in results) else 0
+    return EXIT_FAILURE if any(each.level is Severity.BAD for each in results) else 0
 
 
 def _print(results: list[Finding], *, as_json: bool) -> None:
@@ -123,7 +123,7 @@ def _subject(args: argparse.Namespace) -> tuple[Subject, dict[str, Any]]:
     host, port = local_daemon.host_and_port(target)
     running_version, responses = _ask_daemon(args, host, port) if not mistake else (None, {})
     job = responses.get("job", {})
-    companions = responses.pop("companions", {}).get("companions", {})  # not for the bundle: they have names of devices
+    companions = responses.pop("companions", {}).get("companions", {})  # not for the bundle, as they name devices
     printer_status = f"{job['state']}: {job['error']}" if job.get("error") else job.get("state", "")
     return Subject(
         state=target.state.absolute(),
@@ -142,7 +142,7 @@ def _subject(args: argparse.Namespace) -> tuple[Subject, dict[str, Any]]:
 
 
 def _ask_daemon(args: argparse.Namespace, host: str, port: int) -> tuple[str | None, dict[str, Any]]:
-    """Return the running daemon's version ("": no answer, None: it refuses to say) and its answers."""
+    """Return the version of the running daemon ("": it does not answer, None: it does not tell) and its answers."""
     if not local_daemon.is_served(host, port):
         return "", {}
     logging.getLogger("tornado").setLevel(logging.CRITICAL)  # as in daemon.cli.remote

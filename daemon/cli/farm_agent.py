@@ -62,7 +62,7 @@ def _agent(args: argparse.Namespace) -> int:
 def _join(args: argparse.Namespace) -> int:
     enrolment = _enrolment(args.file)
     config: Path = args.config.absolute()
-    seed, ca = config.with_suffix(SEED), config.with_suffix(CA)  # where the units look for it
+    seed, ca = config.with_suffix(SEED), config.with_suffix(CA)  # where the units look for them
     try:
         write_private(seed, enrolment["seed"] + "\n", replace=True)
         if enrolment["ca"]:
@@ -79,7 +79,7 @@ def _join(args: argparse.Namespace) -> int:
 
 
 def _next(config: Path) -> str:
-    """Return the commands to run next; an installed printer's configuration is in one of two places."""
+    """Return the commands to run next; the configuration of an installed service is in one of two folders."""
     instance = "" if config == CONFIG else f"@{config.stem}" if config.parent == INSTANCES else None
     if instance is None:
         return f"restart nozzled, and run: nozzled farm agent --config {config}"

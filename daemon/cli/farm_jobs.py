@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from daemon.cli import DISK_FULL
 from daemon.cli.options import UNFIT
-from daemon.cli.remote import duration, printable, understood
+from daemon.cli.remote import duration, expect_known_form, printable
 from daemon.client import AccessDenied, ClientError, Conflict, NotFound, RequestRefused, Unreachable
 from daemon.client.errors import NeverSent
 from daemon.farm.client import FarmClient
@@ -73,14 +73,14 @@ def _run(args: argparse.Namespace) -> int:
     action: FarmAction = args.action
     url = args.url or os.environ.get(URL) or DEFAULT_URL
     try:
-        with understood(url):
+        with expect_known_form(url):
             answer = asyncio.run(_act(url, action, args))
             text = json.dumps(answer) if args.json else action.show(answer)
     except ClientError as error:
         return _failed(error, url, as_json=args.json)
     except OSError as error:
         if isinstance(error, BrokenPipeError) or error.errno in DISK_FULL:
-            raise  # it is an error of the output, which `daemon.cli.main` reports
+            raise  # an error of the output, which `daemon.cli.main` reports
         return _say(f"cannot read {error.filename or 'the file'}: {error.strerror}", 1)
     if text:
         print(text)
@@ -93,7 +93,7 @@ async def _act(url: str, action: FarmAction, args: argparse.Namespace) -> Any:
 
 
 def _key(path: Path | None, environ: Mapping[str, str]) -> str:
-    """Return the key from the file, the environment or a default file; "" if there is none: the farm will refuse it."""
+    """Return the key from the file, the environment or a default file; "" if there is none: the farm will say so."""
     if path is None and environ.get(KEY):
         return environ[KEY].strip()
     for each in [path] if path is not None else _default_key_files():

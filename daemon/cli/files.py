@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from daemon.cli.remote import Action, NotPrinted, accepted, add_actions, in_cli_words, printable, run
+from daemon.cli.remote import Action, NotPrinted, accepted_text, add_actions, in_cli_words, printable, run
 from daemon.client import ClientError, OctoPrintClient
 from daemon.client.shapes import FileEntry, FileList, Uploaded
 
@@ -137,6 +137,6 @@ _ACTIONS = {
     "list": Action("List the files.", _list, _format, _for_list),
     "upload": Action("Upload files.", _upload, _format_uploads, _for_upload),
     "select": Action("Make a file the one that `nozzled job start` prints.", _select, arguments=_for_one),
-    "print": Action("Select a file and print it.", _print, accepted, _for_print),
+    "print": Action("Select a file and print it.", _print, accepted_text, _for_print),
     "delete": Action("Delete files or folders.", _delete, arguments=_for_some),
 }

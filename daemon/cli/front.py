@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 NICENESS = 5  # above the core's 0: a busy front leaves the processor to the wire
 EXAMPLE = "nozzled front --config /etc/nozzled.toml"
-RETRY_INTERVAL = 3.0  # until a wrong configuration, or an address in use, is worth another try
+RETRY_INTERVAL = 3.0  # before another try after a wrong configuration, or with an address that was in use
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the front. Under systemd, which restarts it at once and for ever, a failed start takes RETRY_INTERVAL."""
+    """Run the front. Under systemd, which restarts it at once, a failed start takes RETRY_INTERVAL seconds."""
     began = time.monotonic()
     try:
         return _run(args)
@@ -82,13 +82,13 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _end_with(leash: int) -> None:
-    """Have the kernel kill this process when the other end of this pipe closes, as the core has died.
+    """Have the kernel kill this process when the other end of this pipe closes, because then the core has died.
 
-    The event loop notices that too, unless it hangs: a stopped process, or a call that does not return, would keep
-    the port.
+    The event loop notices this too, but not if it hangs: a stopped process, or one in a call that does not return,
+    would keep the port.
     """
     os.set_inheritable(leash, False)  # noqa: FBT003 - the standard library's own signature
-    with suppress(OSError):  # without F_SETSIG the event loop has to notice
+    with suppress(OSError):  # without F_SETSIG only the event loop notices
         fcntl.fcntl(leash, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(leash, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(leash, fcntl.F_SETFL, fcntl.fcntl(leash, fcntl.F_GETFL) | os.O_ASYNC)

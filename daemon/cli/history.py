@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_actions(parser, _ACTIONS)
 
 
-def _filters(parser: argparse.ArgumentParser) -> None:
+def _for_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", metavar="S", help="completed, failed, cancelled or interrupted; several with commas")
     parser.add_argument("--path", metavar="P", help="prints of this file")
     parser.add_argument("--search", metavar="T", help="prints with this text in the path")
@@ -42,7 +42,7 @@ def _query(args: argparse.Namespace, **more: str) -> dict[str, str]:
 
 
 def _for_list(parser: argparse.ArgumentParser) -> None:
-    _filters(parser)
+    _for_filters(parser)
     parser.add_argument(
         "--limit", type=int, default=20, metavar="N", help="number of prints, the newest first (default: 20)"
     )
@@ -66,7 +66,7 @@ def _row(job: dict[str, Any]) -> str:
 
 
 def _for_totals(parser: argparse.ArgumentParser) -> None:
-    _filters(parser)
+    _for_filters(parser)
     parser.add_argument("--by", choices=("month", "material", "state", "printer", "path"), default="month")
 
 
@@ -93,5 +93,5 @@ async def _csv(client: OctoPrintClient, args: argparse.Namespace) -> str:
 _ACTIONS = {
     "list": Action("Show prints, the newest first.", _list, _format, _for_list),
     "totals": Action("Show totals of time and filament.", _totals, _format_totals, _for_totals),
-    "csv": Action("Print all of them as a table for a spreadsheet.", _csv, lambda text: text.rstrip(), _filters),
+    "csv": Action("Print all of them as a table for a spreadsheet.", _csv, lambda text: text.rstrip(), _for_filters),
 }

@@ -91,7 +91,7 @@ def _in_state(inventory: "Inventory", report: "MoveReport", sizes: dict[str, int
     from daemon.core.record.store import Store  # noqa: PLC0415 - for the name of its file
     from daemon.moving import transfer  # noqa: PLC0415 - as above
 
-    # with an address, the configuration here is not the daemon's: it need not even be valid
+    # if an address is given, the configuration on this computer is not the daemon's, and may be invalid
     is_elsewhere = bool(args.url or os.environ.get(remote.URL_ENVIRONMENT))
     target = None if is_elsewhere else local_daemon.find(args)
     if target is None or not os.access(target.state / Store.file, os.R_OK | os.W_OK):
@@ -149,7 +149,7 @@ def _format_inventory(inventory: "Inventory") -> str:
 
 
 def _format_report(inventory: "Inventory", report: "MoveReport") -> str:
-    """Return what was imported, as text; new keys are shown this once."""
+    """Return what was imported, as text; new keys are shown only here."""
     before = f", {report.existing_count} more were here already" if report.existing_count else ""
     rows = [
         ("uploads", f"{len(report.uploads)}{before}" if inventory.uploads else ""),

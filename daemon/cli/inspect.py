@@ -69,11 +69,11 @@ def _analyse_and_plot(path: Path, printer: "Machine", args: argparse.Namespace) 
 
 
 def _ask_limits(address: str) -> tuple[tuple[str, ...], str]:
-    """Return a printer's own limits, asked for as the daemon does, and the name of its firmware.
+    """Return the limits that a printer reports, in the same way as the daemon, and the name of its firmware.
 
     Raises:
         AddressError: the address cannot be used.
-        PortError: the line cannot be opened, or the printer does not answer.
+        PortError: the port cannot be opened, or the printer does not answer.
     """
     import asyncio  # noqa: PLC0415 - as in run
 
@@ -138,7 +138,7 @@ def _checked(profile: ProfileConfig) -> str:
 
 
 def _picture(analysis: Analysis) -> str:
-    """Return the largest thumbnail as text for a terminal with 24-bit colours; "" for others."""
+    """Return the largest thumbnail as text for a terminal with 24-bit colours; "" for any other terminal."""
     if not sys.stdout.isatty() or os.environ.get("COLORTERM") not in ("truecolor", "24bit"):
         return ""
     from daemon.front.analysis.thumbnails import as_text, largest  # noqa: PLC0415 - Pillow

@@ -9,7 +9,7 @@ _THIS_MACHINE = ("http://127.", "http://localhost", "http://[::1]")
 
 
 def invitation_text(links: Sequence[str], scope: str, seconds: float) -> str:
-    """Return the links, what they allow, and the first as a QR code if a phone can open it."""
+    """Return the links and what they allow, with a QR code of the first link if a phone can open it."""
     first, *others = links
     local = first.startswith(_THIS_MACHINE)
     lines = ["", *([] if local else [picture(first), ""]), f"  {first}", *(f"  or {other}" for other in others), ""]

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from daemon.cli.progress import ProgressLine, as_line, as_table, is_out_of_sight, is_recorded, is_under_way
-from daemon.cli.remote import Action, accepted, add_actions, run
+from daemon.cli.remote import Action, accepted_text, add_actions, run
 from daemon.client import Conflict, OctoPrintClient
 from daemon.client.shapes import JobInformation
 from hal.registry import positive_float
@@ -86,16 +86,18 @@ async def _start(client: OctoPrintClient, args: argparse.Namespace) -> None:
 _ACTIONS = {
     "status": Action("Show the print and its progress.", _status, _format),
     "watch": Action("Show the progress in one line until the print ends.", _watch, arguments=_for_watch),
-    "start": Action("Print the selected file.", _start, accepted, _for_start),
-    "pause": Action("Pause the print; does nothing if it is paused.", lambda client, _: client.job.pause(), accepted),
+    "start": Action("Print the selected file.", _start, accepted_text, _for_start),
+    "pause": Action(
+        "Pause the print; does nothing if it is paused.", lambda client, _: client.job.pause(), accepted_text
+    ),
     "resume": Action(
-        "Resume a paused print; does nothing if it runs.", lambda client, _: client.job.resume(), accepted
+        "Resume a paused print; does nothing if it runs.", lambda client, _: client.job.resume(), accepted_text
     ),
     "toggle": Action(
-        "Pause a running print, resume a paused one.", lambda client, _: client.job.toggle_pause(), accepted
+        "Pause a running print, resume a paused one.", lambda client, _: client.job.toggle_pause(), accepted_text
     ),
-    "cancel": Action("End the print.", lambda client, _: client.job.cancel(), accepted),
+    "cancel": Action("End the print.", lambda client, _: client.job.cancel(), accepted_text),
     "restart": Action(
-        "Start a paused print again from its beginning.", lambda client, _: client.job.restart(), accepted
+        "Start a paused print again from its beginning.", lambda client, _: client.job.restart(), accepted_text
     ),
 }

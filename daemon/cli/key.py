@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the key; on stdout nothing else."""
+    """Print the key, and nothing else, on stdout."""
     keys = find(args)
     if args.rotate:
         keys.rotate()
@@ -36,7 +36,7 @@ def find(args: argparse.Namespace) -> Keys:
     """Return the first key of the daemon.
 
     Raises:
-        ConfigError: it cannot be read, or it does not exist and a new one would open nothing.
+        ConfigError: the key cannot be read; or it does not exist, and no daemon would accept a new key.
     """
     target = local_daemon.find(args)
     environ, is_new = dict(os.environ), False
@@ -45,7 +45,7 @@ def find(args: argparse.Namespace) -> Keys:
         if target.service is not None:
             environ.setdefault("CREDENTIALS_DIRECTORY", str(target.service.credentials))
         if not Path(environ.get("CREDENTIALS_DIRECTORY", ""), CREDENTIAL).is_file():
-            is_new = _makes_a_key(target, args)
+            is_new = _is_new(target, args)
     keys = Keys.load(target.config, target.state, environ)
     if is_new:
         not_elsewhere = "a daemon with another state directory does not accept it"
@@ -53,17 +53,17 @@ def find(args: argparse.Namespace) -> Keys:
     return keys
 
 
-def _makes_a_key(target: LocalDaemon, args: argparse.Namespace) -> bool:
-    """Tell whether there is no key yet; refuse to make one that opens nothing."""
+def _is_new(target: LocalDaemon, args: argparse.Namespace) -> bool:
+    """Tell whether there is no key yet; raises ConfigError if no daemon would accept a new key."""
     path = key_file(target.config, target.state)
     try:
         exists = path.exists()
     except PermissionError:
-        return False  # reading it will raise the same, with its reason
+        return False  # reading the key will raise the same error, with the reason
     if exists and not getattr(args, "rotate", False):
         local_daemon.require_own_daemon(target, makes_a_key=False)
         return False
-    if local_daemon.runs_in(target.state) and not exists:
+    if local_daemon.is_in_use(target.state) and not exists:
         raise ConfigError(
             f"the daemon got its key from {ENVIRONMENT} or from systemd, so {path} does not exist; a named key works "
             "as well: nozzled keys add NAME"

@@ -34,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         add_config(command)
         command.add_argument("--json", action="store_true", help="print the answer as JSON, for scripts")
         command.set_defaults(work=work)
-    remote.add_to(actions, _REMOTE)
+    remote.add_among(actions, _REMOTE)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -127,7 +127,7 @@ def _format(pending: dict[str, Any]) -> str:
     return "\n".join(rows) or "no app is asking for a key"
 
 
-def _deciding(*, allow: bool) -> Callable[[OctoPrintClient, argparse.Namespace], Awaitable[Any]]:
+def _decide(*, allow: bool) -> Callable[[OctoPrintClient, argparse.Namespace], Awaitable[Any]]:
     async def decide(client: OctoPrintClient, args: argparse.Namespace) -> None:
         answer = {"decision": allow, **({"scope": args.scope} if allow else {})}
         await client.post(f"/plugin/appkeys/decision/{args.token}", answer)
@@ -146,6 +146,6 @@ def _declare_deny(parser: argparse.ArgumentParser) -> None:
 
 _REMOTE = {
     "requests": Action("List the apps that ask for a key.", _requests, _format),
-    "allow": Action("Give an app the key it asks for.", _deciding(allow=True), arguments=_declare_allow),
-    "deny": Action("Refuse an app.", _deciding(allow=False), arguments=_declare_deny),
+    "allow": Action("Give an app the key it asks for.", _decide(allow=True), arguments=_declare_allow),
+    "deny": Action("Refuse an app.", _decide(allow=False), arguments=_declare_deny),
 }

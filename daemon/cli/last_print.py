@@ -21,9 +21,9 @@ def resume(args: argparse.Namespace, check: Callable[[float], str], agree: Calla
     """Have the daemon print the rest of the last print; return the exit code.
 
     Args:
-        args: name the place, if it is not where the print ended.
-        check: returns the checklist for the nozzle at this height.
-        agree: asks whether to print a file of this name.
+        args: may name the place; otherwise printing continues where the print ended.
+        check: returns the checklist for a nozzle at this height.
+        agree: asks the user whether to print a file of this name.
     """
 
     async def run(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def resume(args: argparse.Namespace, check: Callable[[float], str], agree: Calla
 
 
 def fetch(args: argparse.Namespace, folder: Path) -> int:
-    """Download its file to this folder; set `args.file` and the place, `args.line`; return the exit code."""
+    """Download the file of the last print to this folder; set `args.file` and `args.line`; return the exit code."""
 
     async def run(client: OctoPrintClient, _: argparse.Namespace) -> str:
         proposal = await _proposal(client, args)

@@ -1,7 +1,7 @@
-"""Finds the daemon of this machine that a command works on: the installed service, or one that was started by hand.
+"""Finds the daemon of this machine for which a command works: the installed service, or one started by hand.
 
-The state directory is that of --state-dir, `[paths] state_dir` or $STATE_DIRECTORY; otherwise the installed service's,
-if there is one.
+The state directory is that of --state-dir, `[paths] state_dir` or $STATE_DIRECTORY; otherwise it is that of the
+installed service, if there is one.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from daemon.systemd.installed import Installed, Systemctl
 from gcode.frozen import frozen
 
 ROOT = Path("/")
-WHICH = "use --config or --state-dir to name the daemon"
+HOW_TO_NAME = "use --config or --state-dir to name the daemon"
 LOCK = "front.lock"
 """File in the state directory that a running front holds locked."""
 
@@ -32,7 +32,7 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S1
 
 @frozen
 class LocalDaemon:
-    """The daemon of this machine that a command works on.
+    """The daemon of this machine for which a command works.
 
     Attributes:
         config: its configuration.
@@ -60,13 +60,13 @@ def find(args: argparse.Namespace, environ: Mapping[str, str] = os.environ, root
         return LocalDaemon(config, own, service)
     if service is None or config.paths.state_dir or of_systemd(environ, "STATE_DIRECTORY"):
         return LocalDaemon(config, own, None)
-    if not service.runs and runs_in(own):  # the service is stopped, and a daemon was started by hand
+    if not service.runs and is_in_use(own):  # the service is stopped, and a daemon was started by hand
         return LocalDaemon(config, own, None)
     return LocalDaemon(config, service.state, service)
 
 
 def _service(args: argparse.Namespace, environ: Mapping[str, str], root: Path) -> Installed | None:
-    """Return the installed service whose configuration is in use."""
+    """Return the installed service whose configuration is used; None: that of no service."""
     if args.config is not None or environ.get("NOZZLED_CONFIG"):
         path = path_of(args.config, environ)
         return None if path is None else installed.service_of(path, root)
@@ -81,7 +81,7 @@ def _service(args: argparse.Namespace, environ: Mapping[str, str], root: Path) -
     return running[0] if running else single
 
 
-def runs_in(state: Path) -> bool | None:
+def is_in_use(state: Path) -> bool | None:
     """Tell whether a daemon uses this state directory; None: this user has no permission to find out."""
     try:
         descriptor = os.open(state / LOCK, os.O_RDONLY | os.O_NOFOLLOW)
@@ -99,10 +99,10 @@ def runs_in(state: Path) -> bool | None:
 
 
 def require_rights(target: LocalDaemon, args: argparse.Namespace) -> None:
-    """Check that the state can be read and written, before anything is half done.
+    """Check that the state directory can be read and written, so that nothing is left half done.
 
     Raises:
-        ConfigError: it cannot; says how it can.
+        ConfigError: it cannot; the text says how it can.
     """
     if target.service is None or os.access(target.state, os.R_OK | os.W_OK | os.X_OK):
         return
@@ -115,20 +115,20 @@ def require_rights(target: LocalDaemon, args: argparse.Namespace) -> None:
 
 
 def require_own_daemon(target: LocalDaemon, *, makes_a_key: bool) -> None:
-    """Check that the daemon that answers, if one does, uses this state; only warn if no key is made.
+    """Check that the daemon that answers, if any, uses this state directory; if no key is to be made, only warn.
 
     Raises:
-        ConfigError: a key made now would open nothing.
+        ConfigError: the daemon would not accept a key that is made now.
     """
-    if target.service is not None or runs_in(target.state) is not False:
+    if target.service is not None or is_in_use(target.state) is not False:
         return
     host, port = host_and_port(target)
     if not is_served(host, port):
         return
     elsewhere = f"the daemon at {url(host, port)} does not use {target.state}"
     if makes_a_key:
-        raise ConfigError(f"{elsewhere}, so it would not accept a key made there: {WHICH}")
-    print(f"nozzled: {elsewhere}: {WHICH}", file=sys.stderr)
+        raise ConfigError(f"{elsewhere}, so it would not accept a key made there: {HOW_TO_NAME}")
+    print(f"nozzled: {elsewhere}: {HOW_TO_NAME}", file=sys.stderr)
 
 
 def with_sudo(args: argparse.Namespace) -> str:
@@ -140,7 +140,7 @@ def with_sudo(args: argparse.Namespace) -> str:
 
 
 def host_and_port(target: LocalDaemon, ask: Systemctl = installed.systemctl) -> tuple[str, int]:
-    """Return where the daemon listens, seen from this machine; port 0: any."""
+    """Return host and port at which this machine reaches the daemon; port 0: any port."""
     host, port = target.config.http.host, target.config.http.port
     if target.service is not None and not target.service.printer and (at := _first(installed.listening(ask))):
         before, _, after = at.rpartition(":")
@@ -156,7 +156,7 @@ def reached_at(host: str) -> str:
 
 
 def _has_ipv6() -> bool:
-    """Tell whether this machine has IPv6; where sysctl has switched it off, a server can still listen on `::`."""
+    """Tell whether this machine has IPv6; even if sysctl has switched it off, a server can listen on `::`."""
     try:
         with socket.socket(socket.AF_INET6) as attempt:
             attempt.bind((_EVERYWHERE["::"], 0))
@@ -166,7 +166,7 @@ def _has_ipv6() -> bool:
 
 
 def _first(addresses: list[str]) -> str:
-    """Return an address that this machine reaches without the network, if there is one, else any."""
+    """Return an address that this machine reaches without the network, or else any address; "" if there is none."""
     hosts = {each: each.rpartition(":")[0].strip("[]") for each in addresses}
     local = [each for each, host in hosts.items() if host in _EVERYWHERE or host.startswith("127.") or host == "::1"]
     return next(iter(local or addresses), "")
@@ -178,7 +178,7 @@ def url(host: str, port: int) -> str:
 
 
 def is_served(host: str, port: int) -> bool:
-    """Tell whether a server listens there."""
+    """Tell whether a server listens at this address."""
     if not port:
         return False
     try:

@@ -14,7 +14,7 @@ UNFIT = 6
 HOST, PORT, STATE_DIR, ADDRESS, PRESET = (
     "http.host", "http.port", "paths.state_dir", "printer.address", "profile.preset",
 )  # fmt: skip
-"""Names, in the parsed arguments, of options that override a setting: each is SECTION.KEY."""
+"""Names of parsed options that override a setting; each is SECTION.KEY."""
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

@@ -9,11 +9,11 @@ EXAMPLE = "nozzled ports"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Take none."""
+    """Declare nothing: the command has no options."""
 
 
 def run(_: argparse.Namespace) -> int:
-    """Print one address per line, as --printer takes it."""
+    """Print the address of each port, as --printer takes it."""
     ports = list_ports()
     for port in ports:
         used = f"  (in use by {holders.describe(holders.of_file(port.path))})" if is_locked(port.path) else ""

@@ -33,7 +33,7 @@ def _serve(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
 
         def make(client: OctoPrintClient, folder: Path, config: Path | None) -> Companion:
-            # a printer on another computer has nothing to do with a core on this one
+            # if the printer is on another computer, the core of this computer must not be stopped
             own_socket = None if args.url else stop_socket(os.environ, folder.parents[1])
             return assemble(client, folder, config, os.environ, time.time, args.stop_socket or own_socket, stack)
 

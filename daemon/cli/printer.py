@@ -18,7 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def _status(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, Any]:
-    """Return connection and printer; without a connection printer is None, and `error` says why if that is known."""
+    """Return connection and printer; without a connection `printer` is None, and `error` says why if it is known."""
     connection = await client.connection.get()
     try:
         return {"connection": connection["current"], "printer": await client.printer.get()}
@@ -63,8 +63,8 @@ async def _connect(client: OctoPrintClient, args: argparse.Namespace) -> None:
     await client.connection.connect(args.port, args.baudrate)
 
 
-def _connecting(_: None) -> str:
-    """Return the text for a connection that has begun: it may still fail."""
+def _connecting_text(_: None) -> str:
+    """Return the text for an attempt to connect, which may still fail."""
     return "connecting; `nozzled printer status` shows the outcome"
 
 
@@ -191,7 +191,7 @@ async def _send(client: OctoPrintClient, args: argparse.Namespace) -> None:
 
 _ACTIONS = {
     "status": Action("Show connection, state and temperatures.", _status, _format),
-    "connect": Action("Start connecting to a printer.", _connect, _connecting, _for_connect),
+    "connect": Action("Start connecting to a printer.", _connect, _connecting_text, _for_connect),
     "disconnect": Action(
         "Disconnect from the printer; this ends a print.",
         lambda client, _: client.connection.disconnect(),

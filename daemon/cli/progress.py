@@ -11,31 +11,31 @@ Json = Mapping[str, Any]
 """An object of the API's JSON; `job` is the answer to GET /api/job."""
 
 UNDER_WAY = ("Starting", "Printing", "Pausing", "Paused", "Resuming", "Finishing", "Cancelling")
-"""States in which there is a print; one from the printer's own SD card is `Printing from SD`."""
+"""States in which there is a print; for a print from the printer's own SD card the state is `Printing from SD`."""
 
-ENDS = ("completed", "cancelled", "failed", "interrupted")
+ENDED = ("completed", "cancelled", "failed", "interrupted")
 
 _WIDTH = 20  # characters of a bar
 
 
 def is_under_way(job: Json) -> bool:
-    """Tell whether a print is under way, also one whose printer has lost its connection for a moment."""
+    """Tell whether a print is under way, even if the connection to its printer is lost for a moment."""
     return str(job["state"]).split(" ", 1)[0] in UNDER_WAY or is_recorded(job)
 
 
 def is_recorded(job: Json) -> bool:
-    """Tell whether there is a print of the daemon's own that has not ended."""
+    """Tell whether the daemon has a print that has not ended."""
     state = (job.get("print") or {}).get("state")
-    return state is not None and state not in ENDS
+    return state is not None and state not in ENDED
 
 
 def is_out_of_sight(job: Json) -> bool:
-    """Tell whether nothing is known of any print, as the core is away or its printer not connected."""
+    """Tell whether nothing is known about any print, because the core is away or its printer is not connected."""
     return job["state"] == "Offline" and not job.get("print")
 
 
 def as_table(job: Json, now: datetime) -> str:
-    """Return all that is known of the print, a row for each fact.
+    """Return all that is known about the print, with a row for each fact.
 
     Args:
         job: the answer to GET /api/job.
@@ -68,7 +68,7 @@ def as_table(job: Json, now: datetime) -> str:
 
 
 def as_line(job: Json, temperatures: Json, now: datetime) -> str:
-    """Return the same in one line."""
+    """Return the progress of the print in one line."""
     progress = job["progress"]
     share = progress.get("timeCompletion")
     done = progress["completion"] if share is None else share
@@ -98,7 +98,7 @@ def clock(now: datetime, left: float | None) -> str:
 
 
 class ProgressLine:
-    """One line on standard output: overwritten on a terminal, printed again after each change elsewhere."""
+    """A line on standard output. On a terminal it is overwritten; elsewhere each changed line is printed."""
 
     def __init__(self, columns: Callable[[], int]) -> None:
         self._columns = columns
@@ -106,7 +106,7 @@ class ProgressLine:
         self._last = ""
 
     def show(self, text: str) -> None:
-        """Show this in place of what was shown before."""
+        """Show this text in place of the previous text."""
         if self._terminal:
             print(f"\r\x1b[K{text[: max(1, self._columns() - 1)]}", end="", flush=True)
         elif text != self._last:
@@ -122,7 +122,7 @@ class ProgressLine:
 def _end(job: Json) -> str:
     """Return how the last print ended; "" if there is none or a print is under way."""
     state = (job.get("print") or {}).get("state")
-    return "" if is_under_way(job) or state not in ENDS else str(state)
+    return "" if is_under_way(job) or state not in ENDED else str(state)
 
 
 def _waits(job: Json) -> bool:

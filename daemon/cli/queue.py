@@ -35,11 +35,13 @@ def _format_entry(entry: dict[str, Any]) -> str:
     return printable(f"{entry['path']} waits as entry {entry['id']}")
 
 
-def _number(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("entry", type=_whole, metavar="ENTRY", help="its number, as `nozzled queue list` shows it")
+def _for_entry(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "entry", type=_whole_number, metavar="ENTRY", help="its number, as `nozzled queue list` shows it"
+    )
 
 
-def _whole(text: str) -> int:
+def _whole_number(text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number; `nozzled queue list` shows the numbers")
     return int(text)
@@ -66,8 +68,8 @@ async def _add(client: OctoPrintClient, args: argparse.Namespace) -> dict[str, A
 
 
 def _for_move(parser: argparse.ArgumentParser) -> None:
-    _number(parser)
-    parser.add_argument("place", type=_whole, metavar="PLACE", help="its new place; 1 is the first")
+    _for_entry(parser)
+    parser.add_argument("place", type=_whole_number, metavar="PLACE", help="its new place; 1 is the first")
 
 
 async def _clear_bed(client: OctoPrintClient, args: argparse.Namespace) -> dict[str, Any]:
@@ -87,12 +89,12 @@ _ACTIONS = {
         _format,
         _for_move,
     ),
-    "remove": Action("Remove an entry.", lambda client, args: client.queue.remove(args.entry), _format, _number),
+    "remove": Action("Remove an entry.", lambda client, args: client.queue.remove(args.entry), _format, _for_entry),
     "retry": Action(
         "Queue an entry again that was refused or whose print failed.",
         lambda client, args: client.queue.retry(args.entry),
         _format,
-        _number,
+        _for_entry,
     ),
     "clear": Action("Remove all entries that are not being printed.", lambda client, _: client.queue.clear(), _format),
     "clear-bed": Action("Confirm that the bed is clear: the next print starts.", _clear_bed, _format, _for_bed),

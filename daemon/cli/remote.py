@@ -67,18 +67,18 @@ class Action:
     arguments: Callable[[argparse.ArgumentParser], None] = lambda _: None
 
 
-def accepted(_: None) -> str:
+def accepted_text(_: None) -> str:
     """Return the text for a request that the daemon has accepted; the printer may need a while."""
     return "accepted; `nozzled job status` shows the state"
 
 
 def add_actions(parser: argparse.ArgumentParser, actions: Mapping[str, Action]) -> None:
     """Declare the actions of a command, each with the options that choose the daemon."""
-    add_to(parser.add_subparsers(required=True, metavar="ACTION"), actions)
+    add_among(parser.add_subparsers(required=True, metavar="ACTION"), actions)
 
 
-def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]", actions: Mapping[str, Action]) -> None:
-    """Declare the actions among others of the same command."""
+def add_among(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]", actions: Mapping[str, Action]) -> None:
+    """Declare these actions beside other actions of the same command."""
     for name, action in actions.items():
         command = subparsers.add_parser(name, help=action.help, description=action.help)
         action.arguments(command)
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     server = find_server(args)
     action: Action = args.action
     try:
-        with understood(server.url):
+        with expect_known_form(server.url):
             answer = asyncio.run(_act(server, action, args))
             text = json.dumps(answer) if args.json else action.show(answer)
     except ClientError as error:
@@ -117,10 +117,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def understood(url: str) -> Iterator[None]:
-    """Raise BadAnswer where an answer has another form than expected: that of another version, or of another program.
+def expect_known_form(url: str) -> Iterator[None]:
+    """Raise BadAnswer if an answer does not have the expected form, because it is another version or another program.
 
-    After an upgrade the command is new, and the daemon is the old one until it is restarted.
+    After an upgrade the command is new, but the daemon is the old one until it is restarted.
     """
     try:
         yield
@@ -136,7 +136,7 @@ async def _act(server: "Server", action: Action, args: argparse.Namespace) -> An
         return await action.run(client, args)
 
 
-_PLAIN = {
+_PLAIN_WORDS = {
     "Printer is not operational": "the printer is not ready; `nozzled printer status` says why",
     "Printer is not operational or currently printing": "the printer is not ready, or it is printing",
     "Printer already has an active print job, did you mean 'restart'?": "a print is in progress",
@@ -150,7 +150,7 @@ _PLAIN = {
 
 def in_cli_words(reason: str) -> str:
     """Return the server's reason in the words of the command line: with its option in place of the API's."""
-    plain = _PLAIN.get(reason, reason)
+    plain = _PLAIN_WORDS.get(reason, reason)
     if plain.startswith("there is no G-code file "):
         plain += "; `nozzled files list --recursive` shows the files"
     return re.sub(r'Send "force": true to (print it|switch it off) anyway', r"Use --force to \1 anyway", plain)
@@ -169,7 +169,7 @@ def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:
         shown = f"no answer from {server.url}: is nozzled running there? {_START_HINT}{port}"
     elif isinstance(error, Unreachable) and server.url.lower().startswith("https:") and "certificate" not in text:
         shown = f"{text}; unless a proxy encrypts for nozzled, the address must begin with http://"
-    elif isinstance(error, NotFound) and text == HTTPStatus.NOT_FOUND.phrase:  # of an API that this is not
+    elif isinstance(error, NotFound) and text == HTTPStatus.NOT_FOUND.phrase:  # nozzled's own texts differ
         shown = f"{server.url} is not the address of a nozzled, like http://printer.local:5000: it answers {text!r}"
     print(f"nozzled: {printable(shown)}", file=sys.stderr)
     if as_json:
@@ -178,7 +178,7 @@ def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:
 
 
 def _has_port(url: str) -> bool:
-    """Tell whether an address that could be called names its port, or has one by encryption."""
+    """Tell whether an address names its port, or is of https, which has a usual port."""
     parts = urlsplit(url if "://" in url else f"http://{url}")
     return parts.port is not None or parts.scheme == "https"
 
@@ -259,7 +259,7 @@ def _own_url(target: LocalDaemon) -> str:
 
 
 def say_whose(does: str, environ: Mapping[str, str] = os.environ) -> None:
-    """Say on stderr that a command works on this computer's own daemon, if $NOZZLED_URL names another."""
+    """If $NOZZLED_URL names another daemon, say on stderr that the command is for this computer's own daemon."""
     if url := environ.get(URL_ENVIRONMENT):
         own = f"{does} this computer's own daemon, not {printable(url)} (${URL_ENVIRONMENT})"
         print(f"nozzled: {own}", file=sys.stderr)
@@ -279,7 +279,7 @@ def table(rows: Mapping[str, str]) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return a time as users read it: 1:02:03."""
+    """Return a duration as users read it: 1:02:03."""
     if seconds is None:
         return ""
     minutes, remainder = divmod(round(seconds), 60)

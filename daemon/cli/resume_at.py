@@ -57,10 +57,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the file, or print the rest, as the options say.
+    """Write the file or print the rest, depending on the options.
 
     Raises:
-        FileError: there is no such place, or a file cannot be read or written.
+        FileError: the file has no such place, or a file cannot be read or written.
     """
     if args.file is None:
         return _of_last_print(args)
@@ -133,7 +133,7 @@ def _notes(proposal: Proposal, config: Config) -> list[str]:
 
 
 def _ask_user(name: str, output: Path | None = None, *, printed: bool) -> bool:
-    """Ask the user, and tell whether the answer is yes; no input means no."""
+    """Ask the user; tell whether the answer is yes. No input means no."""
     what = ("Replace" if output is not None and output.exists() else "Write") + (" and print" if printed else "")
     print(f"{what} {name}? [y/N] ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline()
@@ -149,7 +149,7 @@ def _umask() -> int:
 
 
 def _write(source: Path, proposal: Proposal, output: Path) -> None:
-    """Write the file, whole or not at all."""
+    """Write the file; if this fails, no part of it is left."""
     if output.exists() and not output.is_file():  # a pipe, a device
         with output.open("wb") as to:
             _copy(source, proposal, to)

@@ -22,7 +22,7 @@ from daemon.systemd.descriptors import DescriptorStore
 from hal.loop import WatchedLoop
 
 EXAMPLE = "nozzled serve --printer '/dev/ttyACM0?baudrate=250000' --host 0.0.0.0"
-PORT_TIMEOUT = 2.0  # for a front that is ending to release the HTTP port
+PORT_TIMEOUT = 2.0  # for an ending front to release the HTTP port
 PORT_POLL_INTERVAL = 0.1
 
 
@@ -53,7 +53,7 @@ def add_service(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the daemon."""
     config = configured(args)
-    if not has_kept_file(state_dir(config, os.environ)):  # an unfinished print continues even without the page
+    if not has_kept_file(state_dir(config, os.environ)):  # an unfinished print has to continue, even without the page
         _require_free_port(config.http)
     if not config.printer.address:
         print(_without_printer(), file=sys.stderr)
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 def _require_free_port(http: HttpConfig) -> None:
     """Check that the front will be able to listen, before the printer is connected, which resets many boards.
 
-    The front of a daemon that has just been killed may hold the port for a moment. All other errors are the front's.
+    The front of a daemon that has just been killed may hold the port for a moment. Other errors are left to the front.
 
     Raises:
         AddressInUse: another process listens there.
@@ -78,7 +78,7 @@ def _require_free_port(http: HttpConfig) -> None:
 
 
 def _bind_error(http: HttpConfig) -> OSError | None:
-    """Return the error with which a socket cannot be bound to the HTTP address; None: it can."""
+    """Return the error of binding a socket to the HTTP address; None: there is no error."""
     try:
         with socket.socket(socket.AF_INET6 if ":" in http.host else socket.AF_INET) as attempt:
             attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the front does
@@ -89,7 +89,7 @@ def _bind_error(http: HttpConfig) -> OSError | None:
 
 
 def _without_printer() -> str:
-    """Return the message for a start without --printer, with the ports to choose from."""
+    """Return the message for a start without --printer; it lists the ports."""
     from shlex import quote  # noqa: PLC0415 - memory that a core with a printer does not need
 
     from hal.ports import is_locked, list_ports  # noqa: PLC0415 - as above
@@ -105,7 +105,7 @@ def _without_printer() -> str:
 
 
 def front_command(args: argparse.Namespace) -> list[str]:
-    """Return the command line of the front that belongs to this one."""
+    """Return the command line of the front, with the same options as this command."""
     options = {"config": "--config", STATE_DIR: "--state-dir", HOST: "--host", PORT: "--port"}
     pairs = [(option, getattr(args, name)) for name, option in options.items()]
     words = [word for option, value in pairs if value is not None for word in (option, str(value))]
@@ -116,7 +116,7 @@ def front_command(args: argparse.Namespace) -> list[str]:
 
 
 def run_with(args: argparse.Namespace, front: Sequence[str] | None) -> int:
-    """Run the core, with this front as its child; None: a front connects to it."""
+    """Run the core, with the front of this command line as its child; None: a front connects by itself."""
     faulthandler.enable(STDERR)  # a watchdog's SIGABRT leaves a traceback of each thread in the journal
     descriptors = DescriptorStore(os.environ)
     config = configured(args)

@@ -23,7 +23,7 @@ from hal.simulated import clock
 from hal.simulated.backend import config_of
 
 EXAMPLE = "nozzled simulate part.gcode --link 115200 --report part.html"
-FAILED = 1
+EXIT_FAILURE = 1
 
 N = TypeVar("N")
 
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
             except OSError as error:
                 raise SimulationError(f"{args.report} cannot be written: {error.strerror}") from error
     _print(outcome, plan, as_json=args.json)
-    return 0 if outcome.good else FAILED
+    return 0 if outcome.good else EXIT_FAILURE
 
 
 def _with_analysis(outcome: Outcome, plan: SimulationPlan) -> Outcome:
@@ -128,7 +128,7 @@ def _plan(args: argparse.Namespace) -> SimulationPlan:
 
 
 def _reporter() -> Callable[[Path, SimulationPlan, Simulation, Outcome], None]:
-    """Return the function that writes the report; called before the print, so that a missing library shows at once.
+    """Return the function that writes the report. Called before the print: a missing library is reported first.
 
     Raises:
         SimulationError: the library for plots is missing.
@@ -144,7 +144,7 @@ def _reporter() -> Callable[[Path, SimulationPlan, Simulation, Outcome], None]:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Drop the log: the outcome has what the host says about the print."""
+    """Drop the log: the outcome has all that the host says about the print."""
     before = structlog.get_config()
     structlog.configure(processors=[_drop])
     try:

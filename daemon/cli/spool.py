@@ -19,22 +19,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_actions(parser, _ACTIONS)
 
 
-_UNSET = "Spoolman is not configured: set [spoolman] url to its address"
+_NOT_CONFIGURED = "Spoolman is not configured: set [spoolman] url to its address"
 
 
 @asynccontextmanager
-async def _of_spoolman() -> AsyncIterator[None]:
-    """Say what is missing if the companion, which serves notifications as well, is not switched on."""
+async def _explain_missing_companion() -> AsyncIterator[None]:
+    """Replace the error if the companion is not switched on: its name does not suggest Spoolman."""
     try:
         yield
     except NotFound as error:
         if "not switched on" not in error.text:
             raise
-        raise NotFound("", error.status, _UNSET) from error
+        raise NotFound("", error.status, _NOT_CONFIGURED) from error
 
 
 async def _list(client: OctoPrintClient, _: argparse.Namespace) -> Any:
-    async with _of_spoolman():
+    async with _explain_missing_companion():
         return (await client.companions.ask("notify", "spools"))["spools"]
 
 
@@ -49,7 +49,7 @@ def _describe(spool: dict[str, Any]) -> str:
 
 
 async def _status(client: OctoPrintClient, _: argparse.Namespace) -> Any:
-    async with _of_spoolman():
+    async with _explain_missing_companion():
         companion = await client.companions.get("notify")
     if companion["state"] is None:  # only the companion knows whether Spoolman is configured
         raise ClientError(not_running("notify") if companion["away"] else "nozzled-notify has just started: try again")
@@ -58,7 +58,7 @@ async def _status(client: OctoPrintClient, _: argparse.Namespace) -> Any:
 
 def _format(spoolman: dict[str, Any] | None) -> str:
     if spoolman is None:
-        return _UNSET
+        return _NOT_CONFIGURED
     rows = [f"T{each['tool']}  {_of_tool(each)}" for each in spoolman["tools"]]
     rows += [f"{spoolman['owed'] / 1000:.1f} m not reported yet"] if spoolman["owed"] else []
     rows += [spoolman["away"]] if spoolman["away"] else []
@@ -87,13 +87,13 @@ def _for_use(parser: argparse.ArgumentParser) -> None:
 
 
 async def _use(client: OctoPrintClient, args: argparse.Namespace) -> Any:
-    async with _of_spoolman():
+    async with _explain_missing_companion():
         await client.companions.ask("notify", "spool", {"tool": args.tool, "spool": args.spool})
     return await _status(client, args)
 
 
 async def _none(client: OctoPrintClient, args: argparse.Namespace) -> Any:
-    async with _of_spoolman():
+    async with _explain_missing_companion():
         await client.companions.ask("notify", "spool", {"tool": args.tool, "spool": None})
     return await _status(client, args)
 
