@@ -153,7 +153,7 @@ async def test_the_front_answers_each_question_of_the_agent(tmp_path):
         assert await printer.get_outcome("k.2", job_before) is None
         assert await printer.get_outcome("k.2", None) == PrintOutcome("doubtful")
         assert await printer.get_outcome("k.2", job_before.__class__(job_before.id, 5.0)) == PrintOutcome("doubtful")
-        away = patch.object(type(server.service.front.jobs), "of_key", side_effect=CoreAway("away"))
+        away = patch.object(type(server.service.front.jobs), "print_of_key", side_effect=CoreAway("away"))
         with away, pytest.raises(PrinterUnreachable):
             await printer.get_outcome("k.2", job_before)
         await printer.remove(printer_path)

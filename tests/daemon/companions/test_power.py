@@ -146,7 +146,7 @@ async def test_no_print_begins_while_a_slow_plug_is_going_off(tmp_path, delay):
 
 async def test_a_print_that_is_beginning_keeps_the_power_on(tmp_path):
     async with bench(tmp_path) as rig:
-        rig.server.service.front.jobs.beginning = 1  # the core has not answered yet
+        rig.server.service.front.jobs.open_starts = 1  # the core has not answered yet
         status, text = await rig.refused("off")
         assert (status, "may be starting" in text) == (409, True)
         assert rig.switch.commands == []
