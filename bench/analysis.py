@@ -1,17 +1,17 @@
 """How fast files are analysed, beside `octoprint analysis gcode`, each in a process of its own, in one run.
 
-  lines        of the file
-  s            from the start of the process to its end; the best of --repeat
-  CPU s        of it on the processor: what a machine with other work measures best
-  klines/s     thousand lines for a second of CPU, the start of the process included
-  peak         MiB that the process had at most
-  OctoPrint    the same of `octoprint analysis gcode`; without its start, which takes longest (a file of one line)
-  ratio        of our lines/s, the start included, and OctoPrint's
+  lines        lines of the file
+  s            seconds from the start of the process to its end; the best of --repeat
+  CPU s        CPU time of the process, which other work on the machine disturbs least
+  klines/s     thousand lines per second of CPU, the start of the process included
+  peak         the process' peak memory in MiB
+  OctoPrint    klines/s of `octoprint analysis gcode`, without its start (measured with a file of one line)
+  ratio        our klines/s, the start included, divided by OctoPrint's
 
-A file of --size MB is made of the spiral vase, as often as it takes. OctoPrint gets the first --octoprint-size MB of
-it: it would take minutes. The other files are a quarter as large, of the same moves in unusual forms: `G01`, lower
-case, two blanks, comments in parentheses, numbers and checksums. They are held against OctoPrint's rate for the vase
-itself: it passes over lower case and numbered lines.
+The first file is the spiral vase, repeated until it has --size MB. OctoPrint gets only the first --octoprint-size MB
+of it, as the whole would take minutes. The other files are a quarter as large, and have the same moves in unusual
+forms: `G01`, lower case, two blanks, comments in parentheses, numbers and checksums. They are compared with
+OctoPrint's rate for the vase, as OctoPrint ignores lines in lower case and numbered lines.
 """
 
 import argparse
@@ -27,8 +27,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.folders import ROOT, cache
 from bench.hosts import scratch
-from bench.place import ROOT, cache
 from bench.processes import MIB, environment
 
 SUMMARY = "lines/s and memory of a file's analysis, beside OctoPrint's"
@@ -77,7 +77,7 @@ FORMS: dict[str, Callable[[Iterable[bytes]], Iterator[bytes]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class ProcessCost:
     """The cost of a process: wall and CPU time in s, peak memory in MiB."""
 
     wall: float
@@ -85,7 +85,7 @@ class Cost:
     peak: float
 
 
-Row = tuple[str, int, Cost, float | None]
+Row = tuple[str, int, ProcessCost, float | None]
 """Name, lines, our cost, OctoPrint's lines a second."""
 
 
@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def unpacked(folder: Path) -> list[Path]:
+def write_sliced_files(folder: Path) -> list[Path]:
     """Write the sliced files of the repository."""
     found = []
     for name in FILES:
@@ -128,7 +128,7 @@ def unpacked(folder: Path) -> list[Path]:
 
 def _all_files(folder: Path, size: float) -> list[Path]:
     """Write the files to measure; the last is the large one."""
-    found = unpacked(folder)
+    found = write_sliced_files(folder)
     whole = found[-1].read_bytes()
     for name, form in FORMS.items():
         lines = b"\n".join(form(whole.splitlines())) + b"\n"
@@ -147,7 +147,7 @@ def _compare(path: Path, octoprint: Path | None, args: argparse.Namespace) -> Ro
     """Return name, lines, our cost, and OctoPrint's lines a second."""
     ours = [sys.executable, "-m", "daemon", "inspect", "--json", str(path)]
     costs, theirs = [], []
-    for _ in range(args.repeat):  # in turn, so that what else happens hits both
+    for _ in range(args.repeat):  # in turn, so that other work on the machine disturbs both
         costs.append(measure(ours))
         if octoprint is not None and path.stem not in FORMS:
             theirs.append(_octoprint_rate(octoprint, path, args.octoprint_size))
@@ -177,7 +177,7 @@ def _lines(path: Path) -> int:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(MEGABYTE), b""))
 
 
-def measure(command: list[str]) -> Cost:
+def measure(command: list[str]) -> ProcessCost:
     """Run a program to its end; its output is dropped."""
     began = time.monotonic()
     process = subprocess.Popen(
@@ -187,7 +187,7 @@ def measure(command: list[str]) -> Cost:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    return Cost(time.monotonic() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / MIB)
+    return ProcessCost(time.monotonic() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / MIB)
 
 
 def show(rows: list[Row]) -> None:

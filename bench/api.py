@@ -1,11 +1,11 @@
 """The API under load while a job is printed: many clients that poll /api/job, sockets, and an upload; the daemon's
 answers beside OctoPrint's in the same run, and whether the planner ran dry meanwhile.
 
-  p50, p99    of the answers to GET /api/job, in ms
-  messages    that the sockets received
-  RSS         of the host without its children (an upload may be looked at by one), before and behind the load
+  p50, p99    percentiles of the time for an answer to GET /api/job, in ms
+  messages    messages that the sockets received
+  RSS         memory of the host without its children (one may analyse the upload), before and after the load
 
-The load comes from this process. OctoPrint is measured where `--peers-dir` says that bench/peers.sh has installed it.
+The load comes from this process. OctoPrint is measured if bench/peers.sh has installed it in `--peers-dir`.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from typing import Any
 
 from tornado.websocket import websocket_connect
 
-from bench import hosts, place, prints
+from bench import folders, hosts, prints
 from bench.client import Client
 from bench.fakeprinter import FakePrinter, NoCompiler, build
-from bench.hosts import HostFailed, Served
-from bench.load import Load, Loaded
+from bench.hosts import HostFailed, ServerHost
+from bench.load import Load, LoadResult
 from bench.processes import MIB
 
 SUMMARY = "200 polling clients, 20 sockets and an upload beside a print: latency, underruns, memory"
@@ -39,15 +39,15 @@ GROWTH = 8.0  # MiB that the load may leave behind
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class HostFigures:
     """One host under load."""
 
     name: str
-    load: Loaded
+    load: LoadResult
     messages: int
     underruns: int
     intact: bool
-    rss: tuple[float, float]  # MiB, before and behind
+    rss: tuple[float, float]  # MiB, before and after the load
 
     def percentile(self, percent: int) -> float:
         """Return how long an answer took, in ms."""
@@ -123,14 +123,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def measure(args: argparse.Namespace) -> Iterator[Measured]:
+def measure(args: argparse.Namespace) -> Iterator[HostFigures]:
     """Measure the daemon, then OctoPrint if it is installed.
 
     Raises:
         HostFailed: a host fails.
         NoCompiler: there is no compiler for the fake printer.
     """
-    binary = build(place.cache())
+    binary = build(folders.cache())
     with ExitStack() as stack:
         folder = Path(stack.enter_context(hosts.scratch()))
         job = prints.write(folder, "vase", args.moves)
@@ -145,14 +145,14 @@ def measure(args: argparse.Namespace) -> Iterator[Measured]:
 _OPTIONS = ["--baud", str(BAUDRATE), "--planner"]
 
 
-def _hosts(args: argparse.Namespace, folder: Path) -> Iterator[tuple[Callable[[], Served], Path]]:
+def _hosts(args: argparse.Namespace, folder: Path) -> Iterator[tuple[Callable[[], ServerHost], Path]]:
     yield lambda: hosts.nozzled(folder / "ports", folder), folder / "ports"
     if args.peers_dir is not None:
         peers = args.peers_dir.resolve()
         yield lambda: hosts.octoprint(peers, folder), peers / "ports"
 
 
-def _measure(host: Served, printer: FakePrinter, job: prints.Print, args: argparse.Namespace) -> Measured:
+def _measure(host: ServerHost, printer: FakePrinter, job: prints.PrintFile, args: argparse.Namespace) -> HostFigures:
     """Print one job under load."""
     try:
         host.connect(printer.link, BAUDRATE, job)
@@ -170,7 +170,7 @@ def _measure(host: Served, printer: FakePrinter, job: prints.Print, args: argpar
     finally:
         stats: dict[str, Any] = printer.stop()
     intact = stats["sha256_job"] == job.sha256
-    return Measured(host.name, loaded, messages, stats["underruns"], intact, (before, after))
+    return HostFigures(host.name, loaded, messages, stats["underruns"], intact, (before, after))
 
 
 def _resident(pid: int) -> float:
@@ -179,10 +179,10 @@ def _resident(pid: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / MIB
 
 
-def show(measured: Sequence[Measured]) -> None:
+def show(measured: Sequence[HostFigures]) -> None:
     """Print a row for each host, then the limits."""
     print(
-        "host       requests  p50 ms  p99 ms  failed  messages  uploaded MB  underruns  RSS MiB before  behind  intact"
+        "host       requests  p50 ms  p99 ms  failed  messages  uploaded MB  underruns  RSS MiB before   after  intact"
     )
     for each in measured:
         print(

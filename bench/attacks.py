@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.hosts import Served
+from bench.hosts import ServerHost
 from bench.processes import tree
 
 FILES = 10_000
@@ -23,11 +23,11 @@ PAUSE = 0.05  # s before a connection that was closed is made again
 
 
 class Attack(ABC):
-    """Made ready by `prepare`, begun by `start`; `stop` tells what came of it."""
+    """An attack: `prepare` gets it ready, `start` begins it, `stop` ends it and returns its outcome."""
 
     threads = 1
 
-    def __init__(self, host: Served, folder: Path) -> None:
+    def __init__(self, host: ServerHost, folder: Path) -> None:
         """Prepare; `folder` is that of the host's state."""
         self.host = host
         self.folder = folder
@@ -228,7 +228,7 @@ def _command(pid: int) -> bytes:
     return b""
 
 
-ATTACKS: dict[str, Callable[[Served, Path], Attack]] = {
+ATTACKS: dict[str, Callable[[ServerHost, Path], Attack]] = {
     "pings": Pings,
     "chunks": Chunks,
     "pipelines": Pipelines,

@@ -28,7 +28,7 @@ _LOOK = """(signs => {
 })(%s)"""
 
 
-class Visited:
+class VisitedPage:
     """A tab with a page in it."""
 
     def __init__(self, page: Any, address: str, signs: Sequence[tuple[str, str]]) -> None:
@@ -58,7 +58,7 @@ class Visited:
             if "value" in found:
                 return float(found["value"]) / 1000 - began
             time.sleep(POLL)
-        raise HostFailed(f"{self._address} was of no use within {TIMEOUT:g} s")
+        raise HostFailed(f"{self._address} was not usable within {TIMEOUT:g} s")
 
     def metric(self, name: str) -> float:
         """Return a figure that the browser keeps of the page."""
@@ -98,17 +98,17 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
-def ours(context: BrowserContext, url: str, view: str = "") -> Visited:
+def open_nozzled(context: BrowserContext, url: str, view: str = "") -> VisitedPage:
     """Return a tab for the page of nozzled, with a key."""
     context.add_init_script(f"localStorage.setItem('nozzled.key', {json.dumps(KEY)})")
     signs = [("header h1", ""), ("main button.what", "")] if view else _PRINTS
-    return Visited(context.new_page(), f"{url}/#{view}" if view else f"{url}/", signs)
+    return VisitedPage(context.new_page(), f"{url}/#{view}" if view else f"{url}/", signs)
 
 
 _PRINTS = [("h1", "Printing"), ("header dd", "°C"), ("main progress", "")]
 
 
-def theirs(context: BrowserContext, url: str) -> Visited:
+def open_octoprint(context: BrowserContext, url: str) -> VisitedPage:
     """Return a tab for OctoPrint's page, logged in."""
     if context.browser is not None:
         with context.browser.new_context() as other:  # whose cache is not that of the one that is measured
@@ -119,4 +119,4 @@ def theirs(context: BrowserContext, url: str) -> Visited:
             page.locator("#login-button").click()
             page.locator("#state_wrapper").wait_for(timeout=1000 * TIMEOUT)
             context.add_cookies([{**each} for each in other.cookies()])  # type: ignore[typeddict-item]  # they differ in name alone
-    return Visited(context.new_page(), f"{url}/", [("#state_wrapper", "Printing"), ("#temp", "°C")])
+    return VisitedPage(context.new_page(), f"{url}/", [("#state_wrapper", "Printing"), ("#temp", "°C")])

@@ -69,7 +69,7 @@ class Client:
         self.until_connection(("Operational",))
 
     def disconnect(self) -> None:
-        """Have the server let the printer go."""
+        """Have the server disconnect from the printer."""
         self.call("POST", "/api/connection", {"command": "disconnect"})
         self.until_connection(("Closed", "Offline"))
 

@@ -2,11 +2,11 @@
 
   claims/s   copies begun, from the start of the agents to the end of the last copy, or to --limit
   ready ms   from the moment a printer is ready to the start of its print: median, 99 %
-  twice      starts of copies that had been started before, by the printers' own word; has to be 0
+  twice      starts of copies that had been started before, as the printers report; has to be 0
   orphans    copies that are offered, claimed or printing in the list at the end
 
 A share of the agents is killed at any step of their lives, the server twice, NATS twice. Prints last some seconds. The
-list is on the disk of --folder, the agents' notes in memory: each has its own disk in life.
+list is on the disk of --folder, the agents' notes are in memory: in a real farm each agent has a disk of its own.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import farm_cost
-from bench.place import ROOT
+from bench.folders import ROOT
 from bench.processes import cpu_seconds, memory, stop
 
 SUMMARY = "claims, memory and waits of a farm of many agents, of which some are killed"

@@ -19,14 +19,14 @@ import structlog
 from daemon.companions.farm.agent import Agent
 from daemon.farm.carrier.agent_end import NatsAgentEnd
 from daemon.farm.carrier.connect import NatsAddress
-from tests.support.farm_printer import FakePrinter, Killed, Life
+from tests.support.farm_printer import AgentLife, FakePrinter, Killed
 
 ASKED = ("fetch_chunk", "renew", "claim", "fetch_holdings", "report")
 DONE = ("has_file", "upload", "find_objections", "get_newest_job", "start", "get_outcome", "cancel", "remove")
-STEPS = 300  # an agent that is chosen to be killed is killed within these
-AGAIN = 2.0  # s until another one begins
+STEPS = 300  # an agent that is chosen to be killed is killed within so many steps
+AGAIN = 2.0  # s from a kill until the agent starts again
 CLEARED = 0.5  # s from the end of a print until the bed is cleared
-STARTING = 0.005  # s between two agents that begin
+STARTING = 0.005  # s between the starts of two agents
 
 
 class TimedPrinter(FakePrinter):
@@ -40,13 +40,13 @@ class TimedPrinter(FakePrinter):
         self._ready = time.monotonic()
         super()._clear()
 
-    def _begin(self, key: str, told: str) -> None:
+    def _begin(self, key: str, started_key: str) -> None:
         self._waits.append(time.monotonic() - self._ready)
-        super()._begin(key, told)
+        super()._begin(key, started_key)
 
 
 class Crowd:
-    """All of them."""
+    """All agents with their printers."""
 
     def __init__(self, url: str, count: int, seconds: float, share: float, folder: Path) -> None:
         self._url, self._share, self._folder = url, share, folder
@@ -68,7 +68,7 @@ class Crowd:
         while True:
             end, api, life = NatsAgentEnd(name, NatsAddress((self._url,))), printer, None
             if chance.random() < self._share:
-                life = Life(chance.randrange(STEPS))
+                life = AgentLife(chance.randrange(STEPS))
             if life is None:
                 agent = Agent(end, api, folder, time.time)
             else:

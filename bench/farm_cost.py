@@ -1,4 +1,4 @@
-"""What a printer of a farm costs its computer: agent, mqtt, and /metrics read every 15 s; each on and off."""
+"""What a printer of a farm costs its computer: with and without the agent, mqtt, and /metrics read every 15 s."""
 
 import http.client
 import sys
@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from bench.place import ROOT
+from bench.folders import ROOT
 from bench.processes import memory, own_cpu_seconds, tree
 
 SCRAPE = 15.0  # s

@@ -1,9 +1,9 @@
-"""Lists after years: answers about 100,000 prints and 10,000 files, of the daemon on its own.
+"""Lists after years: how fast the daemon answers about 100,000 prints and 10,000 files, without other load.
 
-  first    ms of the first answer
-  median   ms of the answers behind it
+  first    ms for the first answer
+  median   ms for each of the answers after it
 
-The record is written while the daemon is down. The history copies it when it is first asked, in the background.
+The record is written while the daemon is down. At the first request the history copies it, in the background.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--jobs", type=int, default=100_000, metavar="N", help="prints in the record (100000)")
     parser.add_argument("--files", type=int, default=10_000, metavar="N", help="files among the uploads (10000)")
-    parser.add_argument("--repeat", type=int, default=5, metavar="N", help="answers behind the first (5)")
+    parser.add_argument("--repeat", type=int, default=5, metavar="N", help="answers after the first (5)")
     args = parser.parse_args(arguments)
     with hosts.scratch() as scratch:
         folder = Path(scratch)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.client import Client
-from bench.place import ROOT
-from bench.prints import Print
+from bench.folders import ROOT
+from bench.prints import PrintFile
 from bench.processes import environment, stop
 
 HERE = Path(__file__).parent
@@ -35,7 +35,7 @@ class Host(Protocol):
     def pid(self) -> int:
         """Its process, once it is connected."""
 
-    def connect(self, port: Path, baudrate: int, job: Print) -> None:
+    def connect(self, port: Path, baudrate: int, job: PrintFile) -> None:
         """Connect to the printer and have the file ready."""
 
     def print_file(self, poll: float, patience: float) -> None:
@@ -48,7 +48,7 @@ class Host(Protocol):
         """End it."""
 
 
-class Script:
+class ScriptHost:
     """A program that prints one file and ends; see `raw_host.py` for how it is talked to."""
 
     def __init__(self, name: str, before: list[str | Path], *, takes_baudrate: bool = False) -> None:
@@ -67,7 +67,7 @@ class Script:
             raise HostFailed(f"{self.name} is not connected")
         return self._process
 
-    def connect(self, port: Path, baudrate: int, job: Print) -> None:
+    def connect(self, port: Path, baudrate: int, job: PrintFile) -> None:
         after = [str(baudrate)] if self._takes_baudrate else []
         self._process = subprocess.Popen(
             [*self._before, port, job.path, *after],
@@ -115,7 +115,7 @@ class Script:
             raise HostFailed(f"{self.name} did not say {word.decode()!r} within {patience:g} s")
 
 
-class Served:
+class ServerHost:
     """A server with OctoPrint's HTTP API, that stays up from print to print."""
 
     def __init__(self, name: str, command: list[str | Path], url: str, key: str, folder: Path) -> None:
@@ -173,7 +173,7 @@ class Served:
             stop(self._process)
             raise HostFailed(f"{self.name} did not start: {self._log.read_text('utf-8', 'replace')[-1000:]}")
 
-    def connect(self, port: Path, baudrate: int, job: Print) -> None:
+    def connect(self, port: Path, baudrate: int, job: PrintFile) -> None:
         self.client.connect(str(port), baudrate)
         self.client.select(job.path)
         time.sleep(AFTERMATH)
@@ -203,28 +203,28 @@ def _is_json(line: str) -> bool:
     return line.startswith("{") and line.endswith("}")
 
 
-def nozzled(ports: Path, folder: Path) -> Served:
+def nozzled(ports: Path, folder: Path) -> ServerHost:
     """Start our daemon, with its state in the folder."""
     options: list[str | Path] = ["--port", "0", "--state-dir", folder / "state", "--extra-port", f"{ports}/*"]
-    return Served("nozzled", [sys.executable, "-m", "daemon", "serve", *options], "", KEY, folder)
+    return ServerHost("nozzled", [sys.executable, "-m", "daemon", "serve", *options], "", KEY, folder)
 
 
-def octoprint(peers: Path, folder: Path) -> Served:
+def octoprint(peers: Path, folder: Path) -> ServerHost:
     """Start the OctoPrint that `peers.sh` has installed."""
     program = _installed(peers / "octoprint/bin/octoprint")
     where = ["--host", "127.0.0.1", "--port", "5199", "--basedir", str(peers / "octoprint-base")]
-    return Served("octoprint", [program, "serve", "--iknowwhatimdoing", *where], OCTOPRINT, KEY, folder)
+    return ServerHost("octoprint", [program, "serve", "--iknowwhatimdoing", *where], OCTOPRINT, KEY, folder)
 
 
-def printcore(peers: Path) -> Script:
+def printcore(peers: Path) -> ScriptHost:
     """Return the printcore that `peers.sh` has installed."""
     program = _installed(peers / "printcore/bin/python")
-    return Script("printcore", [program, HERE / "printcore_host.py"], takes_baudrate=True)
+    return ScriptHost("printcore", [program, HERE / "printcore_host.py"], takes_baudrate=True)
 
 
-def raw(window: int) -> Script:
+def raw(window: int) -> ScriptHost:
     """Return a bare loop with this many lines in flight."""
-    return Script(f"raw{window}", [sys.executable, HERE / "raw_host.py", str(window)])
+    return ScriptHost(f"raw{window}", [sys.executable, HERE / "raw_host.py", str(window)])
 
 
 def _installed(program: Path) -> Path:

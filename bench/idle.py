@@ -2,10 +2,10 @@
 the simulated printer behind a pty, asked 50 times, then left alone.
 
   HTTP           seconds from the start of the process to the first answer
-  READY          the same to the printer's READY, as the log tells it
-  start-up CPU   until both
-  core CPU       of the core until the printer is READY
-  RSS, PSS       after the questions, of core and front and of both; PSS is less where other Pythons run, which share
+  READY          seconds from the start until the log says that the printer is READY
+  start-up CPU   CPU time until both have happened
+  core CPU       CPU time of the core until the printer is READY
+  RSS, PSS       memory after the requests, of core, front and both; PSS is less if other Pythons run, as they share
                  pages
 """
 
@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from bench.hosts import KEY, HostFailed, Served, scratch
-from bench.place import ROOT
+from bench.folders import ROOT
+from bench.hosts import KEY, HostFailed, ServerHost, scratch
 from bench.processes import (
     cpu_seconds,
     environment,
@@ -44,7 +44,7 @@ CORE_CPU = 0.25
 
 
 @dataclass(slots=True)
-class Idle:
+class IdleFigures:
     """What was measured; seconds and MiB."""
 
     http: float = 0.0
@@ -94,7 +94,7 @@ def _install(venv: Path) -> Path:
     return venv / "bin/python"
 
 
-def measure(python: Path, folder: Path, seconds: float) -> Idle:
+def measure(python: Path, folder: Path, seconds: float) -> IdleFigures:
     """Start a separate daemon, send it requests, leave it idle; return its cost."""
     folder.mkdir()
     with ExitStack() as stack:
@@ -112,9 +112,9 @@ def measure(python: Path, folder: Path, seconds: float) -> Idle:
             "--state-dir",
             folder / "state",
         ]
-        host = Served("nozzled", [*command, "--printer", f"serial:{link}"], "", KEY, folder)
+        host = ServerHost("nozzled", [*command, "--printer", f"serial:{link}"], "", KEY, folder)
         stack.callback(host.stop)
-        found = Idle(ready=_until_ready(host), core_cpu=own_cpu_seconds(host.pid))
+        found = IdleFigures(ready=_until_ready(host), core_cpu=own_cpu_seconds(host.pid))
         found.http, found.start_cpu = host.started - host.began, cpu_seconds(host.pid)
         _ask(host)
         time.sleep(SETTLE)
@@ -138,7 +138,7 @@ def _simulated_printer(link: Path) -> "subprocess.Popen[bytes]":
     return process
 
 
-def _until_ready(host: Served) -> float:
+def _until_ready(host: ServerHost) -> float:
     """Wait for the printer; return the seconds. It reads the log, as a request would cost the daemon CPU time."""
     end = time.monotonic() + READY_TIMEOUT
     while not (connected := host.events("printer.connected")):
@@ -148,12 +148,12 @@ def _until_ready(host: Served) -> float:
     return datetime.fromisoformat(connected[0]["timestamp"]).timestamp() - host.born
 
 
-def _ask(host: Served) -> None:
+def _ask(host: ServerHost) -> None:
     for index in range(QUESTIONS):
         host.client.call("GET", PATHS[index % len(PATHS)])
 
 
-def _leave_alone(pid: int, seconds: float, found: Idle) -> None:
+def _leave_alone(pid: int, seconds: float, found: IdleFigures) -> None:
     cpu, began = cpu_seconds(pid), time.monotonic()
     time.sleep(seconds)
     found.cpu_share = (cpu_seconds(pid) - cpu) / (time.monotonic() - began)
@@ -168,7 +168,7 @@ def _front(pid: int) -> int:
     return tree(pid)[1]
 
 
-def show(runs: list[Idle]) -> None:
+def show(runs: list[IdleFigures]) -> None:
     """Print a row for each run, and the limits."""
     print("HTTP s  READY s  core CPU s  start-up CPU s  core RSS  front RSS  PSS MiB  peak MiB  idle CPU %  threads")
     for run in runs:

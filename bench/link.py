@@ -13,17 +13,17 @@
   D2  250000 baud, MeatPack, as W2           no           none
   D3  115200 baud, MeatPack, 400 lines/s     16 blocks    none
 
-A host that can be asked is asked for /api/job ten times a second; with a q behind (S2q) every 2 s, so that the
-streaming is measured and not the API. The planner wants 256 lines/s. raw1 and raw2 are bare loops with one and two
+A host with an API is asked for /api/job ten times a second; if a q follows the name (S2q), only every 2 s, so that the
+streaming is measured and not the API. The planner needs 256 lines/s. raw1 and raw2 are bare loops with one and two
 lines in flight: the floor. Every host prints each scenario in turn, `--repeat` times; medians are shown.
 
-  gain       lines/s by what the wire carries one way of the file's lines as they are
-  share      of what the wire carries one way, goodput only (commands between the job's lines count as lost)
-  underruns  the planner ran dry in the middle of the print
+  gain       lines/s, divided by the lines/s that fill the wire one way if they are sent as they are in the file
+  share      the share of the wire, one way, that the job's lines take (other commands do not count)
+  underruns  times that the planner ran dry in the middle of the print
   answer     from an `ok` to the next line, as the printer sees it, 99th percentile: two processes' wake-ups included
   turnaround from a readable `ok` to the next line written, 99th percentile, from nozzled's own log
 
-The first move of a print takes 1.7 s, so lines/s and share with a planner say something at full length only.
+The first move of a print takes 1.7 s, so with a planner lines/s and share are meaningful only at full length.
 """
 
 import argparse
@@ -37,13 +37,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import hosts, place, prints
+from bench import folders, hosts, prints
 from bench.fakeprinter import FakePrinter, NoCompiler, build
 from bench.hosts import Host, HostFailed
-from bench.prints import Print
+from bench.prints import PrintFile
 from bench.processes import cpu_seconds, niceness
 
-SUMMARY = "lines/s, CPU, planner underruns beside bare loops, OctoPrint and printcore"
+SUMMARY = "lines/s, CPU and planner underruns, beside bare loops, OctoPrint and printcore"
 RARELY, OFTEN = 2.0, 0.1  # s between questions for progress
 DEFAULT = ("S1", "S2q", "S3q", "S5q", "W1q", "W2q")
 LONG, SHORT = 50_000, 5_000  # moves
@@ -52,7 +52,7 @@ ASKED_FOR = 256.0  # lines/s that the planner takes in S2, S3 and S5
 
 
 @dataclass(frozen=True, slots=True)
-class Scenario:
+class LinkScenario:
     """The configuration of the fake printer, and the file to print."""
 
     kind: str
@@ -72,17 +72,17 @@ class Scenario:
 
 
 SCENARIOS = {
-    "S1": Scenario("vase", LONG),
-    "S2": Scenario("vase", SHORT, 115200, planner=True),
-    "S3": Scenario("vase", SHORT, 250000, planner=True),
-    "S4": Scenario("vase", LONG, resend_every=50),
-    "S5": Scenario("vase", SHORT, 115200, planner=True, resend_every=50),
-    "W1": Scenario("forties", SHORT, 115200),
-    "W2": Scenario("forties", SHORT, 250000),
-    "C1": Scenario("zeros", SHORT, 115200),
-    "D1": Scenario("forties", SHORT, 115200, meatpack=True),
-    "D2": Scenario("forties", SHORT, 250000, meatpack=True),
-    "D3": Scenario("brisk", SHORT, 115200, planner=True, meatpack=True),
+    "S1": LinkScenario("vase", LONG),
+    "S2": LinkScenario("vase", SHORT, 115200, planner=True),
+    "S3": LinkScenario("vase", SHORT, 250000, planner=True),
+    "S4": LinkScenario("vase", LONG, resend_every=50),
+    "S5": LinkScenario("vase", SHORT, 115200, planner=True, resend_every=50),
+    "W1": LinkScenario("forties", SHORT, 115200),
+    "W2": LinkScenario("forties", SHORT, 250000),
+    "C1": LinkScenario("zeros", SHORT, 115200),
+    "D1": LinkScenario("forties", SHORT, 115200, meatpack=True),
+    "D2": LinkScenario("forties", SHORT, 250000, meatpack=True),
+    "D3": LinkScenario("brisk", SHORT, 115200, planner=True, meatpack=True),
 }
 
 
@@ -93,12 +93,12 @@ class Result:
     host: str
     scenario: str
     lines_per_s: float
-    gain: float | None  # by the one-way limit of the file's lines as they are; None without a wire
-    share: float | None  # of the wire's one-way limit; None without a wire
+    gain: float | None  # lines/s divided by those that fill the wire as they are in the file; None without a wire
+    share: float | None  # of the wire, one way; None without a wire
     cpu: float  # s for 1000 lines
     underruns: float
     answer_ms: float
-    turnaround_ms: float | None  # None: the host does not tell
+    turnaround_ms: float | None  # None: the host does not log it
     in_flight: float
     resends: float
     intact: bool
@@ -165,7 +165,7 @@ def measure(args: argparse.Namespace) -> Iterator[Result]:
         HostFailed: a host does not start.
         NoCompiler: there is no compiler for the fake printer.
     """
-    cache = place.cache()
+    cache = folders.cache()
     binary = build(cache)
     peers = (args.peers_dir or cache / "peers").resolve()
     with ExitStack() as stack:
@@ -175,11 +175,11 @@ def measure(args: argparse.Namespace) -> Iterator[Result]:
             for name in args.scenario:
                 job = _job(SCENARIOS[name.removesuffix("q")], args.moves, folder)
                 for host in measured:
-                    yield _print(host, name, job, Place(binary, peers / "ports", args.patience))
+                    yield _print(host, name, job, PrintSetup(binary, peers / "ports", args.patience))
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PrintSetup:
     """Where and how long to print."""
 
     printer: Path  # the fake printer's program
@@ -204,11 +204,11 @@ def _start(stack: ExitStack, args: argparse.Namespace, peers: Path, folder: Path
         yield host
 
 
-def _job(scenario: Scenario, moves: int | None, folder: Path) -> Print:
+def _job(scenario: LinkScenario, moves: int | None, folder: Path) -> PrintFile:
     return prints.write(folder, scenario.kind, moves or scenario.moves)
 
 
-def _print(host: Host, name: str, job: Print, at: Place) -> Result:
+def _print(host: Host, name: str, job: PrintFile, at: PrintSetup) -> Result:
     """Print once. What goes wrong is part of the result: printcore is known to hang in S5."""
     scenario = SCENARIOS[name.removesuffix("q")]
     printer = FakePrinter(at.printer, at.ports / host.name, scenario.options)
@@ -231,13 +231,13 @@ def _print(host: Host, name: str, job: Print, at: Place) -> Result:
 
 def _turnaround(host: Host) -> float | None:
     """Return what nozzled's log says of the job that has just ended."""
-    if not isinstance(host, hosts.Served) or host.name != "nozzled":
+    if not isinstance(host, hosts.ServerHost) or host.name != "nozzled":
         return None
     return float(host.last_job()["turnaround_p99_ms"])
 
 
 def _result(
-    host: str, name: str, job: Print, stats: dict[str, Any], cpu: float, turnaround: float | None, error: str
+    host: str, name: str, job: PrintFile, stats: dict[str, Any], cpu: float, turnaround: float | None, error: str
 ) -> Result:
     baudrate, seconds = SCENARIOS[name.removesuffix("q")].baudrate, stats["job_seconds"]
     return Result(

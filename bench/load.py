@@ -15,7 +15,7 @@ PATH = "/api/job"
 
 
 @dataclass(slots=True)
-class Loaded:
+class LoadResult:
     """The result of the load."""
 
     megabytes: float = 0.0
@@ -45,7 +45,7 @@ class Load:
         self._size = megabytes * MEGABYTE
         self._clients = clients
         self._period = period
-        self._loaded = Loaded()
+        self._loaded = LoadResult()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load")
 
@@ -53,7 +53,7 @@ class Load:
         """Begin."""
         self._thread.start()
 
-    def stop(self) -> Loaded:
+    def stop(self) -> LoadResult:
         """End the load; return its result."""
         self._stopped.set()
         self._thread.join()

@@ -1,11 +1,11 @@
 """What one line costs in each layer, in µs of CPU, beside a bare loop of `frame()`: the best of several rounds.
 
 frame             number and checksum around a command, the yardstick
-unframe           the same backwards
+unframe           a frame → its number and command
 reader            the file's bytes → commands
 compact           commands → the same in fewer bytes
 link              HostLink alone: a line out, its `ok` in, with Marlin's window
-packed            the same with compact and packed lines
+packed            HostLink likewise, with compact and packed lines
 driver            LinePrinter on a transport that answers `ok` at once, on the virtual clock
 simulator         LinePrinter and the simulated firmware in memory, on the virtual clock, planner included
 """
@@ -48,7 +48,7 @@ class Source:
         return next(self._lines, None)
 
 
-class Obedient:
+class ObedientTransport:
     """A `hal.transport.Transport` whose other end has executed each line by the next turn of the loop."""
 
     address = "bench"
@@ -100,18 +100,18 @@ def benchmarks(lines: int) -> dict[str, Run]:
     dense = [job_line(offset, command, compactor("E")) for offset, command, *_ in commands]
     frames = [frame(number, command)[:-1] for number, (_, command, *_) in enumerate(commands)]
     return {
-        "frame": lambda: timed(lambda: _frame_all(commands), len(commands)),
-        "unframe": lambda: timed(lambda: _unframe_all(frames), len(commands)),
-        "compact": lambda: timed(lambda: _compact_all(commands), len(commands)),
-        "reader": lambda: timed(lambda: read(data), len(commands)),
-        "link": lambda: timed(lambda: stream_link(commands), len(commands)),
-        "packed": lambda: timed(lambda: stream_link(dense, packed=True), len(dense)),
-        "driver": lambda: clock.run(stream(Obedient(), commands)),
+        "frame": lambda: time_work(lambda: _frame_all(commands), len(commands)),
+        "unframe": lambda: time_work(lambda: _unframe_all(frames), len(commands)),
+        "compact": lambda: time_work(lambda: _compact_all(commands), len(commands)),
+        "reader": lambda: time_work(lambda: read(data), len(commands)),
+        "link": lambda: time_work(lambda: stream_link(commands), len(commands)),
+        "packed": lambda: time_work(lambda: stream_link(dense, packed=True), len(dense)),
+        "driver": lambda: clock.run(stream(ObedientTransport(), commands)),
         "simulator": lambda: clock.run(stream(SimulatedTransport(Firmware(FirmwareConfig())), few)),
     }
 
 
-def timed(work: Callable[[], object], lines: int) -> tuple[float, int]:
+def time_work(work: Callable[[], object], lines: int) -> tuple[float, int]:
     """Return the CPU seconds of the work, and the lines."""
     began = time.process_time()
     work()

@@ -2,31 +2,31 @@
 
 view: both pages
 
-  requests, KB   of the first view with an empty cache: what begins within 3 s, or until it is of use,
-                 headers and sockets included
+  requests, KB   requests and bytes of the first view with an empty cache, headers and sockets included: what begins
+                 within 3 s, or until the page is usable
   toolpath KB    the additional bytes for the picture of this print; they grow with the print
-  useful         seconds until state and temperatures of the printer are seen; at 4x with the processor of the page
-                 made four times slower, the best of three
-  work           of that, what the main thread of the page took
+  useful         seconds until state and temperatures of the printer are shown; "at 4x": with a processor four times
+                 slower, the best of three
+  work           the CPU time of the page's main thread for that
   main thread    share of the page's main thread that is busy while it shows the print, at 4x
-  heap           of scripts, behind a collection of garbage, and how much it grew meanwhile
-  server         share of a core that an open page costs what serves it: of nozzled the front
+  heap           memory of scripts after a garbage collection, and how much it grew meanwhile
+  server         share of a core that an open page costs the server (for nozzled: the front)
 
 load: nozzled prints once more while pages are open, a file is uploaded and toolpaths are fetched; the planner must not
 run dry
 
 toolpath: the toolpath of a file of 200,000 moves and of one of 2,000,000, in the view Files
 
-  first          seconds from the press on the file to the picture of its middle layer
-  step           ms from the slider to the picture of the next layer: median, 95th percentile, most
+  first          seconds from the click on the file to the picture of its middle layer
+  step           ms from the slider to the picture of the next layer: median, 95th percentile, maximum
   work           ms that the main thread takes for such a step, drawing included
-  all in 3D      seconds from the press until all lines are on the screen
-  longest        ms that the main thread answered nobody meanwhile
-  heap           of scripts, with arrays and elements, in the greater of both views
+  all in 3D      seconds from the click until all moves are on the screen
+  longest        the longest time in ms for which the main thread did not react meanwhile
+  heap           memory of scripts, arrays and elements included, in the larger of both views
 
 export: the time for the toolpaths of these files in addition to their analysis, as in `python -m bench toolpath`
 
-OctoPrint is measured where `--peers-dir` says that bench/peers.sh has installed it.
+OctoPrint is measured if bench/peers.sh has installed it in `--peers-dir`.
 """
 
 import argparse
@@ -40,20 +40,20 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Error
 
-from bench import hosts, page_load, page_toolpath, place, prints, toolpath
-from bench.browser import Visited, chromium, ours, theirs
+from bench import folders, hosts, page_load, page_toolpath, prints, toolpath
+from bench.browser import VisitedPage, chromium, open_nozzled, open_octoprint
 from bench.fakeprinter import FakePrinter, NoCompiler, build
-from bench.hosts import HostFailed, Served
+from bench.hosts import HostFailed, ServerHost
 from bench.processes import niceness, own_cpu_seconds, tree
 
 SUMMARY = "the page beside OctoPrint's in Chromium: bytes, time, main thread, heap, toolpaths, the server; underruns"
 PARTS = ("view", "load", "toolpath", "export")
 BAUDRATE = 250000
-MOVES_PER_S = 256  # that the print wants
+MOVES_PER_S = 256  # that the print needs
 LOADED_MOVES = 5_000
-SETTLE = 3.0  # s behind the first view, for what comes later
+SETTLE = 3.0  # s after the first view, for what comes later
 FIRST_VIEW = 3.0  # s from the first request, after which the page loads its other views
-TRIES = 3  # of which the best time counts: the others had others beside them
+TRIES = 3  # of which the best time counts: other work disturbed the others
 OPTIONS = ["--baud", str(BAUDRATE), "--planner"]
 FIRST, STEP, WHOLE, HEAP = 0.5, 0.016, 3.0, 60.0
 """What is wanted of a toolpath: s, s, s, and MB, at most."""
@@ -63,7 +63,7 @@ Wanted = tuple[str, float, float]
 
 
 @dataclass(slots=True)
-class Seen:
+class PageFigures:
     """What was measured of one page."""
 
     name: str
@@ -124,7 +124,7 @@ def measure(args: argparse.Namespace) -> list[Wanted]:
             found += _export(folder)
         if set(args.only) == {"export"}:
             return found
-        binary = build(place.cache())
+        binary = build(folders.cache())
         browser = stack.enter_context(chromium())
         job = prints.write(folder, "vase", int((4 * args.seconds + 90) * MOVES_PER_S))
         seen = []
@@ -147,20 +147,20 @@ def measure(args: argparse.Namespace) -> list[Wanted]:
 def _export(folder: Path) -> list[Wanted]:
     found: list[Wanted] = []
     for index, name in enumerate(toolpath.PARTS):
-        drawn = toolpath.drawn(toolpath.part(folder, name), 3)
+        drawn = toolpath.measure_toolpath(toolpath.part(folder, name), 3)
         toolpath.show(drawn, first=index == 0)
         found += [(f"{name}: {what}", value, most) for what, value, most in drawn.wanted()]
     return found
 
 
-def _load(host: Served, printer: FakePrinter, folder: Path, args: argparse.Namespace) -> list[Wanted]:
+def _load(host: ServerHost, printer: FakePrinter, folder: Path, args: argparse.Namespace) -> list[Wanted]:
     job = prints.write(folder, "vase", LOADED_MOVES)
-    loaded = page_load.loaded(host, printer, BAUDRATE, job, args.megabytes, args.patience)
+    loaded = page_load.print_under_load(host, printer, BAUDRATE, job, args.megabytes, args.patience)
     page_load.show(loaded)
     return [("underruns", loaded.underruns, 0), ("prints that are not intact", not loaded.intact, 0)]
 
 
-def _toolpath(host: Served, folder: Path, browser: Browser) -> list[Wanted]:
+def _toolpath(host: ServerHost, folder: Path, browser: Browser) -> list[Wanted]:
     drawn = list(page_toolpath.measure(host, folder, browser))
     page_toolpath.show(drawn)
     found: list[Wanted] = []
@@ -175,21 +175,21 @@ def _toolpath(host: Served, folder: Path, browser: Browser) -> list[Wanted]:
     return found
 
 
-Visit = Callable[[BrowserContext, str], Visited]
+Visit = Callable[[BrowserContext, str], VisitedPage]
 
 
-def _hosts(args: argparse.Namespace, folder: Path) -> Iterator[tuple[Callable[[], Served], Path, Visit]]:
-    yield lambda: hosts.nozzled(folder / "ports", folder), folder / "ports", ours
+def _hosts(args: argparse.Namespace, folder: Path) -> Iterator[tuple[Callable[[], ServerHost], Path, Visit]]:
+    yield lambda: hosts.nozzled(folder / "ports", folder), folder / "ports", open_nozzled
     if args.peers_dir is not None and "view" in args.only:
         peers = args.peers_dir.resolve()
-        yield lambda: hosts.octoprint(peers, folder), peers / "ports", theirs
+        yield lambda: hosts.octoprint(peers, folder), peers / "ports", open_octoprint
 
 
 def _seen(
-    host: Served, printer: FakePrinter, job: prints.Print, browser: Browser, visit: Visit, seconds: float
-) -> Seen:
+    host: ServerHost, printer: FakePrinter, job: prints.PrintFile, browser: Browser, visit: Visit, seconds: float
+) -> PageFigures:
     """Look at the page of a host that prints."""
-    seen = Seen(host.name)
+    seen = PageFigures(host.name)
     url = f"http://{host.client.netloc}"
     try:
         host.connect(printer.link, BAUDRATE, job)
@@ -224,7 +224,7 @@ def _slow(browser: Browser, visit: Visit, url: str) -> tuple[float, float]:
         return there.open(), there.metric("TaskDuration")
 
 
-def _first_view(seen: Seen, browser: Browser, visit: Visit, url: str) -> None:
+def _first_view(seen: PageFigures, browser: Browser, visit: Visit, url: str) -> None:
     """Count the requests of an empty browser until the page is idle."""
     began: dict[str, float] = {}
     sizes: dict[str, float] = {}
@@ -253,7 +253,7 @@ def _first_view(seen: Seen, browser: Browser, visit: Visit, url: str) -> None:
     seen.toolpath = sum(sizes.get(each, 0.0) for each in toolpaths) / 1024
 
 
-def _cpu_of_server(host: Served, seconds: float, wait: Callable[[float], None] | None = None) -> float:
+def _cpu_of_server(host: ServerHost, seconds: float, wait: Callable[[float], None] | None = None) -> float:
     """Return the share of a processor that the server of the page takes meanwhile: the front, if it is a process."""
     pid = tree(host.pid)[1] if host.name == "nozzled" else host.pid
     before, began = own_cpu_seconds(pid), time.monotonic()
@@ -264,7 +264,7 @@ def _cpu_of_server(host: Served, seconds: float, wait: Callable[[float], None] |
     return (own_cpu_seconds(pid) - before) / (time.monotonic() - began)
 
 
-def _view(seen: list[Seen]) -> list[Wanted]:
+def _view(seen: list[PageFigures]) -> list[Wanted]:
     """Print each page in a row, and ratios to ours."""
     print(
         "page        requests     KB  toolpath KB  useful s  at 4x s  work s  main thread %  heap MB (grown)  server %"
@@ -285,7 +285,7 @@ def _view(seen: list[Seen]) -> list[Wanted]:
     return [
         ("requests of the first view", ours.requests, 14),
         ("KB of the first view", ours.kilobytes, 60),
-        ("s until it is of use at 4x", ours.slow, 1.5),
+        ("s until it is usable at 4x", ours.slow, 1.5),
         ("% of its main thread at 4x", 100 * ours.main, 10),
         ("MB that its heap has grown", abs(ours.grown), 2),
         ("% of a core that it costs the front", 100 * ours.server, 0.5),

@@ -11,14 +11,14 @@ from bench import prints
 from bench.api import Sockets
 from bench.client import Client
 from bench.fakeprinter import FakePrinter
-from bench.hosts import KEY, Served
+from bench.hosts import KEY, ServerHost
 from bench.load import Load
 
 PAGES, FETCHERS = 10, 4
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class PrintUnderLoad:
     """A print under the load of open pages."""
 
     underruns: int
@@ -28,7 +28,7 @@ class Loaded:
     intact: bool
 
 
-class Pages(Sockets):
+class OpenPages(Sockets):
     """The traffic of the sockets of open pages, including the console."""
 
     async def _listen(self, login: str) -> None:
@@ -71,13 +71,13 @@ class Fetches:
         client.close()
 
 
-def loaded(
-    host: Served, printer: FakePrinter, baudrate: int, job: prints.Print, megabytes: int, patience: float
-) -> Loaded:
+def print_under_load(
+    host: ServerHost, printer: FakePrinter, baudrate: int, job: prints.PrintFile, megabytes: int, patience: float
+) -> PrintUnderLoad:
     """Print under load."""
     try:
         host.connect(printer.link, baudrate, job)
-        pages, fetches = Pages(host.client, PAGES), Fetches(host.client, job.path.name)
+        pages, fetches = OpenPages(host.client, PAGES), Fetches(host.client, job.path.name)
         load = Load(host.client.netloc, host.client.headers, megabytes, 0)
         for each in (pages, fetches, load):
             each.start()
@@ -88,10 +88,10 @@ def loaded(
         host.disconnect()
     finally:
         stats: dict[str, Any] = printer.stop()
-    return Loaded(stats["underruns"], messages, toolpaths, came.megabytes, stats["sha256_job"] == job.sha256)
+    return PrintUnderLoad(stats["underruns"], messages, toolpaths, came.megabytes, stats["sha256_job"] == job.sha256)
 
 
-def show(found: Loaded) -> None:
+def show(found: PrintUnderLoad) -> None:
     """Print it."""
     print(
         f"{PAGES} pages, {found.toolpaths} toolpaths, {found.megabytes:.0f} MB uploaded, {found.messages} messages:"

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from playwright.sync_api import Browser
 
-from bench.browser import Visited, ours
-from bench.hosts import HostFailed, Served
+from bench.browser import VisitedPage, open_nozzled
+from bench.hosts import HostFailed, ServerHost
 from bench.toolpath import PARTS, part
 
 STEPS = 100
@@ -66,7 +66,7 @@ _WHOLE = """async () => {
 
 
 @dataclass(slots=True)
-class Drawn:
+class DrawingFigures:
     """What was measured of one file; times in s, memory in MB."""
 
     name: str
@@ -81,19 +81,19 @@ class Drawn:
     heap: float
 
 
-def measure(host: Served, folder: Path, browser: Browser) -> Iterator[Drawn]:
+def measure(host: ServerHost, folder: Path, browser: Browser) -> Iterator[DrawingFigures]:
     """Measure each file in a new tab."""
     for name in ("200k", "2M"):
         path, moves = part(folder, name), PARTS[name][1]
         _upload(host, path)
         with browser.new_context() as context:
-            there = ours(context, f"http://{host.client.netloc}", "files")
+            there = open_nozzled(context, f"http://{host.client.netloc}", "files")
             there.tools.send("Performance.enable", {"timeDomain": "threadTicks"})
             there.open()
             yield _drawn(there, path.name, moves)
 
 
-def _upload(host: Served, path: Path) -> None:
+def _upload(host: ServerHost, path: Path) -> None:
     """Upload a file, and wait for its toolpath and a moment of quiet."""
     host.client.upload(path)
     end = time.monotonic() + TIMEOUT
@@ -104,7 +104,7 @@ def _upload(host: Served, path: Path) -> None:
     time.sleep(1.0)
 
 
-def _drawn(there: Visited, name: str, moves: int) -> Drawn:
+def _drawn(there: VisitedPage, name: str, moves: int) -> DrawingFigures:
     page = there.page
     first = page.evaluate(_FIRST, name)
     page.wait_for_timeout(500)
@@ -113,7 +113,7 @@ def _drawn(there: Visited, name: str, moves: int) -> Drawn:
     work = (there.metric("TaskDuration") - before) / STEPS
     heap = there.held()
     whole, longest = page.evaluate(_WHOLE)
-    return Drawn(
+    return DrawingFigures(
         name,
         moves,
         first / 1000,
@@ -127,7 +127,7 @@ def _drawn(there: Visited, name: str, moves: int) -> Drawn:
     )
 
 
-def show(found: list[Drawn]) -> None:
+def show(found: list[DrawingFigures]) -> None:
     """Print a row for each file."""
     print("toolpath of       moves  first s  step ms   p95   max  work ms  all in 3D s  longest ms  heap MB")
     for each in found:

@@ -21,7 +21,7 @@ FILAMENT = 0.033  # mm of filament for each mm of wall
 
 
 @dataclass(frozen=True, slots=True)
-class Print:
+class PrintFile:
     """A file on disk, and the fake printer's report if it arrives intact."""
 
     path: Path
@@ -105,9 +105,9 @@ def _plain(number: str) -> str:
     return f"{value.normalize():f}" if value else "0"
 
 
-def write(folder: Path, kind: str, moves: int) -> Print:
+def write(folder: Path, kind: str, moves: int) -> PrintFile:
     """Write the print of this kind, `vase`, `brisk`, `forties` or `zeros`, into a folder."""
     lines = list({"vase": vase, "brisk": brisk, "forties": forties, "zeros": zeros}[kind](moves))
     path = folder / f"{kind}-{moves}.gcode"
     path.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
-    return Print(path, *job_hash(lines), plain_bytes(lines))
+    return PrintFile(path, *job_hash(lines), plain_bytes(lines))

@@ -92,7 +92,7 @@ def _renice(value: int) -> None:
     try:
         os.setpriority(os.PRIO_PROCESS, 0, value)
     except PermissionError:
-        sys.stderr.write(f"niceness {value} takes root: measuring without, expect noise\n")
+        sys.stderr.write(f"niceness {value} needs root: measuring without it, expect noise\n")
 
 
 def environment(**extra: str) -> dict[str, str]:

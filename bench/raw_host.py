@@ -19,7 +19,7 @@ from operator import xor
 HOLD = 0.03  # s of silence after a Resend, until lines on their way have passed
 
 
-def numbered(number: int, command: bytes) -> bytes:
+def number_line(number: int, command: bytes) -> bytes:
     line = b"N%d %s" % (number, command)
     return b"%s*%d\n" % (line, reduce(xor, line))
 
@@ -34,7 +34,7 @@ def stream(fd: int, window: int, path: str) -> None:  # noqa: C901 - one loop: e
     # Every accepted line gives one `ok` and every Resend gives one, so following + resends - oks lines are without
     # an answer, also after lines that the firmware dropped. Lines on their way at a Resend give one each; without
     # waiting until they have passed, each of them makes the host go back again, and the print never gets on.
-    sent = [numbered(0, b"M110 N0")]  # sent[n] is line n
+    sent = [number_line(0, b"M110 N0")]  # sent[n] is line n
     following = oks = resends = 0
     hold, hold_until = HOLD if window > 1 else 0.0, 0.0
     buffer = b""
@@ -49,7 +49,7 @@ def stream(fd: int, window: int, path: str) -> None:  # noqa: C901 - one loop: e
                     for raw in source:
                         command = raw.split(b";", 1)[0].strip()
                         if command:
-                            sent.append(numbered(following, command))
+                            sent.append(number_line(following, command))
                             break
                     else:
                         break

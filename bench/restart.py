@@ -1,11 +1,11 @@
 """How long a printer hears nothing when the core is killed in the middle of a print: a real systemd in a box, the
-service as it is installed, the simulated firmware behind a pty, SIGKILL again and again.
+service as it is installed, the simulated firmware behind a pty, and repeated SIGKILLs.
 
   line ms     from SIGKILL to the next line of the print at the printer
-  start ms    from systemd's start of the new core to its "active": it has said that it is ready
-  imports ms  of the core's modules alone, each time in a new process
+  start ms    from systemd's start of the new core until it is active, which means that it has said that it is ready
+  imports ms  time to import the core's modules, each time in a new process
 
-It takes root. The print has to arrive whole, each line once.
+It needs root. The print has to arrive whole, each line once.
 """
 
 import argparse
@@ -22,19 +22,19 @@ from pathlib import Path
 
 from bench import prints
 from tests.support import systemd_box
-from tests.support.systemd_box import Box, Daemon, Printer
+from tests.support.systemd_box import Box, BoxDaemon, BoxPrinter
 
 SUMMARY = "from SIGKILL to the next line at the printer, on a real systemd"
 LIMIT = 600.0  # ms
 APART = 4.0  # s; systemd allows ten starts in 30 s
 LINES_PER_S = 220  # of the print, roughly: it has to outlast the kills
-HEARD_WITHIN = 30.0  # s; a print that does not go on by then does not go on
-LOOK = 0.001  # s between two looks at what the printer took in
+HEARD_WITHIN = 30.0  # s; a print that does not continue within this time has ended
+LOOK = 0.001  # s between two looks at what the printer has accepted
 
 IMPORTS = "import daemon.cli.core, daemon.core.main, hal.driver, hal.serial_port"
 
 
-class DoesNotGoOn(Exception):
+class PrintEnded(Exception):
     """The print has ended with the core."""
 
 
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             box = stack.enter_context(systemd_box.booted(folder / "box"))
             systemd_box.bring_checkout(box)
             times, whole = measure(box, folder, args.kills)
-    except (systemd_box.CannotRun, DoesNotGoOn) as error:
+    except (systemd_box.CannotRun, PrintEnded) as error:
         sys.stderr.write(f"bench restart: {error}\n")
         return 2
     return show(times, whole=whole)
@@ -65,7 +65,7 @@ def measure(box: Box, folder: Path, kills: int) -> tuple[list[tuple[float, float
     """Return the times of each kill in ms, and whether the print arrived whole."""
     systemd_box.configure(box)
     systemd_box.install(box)
-    daemon, printer = Daemon(box), Printer(box, speed=1)
+    daemon, printer = BoxDaemon(box), BoxPrinter(box, speed=1)
     job = prints.write(folder, "vase", round((kills + 2) * (APART + 2) * LINES_PER_S))
     daemon.print_file("vase.gcode", job.path.read_bytes())
     box.until(lambda: len(printer.accepted()) > 100, "the print to be under way")
@@ -74,7 +74,7 @@ def measure(box: Box, folder: Path, kills: int) -> tuple[list[tuple[float, float
     return times, prints.job_hash(printer.accepted())[1] == job.sha256
 
 
-def _kill(box: Box, printer: Printer) -> tuple[float, float, float]:
+def _kill(box: Box, printer: BoxPrinter) -> tuple[float, float, float]:
     time.sleep(APART + random.random())  # any place of the print
     pid = box.outer_pid(box.main_pid("nozzled.service"))
     size = printer.oracle.stat().st_size
@@ -96,11 +96,11 @@ def _longest_silence(oracle: Path, killed: float, size: int) -> float:
                 longest, ended = now - heard, now
             heard, size = now, there
         elif now - heard > HEARD_WITHIN / 2:
-            raise DoesNotGoOn("no more lines came")
+            raise PrintEnded("no more lines came")
         if now - killed > max(3.0, 2 * (ended - killed)) and ended > killed:
             return 1000 * (ended - killed)
         time.sleep(LOOK)
-    raise DoesNotGoOn("no more lines came")
+    raise PrintEnded("no more lines came")
 
 
 def _imports(box: Box) -> float:

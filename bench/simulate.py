@@ -1,12 +1,12 @@
 """What a line costs in `nozzled simulate`: streamer, job, link, wire at 250000 baud, firmware, heat, motion, oracle
 and a recording, each print in a process of its own.
 
-  lines       of the file, sent and executed
+  lines       lines of the file, sent and executed
   print       seconds that the print takes on the printer
-  CPU         seconds of the process, without those that it takes to start
-  µs a line   of them
-  times life  seconds of print in each second
-  memory      of the process at its peak
+  CPU         CPU seconds of the process, without its start
+  µs a line   CPU time for a line
+  times life  seconds of print simulated in each second
+  memory      peak memory of the process
 """
 
 import argparse
@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.place import ROOT
+from bench.folders import ROOT
 from bench.processes import peak_memory
 
 SUMMARY = "µs a line of a simulated print, with everything on"
@@ -31,7 +31,7 @@ WANTED = "wanted: 10 h of print in less than 60 s and 200 MB"
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class SimulationCost:
     """What one print has cost; seconds and MB."""
 
     lines: int
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         start = measure(_written(Path(folder, "empty.gcode"), b";\n"), Path(folder)).cpu
         for name, path in _files(args, Path(folder)):
             cost = measure(path, Path(folder))
-            net = Cost(cost.lines, cost.duration, max(0.001, cost.cpu - start), cost.memory, cost.exact)
+            net = SimulationCost(cost.lines, cost.duration, max(0.001, cost.cpu - start), cost.memory, cost.exact)
             sys.stdout.write(net.row(name) + "\n")
             sys.stdout.flush()
     sys.stdout.write(f"\n{WANTED}\n")
@@ -88,7 +88,7 @@ def _written(path: Path, data: bytes) -> Path:
     return path
 
 
-def measure(path: Path, folder: Path) -> Cost:
+def measure(path: Path, folder: Path) -> SimulationCost:
     """Simulate a print in a separate process."""
     command = [sys.executable, "-m", "daemon", "simulate", str(path), "--link", "250000", "--json"]
     command += ["--record", str(folder / "session.gz")]
@@ -102,4 +102,4 @@ def measure(path: Path, folder: Path) -> Cost:
         output.seek(0)
         printed = output.read()
     result = json.loads(printed)
-    return Cost(result["lines"], result["duration_s"], used.ru_utime + used.ru_stime, peak, result["exact"])
+    return SimulationCost(result["lines"], result["duration_s"], used.ru_utime + used.ru_stime, peak, result["exact"])

@@ -2,14 +2,14 @@
 many clients load the daemon; the printer's view of both.
 
   answer     from an `ok` to the next line, as the printer sees it; wake-ups of two processes included
-  turnaround the same as the daemon sees it: from an `ok` that can be read to the next line written; p99
-  underruns  the planner ran dry in the middle of the print
-  loop       longest stall of the daemon's loop, as the log tells it when the job ends
+  turnaround from an `ok` that can be read to the next line written, as the daemon sees it; 99th percentile
+  underruns  times that the planner ran dry in the middle of the print
+  loop       longest stall of the daemon's loop, from its log at the end of the job
 
 The load comes from this process, at ordinary niceness; the daemon gets `--nice`.
 
-With `--attack`, strangers and careless clients (`attacks.py`) take the place of upload and clients: how long the
-planner was idle alone and under each attack, and the ratio.
+With `--attack`, attackers and careless clients (`attacks.py`) replace upload and clients: how long the planner was
+idle without and under each attack, and the ratio.
 """
 
 import argparse
@@ -21,12 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import hosts, place, prints
+from bench import folders, hosts, prints
 from bench.attacks import ATTACKS
 from bench.fakeprinter import FakePrinter, NoCompiler, build
-from bench.hosts import HostFailed, Served
-from bench.load import Load, Loaded
-from bench.prints import Print
+from bench.hosts import HostFailed, ServerHost
+from bench.load import Load, LoadResult
+from bench.prints import PrintFile
 from bench.processes import memory, niceness
 
 SUMMARY = "underruns and late answers during a 300 MB upload and 50 polling clients"
@@ -38,14 +38,14 @@ ON_TIME = 0.999  # share of answers that are wanted within 5 ms
 
 
 @dataclass(frozen=True, slots=True)
-class Streamed:
+class StreamedJob:
     """One job as the printer saw it, and what was done to its host meanwhile."""
 
     name: str
     stats: dict[str, Any]
     intact: bool
     ended: dict[str, Any]  # what the daemon's log says of the job
-    load: Loaded = field(default_factory=Loaded)
+    load: LoadResult = field(default_factory=LoadResult)
     rss: float = 0.0  # MiB
     came: str = ""  # of the attack
 
@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 @contextmanager
-def _served(args: argparse.Namespace) -> Iterator[tuple[Served, Path, Print]]:
+def _served(args: argparse.Namespace) -> Iterator[tuple[ServerHost, Path, PrintFile]]:
     """Run a daemon in a new folder, with a file to print."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(hosts.scratch()))
@@ -98,28 +98,28 @@ def _served(args: argparse.Namespace) -> Iterator[tuple[Served, Path, Print]]:
         yield host, folder, job
 
 
-def measure(args: argparse.Namespace) -> list[Streamed]:
+def measure(args: argparse.Namespace) -> list[StreamedJob]:
     """Print alone, then under load.
 
     Raises:
         HostFailed: the daemon fails.
         NoCompiler: there is no compiler for the fake printer.
     """
-    binary = build(place.cache())
+    binary = build(folders.cache())
     with _served(args) as (host, folder, job):
         quiet = _stream(host, binary, folder, job, None, args.patience)
         load = Load(host.client.netloc, host.client.headers, args.megabytes, args.clients)
         return [quiet, _stream(host, binary, folder, job, load, args.patience)]
 
 
-def under_attack(args: argparse.Namespace) -> list[Streamed]:
+def under_attack(args: argparse.Namespace) -> list[StreamedJob]:
     """Print alone, then under each attack, each time with a new daemon.
 
     Raises:
         HostFailed: the daemon fails.
         NoCompiler: there is no compiler for the fake printer.
     """
-    binary = build(place.cache())
+    binary = build(folders.cache())
     runs = []
     for name in (None, *args.attack):
         with _served(args) as (host, folder, job):
@@ -128,8 +128,8 @@ def under_attack(args: argparse.Namespace) -> list[Streamed]:
 
 
 def _attacked(
-    host: Served, binary: Path, folder: Path, job: Print, name: str | None, args: argparse.Namespace
-) -> Streamed:
+    host: ServerHost, binary: Path, folder: Path, job: PrintFile, name: str | None, args: argparse.Namespace
+) -> StreamedJob:
     printer = FakePrinter(binary, folder / "ports/printer", ["--baud", str(args.baudrate), "--planner"])
     attack = ATTACKS[name](host, folder / "state") if name is not None else None
     told = ""
@@ -145,10 +145,10 @@ def _attacked(
         ended, rss = host.last_job(), memory(host.pid)[0]
     finally:
         stats = printer.stop()
-    return Streamed(name or "alone", stats, stats["sha256_job"] == job.sha256, ended, rss=rss, came=told)
+    return StreamedJob(name or "alone", stats, stats["sha256_job"] == job.sha256, ended, rss=rss, came=told)
 
 
-def _until_over(host: Served, patience: float) -> None:
+def _until_over(host: ServerHost, patience: float) -> None:
     """Wait for the log to say that the print has ended: a front under attack may be slow, or away."""
     end = time.monotonic() + patience
     while not host.events("job.ended"):
@@ -157,7 +157,7 @@ def _until_over(host: Served, patience: float) -> None:
         time.sleep(POLL)
 
 
-def show_idle(runs: list[Streamed]) -> None:
+def show_idle(runs: list[StreamedJob]) -> None:
     """Print each job in a row."""
     alone = runs[0].stats["planner_idle_s"]
     print("attack        planner idle s  ratio  underruns  <5 ms %  turnaround p99 ms  intact  what came of it")
@@ -170,23 +170,25 @@ def show_idle(runs: list[Streamed]) -> None:
         )
 
 
-def _stream(host: Served, binary: Path, folder: Path, job: Print, load: Load | None, patience: float) -> Streamed:
+def _stream(
+    host: ServerHost, binary: Path, folder: Path, job: PrintFile, load: Load | None, patience: float
+) -> StreamedJob:
     printer = FakePrinter(binary, folder / "ports/printer", ["--baud", str(BAUDRATE), "--planner"])
     try:
         host.connect(printer.link, BAUDRATE, job)
         if load is not None:
             load.start()
         host.print_file(POLL, patience)
-        loaded = load.stop() if load is not None else Loaded()
+        loaded = load.stop() if load is not None else LoadResult()
         rss = memory(host.pid)[0]
         host.disconnect()
     finally:
         stats = printer.stop()
     name = "under load" if load is not None else "alone"
-    return Streamed(name, stats, stats["sha256_job"] == job.sha256, host.last_job(), loaded, rss)
+    return StreamedJob(name, stats, stats["sha256_job"] == job.sha256, host.last_job(), loaded, rss)
 
 
-def show(runs: list[Streamed]) -> None:
+def show(runs: list[StreamedJob]) -> None:
     """Print a row for each job, then the limits."""
     print(
         "job         lines/s  underruns  answer ms: p50    p99  p99.9    max  <5 ms %  turnaround ms  loop ms"

@@ -1,14 +1,14 @@
 """What a file's toolpath takes: bytes, and the analysis with it beside the analysis alone, each in its own process.
 
-  moves        of the file; arcs count as their chords
-  vertices     that are left of them
+  moves        moves of the file; arcs count as their chords
+  vertices     vertices of the toolpath
   B/move       bytes of the toolpath for each move
-  of file      and as a share of the file
-  CPU s        of the analysis with the toolpath, and alone; the best of --repeat
-  more         CPU that the toolpath takes
-  peak         MiB that the process had at most, and how many more
+  of file      size of the toolpath as a share of the file's
+  CPU s        CPU time of the analysis with the toolpath, and without; the best of --repeat
+  more         the additional CPU time, in percent
+  peak         peak memory with the toolpath in MiB, and how much more that is than without
 
-The large file is the knob, as often as --size MB take, each above the one before.
+The large file is the knob, stacked on itself until it has --size MB.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.analysis import Cost, measure, unpacked
+from bench.analysis import ProcessCost, measure, write_sliced_files
 from bench.hosts import scratch
 
 SUMMARY = "bytes, CPU and memory of a file's toolpath, beside its analysis alone"
@@ -43,7 +43,7 @@ PARTS = {"200k": (5.9, 200_000), "2M": (58.8, 2_000_000)}
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class ToolpathCost:
     """The cost of a file's toolpath."""
 
     path: Path
@@ -51,8 +51,8 @@ class Drawn:
     vertices: int
     bytes: int
     size: int  # of the file
-    drawn: Cost
-    alone: Cost
+    drawn: ProcessCost
+    alone: ProcessCost
 
     def wanted(self) -> list[tuple[str, float, float]]:
         """Return the limits: name, measured value, and maximum."""
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     with scratch() as folder:
         for index, path in enumerate(_files(Path(folder), args.size)):
-            show(drawn(path, args.repeat), first=index == 0)
+            show(measure_toolpath(path, args.repeat), first=index == 0)
     return 0
 
 
@@ -84,20 +84,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _files(folder: Path, size: float) -> list[Path]:
-    files = unpacked(folder)
-    return [*files, *(part(folder, name) for name in PARTS), stacked(folder / "large.gcode", _knob(folder), size)]
+    files = write_sliced_files(folder)
+    return [*files, *(part(folder, name) for name in PARTS), write_stacked(folder / "large.gcode", _knob(folder), size)]
 
 
 def _knob(folder: Path) -> bytes:
-    return next(path for path in unpacked(folder) if path.stem == "knob").read_bytes()
+    return next(path for path in write_sliced_files(folder) if path.stem == "knob").read_bytes()
 
 
 def part(folder: Path, name: str) -> Path:
     """Write one of the measured files."""
-    return stacked(folder / f"{name}.gcode", _knob(folder), PARTS[name][0])
+    return write_stacked(folder / f"{name}.gcode", _knob(folder), PARTS[name][0])
 
 
-def stacked(path: Path, whole: bytes, size: float) -> Path:
+def write_stacked(path: Path, whole: bytes, size: float) -> Path:
     """Write a file so often, each higher by its own height, until there are so many MB."""
     heights = [float(each) for each in re.findall(rb"^;Z:([\d.]+)", whole, re.MULTILINE)]
     with path.open("wb") as file:
@@ -115,17 +115,17 @@ def stacked(path: Path, whole: bytes, size: float) -> Path:
     return path
 
 
-def drawn(path: Path, repeat: int) -> Drawn:
+def measure_toolpath(path: Path, repeat: int) -> ToolpathCost:
     """Measure a file."""
     target = path.with_suffix(".toolpath")
     runs = [(_cost(path, target), _cost(path, None)) for _ in range(repeat)]  # in turn: what else happens hits both
     best = [min((run[which] for run in runs), key=lambda each: each.cpu) for which in (0, 1)]
     head = target.read_bytes()[:32]
     vertices, moves = (int.from_bytes(head[at : at + 4], "little") for at in (24, 28))
-    return Drawn(path, moves, vertices, target.stat().st_size, path.stat().st_size, best[0], best[1])
+    return ToolpathCost(path, moves, vertices, target.stat().st_size, path.stat().st_size, best[0], best[1])
 
 
-def show(found: Drawn, *, first: bool) -> None:
+def show(found: ToolpathCost, *, first: bool) -> None:
     """Print a row; before the first one, the names of the columns."""
     (_, a_move, _), (_, share, _), (_, more, _), (_, memory, _) = found.wanted()
     if first:
@@ -142,5 +142,5 @@ def show(found: Drawn, *, first: bool) -> None:
             print(f"  NOT MET {name}: {value:.3f}, wanted <= {most}")
 
 
-def _cost(path: Path, target: Path | None) -> Cost:
+def _cost(path: Path, target: Path | None) -> ProcessCost:
     return measure([sys.executable, "-c", _CODE, str(path), str(target or "")])

@@ -1,7 +1,7 @@
-"""What is written to the disk (an SD card, say) during a print, on a simulated printer at real speed.
+"""What is written to the disk (an SD card, for example) during a print, on a simulated printer at real speed.
 
-  written  bytes that the kernel has taken for the disk (write_bytes of /proc) in an hour: core and front
-  notes    of the place, an hour: each is synced by itself
+  written  bytes that core and front have the kernel write to the disk in an hour (write_bytes in /proc)
+  notes    notes of the place in an hour; each is synced separately
 
 The state directory has to be on a disk: on a tmpfs nothing is written.
 """
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import prints
-from bench.hosts import KEY, HostFailed, Served, scratch
-from bench.place import ROOT
+from bench.folders import ROOT
+from bench.hosts import KEY, HostFailed, ServerHost, scratch
 from bench.processes import environment, stop, tree
 
 SUMMARY = "bytes written to the disk for each hour of print"
@@ -31,7 +31,7 @@ WANTED = 30.0  # MiB an hour
 
 
 @dataclass(frozen=True, slots=True)
-class Worn:
+class WearFigures:
     """What was written in an hour: MiB, and times that the disk was waited for."""
 
     firmware: str
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(folder: Path, firmware: str, seconds: float) -> Worn:
+def measure(folder: Path, firmware: str, seconds: float) -> WearFigures:
     """Print on a printer of this kind; return what was written."""
     folder.mkdir()
     link, state = folder / "printer", folder / "state"
@@ -72,7 +72,7 @@ def measure(folder: Path, firmware: str, seconds: float) -> Worn:
         while not link.exists():
             time.sleep(0.01)
         command: list[str | Path] = [sys.executable, "-m", "daemon", "serve", "--port", "0", "--state-dir", state]
-        host = Served("nozzled", [*command, "--printer", f"serial:{link}"], "", KEY, folder)
+        host = ServerHost("nozzled", [*command, "--printer", f"serial:{link}"], "", KEY, folder)
         stack.callback(host.stop)
         host.client.until_connection(("Operational",))
         job = prints.write(folder, "vase", MOVES)
@@ -80,15 +80,17 @@ def measure(folder: Path, firmware: str, seconds: float) -> Worn:
         host.client.select(job.path)
         host.client.start()
         time.sleep(SETTLE)
-        before, began, turn = written(host.pid), time.monotonic(), turn_of(state / "place")
+        before, began, turn = bytes_written(host.pid), time.monotonic(), turn_of(state / "place")
         time.sleep(seconds)
         hours = (time.monotonic() - began) / HOUR
         if host.client.finished():
             raise HostFailed("the print was over before it was measured")
-        return Worn(firmware, (written(host.pid) - before) / MIB / hours, (turn_of(state / "place") - turn) / hours)
+        return WearFigures(
+            firmware, (bytes_written(host.pid) - before) / MIB / hours, (turn_of(state / "place") - turn) / hours
+        )
 
 
-def written(pid: int) -> int:
+def bytes_written(pid: int) -> int:
     """Return the bytes that the processes have had written to a disk so far."""
     found = 0
     for each in tree(pid):
@@ -111,7 +113,7 @@ def turn_of(path: Path) -> int:
         os.close(fd)
 
 
-def show(runs: list[Worn]) -> None:
+def show(runs: list[WearFigures]) -> None:
     """Print a row for each run, and the limits."""
     print("firmware     written MiB/h   notes of the place /h")
     for run in runs:

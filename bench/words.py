@@ -1,9 +1,9 @@
 """How the code reads, in figures, beside libraries of the same kind: one table, by counting alone.
 
-Generated modules (`*_pb2.py`) are left out. A line counts as comment-only where it has nothing but a comment, and as
-explained where it has a comment beside its code, too, or belongs to a docstring. A function's length is from its `def`
+Generated modules (`*_pb2.py`) are left out. A line counts as comment-only if it has nothing but a comment. It counts as
+explained if it has a comment, beside code or alone, or belongs to a docstring. A function's length is from its `def`
 to its end, without its docstring. A class's attributes are those that it assigns to `self` or annotates; its methods
-are its functions, properties too.
+are its functions, including properties.
 """
 
 import argparse

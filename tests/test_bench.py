@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as command
-from bench import analysis, attacks, hosts, idle, link, micro, place, prints, processes, restart, simulate, stall
+from bench import analysis, attacks, folders, hosts, idle, link, micro, prints, processes, restart, simulate, stall
 from bench.fakeprinter import FakePrinter, NoCompiler, build
-from bench.load import BLOCK, Loaded
+from bench.load import BLOCK, LoadResult
 from gcode.framing import frame
 from support.processes import cannot_run, has_ended, until
 from support.waiting import TIMEOUT
@@ -60,7 +60,7 @@ def test_every_benchmark_is_listed_with_what_it_measures_and_has_help(capsys):
 
 
 def test_the_readme_lists_every_benchmark_and_names_only_options_that_exist(capsys):
-    text = (place.ROOT / "bench/README.md").read_text("utf-8")
+    text = (folders.ROOT / "bench/README.md").read_text("utf-8")
     assert set(re.findall(r"^\| `(\w+)` \|", text.partition("\n## ")[0], re.MULTILINE)) == set(command.NAMES)
     calls = re.findall(rf"""[`"]({"|".join(command.NAMES)}) ([^`"\n]*)[`"]""", text)
     assert len(calls) > 10
@@ -214,7 +214,7 @@ def test_a_stopped_run_shows_its_partial_results(monkeypatch, capsys):
 def test_sigterm_ends_the_printer_and_the_hosts_too(fakeprinter, tmp_path):
     environment = {**os.environ, "NOZZLED_BENCH_DIR": str(fakeprinter.parent), "TMPDIR": str(tmp_path)}
     command_line = [sys.executable, "-m", "bench", "link", "S2q", "--only", "raw1", "--repeat", "1"]
-    with subprocess.Popen(command_line, env=environment, cwd=place.ROOT, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(command_line, env=environment, cwd=folders.ROOT, stderr=subprocess.PIPE) as process:
         try:
             until(lambda: len(processes.tree(process.pid)) == 3, "the printer and the host")
             children = processes.tree(process.pid)[1:]
@@ -241,7 +241,7 @@ def test_a_forbidden_niceness_is_reported_and_ignored(monkeypatch, capsys):
 
     monkeypatch.setattr(os, "setpriority", refuse)
     with processes.niceness(-15):
-        assert "-15 takes root" in capsys.readouterr().err
+        assert "-15 needs root" in capsys.readouterr().err
 
 
 def test_a_job_is_streamed_while_an_upload_and_clients_load_the_daemon(fakeprinter, monkeypatch, capsys):
@@ -290,8 +290,8 @@ def test_each_layer_is_measured_as_a_multiple_of_framing(capsys):
 def test_the_load_is_moves_and_counts_its_requests():
     assert BLOCK.count(b"\nG1 X") == 4_999
     assert BLOCK.endswith(b"\n")
-    assert Loaded(seconds=[0.001, 0.002, 0.1]).requests == 3
-    assert 90 <= Loaded(seconds=[0.001] * 50 + [0.1] * 50).p99_ms <= 101
+    assert LoadResult(seconds=[0.001, 0.002, 0.1]).requests == 3
+    assert 90 <= LoadResult(seconds=[0.001] * 50 + [0.1] * 50).p99_ms <= 101
 
 
 def test_scenarios_configure_the_printer():
@@ -322,7 +322,7 @@ def test_the_longest_silence_after_a_kill_ends_with_the_awaited_line(tmp_path):
 def test_a_print_that_does_not_continue_is_no_result(tmp_path, monkeypatch):
     monkeypatch.setattr(restart, "HEARD_WITHIN", 0.2)
     (tmp_path / "oracle").write_text("")
-    with pytest.raises(restart.DoesNotGoOn):
+    with pytest.raises(restart.PrintEnded):
         restart._longest_silence(tmp_path / "oracle", time.monotonic(), 0)
 
 

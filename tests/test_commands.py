@@ -20,7 +20,7 @@ from daemon import cli
 from support import forked_nozzled
 from support.command_blocks import PAGES, ROOT, Block, blocks
 from support.processes import CONFIG, NOZZLED, Child, environment, free_port, program, until
-from support.recordings import Recording
+from support.recordings import RecordedPrinter
 
 BLOCKS = blocks()
 HERE = [block for block in BLOCKS if not block.mark]
@@ -185,7 +185,7 @@ def _operational(folder: Path, port: int) -> bool:
 
 
 async def _record(folder: Path) -> None:
-    async with Recording(folder):
+    async with RecordedPrinter(folder):
         pass
 
 

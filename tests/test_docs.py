@@ -149,7 +149,7 @@ def test_each_link_between_our_pages_has_a_target():
 
 @pytest.mark.parametrize("page", generated.PARTS)
 def test_a_generated_part_is_up_to_date(page):
-    assert (ROOT / page).read_text("utf-8") == generated.drawn(page), "run make docs"
+    assert (ROOT / page).read_text("utf-8") == generated.redraw(page), "run make docs"
 
 
 def _exists(path: str, name: str) -> bool:

@@ -7,21 +7,21 @@ import os
 
 import pytest
 
-from support.conformance import Server
-from support.processes import TOKEN, House
+from support.conformance import ServerUnderTest
+from support.processes import TOKEN, ProcessGroup
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     if url := os.environ.get("NOZZLED_CONFORMANCE_URL"):
-        yield Server(url, os.environ["NOZZLED_CONFORMANCE_KEY"])
+        yield ServerUnderTest(url, os.environ["NOZZLED_CONFORMANCE_KEY"])
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("support.processes.LIFETIME", 900.0)
-        house = House(tmp_path_factory.mktemp("conformance"))
+        house = ProcessGroup(tmp_path_factory.mktemp("conformance"))
         daemon = house.daemon("--printer", "sim?speed=20")
     try:
         host, port = daemon.address
-        yield Server(f"http://{host}:{port}", TOKEN)
+        yield ServerUnderTest(f"http://{host}:{port}", TOKEN)
     finally:
         house.close()

@@ -12,14 +12,14 @@ FLAGS = {
 }  # fmt: skip
 
 
-def test_version_and_server(server):
+def test_version_and_server_have_octoprints_form(server):
     version = server.get("/api/version").json
     assert version["api"] == "0.1"
     assert version["text"].startswith("OctoPrint ")
     assert set(server.get("/api/server").json) == {"version", "safemode"}
 
 
-def test_addresses(server):
+def test_addresses_and_methods_have_octoprints_statuses(server):
     assert server.get("//api//version").status == (308 if server.octoprint else 200)
     assert server.get("/api/version/").status == 404
     assert server.get("/api/nowhere").json["error"]
@@ -36,7 +36,7 @@ def test_a_key_is_needed(server):
     assert server.get(f"/api/job?apikey={server._key}", key=False).status == 200
 
 
-def test_login_and_current_user(server):
+def test_login_and_current_user_name_the_user_of_the_key(server):
     user = server.post("/api/login", {"passive": True}).json
     assert {"name", "session", "active", "admin", "user", "groups", "needs", "permissions"} <= set(user)
     assert server.get("/api/currentuser").json["name"] == user["name"]
@@ -44,7 +44,7 @@ def test_login_and_current_user(server):
     assert (guest.status, guest.json["name"]) == (200, None)
 
 
-def test_settings_and_profiles(server):
+def test_settings_and_profiles_have_octoprints_keys(server):
     settings = server.get("/api/settings")
     assert settings.headers["ETag"]
     assert server.get("/api/settings", headers={"If-None-Match": settings.headers["ETag"]}).status == 304
@@ -68,7 +68,7 @@ def test_connection(server):
     assert server.get("/api/connection").json["current"]["state"] == "Operational"
 
 
-def test_printer_without_a_connection(server):
+def test_the_printer_without_a_connection_is_409(server):
     server.go_offline()
     for path in ("/api/printer", "/api/printer/tool", "/api/printer/bed"):
         assert server.get(path).status == 409
@@ -117,12 +117,12 @@ def test_printer(server):
         ("command", {"script": "nonsense"}, 404),
     ],
 )
-def test_commands_of_an_operational_printer(server, path, data, status):
+def test_commands_to_an_operational_printer_have_octoprints_statuses(server, path, data, status):
     server.go_online()
     assert server.post(f"/api/printer/{path}", data).status == status
 
 
-def test_error_and_controls(server):
+def test_error_and_controls_are_answered(server):
     assert server.get("/api/printer/error").status == 200
     assert "controls" in server.get("/api/printer/command/custom").json
 
@@ -164,7 +164,7 @@ def test_files(server):
         ([("foldername", b"conformance")], 201),
     ],
 )
-def test_answers_to_uploads(server, parts, status):
+def test_uploads_have_octoprints_statuses(server, parts, status):
     assert server.upload(*parts).status == status
 
 
@@ -193,7 +193,7 @@ def test_a_truncated_form_is_400(server):
     assert server.get("/api/files/local/cut.gcode").status == 404
 
 
-def test_app_keys(server):
+def test_an_app_requests_a_key_and_polls_for_it(server):
     assert server.get("/plugin/appkeys/probe", key=False).status == 204
     answer = server.post("/plugin/appkeys/request", {"app": "conformance"}, key=False)
     assert answer.status == 201

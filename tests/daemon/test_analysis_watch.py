@@ -12,7 +12,7 @@ from daemon.front.analysis.findings import from_analysis
 from daemon.front.analysis.store import LearntPace
 from daemon.front.analysis.watch import Watch
 from support.analysed import analyse
-from support.mortal import Life, World
+from support.mortal import HostLife, World
 from support.waiting import until
 
 MOVES = ["G90", "M83", "G1 Z.3 F6000"] + ["G1 X100 E1 F1200", "G1 X0 E1"] * 30
@@ -55,7 +55,7 @@ async def test_a_job_of_the_previous_host_has_its_layers(tmp_path, pauses):
     world = World(tmp_path)
     analysis = from_analysis(analyse("\n".join(MOVES)).as_json())
     assert analysis.duration > 250
-    async with world.host(Life()) as host:
+    async with world.host(HostLife()) as host:
         host.jobs.select(world.write(MOVES))
         host.jobs.start()
         await asyncio.sleep(100)

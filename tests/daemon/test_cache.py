@@ -19,7 +19,7 @@ from daemon.front.analysis.findings import VERSION, Findings
 from daemon.front.analysis.store import AnalysisStore, FileKey, LearntPace
 from daemon.front.cache import cache as module
 from daemon.front.cache.cache import Cache
-from support.databases import Troubles, on_its_thread
+from support.databases import Troubles, execute_on
 from support.processes import open_below
 
 CUBE = FileKey("parts/cube.gcode", 8005, 1_700_000_000)
@@ -91,10 +91,10 @@ async def test_analyses_and_learnt_times_outlive_the_front(tmp_path):
 async def test_a_failed_write_is_reported_once_and_raises_nothing(tmp_path):
     troubles = Troubles()
     async with opened(tmp_path, troubles) as cache:
-        await on_its_thread(cache, "PRAGMA query_only = ON")
+        await execute_on(cache, "PRAGMA query_only = ON")
         await filled(cache)
         assert len(troubles) == 1
-        await on_its_thread(cache, "PRAGMA query_only = OFF")
+        await execute_on(cache, "PRAGMA query_only = OFF")
         await filled(cache)
         assert cache.trouble is None
         assert await content(cache) == FILLED

@@ -38,7 +38,7 @@ def leave(*arguments):
     return caught.value.code
 
 
-def test_the_version_is_the_packages(capsys):
+def test_the_version_is_that_of_the_package(capsys):
     assert leave("--version") == 0
     assert capsys.readouterr().out == f"nozzled {__version__}\n"
 
@@ -63,7 +63,7 @@ def test_help_lists_every_command_and_shows_an_example(capsys):
 
 
 @pytest.mark.parametrize("arguments", [(), ("print",), ("serve", "--port", "x"), ("serve", "--prot", "1")])
-def test_a_wrong_command_line_is_2(arguments, capsys):
+def test_a_wrong_command_line_exits_2(arguments, capsys):
     assert leave(*arguments) == 2
     assert "usage: nozzled" in capsys.readouterr().err
 

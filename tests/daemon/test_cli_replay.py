@@ -10,7 +10,7 @@ from daemon.cli import main
 from hal.recorder import describe, dump
 from hal.session_file import HOST, PRINTER, Record, SessionEncoder
 from hal.simulated import clock
-from support.recordings import NOON, Recording, transcript
+from support.recordings import NOON, RecordedPrinter, transcript
 from support.transcripts import TRANSCRIPTS
 
 
@@ -23,7 +23,7 @@ def written(path, session):
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
     async def record():
-        async with Recording(tmp_path_factory.mktemp("recorded")) as recording:
+        async with RecordedPrinter(tmp_path_factory.mktemp("recorded")) as recording:
             await recording.print([b"G28", *(b"G1 X%d F6000" % n for n in range(50))])
             await asyncio.sleep(5)
         return recording.session()

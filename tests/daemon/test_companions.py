@@ -154,7 +154,7 @@ async def test_undelivered_states_and_events_are_sent_again(tmp_path):
 
 
 async def test_a_repeated_event_is_published_once(tmp_path):
-    """As the front may have taken it though its answer was lost."""
+    """The front may have accepted it although its answer was lost."""
     async with api(tmp_path, "", switched_on=["power"]) as server:
         listener = Listener(server)
         await listener.login()

@@ -11,7 +11,7 @@ from daemon.core.job.dead_man import REPEATS
 from hal.simulated.personalities import FIRMWARES
 from support.house import DEAD_MAN_COMMANDS, house
 from support.http import api
-from support.mortal import Life, World
+from support.mortal import HostLife, World
 
 LIMIT, PAUSED = 600, 1800  # s
 HEATED = ["M140 S60", "M104 S200", *(f"G1 X{n % 2 * 20} Y{n} F5400" for n in range(200))]
@@ -42,7 +42,7 @@ def is_off(world) -> bool:
 @pytest.mark.parametrize(("pause", "bound"), [(False, LIMIT), (True, PAUSED)])
 async def test_the_heaters_are_off_in_time_when_the_host_vanishes(tmp_path, pause, bound):
     world = World(tmp_path)
-    async with world.host(life := Life()) as host:
+    async with world.host(life := HostLife()) as host:
         await hot_print(world, host, pause=pause)
         life.end()
     assert not is_off(world)
@@ -102,7 +102,7 @@ async def test_a_host_that_disconnects_disarms_it(tmp_path):
 
 async def test_the_next_host_arms_it_again(tmp_path):
     world = World(tmp_path)
-    async with world.host(life := Life()) as host:
+    async with world.host(life := HostLife()) as host:
         await hot_print(world, host)
         life.end()
     before = len(dead_man_commands(world))

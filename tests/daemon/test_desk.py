@@ -354,7 +354,7 @@ async def test_a_preset_that_cannot_be_stored_is_not_used(tmp_path, monkeypatch,
     monkeypatch.setattr(chosen_preset, "save", full)
     async with house(tmp_path, address="") as pair:
         before = pair.core.connection.profile
-        with pytest.raises(kind, match="cannot be kept in the state directory"):
+        with pytest.raises(kind, match="cannot be saved in the state directory"):
             await pair.ask(ask.UsePreset(preset="prusa-mk4"))
         assert pair.core.connection.profile == before
 

@@ -93,7 +93,7 @@ def installed(machine):
         ("usb:printer", [], Severity.BAD, "unknown kind of printer"),
     ],
 )
-def test_the_port(machine, address, existing, level, words):
+def test_a_missing_or_ambiguous_port_is_reported(machine, address, existing, level, words):
     machine.write("/dev/ttyUSB0", "")
     finding = machine.worst(ports.port, ports=lambda: existing, config=configured(address))
     assert (finding[0], words in finding[1]) == (level, True), finding
@@ -116,7 +116,7 @@ def test_a_printer_chosen_by_a_client_needs_no_configured_port(machine):
         (None, set(), None, ""),
     ],
 )
-def test_the_group(machine, node, groups, level, words):
+def test_a_missing_group_is_reported(machine, node, groups, level, words):
     finding = machine.worst(ports.rights, node=lambda _: node, groups_of=lambda _: groups)
     assert (finding[0], words in finding[1]) == (level, True), finding
 
@@ -182,14 +182,14 @@ def test_programs_that_probe_ports_are_named(machine):
         ("/dev/ttyACM0", "char-166 rw", ""),
     ],
 )
-def test_the_sandbox_hides_devices(machine, address, shown, words):
+def test_devices_hidden_by_the_sandbox_are_reported(machine, address, shown, words):
     machine.programs["systemctl show"] = shown
     finding = machine.worst(ports.sandbox, config=configured(address), service=installed(machine))
     assert (finding[0], words in finding[1]) == (Severity.BAD if words else None, True), finding
     assert machine.look(ports.sandbox, config=configured(address)) == [], "by hand there is none"
 
 
-def test_the_systems_console_on_the_printers_port(machine):
+def test_the_systems_console_on_the_printers_port_is_reported(machine):
     machine.write("/proc/cmdline", "console=ttyAMA0,115200 console=tty1 root=/dev/mmcblk0p2\n")
     assert machine.worst(ports.console, config=configured("serial:/dev/ttyAMA0?baudrate=250000"))[0] is Severity.BAD
     assert machine.look(ports.console, config=configured("/dev/ttyACM0")) == []
@@ -209,7 +209,7 @@ def test_the_systems_console_on_the_printers_port(machine):
         ("nonsense", Severity.NOTE, "cannot be checked"),
     ],
 )
-def test_the_power_of_a_raspberry_pi(machine, bits, level, words):
+def test_power_problems_of_a_raspberry_pi_are_reported(machine, bits, level, words):
     assert machine.look(computer.power) == [], "this is none"
     machine.write(computer.MODEL, "Raspberry Pi 4 Model B Rev 1.4\0")
     machine.programs["vcgencmd get_throttled"] = f"throttled=0x{bits}"
@@ -231,12 +231,12 @@ def test_the_power_of_a_raspberry_pi(machine, bits, level, words):
         (None, Severity.NOTE, "cannot be checked"),
     ],
 )
-def test_the_disk(machine, space, level, words):
+def test_a_full_or_read_only_disk_is_reported(machine, space, level, words):
     finding = machine.worst(computer.disk, disk=lambda _: space)
     assert (finding[0], words in finding[1]) == (level, True), finding
 
 
-def test_the_clock(machine):
+def test_a_wrong_clock_is_reported(machine):
     machine.programs["timedatectl show"] = "yes"
     assert machine.worst(computer.clock)[0] is Severity.GOOD
     machine.programs["timedatectl show"] = "no"
@@ -244,7 +244,7 @@ def test_the_clock(machine):
     assert machine.worst(computer.clock, now=lambda: 0.0)[0] is Severity.BAD
 
 
-def test_heat_and_memory(machine):
+def test_heat_and_lack_of_memory_are_reported(machine):
     assert machine.look(computer.heat) == machine.look(computer.memory) == []
     machine.write("/sys/class/thermal/thermal_zone0/temp", "51000\n")
     machine.write("/proc/meminfo", "MemTotal: 4000000 kB\nMemAvailable:   400000 kB\n")
@@ -264,7 +264,7 @@ def test_versions(machine):
     assert "has version 0.9" in machine.worst(service.versions, running_version="0.9")[1]
 
 
-def test_another_distribution_with_our_modules(machine):
+def test_another_distribution_with_our_modules_is_reported(machine):
     assert machine.worst(service.modules) == (None, "")
     both = {"daemon": ["nozzled", "python-daemon"]}
     level, text = machine.worst(service.modules, modules_of=lambda: both)
@@ -272,7 +272,7 @@ def test_another_distribution_with_our_modules(machine):
     assert text.startswith("the module `daemon` here also belongs to python-daemon: they break each other -> ")
 
 
-def test_the_configuration(machine):
+def test_a_mistake_in_the_configuration_is_reported(machine):
     assert machine.worst(service.configuration)[0] is Severity.GOOD
     finding = machine.worst(
         service.configuration, mistake="http.prot = 1: unknown key", config_path=Path("/etc/nozzled.toml")
@@ -294,7 +294,7 @@ def test_the_configuration(machine):
         ("", Severity.BAD, "unknown to systemd"),
     ],
 )
-def test_the_units(machine, shown, level, words):
+def test_units_that_do_not_run_are_reported(machine, shown, level, words):
     machine.programs["systemctl show"] = shown
     results = machine.look(service.units, service=installed(machine))
     assert any((each.level, words in each.text) == (level, True) for each in results), results
@@ -323,7 +323,7 @@ def test_http(machine, fields, level, words):
 
 
 @pytest.mark.parametrize(("host", "alone"), [("0.0.0.0", False), ("::", False), ("127.0.0.1", True), ("::1", True)])
-def test_whether_other_computers_can_reach_a_daemon_run_by_hand(machine, host, alone):
+def test_a_daemon_that_listens_only_for_this_computer_is_reported(machine, host, alone):
     results = machine.look(service.http, host="127.0.0.1", config=configured("sim", host=host))
     assert any("other computers and phones cannot connect" in each.text for each in results) == alone
 
@@ -333,7 +333,7 @@ def test_a_halted_printer_is_not_good(machine):
     assert machine.worst(service.printing, printer_status=status)[0] is Severity.NOTE
 
 
-def test_the_key(machine):
+def test_a_missing_invalid_or_exposed_key_is_reported(machine):
     mine = Node("nozzled", "nozzled", 0o600)
     fields = {"service": installed(machine), "user": "root"}
     assert "does not exist yet" in machine.worst(service.key, **fields)[1]
@@ -349,7 +349,7 @@ def test_the_key(machine):
     assert "does not hold a valid key" in machine.worst(service.key, **fields, node=lambda _: mine)[1]
 
 
-def test_named_keys_and_damaged_files(machine):
+def test_named_keys_are_counted_and_damaged_files_reported(machine):
     assert machine.look(service.keyring) == machine.look(service.damaged) == []
     machine.write("/var/lib/nozzled/keys.json", json.dumps({"keys": [{}, {}]}))
     assert machine.worst(service.keyring) == (Severity.GOOD, "named keys: 2 -> ")
@@ -369,11 +369,11 @@ def test_named_keys_and_damaged_files(machine):
         ("Offline: no core", Severity.BAD),
     ],
 )  # fmt: skip
-def test_the_printer(machine, doing, level):
+def test_the_state_of_the_printer_is_reported(machine, doing, level):
     assert machine.worst(service.printing, printer_status=doing)[0] is level
 
 
-def test_faults_and_the_log(machine):
+def test_faults_of_the_last_day_and_warnings_in_the_log_are_reported(machine):
     assert machine.look(service.faults) == machine.look(service.log) == []
     fault = machine.write("/var/lib/nozzled/faults/old.jsonl.gz", "")
     assert machine.look(service.faults, now=lambda: fault.stat().st_mtime + 2 * 86400) == []

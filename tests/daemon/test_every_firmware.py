@@ -1,4 +1,4 @@
-"""A print on each simulated firmware, near and far, on a clean line and a damaged one: every line arrives once."""
+"""A print on each simulated firmware, near and far, over a good connection and a poor one: every line arrives once."""
 
 from dataclasses import replace
 

@@ -17,7 +17,7 @@ from daemon.farm.carrier.memory import FarmFaults, FarmInMemory
 from daemon.farm.list.values import FINAL_STATES
 from daemon.farm.messages import FarmOrder, Heat, Tool
 from support.farm_list_server import DATA, EPOCH, ListServer
-from support.farm_printer import PICTURE, FakePrinter, Killed, Life
+from support.farm_printer import PICTURE, AgentLife, FakePrinter, Killed
 from support.waiting import meanwhile, until
 
 FARM_CALLS = ("fetch_chunk", "renew", "claim", "fetch_holdings", "report")
@@ -38,11 +38,11 @@ class Place:
         self.folder.mkdir()
         self.printer = printer or FakePrinter()
         self.agent = None
-        self.life = Life()
+        self.life = AgentLife()
 
     def begin(self, steps=None):
         """Return the run of a new agent, which is killed after this many steps."""
-        self.life = life = Life(steps)
+        self.life = life = AgentLife(steps)
         end = life.wrap(self.farm.agent(self.name), *FARM_CALLS)
         self.agent = Agent(end, life.wrap(self.printer, *PRINTER_CALLS), self.folder, wall)
         life.wrap_notes(self.agent._diary)

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from support.processes import TOKEN, House, commands_of
+from support.processes import TOKEN, ProcessGroup, commands_of
 
 pytestmark = pytest.mark.nightly
 
@@ -116,7 +116,7 @@ def test_no_malformed_request_disturbs_the_print(tmp_path, monkeypatch):
     monkeypatch.setattr("support.processes.LIFETIME", SECONDS + 500)
     seed = random.randrange(2**32)
     random_ = random.Random(seed)
-    house = House(tmp_path)
+    house = ProcessGroup(tmp_path)
     try:
         printer = house.printer(speed=1.0)
         daemon = house.daemon("--printer", printer.address)

@@ -1,4 +1,4 @@
-"""The health of line, service and machine, and the recordings."""
+"""The health of connection, service and machine, and the recordings."""
 
 import gzip
 

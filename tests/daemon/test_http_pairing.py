@@ -74,7 +74,7 @@ async def test_sockets_of_systemd_count_instead_of_the_configured_address(tmp_pa
         assert answer.json["link"].startswith(f"http://printer.lan:{listening.port}/#pair=")
 
 
-def test_the_name_by_which_other_computers_reach_this_one():
+def test_an_address_that_other_computers_reach_gets_a_name_for_them():
     assert name_for_others("127.0.0.1", ["printer.lan"]) is None
     assert name_for_others("::1", []) is None
     assert name_for_others("192.0.2.7", []) == "192.0.2.7"

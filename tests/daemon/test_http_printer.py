@@ -24,7 +24,7 @@ class Sent(list):
         monkeypatch.setattr(printer, "submit", listen)
 
 
-async def test_state_temperatures_and_flags(tmp_path):
+async def test_the_printer_has_state_temperatures_and_flags(tmp_path):
     async with api(tmp_path) as server:
         await server.settle(10)
         answer = (await server.get("/api/printer")).json

@@ -12,7 +12,7 @@ from tornado.websocket import websocket_connect
 from daemon.front.http import push
 from daemon.front.http.server import listen
 from daemon.front.push.subscriber import SESSION_TIMEOUT, Subscriber
-from support.http import KEY, Recorder, api
+from support.http import KEY, ResponseRecorder, api
 from support.waiting import TIMEOUT, until
 
 pytestmark = pytest.mark.real_time
@@ -344,7 +344,7 @@ async def test_of_two_requests_for_a_session_at_once_one_gets_it(tmp_path, monke
         reads, begun = asyncio.Event(), []
         begin = push.Streams.begin
         monkeypatch.setattr(push.Streams, "begin", lambda *args: begun.append(args[0]) or begin(*args))
-        monkeypatch.setattr(Recorder, "_done", lambda _: asyncio.ensure_future(reads.wait()))
+        monkeypatch.setattr(ResponseRecorder, "_done", lambda _: asyncio.ensure_future(reads.wait()))
         first = asyncio.create_task(server.request("POST", STREAM))
         await until(lambda: begun)
         second = asyncio.create_task(server.request("POST", STREAM))
@@ -364,7 +364,7 @@ async def test_a_session_does_not_expire_while_its_next_request_begins(tmp_path,
         monkeypatch.setattr(push.Streams, "begin", lambda *args: begun.append(args[0]) or begin(*args))
         assert (await server.request("POST", STREAM.removesuffix("_streaming"))).body == b"o\n"
         session = begun[0].open["session"]
-        monkeypatch.setattr(Recorder, "_done", lambda _: asyncio.ensure_future(reads.wait()))
+        monkeypatch.setattr(ResponseRecorder, "_done", lambda _: asyncio.ensure_future(reads.wait()))
         following = asyncio.create_task(server.request("POST", STREAM))
         await asyncio.sleep(0.3)
         reads.set()
@@ -392,7 +392,7 @@ async def test_a_heartbeat_waits_for_the_frame_before_it(tmp_path, monkeypatch):
         answer = asyncio.create_task(server.request("POST", STREAM))
         await until(lambda: begun)
         await asyncio.sleep(0.1)
-        monkeypatch.setattr(Recorder, "_done", lambda _: asyncio.ensure_future(read()))
+        monkeypatch.setattr(ResponseRecorder, "_done", lambda _: asyncio.ensure_future(read()))
         begun[0].open["session"].subscriber.offer("{}")
         await asyncio.sleep(0.3)
         reads.set()

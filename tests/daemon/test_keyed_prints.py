@@ -13,14 +13,14 @@ from daemon.core.job.keyed import KeyedPrints
 from daemon.errors import JobConflict, KeyReused, NeverBegan, StoreError
 from gcode.errors import NozzledError
 from hal.simulated.clock import run
-from support.mortal import Disk, Life, World, until_over
+from support.mortal import HostLife, MortalDisk, World, until_over
 
 KEYS = ("a", "b", "c")
 
 
 def world_in(folder) -> World:
     world = World(folder)
-    world.disk = Disk(folder / "state")
+    world.disk = MortalDisk(folder / "state")
     world.config = replace(world.config, scripts=replace(world.config.scripts, before_start=("M117 start",)))
     for number, key in enumerate(KEYS):
         path = folder / "uploads" / f"{key}.gcode"
@@ -47,7 +47,7 @@ STEPS = st.lists(
         st.tuples(st.just("wait"), st.sampled_from([0.0, 0.3, 60.0, 60.0])),
         st.tuples(st.just("kill"), st.just(0)),
         st.tuples(st.just("syncs_left"), st.integers(0, 2)),
-        st.tuples(st.just("pages_left"), st.integers(0, 8)),
+        st.tuples(st.just("snapshots_left"), st.integers(0, 8)),
         st.tuples(st.just("bytes_left"), st.integers(0, 400)),
         st.tuples(st.just("cancel"), st.just(0)),
     ),
@@ -72,7 +72,7 @@ def test_each_key_begins_one_print_at_most(tmp_path_factory, steps):
         more = True
         while more:
             more = False
-            async with world.host(life := Life()) as host:
+            async with world.host(life := HostLife()) as host:
                 prints = keyed(host)
                 for what, value in todo:
                     await act(host, prints, what, value, tasks, jobs)
@@ -115,7 +115,7 @@ async def act(host, prints, what, value, tasks, jobs) -> None:
             await asyncio.sleep(value)
         case "kill":
             host.life.end()
-        case "syncs_left" | "pages_left" | "bytes_left":
+        case "syncs_left" | "snapshots_left" | "bytes_left":
             setattr(host.life, what, value)
         case "cancel":
             with suppress(NozzledError):
@@ -155,7 +155,7 @@ async def test_a_refusal_leaves_the_key_unused(tmp_path):
 
 async def test_a_job_recorded_but_never_begun_is_reported_as_such(tmp_path):
     world = world_in(tmp_path)
-    async with world.host(life := Life(syncs_left=0)) as host:
+    async with world.host(life := HostLife(syncs_left=0)) as host:
         with suppress(StoreError):
             await keyed(host).begin(selection("a"), "a", "one")
         assert life.over

@@ -12,7 +12,7 @@ from daemon.front.http.openapi import describe
 from daemon.front.http.server import load_handler
 from support.described import NIGHTLY, USUAL, addresses, call, send_two
 from support.http import api
-from support.processes import TOKEN, House
+from support.processes import TOKEN, ProcessGroup
 
 LOOPBACK = {"Host": "127.0.0.1:5000"}
 
@@ -76,7 +76,7 @@ def url(tmp_path_factory):
     """A daemon with the simulated printer."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("support.processes.LIFETIME", 3600.0)
-        house = House(tmp_path_factory.mktemp("openapi"))
+        house = ProcessGroup(tmp_path_factory.mktemp("openapi"))
         daemon = house.daemon("--printer", "sim?speed=1000")
     try:
         daemon.until_state("Operational")

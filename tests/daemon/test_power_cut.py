@@ -8,7 +8,7 @@ import pytest
 from daemon.bridge.words import JobState
 from daemon.core.job import after_reboot
 from hal.printer import ConnectionState, StateChanged
-from support.mortal import Disk, Life, PlaceDisk, World, until_over, until_state
+from support.mortal import HostLife, MortalDisk, PlaceDisk, World, until_over, until_state
 
 MOVES = [f"G1 X{n % 2 * 10} Y{n} E{n / 10:g} F6000" for n in range(30)]
 PART = ["M104 S200", *MOVES]
@@ -18,7 +18,7 @@ STEP = 131  # bytes between two cuts: every phase, and no two in the same place 
 def world_in(folder) -> World:
     folder.mkdir()
     world = World(folder)
-    world.disk = Disk(folder / "state")
+    world.disk = MortalDisk(folder / "state")
     return world
 
 
@@ -28,7 +28,7 @@ def moves_of(world) -> list[str]:
 
 async def begun(world, cut: float, user: str = "ann") -> bool:
     """Print until so many bytes are sent; False: the print was over before."""
-    async with world.host(life := Life(bytes_left=cut)) as host:
+    async with world.host(life := HostLife(bytes_left=cut)) as host:
         if not life.over:
             host.jobs.select(replace(world.write(PART), user=user))
             host.jobs.start()
@@ -102,7 +102,7 @@ async def outcomes_of(world, user) -> list[tuple[str | None, int]]:
 
 @pytest.mark.parametrize("back", [1, 2, 3])
 async def test_an_older_store_does_not_mislead_a_reattached_print(tmp_path, back):
-    """The machine was not rebooted, and its printer knows the place; the store knows less than either."""
+    """The machine was not rebooted, and the printer knows the place; the store is older than both."""
 
     async def another_print(world) -> None:
         assert not await begun(world, float("inf"), user="another")
@@ -213,7 +213,7 @@ async def test_a_restart_while_it_reattaches_after_a_reboot_leaves_the_print_to_
     assert moves_of(world) == MOVES
 
 
-async def test_a_line_lost_in_the_handshake_after_a_reboot_leaves_out_no_line(tmp_path):
+async def test_a_connection_lost_in_the_handshake_after_a_reboot_loses_no_line(tmp_path):
     world = with_place(tmp_path / "world")
     await cut_in_the_middle(world)
     pulled = []

@@ -16,7 +16,7 @@ from gcode.errors import QueueFull
 from hal.errors import NotConnected
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.personalities import FIRMWARES
-from support.mortal import Disk, Life, PlaceDisk, World, until_state
+from support.mortal import HostLife, MortalDisk, PlaceDisk, World, until_state
 
 HEAD = ["M140 S50", "M109 S200", "G28", "G1 Z0.2 F600"]
 PART = [
@@ -46,7 +46,7 @@ class Cuts:
     def __init__(self, folder, seed: int, firmware: FirmwareConfig, **job) -> None:
         self.world = World(folder, firmware)
         self.rng = random.Random(seed)
-        self.world.disk, self.world.place = Disk(folder / "state"), PlaceDisk(seed)
+        self.world.disk, self.world.place = MortalDisk(folder / "state"), PlaceDisk(seed)
         self.job = {"after_reboot": "resume"} | job
         self.printed = 0  # file lines of earlier prints
         self.endings: Counter[str] = Counter()
@@ -64,7 +64,7 @@ class Cuts:
         while True:
             last = sum(self.endings.values()) >= cuts
             bytes_left = rng.choice([rng.randrange(2500), 10_000]) if cut else 10_000
-            life = Life() if last else Life(bytes_left=bytes_left)
+            life = HostLife() if last else HostLife(bytes_left=bytes_left)
             world.config = replace(world.config, job=replace(world.config.job, **self.job))
             async with world.host(life) as host:
                 if not cut:
@@ -354,7 +354,7 @@ async def test_a_hanging_disk_delays_neither_commands_nor_lines_for_long(tmp_pat
 
 
 async def test_a_print_is_not_resumed_if_the_disk_had_failed(tmp_path):
-    """It fails, a command goes out that it has no note of, then it works again."""
+    """The disk fails, a command is sent without a note on it, then the disk works again."""
     cuts = Cuts(tmp_path, 0, FirmwareConfig(baudrate=115200))
     world = cuts.world
     async with printing(cuts, [*AT_ONCE, *PART], resets=False) as host:
@@ -384,7 +384,7 @@ async def test_a_note_of_another_print_is_ignored(tmp_path):
     world.place.text = json.dumps(note | {"page": note["page"] | {"job": 99}}).encode()
     async with world.host() as host:
         await until_state(host, JobState.COMPLETED)
-    assert json.loads(world.place.put[before])["why"] == "the disk did not know of it"
+    assert json.loads(world.place.put[before])["why"] == "its note was not on the disk yet"
     assert not [text for text in world.place.put[before:] if b'"job":99' in text]
     cuts.check(JobState.COMPLETED)
 

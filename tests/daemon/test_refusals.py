@@ -1,4 +1,4 @@
-"""An error that answers a line of the job: the print fails, pauses or continues; firmware and line stay as they are."""
+"""An error that answers a line of the job: the print fails, pauses or continues, and the connection stays."""
 
 import asyncio
 

@@ -443,7 +443,7 @@ def test_the_head_clears_sequential_objects_and_a_height_has_to_be_unambiguous(t
 
 
 def test_the_height_of_a_part_is_that_of_the_layer_below_without_purges(tmp_path):
-    """A purge on a wiper after a change of colour; circles without X and Y."""
+    """After a purge on a wiper at a change of colour, and after circles without X and Y."""
     purge = "G1 Z11.6 F600\nG1 X5 E2 F1200\n"
     path = of(tmp_path, f"G28\nM83\nM104 S200\n{block(10, 0.2, 0.4)}{purge}{block(10, 0.6, 0.8)}")
     place = there(path, ResumeTarget(layer=3))
@@ -464,7 +464,7 @@ def test_a_layer_that_is_not_just_above_what_was_printed_is_refused(tmp_path):
 
 @pytest.mark.parametrize("shift", [-0.3, -0.2, 0.0, 0.2, 0.3])
 def test_a_print_whose_comments_and_moves_differ_in_height_is_refused(tmp_path, shift):
-    """A Z offset of the slicer's that only its moves have: the part is not as high as the comments say."""
+    """Only the moves have the slicer's Z offset, so the part is not as high as the comments say."""
     layers = "".join(
         block(10, z + shift).replace("CHANGE\n", f"CHANGE\n;Z:{z:g}\n;HEIGHT:0.2\n") for z in (0.6, 0.8, 1.0, 1.2)
     )
@@ -530,7 +530,7 @@ def test_settings_hold_until_they_are_changed(before, held):
     ],
 )
 def test_an_offset_of_klipper_applies_before_the_height_is_set(before, held):
-    """The next one of the file is counted from it: without it, it would lead into the part."""
+    """The next offset in the file is relative to this one: without it, the nozzle would move into the part."""
     commands = sequence("G28\n" + "".join(f"{each}\n" for each in before) + "G1 X1 Z0.4 E1 F600\n")
     assert commands[commands.index("G92 Z0.4") - 1] == f"SET_GCODE_OFFSET {held}"
 

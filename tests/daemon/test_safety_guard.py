@@ -72,7 +72,7 @@ async def test_a_whole_print_with_a_pause_breaks_no_rule(tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(FIRMWARES))
-async def test_no_firmwares_reports_break_a_rule(tmp_path, name):
+async def test_the_reports_of_each_firmware_break_no_rule(tmp_path, name):
     async with house(tmp_path, firmware=FIRMWARES[name], scripts=QUIET) as host:
         guard = guarded(host)
         await host.connection.commands.send(["M104 S200", "M140 S60"])

@@ -86,7 +86,7 @@ def test_a_healthy_bed_breaks_no_rule_however_slow(config, target):
 
 @given(config=hotends(), target=st.floats(150, 260), early=st.floats(0, 20), fault=st.sampled_from(["cut", "out"]))
 def test_a_hotend_that_does_not_heat_is_detected_in_time(config, target, early, fault):
-    """Its wire is cut, or its sensor has slipped out: the reading falls, or was never anything but the room's."""
+    """Its wire is cut, or its sensor has slipped out: the reading falls, or never rises above room temperature."""
     heater, watch = Heater(config, noise=0.1), HeaterWatch("tool0", PROFILE)
     heater.set_target(target, 0.0)
     assert watched(heater, watch, 0.0, early) is None

@@ -85,7 +85,7 @@ def test_an_outcome_is_json(tmp_path):
     ]
 
 
-def test_a_disturbed_line_prints_exactly_and_its_faults_are_listed(tmp_path):
+def test_a_print_over_a_disturbed_connection_is_exact_and_its_faults_are_listed(tmp_path):
     flips = Fault("flip", probability=0.003), Fault("lose_ok", line=12)
     _, outcome = simulate(tmp_path, [*PRINT, *layer(0.8, 12, sides=80)], *flips)
     assert outcome.exact

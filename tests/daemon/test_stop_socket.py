@@ -89,7 +89,7 @@ async def test_clients_get_the_outcome_of_a_stop(tmp_path):
         assert Notice("EmergencyStop", {"confirmed": True}) in notices
 
 
-async def test_the_age_of_the_last_snapshot(tmp_path):
+async def test_the_ages_of_command_and_temperature_are_shown(tmp_path):
     async with api(tmp_path) as server:
         await server.post("/api/printer/command", {"command": "M117 hi"})
         await server.settle(20)

@@ -26,7 +26,7 @@ from daemon.bridge.words import FileStatistics, LastPrint
 from daemon.core.record import store as module
 from daemon.core.record.store import JobRecord, NewJob, Store
 from daemon.errors import StateDirTaken, StoreError
-from support.databases import Troubles, on_its_thread
+from support.databases import Troubles, execute_on
 from support.waiting import TIMEOUT, until
 
 CUBE = NewJob("parts/cube.gcode", "cube.gcode", 8005, "ab" * 20, 17, "local", "ann", "sim")
@@ -182,7 +182,7 @@ def test_a_full_disk_stops_nothing_is_reported_once_and_recovers(tmp_path, monke
     troubles = Troubles()
 
     async def spell(store: Store, job_id: int | None, state: str) -> None:
-        await on_its_thread(store, "PRAGMA max_page_count = 1")  # SQLite's own way to a full disk
+        await execute_on(store, "PRAGMA max_page_count = 1")  # SQLite's own way to a full disk
         store.end_job(job_id, state, "why? " * 10_000, 3, 3, 3.0)  # needs new pages
         await until(lambda: bool(troubles))
         unrecorded = await store.begin_job(NewJob("x" * 50_000, "x", 1, None, 1, "local", None, "sim"))
@@ -191,7 +191,7 @@ def test_a_full_disk_stops_nothing_is_reported_once_and_recovers(tmp_path, monke
         store.end_job(unrecorded, "COMPLETED", None, 1, 1, 1.0)
         await asyncio.sleep(0.1)  # some ten more tries
         assert [str(each) for each in troubles] == ["database or disk is full"]
-        await on_its_thread(store, "PRAGMA max_page_count = 1000000")
+        await execute_on(store, "PRAGMA max_page_count = 1000000")
         await until(lambda: not store._pending)
         troubles.clear()
 
@@ -211,13 +211,13 @@ def test_only_the_newest_progress_waits_while_writing_fails(tmp_path):
     async def scenario() -> JobRecord:
         async with opened(tmp_path, troubles) as store:
             job_id = await store.begin_job(CUBE)
-            await on_its_thread(store, "PRAGMA query_only = ON")
+            await execute_on(store, "PRAGMA query_only = ON")
             for offset in range(100):
                 store.checkpoint(job_id, "PRINTING", offset, offset)
                 await asyncio.sleep(0)
             await until(lambda: bool(troubles))
             assert len(store._pending) == 1
-            await on_its_thread(store, "PRAGMA query_only = OFF")
+            await execute_on(store, "PRAGMA query_only = OFF")
         async with opened(tmp_path) as store:  # closing has tried again, RETRY_INTERVAL or not
             [job] = await store.jobs(1)
             return job
@@ -232,7 +232,7 @@ def test_closing_on_a_disk_that_stays_broken_ends_and_leaves_no_thread(tmp_path)
     async def scenario() -> None:
         async with opened(tmp_path, troubles) as store:
             job_id = await store.begin_job(CUBE)
-            await on_its_thread(store, "PRAGMA query_only = ON")
+            await execute_on(store, "PRAGMA query_only = ON")
             store.end_job(job_id, "COMPLETED", None, 1, 1, 1.0)
         await store.close()  # once more does no harm
 

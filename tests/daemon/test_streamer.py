@@ -16,14 +16,14 @@ from daemon.core.job.opening import open_upload
 from daemon.core.job.streamer import FileStream
 from gcode.host_commands import CancelJob, HeatAndWait, PauseJob, meaning
 from gcode.outgoing import is_link_only, job_line
-from support.house import Inline
+from support.house import InlineExecutor
 from support.processes import open_below
 from support.reading import read_whole
 
 CUBE = Path(__file__).parents[2] / "examples" / "cube20.gcode"
 
 
-class Stalled(Inline):
+class Stalled(InlineExecutor):
     """A disk that reads only on request."""
 
     def __init__(self):
@@ -43,7 +43,7 @@ class Stalled(Inline):
 def stream(path, executor=None, woken=None, skipped=None, **options):
     return FileStream(
         partial(open_upload, path),
-        executor or Inline(),
+        executor or InlineExecutor(),
         on_more=lambda: woken.append(True) if woken is not None else None,
         on_left_out=lambda *skip: skipped.append(skip) if skipped is not None else None,
         **options,
@@ -226,7 +226,7 @@ async def test_a_disk_error_in_the_middle_ends_the_stream(tmp_path, monkeypatch)
 
 
 async def test_a_file_that_becomes_shorter_during_its_print_is_an_error(tmp_path, monkeypatch):
-    """Somebody writes another file over it, in place: what is left of it is not the whole print."""
+    """Another file is written over it in place: what is left is not the whole print."""
     monkeypatch.setattr(streamer, "BLOCK", 7)
     monkeypatch.setattr(streamer, "AHEAD", 1)
     path = tmp_path / "part.gcode"

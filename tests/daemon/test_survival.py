@@ -24,8 +24,8 @@ from hal.printer import ConnectionState, StateChanged
 from hal.simulated.clock import run
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.personalities import FIRMWARES
-from support.house import Inline
-from support.mortal import SCRIPTS, Disk, Life, World, until_state
+from support.house import InlineExecutor
+from support.mortal import SCRIPTS, HostLife, MortalDisk, World, until_state
 
 MOVES = [f"G1 X{n % 2 * 10} Y{n} E{n / 10:g} F6000" for n in range(60)]
 SLOW = 600  # simulated seconds
@@ -45,11 +45,11 @@ def said_by(world, name) -> list[str]:
 
 
 async def print_on(
-    world, *lives: Life, pause_at: int | None = None, chatty: bool = False, from_line: int = 0
+    world, *lives: HostLife, pause_at: int | None = None, chatty: bool = False, from_line: int = 0
 ) -> JobState | None:
     """Print with one host after the other; the last one lives. Return how the job ended; None: before this host."""
     paused, chat, quiet_until = False, 0, 0.0
-    for number, life in enumerate([*lives, Life(damage=lives[-1].damage)]):
+    for number, life in enumerate([*lives, HostLife(damage=lives[-1].damage)]):
         async with world.host(life) as host:
             if number == 0 and not life.over:
                 if from_line:
@@ -93,7 +93,7 @@ def check(world, state: JobState | None) -> None:
 
 async def test_a_print_continues_where_the_killed_host_left_it(tmp_path):
     world = World(tmp_path)
-    state = await print_on(world, Life(bytes_left=900), Life(bytes_left=500), Life(bytes_left=7))
+    state = await print_on(world, HostLife(bytes_left=900), HostLife(bytes_left=500), HostLife(bytes_left=7))
     assert state is JobState.COMPLETED
     check(world, state)
     assert world.outcomes[-1][1] == "COMPLETED"
@@ -102,15 +102,15 @@ async def test_a_print_continues_where_the_killed_host_left_it(tmp_path):
 @settings(max_examples=FEW, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kills=st.lists(st.integers(0, 2500), min_size=1, max_size=4),
-    pages=st.integers(0, 60),
+    snapshots=st.integers(0, 60),
     pause_at=st.sampled_from([None, 0, 10, 40]),
     park=st.sampled_from(["none", "corner"]),
 )
-def test_a_print_survives_a_kill_at_any_byte_of_any_phase(tmp_path_factory, kills, pages, pause_at, park):
+def test_a_print_survives_a_kill_at_any_byte_of_any_phase(tmp_path_factory, kills, snapshots, pause_at, park):
     async def main() -> None:
         world = World(tmp_path_factory.mktemp("world"), pause=PauseConfig(park=park))
-        lives = [Life(bytes_left=left) for left in kills]
-        lives.append(Life(pages_left=pages))
+        lives = [HostLife(bytes_left=left) for left in kills]
+        lives.append(HostLife(snapshots_left=snapshots))
         check(world, await print_on(world, *lives, pause_at=pause_at))
 
     run(main())
@@ -133,7 +133,7 @@ def test_a_print_survives_a_kill_during_resends_and_commands_of_clients(
         damaged = damage if unpacks is None else 0  # of damaged packed lines some pass: see test_link_packed
         folder = tmp_path_factory.mktemp("world")
         world = World(folder, unpacks, window=1 if damaged else window, compact=compact)
-        check(world, await print_on(world, *(Life(bytes_left=left, damage=damaged) for left in kills), chatty=True))
+        check(world, await print_on(world, *(HostLife(bytes_left=left, damage=damaged) for left in kills), chatty=True))
 
     run(main())
 
@@ -150,7 +150,7 @@ def test_a_print_survives_a_kill_around_the_restart_of_numbers(tmp_path_factory,
         with pytest.MonkeyPatch.context() as patched:
             if in_print:  # otherwise they restart with the job
                 patched.setattr(flight, "RENUMBER_ABOVE", MAX_WIRE_NUMBER)
-            lives = [Life(bytes_left=left) for left in (1000, *kills)]
+            lives = [HostLife(bytes_left=left) for left in (1000, *kills)]
             state = await print_on(world, *lives, chatty=True, from_line=MAX_WIRE_NUMBER - 14)
         assert state is JobState.COMPLETED
         check(world, state)
@@ -297,7 +297,7 @@ async def test_a_cable_that_stays_away_ends_the_print(tmp_path, configured):
 async def test_a_printer_left_hot_by_a_client_gets_heaters_off_after_a_reboot(tmp_path):
     world = World(tmp_path)
     chosen_by_a_client(world)
-    world.disk = Disk(tmp_path)
+    world.disk = MortalDisk(tmp_path)
     async with world.host() as host:
         host.jobs.select(world.write(["M104 S200", *MOVES]))
         host.jobs.start()
@@ -368,7 +368,7 @@ async def test_the_hash_is_computed_slowly_in_the_reading_thread(tmp_path):
     fd = os.open(tmp_path / "file", os.O_RDONLY)
     loop, threads = asyncio.get_running_loop(), []
 
-    class Noting(Inline):
+    class Noting(InlineExecutor):
         def submit(self, work, /, *args):
             threads.append(loop.time())
             return super().submit(work, *args)
@@ -427,17 +427,22 @@ async def test_the_next_host_waits_for_heat_that_the_firmware_turned_off_in_a_pa
     assert moves_of(world) == MOVES
 
 
-def of_0_1_0(page):
-    """Return a page as 0.1.0 would have written it."""
+def of_0_1_0(snapshot):
+    """Return a snapshot as 0.1.0 would have written it."""
     later = ("why", "gone_on", "version", "readers")
-    chosen = {name: value for name, value in page["selection"].items() if name not in ("mtime_ns", "sha1")}
-    return {name: value for name, value in page.items() if name not in later} | {"selection": chosen}
+    chosen = {name: value for name, value in snapshot["selection"].items() if name not in ("mtime_ns", "sha1")}
+    return {name: value for name, value in snapshot.items() if name not in later} | {"selection": chosen}
 
 
-def of_the_future(page):
-    """Return a page as a later version might write it."""
-    file = page["file"] | {"colour": "red"}
-    return page | {"version": 99, "colour": ["red"], "selection": page["selection"] | {"colour": 1}, "file": file}
+def of_the_future(snapshot):
+    """Return a snapshot as a later version might write it."""
+    file = snapshot["file"] | {"colour": "red"}
+    return snapshot | {
+        "version": 99,
+        "colour": ["red"],
+        "selection": snapshot["selection"] | {"colour": 1},
+        "file": file,
+    }
 
 
 @pytest.mark.parametrize("alter", [of_0_1_0, of_the_future])
@@ -460,19 +465,19 @@ async def test_a_print_continues_from_a_snapshot_of_another_version(tmp_path, al
 @pytest.mark.parametrize(
     "alter",
     [
-        lambda page: page | {"readers": 99},
-        lambda page: page | {"file": {"path": 7}},
-        lambda page: page | {"selection": {}},
+        lambda snapshot: snapshot | {"readers": 99},
+        lambda snapshot: snapshot | {"file": {"path": 7}},
+        lambda snapshot: snapshot | {"selection": {}},
         lambda _: UNREADABLE,
-        lambda page: page | {"state": "DANCING"},
-        lambda page: page | {"begun": ["M400"]},
-        lambda page: page | {"address": "nowhere:"},
+        lambda snapshot: snapshot | {"state": "DANCING"},
+        lambda snapshot: snapshot | {"begun": ["M400"]},
+        lambda snapshot: snapshot | {"address": "nowhere:"},
     ],
 )
 @pytest.mark.parametrize("recorded", [True, False])
 async def test_an_unreadable_snapshot_ends_the_print_and_not_the_service(tmp_path, alter, recorded):
     world = World(tmp_path)
-    world.disk = Disk(tmp_path / "state") if recorded else None
+    world.disk = MortalDisk(tmp_path / "state") if recorded else None
     async with world.host() as host:
         host.jobs.select(world.write(["M104 S200", *MOVES]))
         host.jobs.start()
@@ -507,7 +512,7 @@ async def test_a_print_whose_file_was_not_opened_yet_ends_with_that_reason(tmp_p
     logbook.close()
     async with world.host() as host:
         await until_state(host, JobState.INTERRUPTED)
-        assert host.jobs.error == "the print could not go on: the file had not been opened yet"
+        assert host.jobs.error == "the print could not continue: the file had not been opened yet"
 
 
 async def test_temperature_offsets_survive_a_host_killed_while_heating(tmp_path):
@@ -536,7 +541,7 @@ async def test_temperature_offsets_survive_a_host_killed_while_heating(tmp_path)
 
 async def die_at_the_end_of(world, lines) -> JobState:
     """Print, and die when the job has ended, before the store records it."""
-    async with world.host(life := Life()) as host:
+    async with world.host(life := HostLife()) as host:
         host.jobs.subscribe(lambda state: life.end() if state.ended else None)
         host.jobs.select(world.write(lines))
         host.jobs.start()
@@ -548,7 +553,7 @@ async def die_at_the_end_of(world, lines) -> JobState:
 @pytest.mark.parametrize("boot", ["boot", "another"])
 async def test_the_end_of_a_job_is_recorded_even_if_its_host_died_first(tmp_path, boot):
     world = World(tmp_path)
-    world.disk = Disk(tmp_path / "state")
+    world.disk = MortalDisk(tmp_path / "state")
     assert await die_at_the_end_of(world, MOVES) is JobState.COMPLETED
     world.boot, world.reset_on_open = boot, False
     for state in (JobState.COMPLETED, None):  # it is reported once
@@ -565,9 +570,9 @@ async def test_the_end_of_a_job_is_recorded_even_if_its_host_died_first(tmp_path
 @pytest.mark.parametrize("recorded", [True, False])
 async def test_the_next_host_turns_off_heaters_that_a_failed_job_left_on(tmp_path, recorded):
     world = World(tmp_path)
-    world.disk = Disk(tmp_path / "state")
+    world.disk = MortalDisk(tmp_path / "state")
     chosen_by_a_client(world)
-    async with world.host(life := Life()) as host:
+    async with world.host(life := HostLife()) as host:
         host.jobs.subscribe(lambda state: life.end() if state.ended and not recorded else None)
         host.jobs.select(world.write(["M104 S200", *MOVES]))
         host.jobs.start()
@@ -592,7 +597,7 @@ async def test_the_next_host_turns_off_heaters_that_a_failed_job_left_on(tmp_pat
 
 async def cancel_and_die(world, at: int, left: int) -> None:
     """Begin to print, cancel after so many lines, and die so many bytes later."""
-    async with world.host(life := Life()) as host:
+    async with world.host(life := HostLife()) as host:
         host.jobs.select(world.write(["M140 S60", "M104 S200", *MOVES]))
         host.jobs.start()
         async with asyncio.timeout(SLOW):
@@ -613,7 +618,7 @@ def test_a_cancel_is_completed_with_heaters_off_although_hosts_are_killed_in_it(
     async def main() -> None:
         world = World(tmp_path_factory.mktemp("world"))
         await cancel_and_die(world, at, left)
-        for life in (*(Life(bytes_left=kill) for kill in kills), Life()):
+        for life in (*(HostLife(bytes_left=kill) for kill in kills), HostLife()):
             async with world.host(life) as host:
                 await until_state(host, JobState.CANCELLED, JobState.INTERRUPTED, None)
                 if not life.over:
@@ -659,7 +664,7 @@ async def test_a_client_that_disconnects_or_connects_ends_a_job_that_reattaches(
         await getattr(host.connection, request_name)()
         await asyncio.sleep(0.1)
         assert host.jobs.state is JobState.INTERRUPTED
-        assert host.jobs.error == "the print could not go on: the printer was disconnected"
+        assert host.jobs.error == "the print could not continue: the printer was disconnected"
         await asyncio.sleep(30)
         if request_name == "disconnect":
             await host.connection.connect()
@@ -689,7 +694,7 @@ async def test_each_command_of_a_pause_is_sent_once_wherever_its_host_is_killed(
     for left in range(0, 300, 6):
         (tmp_path / f"{left}").mkdir()
         world = World(tmp_path / f"{left}", pause=PauseConfig(park="corner", park_x_mm=0, park_y_mm=0))
-        async with world.host(life := Life()) as host:
+        async with world.host(life := HostLife()) as host:
             await begin_to_print(world, host, ["G28", *PRINT])
             sent, life.bytes_left = len(world.oracle.commands), left
             host.jobs.pause()
@@ -702,7 +707,7 @@ async def test_each_command_of_a_pause_is_sent_once_wherever_its_host_is_killed(
             assert said_by(world, "pause") == list(SCRIPTS.after_pause), left
 
 
-async def test_a_line_lost_again_while_the_file_is_opened_ends_nothing(tmp_path, monkeypatch):
+async def test_a_connection_lost_again_while_the_file_is_opened_ends_nothing(tmp_path, monkeypatch):
     world = World(tmp_path)
     async with world.host() as host:
         await begin_to_print(world, host)
@@ -725,8 +730,8 @@ async def test_a_line_lost_again_while_the_file_is_opened_ends_nothing(tmp_path,
 
 
 @pytest.mark.parametrize("pulls", [1, 3])
-async def test_a_line_lost_again_in_the_handshake_ends_nothing(tmp_path, pulls):
-    """The commands of each attempt take numbers, which the next one has to know."""
+async def test_a_connection_lost_again_in_the_handshake_ends_nothing(tmp_path, pulls):
+    """The commands of each attempt take line numbers, which the next attempt has to know."""
     world = World(tmp_path)
     async with world.host() as host:
         await begin_to_print(world, host)
@@ -750,7 +755,7 @@ async def test_a_line_lost_again_in_the_handshake_ends_nothing(tmp_path, pulls):
 @pytest.mark.parametrize("turns", range(6))
 async def test_an_emergency_stop_as_the_printer_is_back_ends_the_print(tmp_path, turns):
     world = World(tmp_path)
-    async with world.host(life := Life()) as host:
+    async with world.host(life := HostLife()) as host:
         await begin_to_print(world, host)
         pull_the_cable(world, host, 2)
         await until_state(host, JobState.REATTACHING)
@@ -759,17 +764,17 @@ async def test_an_emergency_stop_as_the_printer_is_back_ends_the_print(tmp_path,
         await back.wait()
         for _ in range(turns):
             await asyncio.sleep(0)
-        opened = len(life.lines)
+        opened = len(life.transports)
         host.connection.emergency_stop()
         await asyncio.sleep(30)
         assert host.jobs.error.endswith("emergency stop")
         assert host.connection.stop_confirmed
-        assert len(life.lines) == opened, "it does not reattach"
+        assert len(life.transports) == opened, "it does not reattach"
 
 
 async def test_heaters_that_a_failed_job_has_turned_off_are_not_due_after_its_script(tmp_path):
     world = World(tmp_path)
-    world.disk = Disk(tmp_path / "state")
+    world.disk = MortalDisk(tmp_path / "state")
     world.config = replace(world.config, scripts=replace(SCRIPTS, after_failure=("M117 failed",)))
     async with world.host() as host:
         host.jobs.select(replace(world.write(PRINT), path="gone.gcode"))
@@ -788,15 +793,15 @@ async def test_heaters_that_a_failed_job_has_turned_off_are_not_due_after_its_sc
 
 async def test_a_step_of_the_job_before_does_not_count_as_done(tmp_path, monkeypatch):
     world = World(tmp_path)
-    async with world.host(life := Life()) as host:
+    async with world.host(life := HostLife()) as host:
         host.jobs.select(world.write(MOVES[:3]))
         host.jobs.start()
         await until_state(host, JobState.COMPLETED)
         write = host.connection.logbook.write
 
-        def write_and_die(page):
-            write(page)
-            if page.get("begun"):
+        def write_and_die(snapshot):
+            write(snapshot)
+            if snapshot.get("begun"):
                 life.end()  # before the frame is in the ring
             return True
 

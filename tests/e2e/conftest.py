@@ -2,11 +2,11 @@
 
 import pytest
 
-from support.processes import House
+from support.processes import ProcessGroup
 
 
 @pytest.fixture
 def house(tmp_path):
-    house = House(tmp_path)
+    house = ProcessGroup(tmp_path)
     yield house
     house.close()

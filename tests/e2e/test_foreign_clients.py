@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from support.chromium import launch_options
-from support.foreign import INSTALLING, RUNNING, SCRIPTS, installed, run
+from support.foreign import INSTALLING, RUNNING, SCRIPTS, install, run
 from support.processes import TOKEN, until
 
 pytestmark = [pytest.mark.slowest, pytest.mark.timeout(INSTALLING + 2 * RUNNING)]
@@ -50,15 +50,15 @@ def url(daemon):
 
 
 @pytest.mark.nightly  # whole prints of clients from a package index; this one and the next two took 35 s
-def test_octorest(start, files, tmp_path):
-    programs = installed(tmp_path / "octorest", "octorest==0.4")
+def test_octorest_prints(start, files, tmp_path):
+    programs = install(tmp_path / "octorest", "octorest==0.4")
     daemon = start()
     run(programs / "python", SCRIPTS / "octorest_print.py", url(daemon), TOKEN, *files)
 
 
 @pytest.mark.nightly
-def test_pyoctoprintapi_of_home_assistant(start, files, tmp_path):
-    programs = installed(tmp_path / "pyoctoprintapi", "pyoctoprintapi==0.1.14")
+def test_pyoctoprintapi_of_home_assistant_prints(start, files, tmp_path):
+    programs = install(tmp_path / "pyoctoprintapi", "pyoctoprintapi==0.1.14")
     daemon = start()
     daemon.print_file(files[0])
     daemon.until_state("Printing")
@@ -67,8 +67,8 @@ def test_pyoctoprintapi_of_home_assistant(start, files, tmp_path):
 
 
 @pytest.mark.nightly
-def test_octoprint_cli(start, files, tmp_path):
-    program = installed(tmp_path / "octoprint-cli", "octoprint-cli==3.3.2.post1") / "octoprint-cli"
+def test_octoprint_cli_prints(start, files, tmp_path):
+    program = install(tmp_path / "octoprint-cli", "octoprint-cli==3.3.2.post1") / "octoprint-cli"
     daemon = start()
     config = tmp_path / "octoprint-cli.ini"
     config.write_text(
@@ -107,8 +107,8 @@ def test_octoprint_cli(start, files, tmp_path):
 
 
 @pytest.mark.nightly  # the whole OctoPrint, for two requests
-def test_octoprints_own_client_for_python(start, tmp_path):
-    programs = installed(tmp_path / "octoprint", OCTOPRINT)
+def test_octoprints_own_client_for_python_prints(start, tmp_path):
+    programs = install(tmp_path / "octoprint", OCTOPRINT)
     daemon = start()
     host, port = daemon.address
     options = ("--apikey", TOKEN, "--host", host, "--port", str(port))
@@ -119,9 +119,9 @@ def test_octoprints_own_client_for_python(start, tmp_path):
 
 
 @pytest.mark.nightly  # 12 s; its requests are tests of their own
-def test_octoprints_own_client_for_browsers(start, tmp_path):
+def test_octoprints_own_client_for_browsers_prints(start, tmp_path):
     options = launch_options()
-    installed(tmp_path / "octoprint", "--no-deps", OCTOPRINT)
+    install(tmp_path / "octoprint", "--no-deps", OCTOPRINT)
     [static] = tmp_path.glob("octoprint/lib/python*/site-packages/octoprint/static/js")
     daemon = start()
     daemon.until_state("Operational")

@@ -154,7 +154,7 @@ def test_after_a_kill_heaters_go_off_and_a_new_start_prints_the_whole_file(house
     assert cooled == ["M104 S0", "M140 S0"]
     job = second.get("/api/job")
     assert job["state"] == "Operational"
-    assert "could not go on: the printer restarted" in job["error"]  # opening its line resets it
+    assert "could not continue: the printer restarted" in job["error"]  # opening its port resets it
     assert job["job"]["file"]["path"] == part.name
     [row] = second.jobs()
     assert row["outcome"] == "INTERRUPTED"

@@ -39,7 +39,7 @@ async def until_state(client, state):
 
 
 @pytest.mark.real_time
-async def test_the_python_client(url):
+async def test_the_python_client_prints_with_octoprint(url):
     kinds = []
 
     async def listen(client):
@@ -86,7 +86,7 @@ async def test_the_python_client(url):
     assert {"current", "PrintStarted", "PrintPaused", "PrintResumed", "PrintCancelled"} <= {*kinds}
 
 
-def test_the_javascript_client_in_node(url):
+def test_the_javascript_client_in_node_prints_with_octoprint(url):
     result = json.loads(run(program("node", "nodejs"), "--input-type=module", "--eval", IN_NODE, url, KEY))
     assert result["version"] == "OctoPrint 1.11.8"
     assert result["entry"] is result["downloaded"] is result["quiet"] is True
@@ -94,7 +94,7 @@ def test_the_javascript_client_in_node(url):
     assert {"connected", "history", "current", "PrintStarted", "PrintCancelled"} <= {*result["heard"]}
 
 
-def test_the_command_line(url, tmp_path):
+def test_the_command_line_prints_with_octoprint(url, tmp_path):
     key = tmp_path / "key"
     key.write_text(KEY)
 

@@ -9,7 +9,18 @@ from contextlib import closing
 import pytest
 
 from daemon.core.supervision import JOB_TYPE
-from support.processes import CONFIG, HOST_COMMANDS, LIFETIME, NOZZLED, TIMEOUT, TOKEN, House, commands_of, head, until
+from support.processes import (
+    CONFIG,
+    HOST_COMMANDS,
+    LIFETIME,
+    NOZZLED,
+    TIMEOUT,
+    TOKEN,
+    ProcessGroup,
+    commands_of,
+    head,
+    until,
+)
 from support.service_manager import ServiceManager
 
 
@@ -121,7 +132,7 @@ def test_an_abort_shows_the_stack_of_each_thread(manager, tmp_path):
 
 @pytest.mark.nightly  # a real systemd does the same in tests/systemd/test_survival.py
 def test_a_print_survives_kills_and_a_restart_with_each_line_sent_once(manager, tmp_path, listening):
-    house = House(tmp_path)
+    house = ProcessGroup(tmp_path)
     try:
         printer, part = house.printer(30), head(1500, tmp_path)  # a board that resets when its port is reopened
 

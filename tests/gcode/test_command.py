@@ -53,7 +53,7 @@ def test_a_line_break_would_hide_a_second_command(line):
         parse(line)
 
 
-def test_values_and_flags():
+def test_words_have_values_or_are_flags():
     command = parse("G1 X1.5 Y")
     assert "X" in command
     assert "Y" in command

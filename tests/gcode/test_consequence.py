@@ -63,7 +63,7 @@ HALTS = [
 
 
 @pytest.mark.parametrize(("spoken", "line"), HALTS)
-def test_errors_that_halt(spoken, line):
+def test_errors_that_halt_are_recognised(spoken, line):
     assert consequence(spoken, parse(line.encode())) == "halt"
 
 
@@ -112,7 +112,7 @@ GOES_ON = [
 
 
 @pytest.mark.parametrize(("spoken", "line", "expected"), GOES_ON)
-def test_errors_that_do_not_halt(spoken, line, expected):
+def test_errors_that_do_not_halt_have_their_consequence(spoken, line, expected):
     assert consequence(spoken, parse(line.encode())) == expected
 
 
@@ -130,7 +130,7 @@ def test_errors_that_do_not_halt(spoken, line, expected):
         (REPETIER, "start"),
     ],
 )
-def test_answers_that_confirm_an_emergency_stop(spoken, line):
+def test_answers_that_confirm_an_emergency_stop_are_recognised(spoken, line):
     assert confirms_stop(spoken, parse(line.encode()))
     assert confirms_stop(UNKNOWN, parse(line.encode()))
 

@@ -82,7 +82,7 @@ def test_a_file_can_cancel(line):
 @pytest.mark.parametrize(
     "line", [b"M112", b"M110 N5", b"M28 x.g", b"M29", b"M575 P0", b"M999", b"@timelapse", b"@", b"@@pause", b"m112"]
 )
-def test_commands_that_a_file_may_not_send(line):
+def test_commands_that_a_file_may_not_send_are_left_out(line):
     assert isinstance(meaning(line, host_waits=False), LeaveOut)
 
 

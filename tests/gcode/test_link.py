@@ -199,7 +199,7 @@ def test_a_line_that_did_not_fit_is_not_lost_by_a_hold():
     assert sent(link) == [b"G1 " + b"Y" * 80]
 
 
-def test_feed_counts_from_zero_and_none_ends():
+def test_a_feed_counts_from_zero_and_ends_with_none():
     link = fed(*moves(9), dialect=UNKNOWN)
     sent(link)
     link.receive(b"ok\n", 0.0)
@@ -301,7 +301,7 @@ def test_a_resend_rewinds_and_each_line_is_accepted_once():
     assert link.place.lines == 5
 
 
-def test_each_line_after_a_bad_one_may_request_a_resend_too():
+def test_each_line_after_a_damaged_one_may_request_a_resend_too():
     link = fed(*moves(6))
     sent(link)
     link.receive(b"Error:checksum mismatch, Last Line: 0\nResend: 1\nok\n", 0.1)
@@ -665,7 +665,7 @@ def test_reports_of_a_wait_are_signs_of_life_but_automatic_ones_are_not():
      (b"Error:Printer halted. kill() called!", FirmwareHalted),
      (b"Error:MINTEMP triggered, system stopped! Heater_ID: bed", FirmwareHalted)],
 )  # fmt: skip
-def test_messages_that_end_the_conversation(line, error):
+def test_some_messages_end_the_conversation(line, error):
     link = fed(*moves(3))
     sent(link)
     link.receive(line + b"\nok\nok\n", 0.0)
@@ -1033,7 +1033,7 @@ def test_requests_that_crossed_with_the_line_are_no_storm():
 
 
 @pytest.mark.parametrize("way", [0.0, 0.005, 0.02, 0.1, 0.5])
-def test_lines_in_flight_after_a_bad_line_are_awaited(way):
+def test_lines_in_flight_after_a_damaged_line_are_awaited(way):
     """Otherwise each later line would be refused in turn, for ever."""
     link = fed(*moves(99))
     now = 0.0

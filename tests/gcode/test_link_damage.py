@@ -9,8 +9,8 @@ import pytest
 from gcode.dialect import MARLIN
 from gcode.framing import frame
 from gcode.link import HostLink
-from support.bad_line import BYTE_TIME, BadLine, Damage, altered, moves, shortened
 from support.marlin import MarlinModel, valid
+from support.poor_connection import BYTE_TIME, Damage, PoorConnection, alter, moves, shorten
 
 LOST_NEXT = "two neighbours lost"
 
@@ -22,12 +22,12 @@ def neighbours_lost(line: bytes, chances: random.Random) -> bytes:
 
 KINDS: dict[str, tuple[Damage, float, float]] = {
     # what happens to a line, and the bounds of the share that is accepted as another command
-    "one altered": (partial(altered, count=1), 0.0, 0.0),
-    "two altered": (partial(altered, count=2), 0.001, 0.008),
-    "three altered": (partial(altered, count=3), 0.001, 0.008),
-    "four altered": (partial(altered, count=4), 0.001, 0.008),
-    "one lost": (partial(shortened, count=1), 0.0, 0.0),
-    "two lost": (partial(shortened, count=2), 0.01, 0.06),
+    "one alter": (partial(alter, count=1), 0.0, 0.0),
+    "two alter": (partial(alter, count=2), 0.001, 0.008),
+    "three alter": (partial(alter, count=3), 0.001, 0.008),
+    "four alter": (partial(alter, count=4), 0.001, 0.008),
+    "one lost": (partial(shorten, count=1), 0.0, 0.0),
+    "two lost": (partial(shorten, count=2), 0.01, 0.06),
     LOST_NEXT: (neighbours_lost, 0.001, 0.06),
 }
 
@@ -55,7 +55,7 @@ def test_undetected_damage_has_a_valid_checksum(kind: str):
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_rate_of_undetected_damage(kind: str, record_property):
+def test_the_rate_of_undetected_damage_is_bounded(kind: str, record_property):
     damage, least, most = KINDS[kind]
     share = accepted_as_another(damage, 100_000) / 100_000
     record_property("measured", f"undetected damage, {kind}: {share:.3%}")
@@ -69,14 +69,16 @@ def test_detected_damage_is_repaired(kind: str):
     for seed in range(10):
         chances = random.Random(seed)
         file = moves(200, chances)
-        line = BadLine(HostLink(MARLIN, BYTE_TIME), MarlinModel(), {"flip": 0.05}, chances, KINDS[kind][0])
-        line.print(file)
-        assert line.link.error is None
-        job = [line.sent[number] for number, _ in line.accepted if line.sent[number].startswith(b"G1 ")]
+        connection = PoorConnection(HostLink(MARLIN, BYTE_TIME), MarlinModel(), {"flip": 0.05}, chances, KINDS[kind][0])
+        connection.print(file)
+        assert connection.link.error is None
+        job = [
+            connection.sent[number] for number, _ in connection.accepted if connection.sent[number].startswith(b"G1 ")
+        ]
         assert job == file
-        for each in line.wrong:
+        for each in connection.wrong:
             assert valid(each)
-        wrong += len(line.wrong)
-        bad += line.damaged
+        wrong += len(connection.wrong)
+        bad += connection.damaged
     assert bad > 50
     assert wrong <= max(0.08 * bad, 3) if KINDS[kind][2] else wrong == 0

@@ -14,8 +14,8 @@ from gcode.dialect import MARLIN, UNKNOWN, Dialect
 from gcode.errors import PrinterSilent
 from gcode.link import HostLink
 from gcode.outgoing import Ticket, job_line
-from support.bad_line import BYTE_TIME, FAULTS, BadLine, moves
 from support.marlin import MarlinModel, valid
+from support.poor_connection import BYTE_TIME, FAULTS, PoorConnection, moves
 from support.walks import any_rates, check_arrived_once, count_nightly, count_walks, feed
 
 # a seed rather than each draw from hypothesis: a print makes thousands of them
@@ -27,19 +27,19 @@ does not read, put more bytes in flight than its receive buffer holds."""
 
 def check(
     dialect: Dialect, rates: dict[str, float], chances: random.Random, *, lines: int = 60, **model_options
-) -> BadLine:
+) -> PoorConnection:
     """Print a file; whatever happens, no line of it is missing, repeated, out of order or altered."""
     file = moves(lines, chances)
-    line = BadLine(HostLink(dialect, BYTE_TIME), MarlinModel(**model_options), rates, chances)
-    line.print(file)
-    for wrong in line.wrong:
-        assert line.model.lost, "one altered byte is always found"
+    connection = PoorConnection(HostLink(dialect, BYTE_TIME), MarlinModel(**model_options), rates, chances)
+    connection.print(file)
+    for wrong in connection.wrong:
+        assert connection.model.lost, "one altered byte is always found"
         assert valid(wrong), "an overrun loses many bytes, and a checksum of one byte lets some of that pass"
-    check_arrived_once(line, file, b"G1 ")
-    return line
+    check_arrived_once(connection, file, b"G1 ")
+    return connection
 
 
-def mixture(chances: random.Random, lines: int = 60) -> BadLine:
+def mixture(chances: random.Random, lines: int = 60) -> PoorConnection:
     """Print with random faults, uses, firmware and window."""
     rates = any_rates(chances)
     return check(
@@ -63,9 +63,9 @@ def test_each_kind_of_fault_is_repaired(dialect: Dialect, fault: str, chances: r
 
 @given(chances=SEEDS, window=st.integers(1, 4))
 def test_only_sent_commands_are_executed_unless_a_line_is_damaged(chances: random.Random, window: int):
-    line = check(Dialect("any", window_lines=window), dict.fromkeys(HARMLESS, 0.02), chances)
-    assert line.model.executed_tails == []
-    assert line.model.lost == 0
+    connection = check(Dialect("any", window_lines=window), dict.fromkeys(HARMLESS, 0.02), chances)
+    assert connection.model.executed_tails == []
+    assert connection.model.lost == 0
 
 
 # -- all of them ---------------------------------------------------------------------------------------------
@@ -92,8 +92,8 @@ def test_a_million_lines_arrive_through_any_mixture(part: int, record_property):
 # -- tails ---------------------------------------------------------------------------------------------------
 
 
-def tails(dialect: Dialect, fault: str, prints: int = 25) -> tuple[list[BadLine], float]:
-    """Print with a fault on each fiftieth line; return the runs and the share of bad lines whose tail was executed."""
+def tails(dialect: Dialect, fault: str, prints: int = 25) -> tuple[list[PoorConnection], float]:
+    """Print with a fault on each fiftieth line; return the runs and the share of executed tails."""
     runs = [check(dialect, {fault: 0.02}, random.Random(seed), lines=200) for seed in range(prints)]
     return runs, sum(len(run.model.executed_tails) for run in runs) / sum(run.damaged for run in runs)
 
@@ -150,17 +150,17 @@ def test_an_echo_that_was_lost_leaves_the_window_as_it_was():
 
 
 def test_a_clean_line_costs_no_resend_and_never_overruns_the_buffer():
-    line = check(MARLIN, {}, random.Random(1), lines=500)
-    counters = line.link.counters
+    connection = check(MARLIN, {}, random.Random(1), lines=500)
+    counters = connection.link.counters
     assert counters.resends == counters.timeouts == counters.stray_oks == 0
-    assert line.model.lost == line.model.flushed == 0
+    assert connection.model.lost == connection.model.flushed == 0
     assert counters.lines_acknowledged == 503  # three come behind every file
 
 
 def test_commands_of_users_come_between_the_lines_at_once():
-    line = check(MARLIN, {"command": 0.05, "urgent": 0.05, "hold": 0.02}, random.Random(1), lines=300)
-    assert len(line.commands) > 30
-    assert all(isinstance(ticket, Ticket) and ticket.replies for ticket in line.commands)
+    connection = check(MARLIN, {"command": 0.05, "urgent": 0.05, "hold": 0.02}, random.Random(1), lines=300)
+    assert len(connection.commands) > 30
+    assert all(isinstance(ticket, Ticket) and ticket.replies for ticket in connection.commands)
 
 
 def test_only_urgent_commands_are_sent_behind_a_probe():

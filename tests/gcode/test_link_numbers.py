@@ -14,8 +14,8 @@ from gcode.flight import FILLERS, HISTORY, MAX_WIRE_NUMBER, RENUMBER_ABOVE, STAR
 from gcode.framing import frame
 from gcode.link import HostLink
 from gcode.outgoing import Ticket
-from support.bad_line import BYTE_TIME, BadLine, moves
 from support.marlin import MarlinModel
+from support.poor_connection import BYTE_TIME, PoorConnection, moves
 from support.walks import FakeLogbook, Hosts, any_rates, feed
 
 FIRST = MAX_WIRE_NUMBER - 20
@@ -179,16 +179,16 @@ def test_restarting_numbers_on_a_bad_connection_neither_loses_nor_repeats_lines(
     model = MarlinModel(advanced_ok=chances.random() < 0.5, silent_repeats=chances.random() < 0.5)
     model.last = FIRST - 1
     file = moves(40, chances)
-    line = BadLine(link, model, rates, chances)
+    connection = PoorConnection(link, model, rates, chances)
     if chances.random() < 0.8:
         link.feed = partial(link.feed, keep_place=True)  # else numbers restart with the job
-    line.print(file)
-    if any(line.wrong):
+    connection.print(file)
+    if any(connection.wrong):
         return  # an overrun: the checksum is of one byte
-    job = [command for number, command in line.accepted if command.startswith(b"G1 ")]
+    job = [command for number, command in connection.accepted if command.startswith(b"G1 ")]
     if link.error is None:
         assert job == file
-        assert max(number for number, _ in line.accepted) <= MAX_WIRE_NUMBER + 4 + len(file)
+        assert max(number for number, _ in connection.accepted) <= MAX_WIRE_NUMBER + 4 + len(file)
     else:
         assert isinstance(link.error, RemoteProtocolError)
         assert job == file[: len(job)]

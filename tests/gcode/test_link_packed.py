@@ -16,27 +16,27 @@ from gcode.link import HostLink
 from gcode.meatpack import pack
 from gcode.outgoing import LinkNotice, Ticket
 from gcode.packing import BEGIN, DOUBT_S, RESET, Packer, decoder_state, text_on_wire
-from support.bad_line import BYTE_TIME, FAULTS, moves
 from support.marlin import valid
-from support.packed_line import PackedLine, PackedMarlin, compact
+from support.packed_connection import PackedConnection, PackedMarlin, compact
+from support.poor_connection import BYTE_TIME, FAULTS, moves
 from support.walks import FakeLogbook, Hosts, any_rates, check_arrived_once, count_nightly, feed
 
 
 def check(
     dialect: Dialect, rates: dict[str, float], chances: random.Random, *, lines: int = 60, **options
-) -> PackedLine:
+) -> PackedConnection:
     file = [compact(each) for each in moves(lines, chances)]
-    line = PackedLine(HostLink(dialect, BYTE_TIME), PackedMarlin(**options), rates, chances)
+    connection = PackedConnection(HostLink(dialect, BYTE_TIME), PackedMarlin(**options), rates, chances)
     with pytest.MonkeyPatch.context() as patched:
         if chances.random() < 0.5:  # lines go packed for ever, and get all the damage
             patched.setattr(Packer, "give_up", lambda _packer, _why: None)
-        line.print(file)
-    assert all(map(valid, line.wrong))
-    check_arrived_once(line, file, b"G1X")
-    return line
+        connection.print(file)
+    assert all(map(valid, connection.wrong))
+    check_arrived_once(connection, file, b"G1X")
+    return connection
 
 
-def mixture(chances: random.Random, lines: int = 60) -> PackedLine:
+def mixture(chances: random.Random, lines: int = 60) -> PackedConnection:
     rates = any_rates(chances)
     dialect = Dialect("any", window_lines=chances.randint(1, 4), compact="")
     return check(
@@ -49,8 +49,8 @@ def mixture(chances: random.Random, lines: int = 60) -> PackedLine:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_kind_of_fault_is_repaired(fault):
     for seed in range(4):
-        line = check(MARLIN, {fault: 0.05}, random.Random(seed))
-        assert line.link.error is None
+        connection = check(MARLIN, {fault: 0.05}, random.Random(seed))
+        assert connection.link.error is None
 
 
 @given(seed=st.integers(0, 2**32))
@@ -59,9 +59,9 @@ def test_any_mixture_of_faults_arrives_once_or_fails_by_name(seed):
 
 
 def test_a_good_connection_stays_packed():
-    line = check(MARLIN, {}, random.Random(1), lines=200)
-    assert line.link.counters.resends == 0
-    assert line.model.seen_at_once == [], "what goes packed looks like no emergency"
+    connection = check(MARLIN, {}, random.Random(1), lines=200)
+    assert connection.link.counters.resends == 0
+    assert connection.model.seen_at_once == [], "what goes packed looks like no emergency"
 
 
 @pytest.mark.nightly
@@ -77,19 +77,19 @@ def test_a_million_lines_arrive_through_any_mixture(part, record_property):
 @pytest.mark.parametrize("seed", range(4))
 def test_an_unnoticed_reset_fails_by_name(seed):
     """After the reset the firmware unpacks nothing and counts from 0. It ignores packed lines; the probe shows that."""
-    line = PackedLine(HostLink(MARLIN, BYTE_TIME), PackedMarlin(), {}, random.Random(seed))
-    execute, resets = line.model.execute_one, [0]
+    connection = PackedConnection(HostLink(MARLIN, BYTE_TIME), PackedMarlin(), {}, random.Random(seed))
+    execute, resets = connection.model.execute_one, [0]
 
     def execute_one() -> None:
         execute()
-        if len(line.model.accepted) >= 30 and resets:
-            line.model.last = resets.pop()
-            line.model.forget_orders()
+        if len(connection.model.accepted) >= 30 and resets:
+            connection.model.last = resets.pop()
+            connection.model.forget_orders()
 
-    line.model.execute_one = execute_one
-    line.print([compact(each) for each in moves(60, random.Random(seed))])
-    assert isinstance(line.link.error, PrinterReset)
-    assert {tail[:5] for tail in line.model.executed_tails} <= {b"M105*"}, "what is no text is no command"
+    connection.model.execute_one = execute_one
+    connection.print([compact(each) for each in moves(60, random.Random(seed))])
+    assert isinstance(connection.link.error, PrinterReset)
+    assert {tail[:5] for tail in connection.model.executed_tails} <= {b"M105*"}, "what is no text is no command"
 
 
 @given(

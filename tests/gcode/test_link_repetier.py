@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from gcode.dialect import REPETIER
 from gcode.errors import RemoteProtocolError
 from gcode.link import HostLink
-from support.bad_line import BYTE_TIME, FAULTS, USES, BadLine, moves
+from support.poor_connection import BYTE_TIME, FAULTS, USES, PoorConnection, moves
 from support.repetier import RepetierModel
 
 FIRST = 65_536 - 8
@@ -19,20 +19,20 @@ def check(chances, rates):
     link = HostLink(REPETIER, BYTE_TIME)
     link._flight.next = link._flight.replay = FIRST
     model, file = RepetierModel(last=FIRST - 1), moves(16, chances)
-    line = BadLine(link, model, rates, chances)
-    line.print(file)
+    connection = PoorConnection(link, model, rates, chances)
+    connection.print(file)
     numbers = [number for number in model.numbers if number is not None]
     assert numbers == list(range(FIRST, FIRST + len(numbers)))
-    job = [line.sent[number] for number in numbers if line.sent[number].startswith(b"G1 ")]
+    job = [connection.sent[number] for number in numbers if connection.sent[number].startswith(b"G1 ")]
     for number, command, checked in zip(model.numbers, model.accepted, model.checked, strict=True):
-        assert number is None or not checked or command == line.sent[number]
+        assert number is None or not checked or command == connection.sent[number]
     if link.error is None:
         assert job == file
         assert link.place.lines == len(file)
     else:
         assert isinstance(link.error, RemoteProtocolError)
         assert job == file[: len(job)]
-    return line
+    return connection
 
 
 def test_a_resend_request_is_answered_even_with_nothing_to_send():

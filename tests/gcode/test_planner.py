@@ -152,7 +152,7 @@ def test_turning_back_stops_by_junction_deviation():
     assert total([(0,), (30,), (0,), (30,)], 80, limits()) == pytest.approx(3 * there, **EXACT)
 
 
-def test_a_right_angle_by_jerk():
+def test_a_right_angle_by_jerk_is_taken_at_the_lower_jerk():
     # each axis changes by its whole speed, so the lower jerk of the two is the speed of the corner
     expected = trapezoid(30, 80, 1000, 0, 10) + trapezoid(30, 80, 1000, 10, 0)
     assert total([(0, 0), (30, 0), (30, 30)], 80, jerky(10, 10, 1, 5)) == pytest.approx(expected, **EXACT)
@@ -211,7 +211,7 @@ def test_a_zigzag_by_junction_deviation(count):
     assert total(points, 150, limits(junction_deviation=0.05)) == pytest.approx(expected, **EXACT)
 
 
-def test_a_zigzag_by_jerk():
+def test_a_zigzag_by_jerk_is_taken_at_the_speed_of_its_corners():
     points = [(n * 2.0, (n % 2) * 2.0) for n in range(60)]
     side = 2 * math.sqrt(2)
     speed = 8 * math.sqrt(2)  # at which Y turns back by 8 mm/s
@@ -219,7 +219,7 @@ def test_a_zigzag_by_jerk():
     assert total(points, 150, jerky(8, 8, 1, 5)) == pytest.approx(expected, **EXACT)
 
 
-def test_a_full_circle_at_a_speed_that_its_chords_allow():
+def test_a_full_circle_takes_its_length_at_a_speed_that_its_chords_allow():
     start = (20.0, 0.0, 0.0, 0.0)
     points = [start, *chords(start, start, (0.0, 0.0), clockwise=False)]
     expected = math.tau * 20 / 30 + 30 / 1000
@@ -353,7 +353,7 @@ def test_limits_follow_commands():
     assert machine.min_segment_time == pytest.approx(0.015)
 
 
-def test_limits_in_inches():
+def test_limits_in_inches_are_converted():
     machine = MotionLimits()
     machine.note(parse("M203 X10"), unit=25.4)
     machine.note(parse("M205 B20000"), unit=25.4)

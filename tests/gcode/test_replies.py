@@ -501,7 +501,7 @@ def test_a_line_is_read_only_up_to_a_realistic_length():
      ("echo:Active Extruder: 0ok", True), ("X:1 Y:2 Z:3ok", True),
      ("X:1 Y:2", False), ("FIRMWARE_NAME:Marlin", False), ("T:20 /0", False), ("wait", False)],
 )  # fmt: skip
-def test_replies_that_end_a_command(line, ends):
+def test_replies_that_end_a_command_are_recognised(line, ends):
     assert acknowledges(parse(line.encode())) is ends
 
 

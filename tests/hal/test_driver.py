@@ -105,7 +105,7 @@ async def test_a_board_that_boots_late_is_greeted_again():
         assert printer.state is C.READY
 
 
-async def test_a_silent_line_is_reported():
+async def test_a_silent_port_is_reported():
     transport = FakeTransport(lambda _line: b"")
     printer = LinePrinter(transport, LinkSettings(greeting_timeout=10.0))
     began = asyncio.get_running_loop().time()
@@ -120,7 +120,7 @@ async def test_a_silent_line_is_reported():
     assert transport.calls[-1] == "close"
 
 
-async def test_noise_on_the_line_is_reported():
+async def test_noise_on_the_connection_is_reported():
     transport = FakeTransport(lambda _line: b"\xf3\x00\x9c~\n\x80\x80\n")
     with pytest.raises(HandshakeFailed, match="are not from a G-code firmware"):
         await LinePrinter(transport, LinkSettings(greeting_timeout=10.0)).open()

@@ -14,7 +14,7 @@ from hal.simulated.firmware import Firmware, FirmwareConfig
 from hal.simulated.memory import SimulatedTransport
 from hal.simulated.oracle import Oracle
 from support.fake_transport import FakeTransport, connected
-from support.recordings import Recording
+from support.recordings import RecordedPrinter
 
 
 class Simulated(SimulatedTransport):
@@ -170,7 +170,7 @@ async def test_a_requested_card_print_that_does_not_begin_is_soon_over(answer):
 
 
 async def test_reports_do_not_hide_a_lost_ok():
-    """They come by themselves, also from a firmware that waits for nothing."""
+    """They come by themselves, even if the firmware has no line to answer."""
     transport = Simulated(sd_card=True)
     async with connected(transport, answer_timeout=30.0) as printer:
         lose = iter([True])
@@ -247,7 +247,7 @@ async def test_separately_reported_targets_apply_to_reports_without_targets():
 @pytest.mark.parametrize("autoreport", [True, False])
 async def test_queries_of_the_card_come_from_the_recording_in_a_rerun(tmp_path, autoreport):
     config = FirmwareConfig(sd_card=True, autoreport=autoreport)
-    async with Recording(tmp_path, config) as recording:
+    async with RecordedPrinter(tmp_path, config) as recording:
         recording.simulated.start_panel_print("CUBE.GCO", 1700)
         await asyncio.sleep(30)
         await recording.printer.send("G21")

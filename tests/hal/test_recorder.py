@@ -16,7 +16,7 @@ from hal.errors import NoSuchPort, PortLost
 from hal.link_settings import LinkSettings
 from hal.recorder import Recorder, RecordingFolder, RecordingTransport, describe, dump
 from hal.session_file import EVENT, HOST, PRINTER, Record, read
-from support.recordings import NOON, Recording
+from support.recordings import NOON, RecordedPrinter
 
 ABOUT = describe("sim", None, NOON, "1.2", {})
 
@@ -106,7 +106,7 @@ async def test_a_loss_is_passed_on_whatever_its_text(tmp_path):
 
 async def test_the_thread_writes_while_the_port_is_open_and_ends_with_it(tmp_path, monkeypatch):
     monkeypatch.setattr(recorder_module, "FLUSH_INTERVAL", 0.01)
-    async with Recording(tmp_path) as recording:
+    async with RecordedPrinter(tmp_path) as recording:
         loop = asyncio.get_running_loop()
         with loop.real_time():
             while not recording.recorder._file:  # noqa: ASYNC110 - a thread of its own
@@ -123,7 +123,7 @@ async def test_the_thread_writes_while_the_port_is_open_and_ends_with_it(tmp_pat
 
 async def test_the_header_has_what_a_replay_needs(tmp_path):
     settings = LinkSettings(window_lines=3, poll_interval=7.5)
-    async with Recording(tmp_path, settings=settings) as recording:
+    async with RecordedPrinter(tmp_path, settings=settings) as recording:
         pass
     header = recording.session().header
     assert header.date == "2026-11-22T12:00:00+00:00"
@@ -292,7 +292,7 @@ def test_a_folder_that_cannot_be_created_is_reported_once(tmp_path):
 
 async def test_every_line_of_a_print_is_in_its_recording(tmp_path):
     commands = [b"G28", *(b"G1 X%d F6000" % (n % 90) for n in range(100))]
-    async with Recording(tmp_path) as recording:
+    async with RecordedPrinter(tmp_path) as recording:
         await recording.print(commands)
     dialogue = b"".join(record.data for record in recording.session().records if record.kind == HOST)
     assert recording.printer.counters.lines_acknowledged >= len(commands)

@@ -10,7 +10,7 @@ from hal.errors import AddressError, PortLost, RecordingError, ReplayDiffers
 from hal.registry import create
 from hal.replay import ReplayTransport
 from hal.session_file import EVENT, HOST, PRINTER, Record, RecordedSession, SessionEncoder, SessionHeader
-from support.recordings import JobSource, Recording, transcript
+from support.recordings import JobSource, RecordedPrinter, transcript
 from support.transcripts import TRANSCRIPTS
 
 HEADER = SessionHeader("2026-11-22T12:00:00+00:00", "sim", 250000)
@@ -204,7 +204,7 @@ async def test_recorded_dialogues_can_be_replayed(name):
 
 
 async def recorded_file(folder):
-    async with Recording(folder / "made") as recording:
+    async with RecordedPrinter(folder / "made") as recording:
         await recording.print([b"G28", b"G1 X10 F600"])
     return next((folder / "made").iterdir())
 

@@ -17,7 +17,7 @@ from hal.session_file import HOST, Record
 from hal.simulated import clock, personalities
 from hal.simulated.firmware import FirmwareConfig
 from hal.simulated.memory import SimulatedTransport
-from support.recordings import JobSource, Recording
+from support.recordings import JobSource, RecordedPrinter
 
 MOVES = [b"G28", b"M106 S128", *(b"G1 X%d Y%d F6000" % (n % 90, n % 70) for n in range(120)), b"M107", b"G1 X1"]
 
@@ -30,7 +30,7 @@ FIRMWARES = [
 ]
 
 
-class BadLine(SimulatedTransport):
+class DamagingTransport(SimulatedTransport):
     """Alters a byte of every 15th piece from the host, and loses each 40th plain ok from the printer."""
 
     pieces = oks = 0
@@ -91,7 +91,7 @@ def find(session, piece):
 
 @pytest.mark.parametrize("config", FIRMWARES)
 async def test_the_driver_repeats_its_actions(tmp_path, config):
-    async with Recording(tmp_path, config) as recording:
+    async with RecordedPrinter(tmp_path, config) as recording:
         await a_day(recording)
     session = recording.session()
     outcome = await rerun(session)
@@ -104,7 +104,7 @@ async def test_the_driver_repeats_its_actions(tmp_path, config):
 async def test_heaters_off_is_sent_beyond_a_full_window_again(tmp_path, length):
     moves = [b"G1 X%d F300." % (n % 2 * 50) for n in range(60)]
     moves = [move + b"0" * (length - len(move)) for move in moves]
-    async with Recording(tmp_path) as recording:
+    async with RecordedPrinter(tmp_path) as recording:
         printer = recording.printer
         printer.feed(JobSource([b"G28", *moves]))
         await asyncio.sleep(60)
@@ -119,7 +119,7 @@ async def test_heaters_off_is_sent_beyond_a_full_window_again(tmp_path, length):
 
 
 async def test_queries_of_a_printer_with_reports_turned_off_are_repeated(tmp_path):
-    async with Recording(tmp_path) as recording:
+    async with RecordedPrinter(tmp_path) as recording:
         await recording.printer.send("M155 S0")
         await asyncio.sleep(35)
         await recording.printer.send("G21")
@@ -131,7 +131,7 @@ async def test_queries_of_a_printer_with_reports_turned_off_are_repeated(tmp_pat
 
 
 async def test_resends_are_repeated(tmp_path):
-    async with Recording(tmp_path, FirmwareConfig(busy=False), simulated=BadLine) as recording:
+    async with RecordedPrinter(tmp_path, FirmwareConfig(busy=False), simulated=DamagingTransport) as recording:
         await recording.print(MOVES)
         counters = recording.printer.counters
     assert counters.resends > 3
@@ -144,7 +144,7 @@ async def test_resends_are_repeated(tmp_path):
 
 async def test_a_connection_that_failed_fails_again_without_a_difference(tmp_path):
     with pytest.raises(NozzledError):
-        async with Recording(tmp_path, simulated=DyingPrinter) as recording:
+        async with RecordedPrinter(tmp_path, simulated=DyingPrinter) as recording:
             await recording.print(MOVES)
     session = recording.session()
     assert b"\nM104 S0\nM140 S0\nM107\n" in [record.data for record in session.records]
@@ -155,7 +155,7 @@ async def test_a_connection_that_failed_fails_again_without_a_difference(tmp_pat
 
 @pytest.mark.parametrize("config", FIRMWARES)
 async def test_an_emergency_stop_is_repeated(tmp_path, config):
-    async with Recording(tmp_path, config) as recording:
+    async with RecordedPrinter(tmp_path, config) as recording:
         await asyncio.sleep(3)
         recording.printer.feed(JobSource(MOVES))
         await asyncio.sleep(9)
@@ -170,7 +170,7 @@ async def test_an_emergency_stop_is_repeated(tmp_path, config):
 
 
 async def test_a_lost_port_is_no_difference(tmp_path):
-    async with Recording(tmp_path) as recording:
+    async with RecordedPrinter(tmp_path) as recording:
         recording.printer.feed(JobSource(MOVES))
         await asyncio.sleep(9)
         recording.simulated.unplug()
@@ -182,7 +182,7 @@ async def test_a_lost_port_is_no_difference(tmp_path):
 
 
 async def test_a_recording_cut_by_a_crash_is_replayed_as_far_as_it_goes(tmp_path):
-    async with Recording(tmp_path) as recording:
+    async with RecordedPrinter(tmp_path) as recording:
         await recording.print(MOVES)
     session = recording.session()
     for length in (3, 10, 57, 101):
@@ -196,7 +196,7 @@ def printed(tmp_path_factory):
     """One recorded print for all questions about differences."""
 
     async def record():
-        async with Recording(tmp_path_factory.mktemp("printed")) as recording:
+        async with RecordedPrinter(tmp_path_factory.mktemp("printed")) as recording:
             await recording.print(MOVES)
         return recording.session()
 

@@ -171,7 +171,7 @@ async def test_the_wait_for_an_endless_move_is_bounded():
 @pytest.mark.parametrize(
     ("by", "ok_at"), [("position", "execution"), ("position", "receipt"), ("same position", "execution")]
 )
-async def test_waiting_callers_get_an_error_when_the_line_is_lost(by, ok_at):
+async def test_waiting_callers_get_an_error_when_the_connection_is_lost(by, ok_at):
     printer, transport = await ready(
         lambda line: b"" if b"M400" in line and (by, ok_at) == ("position", "execution") else b"ok\n", by, ok_at
     )

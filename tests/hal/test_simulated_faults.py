@@ -250,7 +250,7 @@ async def test_the_same_seed_gives_the_same_bytes():
     assert gzip.decompress(first).count(b"\n") > 300
 
 
-async def test_the_bytes_of_a_good_line_depend_on_the_seed_too():
+async def test_without_faults_the_bytes_depend_on_the_seed_too():
     assert await session(1) == await session(1) != await session(2)
 
 

@@ -98,7 +98,7 @@ def test_a_late_move_is_reported_as_an_underrun(machine):
 
 
 @pytest.mark.parametrize("pause", [0.0, MAX_UNDERRUN_S + 0.1])
-def test_gaps_that_are_not_underruns(machine, pause):
+def test_short_and_long_gaps_are_not_underruns(machine, pause):
     machine.drive(0, 10)
     machine.drive(10, 20, now=machine.planner.idle_at(0.0) + pause)
     machine.planner.catch_up(50.0)
@@ -130,7 +130,7 @@ def test_a_stop_leaves_the_machine_on_its_path(share):
     assert machine.planner.stop(at) is None
 
 
-def test_the_position_within_a_move(machine):
+def test_the_position_within_a_move_follows_the_time(machine):
     machine.drive(0, 20, feedrate=10.0)
     assert machine.planner.position(0.05)[0] == 0
     assert machine.planner.position(FIRST_MOVE_DELAY + 1.0)[0] == pytest.approx(10, abs=0.05)

@@ -9,7 +9,7 @@ from playwright.sync_api import sync_playwright
 
 from support.browser import TIMEOUT_MS, Tab, tabs
 from support.chromium import launch_options
-from support.processes import House, cannot_run, head, until
+from support.processes import ProcessGroup, cannot_run, head, until
 from support.stage import Stage
 
 UNPLUG = '[[fault]]\nwhat = "unplug"\ntemperature = 245\nheater = "hotend"\nseconds = 6\n'
@@ -52,7 +52,7 @@ class Running:
         self._config.write_text(CONFIG)
         scenario.write_text(UNPLUG)
         self._printer = f"sim?speed={speed}&scenario={scenario}"
-        self.house = House(folder)
+        self.house = ProcessGroup(folder)
         self._start(0)
 
     def _start(self, port):

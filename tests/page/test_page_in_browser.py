@@ -319,7 +319,7 @@ def test_a_revoked_key_ends_the_page_at_once_and_for_good(new_tab, service):
     assert [url for url in urls if "/page/" not in url] == []
 
 
-def test_health_describes_the_line_and_shows_a_fault(new_tab, service, part):
+def test_health_describes_the_connection_and_shows_a_fault(new_tab, service, part):
     service.print_file(part("healthy.gcode", 4000))
     tab = new_tab().open("health")
     tab.is_in_state("Printing")

@@ -266,7 +266,7 @@ async def test_repeated_resend_requests_for_a_damaged_line_are_one(tmp_path):
 
 
 async def test_many_resend_requests_at_once_are_one(tmp_path):
-    """Twelve of them had piled up: they are one request."""
+    """Twelve of them had piled up: they count as one request."""
 
     class Piled(slow(Repetier, 0.02)):
         piled = False

@@ -208,7 +208,7 @@ async def test_a_printer_that_still_reports_is_not_deaf(tmp_path):
         assert not host.firmware.arrival_times("M112")
 
 
-async def test_a_cancel_during_a_lost_line_ends_in_bounded_time(tmp_path):
+async def test_a_cancel_during_a_lost_connection_ends_in_bounded_time(tmp_path):
     class Keeps(FakeFirmware):
         move_seconds = 0.1
         resets = False

@@ -50,7 +50,7 @@ async def test_a_target_reported_in_whole_degrees_is_the_requested_one(tmp_path,
 
 
 async def test_a_refused_target_does_not_keep_a_print_waiting_for_ever(tmp_path):
-    """It aims at nothing: there is no heat, and no print without it."""
+    """The target stays 0, so the heater never gets hot: the print ends instead."""
     firmware = type("Refuses", (Clamps,), {"most": 0.0, "heater": "T"})
     async with rig(tmp_path, firmware, job=SOON) as host:
         await host.print(f"M109 S200\n{SQUARE}")
@@ -297,7 +297,7 @@ async def test_a_malyan_is_recognised_and_waited_for(tmp_path):
 
 @pytest.mark.parametrize("form", ["T:{t} /{tt} B:{b} /{bt}", "B:{b} /{bt}", "T:{t} /{tt}"])
 async def test_a_resume_waits_for_a_heater_whose_reports_have_stopped(tmp_path, form):
-    """The cable was pulled in the pause, and the reports of before with it: nothing moves before all is hot."""
+    """The cable was pulled in the pause, so there are no earlier reports: nothing moves before everything is hot."""
 
     class Forgets(FakeFirmware):
         move_seconds = 0.2

@@ -1,4 +1,4 @@
-"""Lines that are slow, damaged, cut or gone; printers that are silent, or never stop sending."""
+"""Connections that are slow, damaged, cut or lost; printers that are silent, or never stop sending."""
 
 from time import process_time
 
@@ -81,7 +81,7 @@ async def test_a_print_continues_after_a_move_that_is_answered_late(tmp_path, se
 
 @pytest.mark.parametrize("lost", ["to the board", "from the board", "both"])
 @pytest.mark.parametrize("seconds", [10, 50])
-async def test_a_print_continues_after_its_line_has_lost_everything_for_a_while(tmp_path, lost, seconds):
+async def test_a_print_continues_after_its_connection_has_lost_everything_for_a_while(tmp_path, lost, seconds):
     class Drops(FakeFirmware):
         move_seconds = 0.01
         resets = False
@@ -302,7 +302,7 @@ async def test_a_long_command_that_is_busy_is_no_alarm(tmp_path, first):
 
 
 async def test_a_move_that_is_never_acknowledged_ends_the_print_with_a_reason(tmp_path):
-    """Reports come, the line is alive; but nothing is acknowledged, and nothing explains it."""
+    """Reports come, so the connection works; but nothing is acknowledged, and nothing explains that."""
 
     class Stuck(FakeFirmware):
         m115 = (MARLIN, *cap(AUTOREPORT_TEMP=1, EMERGENCY_PARSER=0))

@@ -253,7 +253,7 @@ async def test_a_stop_is_recognised_in_every_spelling(tmp_path, command):
 @pytest.mark.parametrize("board", [FakeFirmware, Prusa, Repetier, Klipper])
 @pytest.mark.parametrize("line", ["M109 S0", "M190 S0", "M109 S0\nM190 S0"])
 async def test_a_wait_for_a_heater_that_is_off_ends_at_once(tmp_path, board, line):
-    """Some files end so, and the end need not wait for room temperature."""
+    """Some files end with such a wait; it need not last until room temperature."""
 
     class Slow(board):
         heat_rate = 5.0

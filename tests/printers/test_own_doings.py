@@ -329,7 +329,7 @@ async def test_a_firmware_without_m114_is_paused_where_it_is(tmp_path):
 @pytest.mark.parametrize("limit", [170, 175])
 @pytest.mark.parametrize("hot", [160, 172, 200])
 async def test_a_pause_retracts_and_primes_the_same_length_even_near_the_limit_of_the_firmware(tmp_path, limit, hot):
-    """`G1 E-1` below the limit is not executed; `G1 E1` would be, if it is hotter by then."""
+    """`G1 E-1` below the limit is not executed; `G1 E1` would be, if the hotend is hotter by then."""
 
     class Limits(Prusa if limit == 175 else FakeFirmware):
         extruded_mm = 0.0

@@ -45,7 +45,7 @@ async def test_a_client_s_text_with_special_characters_does_not_stop_the_print(t
 
 @pytest.mark.parametrize("command", ["M117", "M118", "M486 A"])
 async def test_a_text_that_is_refused_repeatedly_is_left_out(tmp_path, command):
-    """Whatever the firmware cannot read in it: these are not all known."""
+    """Not everything that a firmware cannot read is known."""
 
     class Refuses(FakeFirmware):
         def transfer(self, raw):

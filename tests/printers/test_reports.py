@@ -145,7 +145,7 @@ async def test_an_autotune_says_ok_with_each_temperature(tmp_path):
     assert host.firmware.executed.index("M303 E0 S200 C8") < host.firmware.executed.index("G1 X0")
 
 
-async def test_an_empty_unknown_command_and_its_ok_after_line_noise(tmp_path):
+async def test_an_empty_unknown_command_and_its_ok_after_noise_cost_no_line(tmp_path):
     class Noise(Wire):
         def on(self, number, command, raw):
             if command in ("G1 X20", "G1 X40", "G1 X60", "G1 X80"):
@@ -169,7 +169,7 @@ async def test_a_printer_may_say_wait_while_it_works(tmp_path, word):
     assert [c for c in host.firmware.job_commands if c.startswith("G2")] == ["G28", "G29"]
 
 
-async def test_oks_with_numbers_that_come_twice_and_out_of_order(tmp_path):
+async def test_oks_with_numbers_may_come_twice_and_out_of_order(tmp_path):
     class Numbers(Wire):
         m115 = (MARLIN, *cap(ADVANCED_OK=1))
 
@@ -204,7 +204,7 @@ DISPENSABLE = [
 
 @pytest.mark.parametrize("text", DISPENSABLE)
 async def test_a_text_of_m118_is_not_taken_for_the_printer_s_own(tmp_path, text):
-    """M118 says its text as it stands: that is the file's doing."""
+    """M118 sends its text unchanged: it comes from the file."""
 
     class Says(Wire):
         def on(self, number, command, raw):
@@ -312,7 +312,7 @@ async def test_a_printer_with_a_terse_m115_prints(tmp_path, name):
 
 
 async def test_a_printer_that_does_not_answer_m110_is_connected(tmp_path):
-    """It obeys silently: only M105 is answered."""
+    """The printer obeys silently: it answers only M105."""
 
     class Mute(Wire):
         banner = ()

@@ -1,4 +1,4 @@
-"""A network line stalls or loses data for some time; the print continues, with every line once."""
+"""A network connection stalls or loses data for some time; the print continues, with every line once."""
 
 import asyncio
 
@@ -58,7 +58,7 @@ class Stalls(FakeFirmware):
 
 @pytest.mark.parametrize("seconds", [8, 50, 75])
 @pytest.mark.parametrize("new_line", [False, True])
-async def test_a_print_continues_after_its_line_has_stalled(tmp_path, seconds, new_line):
+async def test_a_print_continues_after_its_connection_has_stalled(tmp_path, seconds, new_line):
     async with rig(tmp_path, Stalls) as host:
         host.firmware.answers_new_lines = new_line
         await host.print("M104 S200\nG28\n" + "\n".join(MOVES) + "\n")
@@ -71,7 +71,7 @@ async def test_a_print_continues_after_its_line_has_stalled(tmp_path, seconds, n
         assert "M104 S0" not in host.firmware.executed, "nothing made it cold in between"
 
 
-async def test_a_line_that_stays_lost_ends_the_print_and_heaters_go_off_when_it_is_back(tmp_path):
+async def test_a_connection_that_stays_lost_ends_the_print_and_heaters_go_off_when_it_is_back(tmp_path):
     async with rig(tmp_path, Stalls) as host:
         await host.print("M104 S200\nG28\n" + "\n".join(MOVES) + "\n")
         await host.until(lambda: host.firmware.arrival_times("G1 X40"))

@@ -15,7 +15,7 @@ class Slow(FakeFirmware):
     resets = False
 
 
-async def test_a_stop_waits_for_the_line_that_a_print_waits_for(tmp_path):
+async def test_a_stop_waits_for_the_connection_that_a_print_waits_for(tmp_path):
     async with rig(tmp_path, Slow) as host:
         await host.print("M104 S200\n" + LONG)
         await host.sleep(3)
@@ -34,7 +34,7 @@ async def test_a_stop_waits_for_the_line_that_a_print_waits_for(tmp_path):
         assert not host.firmware.arrival_times("G1", began)
 
 
-async def test_a_line_that_stays_lost_is_reported_and_retried(tmp_path):
+async def test_a_connection_that_stays_lost_is_reported_and_retried(tmp_path):
     async with rig(tmp_path, Slow) as host:
         await host.sleep(1)
         host.firmware.unplug()

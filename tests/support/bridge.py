@@ -1,4 +1,4 @@
-"""Both ends of the bridge on lines in memory and on the virtual clock, with a fake core or a fake front."""
+"""Both ends of the bridge over pipes in memory and on the virtual clock, with a fake core or a fake front."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,13 +16,13 @@ from daemon.bridge.words import JobState
 from gcode.errors import QueueFull
 
 
-class Line(asyncio.Transport):
-    """One end of a line, with a buffer of the bytes that the other end has not read yet."""
+class PipeEnd(asyncio.Transport):
+    """One end of a pipe, with a buffer of the bytes that the other end has not read yet."""
 
     def __init__(self, protocol: asyncio.Protocol) -> None:
         super().__init__()
         self.protocol = protocol
-        self.other: Line
+        self.other: PipeEnd
         self.written = bytearray()
         self.max_unread = 0  # the largest buffer so far, in bytes
         self.reading = True
@@ -72,9 +72,9 @@ class Line(asyncio.Transport):
     close = abort
 
 
-def line_between(one: asyncio.Protocol, other: asyncio.Protocol) -> tuple[Line, Line]:
-    """Connect two protocols by a line; return its ends."""
-    first, second = Line(one), Line(other)
+def connect_by_pipe(one: asyncio.Protocol, other: asyncio.Protocol) -> tuple[PipeEnd, PipeEnd]:
+    """Connect two protocols by a pipe; return its ends."""
+    first, second = PipeEnd(one), PipeEnd(other)
     first.other, second.other = second, first
     one.connection_made(first)
     other.connection_made(second)
@@ -88,7 +88,7 @@ class FakeFront(asyncio.Protocol):
         self.frames = Frames()
         self.received: list[dict[str, Any]] = []
         self.lost = False
-        self.line: Line
+        self.line: PipeEnd
 
     def connection_made(self, transport):
         self.line = transport
@@ -149,10 +149,10 @@ class FakeDesk:
 def fake_front(end: CoreEnd) -> FakeFront:
     """Connect a fake front to the core's end; return it."""
     front = FakeFront()
-    line_between(end._new_front(), front)
+    connect_by_pipe(end._new_front(), front)
     return front
 
 
-def connected(end: CoreEnd, front: FrontEnd, on_end: Callable[[], None] = lambda: None) -> tuple[Line, Line]:
-    """Connect both ends; return the core's end of the line, and the front's."""
-    return line_between(end._new_front(), _CoreConnection(front, on_end))
+def connected(end: CoreEnd, front: FrontEnd, on_end: Callable[[], None] = lambda: None) -> tuple[PipeEnd, PipeEnd]:
+    """Connect both ends; return the core's end of the pipe, and the front's."""
+    return connect_by_pipe(end._new_front(), _CoreConnection(front, on_end))

@@ -16,7 +16,7 @@ from support.http import KEY, NOW, Api, config
 URL = "http://printer.local:5000"
 
 
-class InMemory:
+class InMemoryExchange:
     """An exchange without a socket; records its requests."""
 
     def __init__(self, server: Api):
@@ -38,7 +38,7 @@ class InMemory:
 
 def in_memory(server: Api, key: str = KEY) -> OctoPrintClient:
     """Return a client of this service."""
-    return OctoPrintClient(URL, key, exchange=InMemory(server))
+    return OctoPrintClient(URL, key, exchange=InMemoryExchange(server))
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ FILE = "conformance.gcode"
 LONG = b"G4 P100\n" * 30_000  # 50 min; less on a printer that is faster than real time
 
 
-class Answer:
+class ServerAnswer:
     def __init__(self, response):
         self.status = response.status
         self.headers = response.headers
@@ -23,7 +23,7 @@ class Answer:
         return json.loads(self.body)
 
 
-class Server:
+class ServerUnderTest:
     """One server; `octoprint` tells whether it is the real one."""
 
     def __init__(self, url, key):
@@ -36,7 +36,7 @@ class Server:
         connection = http.client.HTTPConnection(self._netloc, timeout=TIMEOUT)
         try:
             connection.request(method, path, body, {**authentication, **(headers or {})})
-            return Answer(connection.getresponse())
+            return ServerAnswer(connection.getresponse())
         finally:
             connection.close()
 

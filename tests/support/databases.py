@@ -7,6 +7,6 @@ class Troubles(list[Exception]):
     """Troubles reported by a database."""
 
 
-async def on_its_thread(database: Database, statement: str) -> None:
+async def execute_on(database: Database, statement: str) -> None:
     """Execute a statement on the database's own connection."""
     await database._run(lambda: database._connection.execute(statement).fetchall())

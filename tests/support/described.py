@@ -1,4 +1,4 @@
-"""An API is held against its OpenAPI description, by schemathesis."""
+"""Checks an API against its OpenAPI description, with schemathesis."""
 
 import os
 
@@ -28,12 +28,12 @@ def addresses(description):
 
 
 def call(case, url, key):
-    """Send what fits the description, and hold the answer against it."""
+    """Send a request that fits the description, and check the answer against it."""
     case.call_and_validate(base_url=url, headers={"X-Api-Key": key}, checks=CHECKS, timeout=TIMEOUT)
 
 
 def send_two(description, path, method, url, key):
-    """Send two requests to an address: they show most."""
+    """Send two requests to an address: more show hardly anything new."""
 
     @given(schemathesis.openapi.from_dict(description)[path][method.upper()].as_strategy())
     @settings(max_examples=2, derandomize=True, **USUAL)

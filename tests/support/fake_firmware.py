@@ -27,7 +27,7 @@ import structlog.testing
 from daemon.bridge.words import JobState
 from hal import registry
 from hal.errors import NoSuchPort, PortLost
-from support.house import Inline
+from support.house import InlineExecutor
 from support.http import Api, Response, api
 from support.waiting import pause
 
@@ -239,7 +239,7 @@ class FakeFirmware:
         """Return the last lines on the wire, for a failed assertion."""
         return "\n".join(f"{at:9.3f} {who} {text}" for at, who, text in self.wire[-count:])
 
-    # -- the line --
+    # -- the connection --
 
     def connect(self, on_data: Callable[[bytes], None], on_lost: Callable[[Exception], None], *, reset: bool) -> None:
         if not self.plugged:
@@ -346,7 +346,7 @@ class FakeFirmware:
         return "ok"
 
     def _bad(self, why: str) -> None:
-        self._rx.clear()  # Marlin flushes its receive buffer after a bad line
+        self._rx.clear()  # Marlin flushes its receive buffer after a damaged line
         self.refuse(why)
 
     # -- execution --
@@ -576,7 +576,7 @@ async def rig(
     with (
         patch.dict(_plugged, fake=board),
         patch.object(registry, "_BUILT_IN", schemes),
-        patch("daemon.core.core.ThreadPoolExecutor", Inline),
+        patch("daemon.core.core.ThreadPoolExecutor", InlineExecutor),
         structlog.testing.capture_logs() as logs,
     ):
         settings = {"printer": {"address": "fake", **printer}, **sections}

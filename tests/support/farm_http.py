@@ -15,13 +15,13 @@ from daemon.farm.http.seams import FarmSeams
 from daemon.farm.http.server import make_app, prepare
 from daemon.farm.list.job_list import JobList
 from daemon.farm.messages import AWAY_AFTER_S, FarmOrder, OrderAnswer, Presence
-from support.http import Api, Recorder
+from support.http import Api, ResponseRecorder
 
 NOW = 1_800_000_000.0
 
 
 @dataclass
-class Printers:
+class FakeDispatcher:
     """A dispatcher whose printers are data."""
 
     presences: dict[str, Presence] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Printers:
     orders: list[tuple[str, FarmOrder]] = field(default_factory=list)
     answer: OrderAnswer = field(default_factory=lambda: OrderAnswer(ok=True))
 
-    calls: "Calls | None" = None
+    calls: "ThreadlessCalls | None" = None
 
     def silence_of(self, printer):
         assert not self.calls.busy, "presences belong to the loop, not to the list's thread"
@@ -48,7 +48,7 @@ class Printers:
 
 
 @dataclass
-class Files:
+class FakeFiles:
     """The server's G-code files."""
 
     kept: dict[str, bytes] = field(default_factory=dict)
@@ -61,8 +61,8 @@ class Files:
         return sha256, len(data)
 
 
-class Calls:
-    """Calls of the list, without its thread."""
+class ThreadlessCalls:
+    """Calls the list without its thread."""
 
     def __init__(self, jobs):
         self.jobs = jobs
@@ -90,8 +90,8 @@ def events(body):
 class FarmApi(Api):
     """Sends requests with the first key unless another is given."""
 
-    printers: Printers
-    files: Files
+    printers: FakeDispatcher
+    files: FakeFiles
     list: JobList
 
     async def request(self, method, path, body=b"", headers=None, key="first", **more):
@@ -101,7 +101,7 @@ class FarmApi(Api):
 
     def begin(self, path):
         """Send a request whose answer does not end; return the connection."""
-        connection = Watched("GET", "192.0.2.9")
+        connection = WatchedConnection("GET", "192.0.2.9")
         delegate = self.application.start_request(None, connection)
         delegate.headers_received(
             RequestStartLine("GET", path, "HTTP/1.1"), HTTPHeaders({"Host": "x", "X-Api-Key": self.first_key})
@@ -110,7 +110,7 @@ class FarmApi(Api):
         return connection
 
 
-class Watched(Recorder):
+class WatchedConnection(ResponseRecorder):
     """A connection that can be closed by its client."""
 
     gone = False
@@ -123,8 +123,8 @@ class Watched(Recorder):
 @asynccontextmanager
 async def farm_api(folder, **changes):
     """Run the API."""
-    printers, files, jobs = Printers(), Files(), JobList("sqlite://", lambda: printers.now)
-    printers.calls = Calls(jobs)
+    printers, files, jobs = FakeDispatcher(), FakeFiles(), JobList("sqlite://", lambda: printers.now)
+    printers.calls = ThreadlessCalls(jobs)
     farm = FarmSeams(printers.calls, files, printers, folder, lambda: printers.now, analyse=fake_analysis)
     farm = replace(farm, **changes)
     app = make_app(farm)

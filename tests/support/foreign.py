@@ -11,7 +11,7 @@ RUNNING = 300.0  # s; these programs take 10 to 20
 SCRIPTS = Path(__file__).with_name("foreign_clients")
 
 
-def installed(folder: Path, *requirements: str) -> Path:
+def install(folder: Path, *requirements: str) -> Path:
     """Install requirements into a new environment; return its `bin`."""
     python = folder / "bin" / "python"
     # filled by our own pip, without compiling: most of the time would go into a pip of its own and into byte code

@@ -1,4 +1,4 @@
-"""`nozzled` without its start: one process has all of its modules loaded, and a fork of it runs each command.
+"""`nozzled` without its start-up: one process has loaded all modules, and a fork of it runs each command.
 
 A shell finds the command `nozzled` in the folder and runs it as any other: arguments, environment, folder, standard
 streams and exit code are its own.
@@ -26,7 +26,7 @@ exit "$code"
 
 @contextmanager
 def in_folder(folder: Path) -> Iterator[None]:
-    """Have a command `nozzled` in this folder, which exists."""
+    """Put a command `nozzled` into this folder, which exists."""
     os.mkfifo(folder / "calls")
     (folder / "nozzled").write_text(SHIM)
     (folder / "nozzled").chmod(0o755)

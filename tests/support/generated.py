@@ -18,7 +18,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
 """Page → name of a part → the function that draws it."""
 
 
-def drawn(page: str) -> str:
+def redraw(page: str) -> str:
     """Return the page with its parts redrawn.
 
     Raises:
@@ -42,4 +42,4 @@ def tests_of(text: str) -> list[tuple[str, str]]:
 
 if __name__ == "__main__":
     for page in PARTS:
-        (ROOT / page).write_text(drawn(page), "utf-8")
+        (ROOT / page).write_text(redraw(page), "utf-8")

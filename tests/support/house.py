@@ -54,7 +54,7 @@ HOST_COMMANDS = (
 )
 
 
-class Inline(Executor):
+class InlineExecutor(Executor):
     """Runs work in the caller's thread: with another thread the virtual clock would run at real speed."""
 
     def __init__(self, *_args: object, **_more: object) -> None:
@@ -70,7 +70,7 @@ class Inline(Executor):
 
 
 @dataclass
-class Records:
+class FakeStore:
     """Replaces the store: records its calls; beginning a job takes a moment, as on a disk."""
 
     jobs: list[NewJob] = field(default_factory=list)
@@ -99,7 +99,7 @@ class House:
 
     jobs: JobController
     connection: Connection
-    records: Records
+    records: FakeStore
     folder: Path
     oracle: Oracle
 
@@ -176,14 +176,14 @@ async def house(
         pause=pause or PauseConfig(park="none"),
         link=replace(config.link, compact="off"),  # lines arrive as they are in the file
     )
-    oracle, records = Oracle(keep=None), store or Records()
+    oracle, records = Oracle(keep=None), store or FakeStore()
 
     def create(_address, settings, _wrap=None, logbook=None):
         return LinePrinter(SimulatedTransport(Firmware(firmware, oracle)), settings, logbook)
 
     with patch("daemon.core.connection.making.create", create):
         connection = Connection(config)
-        jobs = JobController(config, connection, records, folder, executor or Inline())
+        jobs = JobController(config, connection, records, folder, executor or InlineExecutor())
         host = House(jobs, connection, records, folder, oracle)
         await jobs.recover()
         connection.keep_connected()

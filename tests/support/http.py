@@ -41,7 +41,7 @@ class Response:
         return self.json["error"]
 
 
-class Recorder(HTTPConnection):
+class ResponseRecorder(HTTPConnection):
     """The server's side of a connection; records the response."""
 
     def __init__(self, method, peer):
@@ -108,7 +108,7 @@ class Api:
             all_headers["Content-Length"] = str(size)
         for name, value in (headers or {}).items():
             all_headers[name] = value
-        connection = Recorder(method, peer)
+        connection = ResponseRecorder(method, peer)
         delegate = self.application.start_request(None, connection)
         if (ready := delegate.headers_received(RequestStartLine(method, path, "HTTP/1.1"), all_headers)) is not None:
             await ready

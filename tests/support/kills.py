@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 TIMEOUT = 90.0  # as in support.waiting, which does not exist in the box
-LINES = 5  # more than are on their way
+LINES = 5  # more than are in flight
 PAUSE = 0.01  # s
 
 
@@ -26,7 +26,7 @@ def main(part: str, times: str, key: str, oracle: str) -> None:
 
 
 def kill_front(key: str, _oracle: Path) -> dict[str, Any]:
-    """`took` until the API is back; `same`: it tells of the same print, by the same core."""
+    """Kill the front. `took`: until the API answers again; `same`: the API shows the same print and the same core."""
     before, (core, front) = job(key), pids()
     os.kill(front, signal.SIGKILL)
     began = time.monotonic()
@@ -37,7 +37,11 @@ def kill_front(key: str, _oracle: Path) -> dict[str, Any]:
 
 
 def kill_core(key: str, oracle: Path) -> dict[str, Any]:
-    """`took` until the printer has lines of another core; `answer`: the slowest meanwhile; `same` front, same file."""
+    """Kill the core.
+
+    `took`: until the printer has lines of the next core; `answer`: the slowest answer of the API meanwhile; `same`: the
+    front and the file are the same as before.
+    """
     before, (core, front), line_count = job(key), pids(), lines(oracle)
     os.kill(core, signal.SIGKILL)
     began, answers, same = time.monotonic(), [], True
@@ -48,7 +52,7 @@ def kill_core(key: str, oracle: Path) -> dict[str, Any]:
         answers.append(time.monotonic() - sent_at)
         same = same and state_of(after)[1] == state_of(before)[1] and state_of(after)[0] in ("Printing", "Resuming")
         if sent_at - began > TIMEOUT:
-            raise SystemExit(f"the print does not go on: {after}")
+            raise SystemExit(f"the print does not continue: {after}")
     took, now = time.monotonic() - began, pids()
     return {"took": took, "answer": max(answers), "same": same and now[0] not in (0, core) and now[1] == front}
 

@@ -2,7 +2,7 @@
 
 It has its own framing, so that a mistake of the project's cannot hide. It has a receive buffer of 128 bytes that drops
 what does not fit, a line buffer of 96 bytes, a queue of 4 commands, and flushes the receive buffer at each error:
-bytes that have already arrived after a bad line are lost, later ones are not.
+bytes that have already arrived after a damaged line are lost, later ones are not.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Hosts that are killed one after the other, at any byte, while their printer runs on; on the virtual clock.
 
-The clean-up of a killed host's tasks must have no effect: its line, logbook and store die at the same instant.
+The clean-up of a killed host's tasks must have no effect: its transport, logbook and store die at the same instant.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from hal.simulated.config import FirmwareConfig
 from hal.simulated.firmware import Firmware
 from hal.simulated.memory import DeviceClock, SimulatedTransport
 from hal.simulated.oracle import Oracle
-from support.house import Inline, Records
+from support.house import FakeStore, InlineExecutor
 
 SLOW = 900  # simulated seconds
 SCRIPTS = ScriptsConfig(
@@ -36,16 +36,16 @@ SCRIPTS = ScriptsConfig(
 
 
 @dataclass
-class Life:
+class HostLife:
     """How much a host may still do before it is killed."""
 
     bytes_left: float = float("inf")
-    pages_left: float = float("inf")  # of the logbook
+    snapshots_left: float = float("inf")  # of the logbook
     syncs_left: float = float("inf")  # of the store
     damage: int = 0  # alter every n-th byte on the wire; 0: none
     sent: int = 0
     dead: asyncio.Event = field(default_factory=asyncio.Event)
-    lines: list = field(default_factory=list)
+    transports: list = field(default_factory=list)
 
     killed: bool = False  # by the store's thread
 
@@ -58,17 +58,17 @@ class Life:
 
     def end(self) -> None:
         self.dead.set()
-        for line in self.lines:
-            line.abandon()
+        for each in self.transports:
+            each.abandon()
 
 
-class MortalLine(SimulatedTransport):
-    """A line that carries nothing more once its host is killed."""
+class MortalTransport(SimulatedTransport):
+    """A transport that carries nothing more once its host is killed."""
 
-    def __init__(self, life: Life, firmware: Firmware, clock: DeviceClock, *, reset_on_open: bool) -> None:
+    def __init__(self, life: HostLife, firmware: Firmware, clock: DeviceClock, *, reset_on_open: bool) -> None:
         super().__init__(firmware, "sim", clock=clock, reset_on_open=reset_on_open)
         self._life = life
-        life.lines.append(self)
+        life.transports.append(self)
 
     def _connect(self, on_data, on_lost):
         if self._life.over:
@@ -101,7 +101,7 @@ class MortalLine(SimulatedTransport):
 
 
 class MortalLogbook(Logbook):
-    def __init__(self, life: Life, path: Path) -> None:
+    def __init__(self, life: HostLife, path: Path) -> None:
         super().__init__(path)
         self._life = life
 
@@ -117,18 +117,18 @@ class MortalLogbook(Logbook):
         if not self._life.over:
             super().begin_job()
 
-    def write(self, page):
+    def write(self, snapshot):
         if not self._life.over:
-            self._life.pages_left -= 1
-            if self._life.pages_left < 0:
+            self._life.snapshots_left -= 1
+            if self._life.snapshots_left < 0:
                 self._life.end()
                 return True
-            return super().write(page)
+            return super().write(snapshot)
         return True
 
 
 class MortalKept(KeptFile):
-    def __init__(self, life: Life, uploads: Path, folder: Path) -> None:
+    def __init__(self, life: HostLife, uploads: Path, folder: Path) -> None:
         super().__init__(uploads, folder)
         self._life = life
 
@@ -140,7 +140,7 @@ class MortalKept(KeptFile):
 class MortalStore(Store):
     """The real store, on a disk that remembers its content at each fsync."""
 
-    def __init__(self, life: Life, disk: "Disk") -> None:
+    def __init__(self, life: HostLife, disk: "MortalDisk") -> None:
         super().__init__(lambda: 0.0, _raise)
         self._life = life
         self._disk = disk
@@ -190,12 +190,12 @@ class PlaceDisk:
         self.write_seconds = [0.005, 0.01, 0.03, 0.2]  # s of a put; one is chosen at random
         self.failures_left = 0  # of the next puts
 
-    def of(self, life: Life) -> "MortalPlace":
+    def of(self, life: HostLife) -> "MortalPlace":
         return MortalPlace(self, life)
 
 
 class MortalPlace:
-    def __init__(self, disk: PlaceDisk, life: Life) -> None:
+    def __init__(self, disk: PlaceDisk, life: HostLife) -> None:
         self._disk = disk
         self._life = life
 
@@ -217,7 +217,7 @@ class MortalPlace:
         await asyncio.sleep(seconds - stored_after)
 
 
-class Disk:
+class MortalDisk:
     """The store's database and log: as they were at each fsync, and at the power cut."""
 
     def __init__(self, folder: Path) -> None:
@@ -250,11 +250,11 @@ def _raise(error: Exception) -> None:
 
 
 @dataclass
-class Host:
+class MortalHost:
     jobs: JobController
     connection: Connection
-    life: Life
-    records: Records | Store
+    life: HostLife
+    records: FakeStore | Store
 
 
 class World:
@@ -279,7 +279,7 @@ class World:
         (folder / "uploads").mkdir(exist_ok=True)
         self.reset_on_open = True
         self.client_connects = True  # if no printer is configured
-        self.disk: Disk | None = None  # None: records are in memory
+        self.disk: MortalDisk | None = None  # None: records are in memory
         self.place: PlaceDisk | None = None  # None: no print survives a power cut
         self.outcomes: list[tuple] = []
 
@@ -289,21 +289,21 @@ class World:
         return Selection("part.gcode", "part.gcode", path.stat().st_size, 0)
 
     @asynccontextmanager
-    async def host(self, life: Life | None = None):
+    async def host(self, life: HostLife | None = None):
         """Run a host that reattaches to the work of the previous one; it is killed at the end of the block."""
-        life = life or Life()
+        life = life or HostLife()
         uploads = self.folder / "uploads"
         logbook = MortalLogbook(life, self.folder / "logbook")
 
         def make(_address, settings, _wrap):
-            line = MortalLine(life, self.firmware, self.clock, reset_on_open=self.reset_on_open)
-            return LinePrinter(line, settings, logbook)
+            transport = MortalTransport(life, self.firmware, self.clock, reset_on_open=self.reset_on_open)
+            return LinePrinter(transport, settings, logbook)
 
         records = await self._records(life)
         connection = Connection(self.config, make=make, logbook=logbook)
         place = self.place.of(life) if self.place is not None else None
         survival = Survival(connection, logbook, MortalKept(life, uploads, self.folder), self.boot, place)
-        jobs = JobController(self.config, connection, records, uploads, Inline(), survival)
+        jobs = JobController(self.config, connection, records, uploads, InlineExecutor(), survival)
         await jobs.recover()
         if not jobs.active:
             if self.config.printer.address:
@@ -313,9 +313,9 @@ class World:
             while self.client_connects and not connection.ready and not life.over:  # noqa: ASYNC110 - before there is a listener
                 await asyncio.sleep(0.05)
         try:
-            yield Host(jobs, connection, life, records)
+            yield MortalHost(jobs, connection, life, records)
         finally:
-            self.outcomes += records.outcomes if isinstance(records, Records) and not life.over else []
+            self.outcomes += records.outcomes if isinstance(records, FakeStore) and not life.over else []
             life.end()
             if self.disk is not None:
                 self.disk.cut_power()
@@ -327,22 +327,22 @@ class World:
             if isinstance(records, Store):
                 await records.close()
 
-    async def _records(self, life: Life) -> Records | Store:
+    async def _records(self, life: HostLife) -> FakeStore | Store:
         if self.disk is None:
-            return Records()
+            return FakeStore()
         store = MortalStore(life, self.disk)
         await store.open(self.disk.folder)
         return store
 
 
-async def until_over(host: Host) -> None:
+async def until_over(host: MortalHost) -> None:
     """Wait until the job has ended, or the host has been killed."""
     async with asyncio.timeout(SLOW):
         while host.jobs.active and not host.life.over:  # noqa: ASYNC110 - as clients poll
             await asyncio.sleep(0.05)
 
 
-async def until_state(host: Host, *states: JobState | None) -> None:
+async def until_state(host: MortalHost, *states: JobState | None) -> None:
     """Wait until the job is in one of these states, or the host has been killed."""
     async with asyncio.timeout(SLOW):
         while host.jobs.state not in states and not host.life.over:  # noqa: ASYNC110 - as clients poll

@@ -162,7 +162,7 @@ class ShellyLater(Plug):
         return parts["response"] == sha(f"{secret}:{middle}:{sha(f'{method}:{target}')}")
 
 
-class Anything(Plug):
+class AnySwitch(Plug):
     """A switch with arbitrary URLs, as a user may have built."""
 
     def answer(self, method, target, headers, body):

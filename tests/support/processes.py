@@ -46,7 +46,7 @@ def until(condition: Callable[[], T], what: str, seconds: float = TIMEOUT) -> T:
     began = time.monotonic()
     while not (value := condition()):
         waited = time.monotonic() - began
-        assert waited < seconds, f"waited {seconds:g} s in vain for {what}"
+        assert waited < seconds, f"waited {seconds:g} s for {what}, without success"
         time.sleep(max(POLL, waited / POLL_SHARE))
     return value
 
@@ -318,7 +318,7 @@ class Daemon(Child):
         return int(line.split()[1]) * 1024
 
 
-class House:
+class ProcessGroup:
     """Starts processes in one folder and ends them all."""
 
     def __init__(self, folder: Path) -> None:
@@ -352,7 +352,7 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
     """Mount a file system of this size; needs root."""
     mount = shutil.which("mount")
     if mount is None or os.geteuid() != 0:
-        cannot_run("mounting a small file system takes root and mount")
+        cannot_run("mounting a small file system needs root and mount")
     folder.mkdir()
     result = subprocess.run(
         [str(mount), "-t", "tmpfs", "-o", f"size={size}", "nozzled-test", folder],

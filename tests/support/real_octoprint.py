@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.foreign import installed
+from support.foreign import install
 from support.processes import LIFETIME, Child, environment, free_port, until
 
 VERSION = "1.11.8"
@@ -32,7 +32,7 @@ plugins:
 @contextmanager
 def octoprint(folder: Path) -> Iterator[str]:
     """Run OctoPrint; yields its URL. It cannot choose a free port, so we do."""
-    program = installed(folder / "environment", f"OctoPrint=={VERSION}") / "octoprint"
+    program = install(folder / "environment", f"OctoPrint=={VERSION}") / "octoprint"
     base = folder / "base"
     base.mkdir()
     (base / "config.yaml").write_text(CONFIG % KEY)

@@ -35,7 +35,7 @@ class JobSource:
         return self._lines.popleft() if self._lines else None
 
 
-class Recording:
+class RecordedPrinter:
     """A recorded printer; `async with` opens and closes it."""
 
     def __init__(self, folder, firmware=None, settings=None, simulated=SimulatedTransport):

@@ -19,7 +19,7 @@ _REPEATS = 40
 
 
 class RepetierModel:
-    """A firmware for `support.bad_line.BadLine`, which sets `now`."""
+    """A firmware for `support.poor_connection.PoorConnection`, which sets `now`."""
 
     def __init__(self, last: int = 0, rx_size: int = 128) -> None:
         self.accepted: list[bytes] = []

@@ -97,7 +97,7 @@ class Box:
         """Return the condition's first true value."""
         end = time.monotonic() + seconds
         while not (value := condition()):
-            assert time.monotonic() < end, f"waited {seconds:g} s in vain for {what}\n{self.journal()[-4000:]}"
+            assert time.monotonic() < end, f"waited {seconds:g} s for {what}, without success\n{self.journal()[-4000:]}"
             time.sleep(POLL)
         return value
 
@@ -142,7 +142,7 @@ def booted(folder: Path) -> Iterator[Box]:
         box.close()
 
 
-class Daemon:
+class BoxDaemon:
     """nozzled installed in a box, with requests over HTTP."""
 
     def __init__(self, box: Box, url: str = "http://127.0.0.1:5000", key: str = "") -> None:
@@ -201,7 +201,7 @@ DeviceAllow=char-136 rw
 """
 
 
-class Printer:
+class BoxPrinter:
     """The simulated firmware behind a pty in the box, in a separate process."""
 
     def __init__(self, box: Box, speed: float, *, resets: bool = False) -> None:

@@ -27,7 +27,7 @@ class Vertex:
 
 
 @dataclass(frozen=True)
-class Layer:
+class ParsedLayer:
     first: int  # vertex
     z: float
     start: float
@@ -35,12 +35,12 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Read:
+class ParsedToolpath:
     moves: int
     box: tuple[float, ...]
     size: int
     id: str
-    layers: list[Layer]
+    layers: list[ParsedLayer]
     chunks: list[int]  # the first vertex of each
     begin: tuple[float, ...]  # where the way to the first vertex starts
     vertices: list[Vertex]
@@ -78,7 +78,7 @@ def _inflated(data: bytes) -> _Bytes:
     return _Bytes(zlib.decompress(data, wbits=-15))
 
 
-def read(blob: bytes) -> Read:
+def read(blob: bytes) -> ParsedToolpath:
     assert (blob[:4], blob[4], int.from_bytes(blob[6:8], "little")) == (b"NZTP", 1, HEADER)
     packed, unpacked, layers, chunks, vertices, moves = _numbers(blob[8:32])
     box = tuple(each / 100 for each in _numbers(blob[32:48], signed=True))
@@ -96,13 +96,13 @@ def read(blob: bytes) -> Read:
         count = (begins[number + 1] if number + 1 < chunks else vertices) - begins[number]
         vertex_list += _chunk(data, count, (xs[number], ys[number], zs[number]))
     assert len(vertex_list) == vertices
-    return Read(
+    return ParsedToolpath(
         moves,
         box,
         int.from_bytes(blob[48:56], "little"),
         blob[56:64].hex(),
         [
-            Layer(first, z / 100, start / 100, offset)
+            ParsedLayer(first, z / 100, start / 100, offset)
             for first, z, start, offset in zip(firsts, heights, starts, offsets, strict=True)
         ],
         begins,
@@ -136,7 +136,7 @@ def _numbers(data: bytes, *, signed: bool = False) -> list[int]:
     return [int.from_bytes(data[at : at + 4], "little", signed=signed) for at in range(0, len(data), 4)]
 
 
-def drawn(data: bytes | str, most: int = 10_000_000) -> tuple[Analysis, bytes | None, list[TimedMoves]]:
+def draw_toolpath(data: bytes | str, most: int = 10_000_000) -> tuple[Analysis, bytes | None, list[TimedMoves]]:
     """Return the analysis of a file, its toolpath, and the moves of the toolpath."""
     if isinstance(data, str):
         data = data.encode()

@@ -36,7 +36,7 @@ async def until(condition: Callable[[], T], what: str = "the condition", seconds
         seconds = VIRTUAL_TIMEOUT if isinstance(loop, VirtualClockLoop) else TIMEOUT
     began = loop.time()
     while not (value := condition()):
-        assert loop.time() - began < seconds, f"waited {seconds:g} s in vain for {what}"
+        assert loop.time() - began < seconds, f"waited {seconds:g} s for {what}, without success"
         await asyncio.sleep(pause(began, POLL))
     return value
 

@@ -1,4 +1,4 @@
-"""Runs of a link that several tests share: on a bad line, and with hosts that are killed one after the other."""
+"""Runs of a link that tests share: over a poor connection, and with hosts that are killed one after the other."""
 
 import random
 from collections import Counter
@@ -10,48 +10,50 @@ from gcode.flight import HISTORY, LinkSnapshot
 from gcode.link import HostLink
 from gcode.modes import Modes
 from gcode.outgoing import JobPlace, job_line
-from support.bad_line import FAULTS, USES, BadLine
 from support.marlin import MarlinModel
+from support.poor_connection import FAULTS, USES, PoorConnection
 
 MAX_STEPS = 5_000
 
 
-def check_arrived_once(line: BadLine, file: list[bytes], prefix: bytes) -> None:
+def check_arrived_once(connection: PoorConnection, file: list[bytes], prefix: bytes) -> None:
     """Check that no line of the file is missing, repeated or out of order; all begin with `prefix`."""
-    assert [number for number, _ in line.accepted] == list(range(1, len(line.accepted) + 1))
-    sent = [line.sent[number] for number, _ in line.accepted]
+    assert [number for number, _ in connection.accepted] == list(range(1, len(connection.accepted) + 1))
+    sent = [connection.sent[number] for number, _ in connection.accepted]
     job = [command for command in sent if command.startswith(prefix)]
-    if line.link.error is None:
+    if connection.link.error is None:
         assert job == file
-        assert line.link.place.lines == len(file)
-        users = [command for command in (*sent, *line.left_out.values()) if command.startswith(b"M117 user")]
-        assert sorted(users) == sorted(ticket.command for ticket in line.commands), (
+        assert connection.link.place.lines == len(file)
+        users = [command for command in (*sent, *connection.left_out.values()) if command.startswith(b"M117 user")]
+        assert sorted(users) == sorted(ticket.command for ticket in connection.commands), (
             "each command of a user arrives once too"
         )
-        assert all(ticket.done for ticket in line.commands)
+        assert all(ticket.done for ticket in connection.commands)
     else:
-        assert isinstance(line.link.error, RemoteProtocolError)
+        assert isinstance(connection.link.error, RemoteProtocolError)
         assert job == file[: len(job)], "even a failed print has no gap and no repeat"
 
 
-def count_walks(walks: Iterator[tuple[int, Callable[[], BadLine]]]) -> Counter[str]:
+def count_walks(walks: Iterator[tuple[int, Callable[[], PoorConnection]]]) -> Counter[str]:
     """Take all walks, and return totals; a failure names the seed of its walk."""
     totals: Counter[str] = Counter()
     for seed, walk in walks:
         try:
-            line = walk()
+            connection = walk()
         except AssertionError as error:
             raise AssertionError(f"seed {seed}: {error}") from error
-        totals["lines sent"] += line.link.counters.lines_sent
-        totals["lines accepted"] += len(line.accepted)
-        totals["pieces damaged"] += line.damaged
-        totals["wrong, with a valid checksum"] += len(line.wrong)
-        totals["tails executed"] += len(line.model.executed_tails)
-        totals[type(line.link.error).__name__ if line.link.error else "through"] += 1
+        totals["lines sent"] += connection.link.counters.lines_sent
+        totals["lines accepted"] += len(connection.accepted)
+        totals["pieces damaged"] += connection.damaged
+        totals["wrong, with a valid checksum"] += len(connection.wrong)
+        totals["tails executed"] += len(connection.model.executed_tails)
+        totals[type(connection.link.error).__name__ if connection.link.error else "through"] += 1
     return totals
 
 
-def count_nightly(part: int, mixture: Callable[[random.Random], BadLine], record_property: Callable) -> Counter[str]:
+def count_nightly(
+    part: int, mixture: Callable[[random.Random], PoorConnection], record_property: Callable
+) -> Counter[str]:
     """Take one of twenty parts of a million lines; the totals are in the nightly summary."""
     seeds = range(1000 * (part + 1), 1000 * (part + 1) + 800)
     totals = count_walks((seed, partial(mixture, random.Random(seed))) for seed in seeds)

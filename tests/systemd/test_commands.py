@@ -5,7 +5,7 @@ import pytest
 from support import systemd_box
 from support.command_blocks import Block, blocks
 from support.processes import cannot_run
-from support.systemd_box import PORT, Printer
+from support.systemd_box import PORT, BoxPrinter
 
 # There is no network for apt-get; other tests run make install; an editor waits for its user; journalctl -f never ends.
 PREAMBLE = """
@@ -72,7 +72,7 @@ def box(tmp_path):
 def test_commands_of_an_installed_service_succeed(box):
     systemd_box.configure(box, CONFIG)
     systemd_box.install(box)
-    Printer(box, speed=50)
+    BoxPrinter(box, speed=50)
     box.shell(f"mkdir -p /dev/printer; for each in AH02X9 BK71C3; do ln -sfn {PORT} /dev/printer/$each; done")
     wrong = [failed for block in blocks() if block.mark == "run in the box" and (failed := _run(box, block))]
     assert not wrong, "\n\n".join(wrong)

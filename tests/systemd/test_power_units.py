@@ -3,7 +3,7 @@
 import pytest
 
 from support import systemd_box
-from support.systemd_box import Daemon
+from support.systemd_box import BoxDaemon
 
 SWITCHES = """
 [power]
@@ -38,4 +38,4 @@ def test_switches_are_switched_from_inside_their_units(box):
     box.shell(f"printf '{lines}' >/etc/nozzled/relay-fan.conf; systemctl start nozzled-relay@fan || true")
     assert "/dev/null, line 17: " in box.journal("-u", "nozzled-relay@fan", "-o", "cat")
     box.run("systemctl", "stop", "nozzled-power.service", "nozzled-relay@fan.service")
-    assert Daemon(box).get("/api/companions/power")["state"]["devices"][0]["on"] is True, "their end switches nothing"
+    assert BoxDaemon(box).get("/api/companions/power")["state"]["devices"][0]["on"] is True, "an end switches nothing"

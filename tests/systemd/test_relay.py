@@ -1,4 +1,4 @@
-"""The holder of a relay's line, on a fake kernel with the structures of linux/gpio.h."""
+"""The holder of a relay's GPIO line, on a fake kernel with the structures of linux/gpio.h."""
 
 import importlib.util
 import os
@@ -123,7 +123,7 @@ def test_invalid_requests_are_refused(capsys, tmp_path):
         assert why in capsys.readouterr().err
 
 
-def test_the_line_is_stored_with_systemd(tmp_path, kernel):
+def test_the_gpio_line_is_stored_with_systemd(tmp_path, kernel):
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(path))

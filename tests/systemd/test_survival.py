@@ -1,4 +1,4 @@
-"""A print on a real systemd survives its daemon: every line once, and the line stays open."""
+"""A print on a real systemd survives its daemon: every line arrives once, and the connection stays open."""
 
 import json
 import os
@@ -11,12 +11,12 @@ import pytest
 
 from support import kills, systemd_box
 from support.processes import FAST, SLOW, commands_of, head
-from support.systemd_box import SHARED, Daemon, Printer
+from support.systemd_box import SHARED, BoxDaemon, BoxPrinter
 
 LINES = 3000  # several times as many as are printed while there is something to be done to the daemon
 SPEED = 8
 UNLIMITED = """\
-# kills follow each other as soon as the print goes on; the unit allows ten starts in 30 s
+# kills follow each other as soon as the print continues; the unit allows ten starts in 30 s
 [Unit]
 StartLimitIntervalSec=0
 """
@@ -41,7 +41,7 @@ def test_a_print_survives_kills_hangs_a_restart_and_an_upgrade(box, tmp_path, re
     systemd_box.install(box)
     as_one_unit(box)
     # a line that is closed and reopened would reset this board
-    daemon, printer = Daemon(box, key=KEY), Printer(box, SPEED, resets=True)
+    daemon, printer = BoxDaemon(box, key=KEY), BoxPrinter(box, SPEED, resets=True)
     part = head(LINES, tmp_path)
     daemon.print_file(part.name, part.read_bytes())
     box.until(lambda: len(printer.accepted()) > 100, "the print to be under way", seconds=300)
@@ -127,7 +127,7 @@ def upgrade(box):
         new.writestr(f"nozzled-{version}+upgraded.dist-info/RECORD", record)
     wheel.unlink()
     output = systemd_box.install(box)
-    assert re.search(r"nozzled.service: Printing part.gcode, \d+ %: the new version takes the print over", output), (
+    assert re.search(r"nozzled.service: Printing part.gcode, \d+ %: the print continues in the new version", output), (
         output
     )
-    assert "what /etc/systemd/system/nozzled.service.d says about HTTP is now in" in output
+    assert "the settings for HTTP in /etc/systemd/system/nozzled.service.d are now in" in output

@@ -393,7 +393,7 @@ async def test_a_heater_fault_cuts_the_power_if_configured(tmp_path):
 
 @pytest.mark.parametrize("was_ready", [True, False])
 async def test_a_heater_fault_whose_event_was_missed_cuts_the_power(tmp_path, was_ready):
-    """But one from before the start of the process does not: nothing is switched by a start."""
+    """A fault from before the start of the process cuts nothing: a start switches nothing."""
     async with bench(tmp_path, cut_heater_fault=True) as rig:
         halted = "the firmware halted: Error:Thermal Runaway, system stopped! Heater_ID: 0"
 
@@ -485,7 +485,7 @@ async def test_a_cut_before_an_off_is_sent_counts_too():
         assert device.is_on
 
 
-async def test_an_on_that_was_requested_before_a_cut_does_not_undo_it():
+async def test_an_on_requested_before_a_cut_does_not_undo_it():
     device = FakeSwitch()
     device.command_delay = 5.0
     switch = Switch(DeviceConfig(name="plug", role="printer"), device)
@@ -586,7 +586,7 @@ async def test_a_switch_that_lies_was_not_cut():
         assert len(device.commands) == offs, "it ends"
 
 
-async def test_a_switch_without_a_state_gets_the_off_of_an_emergency_again_and_again():
+async def test_a_switch_without_a_state_is_repeatedly_sent_off_in_an_emergency():
     device = FakeSwitch()
 
     async def sense():

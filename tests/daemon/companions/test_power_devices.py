@@ -126,7 +126,7 @@ NONSENSE = {
 
 @pytest.mark.parametrize("kind", [*PLUGS, "http"])
 async def test_an_invalid_answer_is_reported_in_a_sentence(kind):
-    cls, more = PLUGS.get(kind, (plugs.Anything, {}))
+    cls, more = PLUGS.get(kind, (plugs.AnySwitch, {}))
     async with cls().running() as plug:
         if kind == "http":
             url = f"http://{plug.address}"
@@ -165,7 +165,7 @@ async def reason(ask):
 
 @pytest.mark.parametrize("kind", ["tasmota", "shelly", "homeassistant", "http"])
 async def test_no_error_message_contains_a_secret(kind):
-    async with plugs.Anything().running() as plug:
+    async with plugs.AnySwitch().running() as plug:
         more = {"entity": "switch.printer"} if kind == "homeassistant" else {}
         if kind == "http":
             url = f"http://{plug.address}/geheimtoken-in-path?password=geheim%20plug/1&token=geheimtoken&x=abc"
@@ -203,7 +203,7 @@ async def test_an_unreachable_plug_is_reported():
 
 
 async def test_any_switch_is_driven_by_urls():
-    async with plugs.Anything().running() as plug:
+    async with plugs.AnySwitch().running() as plug:
         url = f"http://{plug.address}"
         plain = DeviceConfig(name="plug", type="http", on_url=f"{url}/on", off_url=f"{url}/off", state_url=f"{url}/")
         await try_all(make(plain), plug)
@@ -256,7 +256,7 @@ async def test_a_switch_is_driven_by_programs(tmp_path):
 
 
 async def test_a_child_of_a_program_in_a_session_of_its_own_delays_nothing(tmp_path):
-    """Like a daemon that it starts: the child keeps the pipe open, and is not killed."""
+    """Such as a daemon that the program starts: the child keeps the pipe open, and is not killed."""
     child = f"setsid sleep 600 & echo $! >> {tmp_path}/pids; "
     begins = DeviceConfig(
         name="plug", type="command", on_command=("sh", "-c", child + "echo done"), off_command=("true",),

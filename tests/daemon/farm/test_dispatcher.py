@@ -361,7 +361,7 @@ async def test_a_file_evicted_from_the_cache_is_read_from_the_object_store(farm,
 
 @pytest.mark.parametrize("error", [FarmUnreachable("the connection was lost"), OSError(28, "No space left on device")])
 async def test_what_has_arrived_of_a_file_before_an_error_does_not_stay(farm, tmp_path, monkeypatch, error):
-    """Nothing counts it, so the disk would fill up with parts of files, until the server was started again."""
+    """No limit counts such parts, so they would fill the disk until the next start of the server."""
     jobs, files, _ = await farm.begin()
 
     async def broken(sha256, path):

@@ -42,7 +42,7 @@ def test_filament_matches_the_slicer(name):
     assert volume == pytest.approx(float(analysis.settings["filament used [cm3]"]), abs=0.01)
 
 
-def test_layers_of_the_cube():
+def test_the_layers_of_the_cube_are_found():
     analysis = analyse(sliced("cube20"))
     assert len(analysis.layers) == 99
     assert (analysis.layers[0].z, analysis.layers[0].height, analysis.layers[-1].z) == (0.35, 0.35, 19.95)
@@ -207,7 +207,7 @@ def test_each_tool_has_its_filament():
     assert [(use.tool, use.length_mm) for use in analysis.tools] == [(0, pytest.approx(6.0)), (1, pytest.approx(2.0))]
 
 
-def test_speed_and_flow_factors():
+def test_speed_and_flow_factors_apply():
     slow = analyse("G1 X100 E10 F600\n")
     fast = analyse("M220 S200\nM221 S50\nG1 X100 E10 F600\n")
     assert slow.motion_s == pytest.approx(10, rel=0.01)
@@ -268,7 +268,7 @@ def test_dwells_and_waits_for_motion_take_time_and_stop_the_head():
         ("M207 S0", 0.0),
     ],
 )
-def test_retraction_by_the_firmware(settings, seconds):
+def test_retraction_by_the_firmware_takes_time_and_no_filament(settings, seconds):
     analysis = analyse(f"{settings}\nG11\nG10\nG10\nG11\nG10 P0 S200\nG11\n")
     assert analysis.motion_s == pytest.approx(seconds)
     assert analysis.filament_mm == 0

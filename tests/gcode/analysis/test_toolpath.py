@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gcode.analysis import toolpath
 from gcode.analysis.features import Feature, feature_of
 from support.analysed import sliced
-from support.toolpaths import drawn, read
+from support.toolpaths import draw_toolpath, read
 
 NEAR = 0.005 + 1e-9  # mm: half a unit
 
@@ -51,7 +51,7 @@ def assert_same_lines(lines, expected, near=NEAR):
 
 
 def test_a_small_file_is_drawn_line_by_line():
-    analysis, blob, moves = drawn(MARKED)
+    analysis, blob, moves = draw_toolpath(MARKED)
     toolpath = read(blob)
     assert [(each.z, each.offset) for each in toolpath.layers] == [(layer.z, layer.offset) for layer in analysis.layers]
     assert toolpath.box == (10, 10, 40, 20)
@@ -75,7 +75,7 @@ def test_a_small_file_is_drawn_line_by_line():
 @pytest.mark.parametrize("name", ["cube20", "knob"])
 def test_toolpaths_of_sliced_files_are_exact_and_compact(name):
     data = sliced(name)
-    analysis, blob, moves = drawn(data)
+    analysis, blob, moves = draw_toolpath(data)
     toolpath = read(blob)
     assert_same_lines(drawn_lines(toolpath), laid(moves))
     assert [each.z for each in toolpath.layers] == [round(layer.z, 2) for layer in analysis.layers]
@@ -108,7 +108,7 @@ def test_any_toolpath_is_read_back(lines, chunk):
     """Whatever the moves: each line that lays material is there, within half a hundredth of a millimetre."""
     most, toolpath.CHUNK = toolpath.CHUNK, chunk
     try:
-        analysis, blob, moves = drawn("\n".join(["M83", "G1 F6000", *lines]))
+        analysis, blob, moves = draw_toolpath("\n".join(["M83", "G1 F6000", *lines]))
     finally:
         toolpath.CHUNK = most
     if blob is None:
@@ -127,7 +127,7 @@ def test_any_toolpath_is_read_back(lines, chunk):
 def test_an_arc_is_drawn_round(radius, begin, code):
     x, y = 500 + radius * math.cos(begin), 500 + radius * math.sin(begin)
     centre = f"I{500 - x:.4f} J{500 - y:.4f}"
-    analysis, blob, _ = drawn(f"M83\nG1 X{x:.4f} Y{y:.4f} Z.2 F6000\n{code} {centre} E5\nG1 X{x + 1:.4f} E1\n")
+    analysis, blob, _ = draw_toolpath(f"M83\nG1 X{x:.4f} Y{y:.4f} Z.2 F6000\n{code} {centre} E5\nG1 X{x + 1:.4f} E1\n")
     read_back = read(blob)
     circle = [each for each in drawn_lines(read_back) if each[1][0] != pytest.approx(x + 1, abs=0.01)]
     assert len(circle) >= 6
@@ -141,19 +141,19 @@ def test_an_arc_is_drawn_round(radius, begin, code):
 
 def test_an_oversized_toolpath_is_left_out():
     data = b"M83\nG1 X5 Y5 Z.2 F6000\n" + b"".join(b"G1 X%d Y%d E1\n" % (n * n % 97, n % 89) for n in range(40_000))
-    assert drawn(data, most=1000)[1] is None
-    assert drawn(data)[1] is not None
+    assert draw_toolpath(data, most=1000)[1] is None
+    assert draw_toolpath(data)[1] is not None
 
 
 @pytest.mark.parametrize("data", [b"", b"G28\n", b"G1 X5 F600\nG1 X9\n", b"\n" * 1000])
 def test_a_file_without_extrusion_has_no_toolpath(data):
-    assert drawn(data)[1] is None
+    assert draw_toolpath(data)[1] is None
 
 
 def test_a_purge_line_is_no_layer_in_a_file_with_marks():
     filler = b";" + b"x" * 100 + b"\n"
     data = b"M83\nG1 Z.3 F6000\nG1 X50 E5\nG1 Z.6\nG1 X10 E5\n" + filler * 3000 + MARKED
-    analysis, blob, _ = drawn(data)
+    analysis, blob, _ = draw_toolpath(data)
     toolpath = read(blob)
     assert len(toolpath.layers) == len(analysis.layers) == 2
     begin = toolpath.vertices[toolpath.layers[0].first]

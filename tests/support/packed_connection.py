@@ -1,4 +1,4 @@
-"""The bad line with packed lines: the firmware unpacks, and damage does not stop at line ends.
+"""A poor connection with packed lines: the firmware unpacks, and damage does not stop at line ends.
 
 The decoder is that of the simulated printer, written from the firmwares' sources, not the host's.
 """
@@ -12,8 +12,8 @@ from gcode.meatpack import PackOrder, order_bytes
 from gcode.packing import text_on_wire
 from hal.simulated.emergency import EmergencyParser
 from hal.simulated.meatpack import Unpacker
-from support.bad_line import BadLine, Damage, altered
 from support.marlin import MarlinModel
+from support.poor_connection import Damage, PoorConnection, alter
 
 _NEWLINE, _RETURN, _HIGHEST = 10, 13, 127
 _MAX_COMMAND = 95
@@ -64,12 +64,12 @@ class PackedMarlin(MarlinModel):
         self._unpacker = Unpacker(self._say, prusa=self._prusa)
 
 
-class PackedLine(BadLine):
-    """A HostLink that packs and a firmware that unpacks, at the two ends of a bad line."""
+class PackedConnection(PoorConnection):
+    """A HostLink that packs and a firmware that unpacks, at the two ends of a poor connection."""
 
     def __init__(
         self, link: HostLink, model: PackedMarlin, rates: dict[str, float], chances: random.Random,
-        damage: Damage = altered,
+        damage: Damage = alter,
     ) -> None:  # fmt: skip
         super().__init__(link, model, rates, chances, damage)
         for byte in order_bytes(PackOrder.PACK):  # as negotiated

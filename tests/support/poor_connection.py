@@ -1,4 +1,4 @@
-"""BadLine: a HostLink and a MarlinModel at the two ends of a slow line that damages data.
+"""PoorConnection: a HostLink and a MarlinModel at the two ends of a slow connection that damages data.
 
 Bytes arrive one after the other, at 115200 baud, so the flush of an error may fall into the middle of a line; the
 printer reads, executes and is slow at random; replies come late and in pieces, but never out of order. All random
@@ -26,14 +26,14 @@ _STEPS_PER_LINE = 400
 Damage = Callable[[bytes, random.Random], bytes]
 
 
-def altered(line: bytes, chances: random.Random, count: int = 1) -> bytes:
-    """Return the line with `count` neighbouring bytes altered, each to another value."""
+def alter(line: bytes, chances: random.Random, count: int = 1) -> bytes:
+    """Return the line with `count` neighbouring bytes alter, each to another value."""
     at = chances.randrange(max(1, len(line) - count + 1))
     noise = bytes(byte ^ chances.randrange(1, 256) for byte in line[at : at + count])
     return line[:at] + noise + line[at + count :]
 
 
-def shortened(line: bytes, chances: random.Random, count: int = 2) -> bytes:
+def shorten(line: bytes, chances: random.Random, count: int = 2) -> bytes:
     """Return the line without `count` of its bytes, anywhere."""
     gone = set(chances.sample(range(len(line)), min(count, len(line))))
     return bytes(byte for at, byte in enumerate(line) if at not in gone)
@@ -46,8 +46,8 @@ def moves(count: int, chances: random.Random) -> list[bytes]:
             for n in range(count)]  # fmt: skip
 
 
-class BadLine:
-    """Both ends, and the line between them.
+class PoorConnection:
+    """Both ends, and the connection between them.
 
     Args:
         link: the host's end.
@@ -59,7 +59,7 @@ class BadLine:
 
     def __init__(
         self, link: HostLink, model: MarlinModel, rates: dict[str, float], chances: random.Random,
-        damage: Damage = altered,
+        damage: Damage = alter,
     ) -> None:  # fmt: skip
         self.link = link
         self.model = model
