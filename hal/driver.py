@@ -165,7 +165,7 @@ class LinePrinter(LinkStatus):
         """The last pieces that went over the wire."""
         return FlightRecorder(self._pump.ring)
 
-    def use(self, settings: LinkSettings) -> None:
+    def use_settings(self, settings: LinkSettings) -> None:
         """Use new settings: those of heaters and queries from now on, those of the link from the next connection on."""
         self._settings = self._reports.settings = settings
 
@@ -251,11 +251,11 @@ class LinePrinter(LinkStatus):
         self._reports.on_feed(job_is_fed=source is not None)
         self._pump.turn()
 
-    def feed_from(self, fed: JobPlace, modes: Modes) -> None:
-        """Set the job's place, which was unknown to `reattach`; `feed` continues after it."""
-        self._require_link().set_place(fed, modes)
+    def set_place(self, place: JobPlace, modes: Modes) -> None:
+        """Set the place and modes of the last line sent, which `reattach` did not know; `feed` continues after it."""
+        self._require_link().set_place(place, modes)
         if self._logbook is not None:
-            self._logbook.set_place(fed, modes)
+            self._logbook.set_place(place, modes)
 
     def reserve_numbers(self, number: int, count: int) -> None:
         """Reserve `count` numbers from `number` on for commands that wait: no line of the job gets one."""

@@ -32,7 +32,7 @@ class FlightRecorder:
 
     def tail_since(self, time: float) -> list[str]:
         """Return the last lines that came after this time of the loop."""
-        return lines(since(self._ring, time))
+        return lines(pieces_since(self._ring, time))
 
     def lines_since(self, time: float) -> "RecentLines":
         """Return the lines that were complete after this time of the loop."""
@@ -49,7 +49,7 @@ def records(ring: Iterable[Piece]) -> list[Record]:
     return [Record(time - pieces[0][0], kind, data) for time, kind, data in pieces]
 
 
-def since(ring: Sequence[Piece], time: float) -> list[Piece]:
+def pieces_since(ring: Sequence[Piece], time: float) -> list[Piece]:
     """Return the pieces that came after a time, oldest first, up to the last MAX_RECENT bytes."""
     recent: list[Piece] = []
     room = MAX_RECENT
@@ -76,7 +76,7 @@ class RecentLines:
 
 def recent_lines(ring: Sequence[Piece], time: float) -> RecentLines:
     """Return the lines that were completed after a time, so that repeated calls return each line once and complete."""
-    recent = since(ring, time)
+    recent = pieces_since(ring, time)
     before = [*ring][: len(ring) - len(recent)]
     gap = bool(recent) and (before[-1][0] > time if before else len(ring) >= RING_SIZE)
     complete: list[tuple[str, float, str]] = []

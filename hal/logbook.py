@@ -63,12 +63,12 @@ class Anchor:
 
     Attributes:
         number: of a line, on the wire.
-        fed: the job's place at that line.
+        place: the job's place at that line.
         modes: those in force after that line.
     """
 
     number: int
-    fed: JobPlace
+    place: JobPlace
     modes: Modes
 
 
@@ -205,13 +205,13 @@ class Logbook:
             return None
         return Anchor(on_wire, JobPlace(at.lines, at.offset), _unpack_modes(at.modes))
 
-    def set_place(self, fed: JobPlace, modes: Modes) -> None:
+    def set_place(self, place: JobPlace, modes: Modes) -> None:
         """Set the job's place and the modes at the last line sent, if the previous host did not record them here."""
-        self._lines, self._offset = fed.lines, fed.offset
+        self._lines, self._offset = place.lines, place.offset
         self._modes = _pack_modes(modes)
 
     @property
-    def fed(self) -> JobPlace:
+    def sent_place(self) -> JobPlace:
         """The job's place at the last line sent."""
         return JobPlace(self._lines, self._offset)
 

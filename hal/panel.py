@@ -92,7 +92,7 @@ class Panel:
         if self._idle >= IDLE_REPORTS:
             self.print = None
 
-    def act(self, action: HostAction) -> None:
+    def note_action(self, action: HostAction) -> None:
         """Take a message or a part of a prompt; other actions are of no concern."""
         text, draft = action.argument[:MAX_TEXT], self._draft
         match action.name:

@@ -324,8 +324,8 @@ class LineSink(Protocol):
             NotConnected: the state is not READY.
         """
 
-    def feed_from(self, fed: JobPlace, modes: Modes) -> None:
-        """Set the job's place, which was unknown to `reattach`; `feed` continues after it."""
+    def set_place(self, place: JobPlace, modes: Modes) -> None:
+        """Set the place and modes of the last line sent, which `reattach` did not know; `feed` continues after it."""
 
     def reserve_numbers(self, number: int, count: int) -> None:
         """Reserve `count` numbers from `number` on for commands that wait: no line of the job gets one."""
@@ -449,7 +449,7 @@ class Lifetime(Protocol):
             RemoteProtocolError: the printer's answers do not fit what was sent; the state is FAULT then.
         """
 
-    def use(self, settings: LinkSettings) -> None:
+    def use_settings(self, settings: LinkSettings) -> None:
         """Use new settings: those of heaters and queries from now on, those of the link from the next connection on."""
 
     @property

@@ -126,7 +126,7 @@ class Reports:
             case Targets():
                 self._take_targets(reply.targets)
             case HostAction():
-                self.panel.act(reply)
+                self.panel.note_action(reply)
                 self._publish(ActionRequested(reply.name, reply.argument))
             case SdOpened() | SdSelected() | SdProgress() | SdIdle() | SdDone() | UnknownCommand():
                 self._note_card(reply)

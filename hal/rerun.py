@@ -205,7 +205,7 @@ def _settings(session: RecordedSession, records: Sequence[Record]) -> LinkSettin
     for name, value in session.header.settings.items():
         if name not in kinds:
             raise RecordingError(f"the recording has a setting that this program does not know: {name!r}")
-        if not isinstance(value, int | float if kinds[name] is float else kinds[name]) or _is_infinite(value):
+        if not isinstance(value, int | float if kinds[name] is float else kinds[name]) or _is_not_finite(value):
             raise RecordingError(f"the recording has settings of the wrong type: {name!r} is {value!r}")
     settings = LinkSettings(**_OLD_DEFAULTS | session.header.settings)  # type: ignore[arg-type] # checked above
     settings = replace(settings, card_interval=NEVER_S, report_patience=NEVER_S)
@@ -215,5 +215,5 @@ def _settings(session: RecordedSession, records: Sequence[Record]) -> LinkSettin
     return replace(settings, poll_interval=NEVER_S, idle_interval=NEVER_S) if is_queried else settings
 
 
-def _is_infinite(value: object) -> bool:
+def _is_not_finite(value: object) -> bool:
     return isinstance(value, float) and not math.isfinite(value)

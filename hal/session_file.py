@@ -145,7 +145,7 @@ def _records(lines: Iterable[bytes], path: Path, cut: str) -> Iterator[Record]:
         except RecordingError:
             if cut != _DAMAGED:
                 raise
-            return  # what the damage turned into text
+            return  # damaged from here on
         yield record
 
 

@@ -11,7 +11,7 @@ PIECES = 4096
 
 
 class SessionOutput:
-    """A session file that is being written, by a recorder in the middle of a conversation: only `end` raises."""
+    """A session file that is being written. Only `end` raises: a recorder writes in the middle of a conversation."""
 
     def __init__(self, file: BinaryIO, header: SessionHeader) -> None:
         """Write the header to an open file."""
@@ -37,7 +37,7 @@ class SessionOutput:
     def _put(self, data: bytes) -> None:
         try:
             while data and self._error is None:
-                data = data[self._file.write(data) :]  # a disk that is nearly full takes only a part
+                data = data[self._file.write(data) :]  # a disk that is nearly full may take only a part
         except OSError as error:
             self._error = error
 

@@ -47,7 +47,7 @@ class CommandSet:
         """Parse a command; return None if the firmware does not recognise one. Marlin requires capital letters."""
         if text[:1] in _LETTERS or (self._any_case and text[:1].upper() in _LETTERS):
             try:
-                command = _finite(parse(text))
+                command = _make_finite(parse(text))
             except CommandError:
                 pass
             else:
@@ -87,8 +87,8 @@ def _from_first_g(text: str) -> str:
     return f"G{int(number[0] or 0) if number else 0} {after_g[number.end() if number else 0 :].strip()}"
 
 
-def _finite(command: Command) -> Command:
-    """Return a command whose values are finite; one of hundreds of digits, which fit into Klipper's line, is not."""
+def _make_finite(command: Command) -> Command:
+    """Return the command with finite values: a number of hundreds of digits, which fits into a line, is infinite."""
     if math.inf not in command.params.values() and -math.inf not in command.params.values():
         return command
     values = {letter: value and min(max(value, -_HUGE), _HUGE) for letter, value in command.params.items()}

@@ -21,7 +21,7 @@ _CHECK_INTERVAL = 0.25  # s between two checks of a temperature that a fault wai
 _MAX_PREFIX = 32  # bytes at the start of a line to the printer, which include its number
 _MAX_HELD = 4096  # bytes of an incomplete line that wait for its end
 _MAX_RECORDS = 10_000  # faults that are recorded
-_NEVER = 2.0**60  # opportunities, more than there are
+_NEVER = 2.0**60  # more opportunities than there will ever be
 _MAX_REPEATS = 100  # the most times that one fault happens at one moment
 _BYTES = frozenset({"flip", "drop", "duplicate", "delay", "overrun"})
 _ANSWERS = frozenset({"lose_ok", "double_ok", "late_ok"})
@@ -162,7 +162,7 @@ class Faults:
         self._is_off = True  # the printer has never been switched on
         self._to_printer = _Damage(_of_bytes(armed, "to_printer"), self._count_overrun)
         self._to_host = _Damage(_of_bytes(armed, "to_host"), self._count_overrun)
-        # a fault that hits one line chooses its place in the whole line, so the line waits for its end
+        # a fault in one line may hit any of its bytes, so the bytes of a line wait for its end
         self._holds_lines = any(each.fault.probability is None for each in _of_bytes(armed, "to_printer"))
         self._partial = b""  # the beginning of an incomplete line to the printer
 
@@ -183,7 +183,7 @@ class Faults:
                 self._partial = line
                 continue
             piece = line if self._holds_lines else part
-            # a blank line, as comes before the greeting, is not the first line
+            # a blank line, such as the one before the greeting, does not count
             yield from self._to_printer.pieces(piece, None if line == b"\n" else _number(line, self._sent + 1))
             if not part.endswith(b"\n"):
                 self._partial = b"" if self._holds_lines else line[:_MAX_PREFIX]
@@ -229,7 +229,7 @@ class Faults:
         return self._answered if number is None else number
 
     def switch_on(self) -> None:
-        """Begin with the faults, as the printer is switched on for the first time."""
+        """Begin with the faults: the printer has been switched on; only the first call counts."""
         if self._is_off:
             self._is_off, self.due = False, self._firmware.now
 
@@ -269,7 +269,7 @@ class Faults:
     def _has_come(self, fault: Fault) -> bool:
         if fault.time is not None:
             return fault.time <= self._firmware.now
-        heater = self._firmware.heat.named(fault.heater)
+        heater = self._firmware.heat.find(fault.heater)
         if heater is None or fault.temperature is None:
             return False
         return heater.temperature(self._firmware.now) >= fault.temperature
@@ -323,7 +323,7 @@ def _run_out(firmware: "Firmware", fault: Fault) -> None:
 
 
 def _break_heater(firmware: "Firmware", fault: Fault) -> None:
-    if (heater := firmware.heat.named(fault.heater)) is not None:
+    if (heater := firmware.heat.find(fault.heater)) is not None:
         heater.fail(HeaterFault(fault.what), firmware.now)
 
 

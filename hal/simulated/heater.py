@@ -167,7 +167,7 @@ class Heater:
 
     # ── for the machine ─────────────────────────────────────────────────────────────────────────────────────
 
-    def block(self, now: float) -> float:
+    def block_temperature(self, now: float) -> float:
         """Return the true temperature of the block."""
         self._advance(now)
         return self._masses.block

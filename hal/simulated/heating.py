@@ -98,7 +98,7 @@ class Heating:
         if length > 0:
             self.hotend(tool).feed(length * _FILAMENT_AREA, now, seconds)
 
-    def named(self, name: str) -> Heater | None:
+    def find(self, name: str) -> Heater | None:
         """Return the heater of that name: hotend or hotend0, hotend1, bed, chamber."""
         names = {f"hotend{number}": each for number, each in enumerate(self.hotends)}
         names |= {"hotend": self.hotends[0], "bed": self.bed}

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from gcode.frozen import frozen
 
-_CHECK_INTERVAL = 0.5  # s between two looks at Klipper's timer, at least (READY_TIMEOUT)
+_CHECK_INTERVAL = 0.5  # s, at least, between two checks of Klipper's timer (READY_TIMEOUT)
 
 
 @frozen
@@ -104,5 +104,5 @@ class Inactivity:
 
 
 def _whole_milliseconds(seconds: float) -> float:
-    """Return a time as Marlin counts it; something far shorter would not move the clock."""
+    """Return a time in whole milliseconds, as Marlin counts it: a far shorter one would not move the clock."""
     return math.floor(max(0.0, seconds) * 1000) / 1000

@@ -98,7 +98,7 @@ class Oracle:
             self._write(self._file, json.dumps({"n": number, "command": command, "t": round(time, 6)}) + "\n")
 
     def _write(self, file: TextIO, line: str) -> None:
-        """Write a line; a full disk, which shows again when the file is closed, must not stop the printer."""
+        """Write a line. A full disk must not stop the printer; it is reported again when the file is closed."""
         try:
             file.write(line)
         except OSError:

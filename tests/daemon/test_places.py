@@ -56,8 +56,8 @@ def test_the_place_is_known_if_only_lines_of_the_file_are_in_flight():
         noted_in(book, number, number * 10, number != 6, number - 1)
     assert book.anchor(5) is None, "the sixth is none of the file's"
     anchor = book.anchor(6)
-    assert (anchor.number, anchor.fed) == (6, JobPlace(50, 50)), "the file's next is the seventh"
-    assert book.anchor(9).fed.offset == 90
+    assert (anchor.number, anchor.place) == (6, JobPlace(50, 50)), "the file's next is the seventh"
+    assert book.anchor(9).place.offset == 90
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def answers(panel, *lines, by_host=False):
 
 def acted(panel, *actions):
     for action in actions:
-        panel.act(parse(f"//action:{action}".encode()))
+        panel.note_action(parse(f"//action:{action}".encode()))
 
 
 # -- a print from the SD card --------------------------------------------------------------------------------
@@ -145,5 +145,5 @@ def test_messages_and_prompts_are_bounded():
 @given(st.text(), st.text(), st.integers(), st.integers())
 def test_any_text_is_accepted(name, argument, position, total):
     panel = Panel()
-    panel.act(HostAction("", name, argument))
+    panel.note_action(HostAction("", name, argument))
     panel.note(SdProgress("", position, total), by_host=False)

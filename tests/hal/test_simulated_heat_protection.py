@@ -54,11 +54,11 @@ def test_thermal_runaway_trips_one_period_after_the_last_warm_reading(command, h
     printer = LonePrinter()
     printer.send(command, seconds=400)
     printer.fail(HeaterFault.NO_HEAT, heater)
-    broken, target = printer.heat.named(heater), printer.heat.named(heater).target
+    broken, target = printer.heat.find(heater), printer.heat.find(heater).target
     watcher = LonePrinter()  # another one, that is asked at each reading
     watcher.send(command, seconds=400)
     watcher.fail(HeaterFault.NO_HEAT, heater)
-    spied, tick = watcher.heat.named(heater), math.ceil(watcher.now / TICK)
+    spied, tick = watcher.heat.find(heater), math.ceil(watcher.now / TICK)
     while spied.temperature(tick * TICK) >= target - limits.runaway_below:
         tick += 1
     after, text = printer.trip()
@@ -100,7 +100,7 @@ def test_a_heater_that_is_stuck_on_trips_maxtemp_when_its_body_gets_there(target
     first_order = body.time_constant * math.log((body.maximum - body.ambient) / (body.maximum - limits.maximum))
     lag = body.sensor_lag + body.time_constant * body.sensor_mass * (first_order / body.time_constant)
     assert first_order < after < first_order + 2 * lag
-    hottest = printer.heat.hotends[0].block(printer.now)
+    hottest = printer.heat.hotends[0].block_temperature(printer.now)
     assert hottest > 340, "nothing stops what the firmware cannot switch off"
 
 

@@ -173,7 +173,7 @@ def test_readings_do_not_depend_on_earlier_queries(story, questions, end, config
             now += pause
             args = (now,) if what == "temperature" else (value, now)
             getattr(heater, what)(*args)
-            log.append((heater.temperature(now), heater.power(now), heater.trip, heater.block(now)))
+            log.append((heater.temperature(now), heater.power(now), heater.trip, heater.block_temperature(now)))
         return log
 
     assert play(questions) == play([])

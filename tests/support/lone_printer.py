@@ -45,7 +45,7 @@ class LonePrinter:
 
     def fail(self, fault, heater="hotend"):
         """Break a heater; None repairs it."""
-        self.heat.named(heater).fail(fault, self.now)
+        self.heat.find(heater).fail(fault, self.now)
 
     def trip(self, within=2000.0):
         """Wait until it halts; return (seconds until then, the line with the reason)."""

@@ -175,7 +175,7 @@ class Connection:
         """Use another profile, in this turn of the loop and for the open connection too."""
         self._config = replace(self._config, profile=profile)
         if self.printer is not None:
-            self.printer.use(settings_of(self._config))
+            self.printer.use_settings(settings_of(self._config))
         for listener in self._on_profile:
             listener()
 

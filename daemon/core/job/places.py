@@ -208,7 +208,7 @@ class Places:
         """Write the job's snapshot again, but only in a pause, in which the place stays the same."""
         if job is self._job and job.state is JobState.PAUSED and not job.snapshot.printer_paused:
             number = job.printer.next_on_wire - 1
-            fed, modes = self._logbook.fed, plain_modes(job.printer.modes)
+            fed, modes = self._logbook.sent_place, plain_modes(job.printer.modes)
             self._store(self._make_place(number=number, end_number=number + 1, fed=fed, modes=modes))
 
     async def feed(self, job: Job) -> None:
@@ -219,7 +219,7 @@ class Places:
         number, modes = job.printer.next_on_wire - 1, plain_modes(job.printer.modes)
         self._base = job.printer.next_number - job.printer.next_on_wire
         self._pace_from = asyncio.get_running_loop().time(), job.printer.next_number
-        self._store(self._make_place(number=number, fed=self._logbook.fed, modes=modes))
+        self._store(self._make_place(number=number, fed=self._logbook.sent_place, modes=modes))
         while self._writing is not None and not self._has_given_up:
             if self._task is not None:
                 await asyncio.wait([self._task], timeout=DISK_TIMEOUT)
@@ -236,7 +236,7 @@ class Places:
         if anchor is None or job.snapshot.open_step is not None or self._is_reserved:
             return
         self._base = printer.next_number - printer.next_on_wire
-        number, fed, modes = anchor.number, anchor.fed, plain_modes(anchor.modes)
+        number, fed, modes = anchor.number, anchor.place, plain_modes(anchor.modes)
         self._store(self._make_place(number=number, accepted_number=number, fed=fed, modes=modes))
 
     def may_go(self, ticket: Ticket, waiting: int) -> bool:

@@ -168,7 +168,7 @@ class Survival:
 
     def continue_from(self, job: Job, fed: JobPlace, modes: Modes) -> None:
         """Set the place from which the job continues, once the printer has passed its checks (`keep_in_logbook`)."""
-        job.printer.feed_from(fed, modes)
+        job.printer.set_place(fed, modes)
         job.snapshot.first_line = 1
         job.lines, job.offset = fed.lines, fed.offset
 
