@@ -1,4 +1,4 @@
-"""The mark of a file that is the rest of a lost print. It begins where the nozzle stands, on top of the part.
+"""The mark of a file that is the rest of a lost print. Such a file begins where the nozzle stands, on top of the part.
 
 So nothing may home or move Z first (`scripts.before_start` is left out), and it must not be printed by mistake.
 """

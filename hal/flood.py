@@ -27,7 +27,7 @@ class Flood:
     def __init__(
         self,
         take: Callable[[bytes], None],
-        hold: Callable[[], None],
+        pause: Callable[[], None],
         resume: Callable[[], None],
         processor_time: Callable[[], float] = thread_time,
     ) -> None:
@@ -35,12 +35,12 @@ class Flood:
 
         Args:
             take: reads a piece.
-            hold: stops reading.
+            pause: stops reading.
             resume: starts reading again.
             processor_time: returns the processor seconds so far.
         """
         self._take = take
-        self._hold = hold
+        self._pause = pause
         self._resume = resume
         self._processor_time = processor_time
         self._loop = asyncio.get_running_loop()
@@ -60,7 +60,7 @@ class Flood:
         self._cost += self._processor_time() - began
         self._lines += data.count(b"\n")
         if (self._lines > MAX_LINES or self._cost > MAX_COST_S) and self._timer is None and not self._stopped:
-            self._hold()
+            self._pause()
             # one piece may cost more than a period allows
             self._timer = self._loop.call_later(PERIOD * max(1.0, self._cost / MAX_COST_S), self._end)
 

@@ -29,7 +29,7 @@ class PrintCheck(FileCheck):
         self._expected_extras[command] += 1
 
     def take(self, number: int | None, command: str) -> None:
-        """Compare one command. An extra one may come twice: Prusa's firmware requests it again after a pause."""
+        """Compare one command. An extra command may come twice: Prusa's firmware requests it again after a pause."""
         self._number = number
         if number is None or (number, command) not in self._seen_extras:
             super().take(number, command)

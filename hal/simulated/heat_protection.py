@@ -54,9 +54,9 @@ class HeatProtection:
 
     def __init__(self, limits: ProtectionLimits) -> None:
         self.limits = limits
-        self.turn_off()
+        self.note_off()
 
-    def turn_off(self) -> None:
+    def note_off(self) -> None:
         """Note that the heater is off: only MAXTEMP remains."""
         self._target = 0.0
         self._watch_at = self._watch_above = math.inf  # when the reading has to be above, and which value
@@ -65,7 +65,7 @@ class HeatProtection:
     def note_target(self, target: float, reading: float, now: float) -> None:
         """Note that a target was set, perhaps the same one."""
         if target <= 0:
-            self.turn_off()
+            self.note_off()
             return
         if target != self._target:
             self._runaway_at = math.inf
@@ -89,7 +89,7 @@ class HeatProtection:
             self._watch(reading, now)
         return None
 
-    def soonest(self, now: float) -> float:
+    def soonest_trip(self, now: float) -> float:
         """Return the earliest time at which watch or runaway can trip."""
         if not self._target:
             return math.inf

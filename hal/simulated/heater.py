@@ -277,7 +277,7 @@ class Heater:
             return math.inf
         if self.trip:
             return now
-        soonest = min(self._protection.soonest(now), now + self._time_to_extremes())
+        soonest = min(self._protection.soonest_trip(now), now + self._time_to_extremes())
         return max(math.ceil(soonest / TICK), self._tick + 1) * TICK if soonest < math.inf else math.inf
 
     def _time_to_extremes(self) -> float:

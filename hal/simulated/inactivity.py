@@ -20,7 +20,7 @@ class HotendIdle:
     Attributes:
         seconds: without any move, filament included; 0: off.
         trigger: the time runs while a hotend is at least this hot.
-        hotend: the target to which those of hotends are then lowered.
+        hotend: then higher targets of hotends are lowered to this one.
         bed: the same for the bed.
     """
 

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from gcode.frozen import frozen
 
 NumberRule = Literal["enforced", "checked", "ignored", "modulo"]
-"""Numbers and checksums are enforced; only checksums are; neither is; both are, numbers modulo 65536 (Repetier)."""
+"""Enforced: numbers and checksums. Checked: only checksums. Ignored: neither. Modulo: numbers count modulo 65536, and
+checksums are optional (Repetier)."""
 
 OkMoment = Literal["executed", "received"]
 """When the ok of a line is sent: once its command has been executed, or as soon as it is in the queue."""

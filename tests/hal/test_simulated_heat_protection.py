@@ -213,7 +213,7 @@ def test_the_reading_has_to_rise_by_the_increase(reading, error):
 
 @pytest.mark.parametrize(("reading", "watched"), [(193.9, True), (194.0, False)])
 def test_heating_is_watched_until_near_the_target(reading, watched):
-    assert (protection(reading=reading).soonest(0.0) == 20.0) == watched
+    assert (protection(reading=reading).soonest_trip(0.0) == 20.0) == watched
 
 
 @pytest.mark.parametrize(("reading", "error"), [(195.9, "Thermal Runaway"), (196.0, None)])
