@@ -36,6 +36,6 @@ async def start(
     Raises:
         ServiceError: the state directory or a key cannot be used.
     """
-    core = await core_building.begin(stack, config, environ, wall, extra_ports, descriptors)
+    core = await core_building.begin_core(stack, config, environ, wall, extra_ports, descriptors)
     front = await front_building.begin(stack, core.config, environ, wall, InMemory(Desk(core)), switched_on)
     return CoreAndFront(core, front)

@@ -27,13 +27,13 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 
 
-def selection(file: Selection) -> Selection:
+def check_selection(file: Selection) -> Selection:
     """Check a selected file.
 
     Raises:
         BadFileName: it is not among the uploads, or one of its values is impossible.
     """
-    path(file.path)
+    check_path(file.path)
     for text in (file.name, file.user or ""):
         _text(text)
     for field in fields(file):
@@ -45,7 +45,7 @@ def selection(file: Selection) -> Selection:
     return file
 
 
-def path(relative: str) -> str:
+def check_path(relative: str) -> str:
     """Check a path among the uploads. Symbolic links are only checked when the file is opened.
 
     Raises:
@@ -59,14 +59,14 @@ def path(relative: str) -> str:
     return relative
 
 
-def job_key(text: str) -> str:
+def check_job_key(text: str) -> str:
     """Check the idempotency key of a print; raises BadJobKey."""
     if not (0 < len(text) <= MAX_TEXT and text.isascii() and text.isprintable()):
         raise BadJobKey(f"an idempotency key has 1 to {MAX_TEXT} printable ASCII characters: {text[:40]!r}")
     return text
 
 
-def commands(texts: list[str]) -> list[str]:
+def check_commands(texts: list[str]) -> list[str]:
     """Check the number and the length of a client's commands.
 
     Raises:
@@ -81,14 +81,14 @@ def commands(texts: list[str]) -> list[str]:
     return texts
 
 
-def heater(name: str) -> str:
+def check_heater(name: str) -> str:
     """Check the name of a heater; raises CommandError."""
     if not _HEATER.fullmatch(name):
         raise CommandError(f"there is no heater {name[:MAX_TEXT]!r}; there are tool0, tool1, …, bed and chamber")
     return name
 
 
-def offset(degrees: float) -> float:
+def check_offset(degrees: float) -> float:
     """Check an offset to the targets of files, in °C; raises CommandError."""
     if not (math.isfinite(degrees) and abs(degrees) <= MAX_OFFSET):
         raise CommandError(
@@ -97,21 +97,21 @@ def offset(degrees: float) -> float:
     return degrees
 
 
-def preset(name: str | None) -> str | None:
+def check_preset(name: str | None) -> str | None:
     """Check the length of the name of a preset; raises ConfigError."""
     if name is not None and len(name) > MAX_TEXT:
         raise ConfigError(f"there is no preset whose name has {len(name)} characters: {name[:40]}…")
     return name
 
 
-def port(name: str | None) -> str | None:
+def check_port(name: str | None) -> str | None:
     """Check the name of a port; raises PortNotAllowed."""
     if name is not None and (len(name) > MAX_PATH or _has_control(name)):
         raise PortNotAllowed(f"{name[:40]!r} is not a port that clients may connect to")
     return name
 
 
-def choice(number: int, prompt: Prompt | None) -> int:
+def check_choice(number: int, prompt: Prompt | None) -> int:
     """Check the number of an answer to the printer's prompt; raises CommandError."""
     answers = len(prompt.choices) if prompt is not None else 1  # a prompt without choices is acknowledged with 0
     if not 0 <= number < max(1, answers):

@@ -1,4 +1,4 @@
-"""Core: the parts of the process that owns the printer. `begin` makes them in order; they end in reverse order."""
+"""Core: the parts of the process that owns the printer. `begin_core` makes them in order; they end in reverse order."""
 
 import asyncio
 import errno
@@ -54,7 +54,7 @@ class Core:
     wall: Callable[[], float]
 
 
-async def begin(
+async def begin_core(
     stack: AsyncExitStack,
     config: Config,
     environ: Mapping[str, str],

@@ -207,11 +207,11 @@ class Desk:
         jobs = self._core.jobs
         match question:
             case ask.Select(file=file):
-                return jobs.unselect if file is None else partial(jobs.select, checks.selection(file))
+                return jobs.unselect if file is None else partial(jobs.select, checks.check_selection(file))
             case ask.SetOffset(heater=heater, offset=offset):
-                return partial(jobs.set_offset, checks.heater(heater), checks.offset(offset))
+                return partial(jobs.set_offset, checks.check_heater(heater), checks.check_offset(offset))
             case ask.Send(commands=commands):
-                return self._immediate_send(checks.commands(commands))
+                return self._immediate_send(checks.check_commands(commands))
             case ask.AnswerPrompt():
                 return partial(self._answer_prompt, question.choice)
             case ask.AskConversation():
@@ -255,7 +255,7 @@ class Desk:
         match question:
             case ask.Connect(port=port, baudrate=baudrate):
                 connect = partial(core.connection.connect, find=question.find, save=question.save)
-                return self._scan(connect, checks.port(port), baudrate)
+                return self._scan(connect, checks.check_port(port), baudrate)
             case ask.Send(commands=commands):
                 self._long_sends += 1
                 return self._send(commands)
@@ -279,7 +279,7 @@ class Desk:
         store = self._core.store
         match question:
             case ask.AskStatistics(path=path):
-                return store.statistics(checks.path(path))
+                return store.statistics(checks.check_path(path))
             case ask.AskHistory(limit=limit):
                 return self._history(limit)
             case ask.AskHistories(after=after):
@@ -289,12 +289,12 @@ class Desk:
             case ask.StartKeyed():
                 return self._begin_print(question, before)
             case ask.AskKey(key=key):
-                return self._find_print(checks.job_key(key))
+                return self._find_print(checks.check_job_key(key))
         return None
 
     def _begin_print(self, question: ask.StartKeyed, before: float | None) -> Awaitable[object]:
-        file = checks.selection(question.file) if question.file is not None else None
-        key, mark = checks.job_key(question.key), checks.job_key(question.mark)
+        file = checks.check_selection(question.file) if question.file is not None else None
+        key, mark = checks.check_job_key(question.key), checks.check_job_key(question.mark)
 
         def check() -> None:
             if before is not None and asyncio.get_running_loop().time() > before:  # recording it took so long
@@ -351,7 +351,7 @@ class Desk:
             change = partial(chosen_preset.change, values=values)
             await self._change_profile(change, partial(chosen_preset.save_changes, values))
             return
-        name = checks.preset(question.preset)
+        name = checks.check_preset(question.preset)
         preset = await self._scan(asyncio.to_thread, _preset, name) if name else None
         profile = preset.profile if preset is not None else ProfileConfig()
         await self._change_profile(lambda _: profile, partial(chosen_preset.save, preset))
@@ -368,12 +368,12 @@ class Desk:
                 raise JobConflict("the printer is described in the configuration file, [profile]; choose it there")
             before = core.connection.profile
             # no await between reading `active` and here, or a print might begin with one profile and go on with another
-            core.connection.use(make(before))
+            core.connection.use_profile(make(before))
             try:
                 await asyncio.to_thread(save, core.folder)
             except OSError as error:
                 if not core.jobs.active:
-                    core.connection.use(before)
+                    core.connection.use_profile(before)
                 raise unwritable(error) from error
 
     def _answer_prompt(self, choice: int) -> None:
@@ -381,7 +381,7 @@ class Desk:
         printer = self._core.connection.printer
         if printer is None:
             raise NotConnected("the printer is not connected")
-        checks.choice(choice, printer.prompt)
+        checks.check_choice(choice, printer.prompt)
         if len(self._prompt_answers) >= MAX_PROMPT_ANSWERS:
             raise QueueFull(f"{MAX_PROMPT_ANSWERS} answers are already waiting for the printer; try again later")
         task = asyncio.create_task(_answer(printer, choice))

@@ -12,7 +12,7 @@ import structlog
 
 from daemon.bridge.core_end import CoreEnd
 from daemon.config import Config, core_socket, state_dir, stop_socket
-from daemon.core.core import Core, begin
+from daemon.core.core import Core, begin_core
 from daemon.core.desk import Desk
 from daemon.core.front_process import FrontProcess
 from daemon.core.slow_crashes import SlowCrashes
@@ -69,7 +69,7 @@ async def run(
     crashes.begin()
     sys.setswitchinterval(SWITCH_INTERVAL)
     async with AsyncExitStack() as stack:
-        core = await begin(stack, config, environ, wall, extra_ports, descriptors)
+        core = await begin_core(stack, config, environ, wall, extra_ports, descriptors)
         core.connection.subscribe(crashes.on_event)
         if core.connection.ready:
             crashes.end()

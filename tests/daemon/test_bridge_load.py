@@ -14,7 +14,7 @@ from daemon.bridge.core_end import CoreEnd, socket_pair
 from daemon.bridge.frames import frame
 from daemon.bridge.messages import encode
 from daemon.bridge.words import Selection
-from daemon.core.core import begin
+from daemon.core.core import begin_core
 from daemon.core.desk import Desk
 from support.bridge import question_message
 from support.http import config
@@ -105,7 +105,7 @@ async def share_of_the_processor():
 
 async def test_a_front_that_floods_takes_a_tenth_of_the_core(tmp_path):
     async with AsyncExitStack() as stack:
-        core = await begin(stack, config(tmp_path, "sim?speed=100"), {}, time.time)
+        core = await begin_core(stack, config(tmp_path, "sim?speed=100"), {}, time.time)
         while not core.connection.ready:  # noqa: ASYNC110 - as clients do
             await asyncio.sleep(0.01)
         (tmp_path / "uploads").mkdir(exist_ok=True)

@@ -18,7 +18,7 @@ from daemon.bridge.memory import InMemory
 from daemon.bridge.remote import RemoteCore
 from daemon.bridge.words import FileStatistics, JobState, PortOptions, Selection
 from daemon.config import chosen_preset
-from daemon.core.core import begin
+from daemon.core.core import begin_core
 from daemon.core.desk import Desk
 from daemon.errors import BadFileName, ConfigError, CoreAway, FileError, JobConflict, PortNotAllowed, StorageFull
 from gcode.errors import CommandError, ForbiddenCommand, NozzledError, QueueFull
@@ -54,7 +54,7 @@ class House:
 async def house(folder, form="memory", address="sim?oracle={}", **sections):
     async with AsyncExitStack() as stack:
         address = address.format(folder / "oracle")
-        core = await begin(stack, config(folder, address, **sections), {}, lambda: 1_700_000_000.0)
+        core = await begin_core(stack, config(folder, address, **sections), {}, lambda: 1_700_000_000.0)
         while address and not core.connection.ready:  # noqa: ASYNC110 - as clients do
             await asyncio.sleep(0.1)
         (folder / "uploads").mkdir(exist_ok=True)

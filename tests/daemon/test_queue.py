@@ -347,7 +347,7 @@ async def test_the_bed_of_a_missing_printer_cannot_be_confirmed_clear(tmp_path):
 @asynccontextmanager
 async def core_in(folder):
     async with AsyncExitStack() as stack:
-        yield await core_building.begin(stack, config(folder), BOOT, lambda: NOW)
+        yield await core_building.begin_core(stack, config(folder), BOOT, lambda: NOW)
 
 
 @asynccontextmanager

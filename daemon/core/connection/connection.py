@@ -171,7 +171,7 @@ class Connection:
         """The printer's present profile."""
         return self._config.profile
 
-    def use(self, profile: ProfileConfig) -> None:
+    def use_profile(self, profile: ProfileConfig) -> None:
         """Use another profile, in this turn of the loop and for the open connection too."""
         self._config = replace(self._config, profile=profile)
         if self.printer is not None:
@@ -220,14 +220,14 @@ class Connection:
     def keep_connected(self) -> None:
         """Connect to this daemon's printer, trying until it is there; does nothing if there is none."""
         if self._addresses.own is not None:
-            self._begin(self._addresses.own, keep=True)
+            self._begin(self._addresses.own, reconnects=True)
 
     def reach_hot_printer(self, address: str) -> None:
         """Connect to a printer that a print left hot, trying until it is there, unless this daemon has a printer."""
         if self._addresses.own is not None:
             return  # `keep_connected` connects to that one; or the user has chosen another since
         try:
-            self._begin(parse(address), keep=False)
+            self._begin(parse(address), reconnects=False)
         except AddressError as error:
             log.warning("printer.still_hot", printer=address, reason=str(error))
 
@@ -253,7 +253,7 @@ class Connection:
         if find:
             self._addresses.try_baudrates(address.target)
         self._saves_choice = save
-        self._begin(address, keep=self._addresses.is_own(address), revive=True)
+        self._begin(address, reconnects=self._addresses.is_own(address), revive=True)
 
     @property
     def halted(self) -> bool:
@@ -268,7 +268,7 @@ class Connection:
         """
         if self._target is None:
             raise NotConnected("the printer is not connected")
-        self._begin(self._target, keep=self._reconnects, revive=True)
+        self._begin(self._target, reconnects=self._reconnects, revive=True)
 
     def make_absent(self, address: str) -> Printer:
         """Return a printer that is not connected, for `reattach` to replace.
@@ -288,17 +288,21 @@ class Connection:
         """
         self._reconnects = self._reconnects or (self._addresses.own is not None and str(self._addresses.own) == address)
         printer: asyncio.Future[Printer] = asyncio.get_running_loop().create_future()
-        self._begin(parse(address), keep=self._reconnects, reattachment=_Reattachment(snapshot, identity, printer))
+        self._begin(
+            parse(address), reconnects=self._reconnects, reattachment=_Reattachment(snapshot, identity, printer)
+        )
         return printer
 
     def _begin(
-        self, address: Address, *, keep: bool, reattachment: "_Reattachment | None" = None, revive: bool = False
+        self, address: Address, *, reconnects: bool, reattachment: "_Reattachment | None" = None, revive: bool = False
     ) -> None:
         revive = revive and self._needs_revival
         self._needs_revival = self._needs_revival and not revive
-        self._reconnects, self._reattachment, self._waits_for_user = keep, reattachment, False
+        self._reconnects, self._reattachment, self._waits_for_user = reconnects, reattachment, False
         self._replace_task(
-            lambda before: self._run(address, before, keep=keep, reattachment=reattachment, revive=revive)
+            lambda previous: self._run(
+                address, previous, reconnects=reconnects, reattachment=reattachment, revive=revive
+            )
         )
         if reattachment is not None and self._task is not None:
             # whatever ends the task, even before it has begun: otherwise the job would wait for ever
@@ -314,14 +318,14 @@ class Connection:
     async def _run(
         self,
         address: Address,
-        before: asyncio.Task[None] | None,
+        previous: asyncio.Task[None] | None,
         *,
-        keep: bool,
+        reconnects: bool,
         reattachment: "_Reattachment | None" = None,
         revive: bool = False,
     ) -> None:
-        if before is not None:
-            await asyncio.wait([before])
+        if previous is not None:
+            await asyncio.wait([previous])
         await self._close()
         self._target = address
         if reattachment is not None:
@@ -338,7 +342,7 @@ class Connection:
                     delay = self._config.printer.retry_s
             # after a failed reattach the heaters may still be on, although `left_hot` does not say so yet
             retries = (
-                keep
+                reconnects
                 or self._reconnects
                 or reattachment is not None
                 or self._left_hot()
@@ -536,12 +540,12 @@ class Connection:
             return
         if self._reattachment is not None:
             _fail(self._reattachment.printer, FirmwareHalted(reason))
-        self._replace_task(lambda before: self._open_to_stop(address, before, reason))
+        self._replace_task(lambda previous: self._open_to_stop(address, previous, reason))
 
-    async def _open_to_stop(self, address: Address, before: asyncio.Task[None] | None, reason: str) -> None:
+    async def _open_to_stop(self, address: Address, previous: asyncio.Task[None] | None, reason: str) -> None:
         """Open the port for an emergency stop, trying until it is open."""
-        if before is not None:
-            await asyncio.wait([before])
+        if previous is not None:
+            await asyncio.wait([previous])
         if self.printer is not None:
             await self.printer.close()
         self._port_keeper.release()

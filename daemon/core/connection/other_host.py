@@ -36,13 +36,13 @@ class OtherHost:
         self._positions.clear()
         unsubscribe = printer.subscribe(self._on_event)
         try:
-            return await self._changes(printer)
+            return await self._answers_change(printer)
         except NozzledError:
             return False  # the connection has ended, and the answer is no longer needed
         finally:
             unsubscribe()
 
-    async def _changes(self, printer: Printer) -> bool:
+    async def _answers_change(self, printer: Printer) -> bool:
         commands = ["M114", "M27"]
         if "M73" not in recognise(printer.identity.name).unknown_words:
             commands.append("M73")
@@ -53,7 +53,7 @@ class OtherHost:
                     answers = [line for command in commands for line in await printer.send(command)]
             except TimeoutError:
                 return True
-            if printer.busy or printer.panel_print is not None or self._moved():
+            if printer.busy or printer.panel_print is not None or self._has_moved():
                 return True
             progress = _progress(answers)
             if turn and progress != before:
@@ -61,9 +61,9 @@ class OtherHost:
             before = progress
             if turn < QUERIES - 1:
                 await asyncio.sleep(self._interval)
-        return self._moved()
+        return self._has_moved()
 
-    def _moved(self) -> bool:
+    def _has_moved(self) -> bool:
         return any(position != self._positions[0] for position in self._positions)
 
     def _on_event(self, event: Event) -> None:
