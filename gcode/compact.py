@@ -52,7 +52,7 @@ _ANY_MOVE = re.compile(rb"G(?:[0-3]|92)(?>(?: *+[XYZEFIJKRSP][+-]?(?:\d++(?:\.\d
 _SPACE_WORDS = re.compile(rb"(?<! ) *+([XYZEFIJKRSP])").sub
 
 
-def in_full(command: bytes) -> bytes:
+def canonical_form(command: bytes) -> bytes:
     """Return a move in its canonical form, to compare the lines that a firmware received with a file.
 
     Any other command is returned unchanged.

@@ -302,7 +302,7 @@ _BANNERS = (
 
 
 def recognise(firmware_name: str, banner: Iterable[str] = ()) -> Dialect:
-    """Return the dialect for M115's FIRMWARE_NAME, or else for the banner of the board as it booted.
+    """Return the dialect for M115's FIRMWARE_NAME, or else for the banner of a board that has booted.
 
     If neither is known, the dialect is UNKNOWN, which is safe with any firmware.
     """

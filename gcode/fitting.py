@@ -24,7 +24,7 @@ def is_text(command: bytes) -> bool:
     return _split(command) is not None
 
 
-def fitting(command: bytes, dialect: Dialect, number: int = 999_999) -> bytes | None:
+def fit_command(command: bytes, dialect: Dialect, number: int = 999_999) -> bytes | None:
     """Return a command in a form that the firmware can read as line `number`; None: a text that is better not sent.
 
     Only texts are changed; other commands lose their `(comments)` if they are too long.

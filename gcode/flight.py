@@ -233,13 +233,13 @@ class Flight:
         _, _, _, _, ticket = self.lines[0]
         return ticket
 
-    def has(self, word: str) -> bool:
+    def has_code_word(self, word: str) -> bool:
         """Tell whether a command with this code word is in flight."""
         size = len(word)
         commands = (command_with_checksum(sent).decode().upper() for sent in self.lines)
         return bool(word) and any(each.startswith(word) and not each[size : size + 1].isdigit() for each in commands)
 
-    def has_whole(self, command: str) -> bool:
+    def has_command(self, command: str) -> bool:
         """Tell whether this very command is in flight: a macro such as PRINT_START has no code word."""
         text = command.strip().upper()
         return bool(text) and any(plain_command(sent).decode("utf-8", "replace").upper() == text for sent in self.lines)
@@ -284,7 +284,7 @@ class Flight:
         """Numbers have started over, and nothing but harmless lines has been sent since."""
         return self.last_renumbering > 0 and self.next - self.last_renumbering <= FILLERS
 
-    def is_renumbering_due(self) -> bool:
+    def check_renumbering(self) -> bool:
         """Update `next_renumbering`; tell whether the next line has to be RENUMBER or one of the FILLERS after it."""
         if self.last_renumbering and self.next_renumbering <= self.last_renumbering and not self.just_renumbered:
             self.next_renumbering = self.base + MAX_WIRE_NUMBER

@@ -41,7 +41,7 @@ def dense_frame(number: int, command: bytes, command_checksum: int | None = None
 
 
 def bare_frame(_number: int, command: bytes, _command_checksum: int | None = None) -> bytes:
-    """Return the line for a firmware that does not count lines: the command and a line feed."""
+    """Return the line for a firmware that does not count lines: only the command and a line feed."""
     return command + b"\n"
 
 

@@ -153,7 +153,7 @@ class Greeting:
         ]  # RepRapFirmware has its name in it
 
     def _on_busy(self, now: float) -> None:
-        """Say no more: the hello is in the printer's receive buffer, which more of them would fill."""
+        """Send no more hellos: one is in the printer's receive buffer, and more would fill the buffer."""
         self.busy_at = now
         self._hello_due = False
         self._due = max(self._due, now + (self._quiet if self._answered else REPEAT_INTERVAL))

@@ -13,7 +13,7 @@ from gcode.command import m_code, parse
 from gcode.frozen import mutable
 from gcode.reply_fields import Heaters
 
-RESIDENCY_S = 10.0  # s
+RESIDENCY_S = 10.0
 WINDOW = 1.0  # °C
 HYSTERESIS = 3.0  # °C
 

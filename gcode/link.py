@@ -412,7 +412,7 @@ class HostLink:
             # A firmware without line numbers flushes nothing (and Teacup quotes M400 as M144); one that
             # acknowledges on receipt has already sent that ok.
             flushes = self._dialect.counts_lines and self._dialect.ok_at == "execution"
-            is_ours = self._flight.has(reply.word) or self._flight.has_whole(reply.command)
+            is_ours = self._flight.has_code_word(reply.word) or self._flight.has_command(reply.command)
             self._recovery.foreign_ok = flushes and not is_ours
         elif isinstance(reply, LineSkipped):
             # repetier-1.0.4-lines.txt: it skips a line that it already has, or one after the line that it waits for
@@ -440,7 +440,7 @@ class HostLink:
             self._note_planner(reply.planner)
         if isinstance(reply, Ok) and reply.heaters and word in _REPORTS_BY_OKS:
             self._note_sign_of_life(now)
-        elif recovery.probing and isinstance(reply, Ok) and reply.heaters and not self._flight.has("M105"):
+        elif recovery.probing and isinstance(reply, Ok) and reply.heaters and not self._flight.has_code_word("M105"):
             self._on_probe_executed(now)
         elif number is None and recovery.owed_ok:
             recovery.owed_ok = False
@@ -556,7 +556,7 @@ class HostLink:
         self._send_echo()
 
     def _count_resend(self) -> None:
-        """Count a resend request, by the reason that the firmware gave before it."""
+        """Count a resend request by its reason, which the firmware gave in the line before."""
         counters, reason, self._reason = self._counters, self._reason, ""
         counters.resends += 1
         if "checksum" in reason:
@@ -616,7 +616,7 @@ class HostLink:
         return deadline
 
     def _answer_deadline(self) -> float | None:
-        """When the printer will have been silent for too long; None: no answer is due."""
+        """When the wait for an answer or a sign of life ends; None: nothing is awaited."""
         if self.error is not None:
             return None
         if self._errors.reason_due is not None:
@@ -656,7 +656,7 @@ class HostLink:
         """Probe if the decoder has been in the wrong state for too long: lines in flight may be lost."""
         flight, packer = self._flight, self._outbox.packer
         runs_long = bool(flight.lines) and self._patience.may_be_silent(flight, self._dialect)
-        if not packer.has_lost_step(now, may_be_silent=runs_long):
+        if not packer.check_step(now, may_be_silent=runs_long):
             return
         events += packer.notices()
         if flight.lines and self._recovery.clear:

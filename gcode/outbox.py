@@ -231,7 +231,7 @@ class Outbox:
         """Tell whether a line has to go out for numbers to start over; none has to if the firmware counts modulo."""
         counting = self._dialect.counting
         if self._dialect.counts_lines and counting.modulo is None:
-            return self._flight.is_renumbering_due()
+            return self._flight.check_renumbering()
         self._flight.wrap(counting.modulo if self._dialect.counts_lines else None)
         return False
 
@@ -258,8 +258,8 @@ class Outbox:
 
     def _take_urgent(self) -> Sent | None:
         """Return the next urgent command if the receive buffer has room, however many lines are in flight."""
-        if not self._wire.has_room(
-            self.packer.size_plain(self.urgent[0].command), self._flight, self._dialect.window_bytes
+        if not self._wire.take_room(
+            self.packer.size_unpacked(self.urgent[0].command), self._flight, self._dialect.window_bytes
         ):
             return None
         ticket = self.urgent.popleft()
@@ -362,7 +362,7 @@ class Outbox:
         text = text_of(raw)
         # EMERGENCY_PARSER sees only unpacked bytes
         plain = ticket is not None and ticket.urgent and code_word(ticket.command) in self._dialect.urgent_if_parser
-        return number, self.packer.plain(text) if plain else self.packer.frame(text), ordinal, offset, ticket
+        return number, self.packer.frame_unpacked(text) if plain else self.packer.frame(text), ordinal, offset, ticket
 
     def _repeat(self) -> Sent | None:
         """Return the next line to send again if it fits."""

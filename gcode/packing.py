@@ -137,7 +137,7 @@ class Packer:
             return len(command) + FRAMING + lead
         return (len(command) + FRAMING + 1) // 2 + count_literals(command) + 2 + lead
 
-    def size_plain(self, command: bytes) -> int:
+    def size_unpacked(self, command: bytes) -> int:
         """Return how many bytes a command takes at most as an unpacked frame between packed ones."""
         return len(command) + FRAMING + (PLAIN_ORDERS if self.has_decoder else 0)
 
@@ -157,7 +157,7 @@ class Packer:
         self.doubt_at = None
         return attach_text(text, BEGIN + pack(text) if self.packs else RESET + b"\n" + text)
 
-    def plain(self, text: bytes) -> Packed:
+    def frame_unpacked(self, text: bytes) -> Packed:
         """Return a frame that goes unpacked between packed ones.
 
         EMERGENCY_PARSER reads the bytes before the decoder does, and takes the orders for the beginning of a line: the
@@ -192,8 +192,8 @@ class Packer:
         elif self.doubt_at is None:
             self.doubt_at = now + DOUBT_S
 
-    def has_lost_step(self, now: float, *, may_be_silent: bool) -> bool:
-        """Tell whether the decoder's state has been wrong for too long; if so, the link has to probe.
+    def check_step(self, now: float, *, may_be_silent: bool) -> bool:
+        """Tell whether the decoder's state has been wrong for too long, and so the link has to probe.
 
         Args:
             now: the time.
@@ -232,6 +232,6 @@ class Packer:
             self.lose_step()
 
     def notices(self) -> list[LinkNotice]:
-        """Return the notice that packing was turned off, once."""
+        """Return, once, the notice that packing was turned off."""
         reason, self._reason = self._reason, ""
         return [LinkNotice(f"MeatPack was turned off, and lines now go unpacked: {reason}")] if reason else []

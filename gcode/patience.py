@@ -33,7 +33,7 @@ _LONG = re.compile(
     re.IGNORECASE,
 )
 _DWELL = re.compile(rb"G\s*0*4(?!\d)", re.IGNORECASE)
-_MAX_DWELL_S = 24 * 3600.0  # s; a longer one is a mistake in the file
+_MAX_DWELL_S = 24 * 3600.0  # a longer one is a mistake in the file
 
 
 def max_silence(command: bytes, usual: float, long_commands: frozenset[bytes] = frozenset()) -> float:

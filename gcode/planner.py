@@ -247,7 +247,7 @@ def make_block(
     if not (TINY <= length <= MAX_LENGTH and extruded <= MAX_LENGTH):
         return None
     direction = (dx / length, dy / length, dz / length, de / length)
-    nominal = _slowed(length, max(feedrate, lowest, MIN_SPEED), queued, limits.min_segment_time)
+    nominal = _slow_down(length, max(feedrate, lowest, MIN_SPEED), queued, limits.min_segment_time)
     for share, top, rate in zip(direction, limits.feedrates, limits.accelerations, strict=True):
         part = abs(share)
         if nominal * part > top:
@@ -257,7 +257,7 @@ def make_block(
     return Block(delta, end, length, direction, nominal, acceleration, 2 * acceleration * length)
 
 
-def _slowed(length: float, speed: float, queued: int, min_segment_time: float) -> float:
+def _slow_down(length: float, speed: float, queued: int, min_segment_time: float) -> float:
     """Return the speed of a move that may be too short for a planner with few moves (Marlin's SLOWDOWN)."""
     missing = min_segment_time - length / speed
     if missing <= 0 or queued not in _FEW:
@@ -305,7 +305,7 @@ def _squared_speed_by_deviation(before: Block, after: Block, limits: MotionLimit
     The corner is replaced by a circle that touches both moves and passes the corner at the deviation; its centripetal
     acceleration is the limit (https://onehossshay.wordpress.com/2011/09/24/improving_grbl_cornering_algorithm/).
     """
-    one, two = _normalised(before.direction), _normalised(after.direction)
+    one, two = _normalise(before.direction), _normalise(after.direction)
     cosine = one[0] * two[0] + one[1] * two[1] + one[2] * two[2] + one[3] * two[3]  # of the turn; 1 is straight on
     if cosine > STRAIGHT_COSINE:
         return math.inf
@@ -324,7 +324,7 @@ def _squared_speed_by_deviation(before: Block, after: Block, limits: MotionLimit
     return squared
 
 
-def _normalised(direction: Vector) -> Vector:
+def _normalise(direction: Vector) -> Vector:
     """Return a direction normalised over all four axes, as Marlin does for the angle of a corner."""
     x, y, z, e = direction
     if not e:

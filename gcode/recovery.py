@@ -365,7 +365,7 @@ class Recovery:
         self.foreign_ok = dialect.answers_blank
 
     def on_probe_executed(self, flight: Flight) -> None:
-        """Note that the firmware has executed the probe as a command, as it does not count lines.
+        """Note that the firmware has executed the probe as a command, because it does not count lines.
 
         RepRapFirmware is one: its StringParser.cpp checks the checksum of a line, not the order of numbers.
         """

@@ -11,7 +11,7 @@ _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 
 
 def number(text: str, factor: float = 1.0) -> float | None:
-    """Return the number that a text is, times a factor; None: it is none, or the product is unreasonably large."""
+    """Return a text as a number, times a factor; None: it is no number, or the product is unreasonably large."""
     try:
         value = float(text[:_MAX_SIZE]) * factor
     except ValueError:

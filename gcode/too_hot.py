@@ -79,7 +79,7 @@ class _HeatRequest:
 
 
 def excess(command: bytes, hotend: float, bed: float, chamber: float | None = None) -> str | None:
-    """Return the temperature of a command that is too high, as a sentence; None: none is too high.
+    """Return a sentence about the first temperature of a command that is too high; None: none is too high.
 
     Args:
         command: one clean line.
@@ -96,7 +96,7 @@ def excess(command: bytes, hotend: float, bed: float, chamber: float | None = No
 
 
 def doubt(command: bytes, hotend: float, bed: float, chamber: float) -> str | None:
-    """Return why a command in which `excess` finds nothing may still be too hot, as a sentence; None: it is not.
+    """Return a sentence about why a command may be too hot although `excess` finds nothing; None: it is not.
 
     A macro may do anything with its parameters, and only the firmware can evaluate an expression.
     """

@@ -39,8 +39,8 @@ class Wire:
         else:
             self._unread = 0 if read else sum(len(raw) for _, raw, _, _, _ in islice(flight.lines, window, None))
 
-    def has_room(self, size: int, flight: Flight, capacity: int) -> bool:
-        """Tell whether the receive buffer of `capacity` bytes has room for an urgent line; if so, count it as sent."""
+    def take_room(self, size: int, flight: Flight, capacity: int) -> bool:
+        """Take room in the receive buffer of `capacity` bytes for an urgent line; tell whether there was room."""
         if flight.lines and self._unread and self._unread + size > capacity:
             return False
         self._unread += size

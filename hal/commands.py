@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from gcode.command import m_code
 from gcode.dialect import UNKNOWN, Dialect
 from gcode.errors import CommandError, NozzledError, QueueFull
-from gcode.fitting import fitting
+from gcode.fitting import fit_command
 from gcode.outgoing import Ticket, check_command
 from hal.pump import Pump, fail_waiters
 
@@ -55,7 +55,7 @@ class Commands:
 
     def fit(self, command: bytes) -> bytes | None:
         """Return a clean command as this firmware can read it; None: a text that is better not sent."""
-        return fitting(command, self._dialect)
+        return fit_command(command, self._dialect)
 
     @property
     def is_selecting(self) -> bool:

@@ -36,7 +36,7 @@ from daemon.front.access.hosts import name_for_others
 from daemon.front.access.keys import ENVIRONMENT
 from daemon.packing.as_text import open_unpacked, temporary_folder
 from daemon.packing.kinds import plain_name
-from gcode.compact import in_full
+from gcode.compact import canonical_form
 from gcode.host_commands import meaning
 from gcode.reader import Reader
 from hal.registry import positive_float
@@ -346,7 +346,7 @@ def _commands(content: bytes) -> list[str]:
 
 def _in_full(command: bytes) -> str:
     """Return a command in the form in which commands are compared."""
-    return in_full(command).decode()
+    return canonical_form(command).decode()
 
 
 # commands that the host sends in addition to those of the file

@@ -12,7 +12,7 @@ from gcode.analysis.machine import Machine, Range
 from gcode.analysis.result import Bounds
 from gcode.analysis.whereabouts import PURGE, ROUNDING, Whereabouts
 from gcode.command import Command
-from gcode.fitting import fitting
+from gcode.fitting import fit_command
 from gcode.frozen import mutable
 from gcode.texts import words_of
 from gcode.too_hot import doubt, excess
@@ -175,7 +175,7 @@ class Checks:
         most = dialect.longest_command
         if len(command) <= most or self._for_macros:
             return
-        fitted = fitting(command, dialect)
+        fitted = fit_command(command, dialect)
         if fitted is None or len(fitted) <= most:
             self.add(Level.WARNING, "long text", f"a text is cut: the firmware reads {most} characters", line)
         elif self.machine.dialect_known:

@@ -169,7 +169,7 @@ def _squared_by_deviation(
     before: Floats, after: Floats, length: Floats, acceleration: Floats, limits: LimitRows
 ) -> Floats:
     """Return the squared maximum speeds of corners by junction deviation, as in `gcode.planner`."""
-    one, two = _normalised(before), _normalised(after)
+    one, two = _normalise(before), _normalise(after)
     cosine = (one * two).sum(axis=0)
     turned = np.abs(two - one)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -184,7 +184,7 @@ def _squared_by_deviation(
     return np.where(cosine > STRAIGHT_COSINE, np.inf, np.where(cosine < -STRAIGHT_COSINE, 0.0, squared))
 
 
-def _normalised(direction: Floats) -> Floats:
+def _normalise(direction: Floats) -> Floats:
     """Return directions normalised over all four axes, as Marlin does for the angle of a corner."""
     return direction / np.sqrt((direction**2).sum(axis=0).clip(TINY))
 

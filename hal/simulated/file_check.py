@@ -4,7 +4,7 @@ from collections.abc import Collection, Container, Iterator
 from pathlib import Path
 
 from gcode import host_commands
-from gcode.compact import in_full
+from gcode.compact import canonical_form
 from gcode.frozen import frozen
 from gcode.reader import Reader
 
@@ -103,7 +103,7 @@ class FileCheck:
 
 def _is_same_move(command: str, expected: str) -> bool:
     """Tell whether a command is the file's move without its superfluous characters (`gcode.compact`)."""
-    return command[:2] == expected[:2] and in_full(command.encode()) == in_full(expected.encode())
+    return command[:2] == expected[:2] and canonical_form(command.encode()) == canonical_form(expected.encode())
 
 
 def _is_scrap(number: int | None, command: str) -> bool:

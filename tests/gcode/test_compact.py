@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gcode import dialect
 from gcode.command import parse
-from gcode.compact import compactor, in_full
+from gcode.compact import canonical_form, compactor
 from gcode.framing import checksum, dense_frame, frame, number_of, unframe, without_number
 from gcode.outgoing import job_line
 from hal.simulated.config import FirmwareConfig
@@ -47,7 +47,7 @@ def test_a_move_means_the_same_to_the_last_decimal(line, keep, number):
     dense = compactor(keep)(line.encode())
     assert len(dense) <= len(line)
     assert meaning(dense.decode()) == meaning(line)
-    assert in_full(dense) == in_full(line.encode())
+    assert canonical_form(dense) == canonical_form(line.encode())
     assert parse(dense) == parse(line)
     assert compactor(keep)(dense) in (dense, dense.replace(b" ", b"")), "there is nothing more to be dropped"
     assert not re.search(rb"(?<![\d.])[+-]?0+\.?0*X", dense), "`Y0X10` is hexadecimal to some"

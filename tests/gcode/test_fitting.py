@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gcode import dialect
-from gcode.fitting import fitting, is_text
+from gcode.fitting import fit_command, is_text
 from gcode.framing import frame
 
 
@@ -35,20 +35,20 @@ from gcode.framing import frame
     ],
 )
 def test_texts_are_fitted_to_the_firmware(spoken, command, sent):
-    assert fitting(command, spoken) == sent
+    assert fit_command(command, spoken) == sent
 
 
 def test_a_text_is_cut_to_fit_its_numbered_line():
     name = b"M486 A" + b"x" * 200
     for number in (1, 999_999, 1_000_000, 123_456_789):
-        assert len(frame(number, fitting(name, dialect.MARLIN, number), 255)) <= 95 + 1
-        assert len(fitting(name, dialect.MARLIN, number)) == dialect.MARLIN.room(number)
-    assert fitting(b"M117 " + b"x" * 200, dialect.KLIPPER) == b"M117 " + b"x" * 200
+        assert len(frame(number, fit_command(name, dialect.MARLIN, number), 255)) <= 95 + 1
+        assert len(fit_command(name, dialect.MARLIN, number)) == dialect.MARLIN.room(number)
+    assert fit_command(b"M117 " + b"x" * 200, dialect.KLIPPER) == b"M117 " + b"x" * 200
 
 
 def test_other_commands_are_not_cut():
     long = b"G1 " + b"X1 " * 99
-    assert fitting(long, dialect.MARLIN_1_0) == long
+    assert fit_command(long, dialect.MARLIN_1_0) == long
     assert not is_text(long)
     assert not is_text(b"M117")
     assert is_text(b"M117 a")
@@ -56,7 +56,7 @@ def test_other_commands_are_not_cut():
 
 @given(st.binary(min_size=1, max_size=200), st.sampled_from([*dialect.DIALECTS, dialect.UNKNOWN]))
 def test_any_text_leaves_a_line_that_can_be_acknowledged(text, spoken):
-    sent = fitting(b"M117 " + text, spoken)
+    sent = fit_command(b"M117 " + text, spoken)
     if sent is not None:
         body = sent[4:]
         assert not set(spoken.texts.end_characters) & set(body.decode("latin-1"))

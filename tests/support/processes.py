@@ -23,7 +23,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from gcode.compact import in_full
+from gcode.compact import canonical_form
 
 from .reading import read_whole
 from .waiting import TIMEOUT
@@ -113,7 +113,7 @@ def head(lines: int | None, folder: Path) -> Path:
 
 def commands_of(path: Path) -> list[str]:
     """Return the commands of a print of this file."""
-    return [in_full(command).decode() for _, command in read_whole(path.read_bytes())]
+    return [canonical_form(command).decode() for _, command in read_whole(path.read_bytes())]
 
 
 class Lines(Generic[T]):
@@ -138,7 +138,7 @@ class Lines(Generic[T]):
 
 def accepted(line: str) -> str:
     """Return the command of an oracle's line; moves, which are compact, in full."""
-    return in_full(json.loads(line)["command"].encode()).decode()
+    return canonical_form(json.loads(line)["command"].encode()).decode()
 
 
 class Child:
