@@ -127,7 +127,7 @@ class LinePrinter(LinkStatus):
 
     @property
     def hangs(self) -> bool:
-        """A deadline of the link passed long ago without effect, which only a bug explains."""
+        """A deadline of the link passed long ago without effect, which only a bug can cause."""
         return self._state is ConnectionState.READY and self._pump.has_overslept
 
     @property
@@ -157,7 +157,7 @@ class LinePrinter(LinkStatus):
 
     @property
     def turnaround(self) -> Histogram:
-        """Times from readable bytes of the printer to the lines written in answer, in s."""
+        """Times, in s, from when bytes of the printer are readable until the lines in answer are written."""
         return self._pump.turnaround
 
     @property

@@ -80,19 +80,19 @@ class WatchedLoop(asyncio.SelectorEventLoop):
         self._turns.wires[fd] = readable
 
     def remove_reader(self, fd: Any) -> bool:
-        """As asyncio's."""
+        """Do what asyncio's does, for the fast path too."""
         self._turns.wires.pop(fd, None)
         return super().remove_reader(fd)
 
     def call_soon(self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None) -> Handle:
-        """As asyncio's."""
+        """Do what asyncio's does, and note that a callback was scheduled."""
         self._turns.scheduled = True
         return super().call_soon(callback, *args, context=context)
 
     def call_at(
         self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> TimerHandle:
-        """As asyncio's, also for `call_later`."""
+        """Do what asyncio's does, and note that a callback was scheduled; `call_later` calls this."""
         self._turns.scheduled = True
         return super().call_at(when, callback, *args, context=context)
 

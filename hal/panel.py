@@ -34,7 +34,7 @@ class Panel:
         self._draft: Prompt | None = None  # a prompt that is not complete yet
         self._opened: PanelPrint | None = None  # the file opened last
         self._idle = 0  # reports in a row that nothing is printed
-        self._queries_left = 0  # until a print that a client started, and no report has confirmed, is dropped
+        self._queries_left = 0  # until an unconfirmed print, which a client started, is dropped
 
     def note(self, reply: Reply, *, by_host: bool) -> bool:
         """Take a reply about the SD card; tell whether a print began or ended.

@@ -18,7 +18,7 @@ DEV = Path("/dev")
 SYS = Path("/sys")
 
 AUTO = "auto"
-"""Stands for the one unlocked port with a name by id, which is looked up when the port is opened."""
+"""Stands for the port that `auto_port` finds at the time of opening."""
 
 _PATTERNS = ("ttyUSB*", "ttyACM*", "ttyS*", "ttyAMA*")
 
@@ -29,14 +29,14 @@ class Port:
 
     Attributes:
         path: of its node, which may belong to another device after the next replugging.
-        by_id: udev's name by id, which survives replugging; None: it has none.
+        by_id: udev's name by id, which survives replugging; None: the port has none.
         description: maker and product.
         vid: of the USB device; None: it is not a USB device.
         pid: of the USB device.
         serial_number: of the USB device; many have none, and some makers give all boards the same one.
         place: the USB socket, hubs included, as the kernel names it (`1-1.4`).
         interface: the device's interface (`1.0`).
-        by_path: udev's name by path, which belongs to the socket; None: it has none.
+        by_path: udev's name by path, which belongs to the socket; None: the port has none.
         is_twin: another port differs from this one by the socket alone.
     """
 

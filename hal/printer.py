@@ -396,7 +396,7 @@ class Stoppable(Protocol):
 
 
 class Conversation(Protocol):
-    """The wire, and the figures of what went over it."""
+    """The wire, and figures about its traffic."""
 
     @property
     def flow_control(self) -> FlowControl:
@@ -416,7 +416,7 @@ class Conversation(Protocol):
 
     @property
     def turnaround(self) -> Histogram:
-        """Times from readable bytes of the printer to the lines written in answer, in s."""
+        """Times, in s, from when bytes of the printer are readable until the lines in answer are written."""
 
     @property
     def flight_recorder(self) -> FlightRecorder:
@@ -468,7 +468,7 @@ class Lifetime(Protocol):
 
     @property
     def hangs(self) -> bool:
-        """A deadline of the link passed long ago without effect, which only a bug explains."""
+        """A deadline of the link passed long ago without effect, which only a bug can cause."""
 
 
 class Printer(PrinterStatus, CommandSink, LineSink, Stoppable, Conversation, Lifetime, Protocol):

@@ -1,4 +1,4 @@
-"""Pump: carries bytes between a transport and its protocol: a greeting or a line probe, then the link.
+"""Pump: carries bytes between a transport and its protocol, which is a greeting or a line probe, then the link.
 
 A piece of bytes from the printer costs one callback: receive, answer, publish. There is no task, future or timer per
 line; one timer serves all deadlines of the link.
@@ -35,7 +35,7 @@ class Pump:
         bypass: gets all bytes instead of these three: an emergency stop until its confirmation, or a halt test.
         ring: the last pieces that went over the wire.
         heard_at: when the last bytes came.
-        turnaround: times from readable bytes of the printer to the lines written in answer, in s.
+        turnaround: times, in s, from when bytes of the printer are readable until the lines in answer are written.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class Pump:
 
     @property
     def has_overslept(self) -> bool:
-        """A deadline of the link passed long ago without effect, which only a bug explains."""
+        """A deadline of the link passed long ago without effect, which only a bug can cause."""
         deadline = self.link.deadline if self.link is not None else None
         return deadline is not None and self._loop.time() > deadline + OVERSLEPT_S
 
@@ -259,4 +259,4 @@ def fail_waiters(waiters: Sequence[asyncio.Future[Any]], error: NozzledError) ->
     for waiter in waiters:
         if not waiter.done():
             waiter.set_exception(error)
-            waiter.exception()  # marks it as retrieved, in case the waiter is gone
+            waiter.exception()  # marks the error as retrieved, in case the waiter is gone

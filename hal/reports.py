@@ -31,7 +31,7 @@ from hal.pump import Pump
 from hal.repeated_query import RepeatedQuery
 
 KEEPALIVE = "M113 S2"  # busy messages every 2 s, on which the link relies; a file may have turned them off
-BUSY_PERIOD = 10.0  # for which a busy message counts: Marlin sends one every 2 s, others at least every 10 s
+BUSY_PERIOD = 10.0  # how long a busy message counts: Marlin sends one every 2 s, others at least every 10 s
 CARD_REPORTS = "M27 S5"  # a report every 5 s on the progress of a print from the SD card
 
 

@@ -282,7 +282,7 @@ def open_port(path: str, baudrate: int, *, toggle_parity: bool = False) -> seria
     Args:
         path: of the port, or AUTO.
         baudrate: bits per second.
-        toggle_parity: open it with odd parity first, without which the connection hangs on some systems
+        toggle_parity: open the port with odd parity first; without that, the connection hangs on some systems
             (https://github.com/OctoPrint/OctoPrint/issues/673).
 
     Raises:

@@ -47,7 +47,7 @@ class Reopenable(Protocol):
     """A transport that can open a port without ending the conversation, such as that of a host that died."""
 
     async def reopen(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
-        """Open as `Transport.open` does, but without a reset of the board, and with its unread bytes.
+        """Open as `Transport.open` does, but without a reset of the board, and without losing its unread bytes.
 
         Raises:
             PortError: one of its subclasses, with a sentence that says what the user can do.
