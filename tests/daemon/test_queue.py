@@ -340,7 +340,7 @@ async def test_anything_that_may_be_on_the_bed_revokes_its_confirmation(tmp_path
 async def test_the_bed_of_a_missing_printer_cannot_be_confirmed_clear(tmp_path):
     async with queueing(tmp_path, address="") as server:
         refused = await command(server, "bed", clear=True)
-        assert (refused.status, "no printer is connected" in refused.error) == (409, True)
+        assert (refused.status, "the printer is not connected" in refused.error) == (409, True)
         assert (await command(server, "bed", clear=False)).status == 200
 
 
@@ -461,7 +461,7 @@ async def test_an_unreadable_queue_is_not_overwritten_and_read_once_possible(tmp
                 await command(server, "clear"),
                 await command(server, "bed", clear=True),
             ):
-                assert (answer.status, "cannot be read" in answer.json["error"]) == (500, True)
+                assert (answer.status, "until it can be read again" in answer.json["error"]) == (500, True)
             assert "the disk does not answer" in server.service.front.queue.waiting()
             await server.delete("/api/files/local/a.gcode")
             await filled(server, "a")

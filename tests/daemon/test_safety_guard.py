@@ -177,7 +177,7 @@ async def test_a_new_profile_applies_at_once_to_every_check_of_heat(tmp_path):
         await host.connection.commands.send(["M104 S250"])
         await asyncio.sleep(300)
         assert guard.trouble is None
-        host.connection.use(replace(host.connection.profile, max_hotend_c=200.0, extruders=2))
+        host.connection.use_profile(replace(host.connection.profile, max_hotend_c=200.0, extruders=2))
         with pytest.raises(CommandError, match="200"):
             await host.connection.commands.send(["M104 S250"])
         await asyncio.sleep(10)
@@ -191,7 +191,7 @@ async def test_a_new_profile_applies_at_once_to_every_check_of_heat(tmp_path):
 
 async def test_a_failed_connection_turns_off_the_heaters_of_the_new_profile(tmp_path):
     async with house(tmp_path, scripts=QUIET) as host:
-        host.connection.use(replace(host.connection.profile, extruders=3, heated_chamber=True))
+        host.connection.use_profile(replace(host.connection.profile, extruders=3, heated_chamber=True))
         host.connection.printer._fail(CommandError("an end"))
         lines = "".join(host.connection.printer.flight_recorder.tail()[-8:])
         assert "M104 T2 S0" in lines
