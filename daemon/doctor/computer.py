@@ -10,19 +10,19 @@ from daemon.doctor.view import View
 MIB = 1024 * 1024
 FULL_DISK, LOW_DISK = 100 * MIB, 1024 * MIB  # free bytes
 LOW_MEMORY = 48 * MIB
-HOT = 80.0  # °C; above this, a Raspberry Pi throttles its processor
+HOT_C = 80.0  # °C; above this, a Raspberry Pi throttles its processor
 EARLIEST_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 """A clock that shows an earlier date is wrong: this version of the program did not exist then."""
 
-MODEL = "/proc/device-tree/model"
-THROTTLED = "/sys/devices/platform/soc/soc:firmware/get_throttled"
-_NOW = {0: "its voltage is too low", 1: "its clock is capped", 2: "it is throttled", 3: "it is too hot"}
-_EARLIER = 16  # offset of the bits for "has happened since boot"
+MODEL_FILE = "/proc/device-tree/model"
+THROTTLED_FILE = "/sys/devices/platform/soc/soc:firmware/get_throttled"
+_BIT_TEXTS = {0: "its voltage is too low", 1: "its clock is capped", 2: "it is throttled", 3: "it is too hot"}
+_EARLIER_OFFSET = 16  # offset of the bits for "has happened since boot"
 
 
 def power(view: View, _: Subject) -> Iterator[Finding]:
     """Undervoltage and throttling of a Raspberry Pi: a common cause of prints that "just stop"."""
-    model = (view.read_text(MODEL) or "").strip("\0\n ")
+    model = (view.read_text(MODEL_FILE) or "").strip("\0\n ")
     if "Raspberry Pi" not in model:
         return
     bits = _throttled(view)
@@ -33,9 +33,9 @@ def power(view: View, _: Subject) -> Iterator[Finding]:
         "use a power supply and cable made for this Pi; disconnect USB devices that draw much current; make sure that "
         "the printer's USB cable does not power the Pi (tape over its 5 V contact)"
     )
-    now = [text for bit, text in _NOW.items() if bits >> bit & 1]
-    earlier = [text for bit, text in _NOW.items() if bits >> bit + _EARLIER & 1]
-    if bits & 1 or bits >> _EARLIER & 1:
+    now = [text for bit, text in _BIT_TEXTS.items() if bits >> bit & 1]
+    earlier = [text for bit, text in _BIT_TEXTS.items() if bits >> bit + _EARLIER_OFFSET & 1]
+    if bits & 1 or bits >> _EARLIER_OFFSET & 1:
         when = "now" if bits & 1 else "earlier, since it booted"
         yield bad(
             f"the supply voltage of this {model} is too low ({when}), which makes USB drop out and prints stop", fix
@@ -49,7 +49,7 @@ def power(view: View, _: Subject) -> Iterator[Finding]:
 
 
 def _throttled(view: View) -> int | None:
-    text = view.read_text(THROTTLED)
+    text = view.read_text(THROTTLED_FILE)
     if text is None:
         output = view.run("vcgencmd", "get_throttled") or ""
         text = output.partition("=")[2].removeprefix("0x")
@@ -62,7 +62,7 @@ def _throttled(view: View) -> int | None:
 def heat(view: View, _: Subject) -> Iterator[Finding]:
     """The processor's temperature."""
     text = view.read_text("/sys/class/thermal/thermal_zone0/temp") or ""
-    if text.strip().lstrip("-").isdecimal() and (celsius := int(text) / 1000) >= HOT:
+    if text.strip().lstrip("-").isdecimal() and (celsius := int(text) / 1000) >= HOT_C:
         yield note(
             f"the processor is at {celsius:.0f} °C and throttled", "give it a heat sink, a fan, or a cooler place"
         )

@@ -8,10 +8,10 @@ from hal.errors import AddressError
 from hal.ports import AUTO, Port
 from hal.registry import parse
 
-OURS = ("nozzled", "daemon")
+OUR_PROCESSES = ("nozzled", "daemon")
 """Names of our own processes."""
 
-KEEPERS = ("systemd", "init")
+PORT_KEEPERS = ("systemd", "init")
 """Names of processes that keep the port open while the service restarts."""
 
 FIXES = {
@@ -21,7 +21,7 @@ FIXES = {
     "klippy.py": "sudo systemctl stop klipper",
     "klipper": "sudo systemctl stop klipper",
 }
-TAKEN_BY_BRLTTY = ("1a86:7523", "1a86:5523", "10c4:ea60", "0403:6001")
+BRLTTY_USB_IDS = ("1a86:7523", "1a86:5523", "10c4:ea60", "0403:6001")
 """USB ids of serial chips that are used on printers' boards and in Braille displays."""
 
 BRLTTY_RULES = ("/usr/lib/udev/rules.d/85-brltty.rules", "/lib/udev/rules.d/85-brltty.rules")
@@ -105,7 +105,7 @@ def rights(view: View, subject: Subject) -> Iterator[Finding]:
 def port_holders(view: View, _: Subject) -> Iterator[Finding]:
     """Whether another program uses a port."""
     for each in view.ports():
-        others = sorted({name for name in view.holders_of(each.path) if name not in (*OURS, *KEEPERS)})
+        others = sorted({name for name in view.holders_of(each.path) if name not in (*OUR_PROCESSES, *PORT_KEEPERS)})
         for name in others:
             fix = FIXES.get(name, f"stop {name}, or give it another port; then `nozzled printer connect`")
             yield bad(f"another program uses {each.path}: {name}", fix)
@@ -126,7 +126,7 @@ def probers(view: View, _: Subject) -> Iterator[Finding]:
     for device in view.list_folder("/sys/bus/usb/devices"):
         vendor, product = (view.read_text(device / name) for name in ("idVendor", "idProduct"))
         usb_id = f"{(vendor or '').strip()}:{(product or '').strip()}"
-        if usb_id in TAKEN_BY_BRLTTY and usb_id not in with_port:
+        if usb_id in BRLTTY_USB_IDS and usb_id not in with_port:
             yield bad(
                 f"brltty has taken a USB serial chip ({usb_id}) for a Braille display, so it has no port",
                 FIXES["brltty"],

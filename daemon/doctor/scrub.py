@@ -12,14 +12,14 @@ from html import escape
 from ipaddress import ip_address
 from urllib.parse import quote, unquote
 
-COMMON = frozenset({
+COMMON_NAMES = frozenset({
     "localhost", "root", "nozzled", "printer", "raspberrypi", "octopi", "octoprint", "pi", "default", "admin", "user",
     "daemon", "front", "core", "phone", "browser", "http", "api", "local", "serial", "generic", "mqtt", "mosquitto",
     "broker", "homeassistant", "plug",
 })  # fmt: skip
 """Names that identify nobody, and without which a log would be unreadable."""
 
-PUBLIC = frozenset({
+PUBLIC_HOSTS = frozenset({
     "github.com", "prusa3d.com", "www.prusa3d.com", "marlinfw.org", "klipper3d.org", "octoprint.org", "reprap.org",
     "pypi.org", "debian.org", "www.debian.org", "bugs.debian.org", "raspberrypi.org", "raspbian.org",
 })  # fmt: skip
@@ -90,7 +90,8 @@ class Scrubber:
         self._replacements: dict[tuple[str, str], str] = {}
         self._keys = _alternatives(keys, "{}")
         self._names = _alternatives(
-            (name for name in names if len(name) >= MIN_NAME and name.casefold() not in COMMON), r"(?<!\w){}(?!\w)"
+            (name for name in names if len(name) >= MIN_NAME and name.casefold() not in COMMON_NAMES),
+            r"(?<!\w){}(?!\w)",
         )
 
     def scrub(self, text: str) -> str:
@@ -143,7 +144,7 @@ class Scrubber:
         return self._replacement("file", name) + name[name.rindex(".") :]
 
     def _host(self, match: re.Match[str]) -> str:
-        return match[0] if match[0].lower() in PUBLIC else self._replacement("host", match[0])
+        return match[0] if match[0].lower() in PUBLIC_HOSTS else self._replacement("host", match[0])
 
     def _url(self, match: re.Match[str]) -> str:
         user, _, host = match["host"].rpartition("@")
@@ -151,7 +152,7 @@ class Scrubber:
         login = "<key>@" if user else ""
         if name.strip("[]") in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::", "<key>"):  # noqa: S104 - compared with
             return match["scheme"] + login + host
-        if name.lower() in PUBLIC or match["scheme"].lower() in ("file://", "serial://"):
+        if name.lower() in PUBLIC_HOSTS or match["scheme"].lower() in ("file://", "serial://"):
             return match["scheme"] + login + host
         return match["scheme"] + login + self._replacement("host", name) + (f":{port}" if port else "")
 

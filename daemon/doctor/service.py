@@ -9,7 +9,7 @@ from pathlib import Path
 
 from daemon.config import key_file
 from daemon.doctor.finding import Finding, Subject, bad, good, note
-from daemon.doctor.ports import OURS
+from daemon.doctor.ports import OUR_PROCESSES
 from daemon.doctor.view import MAX_BYTES, View
 from daemon.front.access.keys import MIN_LENGTH
 from daemon.systemd.installed import NAME, listening_as
@@ -84,7 +84,11 @@ def _unit(unit: str, properties: dict[str, str], *, is_core: bool) -> Iterator[F
 def http(view: View, subject: Subject) -> Iterator[Finding]:
     """Whether the daemon answers at the configured address, and whether other computers can reach it."""
     at = f"{subject.host}:{subject.port}"
-    others = [name for name in view.listeners_at(subject.port) if name not in OURS and name not in ("systemd", "init")]
+    others = [
+        name
+        for name in view.listeners_at(subject.port)
+        if name not in OUR_PROCESSES and name not in ("systemd", "init")
+    ]
     if others and not subject.running_version:
         yield bad(
             f"another program uses port {subject.port}: {', '.join(others)}",

@@ -24,7 +24,7 @@ METADATA = ".metadata.json"
 MAX_NAME = 40  # characters of a preset's name
 MAX_LISTED = 30  # plugins and other things that are listed by name
 
-OF_OCTOPRINT = frozenset({
+BUNDLED_PLUGINS = frozenset({
     "achievements", "action_command_notification", "action_command_prompt", "announcements", "appkeys", "backup",
     "classicwebcam", "corewizard", "cura", "discovery", "errortracking", "eventmanager", "file_check",
     "custombackground", "firmware_check", "forcelogin", "gcodeviewer", "health_check", "logging", "loginui",
@@ -46,7 +46,7 @@ FOLDERS = {
 }
 """Folders that may be anywhere → what in them is not imported."""
 
-FACTORY = ("Generic RepRap Printer", 200.0, 200.0, 200.0)
+FACTORY_PROFILE = ("Generic RepRap Printer", 200.0, 200.0, 200.0)
 """Model, width, depth and height of a profile that was never changed."""
 
 
@@ -225,7 +225,7 @@ def _add_default_profile(inventory: Inventory, folder: Path, config: dict[str, A
 def _add_profile(inventory: Inventory, profile: dict[str, Any]) -> None:
     volume, extruder = _mapping(profile.get("volume")), _mapping(profile.get("extruder"))
     sizes = tuple(_number(volume.get(side)) for side in ("width", "depth", "height"))
-    if (_text(profile.get("model")), *sizes) == FACTORY:
+    if (_text(profile.get("model")), *sizes) == FACTORY_PROFILE:
         inventory.not_imported.append(
             "the printer profile, which was never changed: choose a printer on the page or in [profile]"
         )
@@ -336,7 +336,7 @@ def _plugins(base: Path, config: dict[str, Any]) -> list[str]:
         if folder.is_dir():
             paths = islice(folder.iterdir(), MAX_ENTRIES)
             names |= {path.stem if path.suffix == ".py" else path.name for path in paths}
-    return sorted(name for name in names - OF_OCTOPRINT if not name.startswith(("_", ".")))
+    return sorted(name for name in names - BUNDLED_PLUGINS if not name.startswith(("_", ".")))
 
 
 # -- values of any type ----------------------------------------------------------------------------------------------

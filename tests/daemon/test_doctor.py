@@ -211,13 +211,13 @@ def test_the_systems_console_on_the_printers_port_is_reported(machine):
 )
 def test_power_problems_of_a_raspberry_pi_are_reported(machine, bits, level, words):
     assert machine.look(computer.power) == [], "this is none"
-    machine.write(computer.MODEL, "Raspberry Pi 4 Model B Rev 1.4\0")
+    machine.write(computer.MODEL_FILE, "Raspberry Pi 4 Model B Rev 1.4\0")
     machine.programs["vcgencmd get_throttled"] = f"throttled=0x{bits}"
     finding = machine.worst(computer.power)
     assert (finding[0], words in finding[1]) == (level, True), finding
     if bits != "nonsense":
         machine.programs.clear()
-        machine.write(computer.THROTTLED, f"{bits}\n")
+        machine.write(computer.THROTTLED_FILE, f"{bits}\n")
         assert machine.worst(computer.power) == finding, "the kernel says the same"
 
 

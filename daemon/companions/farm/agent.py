@@ -88,7 +88,7 @@ class Agent:
     @property
     def trouble(self) -> str:
         """Why the agent cannot work, in a sentence for users; empty: it can."""
-        return self._end.trouble if not self._end.connected else self._steps.trouble or self.doubt
+        return self._end.trouble if not self._end.is_connected else self._steps.trouble or self.doubt
 
     @property
     def why_not_ready(self) -> str:

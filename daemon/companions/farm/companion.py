@@ -93,7 +93,7 @@ class FarmCompanion(Companion):
             {
                 "id": self._config.id,
                 "group": self._config.group,
-                "connected": self._end.connected,
+                "connected": self._end.is_connected,
                 "trouble": agent.trouble or None,
                 "ready": not agent.why_not_ready,
                 "waits_for": agent.why_not_ready or None,

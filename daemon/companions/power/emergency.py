@@ -61,7 +61,7 @@ class Emergency:
 
     def stop(self) -> None:
         """Stop the printer, in the background; a stop that is under way is not repeated."""
-        if self.current_stop is not None and not self.current_stop.confirmed and self._tasks:
+        if self.current_stop is not None and not self.current_stop.is_confirmed and self._tasks:
             return
         log.warning("power.stop_button")
         self.current_stop = ButtonStop(asyncio.get_running_loop().time(), self._cut_after)
@@ -80,7 +80,7 @@ class Emergency:
             self._confirm(self.current_stop)
 
     def _confirm(self, stopping: ButtonStop) -> None:
-        stopping.confirmed = True
+        stopping.is_confirmed = True
         self.on_change()
 
     def end(self) -> None:
@@ -93,7 +93,7 @@ class Emergency:
         while stopping.may_repeat(now()):
             self._accept_event.clear()
             await asyncio.gather(self._stop_by_socket(stopping), self._stop_by_front())
-            if not stopping.confirmed:
+            if not stopping.is_confirmed:
                 await asyncio.sleep(stopping.pause())
 
     async def _cut_if_unconfirmed(self, stopping: ButtonStop) -> None:
@@ -101,7 +101,7 @@ class Emergency:
             return
         await asyncio.sleep(stopping.cut_after)
         if stopping.must_cut(asyncio.get_running_loop().time()):
-            stopping.cut = True
+            stopping.is_cut = True
             self.cut("the stop button was pushed, and the printer did not confirm the stop")
 
     async def _stop_by_socket(self, stopping: ButtonStop) -> None:

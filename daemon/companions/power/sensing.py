@@ -36,14 +36,14 @@ class DebouncedContact:
 class Runout:
     """Decides when a runout pauses the print: once, however often the contact bounces or the print is resumed."""
 
-    present: bool
+    has_filament: bool
     _is_armed: bool = True
     _since: float = 0.0
 
     def begin(self) -> bool:
         """Note that a print starts; return whether it must be paused for lack of filament."""
-        self._is_armed = self.present
-        return not self.present
+        self._is_armed = self.has_filament
+        return not self.has_filament
 
     def note_no_print(self) -> None:
         """Note that there was no print to pause, so that a print whose start is missed can still be paused."""
@@ -51,12 +51,12 @@ class Runout:
 
     def change(self, present: bool, now: float, *, printing: bool) -> bool:
         """Note a change of the sensor; return whether the print must be paused."""
-        if present and not self.present:
+        if present and not self.has_filament:
             self._since = now
-        elif self.present and not present and not self._is_armed and now - self._since >= REARM_S:
+        elif self.has_filament and not present and not self._is_armed and now - self._since >= REARM_S:
             self._is_armed = True
-        must_pause = not present and self.present and self._is_armed and printing
-        self.present = present
+        must_pause = not present and self.has_filament and self._is_armed and printing
+        self.has_filament = present
         if must_pause:
             self._is_armed = False
         return must_pause

@@ -55,12 +55,12 @@ class Contact:
         def tell() -> None:
             if not loop.is_closed():
                 # read the state here: a loop that stalls would read it too late, and miss a push
-                loop.call_soon_threadsafe(on_change, self.closed, loop.time())
+                loop.call_soon_threadsafe(on_change, self.is_closed, loop.time())
 
         self._button.when_pressed = self._button.when_released = tell
 
     @property
-    def closed(self) -> bool:
+    def is_closed(self) -> bool:
         """Whether the contact is closed now."""
         return bool(self._button.is_pressed)
 
@@ -91,7 +91,7 @@ class FilamentSensor:
         self._config, self._client, self._send_event, self._on_change = config, client, send_event, on_change
         self._loop = asyncio.get_running_loop()
         self._contact = Contact(config.pin, pull_up=config.pull_up, on_change=self._on_contact)
-        present = self._is_filament(closed=self._contact.closed)
+        present = self._is_filament(closed=self._contact.is_closed)
         self._debounced_contact = DebouncedContact(config.debounce_s, present)
         self._runout = Runout(present)
         self._timer: asyncio.TimerHandle | None = None
@@ -247,12 +247,12 @@ class StopButton:
         self._opened_at = 0.0
         self._check_task: asyncio.Task[None] | None = None
         self._contact = Contact(config.stop_pin, pull_up=True, on_change=self._on_contact)
-        self._on_contact(self._contact.closed, self._loop.time())
+        self._on_contact(self._contact.is_closed, self._loop.time())
 
     @property
     def is_pushed(self) -> bool:
         """Whether it is pushed, or its wire is broken."""
-        return not self._contact.closed
+        return not self._contact.is_closed
 
     def on_event(self, name: str) -> None:
         """Stop the printer if a print or a connection begins while the button is pushed."""
@@ -357,7 +357,7 @@ class Inputs:
         }
         if self._button is not None:
             stopping = self._emergency.current_stop
-            confirmed = stopping.confirmed if stopping is not None else None
+            confirmed = stopping.is_confirmed if stopping is not None else None
             state["stop"] = {
                 "pushed": self._button.is_pushed, "confirmed": confirmed, "direct": self._emergency.is_direct,
             }  # fmt: skip

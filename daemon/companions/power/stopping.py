@@ -15,15 +15,15 @@ class ButtonStop:
     Attributes:
         began: time of the push.
         cut_after: s after which the power is cut without a confirmation; None: never.
-        confirmed: the printer has confirmed the stop.
-        cut: the power was cut.
+        is_confirmed: the printer has confirmed the stop.
+        is_cut: the power was cut.
         is_accepted_by_core: the core has accepted the stop, and will answer whether the printer has confirmed it.
     """
 
     began: float
     cut_after: float | None
-    confirmed: bool = False
-    cut: bool = False
+    is_confirmed: bool = False
+    is_cut: bool = False
     is_accepted_by_core: bool = False
     attempts: int = 0
 
@@ -34,8 +34,13 @@ class ButtonStop:
 
     def may_repeat(self, now: float) -> bool:
         """Return whether to make another attempt."""
-        return not self.confirmed and now - self.began < MAX_S
+        return not self.is_confirmed and now - self.began < MAX_S
 
     def must_cut(self, now: float) -> bool:
         """Return whether to cut the power now."""
-        return not self.confirmed and not self.cut and self.cut_after is not None and now >= self.began + self.cut_after
+        return (
+            not self.is_confirmed
+            and not self.is_cut
+            and self.cut_after is not None
+            and now >= self.began + self.cut_after
+        )

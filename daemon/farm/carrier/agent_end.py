@@ -66,9 +66,9 @@ class NatsAgentEnd:
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
-    def connected(self) -> bool:
+    def is_connected(self) -> bool:
         """Whether NATS is connected."""
-        return self._connection.connected
+        return self._connection.is_connected
 
     @property
     def trouble(self) -> str:
@@ -134,7 +134,7 @@ class NatsAgentEnd:
         await subscribe(client, printer_subject("order", self._printer), self._on_order)
 
     def _on_change(self) -> None:
-        if not self._connection.connected:
+        if not self._connection.is_connected:
             return
         if self.on_connect is not None:
             self.on_connect()

@@ -121,7 +121,7 @@ class NatsConnection:
         return self._client
 
     @property
-    def connected(self) -> bool:
+    def is_connected(self) -> bool:
         """Whether there is a connection."""
         return self._client is not None
 
@@ -219,7 +219,7 @@ class NatsConnection:
 
     async def _on_error(self, error: Exception) -> None:
         """Log an error of nats-py, within a limit: a peer that floods us may cause many."""
-        if isinstance(error, AuthorizationError) or not self.connected:
+        if isinstance(error, AuthorizationError) or not self.is_connected:
             self._last_error = error
             return
         if self._limit.admits(asyncio.get_running_loop().time()):

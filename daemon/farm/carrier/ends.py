@@ -30,7 +30,7 @@ class AgentEnd(Protocol):
     """An agent's end. A question that gets no answer raises FarmUnreachable, though it may have arrived."""
 
     @property
-    def connected(self) -> bool:
+    def is_connected(self) -> bool:
         """Whether the agent is connected to NATS, as far as it knows."""
 
     @property
@@ -109,7 +109,7 @@ class ServerEnd(Protocol):
         """The last presence of each printer."""
 
     @property
-    def connected(self) -> bool:
+    def is_connected(self) -> bool:
         """Whether NATS is connected, with its streams."""
 
     @property

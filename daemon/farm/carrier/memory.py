@@ -262,14 +262,14 @@ class MemoryAgentEnd:
         self._offers: LatestValue[Offer] = LatestValue()
 
     @property
-    def connected(self) -> bool:
+    def is_connected(self) -> bool:
         """Whether NATS is connected."""
         return self.running and self._farm.reachable(self.printer)
 
     @property
     def trouble(self) -> str:
         """Why NATS is not connected; empty: it is."""
-        return "" if self.connected else "cannot reach NATS"
+        return "" if self.is_connected else "cannot reach NATS"
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
@@ -299,7 +299,7 @@ class MemoryAgentEnd:
 
     async def report_presence(self, presence: Presence) -> None:
         """Report the state of the printer."""
-        if not self.connected:
+        if not self.is_connected:
             raise FarmUnreachable(f"{self.printer}: not connected to NATS")
         self._farm.deliver_to_servers(self.printer, presence)
 
@@ -340,14 +340,14 @@ class MemoryServerEnd:
         self._farm = farm
 
     @property
-    def connected(self) -> bool:
+    def is_connected(self) -> bool:
         """Whether NATS is connected."""
         return self.duties is not None and self._farm.running
 
     @property
     def trouble(self) -> str:
         """Why NATS is not connected; empty: it is."""
-        return "" if self.connected else "cannot reach NATS"
+        return "" if self.is_connected else "cannot reach NATS"
 
     async def run(self, duties: Duties) -> None:
         """Answer until cancelled."""
@@ -384,7 +384,7 @@ class MemoryServerEnd:
 
     async def order(self, printer: str, order: FarmOrder, within: float = ORDER_TIMEOUT) -> OrderAnswer:
         """Send an order to an agent, and return its answer."""
-        if not self.connected:
+        if not self.is_connected:
             raise FarmUnreachable(f"cannot reach {printer}: {self.trouble}")
         return await self._farm.ask_agent(printer, order, within)
 

@@ -96,9 +96,9 @@ class NatsServerEnd:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
-    def connected(self) -> bool:
+    def is_connected(self) -> bool:
         """Whether NATS is connected."""
-        return self._connection.connected
+        return self._connection.is_connected
 
     @property
     def trouble(self) -> str:
@@ -128,7 +128,7 @@ class NatsServerEnd:
 
     async def order(self, printer: str, order: FarmOrder, within: float = ORDER_TIMEOUT) -> OrderAnswer:
         """Send an order to an agent, and return its answer."""
-        if not self.connected:
+        if not self.is_connected:
             raise FarmUnreachable(f"cannot reach {printer}: {self.trouble}")
         try:
             answer = await self._connection.ask(printer_subject("order", printer), msgspec.json.encode(order), within)
@@ -183,7 +183,7 @@ class NatsServerEnd:
             await subscribe(client, f"farm.site.{site}.*", self._on_site_question, QUEUE)
 
     def _on_change(self) -> None:
-        if self._connection.connected:
+        if self._connection.is_connected:
             self._begin(self._catch_up())
 
     async def _catch_up(self) -> None:

@@ -152,7 +152,7 @@ class Dispatcher:
         """Send an order to a printer's agent and return its answer; raises FarmUnreachable."""
         state = self._printers.get(printer)
         is_harmless = order.verb in ("picture", "cancel")
-        if not is_harmless and self._end.connected and (state is None or self.is_away(printer)):
+        if not is_harmless and self._end.is_connected and (state is None or self.is_away(printer)):
             when = (
                 "has not reported yet" if state is None else f"was last heard {self._time() - state.heard_at:.0f} s ago"
             )
@@ -276,7 +276,7 @@ class Dispatcher:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._ready_printers and self._end.connected:
+            while self._ready_printers and self._end.is_connected:
                 printer = next(iter(self._ready_printers))
                 self._ready_printers.pop(printer)
                 try:

@@ -196,9 +196,9 @@ async def test_a_print_resumed_without_filament_unnoticed_pauses_once(tmp_path, 
         power._on_event = hear
         pins.pin(17).drive_high()
         if missed == "the start of the process":
-            sensor._debounced_contact, sensor._runout = DebouncedContact(1.0, state=False), Runout(present=False)
+            sensor._debounced_contact, sensor._runout = DebouncedContact(1.0, state=False), Runout(has_filament=False)
         else:
-            sensor._runout.present = sensor._debounced_contact.state = False
+            sensor._runout.has_filament = sensor._debounced_contact.state = False
         await asyncio.sleep(3)
         assert await state(client) == "Printing"
         power._on_message(Message("connected", {}))
@@ -275,7 +275,7 @@ async def test_the_stop_button_and_its_broken_wire_stop_the_printer(tmp_path, pi
         pins.pin(27).drive_high()
         await asyncio.sleep(5)
         assert (await state(client)).startswith(("Offline", "Error"))
-        assert power.emergency.current_stop.confirmed
+        assert power.emergency.current_stop.is_confirmed
         assert (await client.companions.get("power"))["state"]["sensors"]["stop"] == {
             "pushed": True, "confirmed": True, "direct": False,
         }  # fmt: skip
@@ -311,7 +311,7 @@ async def test_a_print_that_begins_unseen_while_the_button_is_pushed_is_stopped(
         power.inputs.on_event = lambda _name: None  # the push connection is interrupted
         pins.pin(27).drive_high()
         await asyncio.sleep(5)
-        assert power.emergency.current_stop.confirmed
+        assert power.emergency.current_stop.is_confirmed
         stopped = power.emergency.current_stop
         power._on_message(Message("connected", {}))
         await asyncio.sleep(100)
@@ -432,9 +432,9 @@ async def test_the_confirmation_of_another_stop_does_not_end_ours(tmp_path):
     emergency.stop()
     await until(lambda: emergency.current_stop.is_accepted_by_core)
     emergency.on_stop_ended(confirmed=True)  # an event that the front has kept for minutes
-    assert not emergency.current_stop.confirmed
+    assert not emergency.current_stop.is_confirmed
     line.tell(StopEnded(confirmed=True))
-    await until(lambda: emergency.current_stop.confirmed)
+    await until(lambda: emergency.current_stop.is_confirmed)
     emergency.end()
     door.close()
 
@@ -465,7 +465,7 @@ def test_only_a_stable_contact_counts(steps):
 
 @given(st.lists(st.tuples(st.floats(0.0, 20.0), st.booleans()), max_size=30))
 def test_a_second_runout_needs_filament_in_between(steps):
-    runout, now, paused_at, there = Runout(present=True), 0.0, None, 0.0
+    runout, now, paused_at, there = Runout(has_filament=True), 0.0, None, 0.0
     before = True
     for after, present in steps:
         now += after

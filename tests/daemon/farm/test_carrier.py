@@ -48,7 +48,7 @@ class OverNats:
 
 
 async def there(*ends):
-    await until(lambda: all(end.connected for end in ends), "the ends to be connected")
+    await until(lambda: all(end.is_connected for end in ends), "the ends to be connected")
 
 
 async def an_offer_arrives_and_is_withdrawn(way, tmp_path):
@@ -117,7 +117,7 @@ async def a_presence_is_heard_and_remembered(way, tmp_path):
     server, agent, duties = way.server(), way.agent("present"), RecordingDuties()
     async with meanwhile(agent.run()):
         async with meanwhile(server.run(duties)):
-            await until(lambda: server.connected and agent.connected and duties.connections, "both")
+            await until(lambda: server.is_connected and agent.is_connected and duties.connections, "both")
             await agent.report_presence(Presence(1.0, "boot", ready=True, state="Operational"))
             await until(lambda: "present" in duties.presences, "the presence")
         another, later = way.server(), RecordingDuties()
@@ -155,7 +155,7 @@ async def files_and_failures_are_kept(way, tmp_path):
     name = hashlib.sha256(data).hexdigest()
     (tmp_path / "part").write_bytes(data)
     async with meanwhile(server.run(duties)):
-        await until(lambda: server.connected and duties.connections, "the server")
+        await until(lambda: server.is_connected and duties.connections, "the server")
         for _ in range(2):
             await server.put_file(name, tmp_path / "part")
         await server.get_file(name, tmp_path / "got")
@@ -173,11 +173,11 @@ async def both_come_again_when_nats_does(way, tmp_path):
     connections = []
     agent.on_connect = lambda: connections.append(1)
     async with meanwhile(server.run(duties), agent.run()), aclosing(agent.receive_offers()) as offers:
-        await until(lambda: server.connected and agent.connected and duties.connections, "both")
+        await until(lambda: server.is_connected and agent.is_connected and duties.connections, "both")
         await server.offer("again", Offer("kept", 1))
         assert (await anext(offers)).copy == "kept"
         way.stop()
-        await until(lambda: not server.connected and not agent.connected, "both to notice")
+        await until(lambda: not server.is_connected and not agent.is_connected, "both to notice")
         assert "NATS" in server.trouble
         assert "NATS" in agent.trouble
         with pytest.raises(FarmUnreachable, match=r"cannot reach again: .*NATS"):
@@ -186,7 +186,7 @@ async def both_come_again_when_nats_does(way, tmp_path):
             with pytest.raises(FarmUnreachable):
                 await lost
         way.start()
-        await until(lambda: duties.connections == 2 and agent.connected, "both to come again")
+        await until(lambda: duties.connections == 2 and agent.is_connected, "both to come again")
         await server.offer("again", Offer("later", 1))
         assert (await anext(offers)).copy == "later"
         assert await agent.claim("c", 1, "n") == YesOrNo(yes=True)
@@ -262,7 +262,7 @@ async def test_what_interrupted_uploads_have_left_is_deleted_and_nothing_else(tm
         return upload, new.pop()
 
     async with meanwhile(server.run(duties)):
-        await until(lambda: server.connected and duties.connections, "the server")
+        await until(lambda: server.is_connected and duties.connections, "the server")
         await server.put_file(name, tmp_path / "whole")
         (stored,) = await chunks()
         upload, cancelled = await begin_another("0" * 64)

@@ -52,11 +52,11 @@ async def test_a_printer_cut_off_neither_sends_nor_receives():
         await asyncio.sleep(0.1)
         farm.cut("mk3")
         await server.offer("mk3", Offer("c", 1))
-        assert not agent.connected
+        assert not agent.is_connected
         with pytest.raises(FarmUnreachable, match="not connected"):
             await agent.claim("c", 1, "n")
         farm.mend("mk3")
-        assert agent.connected
+        assert agent.is_connected
         await server.offer("mk3", Offer("d", 1))
         assert (await anext(agent.receive_offers())).copy == "d"
 
@@ -83,7 +83,7 @@ async def test_a_connection_counts_only_when_nats_has_every_subscription():
     async with await asyncio.start_server(nats, "127.0.0.1", 0) as server:
         address = NatsAddress((f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}",))
         connection, connected = NatsConnection(address, "test", subscribe_all), []
-        connection.on_change = lambda: connected.extend(at_last_pong if connection.connected else ())
+        connection.on_change = lambda: connected.extend(at_last_pong if connection.is_connected else ())
         async with meanwhile(connection.run()):
             await until(lambda: connected, "the connection")
     assert connected == [wanted]

@@ -100,7 +100,7 @@ async def test_a_server_with_another_certificate_is_refused(engine, tmp_path):
     agent = NatsAgentEnd("mk4", engine.address("mk4", str(tmp_path / "other/ca.pem")))
     async with meanwhile(agent.run()):
         await until(lambda: "certificate" in agent.trouble, "the agent to say what is wrong")
-        assert not agent.connected
+        assert not agent.is_connected
     with pytest.raises(ssl.SSLError):
         tls_context(engine.ca).load_verify_locations(cadata="no certificate")
 
@@ -119,7 +119,7 @@ async def test_a_printer_does_its_work_with_the_least_permissions(engine):
 
     agent.set_order_handler(obey)
     async with meanwhile(server.run(duties), agent.run()):
-        await until(lambda: server.connected and agent.connected and duties.connections, "both")
+        await until(lambda: server.is_connected and agent.is_connected and duties.connections, "both")
         await agent.report_presence(Presence(1.0, "boot", ready=True))
         await until(lambda: "good" in duties.presences, "the presence")
         assert await agent.claim("c", 1, "n") == YesOrNo(yes=True)
@@ -143,7 +143,7 @@ async def messages_to(mk4):
 async def test_a_rogue_printer_can_neither_send_nor_receive_for_others(engine):
     server, duties = NatsServerEnd(engine.address("server")), RecordingDuties()
     async with meanwhile(server.run(duties)), engine.raw("rogue") as (rogue, errors), engine.raw("mk4") as (mk4, _):
-        await until(lambda: server.connected and duties.connections, "the server")
+        await until(lambda: server.is_connected and duties.connections, "the server")
         received = await messages_to(mk4)
         for subject in PUBLISHED:
             await rogue.publish(subject, b'{"copy":"c","attempt":1,"nonce":"n","kind":"done","at":1,"boot":"b"}')
@@ -166,7 +166,7 @@ async def test_a_rogue_printer_can_neither_send_nor_receive_for_others(engine):
 async def test_an_answer_goes_only_to_the_printer_that_asked(engine):
     server, duties = NatsServerEnd(engine.address("server")), RecordingDuties()
     async with meanwhile(server.run(duties)), engine.raw("rogue") as (rogue, _), engine.raw("mk4") as (mk4, _):
-        await until(lambda: server.connected and duties.connections, "the server")
+        await until(lambda: server.is_connected and duties.connections, "the server")
         received = await messages_to(mk4)
         for long in (
             b'{"copy":"%s","attempt":1,"nonce":"n"}' % (b"x" * 900),
@@ -201,7 +201,7 @@ async def test_a_flood_from_one_printer_does_not_affect_the_others(engine):
         RecordingDuties(),
     )
     async with meanwhile(server.run(duties), agent.run()), engine.raw("rogue") as (rogue, _):
-        await until(lambda: server.connected and agent.connected and duties.connections, "both")
+        await until(lambda: server.is_connected and agent.is_connected and duties.connections, "both")
         loop = asyncio.get_running_loop()
         began = loop.time()
         for number in range(3000):
@@ -220,10 +220,10 @@ async def test_a_revoked_printer_is_disconnected_at_once_and_enrolled_again_with
     assert engine.folder.reload() == ""
     agent = NatsAgentEnd("lost", engine.address("lost"))
     async with meanwhile(agent.run()):
-        await until(lambda: agent.connected, "the agent to be let in")
+        await until(lambda: agent.is_connected, "the agent to be let in")
         engine.folder.revoke("lost")
         assert engine.folder.reload() == ""
-        await until(lambda: not agent.connected and "revoked" in agent.trouble, "the agent to be put out")
+        await until(lambda: not agent.is_connected and "revoked" in agent.trouble, "the agent to be put out")
         with pytest.raises(FarmUnreachable, match="revoked"):
             await agent.fetch_holdings()
         old = engine.keys["lost"]
@@ -232,8 +232,8 @@ async def test_a_revoked_printer_is_disconnected_at_once_and_enrolled_again_with
         assert engine.keys["lost"] != old
         again = NatsAgentEnd("lost", engine.address("lost"))
         async with meanwhile(again.run()):
-            await until(lambda: again.connected, "the new key to be let in")
-            assert not agent.connected
+            await until(lambda: again.is_connected, "the new key to be let in")
+            assert not agent.is_connected
 
 
 def _into(received):

@@ -22,7 +22,7 @@ async def test_a_job_survives_a_restart_and_an_outage_of_nats(tmp_path):
         agent = NatsAgentEnd("mk3", NatsAddress((nats.url,)))
         try:
             async with meanwhile(agent.run()):
-                await until(lambda: agent.connected, "the agent's connection")
+                await until(lambda: agent.is_connected, "the agent's connection")
                 job = await asyncio.to_thread(server.upload, "cube.gcode", GCODE, copies=2)
                 await agent.report_presence(Presence(1.0, "boot", ready=True))
                 offer = await anext(agent.receive_offers())
@@ -48,7 +48,7 @@ async def test_a_job_survives_a_restart_and_an_outage_of_nats(tmp_path):
             nats.start()
             agent = NatsAgentEnd("mk3", NatsAddress((nats.url,)))
             async with meanwhile(agent.run()):
-                await until(lambda: agent.connected, "the agent to come again")
+                await until(lambda: agent.is_connected, "the agent to come again")
                 await _told(agent, Report(offer.copy, offer.attempt, "done", 2.0, nonce="n"))
                 await agent.report_presence(Presence(2.0, "boot", ready=True))
                 second = await anext(agent.receive_offers())

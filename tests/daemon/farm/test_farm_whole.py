@@ -57,7 +57,7 @@ async def test_a_copy_goes_from_upload_to_history_while_every_address_answers(tm
 
     agent.set_order_handler(obey)
     async with whole_farm(tmp_path, memory) as api, meanwhile(agent.run(), listen()):
-        await until(lambda: agent.connected, "the agent")
+        await until(lambda: agent.is_connected, "the agent")
         await present(ready=True, state="Operational", bed_clear=True, tools=[])
         watcher = api.begin("/api/farm/events")
         body, kind = form(("material", b""), ("file", "cube.gcode", b"G28\n"))

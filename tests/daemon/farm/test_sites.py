@@ -291,7 +291,7 @@ async def _hand_over_cut_off_and_come_back(tmp_path, places, hub, site, hub_nats
     at_hub = NatsAgentEnd("hub-mk3", NatsAddress((f"tls://127.0.0.1:{hub_nats.port}",), seeds["hub-mk3"], ca["hub"]))
     agent = NatsAgentEnd("mk3", NatsAddress((f"tls://127.0.0.1:{site_nats.port}",), seeds["mk3"], ca["munich"]))
     async with meanwhile(agent.run(), at_hub.run()):
-        await until(lambda: agent.connected and at_hub.connected, "both agents")
+        await until(lambda: agent.is_connected and at_hub.is_connected, "both agents")
         await at_hub.report_presence(Presence(1.0, "boot", ready=True))
         taken = 0
         for is_stored in (False, True):  # the second copy begins and ends while the site is cut off
