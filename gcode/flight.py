@@ -66,13 +66,13 @@ _RENUMBER_FRAME = frame(START_NUMBER, RENUMBER)
 HARMLESS = b"M105"
 """A command that changes nothing."""
 
-# (number, frame, ordinal among the job's lines, byte offset in the file, ticket): a tuple, as one is made for every
-# line of a print. The frame of a packed line is a `gcode.packing.Packed`: its length is that on the wire.
+# (number, frame, ordinal among the job's lines, byte offset in the file, ticket): a tuple, because one is made for
+# every line of a print. The frame of a packed line is a `gcode.packing.Packed`: its length is that on the wire.
 Sent = tuple[int, bytes, int, int, Ticket | None]
 
 
 def command_with_checksum(sent: Sent) -> bytes:
-    """Return a command as it was sent, without line number, with its checksum."""
+    """Return a command as it was sent, with its checksum but without its line number."""
     _, raw, _, _, _ = sent
     return without_number(text_of(raw))
 
@@ -132,7 +132,7 @@ class LinkEstimate:
     def snapshot(self, next_number: int, dialect: Dialect) -> LinkSnapshot:
         """Return the snapshot that follows from the line that the printer wants: all lines before it were accepted.
 
-        It holds a made-up line for the last of them, which is never requested again.
+        The snapshot has a made-up line in place of the last one accepted, which is never requested again.
         """
         last = nearest_number(next_number, self.number, dialect.counting.modulo) - 1
         sent = (last, frame(last, HARMLESS), -1, -1, Ticket(HARMLESS))
@@ -140,7 +140,7 @@ class LinkEstimate:
 
 
 def nearest_number(on_wire: int, number: int, modulo: int | None) -> int:
-    """Return the line number for one that the firmware counts modulo `modulo`: the candidate nearest to `number`."""
+    """Return the line number nearest to `number` that a firmware which counts modulo `modulo` calls `on_wire`."""
     return on_wire if modulo is None else on_wire + round((number - on_wire) / modulo) * modulo
 
 

@@ -89,7 +89,7 @@ class Analyser:
             self._take(block)
         self._take_final(*self._profile.finish())
         self._timeline.take_waits()
-        return self._result()
+        return self._make_result()
 
     # -- one block -----------------------------------------------------------------------------------------
 
@@ -107,7 +107,7 @@ class Analyser:
         waits = self._with_homings(follower.waits)
         for piece in pieces:
             waits = self._take_moves(piece, columns.take(piece.row, 1), waits, len(rows.kind))
-        self._wait(waits, np.full(len(waits), self._moves, np.intp))
+        self._add_waits(waits, np.full(len(waits), self._moves, np.intp))
         self._rests |= any(each.rests for each in waits)
         self._lines += len(words.starts) - 1
         follower.next_block()
@@ -154,7 +154,7 @@ class Analyser:
         offset, _, layer = columns
         due = [each for each in waits if each.row <= piece.row[-1]]
         at = np.searchsorted(piece.row, [each.row for each in due])
-        self._wait(due, at + self._moves)
+        self._add_waits(due, at + self._moves)
         rests = np.zeros(count, np.bool_)
         rests[[index for index, each in zip(at.tolist(), due, strict=True) if each.rests]] = True
         rests[0] |= self._rests
@@ -180,7 +180,7 @@ class Analyser:
         )
         return tool, feature
 
-    def _wait(self, waits: list[BlockWait], before_move: Ints) -> None:
+    def _add_waits(self, waits: list[BlockWait], before_move: Ints) -> None:
         for wait, move in zip(waits, before_move.tolist(), strict=True):
             layer = wait.layer if self._layers.has_marks else None
             self._timeline.add_wait(TimedWait(move, layer, wait.offset, wait.kind, wait.seconds, wait.heat))
@@ -209,9 +209,9 @@ class Analyser:
             if len(printed) < len(printing):
                 begins, ends = begins.take(printed, 1), ends.take(printed, 1)
                 line, layer = line[printed], layer[printed]
-            within = reach(begins, ends)
-            self._totals.add_printing(*within)
-            self._checks.note_printed(begins, ends, within, line, layer.astype(np.intp))
+            box = reach(begins, ends)
+            self._totals.add_printing(*box)
+            self._checks.note_printed(begins, ends, box, line, layer.astype(np.intp))
 
     def _check_heat(self, piece: StraightMoves, printing: Bools, line: Floats, rows: int) -> None:
         warm = self._follower.warmth
@@ -236,7 +236,7 @@ class Analyser:
         if self._move_timer is not None:
             self._move_timer.set_times(begins, seconds, columns[1])
 
-    def _result(self) -> Analysis:
+    def _make_result(self) -> Analysis:
         comments, timeline, totals, checks = self._comments, self._timeline, self._totals, self._checks
         comments.pictures.finish()
         about, layers = comments.about(), self._layers.result()

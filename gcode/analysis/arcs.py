@@ -25,7 +25,7 @@ def chord_counts(rows: Rows, words: Floats, start: Floats, delta: Floats) -> Int
     return counts
 
 
-def expand(
+def expand_arcs(
     rows: Rows, words: Floats, start: Floats, delta: Floats, part: Ints, counts: Ints
 ) -> tuple[Floats, Floats, Ints]:
     """Return start and delta of the chords of some rows, and the row of each chord.

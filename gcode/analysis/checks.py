@@ -113,7 +113,7 @@ class Checks:
         return "G2" in self._lost
 
     def note_lost_arcs(self, line: int, count: int) -> None:
-        """Add a finding of `count` arcs from `line` on, which this firmware does not know."""
+        """Add a finding of `count` arcs, the first in this line, which the firmware does not know."""
         text = f"{self.machine.dialect.name} does not know G2 and G3: {self._lost['G2']}"
         self.add(Level.WARNING, "G2", text, line, count)
 
@@ -257,12 +257,10 @@ class Checks:
             text = "extrudes more than any nozzle can; are absolute and relative E mixed up?"
             self.add(Level.WARNING, "much extrusion", text, int(line[much[0]]), len(much))
 
-    def note_printed(
-        self, begins: Floats, ends: Floats, within: tuple[Floats, Floats], line: Floats, layer: Ints
-    ) -> None:
+    def note_printed(self, begins: Floats, ends: Floats, box: tuple[Floats, Floats], line: Floats, layer: Ints) -> None:
         """Note moves that extrude: see `Whereabouts.add`."""
         self._printed = (self._printed[0] if self._printed else int(line[0]), int(line[-1]))
-        self._where.add(begins, ends, within, line, layer)
+        self._where.add(begins, ends, box, line, layer)
 
     def count_idle(self, count: int) -> None:
         """Count moves whose absolute E leaves the extruder where it is."""

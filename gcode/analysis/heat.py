@@ -66,7 +66,7 @@ class _Heater:
     target: float = 0.0
 
     def temperature(self, now: float) -> float:
-        """Return the temperature now, °C."""
+        """Return the temperature now, in °C."""
         model, end = self.model, self._limit()
         at = end + (self.start - end) * math.exp(-(now - self.since) / model.time_constant)
         return min(at, self.target) if self._heats() else max(at, min(self.target, self.start), model.ambient)

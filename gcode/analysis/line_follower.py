@@ -86,10 +86,11 @@ class LineFollower:
         self._new_targets: list[tuple[int, str, float]] = []  # in the block: row, heater, °C
         self._command = b""
         self._table: dict[str, Callable[[Command], None]] = {
-            "G4": self._dwell, "M400": self._stop, "M0": self._stop, "M1": self._stop, "G28": self._home,
-            "G29": self._probe, "G80": self._probe, "M600": self._change_filament,
-            "M73": self._progress, "M486": self._object,
-            "G10": self._retract, "G11": self._retract, "M207": self._set_retraction, "M208": self._set_retraction,
+            "G4": self._add_dwell, "M400": self._add_stop, "M0": self._add_stop, "M1": self._add_stop,
+            "G28": self._add_homing, "G29": self._add_probing, "G80": self._add_probing,
+            "M600": self._add_filament_change, "M73": self._note_progress, "M486": self._note_object,
+            "G10": self._add_retraction, "G11": self._add_retraction,
+            "M207": self._set_retraction, "M208": self._set_retraction,
         }  # fmt: skip
 
     def read(self, block: LineBlock, words: ParsedLines, line: int) -> None:
@@ -103,9 +104,9 @@ class LineFollower:
             raw = text[start:end]
             if raw.startswith(_FREQUENT):
                 if self._features and (feature := feature_of(raw)) is not None:
-                    self.feature.set(self.modal.at(index, moves), feature)
+                    self.feature.set(self.modal.go_to_line(index, moves), feature)
                 continue
-            self._row = self.modal.at(index, moves)
+            self._row = self.modal.go_to_line(index, moves)
             self._offset = block.offset + start + (block.dropped if index else 0)
             self._line = line + index
             self._read_line(raw)
@@ -135,9 +136,9 @@ class LineFollower:
             self.count += 1
             self._command = command
             try:
-                self._note(_parse(command))
+                self._follow_command(_parse(command))
             except CommandError:
-                self._note_macro(command.decode())
+                self._follow_macro(command.decode())
             self._checks.check_length(command, self._line)
 
     def _follow_comment(self) -> None:
@@ -149,11 +150,11 @@ class LineFollower:
         if mark.height is not None:
             self._layers.note_height(mark.height)
 
-    def _note(self, command: Command) -> None:
+    def _follow_command(self, command: Command) -> None:
         self._checks.check_command(command, self._line)
         tool = self.modal.tool.last
         if heat := heat_command(command, self._machine.hotend_of(tool)):
-            self._heat(heat)
+            self._follow_heat(heat)
         elif act := self._table.get(command.code):
             act(command)
         self.modal.note(command)
@@ -165,21 +166,21 @@ class LineFollower:
         if heat or self.modal.tool.last != tool or command.code in ("M302", "M98"):
             self.warmth.set(self._row, self._checks.warmth_of(self.modal.tool.last))
 
-    def _note_macro(self, text: str) -> None:
+    def _follow_macro(self, text: str) -> None:
         """Apply one of Klipper's named commands."""
         self._checks.check_macro(text, self._line)
         if heat := named_heat_command(self._command):
-            self._heat(heat)
+            self._follow_heat(heat)
         self._checks.check_heat(self._command, self._line)
         name, _, parameters = text.partition(" ")
         if name.upper() == "SET_VELOCITY_LIMIT":
-            self.modal.velocity_limit(words_of(parameters))
+            self.modal.set_velocity_limit(words_of(parameters))
         if name.upper() in ("EXCLUDE_OBJECT_DEFINE", "EXCLUDE_OBJECT_START"):
             values = dict(part.split("=", 1) for part in parameters.split() if "=" in part)
             self._comments.objects.take_klipper_name(values.get("NAME", ""))
         self.warmth.set(self._row, self._checks.warmth_of(self.modal.tool.last))
 
-    def _heat(self, heat: HeatCommand) -> None:
+    def _follow_heat(self, heat: HeatCommand) -> None:
         if heat.sets_target:
             self._checks.check_target(heat.heater, heat.target, self._line)
             self._new_targets.append((self._row, heat.heater, heat.target))
@@ -190,35 +191,35 @@ class LineFollower:
     ) -> None:
         self.waits.append(BlockWait(self._row, self.layer.last, self._offset, kind, seconds, heat, rests))
 
-    def _dwell(self, command: Command) -> None:
+    def _add_dwell(self, command: Command) -> None:
         seconds = command.number("S", 0.0) or command.number("P", 0.0) / 1000
         self._add_wait("dwell", min(max(seconds, 0.0), _MAX_DWELL_S))
 
-    def _retract(self, command: Command) -> None:
+    def _add_retraction(self, command: Command) -> None:
         if seconds := self._retraction.seconds(command, self.modal.limits.last):
             self._add_wait("motion", seconds)
 
     def _set_retraction(self, command: Command) -> None:
         self._retraction.note(command, self.modal.unit.last)
 
-    def _stop(self, _command: Command) -> None:
+    def _add_stop(self, _command: Command) -> None:
         self._add_wait("dwell")
 
-    def _home(self, _command: Command) -> None:
+    def _add_homing(self, _command: Command) -> None:
         self._add_wait("homing")  # its duration depends on the position
 
-    def _probe(self, _command: Command) -> None:
+    def _add_probing(self, _command: Command) -> None:
         self._add_wait("probing", self._machine.probing)
 
-    def _change_filament(self, _command: Command) -> None:
+    def _add_filament_change(self, _command: Command) -> None:
         self._add_wait("changes", self._machine.filament_change)
 
-    def _progress(self, command: Command) -> None:
+    def _note_progress(self, command: Command) -> None:
         percent, minutes = (_plausible_progress(command.get(letter)) for letter in "PR")
         if len(self.m73) < MAX_M73 and (percent is not None or minutes is not None):
             self.m73.append((self._offset, percent, None if minutes is None else minutes * 60))
 
-    def _object(self, command: Command) -> None:
+    def _note_object(self, command: Command) -> None:
         """Apply M486. In `M486 Aname`, the rest of the line is the name; RepRapFirmware has `M486 S1 A"name"`."""
         text = self._command.decode()
         at = text.upper().find("A", 4)
@@ -227,7 +228,7 @@ class LineFollower:
         self._comments.objects.take_m486(number, text[at + 1 :] if named else None)
 
     def _check_lengths(self, block: LineBlock, words: ParsedLines, line: int) -> None:
-        """Check the plain moves that may be too long; most of them are only long because of a comment."""
+        """Check the plain moves that may be too long; most of them are long only because of a comment."""
         max_length = self._machine.dialect.longest_command
         lengths = words.starts[words.moves + 1] - words.starts[words.moves] - 1
         for index in words.moves[lengths > max_length].tolist():

@@ -69,7 +69,7 @@ def find_further_commands(text: Bytes, at: Ints, kind: Bytes, gs: Ints) -> Ints:
     return candidates[_is_digit(text[at[candidates] + 1]) & ~first[candidates]]
 
 
-def find_comments_between(lines: bytes, starts: Ints) -> Ints:
+def find_moves_with_comments(lines: bytes, starts: Ints) -> Ints:
     """Return the lines with parameters after a `(comment)`."""
     offsets = [match.start() for match in _BETWEEN.finditer(lines)] if b")" in lines else []
     return np.searchsorted(starts, np.array(offsets, np.intp), "right") - 1

@@ -69,15 +69,15 @@ class ModalTracker:
         self._row = 0
         self._line = 0
         self._table: dict[str, Callable[[Command], None]] = {
-            "G0": self._move, "G1": self._move, "G2": self._move, "G3": self._move,
-            "G20": self._inches, "G21": self._millimetres,
-            "G28": self._home, "G90": self._absolute, "G91": self._relatively, "G92": self._set,
-            "M82": self._absolute_e, "M83": self._relatively_e,
-            "M200": self._volumetric, "M220": self._speed_factor, "M221": self._flow_factor,
-            "M201": self._limits, "M203": self._limits, "M204": self._limits, "M205": self._limits,
+            "G0": self._insert_move, "G1": self._insert_move, "G2": self._insert_move, "G3": self._insert_move,
+            "G20": self._set_inches, "G21": self._set_millimetres,
+            "G28": self._insert_home, "G90": self._set_absolute, "G91": self._set_relative, "G92": self._insert_set,
+            "M82": self._set_absolute_e, "M83": self._set_relative_e,
+            "M200": self._set_volumetric, "M220": self._set_speed_factor, "M221": self._set_flow_factor,
+            "M201": self._set_limits, "M203": self._set_limits, "M204": self._set_limits, "M205": self._set_limits,
         }  # fmt: skip
 
-    def at(self, line: int, moves_before: int) -> int:
+    def go_to_line(self, line: int, moves_before: int) -> int:
         """Go to a line of the block, with this many plain moves before it; return the number of the next row."""
         self._line = line
         self._row = moves_before + len(self._inserted)
@@ -113,27 +113,27 @@ class ModalTracker:
         self._inserted.append((kind, self._line, words))
         self._row += 1
 
-    def _move(self, command: Command) -> None:
+    def _insert_move(self, command: Command) -> None:
         self._insert(MoveKind(int(command.code[1:])), _words(command))
 
-    def _set(self, command: Command) -> None:
+    def _insert_set(self, command: Command) -> None:
         self._insert(MoveKind.SET, _words(command))
 
-    def _home(self, command: Command) -> None:
+    def _insert_home(self, command: Command) -> None:
         named = [letter in command for letter in "XYZ"]
         homed = [0.0 if each or not any(named) else np.nan for each in named]
         self._insert(MoveKind.HOME, (*homed, *_NOTHING[3:]))
 
-    def _inches(self, _command: Command) -> None:
+    def _set_inches(self, _command: Command) -> None:
         self.unit.set(self._row, INCH)
 
-    def _millimetres(self, _command: Command) -> None:
+    def _set_millimetres(self, _command: Command) -> None:
         self.unit.set(self._row, 1.0)
 
-    def _absolute(self, _command: Command) -> None:
+    def _set_absolute(self, _command: Command) -> None:
         self._set_positioning(relative=False)
 
-    def _relatively(self, _command: Command) -> None:
+    def _set_relative(self, _command: Command) -> None:
         self._set_positioning(relative=True)
 
     def _set_positioning(self, *, relative: bool) -> None:
@@ -143,38 +143,38 @@ class ModalTracker:
         elif self._e_mode == "either":
             self.relative_e.set(self._row, relative or self._m83)
 
-    def _absolute_e(self, _command: Command) -> None:
+    def _set_absolute_e(self, _command: Command) -> None:
         self._set_e(relative=False)
 
-    def _relatively_e(self, _command: Command) -> None:
+    def _set_relative_e(self, _command: Command) -> None:
         self._set_e(relative=True)
 
     def _set_e(self, *, relative: bool) -> None:
         self._m83 = relative
         self.relative_e.set(self._row, relative or (self._e_mode == "either" and self.relative.last))
 
-    def _volumetric(self, command: Command) -> None:
+    def _set_volumetric(self, command: Command) -> None:
         diameter = command.number("D", 0.0) * self.unit.last
         on = _DIAMETERS[0] <= diameter <= _DIAMETERS[1] and command.number("S", 1.0) > 0
         self._flow_area = 4.0 / (np.pi * diameter**2) if on else 1.0
         self.flow.set(self._row, self._flow_share * self._flow_area)
 
-    def _speed_factor(self, command: Command) -> None:
+    def _set_speed_factor(self, command: Command) -> None:
         if (percent := command.number("S", 0.0)) > 0:
             self.speed.set(self._row, min(percent, _MAX_PERCENT) / 100)
 
-    def _flow_factor(self, command: Command) -> None:
+    def _set_flow_factor(self, command: Command) -> None:
         if (percent := command.number("S", -1.0)) >= 0:
             self._flow_share = min(percent, _MAX_PERCENT) / 100
             self.flow.set(self._row, self._flow_share * self._flow_area)
 
-    def velocity_limit(self, words: Mapping[str, float]) -> None:
+    def set_velocity_limit(self, words: Mapping[str, float]) -> None:
         """Apply SET_VELOCITY_LIMIT."""
         limits = _copy(self.limits.last)
         limits.note_words(words)
         self.limits.set(self._row, limits)
 
-    def _limits(self, command: Command) -> None:
+    def _set_limits(self, command: Command) -> None:
         limits = _copy(self.limits.last)
         limits.note(command, self.unit.last)
         self.limits.set(self._row, limits)

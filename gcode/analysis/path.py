@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gcode.analysis.arcs import chord_counts, expand, has_centre, is_arc
+from gcode.analysis.arcs import chord_counts, expand_arcs, has_centre, is_arc
 from gcode.analysis.arrays import Bools, Floats, Ints
 from gcode.analysis.modal import ModalTracker, MoveKind, Rows
 from gcode.analysis.speeds import has_length
@@ -128,7 +128,7 @@ def _in_mm(rows: Rows, modal: ModalTracker) -> Floats:
 
 
 def _without_refused(rows: Rows, words: Floats) -> Floats:
-    """Return the parameters without the end points of arcs that have no centre, as a firmware refuses those."""
+    """Return the parameters without the end points of arcs that have no centre: a firmware refuses such arcs."""
     refused = np.flatnonzero(is_arc(rows) & ~has_centre(words))
     if len(refused):
         words = words.copy()
@@ -167,7 +167,7 @@ def _pieces(rows: Rows, words: Floats, all_: StraightMoves) -> Iterator[Straight
     piece = np.cumsum(counts) // _PIECE
     for number in range(int(piece[-1]) + 1):
         part = np.flatnonzero(piece == number)
-        start, delta, row = expand(rows, words, all_.start, all_.delta, part, counts)
+        start, delta, row = expand_arcs(rows, words, all_.start, all_.delta, part, counts)
         moved = np.flatnonzero(has_length(delta))
         yield StraightMoves(start.take(moved, 1), delta.take(moved, 1), all_.feedrate[row[moved]], row[moved])
 

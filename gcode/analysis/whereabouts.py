@@ -70,7 +70,7 @@ class _Area:
 
 
 class Whereabouts:
-    """Follows the printing moves."""
+    """Follows the printing moves, and tells where they leave the printer's volume."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine

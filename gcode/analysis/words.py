@@ -83,7 +83,7 @@ def _read(lines: bytes, *, unusual: bool = False) -> ParsedLines:
     if unusual:
         plain, code, gs = loose.find_moves(text, starts[:-1], tokens.at, tokens.kind, heads, line_feeds)
         plain[tokens.line[loose.find_further_commands(text, tokens.at, tokens.kind, gs)]] = False
-        plain[loose.find_comments_between(lines, starts)] = False
+        plain[loose.find_moves_with_comments(lines, starts)] = False
     else:
         plain, code = _begins_as_move(text, starts[:-1], tokens.at[heads + (heads < line_feeds)])
         gs = heads
