@@ -257,7 +257,10 @@ async def test_a_switch_is_driven_by_programs(tmp_path):
 
 async def test_a_child_of_a_program_in_a_session_of_its_own_delays_nothing(tmp_path):
     """Such as a daemon that the program starts: the child keeps the pipe open, and is not killed."""
-    child = f"setsid sleep 600 & echo $! >> {tmp_path}/pids; "
+    child = (
+        f"pid=$(mktemp {tmp_path}/pid.XXXXXX); setsid sh -c 'echo $$ > $0; exec sleep 600' $pid & "
+        "until [ -s $pid ]; do sleep 0.01; done; "  # until then it is in the program's session, and dies with it
+    )
     begins = DeviceConfig(
         name="plug", type="command", on_command=("sh", "-c", child + "echo done"), off_command=("true",),
         state_command=("sh", "-c", child + "echo on"), timeout_s=TIMEOUT,
@@ -270,8 +273,8 @@ async def test_a_child_of_a_program_in_a_session_of_its_own_delays_nothing(tmp_p
             async with asyncio.timeout(TIMEOUT):
                 await make(hangs).on()
     finally:
-        for pid in (tmp_path / "pids").read_text().split():
-            os.kill(int(pid), signal.SIGKILL)
+        for file in tmp_path.glob("pid.*"):
+            os.kill(int(file.read_text()), signal.SIGKILL)
 
 
 async def test_a_program_that_hangs_is_killed_with_its_children(monkeypatch, tmp_path):
