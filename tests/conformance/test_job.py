@@ -34,7 +34,7 @@ LEADS = {
 
 
 @pytest.mark.parametrize("state", TABLE)
-def test_each_command_in_each_state(server, state):
+def test_each_command_has_octoprints_answer_in_each_state(server, state):
     """Commands without effect go first; before each of the others the state is entered again."""
     enter = getattr(server, state)
     enter()

@@ -55,7 +55,7 @@ def test_settings_and_profiles_have_octoprints_keys(server):
     assert {"id", "name", "model", "axes", "extruder", "heatedBed", "volume", "current", "default"} <= set(profile)
 
 
-def test_connection(server):
+def test_the_connection_is_closed_and_opened_with_octoprints_statuses(server):
     server.go_offline()
     answer = server.get("/api/connection").json
     assert answer["current"]["state"] == "Closed"
@@ -81,7 +81,7 @@ def test_the_printer_without_a_connection_is_409(server):
         assert server.post(f"/api/printer/{path}", data).status == 409
 
 
-def test_printer(server):
+def test_the_printer_has_octoprints_parts_and_flags(server):
     server.choose_nothing()
     printer = server.get("/api/printer").json
     assert set(printer["state"]["flags"]) >= FLAGS
@@ -127,7 +127,7 @@ def test_error_and_controls_are_answered(server):
     assert "controls" in server.get("/api/printer/command/custom").json
 
 
-def test_files(server):
+def test_files_are_uploaded_listed_copied_and_deleted(server):
     server.choose_nothing()
     answer = server.upload(("select", b"false"), ("path", b"conformance"), ("file", FILE, LONG), ("unknown", b"x"))
     assert answer.status == 201

@@ -63,7 +63,7 @@ class Commands:
 
 
 @pytest.mark.real_time
-async def test_a_print_from_upload_to_cancel(tmp_path, capsys):
+async def test_a_print_is_followed_from_upload_to_cancel(tmp_path, capsys):
     part = tmp_path / "part.gcode"
     part.write_bytes(LONG)
     async with listening(tmp_path / "state", "sim?speed=20") as (service, url):

@@ -122,7 +122,7 @@ def test_a_session_can_be_recorded_and_replayed(capsys, square, tmp_path):
     shown = capsys.readouterr().out
     assert "1970-01-01" in shown
     assert re.search(r"-> N\d+G1X70Y50 ?E1 ?F1200\*\d+\n", shown)
-    assert main(["replay", str(record)]) == 0  # with the settings of the line, which the recording has
+    assert main(["replay", str(record)]) == 0  # with the settings of the connection, which are in the recording
     assert "no difference" in capsys.readouterr().out
 
 

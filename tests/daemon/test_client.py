@@ -57,7 +57,7 @@ async def until_state(client, state):
             await asyncio.sleep(0.1)
 
 
-async def test_a_whole_print_from_upload_to_end(tmp_path):
+async def test_a_whole_print_is_followed_from_upload_to_end(tmp_path):
     async with api(tmp_path) as server, in_memory(server) as client:
         answer = await client.files.upload(SQUARE, name="square.gcode", select=True)
         assert answer["effectiveSelect"]

@@ -62,7 +62,7 @@ def check(result):
 
 
 @pytest.mark.real_time
-async def test_a_print_from_node_without_a_web_socket(tmp_path):
+async def test_node_prints_without_a_web_socket(tmp_path):
     async with listening(tmp_path, "sim?speed=20") as (_, url):
         check(json.loads(await run_in_node(RUN, url, KEY, "xhr_streaming")))
 
@@ -83,7 +83,7 @@ async def seen_in(browser, folder, transport):
 
 
 @pytest.mark.real_time
-async def test_a_print_from_a_browser_over_each_transport(tmp_path):
+async def test_a_browser_prints_over_each_transport(tmp_path):
     options = launch_options()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(**options, timeout=BROWSER)

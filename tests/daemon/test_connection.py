@@ -295,7 +295,7 @@ async def test_disconnecting_ends_an_attempt_that_begins_in_the_same_moment(fake
         await until(lambda: link.ready)
         leaving = asyncio.create_task(link.disconnect())
         await asyncio.sleep(0)
-        link.keep_connected()  # as a job that has just lost its line
+        link.keep_connected()  # as a job that has just lost its connection
         await leaving
         await asyncio.sleep(100)
         assert link.state is C.OFFLINE

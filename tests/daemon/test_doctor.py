@@ -143,7 +143,7 @@ def test_the_group_is_that_of_the_services_user(machine):
         ([], ""),
     ],
 )
-def test_another_program_on_the_port(machine, holders, words):
+def test_another_program_on_the_port_is_reported(machine, holders, words):
     finding = machine.worst(ports.port_holders, holders_of=lambda _: holders)
     assert (finding[0], words in finding[1]) == (Severity.BAD if words else None, True), finding
 
@@ -258,7 +258,7 @@ def test_heat_and_lack_of_memory_are_reported(machine):
 # -- the daemon ----------------------------------------------------------------------------------------------------
 
 
-def test_versions(machine):
+def test_a_running_daemon_of_another_version_is_reported(machine):
     machine.programs["systemctl --version"] = "systemd 252\n+PAM"
     assert machine.worst(service.versions, running_version="1.0") == (Severity.GOOD, machine.worst(service.versions)[1])
     assert "has version 0.9" in machine.worst(service.versions, running_version="0.9")[1]
@@ -317,7 +317,7 @@ def test_units_that_do_not_run_are_reported(machine, shown, level, words):
         ({**LISTENING, "sockets": ("0.0.0.0:81",)}, Severity.NOTE, "systemd listens at 0.0.0.0:81"),
     ],
 )
-def test_http(machine, fields, level, words):
+def test_an_http_port_that_is_silent_taken_or_elsewhere_is_reported(machine, fields, level, words):
     results = machine.look(service.http, service=installed(machine), config=configured("sim", host="0.0.0.0"), **fields)
     assert any((each.level, words in each.text) == (level, True) for each in results), results
 

@@ -177,7 +177,7 @@ async def test_a_download_has_an_etag_for_caching_and_ranges(tmp_path):
             assert answer.status == status
 
 
-async def test_select_and_print_a_file(tmp_path):
+async def test_a_file_is_selected_and_printed(tmp_path):
     async with api(tmp_path) as server:
         await server.upload(("file", "a.gcode", LONG))
         assert (await server.post("/api/files/local/a.gcode", {"command": "select"})).status == 204

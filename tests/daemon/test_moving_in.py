@@ -30,7 +30,7 @@ def base(tmp_path):
     return Path(shutil.copytree(BASE, tmp_path / "octoprint"))
 
 
-def test_everything_is_found():
+def test_everything_of_octoprint_is_found():
     findings = octoprint.read(BASE)
     assert {each.path for each in findings.uploads} == {"cube.gcode", "Geschenke/benchy (1).gcode", OMA}
     assert [(each.path, each.success, each.seconds) for each in findings.prints] == [

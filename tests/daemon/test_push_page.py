@@ -132,7 +132,7 @@ async def test_a_page_that_subscribes_after_its_login_gets_the_same_snapshot(tmp
 
 async def test_beats_come_every_two_seconds_and_messages_are_numbered(tmp_path):
     async with showing(tmp_path, "") as (server, page):
-        await server.settle(19)  # the figures of the line are sent at 20 s
+        await server.settle(19)  # the figures of the connection are sent at 20 s
         beats = page.beats()
         assert len(beats) >= 9
         assert all(after - before <= BEAT + 0.1 for before, after in pairwise(beats))

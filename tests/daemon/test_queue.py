@@ -364,10 +364,10 @@ class Lossy(InMemory):
     async def ask(self, question):
         self.lost_before, self.lost_after = self.lost_before - 1, self.lost_after - 1
         if self.lost_before == 0:
-            raise CoreAway("the line was lost")
+            raise CoreAway("the connection was lost")
         answer = await super().ask(question)
         if self.lost_after == 0:
-            raise CoreAway("the line was lost")
+            raise CoreAway("the connection was lost")
         return answer
 
 
@@ -531,7 +531,7 @@ async def test_an_unanswered_copy_is_queued_again_only_if_the_record_is_unchange
                     db.execute("DELETE FROM jobs")
                 elif record == "another":
                     db.execute("UPDATE jobs SET started_at = started_at + 60")
-            raise CoreAway("the line was lost")
+            raise CoreAway("the connection was lost")
 
         with patch.object(RemoteJobs, "begin", lost):
             await add(server, "b")

@@ -174,7 +174,7 @@ def house(tmp_path, monkeypatch, pins):
     return build
 
 
-async def test_a_print_with_all_companions(house):
+async def test_a_print_arrives_once_beside_all_companions(house):
     async with house() as rig:
         await rig.begin()
         await rig.until(lambda: sum(map(len, pictures(rig.server).values())) == 2)
@@ -209,7 +209,7 @@ BAD = {
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("how", BAD)
-async def test_a_print_with_all_companions_failing(house, how):
+async def test_a_print_arrives_once_although_all_companions_fail(house, how):
     bad = BAD[how]
     async with house() as rig:
         rig.camera.outcomes = [bad["camera"]] * 1000
@@ -240,7 +240,7 @@ async def test_a_print_with_all_companions_failing(house, how):
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("victim", ALL)
-async def test_a_print_with_a_companion_killed_in_the_middle(house, victim):
+async def test_a_print_survives_a_companion_killed_in_the_middle(house, victim):
     async with house() as rig:
         await rig.begin()
         await rig.until(lambda: sum(map(len, pictures(rig.server).values())) == 1)

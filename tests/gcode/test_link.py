@@ -112,7 +112,7 @@ def test_a_single_line_is_always_sent_however_long():
 
 
 @given(st.lists(st.integers(1, 90), max_size=60), st.integers(1, 6), st.integers(40, 200))
-def test_never_more_in_flight_than_the_window(sizes, lines, size):
+def test_no_more_is_in_flight_than_the_window(sizes, lines, size):
     link = fed(*(b"M" * each for each in sizes), dialect=Dialect(window_lines=lines, window_bytes=size))
     flight, accepted = [], 0
     for _ in range(len(sizes) + 1):

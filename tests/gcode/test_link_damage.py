@@ -22,10 +22,10 @@ def neighbours_lost(line: bytes, chances: random.Random) -> bytes:
 
 KINDS: dict[str, tuple[Damage, float, float]] = {
     # what happens to a line, and the bounds of the share that is accepted as another command
-    "one alter": (partial(alter, count=1), 0.0, 0.0),
-    "two alter": (partial(alter, count=2), 0.001, 0.008),
-    "three alter": (partial(alter, count=3), 0.001, 0.008),
-    "four alter": (partial(alter, count=4), 0.001, 0.008),
+    "one altered": (partial(alter, count=1), 0.0, 0.0),
+    "two altered": (partial(alter, count=2), 0.001, 0.008),
+    "three altered": (partial(alter, count=3), 0.001, 0.008),
+    "four altered": (partial(alter, count=4), 0.001, 0.008),
     "one lost": (partial(shorten, count=1), 0.0, 0.0),
     "two lost": (partial(shorten, count=2), 0.01, 0.06),
     LOST_NEXT: (neighbours_lost, 0.001, 0.06),

@@ -168,7 +168,7 @@ def test_a_reset_board_is_not_mistaken_for_restarted_numbers():
     assert isinstance(link.error, PrinterReset)
 
 
-# -- on a bad line ---------------------------------------------------------------------------------------------
+# -- over a poor connection -------------------------------------------------------------------------------------
 
 
 @given(chances=st.integers(0, 2**32).map(random.Random))

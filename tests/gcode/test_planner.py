@@ -108,7 +108,7 @@ def test_a_straight_continuation_is_no_corner(machine, length):
     assert total([(n * length,) for n in range(13)], 80, machine) == pytest.approx(whole, rel=1e-6)
 
 
-def test_a_right_angle_by_junction_deviation():
+def test_a_right_angle_by_junction_deviation_is_taken_at_its_speed():
     half = math.sin(math.pi / 4)
     speed = math.sqrt(1000 * 0.02 * half / (1 - half))
     expected = trapezoid(30, 80, 1000, 0, speed) + trapezoid(30, 80, 1000, speed, 0)
@@ -117,7 +117,7 @@ def test_a_right_angle_by_junction_deviation():
 
 
 @pytest.mark.parametrize("degrees", [30, 60, 120, 150])  # of the turn
-def test_any_angle_by_junction_deviation(degrees):
+def test_any_angle_by_junction_deviation_is_taken_at_its_speed(degrees):
     angle = math.radians(degrees)
     half = math.sin((math.pi - angle) / 2)
     speed = math.sqrt(1000 * 0.02 * half / (1 - half))
@@ -200,7 +200,7 @@ def test_from_rest_a_move_may_jump_to_the_jerk_of_its_strictest_axis():
 
 
 @pytest.mark.parametrize("count", [9, 99])
-def test_a_zigzag_by_junction_deviation(count):
+def test_a_zigzag_by_junction_deviation_is_taken_at_the_speed_of_its_corners(count):
     """Teeth of 10 mm at 90°: each is entered and left at the speed of its corners."""
     half = math.sin(math.pi / 4)
     speed = math.sqrt(1000 * 0.05 * half / (1 - half))

@@ -229,7 +229,7 @@ def test_a_printer_without_faults_has_no_fault_machinery():
 
 
 async def session(seed, *faults):
-    """Print over a bad line; return the recording."""
+    """Print over a poor connection; return the recording."""
     config = FirmwareConfig(seed=seed, baudrate=115200, latency=0.001, jitter=0.002, scenario=Scenario(faults))
     firmware, file = Firmware(config), io.BytesIO()
     transport = SimulatedTransport(firmware)

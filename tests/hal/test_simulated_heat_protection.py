@@ -246,7 +246,7 @@ def test_readings_out_of_range_trip(reading, target, error):
     assert protection(target).check(reading, 1.0) == error
 
 
-def test_limits_are_settings():
+def test_limits_can_be_set():
     config = replace(HOTEND, limits=replace(HOTEND.limits, watch_period=5.0))
     printer = LonePrinter(hotend=config)
     printer.fail(HeaterFault.NO_HEAT)

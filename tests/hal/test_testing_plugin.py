@@ -34,7 +34,9 @@ def run_pytest(folder, *options, **files):
 
 def test_the_worked_example_of_the_guide_passes(tmp_path):
     (tmp_path / "noise.toml").write_text(code_of_guide("toml", "[[fault]]"))
-    result = run_pytest(tmp_path, test_printer=code_of_guide("python", "import pytest"))
+    result = run_pytest(
+        tmp_path, test_the_printer_has_octoprints_parts_and_flags=code_of_guide("python", "import pytest")
+    )
     assert result.returncode == 0, result.stdout
     assert "5 passed" in result.stdout
     assert "skipped" not in result.stdout

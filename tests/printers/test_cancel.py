@@ -299,5 +299,5 @@ async def test_an_emergency_stop_is_on_the_wire_in_every_state_of_the_connection
         host.firmware.quiet = False
         answer = await host.gcode("M112")
         assert answer.status < 300, answer.body
-        soon = 10.0 if where == "fault" else 0.1  # the line may have to be opened again
+        soon = 10.0 if where == "fault" else 0.1  # the port may have to be opened again
         assert await host.until(lambda: host.firmware.arrival_times("M112", began), 20) <= soon

@@ -311,7 +311,7 @@ async def test_a_wait_for_heat_ends_when_reports_stop(tmp_path):
         assert host.firmware.is_cold
 
 
-# -- the line --
+# -- the connection --
 
 
 async def test_an_idle_board_that_is_unplugged_is_ready_again_when_plugged_in(tmp_path):

@@ -27,7 +27,7 @@ Damage = Callable[[bytes, random.Random], bytes]
 
 
 def alter(line: bytes, chances: random.Random, count: int = 1) -> bytes:
-    """Return the line with `count` neighbouring bytes alter, each to another value."""
+    """Return the line with `count` neighbouring bytes altered, each to another value."""
     at = chances.randrange(max(1, len(line) - count + 1))
     noise = bytes(byte ^ chances.randrange(1, 256) for byte in line[at : at + count])
     return line[:at] + noise + line[at + count :]

@@ -300,7 +300,7 @@ async def test_a_program_that_hangs_is_killed_with_its_children(monkeypatch, tmp
         await make(DeviceConfig(name="p", type="command", on_command=("/nowhere",), off_command=("true",))).on()
 
 
-def test_digest_by_the_example_of_its_standard():
+def test_the_digest_is_that_of_its_standards_example():
     header = (
         'Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm={}, '
         'nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS"'

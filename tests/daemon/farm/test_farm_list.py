@@ -351,7 +351,7 @@ def test_a_missing_file_job_or_copy_is_an_error(farm):
 # -- which is next -----------------------------------------------------------------------------------------
 
 
-def test_priority_then_due_date_then_place_then_number(farm):
+def test_jobs_are_ordered_by_priority_then_due_date_then_place_then_number(farm):
     names = ["last", "moved", "due later", "due soon", "urgent"]
     jobs = {name: submit(farm, name=name) for name in names}
     jobs["first moved"] = submit(farm, name="first moved")
@@ -865,7 +865,7 @@ test_any_sequence_of_messages_and_requests = Farm.TestCase
 
 
 @pytest.mark.nightly
-def test_any_sequence_on_postgresql(server):
+def test_any_sequence_of_actions_holds_on_postgresql_too(server):
     class OnPostgresql(Farm):
         @staticmethod
         def url():

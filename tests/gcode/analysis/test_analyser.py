@@ -236,7 +236,7 @@ def test_limits_change_within_the_file():
     assert late == pytest.approx(quick + 100 * 2.0, rel=0.02)  # at 100 mm/s² 100 mm take 1 s up and 1 s down
 
 
-def test_a_full_circle():
+def test_a_full_circle_takes_its_circumference():
     radius, speed = 20.0, 30.0
     analysis = analyse(f"G1 X100 Y100 F9000\nG2 X100 Y100 I{radius} F{speed * 60}\n")
     before = analyse("G1 X100 Y100 F9000\n").motion_s
