@@ -104,7 +104,7 @@ class Queue:
         try:
             self.document = await self._store.load()
         except StoreError as error:
-            reason = f"the queue cannot be changed until it can be read again: {error}"
+            reason = f"the queue cannot be read, so it cannot be changed either: {error}"
             if reason != self._not_loaded:
                 log.warning("queue.unusable", reason=str(error), consequence="nothing of it is printed or changed")
             self._not_loaded = reason
