@@ -6,7 +6,7 @@ from pathlib import Path
 _OWN = Path("/proc/self/statm")
 
 
-def memory() -> int | None:
+def read_memory() -> int | None:
     """Return the resident memory of this process in bytes; None: not known. Reads no disk."""
     try:
         return int(_OWN.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -28,22 +28,22 @@ class FlightRecorder:
 
     def tail(self) -> list[str]:
         """Return the last lines that went over the wire, oldest first: `>` from the host, `<` from the printer."""
-        return lines(self._ring)
+        return to_lines(self._ring)
 
     def tail_since(self, time: float) -> list[str]:
         """Return the last lines that came after this time of the loop."""
-        return lines(pieces_since(self._ring, time))
+        return to_lines(pieces_since(self._ring, time))
 
     def lines_since(self, time: float) -> "RecentLines":
         """Return the lines that were complete after this time of the loop."""
-        return recent_lines(self._ring, time)
+        return find_recent_lines(self._ring, time)
 
     def records(self) -> list[Record]:
         """Return the last pieces, oldest first; times count from the first of them."""
-        return records(self._ring)
+        return to_records(self._ring)
 
 
-def records(ring: Iterable[Piece]) -> list[Record]:
+def to_records(ring: Iterable[Piece]) -> list[Record]:
     """Return pieces as records; times count from the first of them."""
     pieces = list(ring)
     return [Record(time - pieces[0][0], kind, data) for time, kind, data in pieces]
@@ -74,7 +74,7 @@ class RecentLines:
     gap: bool
 
 
-def recent_lines(ring: Sequence[Piece], time: float) -> RecentLines:
+def find_recent_lines(ring: Sequence[Piece], time: float) -> RecentLines:
     """Return the lines that were completed after a time, so that repeated calls return each line once and complete."""
     recent = pieces_since(ring, time)
     before = [*ring][: len(ring) - len(recent)]
@@ -105,7 +105,7 @@ def _partial_line(before: Sequence[Piece]) -> bytes:
     return partial
 
 
-def lines(ring: Iterable[Piece]) -> list[str]:
+def to_lines(ring: Iterable[Piece]) -> list[str]:
     """Return the lines in the order of their completion: `>` from the host, `<` from the printer."""
     return list(_lines(ring))
 

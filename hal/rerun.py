@@ -56,7 +56,7 @@ class SentCommand(NamedTuple):
     command: bytes
 
 
-def lines(records: Sequence[Record]) -> Iterator[SentCommand]:
+def recover_commands(records: Sequence[Record]) -> Iterator[SentCommand]:
     """Recover the commands of users and jobs from the frames, without those that the driver sends by itself."""
     commands = _after_identity(records)
     first = next(commands, None)  # most often the command for temperature reports
@@ -142,7 +142,7 @@ class _Player:
         self._transport = ReplayTransport(session, session.header.address, strict=strict)
         self._transport.on_turn = self._on_turn
         self._transport.on_end = self._on_end
-        self._lines = deque(lines(self._transport.records))
+        self._lines = deque(recover_commands(self._transport.records))
         self._printer = LinePrinter(self._transport, _settings(session, self._transport.records))
         self._printer.subscribe(self._on_event)
         self._turn = -1  # index of the record that the host may send

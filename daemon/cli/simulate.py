@@ -14,10 +14,10 @@ from tqdm import tqdm
 from daemon.cli.options import add_config, add_preset, configured
 from daemon.config import FIRMWARES as PROFILES
 from daemon.packing.as_text import open_unpacked
-from daemon.simulation.machine import firmware_name, simulated_printer, with_size
+from daemon.simulation.machine import add_size, configure_printer, find_firmware
 from daemon.simulation.outcome import Outcome
 from daemon.simulation.run import Simulation, SimulationError, SimulationPlan, SimulationProgress
-from daemon.simulation.summary import clock_time, summary
+from daemon.simulation.summary import format_duration, summarise
 from hal.registry import Address, natural_int, positive_float, positive_int
 from hal.simulated import clock
 from hal.simulated.backend import config_of
@@ -86,7 +86,7 @@ def _with_analysis(outcome: Outcome, plan: SimulationPlan) -> Outcome:
     """Return the outcome with the errors and warnings of the analysis for this printer."""
     from daemon.front.analysis.file_analysis import analyse, machine  # noqa: PLC0415 - NumPy
 
-    analysis = analyse(plan.file, machine(with_size(plan.config.profile, plan.firmware)))
+    analysis = analyse(plan.file, machine(add_size(plan.config.profile, plan.firmware)))
     return replace(outcome, errors=list(analysis.errors), warnings=list(analysis.warnings))
 
 
@@ -112,7 +112,7 @@ def _plan(args: argparse.Namespace) -> SimulationPlan:
         if path is not None and not path.absolute().parent.is_dir():
             raise SimulationError(f"cannot write {path}: there is no folder {path.absolute().parent}")
     config = configured(args)
-    name = args.firmware or firmware_name(config.profile)
+    name = args.firmware or find_firmware(config.profile)
     if name in PROFILES and name != config.profile.firmware:
         config = replace(config, profile=replace(config.profile, firmware=name))
     options = {"firmware": name, "seed": str(args.seed)}
@@ -121,7 +121,7 @@ def _plan(args: argparse.Namespace) -> SimulationPlan:
     if args.scenario is not None:
         options["scenario"] = str(args.scenario)
     address = Address("sim", "", options)
-    firmware = simulated_printer(config.profile, config_of(address))
+    firmware = configure_printer(config.profile, config_of(address))
     return SimulationPlan(
         args.file, firmware, str(address), args.record, keep_path=args.report is not None, config=config
     )
@@ -165,7 +165,7 @@ def _bar(path: Path) -> Iterator[Callable[[SimulationProgress], None]]:
     with tqdm(total=path.stat().st_size, bar_format=form, disable=None, leave=False) as bar:
 
         def on_progress(progress: SimulationProgress) -> None:
-            bar.unit = f"{clock_time(progress.time)}  layer {progress.layers}"
+            bar.unit = f"{format_duration(progress.time)}  layer {progress.layers}"
             bar.update(progress.offset - bar.n)
 
         yield on_progress
@@ -175,5 +175,5 @@ def _print(outcome: Outcome, plan: SimulationPlan, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(outcome.as_json()))
         return
-    for line in summary(outcome, plan.file.name):
+    for line in summarise(outcome, plan.file.name):
         print(line)

@@ -3,7 +3,7 @@
 import asyncio
 
 from daemon.bridge.questions import ConnectionFigures
-from daemon.own_memory import memory
+from daemon.own_memory import read_memory
 from hal.loop import WatchedLoop
 from hal.printer import Conversation
 
@@ -12,7 +12,7 @@ def connection_figures(printer: Conversation | None, waits: int) -> ConnectionFi
     """Return the figures; `waits` is how often the last print waited for its file."""
     loop = asyncio.get_running_loop()
     stall = loop.watch.longest if isinstance(loop, WatchedLoop) else None
-    figures = ConnectionFigures(stall=stall, waits=waits, memory=memory())
+    figures = ConnectionFigures(stall=stall, waits=waits, memory=read_memory())
     if printer is None:
         return figures
     took, limits, counters = printer.turnaround, printer.flow_control, printer.counters

@@ -6,7 +6,7 @@ from bisect import bisect_left
 
 from daemon.bridge.questions import TURNAROUNDS, CoreTally
 from daemon.core.job.tally import Tally
-from daemon.own_memory import memory
+from daemon.own_memory import read_memory
 from gcode.histogram import WIDTH, Histogram
 from hal.loop import STALL_CLASSES_S, WatchedLoop
 from hal.printer import Conversation
@@ -20,7 +20,7 @@ def core_tally(printer: Conversation | None, tally: Tally, began: float) -> Core
     return CoreTally(
         began=began,
         processor=used.user + used.system,
-        memory=memory(),
+        memory=read_memory(),
         underruns=tally.underruns,
         starved=tally.starved,
         reattachments=tally.reattachments,

@@ -9,7 +9,7 @@ from string import Template
 from daemon import __version__
 from daemon.simulation.outcome import Outcome
 from daemon.simulation.run import SimulationPlan
-from daemon.simulation.summary import clock_time, summary
+from daemon.simulation.summary import format_duration, summarise
 
 MAX_ROWS = 200
 """Rows of a table; the JSON has them all."""
@@ -31,7 +31,7 @@ def render(plan: SimulationPlan, outcome: Outcome, figures: Mapping[str, str]) -
         outcome: its result.
         figures: section → SVG; "" if there is nothing to show.
     """
-    head, *lines = summary(outcome, plan.file.name)
+    head, *lines = summarise(outcome, plan.file.name)
     sections = [
         f'<section id="{name}"><h2>{title}</h2>{figures[name]}</section>'
         for name, title in _SECTIONS.items()
@@ -50,11 +50,13 @@ def render(plan: SimulationPlan, outcome: Outcome, figures: Mapping[str, str]) -
 
 
 def _tables(outcome: Outcome) -> str:
-    events = [(clock_time(each.time), each.who, each.what) for each in outcome.events]
-    faults = [(clock_time(each.time_s), each.what, each.line) for each in outcome.faults]
+    events = [(format_duration(each.time), each.who, each.what) for each in outcome.events]
+    faults = [(format_duration(each.time_s), each.what, each.line) for each in outcome.faults]
     kinds = Counter(each.what for each in outcome.faults).most_common()
-    pauses = [(clock_time(each.from_s), clock_time(each.to_s), each.kind) for each in outcome.pauses]
-    underruns = [(clock_time(each.time_s), each.line, f"{each.duration_s:.3f}") for each in outcome.underrun_places]
+    pauses = [(format_duration(each.from_s), format_duration(each.to_s), each.kind) for each in outcome.pauses]
+    underruns = [
+        (format_duration(each.time_s), each.line, f"{each.duration_s:.3f}") for each in outcome.underrun_places
+    ]
     return "\n".join(
         [
             _table("Kinds of faults", ("what", "how often"), kinds),

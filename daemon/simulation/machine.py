@@ -1,4 +1,4 @@
-"""Makes the simulated printer that a profile describes."""
+"""Configures the simulated printer that a profile describes."""
 
 from dataclasses import replace
 
@@ -16,13 +16,13 @@ FIRMWARES = {
 """The simulator's names of firmwares that a profile names otherwise."""
 
 
-def firmware_name(profile: ProfileConfig) -> str:
+def find_firmware(profile: ProfileConfig) -> str:
     """Return the name of the simulated firmware that is nearest to the profile's."""
     return FIRMWARES.get(profile.firmware, profile.firmware) or "marlin"
 
 
-def simulated_printer(profile: ProfileConfig, default: FirmwareConfig) -> FirmwareConfig:
-    """Return the simulated printer with the profile's values; values that the profile lacks are those of `default`."""
+def configure_printer(profile: ProfileConfig, default: FirmwareConfig) -> FirmwareConfig:
+    """Return a simulated printer with the profile's values; values that the profile lacks are those of `default`."""
     values = machine(profile)
     reach = zip(values.volume, default.lowest, default.volume, strict=True)
     (x_low, x), (y_low, y), (z_low, z) = (_reach(axis, low, high) for axis, low, high in reach)
@@ -47,8 +47,8 @@ def _allow_target(default: HeaterConfig, target: float) -> HeaterConfig:
     return replace(default, limits=replace(limits, maximum=max(limits.maximum, target + limits.overshoot)))
 
 
-def with_size(profile: ProfileConfig, default: FirmwareConfig) -> ProfileConfig:
-    """Return the profile; if it has no size, with that of the simulated printer."""
+def add_size(profile: ProfileConfig, default: FirmwareConfig) -> ProfileConfig:
+    """Return the profile; if it lacks a size, with that of the simulated printer."""
     if profile.sized:
         return profile
     x, y, z = default.volume

@@ -14,7 +14,7 @@ _SAME = 1e-6  # s
 WIRE_FULL = 0.8  # share of its capacity at which the wire counts as full
 
 
-def moves(count: int) -> str:
+def describe_moves(count: int) -> str:
     """Return a number of moves, in words."""
     return "1 move" if count == 1 else f"{count} moves"
 
@@ -131,10 +131,11 @@ class Outcome:
         if self.state != "COMPLETED":
             reasons.insert(0, f"the print ended {self.state.lower()}")
         if self.clipped_laying and any("outside" in each for each in reasons):
-            reasons.append(f"cut short at the end of an axis: {moves(self.clipped_laying)} with material")
+            reasons.append(f"cut short at the end of an axis: {describe_moves(self.clipped_laying)} with material")
         if self.prevented:
             reasons.append(
-                f"nothing was laid by {moves(self.prevented)}: {self.prevented_mm:.1f} mm of filament were not extruded"
+                f"nothing was laid by {describe_moves(self.prevented)}: "
+                f"{self.prevented_mm:.1f} mm of filament were not extruded"
             )
         return reasons
 
@@ -159,12 +160,12 @@ class _Stretch:
     sent: int = 0
 
 
-def starves(sample: Sample) -> bool:
+def is_starved(sample: Sample) -> bool:
     """Tell whether the planner was nearly empty although lines came."""
     return sample.fill < MIN_FILL and sample.lines > 0
 
 
-def bottlenecks(samples: Iterable[tuple[Sample, float]], baudrate: int | None) -> list[Bottleneck]:
+def find_bottlenecks(samples: Iterable[tuple[Sample, float]], baudrate: int | None) -> list[Bottleneck]:
     """Return the stretches, longer than one sample, in which the planner starved.
 
     Args:
@@ -173,7 +174,7 @@ def bottlenecks(samples: Iterable[tuple[Sample, float]], baudrate: int | None) -
     """
     stretches: list[_Stretch] = []
     for sample, interval in samples:
-        if not starves(sample):
+        if not is_starved(sample):
             continue
         began = sample.time - interval
         if not stretches or stretches[-1].ended < began - _SAME:

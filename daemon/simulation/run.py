@@ -238,7 +238,7 @@ class Simulation:
             {name: reading.target or 0.0 for name, reading in heaters},
         )
         self._sampled = (lines, sent)
-        if outcome.starves(sample):
+        if outcome.is_starved(sample):
             self._starved_samples.append((sample, self.series.interval))
         self._peak_bytes = max(self._peak_bytes, sample.bytes / self.series.interval)
         for name, reading in heaters:
@@ -296,7 +296,7 @@ class Simulation:
             underruns=witness.counters.underruns,
             underruns_s=round(witness.counters.underruns_s, 3),
             underrun_places=self._underruns(),
-            bottlenecks=outcome.bottlenecks(self._starved_samples, baudrate),
+            bottlenecks=outcome.find_bottlenecks(self._starved_samples, baudrate),
             temperatures=self._heat.spans,
             resends=witness.counters.resends,
             faults=[

@@ -5,20 +5,20 @@ from collections import Counter
 from collections.abc import Iterator
 
 from daemon.simulation.incidents import Incident
-from daemon.simulation.outcome import Bottleneck, Outcome, moves
+from daemon.simulation.outcome import Bottleneck, Outcome, describe_moves
 
 _NUMBER = re.compile(r"\d+")
 
 MAX_SHOWN = 10  # lines of each kind; the JSON has them all
 
 
-def summary(outcome: Outcome, name: str) -> Iterator[str]:
+def summarise(outcome: Outcome, name: str) -> Iterator[str]:
     """Yield the lines of a summary."""
     yield f"{name}: {_verdict(outcome)}"
     yield f"  part       {_part(outcome)}"
     yield from _first_lines([f"{level}: {text}" for level, text in _analysis(outcome)])
-    moving = f"{clock_time(outcome.moving_s)} of it moving"
-    yield f"  time       {clock_time(outcome.duration_s)}, {moving}{_pause_time(outcome)}"
+    moving = f"{format_duration(outcome.moving_s)} of it moving"
+    yield f"  time       {format_duration(outcome.duration_s)}, {moving}{_pause_time(outcome)}"
     yield f"  lines      {outcome.lines} of {outcome.file_lines}, {_resends(outcome.resends)}"
     yield f"  material   {outcome.filament_mm / 1000:.3f} m of filament" + _by_tool(outcome)
     yield f"  layers     {outcome.layers}{_longest_layers(outcome)}"
@@ -26,13 +26,16 @@ def summary(outcome: Outcome, name: str) -> Iterator[str]:
     yield from _heat(outcome)
     yield f"  underruns  {outcome.underruns}, {outcome.underruns_s:.2f} s in all"
     yield from _first_lines(
-        [f"{clock_time(each.time_s)} line {each.line}, {each.duration_s:.3f} s" for each in outcome.underrun_places]
+        [
+            f"{format_duration(each.time_s)} line {each.line}, {each.duration_s:.3f} s"
+            for each in outcome.underrun_places
+        ]
     )
     yield from _bottlenecks(outcome)
     yield from _events(outcome)
 
 
-def clock_time(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a duration as h:mm:ss."""
     minutes, remainder = divmod(max(0, round(seconds)), 60)  # a fault may come before the print begins
     hours, minutes = divmod(minutes, 60)
@@ -59,7 +62,10 @@ def _analysis(outcome: Outcome) -> Iterator[tuple[str, str]]:
     yield from (("warning", text) for text in outcome.warnings)
     yield from (("error", text) for text in outcome.errors if text not in outcome.against)
     if outcome.clipped:
-        yield "clipped", f"{moves(outcome.clipped)} at the end of an axis, {outcome.clipped_laying} with material"
+        yield (
+            "clipped",
+            f"{describe_moves(outcome.clipped)} at the end of an axis, {outcome.clipped_laying} with material",
+        )
 
 
 def _resends(count: int) -> str:
@@ -67,7 +73,7 @@ def _resends(count: int) -> str:
 
 
 def _pause_time(outcome: Outcome) -> str:
-    return f", {clock_time(outcome.paused_s)} paused" if outcome.paused_s else ""
+    return f", {format_duration(outcome.paused_s)} paused" if outcome.paused_s else ""
 
 
 def _by_tool(outcome: Outcome) -> str:
@@ -90,7 +96,7 @@ def _wire(outcome: Outcome) -> str:
 
 def _heat(outcome: Outcome) -> Iterator[str]:
     for name, span in outcome.temperatures.items():
-        reached = f", reached after {clock_time(span.reached_s)}" if span.reached_s is not None else ""
+        reached = f", reached after {format_duration(span.reached_s)}" if span.reached_s is not None else ""
         target = f", target {span.target:.0f} °C{reached}" if span.target else ""
         yield f"  {name:9}  up to {span.highest:.1f} °C{target}"
 
@@ -106,7 +112,7 @@ def _bottlenecks(outcome: Outcome) -> Iterator[str]:
 
 
 def _stretch(bottleneck: Bottleneck) -> str:
-    span = f"{clock_time(bottleneck.from_s)} to {clock_time(bottleneck.to_s)}"
+    span = f"{format_duration(bottleneck.from_s)} to {format_duration(bottleneck.to_s)}"
     return f"{span}, {bottleneck.lines_per_s:g} lines/s, limited by {_cause(bottleneck.cause)}"
 
 
@@ -120,7 +126,10 @@ def _events(outcome: Outcome) -> Iterator[str]:
         kinds = Counter(each.what for each in outcome.faults)
         first = {each.what: each for each in reversed(outcome.faults)}
         yield from _first_lines(
-            [f"{count} times {what}, first at {clock_time(first[what].time_s)}" for what, count in kinds.most_common()]
+            [
+                f"{count} times {what}, first at {format_duration(first[what].time_s)}"
+                for what, count in kinds.most_common()
+            ]
         )
     if outcome.events:
         yield "  the host"
@@ -129,7 +138,8 @@ def _events(outcome: Outcome) -> Iterator[str]:
             kind = _NUMBER.sub("#", each.what) if each.who == "printer" else str(number)
             alike.setdefault((each.who, kind), []).append(each)
         lines = [
-            f"{clock_time(first.time)} {first.who} {first.what}" + _more(others) for first, *others in alike.values()
+            f"{format_duration(first.time)} {first.who} {first.what}" + _more(others)
+            for first, *others in alike.values()
         ]
         yield from _first_lines(lines, outcome.more_events)
 

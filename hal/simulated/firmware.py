@@ -376,7 +376,9 @@ class Firmware:
     def _boot(self) -> None:
         self._boot_at = math.inf
         boot = self.config.speech.boot
-        for line in texts.banner(self.board.limits, self.board.modal.steps) if boot.banner is None else boot.banner:
+        for line in (
+            texts.make_banner(self.board.limits, self.board.modal.steps) if boot.banner is None else boot.banner
+        ):
             self.say(line)
         self._late_banner.extend((self.now + after, line) for after, line in boot.late_banner)
         self.board.act("prompt_end")

@@ -17,11 +17,11 @@ def _limit_lines(board: Board) -> dict[str, str]:
     """Return the lines about the limits, which M503 reports too."""
     limits = board.limits
     return {
-        "M92": f"  M92 {texts.axes(board.modal.steps)}",
-        "M203": f"  M203 {texts.axes(limits.feedrates)}",
-        "M201": f"  M201 {texts.axes(limits.accelerations)}",
+        "M92": f"  M92 {texts.format_axes(board.modal.steps)}",
+        "M203": f"  M203 {texts.format_axes(limits.feedrates)}",
+        "M201": f"  M201 {texts.format_axes(limits.accelerations)}",
         "M204": f"  M204 P{limits.printing:.2f} R{limits.retract:.2f} T{limits.travel:.2f}",
-        "M205": f"  {texts.m205(limits)}",
+        "M205": f"  {texts.format_m205(limits)}",
     }
 
 

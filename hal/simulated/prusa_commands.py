@@ -157,15 +157,15 @@ def settings(board: Board, _command: Command) -> None:
     accelerations = " ".join(f"{axis}{value:.0f}" for axis, value in zip("XYZE", limits.accelerations, strict=True))
     for line in (
         "Steps per unit:",
-        f"  M92 {texts.axes(board.modal.steps)}",
+        f"  M92 {texts.format_axes(board.modal.steps)}",
         "Maximum feedrates (mm/s):",
-        f"  M203 {texts.axes(limits.feedrates)}",
+        f"  M203 {texts.format_axes(limits.feedrates)}",
         "Maximum acceleration (mm/s2):",
         f"  M201 {accelerations}",
         "Acceleration: P=print, R=retract, T=travel",
         f"  M204 P{limits.printing:.2f} R{limits.retract:.2f} T{limits.travel:.2f}",
         _ADVANCED,
-        f"  M205 {minimums} B{limits.min_segment_time * 1e6:.0f} {texts.axes(limits.jerk)}",
+        f"  M205 {minimums} B{limits.min_segment_time * 1e6:.0f} {texts.format_axes(limits.jerk)}",
         "Home offset (mm):",
         "  M206 X0.00 Y0.00 Z0.00",
         "PID settings:",

@@ -88,7 +88,7 @@ def _auto_position(board: Board, command: Command) -> None:
 def _identity(board: Board, _command: Command) -> None:
     """M115."""
     speech = board.config.speech
-    lines = texts.identity(board.config) if speech.boot.identity is None else speech.boot.identity
+    lines = texts.make_identity(board.config) if speech.boot.identity is None else speech.boot.identity
     if speech.boot.identity_on_ok:
         board.answer(f"ok {lines[0]}")
         return
@@ -116,7 +116,7 @@ def _endstops(board: Board, _command: Command) -> None:
 def _steps(board: Board, command: Command) -> None:
     """M92."""
     if not _set_axes(board.modal.steps, command):
-        board.say(f"echo: M92 {texts.axes(board.modal.steps)}")
+        board.say(f"echo: M92 {texts.format_axes(board.modal.steps)}")
 
 
 def _set_axes(values: list[float], command: Command) -> bool:
@@ -130,7 +130,7 @@ def _set_axes(values: list[float], command: Command) -> bool:
 
 def _settings(board: Board, _command: Command) -> None:
     """M503."""
-    for line in texts.settings(board.limits, board.modal.steps):
+    for line in texts.make_settings(board.limits, board.modal.steps):
         board.say(line)
 
 

@@ -37,7 +37,7 @@ _AREA = (
 )
 
 
-def identity(config: FirmwareConfig) -> list[str]:
+def make_identity(config: FirmwareConfig) -> list[str]:
     """Return the answer to M115."""
     capabilities = dict(each.split(":") for each in _CAPABILITIES.split())
     configured = {
@@ -59,12 +59,12 @@ def identity(config: FirmwareConfig) -> list[str]:
     ]
 
 
-def axes(values: list[float]) -> str:
+def format_axes(values: list[float]) -> str:
     """Return `X1.00 Y2.00 Z3.00 E4.00`."""
     return " ".join(f"{axis}{value:.2f}" for axis, value in zip("XYZE", values, strict=True))
 
 
-def settings(limits: MotionLimits, steps: list[float]) -> list[str]:
+def make_settings(limits: MotionLimits, steps: list[float]) -> list[str]:
     """Return the answer to M503, which is also part of the banner."""
     return [
         "echo:  G21    ; Units in mm (mm)",
@@ -72,11 +72,11 @@ def settings(limits: MotionLimits, steps: list[float]) -> list[str]:
         "echo:; Filament settings: Disabled",
         "echo:  M200 S0 D1.75",
         "echo:; Steps per unit:",
-        f"echo: M92 {axes(steps)}",
+        f"echo: M92 {format_axes(steps)}",
         "echo:; Maximum feedrates (units/s):",
-        f"echo:  M203 {axes(limits.feedrates)}",
+        f"echo:  M203 {format_axes(limits.feedrates)}",
         "echo:; Maximum Acceleration (units/s2):",
-        f"echo:  M201 {axes(limits.accelerations)}",
+        f"echo:  M201 {format_axes(limits.accelerations)}",
         "echo:; Acceleration (units/s2): P<print_accel> R<retract_accel> T<travel_accel>",
         f"echo:  M204 P{limits.printing:.2f} R{limits.retract:.2f} T{limits.travel:.2f}",
         *_m205_lines(limits),
@@ -92,17 +92,17 @@ def _m205_lines(limits: MotionLimits) -> list[str]:
     names = "X<max_x_jerk> Y<max_y_jerk> Z<max_z_jerk> E<max_e_jerk>" if limits.classic_jerk else "J<junc_dev>"
     return [
         f"echo:; Advanced: B<min_segment_time_us> S<min_feedrate> T<min_travel_feedrate> {names}",
-        f"echo:  {m205(limits)}",
+        f"echo:  {format_m205(limits)}",
     ]
 
 
-def m205(limits: MotionLimits) -> str:
+def format_m205(limits: MotionLimits) -> str:
     """Return the M205 that sets these limits."""
     minimums = f"B{limits.min_segment_time * 1e6:.2f} S{limits.min_feedrate:.2f} T{limits.min_travel_feedrate:.2f}"
-    corners = axes(limits.jerk) if limits.classic_jerk else f"J{limits.junction_deviation:.2f}"
+    corners = format_axes(limits.jerk) if limits.classic_jerk else f"J{limits.junction_deviation:.2f}"
     return f"M205 {minimums} {corners}"
 
 
-def banner(limits: MotionLimits, steps: list[float]) -> list[str]:
+def make_banner(limits: MotionLimits, steps: list[float]) -> list[str]:
     """Return the lines at boot."""
-    return [*_BANNER, *settings(limits, steps)]
+    return [*_BANNER, *make_settings(limits, steps)]

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from daemon.simulation.incidents import Incident
-from daemon.simulation.outcome import bottlenecks
+from daemon.simulation.outcome import find_bottlenecks
 from daemon.simulation.run import Simulation, SimulationError, SimulationPlan
 from daemon.simulation.series import MAX_SAMPLES, Sample, Series
-from daemon.simulation.summary import summary
+from daemon.simulation.summary import summarise
 from daemon.simulation.witness import Witness
 from hal.session_file import EVENT, HOST, read
 from hal.simulated import clock
@@ -77,7 +77,7 @@ def test_an_outcome_is_json(tmp_path):
     assert result["layer_times"][0]["z"] == 0.2
     again = [Incident(float(time), "printer", f"says Resend: {time}") for time in range(60, 90)]
     jobs = [Incident(float(time), "job", "PAUSED") for time in (99, 100)]
-    lines = [line.strip() for line in summary(replace(outcome, events=[*again, *jobs]), "x")]
+    lines = [line.strip() for line in summarise(replace(outcome, events=[*again, *jobs]), "x")]
     assert lines[-3:] == [
         "0:01:00 printer says Resend: 60, and 29 more like it",
         "0:01:39 job PAUSED",
@@ -233,7 +233,7 @@ def test_the_bottleneck_of_a_print_is_found_in_its_samples(sent, cause):
     resting = [Sample(time, 0, 0, 0) for time in range(16, 20)]
     moment = [Sample(20, 3, 60, 2)]  # the beginning of something is no bottleneck
     looks = [(each, 1.0) for each in (*quiet, *dry, *resting, *moment)]
-    [bottleneck] = bottlenecks(looks, 115200)
+    [bottleneck] = find_bottlenecks(looks, 115200)
     assert (bottleneck.from_s, bottleneck.to_s, bottleneck.lines_per_s, bottleneck.cause) == (10, 15, 300, cause)
 
 

@@ -12,7 +12,7 @@ from gcode.framing import frame
 from gcode.packing import text_on_wire
 from hal.errors import RecordingError
 from hal.link_settings import LinkSettings
-from hal.rerun import lines, rerun
+from hal.rerun import recover_commands, rerun
 from hal.session_file import HOST, Record
 from hal.simulated import clock, personalities
 from hal.simulated.firmware import FirmwareConfig
@@ -271,7 +271,7 @@ def test_a_job_is_recovered_without_the_drivers_own_commands():
         frame(7, b"M105"),
         b"\nM104 S0\nM140 S0\nM107\n",
     )
-    assert list(lines(records)) == [(3, b"G28"), (3, b"M117 5*3"), (5, b"G1 X1"), (7, b"M105")]
+    assert list(recover_commands(records)) == [(3, b"G28"), (3, b"M117 5*3"), (5, b"G1 X1"), (7, b"M105")]
 
 
 def test_restarted_numbers_are_not_repeats():
@@ -284,29 +284,29 @@ def test_restarted_numbers_are_not_repeats():
         *(frame(number, b"M105") for number in range(1001, 1006)),
         frame(1006, b"G1 X2"),
     )
-    assert list(lines(records)) == [(2, b"G1 X1"), (9, b"M105"), (10, b"G1 X2")]
+    assert list(recover_commands(records)) == [(2, b"G1 X1"), (9, b"M105"), (10, b"G1 X2")]
 
 
 def test_a_job_without_numbers_is_recovered():
     records = hosts(b"\n" + frame(0, b"M110 N0"), frame(1, b"M115"), b"M105\n", b"G28\n", b"M117 5*3\n", b"M105\n")
-    assert list(lines(records)) == [(3, b"G28"), (4, b"M117 5*3"), (5, b"M105")]
+    assert list(recover_commands(records)) == [(3, b"G28"), (4, b"M117 5*3"), (5, b"M105")]
 
 
 def test_a_probe_is_the_drivers_own_whatever_its_number():
     greeting = b"\n" + frame(0, b"M110 N0"), frame(1, b"M115"), frame(2, b"M155 S2"), frame(3, b"G28")
     records = hosts(*greeting, b"\n" + frame(32_771, b"M105") + frame(4, b"G1 X1"), frame(5, b"M105"))
-    assert list(lines(records)) == [(3, b"G28"), (4, b"G1 X1"), (5, b"M105")]
+    assert list(recover_commands(records)) == [(3, b"G28"), (4, b"G1 X1"), (5, b"M105")]
 
 
 def test_a_halt_test_is_the_drivers_own():
     greeting = b"\n" + frame(0, b"M110 N0"), b"M115\n", b"STATUS\n", b"M105\n"
-    assert list(lines(hosts(*greeting, b"STATUS\n", b"G28\n"))) == [(4, b"STATUS"), (5, b"G28")]
+    assert list(recover_commands(hosts(*greeting, b"STATUS\n", b"G28\n"))) == [(4, b"STATUS"), (5, b"G28")]
 
 
 def test_nothing_is_recovered_from_a_greeting_alone():
-    assert list(lines([])) == []
-    assert list(lines(hosts(b"\n" + frame(0, b"M110 N0")))) == []
-    assert list(lines(hosts(b"\n" + frame(0, b"M110 N0"), frame(1, b"M115")))) == []
+    assert list(recover_commands([])) == []
+    assert list(recover_commands(hosts(b"\n" + frame(0, b"M110 N0")))) == []
+    assert list(recover_commands(hosts(b"\n" + frame(0, b"M110 N0"), frame(1, b"M115")))) == []
 
 
 def test_recovered_settings_match_the_defaults(printed):

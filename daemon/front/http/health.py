@@ -12,7 +12,7 @@ from daemon.front.http.base import ApiHandler
 from daemon.front.http.downloads import DownloadHandler
 from daemon.front.push.page_state import counters_of, figures_of, protection_of
 from daemon.http.errors import Refused
-from daemon.own_memory import memory
+from daemon.own_memory import read_memory
 
 if TYPE_CHECKING:
     from daemon.front.front import Front
@@ -53,7 +53,11 @@ def _read_state(service: "Front") -> tuple[dict[str, Any], int | None, dict[str,
     from daemon.front import machine  # noqa: PLC0415 - rarely requested
 
     folders = folders_of(service)
-    return machine.describe(service.folder), memory(), {kind: list_recordings(each) for kind, each in folders.items()}
+    return (
+        machine.describe(service.folder),
+        read_memory(),
+        {kind: list_recordings(each) for kind, each in folders.items()},
+    )
 
 
 def folders_of(service: "Front") -> dict[str, Path]:
@@ -116,7 +120,7 @@ def _dialogue(file: Path) -> dict[str, Any]:
         raise Refused(404, "there is no such recording") from error
     except (OSError, RecordingError) as error:
         raise Refused(409, f"the recording cannot be read: {error}") from error
-    lines = flight_recorder.lines(session.records)
+    lines = flight_recorder.to_lines(session.records)
     header, more = session.header, max(0, len(lines) - MAX_LINES)
     return {"address": header.address, "date": header.date, "lines": lines[-MAX_LINES:], "more": more}
 

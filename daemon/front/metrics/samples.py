@@ -11,7 +11,7 @@ from daemon.bridge.questions import TURNAROUNDS, CoreTally
 from daemon.bridge.words import JobState
 from daemon.front import machine
 from daemon.front.queue.document import WAITING
-from daemon.own_memory import memory
+from daemon.own_memory import read_memory
 from gcode.frozen import frozen
 from hal.printer import ConnectionState
 
@@ -166,7 +166,7 @@ def _service(service: "Front", scrape: Scrape) -> Iterator[_Row]:
     used = os.times()
     yield "process_start_time_seconds", scrape.began, "front"
     yield "process_cpu_seconds", used.user + used.system, "front"
-    yield "process_resident_memory_bytes", memory(), "front"
+    yield "process_resident_memory_bytes", read_memory(), "front"
     for code, count in sorted(scrape.answers.items()):
         yield "http_requests", count, str(code)
     yield "push_subscribers", scrape.listeners
