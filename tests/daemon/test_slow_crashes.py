@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from daemon.cli import GAVE_UP
+from daemon.cli import EXIT_GAVE_UP
 from daemon.core.slow_crashes import CRASH_PERIOD, FILE, MAX_CRASHES, SlowCrashes
 from daemon.errors import KeepsCrashing
 from hal.printer import ConnectionState, StateChanged
@@ -73,5 +73,5 @@ def test_the_service_gives_up_with_its_own_exit_status(tmp_path):
     result = subprocess.run(
         command, capture_output=True, text=True, timeout=TIMEOUT, check=False, env={**os.environ, **variables}
     )
-    assert (result.returncode, "heaters are turned off" in result.stderr) == (GAVE_UP, True)
+    assert (result.returncode, "heaters are turned off" in result.stderr) == (EXIT_GAVE_UP, True)
     assert not (tmp_path / "state").exists()
