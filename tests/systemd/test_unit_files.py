@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli import GAVE_UP, core, farm, front, mqtt, notify, power, timelapse
+from daemon.cli import EXIT_GAVE_UP, core, farm, front, mqtt, notify, power, timelapse
 from daemon.cli.farm_serve import FOLDER, STORE
 from daemon.config import DiscoveryConfig, HttpConfig, core_socket, stop_socket
 from daemon.config.sections import COMPANIONS, unit_of
@@ -268,7 +268,7 @@ def test_restarts_are_immediate_and_limited_and_end_in_safe_off():
     assert (settings("Restart"), settings("RestartSec")) == (["always"], ["0"])
     assert (settings("StartLimitIntervalSec"), settings("StartLimitBurst")) == (["30"], ["10"])
     assert settings("OnFailure") == ["nozzled-safe-off@%N.service"]
-    assert settings("RestartPreventExitStatus") == [str(GAVE_UP)]
+    assert settings("RestartPreventExitStatus") == [str(EXIT_GAVE_UP)]
 
 
 def test_nothing_that_would_end_the_print_runs_after_a_crash():
