@@ -14,8 +14,8 @@ from gcode.frozen import frozen
 # (https://marlinfw.org/docs/gcode/M117.html and siblings).
 TEXT_COMMANDS = frozenset({"M16", "M23", "M28", "M30", "M32", "M33", "M117", "M118", "M928"})
 
-# `answers`, `compact`, `fitting`, `host_commands`, `modes` and `patience` match raw bytes by patterns of their own, as
-# each line of a print passes through them and a match takes a fraction of the time of `parse`. `too_hot` has patterns
+# `answers`, `compact`, `fitting`, `host_commands`, `modes` and `patience` match raw bytes by patterns of their own:
+# each line of a print passes through them, and a match takes a fraction of the time of `parse`. `too_hot` has patterns
 # of its own too, because it must read whatever any firmware could read, not only what Marlin reads.
 _CODE = re.compile(r"\s*([GMTD])\s*(\d+)(?:\.(\d+))?", re.IGNORECASE)
 _MAX_DIGITS = 9  # of a code, without leading zeros

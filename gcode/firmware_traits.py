@@ -82,12 +82,12 @@ class Errors:
 
 @frozen
 class Texts:
-    """What a text for the display or the host (M117, M118) must not contain, as the firmware would misread it.
+    """What a text for the display or the host (M117, M118) must not contain: the firmware would misread it.
 
     Attributes:
         end_characters: characters that end a line or its text.
         command_letters: upper-case letters that begin a command even within a text.
-        all_left_out: no text may be sent, as letters of either case begin a command in it.
+        all_left_out: no text may be sent: letters of either case begin a command in it.
     """
 
     end_characters: str = ""
@@ -102,7 +102,7 @@ class HeatTraits:
     Attributes:
         min_extrude: °C below which it extrudes nothing, by default; None: no limit.
         reads_r: M109 and M190 know R, with which they wait for cooling too.
-        s_waits_for_cooling: with S, too, they wait for cooling.
+        s_waits_for_cooling: with S they wait for cooling too.
         cooling_gives_up: (°C, s): a wait for cooling ends if the heater cools by less than this many °C in this many s;
             None: it lasts until the target is reached.
         residency: seconds that a heater has to stay near its target before a wait ends, by default.
@@ -122,7 +122,7 @@ class IdleTraits:
     Attributes:
         safety_timer: seconds without a move after which it turns heaters off, by default; None: it does not.
         awake_command: a command that restarts that timer, changes nothing else, and is answered with the time in
-            seconds; None: there is none, or none is needed, as the timer does not lose the position.
+            seconds; None: there is none, or none is needed because the timer does not lose the position.
         unhomed_reply: its reply, in lower case, to a move while the position is unknown; None: it moves.
         timer_command: the command that sets such a timer, in seconds as S; None: there is none.
         motors_on_command: a command that keeps the motors on for half a day without a move, so that a pause does not

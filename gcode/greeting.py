@@ -27,7 +27,7 @@ HELLO = b"\n" + frame(0, b"M110 N0")
 """The line feed ends any noise in the firmware's buffer; line number 0 makes line 1 the next one."""
 
 QUERY = b"M105\n"
-"""Follows later hellos, as some firmwares set their counter without an answer (Blocks Zero)."""
+"""Follows later hellos, because some firmwares set their counter without an answer (Blocks Zero)."""
 
 HELLOS_BEFORE_QUERY = 2
 """Hellos that are sent without a query. Most printers answer the first one, and a query adds an answer to await."""

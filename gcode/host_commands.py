@@ -1,8 +1,8 @@
 """What a line of a file means to the host: most go to the printer, the host executes some, and some are left out.
 
-* `M109`, `M190`, `M191` block a firmware without EMERGENCY_PARSER for minutes, deaf to pause and cancel. The host
-  sends the command that sets the target without waiting, and waits itself. It also waits itself for `M116`, which
-  sets no target.
+* `M109`, `M190`, `M191` block a firmware without EMERGENCY_PARSER for minutes, deaf to pause and cancel. So the host
+  sends the command that sets the target without waiting, and then waits itself. For `M116`, which sets no target, the
+  host waits too.
 * `M0`, `M1`, `M25`, `M226` and `@pause` pause the job. With a time (`M0 S2`) or a pin (`M226 P30`), the firmware
   executes the wait, which ends by itself.
 * `@cancel` and `@abort` end the job; any other command with `@` is left out.

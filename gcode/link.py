@@ -19,7 +19,7 @@ The rules rest on dialogues with real firmware (`tests/data/transcripts/`):
 * A bad line makes Marlin flush its receive buffer. Lines behind it vanish, or each causes another `Resend: n`. So the
   link stops, waits until all are answered or the connection is quiet, and then sends from n on.
 * Marlin answers a line with an impossible number (the probe) with the number that it expects. So the link learns
-  whether an `ok` was lost. Repeating a line would not show that, as Marlin 2.1 drops a repeat without a word.
+  whether an `ok` was lost. Repeating a line would not show that: Marlin 2.1 drops a repeat without a word.
 """
 
 from collections.abc import Sequence
@@ -86,7 +86,8 @@ _MOVES = frozenset({"G0", "G1", "G2", "G3"})
 _MIN_PLANNER = 7
 """Moves that the smallest planner holds: BLOCK_BUFFER_SIZE is a power of two, at least 8, and one block stays empty."""
 
-_DECODER_HEAD = 8  # bytes; a line about the decoder has `[MP]` within them, as Prusa puts blanks in front
+_DECODER_HEAD = 8
+"""Bytes at the start of a line that have `[MP]` in them if it is about the decoder; Prusa puts blanks in front."""
 
 _OKS = frozenset(b"ok\n" * count for count in range(1, 9))
 

@@ -171,5 +171,5 @@ def pack(text: bytes) -> bytes:
 
 
 def count_literals(text: bytes) -> int:
-    """Return how many characters `pack` leaves as bytes of their own, in addition to half the bytes of the text."""
+    """Return how many literals `pack` adds, of one byte each, to the half byte of every character."""
     return len(text.translate(None, CHARACTERS))

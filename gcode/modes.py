@@ -126,7 +126,7 @@ class Modes:
         axes = "G91" if self.relative else "G90"
         extruder = "M83" if (self.relative_e if self.e_mode == "last" else self.m83) else "M82"
         speed = [f"G1 F{self.feedrate.decode()}"] if self.feedrate else []
-        return [axes, extruder, *speed]  # in this order, as G90 and G91 may set E too
+        return [axes, extruder, *speed]  # in this order: G90 and G91 may set E too
 
     def commands_to_restore_all(self) -> list[str]:
         """Return the commands that restore every mode that was set; first the tool, whose change may move axes."""

@@ -277,7 +277,7 @@ class Outbox:
     def _take_lines(self, pull: Pull) -> bytes:
         """Return as many lines of the job as fit.
 
-        This is the hot path, as it runs for each `ok` of a print; so it repeats the code of `_frame`.
+        This is the hot path: it runs for each `ok` of a print. So it repeats the code of `_frame`.
         """
         if self.lone_number and self._is_lone_in_flight():
             return b""

@@ -22,7 +22,7 @@ RESET: Final = order_bytes(PackOrder.RESET)
 decoder these are three bytes of noise before the next line feed."""
 
 BEGIN: Final = RESET + order_bytes(PackOrder.BLANKS) + order_bytes(PackOrder.PACK)
-"""Resets the decoder and turns unpacking on. BLANKS comes every time, as Marlin's reset forgets how blanks are packed
+"""Resets the decoder and turns unpacking on. BLANKS comes every time: Marlin's reset forgets how blanks are packed
 (feature/meatpack.cpp, `reset_state`)."""
 
 FRAMING = 14
@@ -35,7 +35,7 @@ LONG_DOUBT_S = 2.0
 """Seconds until a wrong state of the decoder is checked again while a long command runs."""
 
 DOUBT_S = 0.5
-"""Seconds for which the decoder may report a wrong state, as orders on the wire may still correct it."""
+"""Seconds for which the decoder may report a wrong state: orders on the wire may still correct it."""
 
 MAX_REFUSALS = 3
 """After this many refusals of one line, packing is turned off."""

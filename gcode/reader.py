@@ -90,7 +90,7 @@ class Reader:
 def clean(line: bytes) -> bytes:
     r"""Return the command of one raw line: ASCII, without comment, line number and checksum; it may be empty.
 
-    `\;` is a literal semicolon, as slicers write it into M117 texts.
+    `\;` is a literal semicolon; slicers write it so into M117 texts.
     """
     if len(line) > MAX_LINE:
         line = line[:MAX_LINE]

@@ -8,7 +8,7 @@ next, and the host never guesses: in doubt, it finds out. There are three questi
 
 * Which line does the firmware want? (PROBING; REATTACHING if the previous host sent the lines; DOUBTING if the answer
   made no sense.) The probe is an M105 under a number that no print reaches. The firmware refuses it and names the line
-  that it expects. Sending the last line again would be a guess, as Marlin 2.1 drops a repeat without a word
+  that it expects. Sending the last line again would be a guess: Marlin 2.1 drops a repeat without a word
   (marlin-2.1-plain-lines.txt).
 * Have all lines in flight been answered, or vanished? (REWINDING.) More lines may be on the wire behind a refused one.
   Each is refused in turn, or vanishes when the firmware flushes its receive buffer. A line sent too early would vanish

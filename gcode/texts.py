@@ -16,7 +16,7 @@ def number(text: str, factor: float = 1.0) -> float | None:
         value = float(text[:_MAX_SIZE]) * factor
     except ValueError:
         return None
-    return value if abs(value) < _MAX_NUMBER else None  # None for NaN too, as no comparison with NaN is true
+    return value if abs(value) < _MAX_NUMBER else None  # no comparison with NaN is true, so NaN gives None
 
 
 def seconds_of(text: str) -> float | None:
@@ -30,7 +30,7 @@ def seconds_of(text: str) -> float | None:
 
 
 def words_of(text: str) -> dict[str, float]:
-    """Return the numeric parameters of a macro, as `ACCEL=3000 NAME=x`, by name in upper case."""
+    """Return the numeric parameters of a macro, such as `ACCEL=3000 NAME=x`, by name in upper case."""
     pairs = (part.partition("=") for part in text.split())
     values = ((name.upper(), number(value)) for name, _, value in pairs)
     return {name: value for name, value in values if value is not None}

@@ -41,7 +41,7 @@ class Slicer:
         name: Moonraker's name for it, if there is one.
         marks: beginnings of comments that identify it; a group is the version.
         fields: the keys of each field, the best first; the first key that the file has counts.
-        engine: it is also an engine inside other slicers, whose marks take precedence.
+        engine: other slicers use it as their engine; their marks take precedence.
         commas: it writes settings as `key,value`.
     """
 

@@ -85,7 +85,7 @@ class Timeline:
         return begins
 
     def _take_times(self, begins: Floats, rested: Bools | None) -> Floats:
-        """Return when the firmware takes each move into its planner, which is full, except after a wait."""
+        """Return when the firmware takes each move into its planner, which is full except after a wait."""
         begun = np.concatenate((self._begun, begins))
         if rested is None:
             self._begun = begun[-CAPACITY:]

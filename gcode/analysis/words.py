@@ -140,7 +140,7 @@ def _letters(tokens: _Tokens, plain: Bools, heads: Ints, gs: Ints) -> Ints:
 
 
 def _in_comment(tokens: _Tokens, plain: Bools) -> Bools | None:
-    """Tell which tokens are in comments after plain moves; None: no token is, as few slicers write such comments."""
+    """Tell which tokens are in comments after plain moves; None: no token is, as in most files."""
     semicolons = tokens.kind == _SEMICOLON
     if not plain[tokens.line[semicolons]].any():
         return None
