@@ -18,6 +18,9 @@ from hal.session_file import EVENT, HOST, PRINTER, Record, RecordedSession, read
 MAX_SILENCE_S = 1.0
 """Seconds after which a host that does not send the recorded bytes counts as silent."""
 
+AT_ONCE = 0.002
+"""Seconds after a piece of the printer within which the host has sent something because of it."""
+
 ARROWS = {HOST: "->", PRINTER: "<-", EVENT: "--"}
 
 _OPEN, _RESET, _CLOSE = b"open", b"reset", b"close"
@@ -105,6 +108,12 @@ class ReplayTransport:
     def baudrate(self) -> int | None:
         """The recorded baudrate."""
         return self._baudrate
+
+    @property
+    def answers_at_once(self) -> bool:
+        """The record that comes next is the host's, who sent it right after the one before, in the same callback."""
+        at, records = self.index, self.records
+        return 0 < at < len(records) and records[at].kind == HOST and records[at].time - records[at - 1].time < AT_ONCE
 
     async def open(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
         """Start the replay."""

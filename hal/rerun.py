@@ -8,8 +8,8 @@ a link that would have sent a line earlier, because the recording does not show 
 temperatures (M105) and for a print from the SD card (M27) count as a user's commands: their timer drifts with the load
 of the recording machine.
 
-After the probe of a Repetier, a rerun reports a difference that is none: it gives a waiting line to the link one turn
-of the loop later, so the link sends an M105 to end the resend requests.
+After the probe of a Repetier, a rerun may report a difference that is none: if it gives a waiting line to the link
+later than the host had it, the link sends an M105 to end the resend requests.
 """
 
 import asyncio
@@ -62,13 +62,14 @@ def recover_commands(records: Sequence[Record]) -> Iterator[SentCommand]:
     first = next(commands, None)  # most often the command for temperature reports
     if first is not None and not first.command.startswith((b"M155 ", b"M105")):
         yield first
-    own = (_SYNC, CARD_REPORTS.encode(), KEEPALIVE.encode())
+    own = (CARD_REPORTS.encode(), KEEPALIVE.encode())
     yield from (command for command in commands if not command.command.startswith(own))
 
 
 def _after_identity(records: Sequence[Record]) -> Iterator[SentCommand]:
-    """Yield each command that follows M115, and the halt test of a firmware that has one, once."""
-    commands = itertools.islice(_new_commands(records), 1, None)
+    """Yield each command after M115, without the link's own texts and, of a firmware that has one, the halt test."""
+    after = itertools.islice(_new_commands(records), 1, None)
+    commands = (each for each in after if not each.command.startswith(_SYNC))
     first = next(commands, None)
     if first is not None and first.command not in _HALT_TESTS:
         yield first
@@ -169,7 +170,14 @@ class _Player:
         return outgoing.job_line(*self._lines.popleft())
 
     def _is_due(self) -> bool:
-        return bool(self._lines) and self._lines[0].record_index <= self._turn
+        """Tell whether the host had the next line at this moment; where it answered at once, it had it before."""
+        lines, transport = self._lines, self._transport
+        while lines and transport.difference is None and lines[0].record_index < transport.index:
+            lines.popleft()  # the link has sent it by itself, as the M105 after a probe
+        if not lines:
+            return False
+        at = lines[0].record_index
+        return at <= self._turn or (at == transport.index and transport.answers_at_once)
 
     def _on_turn(self, at: int) -> None:
         self._turn = at

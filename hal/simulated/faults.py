@@ -293,7 +293,7 @@ def _kill(firmware: "Firmware", fault: Fault) -> None:
 
 
 def _halt(firmware: "Firmware", fault: Fault) -> None:
-    firmware.halt(fault.text or "Something went wrong")
+    firmware.halt(fault.text)
 
 
 def _stop_at_panel(firmware: "Firmware", _fault: Fault) -> None:

@@ -50,6 +50,7 @@ from hal.simulated.texts import PAUSED_FOR_USER
 from hal.simulated.visitor import Visitor
 from hal.simulated.wire import make_wire
 
+_NO_REASON = "Something went wrong"  # in place of a halt's reason; an empty one means that there is no halt
 _URGENT = {"M108", "M112", "M410"}  # without EMERGENCY_PARSER they act when their line enters the queue (queue.cpp)
 
 
@@ -225,6 +226,7 @@ class Firmware:
         """Stop the machine; the firmware still answers."""
         if self.halted or self._halt_reason:
             return
+        text = text or _NO_REASON
         for line in self.config.speech.stop.halt.lines:
             self.say(line.format(text=text))
         self._stop_machine()

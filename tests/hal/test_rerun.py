@@ -17,6 +17,7 @@ from hal.session_file import HOST, Record
 from hal.simulated import clock, personalities
 from hal.simulated.firmware import FirmwareConfig
 from hal.simulated.memory import SimulatedTransport
+from hal.simulated.scenario import Fault, Scenario
 from support.recordings import JobSource, RecordedPrinter
 
 MOVES = [b"G28", b"M106 S128", *(b"G1 X%d Y%d F6000" % (n % 90, n % 70) for n in range(120)), b"M107", b"G1 X1"]
@@ -139,6 +140,26 @@ async def test_resends_are_repeated(tmp_path):
     outcome = await rerun(recording.session())
     assert outcome.difference is None
     assert outcome.lines == len(MOVES)
+    assert outcome.played == outcome.records
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("marlin", Fault("lose_ok", line=1)),
+        ("malyan-0", Fault("hang", line=1, seconds=40)),
+        ("repetier", Fault("lose_ok", line=2)),
+        ("repetier", Fault("lose_ok", line=18)),
+    ],
+)
+async def test_what_the_link_does_after_a_lost_answer_is_no_users_command(tmp_path, name, fault):
+    config = replace(personalities.FIRMWARES[name], scenario=Scenario((fault,)))
+    async with RecordedPrinter(tmp_path, config) as recording:
+        await asyncio.sleep(5)
+        await recording.print(MOVES[:60])
+        await asyncio.sleep(3)
+    outcome = await rerun(recording.session())
+    assert outcome.difference is None
     assert outcome.played == outcome.records
 
 
@@ -296,6 +317,12 @@ def test_a_probe_is_the_drivers_own_whatever_its_number():
     greeting = b"\n" + frame(0, b"M110 N0"), frame(1, b"M115"), frame(2, b"M155 S2"), frame(3, b"G28")
     records = hosts(*greeting, b"\n" + frame(32_771, b"M105") + frame(4, b"G1 X1"), frame(5, b"M105"))
     assert list(recover_commands(records)) == [(3, b"G28"), (4, b"G1 X1"), (5, b"M105")]
+
+
+def test_the_links_own_text_is_not_the_first_command():
+    greeting = b"\n" + frame(0, b"M110 N0"), frame(1, b"M115"), frame(2, b"M118 nozzled sync 1")
+    assert list(recover_commands(hosts(*greeting, frame(3, b"M105"), frame(4, b"G28")))) == [(4, b"G28")]
+    assert list(recover_commands(hosts(*greeting, frame(3, b"M155 S2"), frame(4, b"G28")))) == [(4, b"G28")]
 
 
 def test_a_halt_test_is_the_drivers_own():

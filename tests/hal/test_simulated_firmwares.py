@@ -226,6 +226,23 @@ def test_smoothieware_says_ok_to_a_move_that_waits_for_the_planner_and_requests_
     assert board.send(seconds=20)[0] == "rs N1"
 
 
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("klipper", "!! Something went wrong"),
+        ("smoothie", "!!"),
+        ("repetier", "fatal:Something went wrong"),
+        ("prusa", ""),
+    ],
+)
+def test_a_firmware_killed_without_a_reason_has_halted(name, answer):
+    board = printer(name, Fault("kill", time=8))
+    board.run(5.0)
+    replies = board.send("G28", seconds=5)
+    assert any(line.startswith(answer) for line in replies) if answer else replies == []
+    assert board.firmware.board.modal.homed == set()
+
+
 def test_smoothieware_that_has_halted_answers_without_an_ok():
     board = printer("smoothie", Fault("halt", time=8, text="Limit switch +X was hit - reset or M999 required"))
     assert replies(board, 5) == ["Limit switch +X was hit - reset or M999 required"]
