@@ -8,6 +8,7 @@ from daemon.core.safety.rules import HEATERS_OFF_TIMEOUT, STOP_TIME, heaters_off
 from gcode.outgoing import job_line
 from gcode.replies import Reading
 from hal.driver import LinePrinter
+from hal.errors import PortLost
 from hal.printer import ConnectionState
 from hal.simulated.firmware import Firmware, FirmwareConfig
 from hal.simulated.memory import SimulatedTransport
@@ -133,4 +134,14 @@ async def test_a_silent_printer_is_sent_an_emergency_stop():
     transport.write = written.append
     assert not await turn_heaters_off(printer, replace(ProfileConfig(), extruders=1))
     assert b"\nM112\n" in b"".join(written)
+    await printer.close()
+
+
+async def test_a_printer_that_is_lost_meanwhile_is_not_reported_as_cold():
+    printer, transport, _ = await connect()
+    transport.frozen = True
+    turning_off = asyncio.create_task(turn_heaters_off(printer, replace(ProfileConfig(), extruders=1)))
+    await asyncio.sleep(1)
+    printer._fail(PortLost("the cable was pulled"))
+    assert not await turning_off
     await printer.close()

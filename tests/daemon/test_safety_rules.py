@@ -2,13 +2,22 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.config import ProfileConfig
-from daemon.core.safety.rules import BED, CONFIRMATION_TIME, HOTEND, HeaterWatch
+from daemon.core.safety.rules import (
+    BED,
+    CONFIRMATION_TIME,
+    HOTEND,
+    MAX_WITHOUT_REPORT,
+    MAX_WITHOUT_REPORT_ASKED,
+    HeaterWatch,
+    longest_silence,
+)
 from gcode.replies import Reading
 from hal.simulated.heat_control import BangBang
 from hal.simulated.heater import BED as BED_CONFIG
@@ -175,3 +184,33 @@ def test_a_big_bed_may_take_its_time_and_a_dead_one_may_not():
     assert not any(slow.broken(Reading(20 + now / 30, 90.0), float(now)) for now in range(0, 2000, 2))
     times = [now for now in range(0, 400, 2) if dead.broken(Reading(20.0, 90.0), float(now))]
     assert times[0] == BED.rise_within + 2
+
+
+def test_a_heater_that_cools_at_first_has_to_rise_from_where_it_turned():
+    """A cold fan, or filament that is pushed: the block has heat again, and loses some before it gains."""
+    watch = HeaterWatch("tool0", PROFILE)
+    falling = [(float(now), 50.0 - now / 2) for now in range(0, 20, 2)]
+    rising = [(float(now), 40.0 + (now - 20) / 18) for now in range(20, 600, 2)]
+    assert not any(watch.broken(Reading(actual, 200.0), now) for now, actual in falling + rising)
+
+
+def test_two_short_deviations_are_not_one_long_one():
+    watch = HeaterWatch("tool0", PROFILE)
+    away = [220.5 if now % 32 else 205.0 for now in range(0, 320, 2)]
+    readings = [200.0, *away]
+    assert not any(watch.broken(Reading(actual, 200.0), 2.0 * n) for n, actual in enumerate(readings))
+    assert any(watch.broken(Reading(220.5, 200.0), 1000.0 + now) for now in range(0, 40, 2))
+
+
+@pytest.mark.parametrize(
+    ("reports", "busy", "seconds"),
+    [
+        (True, False, MAX_WITHOUT_REPORT),
+        (True, True, MAX_WITHOUT_REPORT_ASKED),
+        (False, False, MAX_WITHOUT_REPORT_ASKED),
+        (False, True, MAX_WITHOUT_REPORT_ASKED),
+    ],
+)
+def test_a_firmware_that_is_busy_or_has_to_be_asked_may_be_silent_for_longer(reports, busy, seconds):
+    identity = SimpleNamespace(can=lambda capability: reports and capability == "AUTOREPORT_TEMP")
+    assert longest_silence(SimpleNamespace(identity=identity, busy=busy)) == seconds

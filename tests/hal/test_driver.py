@@ -16,7 +16,7 @@ from gcode.outgoing import job_line
 from gcode.replies import Reading
 from hal.driver import LinePrinter, LinkSettings
 from hal.errors import HandshakeFailed, NoSuchPort, NotConnected, PortLost
-from hal.printer import ActionRequested, ConnectionState, FirmwareSaid, StateChanged, TemperaturesRead
+from hal.printer import ActionRequested, ConnectionState, FirmwareSaid, StateChanged, StopEnded, TemperaturesRead
 from hal.session_file import EVENT, HOST, PRINTER
 from hal.simulated.firmware import Firmware, FirmwareConfig
 from hal.simulated.memory import SimulatedTransport
@@ -753,6 +753,8 @@ async def test_no_reset_follows_if_the_firmware_reads_m112_at_once():
         [b"Error:Printer hal", b"ted. kill() called!\n"],
         [b"s", b"tart\n"],
         [b"RepRapFirmware for Duet 2 is up an", b"d running.\n"],
+        [b"Error:Printer halted. kill() called!"],
+        [b"\0\0start\r\n"],
     ],
 )
 async def test_a_stop_is_confirmed_by_the_firmwares_answer(pieces):
@@ -766,6 +768,7 @@ async def test_a_stop_is_confirmed_by_the_firmwares_answer(pieces):
         assert transport.calls[-1] == "close"
         await asyncio.sleep(10)
         assert len(messages(printer)) == 1
+        assert [event for event in printer.events if isinstance(event, StopEnded)] == [StopEnded(confirmed=True)]
 
 
 async def test_an_unconfirmed_stop_is_reported():
@@ -785,7 +788,20 @@ async def test_an_unconfirmed_stop_is_reported():
         [(severity, text)] = messages(printer)
         assert severity == "error"
         assert "CUT ITS POWER" in text
+        assert [event for event in printer.events if isinstance(event, StopEnded)] == [StopEnded(confirmed=False)]
         assert transport.written[written:] == b"M112\nM112\n", "nothing but itself follows a stop"
+
+
+async def test_what_a_printer_says_after_a_stop_is_not_collected():
+    transport = FakeTransport(answers())
+    async with connected(transport) as printer:
+        transport.answer = lambda _line: b""
+        printer.emergency_stop()
+        for _ in range(100):
+            transport.say(b"x" * 1000)
+        assert len(printer._stopping._partial) <= 1000
+        transport.say(b"\nstart\n")
+        assert messages(printer) == [("info", "the printer has stopped")]
 
 
 async def test_a_user_who_repeats_a_stop_still_reads_that_it_was_not_confirmed():
@@ -796,6 +812,7 @@ async def test_a_user_who_repeats_a_stop_still_reads_that_it_was_not_confirmed()
             printer.emergency_stop()
             await asyncio.sleep(0.9)
         assert messages(printer) == []
+        assert transport.calls.count("reset") == 6, "each time, as the board may have missed one"
         printer.emergency_stop()
         await asyncio.sleep(0.7)
         assert [severity for severity, _ in messages(printer)] == ["error"]

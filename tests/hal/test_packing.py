@@ -111,6 +111,19 @@ async def test_an_emergency_stop_is_read_in_any_state_of_the_decoder(name, begun
     await printer.close()
 
 
+@pytest.mark.parametrize("begun", [b"", b"\xff", b"\xff\xff", b"\x1f", b"\xff\x4e"])
+async def test_an_emergency_stop_passes_the_decoder_where_nothing_resets_the_board(begun):
+    """Over TCP there is no DTR, and without EMERGENCY_PARSER M112 is read behind the decoder."""
+    line = WireTap("prusa")
+    line.reset = lambda: None
+    printer = await printed(line)
+    line.write(begun)
+    printer.emergency_stop("test")
+    await asyncio.sleep(0.5)
+    assert "M112" in [each.command for each in line.oracle.commands]
+    await printer.close()
+
+
 async def test_a_decoder_is_not_set_up_after_an_emergency_stop():
     def answer(sent):
         if b"M115" in sent:
