@@ -113,7 +113,7 @@ async def begin_core(
     guard = Guard(config, connection, jobs)
     settings = PrinterSettings(connection, lambda: jobs.active)
     await jobs.recover()
-    if not jobs.active:  # a recovered job reattaches to its printer itself
+    if not jobs.active:  # a job that the previous host left reattaches to its printer by itself
         connection.keep_connected()
     return Core(config, connection, jobs, guard, store, settings, descriptors, folder, configured, wall)
 

@@ -297,7 +297,7 @@ class Desk:
         key, mark = checks.check_job_key(question.key), checks.check_job_key(question.mark)
 
         def check() -> None:
-            if before is not None and asyncio.get_running_loop().time() > before:  # recording it took so long
+            if before is not None and asyncio.get_running_loop().time() > before:  # recording the print took too long
                 raise TooLate("the print was not started: it could not be recorded before its client gave up")
             self._bed.require_count(question.bed)
 

@@ -79,7 +79,7 @@ class Connection:
         self.logbook = logbook or Logbook()
         self._port_keeper = PortKeeper(descriptors)
         self._reconnects = False  # a lost connection is made again, for as long as it takes
-        self._saves_choice = False  # the next printer that answers becomes this daemon's
+        self._saves_choice = False  # the next printer that answers becomes this daemon's printer
         self.on_chosen: Callable[[str], None] = lambda _: None  # called with the address of a printer that became so
         self._needs_revival = False  # the firmware has halted; only a user may have it revived
         self._waits_for_user = False  # after an emergency stop no connection is made until the user asks for one
@@ -243,7 +243,7 @@ class Connection:
                 VIRTUAL; None: this daemon's printer.
             baudrate: bits per second; None: as configured.
             find: try the usual baudrates, whatever is configured.
-            save: if this printer answers and none is configured, it becomes this daemon's.
+            save: if this printer answers and none is configured, it becomes this daemon's printer.
 
         Raises:
             PortNotAllowed: clients may not connect to that port, or no port is named.
@@ -438,7 +438,7 @@ class Connection:
         await self._run_connected_script(printer)
 
     def _choose(self, address: Address, rate: int) -> None:
-        """Make the printer that has just answered this daemon's, under the most stable name of its port."""
+        """Make the printer that has just answered this daemon's printer, by the most stable name of its port."""
         self._saves_choice = False
         lasting = replace(self._addresses.with_baudrate(address, rate), target=self._ports.stable_name(address.target))
         if self._addresses.choose(lasting):

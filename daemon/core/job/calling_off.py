@@ -91,8 +91,7 @@ async def while_it_lives(printer: Printer, work: Coroutine[Any, Any, object], si
     """Do the work, however long it takes, unless the printer is silent for `silence` seconds.
 
     A report that it still heats does not end a silence; after KNOB_TIMEOUT seconds, nor does one that it waits for its
-    user.
-    Half-way through a silence the link probes the printer.
+    user. Half-way through a silence the link probes the printer.
 
     Raises:
         TimeoutError: the printer was silent for too long; the text is for users.

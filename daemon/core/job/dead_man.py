@@ -124,7 +124,7 @@ class DeadMan:
         )
 
     def _needed_seconds(self) -> int:
-        """Return the seconds that are needed now; 0: no heater is on, so no timer is needed."""
+        """Return the seconds that are needed now; 0: no timer is needed."""
         state, printer = self._state(), self._printer
         printing = state is not None and not state.ended
         if not printing and (printer is None or self._connection.panel_print is not None or not has_target(printer)):

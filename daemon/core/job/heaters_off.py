@@ -41,7 +41,7 @@ class HeatersOff:
         self._task = asyncio.create_task(self.turn_off_now(printer, reason))
 
     async def turn_off_now(self, printer: Printer, reason: str = LEFT_HOT) -> None:
-        """Turn the heaters off; if that fails, it is due."""
+        """Turn the heaters off; if that fails, set `is_due`."""
         self.is_due = False
         log.warning("printer.heaters_off", reason=reason)
         try:

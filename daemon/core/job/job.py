@@ -119,7 +119,7 @@ class Job:
         """Return how the job ended; None: it has not ended."""
         if not self.state.ended:
             return None
-        # jobs end in the other states only when the heaters are off
+        # after a cancelled job the heaters are off; after a completed one they are as its file has left them
         left_hot = self.state in (JobState.FAILED, JobState.INTERRUPTED) and not self.heaters_off
         return Ending(self.reason, self.lines, self.offset, self.print_time(now), left_hot)
 

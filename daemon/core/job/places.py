@@ -39,7 +39,8 @@ from hal.printer import Printer
 
 LEAD_S = 0.15
 """Seconds from the reservation of a number for a command until the file's lines reach that number. In this time the
-disk has to write the reservation. If the last write took more than half as long, the lead is twice as long as it."""
+disk has to write the reservation. If the last write took more than half of that time, the lead is twice as long as that
+write."""
 
 MAX_LEAD_S = 3.0
 """Maximum lead, for a slow disk: a client's command waits that long."""

@@ -30,7 +30,7 @@ TRANSITIONS: tuple[tuple[Trigger, tuple[JobState, ...], JobState], ...] = (
     ("finished", (_S.FINISHING,), _S.COMPLETED),
     ("cancel", (*_RUNNING, _S.PAUSING, _S.PAUSED, _S.FINISHING), _S.CANCELLING),
     ("cancelled", (_S.CANCELLING,), _S.CANCELLED),
-    ("restart", (_S.PAUSED,), _S.CANCELLED),  # a new job follows at once, without the after-cancel script
+    ("restart", (_S.PAUSED,), _S.CANCELLED),  # a new job follows at once; `after_cancel` is not run
     ("fail", ACTIVE, _S.FAILED),
     ("interrupt", ACTIVE, _S.INTERRUPTED),
     # the connection or the host was lost; once the printer is reattached, the job returns to its previous state

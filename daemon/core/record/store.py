@@ -260,7 +260,7 @@ class Store(Database):
         self._try_again()
 
     async def unfinished_jobs(self) -> list[JobRecord]:
-        """Return the jobs that have begun and not ended, oldest first."""
+        """Return the jobs whose end has not been recorded, oldest first; some of them may never have begun."""
         return await self._jobs("SELECT * FROM jobs WHERE ended_at IS NULL ORDER BY id")
 
     async def jobs(self, limit: int) -> list[JobRecord]:

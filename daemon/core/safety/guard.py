@@ -48,7 +48,7 @@ class Guard:
         self._query_task: asyncio.Task[None] | None = None  # asks whether the printer works for another host
         self._listeners: list[Callable[[str], None]] = []
         connection.subscribe(self._on_event)
-        connection.on_profile(self._watches.clear)  # the watches start over with the new limits
+        connection.on_profile(self._watches.clear)  # with new limits the watches start over
         jobs.subscribe(self._on_job)
 
     def subscribe(self, listener: Callable[[str], None]) -> None:
@@ -133,7 +133,7 @@ class Guard:
 
     def _schedule_check(self) -> None:
         now = self._loop.time()
-        due = min(self._read_at + self._silence(), now + MAX_CHECK)  # the limit may be shorter by then
+        due = min(self._read_at + self._silence(), now + MAX_CHECK)  # MAX_CHECK, as the limit may become shorter
         self._timer = self._loop.call_at(max(due, now + MIN_CHECK), self._check_silence)
 
     def _check_silence(self) -> None:

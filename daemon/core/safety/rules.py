@@ -33,7 +33,7 @@ STOP_TIME = 0.5
 """Seconds that an emergency stop needs before the connection may be closed: M112 is sent three times."""
 
 OVERSHOOT = 15.0
-"""°C above the highest target that a healthy heater may swing to (Marlin's HOTEND_OVERSHOOT)."""
+"""°C by which a healthy heater may exceed the highest target for a moment (Marlin's HOTEND_OVERSHOOT)."""
 
 CONFIRMATION_TIME = 3.0
 """Seconds for which readings have to stay above the maximum: reports have no checksum, so a digit may be damaged."""
