@@ -39,7 +39,7 @@ line; None: the modes have not changed."""
 
 
 class Outbox:
-    """The lines to send, and their way into frames.
+    """The lines to send, and the frames that they become.
 
     Attributes:
         dialect: of the firmware.
@@ -174,7 +174,7 @@ class Outbox:
             free = wire.free_at
             wire.free_at = (free if free > now else now) + len(out) * wire.byte_time  # noqa: FURB136 - once a line
         if self.urgent:
-            self._wire.look_again(now)
+            self._wire.set_room_at(now)
         return out
 
     def _take_all(self, now: float) -> bytes:
@@ -183,7 +183,7 @@ class Outbox:
         out = self._probe() if recovery.raw else b""
         if self.urgent:
             window = self.slots or self._dialect.window_lines
-            self._wire.settle(flight, window, now, read=recovery.echo is not None)
+            self._wire.estimate_unread(flight, window, now, all_read=recovery.echo is not None)
         if recovery.rewinding:
             return out
         while sent := self._take_before_job():

@@ -25,19 +25,19 @@ class Wire:
         self.room_at: float | None = None
         self._unread = 0  # bytes that may still be in the receive buffer
 
-    def settle(self, flight: Flight, window: int, now: float, *, read: bool) -> None:
+    def estimate_unread(self, flight: Flight, window: int, now: float, *, all_read: bool) -> None:
         """Estimate the bytes in the receive buffer: the lines in flight that the command queue cannot hold.
 
         Args:
             flight: the lines in flight.
             window: how many lines the command queue holds.
             now: the time.
-            read: the firmware is known to have read all lines in flight.
+            all_read: the firmware is known to have read all lines in flight.
         """
         if now < self.free_at + SETTLED_S:
             self._unread = flight.bytes
         else:
-            self._unread = 0 if read else sum(len(raw) for _, raw, _, _, _ in islice(flight.lines, window, None))
+            self._unread = 0 if all_read else sum(len(raw) for _, raw, _, _, _ in islice(flight.lines, window, None))
 
     def take_room(self, size: int, flight: Flight, capacity: int) -> bool:
         """Take room in the receive buffer of `capacity` bytes for an urgent line; tell whether there was room."""
@@ -46,6 +46,6 @@ class Wire:
         self._unread += size
         return True
 
-    def look_again(self, now: float) -> None:
-        """Set `room_at` for urgent commands that found no room."""
+    def set_room_at(self, now: float) -> None:
+        """Set `room_at`, for urgent commands that found no room."""
         self.room_at = self.free_at + SETTLED_S if now < self.free_at + SETTLED_S else None
