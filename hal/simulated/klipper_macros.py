@@ -25,7 +25,10 @@ def end_print(board: Board, _command: Command) -> Wait:
 
 
 def _run(board: Board, *lines: str) -> Wait:
+    stops = board.stop_count
     for command in map(parse, lines):
+        if board.stop_count != stops:  # a command before this one has shut the firmware down
+            return
         yield from (homing.TABLE | heat_commands.TABLE)[command.code](board, command) or ()
 
 

@@ -226,6 +226,13 @@ def test_smoothieware_says_ok_to_a_move_that_waits_for_the_planner_and_requests_
     assert board.send(seconds=20)[0] == "rs N1"
 
 
+def test_a_klipper_that_shuts_down_in_a_macro_does_not_heat_after_it():
+    board = printer("klipper", Fault("endstop", time=2, axis="X"))
+    board.send("START_PRINT", seconds=60)
+    assert [heater.target for heater in board.heat.heaters] == [0, 0]
+    assert board.send("M105")[0].endswith("/0.0")
+
+
 @pytest.mark.parametrize(
     ("name", "answer"),
     [
