@@ -67,9 +67,9 @@ class _SignsOfLife:
     """When a printer last showed that it is alive and obeys."""
 
     def __init__(self, printer: Printer) -> None:
-        self.at = asyncio.get_running_loop().time()
+        self.last_sign_at = asyncio.get_running_loop().time()
         self._printer = printer
-        self._began = self.at
+        self._began = self.last_sign_at
         self._hotter_at = 0.0  # when it last reported that it heats: in M109 it does not read heaters off
 
     def on_event(self, event: Event) -> None:
@@ -79,8 +79,8 @@ class _SignsOfLife:
     def update(self) -> None:
         if self._printer.waits_for_user and asyncio.get_running_loop().time() - self._began > KNOB_TIMEOUT:
             return
-        if self._printer.heard_at > max(self.at, self._hotter_at):
-            self.at = self._printer.heard_at
+        if self._printer.heard_at > max(self.last_sign_at, self._hotter_at):
+            self.last_sign_at = self._printer.heard_at
 
 
 def _heats_up(reading: Reading) -> bool:
@@ -102,12 +102,12 @@ async def while_it_lives(printer: Printer, work: Coroutine[Any, Any, object], si
     try:
         while not task.done():
             life.update()
-            quiet = asyncio.get_running_loop().time() - life.at
+            quiet = asyncio.get_running_loop().time() - life.last_sign_at
             if quiet >= silence:
                 raise TimeoutError(f"the printer did not answer for {silence:g} s")
-            if quiet >= silence / 2 and probed_at < life.at:
+            if quiet >= silence / 2 and probed_at < life.last_sign_at:
                 printer.probe_soon()
-                probed_at = life.at + quiet
+                probed_at = life.last_sign_at + quiet
             await asyncio.wait([task], timeout=CHECK_INTERVAL)
         task.result()
     finally:

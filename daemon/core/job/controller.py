@@ -362,7 +362,7 @@ class JobController:
         if self.active:
             return
         if self._job is not None:
-            self._job.heaters_off = True  # its script `after_failure` writes the snapshot again
+            self._job.heaters_are_off = True  # its script `after_failure` writes the snapshot again
         self._survival.note_heaters_off()
 
     def turn_heaters_off(self, trouble: Unsafe) -> None:
@@ -409,7 +409,7 @@ class JobController:
         leftover = await self._leftovers.record_ends(self._runner_from)
         self._previous_state, self._previous_reason = leftover.outcome or (None, None)
         self.selected = leftover.selection
-        self._heaters_off.is_due = leftover.hot
+        self._heaters_off.is_due = leftover.heaters_may_be_on
         if leftover.runner is not None:
             self._reattach(leftover.runner)
         elif leftover.printer is not None:

@@ -148,7 +148,7 @@ class Effects:
             StoreError: the print has a key, and its start cannot be recorded.
         """
         selection = job.snapshot.selection
-        stream = job.stream = self._stream(job, self._uploads / selection.path, self._survival.kept_file.beneath)
+        stream = job.stream = self._stream(job, self._uploads / selection.path, self._survival.kept_file.root)
         await stream.open()
         file_mark = await self._in_thread(self._survival.kept_file.keep, selection.path, stream)
         unchanged = (file_mark.size, file_mark.mtime_ns) == (selection.size, selection.mtime_ns)
@@ -165,9 +165,9 @@ class Effects:
         """Drop the kept file: the job has ended."""
         await self._in_thread(self._survival.kept_file.drop)
 
-    def _stream(self, job: Job, path: Path, beneath: Path | None = None) -> FileStream:
+    def _stream(self, job: Job, path: Path, root: Path | None = None) -> FileStream:
         stream = FileStream(
-            partial(open_upload, path, beneath),
+            partial(open_upload, path, root),
             self._executor,
             on_more=lambda: job.printer.wake(),  # noqa: PLW0108 - the job may have another printer object by then
             on_left_out=_log_left_out,
@@ -179,7 +179,7 @@ class Effects:
                 resumes=job.printer.dialect.resume_command is not None,
             ),
             receiver=lambda: job.printer,
-            check=self._too_hot,
+            check=self._heat_problem,
             alter=lambda command: self._with_offset(job, command),
         )
         stream.tally = self.tally
@@ -191,13 +191,13 @@ class Effects:
         limits = (profile.max_hotend_c, profile.max_bed_c, profile.max_chamber_c)
         return shift_target(command, job.snapshot.offsets, tool, *limits)
 
-    def _too_hot(self, command: bytes) -> str | None:
+    def _heat_problem(self, command: bytes) -> str | None:
         profile = self._config.profile
         return excess(command, profile.max_hotend_c, profile.max_bed_c, profile.max_chamber_c)
 
     def _check_heat(self, command: str) -> str:
         """Return a command of a script; raises CommandError if it asks for too much heat."""
-        if problem := self._too_hot(command.encode("ascii", "replace")):
+        if problem := self._heat_problem(command.encode("ascii", "replace")):
             raise CommandError(f"a script asks for too much heat: {problem}")
         return command
 

@@ -110,8 +110,8 @@ class _Wait:
         self._goal = goal
         self._warn = warn
         self._dialect = recognise(printer.identity.name)
-        self._missing = 0  # reports without this heater
-        self._confirmed = False  # a report has shown our target; the first reports may still show the old one
+        self._missing_reports = 0  # reports without this heater
+        self._is_confirmed = False  # a report has shown our target; the first reports may still show the old one
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._aim_at(goal.target)
@@ -140,8 +140,8 @@ class _Wait:
         if not isinstance(event, TemperaturesRead) or self.end.is_set():
             return
         if (reading := event.heaters.get(self.name)) is None:
-            self._missing += 1
-            self.is_unreported = self._missing >= MAX_MISSING
+            self._missing_reports += 1
+            self.is_unreported = self._missing_reports >= MAX_MISSING
             if self.is_unreported:
                 self.end.set()
             return
@@ -155,15 +155,15 @@ class _Wait:
         now, target = self._loop.time(), reading.target
         if target is not None and target != self._residency.target:
             if (
-                not self._confirmed
+                not self._is_confirmed
                 and abs(target - self._goal.target) > ROUNDING
                 and not self._check_refusal(target, now)
             ):
                 return False  # a report from before the command
-            if self.is_unreported or self.trouble is not None or (self._confirmed and target == 0):
+            if self.is_unreported or self.trouble is not None or (self._is_confirmed and target == 0):
                 return True  # refused, or turned off since
             self._aim_at(target)
-        self._confirmed = True
+        self._is_confirmed = True
         return self._residency.is_reached(reading.actual, now) or self._check_stall(reading.actual, now)
 
     def _check_refusal(self, target: float, now: float) -> bool:

@@ -40,7 +40,7 @@ class Job:
     lines: int = 0
     offset: int = 0
     reason: str | None = None
-    heaters_off: bool = False  # they have been turned off since the job ended
+    heaters_are_off: bool = False  # they have been turned off since the job ended
     ended_at: float | None = None
     poor_connection: str | None = None  # the warning that many lines arrive damaged
     no_progress: str | None = None  # the warning that the print makes no progress
@@ -120,7 +120,7 @@ class Job:
         if not self.state.ended:
             return None
         # after a cancelled job the heaters are off; after a completed one they are as its file has left them
-        left_hot = self.state in (JobState.FAILED, JobState.INTERRUPTED) and not self.heaters_off
+        left_hot = self.state in (JobState.FAILED, JobState.INTERRUPTED) and not self.heaters_are_off
         return Ending(self.reason, self.lines, self.offset, self.print_time(now), left_hot)
 
     def progress(self, now: float) -> JobProgress:

@@ -22,7 +22,7 @@ from hal.registry import pace
 REPEATS = 4
 """How often the command is sent within the timer's time: three of them may be held up by a slow command."""
 
-FIRST_AFTER = 60.0
+FIRST_DELAY = 60.0
 """Seconds from the job's start to the first command: timers are longer than that, and most jobs begin with moves."""
 
 MIN_INTERVAL = 1.0
@@ -70,7 +70,7 @@ class KeepAwake:
         """Repeat the command until the job is over, or the firmware does not know it."""
         command = (printer.dialect.idle.awake_command or b"").decode()
         try:
-            await asyncio.sleep(FIRST_AFTER / pace(printer.address))
+            await asyncio.sleep(FIRST_DELAY / pace(printer.address))
             seconds = _timer_seconds(await printer.send(command), printer.dialect)
             while seconds:
                 await asyncio.sleep(max(MIN_INTERVAL, seconds / REPEATS / pace(printer.address)))

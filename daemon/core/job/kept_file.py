@@ -30,7 +30,7 @@ class KeptFile:
             uploads: the folder to which paths are relative.
             folder: the folder for the link, on the same file system.
         """
-        self.beneath: Path | None = uploads  # the folder in which the files of prints have to be
+        self.root: Path | None = uploads  # the folder in which the files of prints have to be
         self._uploads = uploads
         self._link = folder / NAME
 

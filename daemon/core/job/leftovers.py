@@ -27,13 +27,13 @@ class Leftover:
     Attributes:
         runner: the runner of the job to reattach to.
         outcome: how the last job without a recorded end ended, and why; `selection` is its file if it still exists.
-        hot: heaters may still be on, those of `printer` if its address is known.
+        heaters_may_be_on: those of `printer`, an address, if it is known.
     """
 
     runner: Runner | None = None
     outcome: tuple[JobState, str | None] | None = None
     selection: Selection | None = None
-    hot: bool = False
+    heaters_may_be_on: bool = False
     printer: str | None = None
 
 
@@ -64,7 +64,8 @@ class Leftovers:
             )
         if runner is None:
             self._survival.places.forget()
-        leftover = Leftover(runner, hot=obstacle is not None)  # even if the store has no record of the job
+        # even if the store has no record of the job
+        leftover = Leftover(runner, heaters_may_be_on=obstacle is not None)
         unfinished = await self._unfinished()
         continued = snapshot if runner is not None else None
         if continued is not None and continued.file and all(record.id != continued.job for record in unfinished):
@@ -75,7 +76,7 @@ class Leftovers:
                 state, ending = _ending_of(record, snapshot, obstacle)
                 leftover = await self._record(record, state, ending, runner)
         if snapshot is not None and snapshot.ending is not None and snapshot.ending.hot:
-            leftover = replace(leftover, hot=True, printer=snapshot.address)
+            leftover = replace(leftover, heaters_may_be_on=True, printer=snapshot.address)
         return leftover
 
     async def _unfinished(self) -> list[JobRecord]:
@@ -89,7 +90,7 @@ class Leftovers:
         self._store.end_job(record.id, state.name, ending.reason, ending.lines, ending.offset, ending.print_time)
         log.warning("job.left", file=record.path, outcome=state.name, reason=ending.reason)
         selection = await asyncio.to_thread(self._select_again, record)
-        return Leftover(runner, (state, ending.reason), selection, hot=ending.hot, printer=record.printer)
+        return Leftover(runner, (state, ending.reason), selection, heaters_may_be_on=ending.hot, printer=record.printer)
 
     def _select_again(self, record: JobRecord) -> Selection | None:
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 DESCRIPTORS = Path("/proc/self/fd")
 
 
-def open_upload(path: Path, beneath: Path | None = None) -> int:
+def open_upload(path: Path, root: Path | None = None) -> int:
     """Return a descriptor for reading a file. Blocks.
 
     The file is checked before it is opened, because opening a serial port resets a board, and opening a pipe may block
@@ -16,7 +16,7 @@ def open_upload(path: Path, beneath: Path | None = None) -> int:
 
     Args:
         path: the path of the file.
-        beneath: the folder in which it has to be, with symbolic links resolved; None: any folder.
+        root: the folder in which it has to be, with symbolic links resolved; None: any folder.
 
     Raises:
         OSError: it cannot be opened, is not a regular file, or is elsewhere.
@@ -28,7 +28,7 @@ def open_upload(path: Path, beneath: Path | None = None) -> int:
         link = DESCRIPTORS / str(handle)
         if not link.is_symlink():
             raise OSError(errno.ENOENT, "/proc is not mounted", str(path))
-        if beneath is not None and not link.readlink().is_relative_to(os.path.realpath(beneath)):
+        if root is not None and not link.readlink().is_relative_to(os.path.realpath(root)):
             raise PermissionError(errno.EACCES, "a symbolic link leads out of the folder of uploads", str(path))
         return os.open(link, os.O_RDONLY | os.O_CLOEXEC)
     finally:

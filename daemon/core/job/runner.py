@@ -76,9 +76,9 @@ class Runner:
 
     # -- course --------------------------------------------------------------------------------------------
 
-    def start(self, after: "Runner | None" = None) -> None:
-        """Run the job from its present state, once the previous runner (`after`) has released the printer."""
-        self._task = asyncio.create_task(self._run(after))
+    def start(self, predecessor: "Runner | None" = None) -> None:
+        """Run the job from its present state, once the previous runner (`predecessor`) has released the printer."""
+        self._task = asyncio.create_task(self._run(predecessor))
         if self.job.snapshot.wish == "cancel":
             self.give_up_soon()
 
@@ -92,23 +92,23 @@ class Runner:
         if self.job.state is JobState.REATTACHING:
             self.job.stop(reason)
 
-    def begin_print(self, after: "Runner | None" = None) -> None:
+    def begin_print(self, predecessor: "Runner | None" = None) -> None:
         """Run the job as a new print, from the script `before_start` on."""
         job = self.job
         job.snapshot.script.extend(filled(self._kit.config.scripts.before_start, values(job)))
         self._kit.survival.begin(job)
         log.info("job.starting", file=job.snapshot.selection.path, printer=job.printer.address)
-        self.start(after)
+        self.start(predecessor)
 
-    async def wait_until_over(self, within: float | None = None) -> None:
-        """Wait until the job has ended and released everything, at most `within` seconds."""
+    async def wait_until_over(self, limit_s: float | None = None) -> None:
+        """Wait until the job has ended and released everything, at most `limit_s` seconds."""
         if self._task is not None:
-            await asyncio.wait([self._task], timeout=within)
+            await asyncio.wait([self._task], timeout=limit_s)
 
-    async def _run(self, after: "Runner | None") -> None:
+    async def _run(self, predecessor: "Runner | None") -> None:
         """Run the effect of each state in turn until the job has ended; then release what it has used."""
-        if after is not None:
-            await after.wait_until_over()
+        if predecessor is not None:
+            await predecessor.wait_until_over()
         ticking = asyncio.create_task(self._tick())
         try:
             if self.job.state is not JobState.REATTACHING:
