@@ -9,7 +9,7 @@ from daemon.config import CameraConfig, WebcamConfig
 
 WEBCAM = "/webcam/"
 FIRST = "classic"
-"""The name of the first camera; OctoPrint's own has it, and clients look for it."""
+"""The name of the first camera: OctoPrint's own camera has this name too, and clients look for it."""
 
 _SECRET = re.compile(
     r"((?:^|[?&;])[^=&?;#]*(?:pass|pwd|psw|user|usr|login|token|key|auth|secret|sig)[^=&;#]*=)[^&;#]+", re.IGNORECASE
@@ -28,7 +28,7 @@ _TO_STREAM = (
 )
 
 
-def all_of(webcam: WebcamConfig) -> dict[str, CameraConfig]:
+def cameras_of(webcam: WebcamConfig) -> dict[str, CameraConfig]:
     """Return the configured cameras by name; the first one is the printer's own."""
     cameras = {}
     if webcam.stream_url or webcam.snapshot_url or webcam.webrtc_url or webcam.hls_url:
@@ -48,45 +48,48 @@ def all_of(webcam: WebcamConfig) -> dict[str, CameraConfig]:
     return cameras
 
 
-def shown_in_page(webcam: WebcamConfig) -> list[str]:
+def page_addresses(webcam: WebcamConfig) -> list[str]:
     """Return the addresses of pictures that browsers open directly."""
     return [
         url
-        for each in all_of(webcam).values()
+        for each in cameras_of(webcam).values()
         for url in (each.stream_url, each.snapshot_url)
         if url and not needs_us(url)
     ]
 
 
 def stream_of(camera: CameraConfig) -> str:
-    """Return the source of the live picture, "": none; for our own address, one derived from the single picture's."""
+    """Return the source of the live picture; "" if there is none.
+
+    If the configured address is one of ours, the source is derived from the single picture's.
+    """
     if is_whole(camera.stream_url):
         return camera.stream_url
-    return _other(camera.snapshot_url, _TO_STREAM) if camera.stream_url.startswith(WEBCAM) else ""
+    return _derived(camera.snapshot_url, _TO_STREAM) if camera.stream_url.startswith(WEBCAM) else ""
 
 
 def snapshot_of(camera: CameraConfig) -> str:
-    """Return the source of a single picture: its address, or one derived from the live picture's."""
+    """Return the source of a single picture: its address, or one derived from the live picture's; "" if none."""
     if is_whole(camera.snapshot_url):
         return camera.snapshot_url
     if is_whole(camera.stream_url):
-        return _other(camera.stream_url, _TO_SNAPSHOT) or camera.stream_url
+        return _derived(camera.stream_url, _TO_SNAPSHOT) or camera.stream_url
     return ""
 
 
 def client_stream(name: str, camera: CameraConfig) -> str:
-    """Return the address of the live picture for clients: through us if they cannot open it themselves."""
-    return through(name, "stream") if needs_us(camera.stream_url) else camera.stream_url
+    """Return the address of the live picture for clients: one of ours if they cannot open the camera's."""
+    return own_address(name, "stream") if needs_us(camera.stream_url) else camera.stream_url
 
 
 def client_snapshot(name: str, camera: CameraConfig) -> str:
     """Return the address of the single picture for clients, in the same way."""
     if needs_us(camera.snapshot_url) or (not camera.snapshot_url and needs_us(camera.stream_url)):
-        return through(name, "snapshot")
+        return own_address(name, "snapshot")
     return camera.snapshot_url
 
 
-def through(name: str, action: str) -> str:
+def own_address(name: str, action: str) -> str:
     """Return the address of a camera on this server."""
     return f"{WEBCAM}?action={action}" if name == FIRST else f"{WEBCAM}{quote(name, safe='')}/?action={action}"
 
@@ -97,7 +100,7 @@ def is_whole(url: str) -> bool:
 
 
 def needs_us(url: str) -> bool:
-    """Tell whether only this machine can open the address, or it contains a secret.
+    """Tell whether clients need us to open the address: only this machine can, or it contains a secret.
 
     Browsers do not send the password in a picture's address, and viewers must not see one in its query.
     """
@@ -124,7 +127,7 @@ def without_password(url: str) -> str:
     return f"{head}://{host.rpartition('@')[2]}{slash}{path}" if location else url
 
 
-def _other(url: str, rules: tuple[tuple[re.Pattern[str], str], ...]) -> str:
+def _derived(url: str, rules: tuple[tuple[re.Pattern[str], str], ...]) -> str:
     for pattern, other in rules:
         if pattern.search(url):
             return pattern.sub(other, url, count=1) if is_whole(url) else ""

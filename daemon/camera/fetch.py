@@ -25,12 +25,12 @@ class CameraAnswer:
 
     @property
     def is_stream(self) -> bool:
-        """It is an endless stream of pictures."""
+        """Whether the body is an endless stream of pictures."""
         return self.headers.get("content-type", "").lower().startswith("multipart/")
 
 
 @asynccontextmanager
-async def opened(url: str, seconds: float, headers: Mapping[str, str] | None = None) -> AsyncIterator[CameraAnswer]:
+async def ask_camera(url: str, seconds: float, headers: Mapping[str, str] | None = None) -> AsyncIterator[CameraAnswer]:
     """Request an address; yield the answer when its headers have arrived.
 
     Args:
@@ -54,14 +54,14 @@ async def opened(url: str, seconds: float, headers: Mapping[str, str] | None = N
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             raise CameraError(f"the program at {without_secrets(url)} does not speak HTTP") from None
         except (OSError, ValueError) as error:  # ValueError: a name that no resolver takes
-            raise CameraError(f"no camera at {without_secrets(url)}: {_why(error)}") from error
+            raise CameraError(f"no camera at {without_secrets(url)}: {_reason_of(error)}") from error
         yield _answer(url, head, reader)
     finally:
         if writer is not None:
             writer.transport.abort()
 
 
-async def picture(
+async def fetch_picture(
     url: str, seconds: float, *, max_bytes: int = MAX_PICTURE, headers: Mapping[str, str] | None = None
 ) -> bytes:
     """Return one picture; of a stream, the first.
@@ -70,17 +70,17 @@ async def picture(
         CameraError: there is none in time, it is too large, or it is not a JPEG.
     """
     try:
-        async with asyncio.timeout(seconds), opened(url, seconds, headers) as answer:
-            return await (_first(answer, max_bytes) if answer.is_stream else _whole(answer, max_bytes))
+        async with asyncio.timeout(seconds), ask_camera(url, seconds, headers) as answer:
+            return await (_read_first(answer, max_bytes) if answer.is_stream else _read_whole(answer, max_bytes))
     except TimeoutError:
         raise CameraError(
             f"the camera at {without_secrets(url)} sent no complete picture within {seconds:g} s"
         ) from None
     except OSError as error:
-        raise CameraError(f"the camera at {without_secrets(url)} hung up: {_why(error)}") from error
+        raise CameraError(f"the camera at {without_secrets(url)} hung up: {_reason_of(error)}") from error
 
 
-async def _whole(answer: CameraAnswer, max_bytes: int) -> bytes:
+async def _read_whole(answer: CameraAnswer, max_bytes: int) -> bytes:
     digits = answer.headers.get("content-length", "")
     length = int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 19 else None  # noqa: PLR2004
     if length is not None and length > max_bytes:
@@ -98,7 +98,7 @@ async def _whole(answer: CameraAnswer, max_bytes: int) -> bytes:
     return jpeg(bytes(data[:length]))
 
 
-async def _first(answer: CameraAnswer, max_bytes: int) -> bytes:
+async def _read_first(answer: CameraAnswer, max_bytes: int) -> bytes:
     parts = PictureParts(max_bytes)
     while block := await answer.reader.read(BLOCK):
         if pictures := parts.feed(block):
@@ -119,7 +119,7 @@ def _split(url: str) -> SplitResult:
     except ValueError:
         usable = False
     if not usable or not url.isprintable() or " " in url:
-        raise CameraError("the camera's address must begin with http:// or https://")
+        raise CameraError("the camera's address must begin with http:// or https://, name a host, and have no spaces")
     return parts
 
 
@@ -155,6 +155,6 @@ def _answer(url: str, head: bytes, reader: asyncio.StreamReader) -> CameraAnswer
     return CameraAnswer({name.strip().lower(): value.strip() for name, _, value in pairs}, reader)
 
 
-def _why(error: Exception) -> str:
+def _reason_of(error: Exception) -> str:
     strerror: str | None = getattr(error, "strerror", None)
     return strerror or str(error) or type(error).__name__

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from daemon.cli.remote import Action, NotPrinted, accepted_text, add_actions, in_cli_words, printable, run
 from daemon.client import ClientError, OctoPrintClient
-from daemon.client.shapes import FileEntry, FileList, Uploaded
+from daemon.client.shapes import FileEntry, FileList, UploadAnswer
 
 __all__ = ["EXAMPLE", "arguments", "run"]
 
@@ -59,7 +59,7 @@ def _for_upload(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", action="store_true", help="fail if a file of this name exists")
 
 
-async def _upload(client: OctoPrintClient, args: argparse.Namespace) -> list[Uploaded]:
+async def _upload(client: OctoPrintClient, args: argparse.Namespace) -> list[UploadAnswer]:
     """Upload the files one by one; only the last one is selected or printed."""
     answers = []
     for path in args.files:
@@ -101,7 +101,7 @@ class _UploadBar:
         self._bar.close()
 
 
-def _format_uploads(answers: list[Uploaded]) -> str:
+def _format_uploads(answers: list[UploadAnswer]) -> str:
     paths = (answer["files"]["local"]["path"] for answer in answers)
     done = "printing" if answers[-1]["effectivePrint"] else "selected" if answers[-1]["effectiveSelect"] else ""
     return "\n".join(map(printable, paths)) + (f"  ({done})" if done else "")

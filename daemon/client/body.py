@@ -38,17 +38,17 @@ class FormBody:
         self._tail = f"\r\n--{boundary}--\r\n".encode()
         self._progress = progress
         self.failure: Exception | None = None  # why the body could not be sent completely
-        self.hung_up = asyncio.Event()  # the server has closed the connection while it was sent
+        self.hang_up = asyncio.Event()  # set: the server has closed the connection while the body was being sent
         self.length = len(self._head) + self._size + len(self._tail)
 
     async def write_to(self, write: Callable[[bytes], Awaitable[None]]) -> None:
-        """Send the body; an error on this side is also stored in `failure`."""
+        """Send the body; an error in reading the file is also stored in `failure`."""
         try:
             async for piece in self.pieces():
                 await write(piece)
         except (OSError, FileChanged) as error:
             if isinstance(error, StreamClosedError):  # an error of the connection
-                self.hung_up.set()
+                self.hang_up.set()
             else:
                 self.failure = error
             raise
@@ -72,17 +72,17 @@ class FormBody:
         yield self._tail
 
     async def _blocks(self) -> AsyncIterator[bytes]:
-        """Yield the file's bytes, up to its size at the beginning, even if it grows."""
+        """Yield the file's bytes, at most as many as it had at the beginning."""
         if isinstance(self._source, bytes):
             for start in range(0, self._size, BLOCK):
                 yield self._source[start : start + BLOCK]
             return
         file = await asyncio.to_thread(os.open, self._source, os.O_RDONLY)
         try:
-            left = self._size
-            while left and (block := await asyncio.to_thread(os.read, file, min(BLOCK, left))):
+            remaining = self._size
+            while remaining and (block := await asyncio.to_thread(os.read, file, min(BLOCK, remaining))):
                 yield block
-                left -= len(block)
+                remaining -= len(block)
         finally:
             os.close(file)
 
@@ -95,7 +95,7 @@ def _size(path: Path) -> int:
 
 
 def as_unicode(name: str) -> str:
-    """Return a name without the bytes that are not UTF-8, which names on a disk and arguments of commands may have."""
+    """Return a name with question marks for bytes that are not UTF-8; names on a disk and arguments may have such."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

@@ -15,10 +15,10 @@ PAUSES = (0.5, 1.0)
 """Seconds before each retry of a request; a restart of the daemon takes about one."""
 
 TIMEOUT = 30.0
-"""For an answer."""
+"""Seconds that a request waits for its answer."""
 
-_TEMPORARY = (502, 503, 504)  # a proxy whose server restarts
-_STANDARD = frozenset(HTTPStatus)
+_TEMPORARY_STATUSES = (502, 503, 504)  # a proxy whose server restarts
+_STANDARD_STATUSES = frozenset(HTTPStatus)
 _MAX_TEXT = 300
 
 
@@ -49,20 +49,20 @@ class Caller:
     async def fetch(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
         """Return the bytes at a path, for content other than JSON."""
         request = Request("GET", self.url + _with_query(path, query), dict(self._headers), None, TIMEOUT)
-        answer = await self._answer(request)
+        answer = await self._send(request)
         return answer.body
 
     async def fetch_range(self, path: str, first: int, length: int, seconds: float) -> HttpAnswer:
         """Return the answer to a request for a range of bytes; a server that knows no ranges sends them all."""
         headers = {**self._headers, "Range": f"bytes={first}-{first + length - 1}"}
-        return await self._answer(Request("GET", self.url + path, headers, None, seconds))
+        return await self._send(Request("GET", self.url + path, headers, None, seconds))
 
     async def head(self, path: str) -> None:
         """Ask for a path without its content; raises NotFound if nothing is there."""
         await self._call("HEAD", path)
 
     async def command(self, path: str, command: str, **parameters: Any) -> Any:
-        """Send a command; parameters that are None are left out."""
+        """Send a command, without the parameters that are None."""
         arguments = {name: value for name, value in parameters.items() if value is not None}
         return await self.post(path, {"command": command, **arguments})
 
@@ -101,7 +101,7 @@ class Caller:
     ) -> Any:
         sent = {**self._headers, **({"Content-Type": kind} if kind else {}), **(headers or {})}
         request = Request(method, self.url + path, sent, body, seconds)
-        answer = await self._answer(request)
+        answer = await self._send(request)
         if not answer.body:
             return None
         try:
@@ -109,18 +109,18 @@ class Caller:
         except (ValueError, RecursionError) as error:
             raise BadAnswer(f"the answer to {request} is not JSON: is this OctoPrint's API?") from error
 
-    async def _answer(self, request: Request) -> HttpAnswer:
-        """Send a request, with retries if it was certainly never sent, or only reads."""
+    async def _send(self, request: Request) -> HttpAnswer:
+        """Return the answer to a request; retry it if it only reads, or if it certainly was never sent."""
         for pause in PAUSES:
             try:
-                return await self._once(request)
+                return await self._send_once(request)
             except ClientError as error:
                 if not _may_retry(request, error):
                     raise
             await asyncio.sleep(pause)
-        return await self._once(request)
+        return await self._send_once(request)
 
-    async def _once(self, request: Request) -> HttpAnswer:
+    async def _send_once(self, request: Request) -> HttpAnswer:
         answer = await self.exchange.send(request)
         if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
             raise refusal(str(request), answer.status, _reason(answer))
@@ -152,8 +152,8 @@ def base_url(text: str) -> str:
 def _may_retry(request: Request, error: ClientError) -> bool:
     if isinstance(error, NeverSent):
         return True
-    temporary = isinstance(error, RequestRefused) and error.status in _TEMPORARY
-    return request.method == "GET" and (isinstance(error, Unreachable) or temporary)
+    is_temporary = isinstance(error, RequestRefused) and error.status in _TEMPORARY_STATUSES
+    return request.method == "GET" and (isinstance(error, Unreachable) or is_temporary)
 
 
 def _reason(answer: HttpAnswer) -> str:
@@ -166,6 +166,6 @@ def _reason(answer: HttpAnswer) -> str:
         return f"it has moved to {target}"
     html = "html" in answer.headers.get("content-type", "")
     text = "" if html else answer.body.decode("utf-8", "replace").strip()[:_MAX_TEXT]
-    if text or answer.status not in _STANDARD:
+    if text or answer.status not in _STANDARD_STATUSES:
         return text
     return HTTPStatus(answer.status).phrase

@@ -1,4 +1,4 @@
-"""Exchanges one request for its answer, by Tornado's HTTP client, as the daemon depends on Tornado anyway."""
+"""Sends one request and returns its answer, with Tornado's HTTP client: the daemon depends on Tornado anyway."""
 
 import asyncio
 import errno
@@ -14,7 +14,7 @@ from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from daemon.client.body import FormBody
 from daemon.client.errors import NeverSent, Unreachable
 
-HANG_UP_S = 2.0  # for an answer that arrives after the server has closed the connection
+LATE_ANSWER_TIMEOUT = 2.0  # for an answer that arrives after the server has closed the connection
 CONNECT_TIMEOUT = 10.0
 MAX_ANSWER = 32 * 1024 * 1024  # bytes; a list of 10,000 files has some 7 million
 
@@ -74,14 +74,14 @@ class TornadoExchange:
             self._client = SimpleAsyncHTTPClient(force_instance=True, max_buffer_size=MAX_ANSWER)
         form = request.body if isinstance(request.body, FormBody) else None
         try:
-            fetched = self._client.fetch(_of_tornado(request, form), raise_error=False)
-            return _answer(await (fetched if form is None else _unless_hung_up(fetched, form)))
+            response = self._client.fetch(_tornado_request(request, form), raise_error=False)
+            return _answer(await (response if form is None else _await_response(response, form)))
         except Exception as error:
             if form is not None and form.failure is not None:  # Tornado raises an error of its own instead
                 raise form.failure from None
             if not isinstance(error, HTTPClientError | UnsatisfiableReadError | OSError):
                 raise
-            kind = NeverSent if _never_sent(error) else Unreachable
+            kind = NeverSent if _was_never_sent(error) else Unreachable
             raise kind(f"no answer to {request}: {error}") from error
 
     def close(self) -> None:
@@ -91,25 +91,25 @@ class TornadoExchange:
             self._client = None
 
 
-async def _unless_hung_up(fetched: Awaitable[HTTPResponse], form: FormBody) -> HTTPResponse:
+async def _await_response(response: Awaitable[HTTPResponse], form: FormBody) -> HTTPResponse:
     """Return the response. Without this, Tornado would wait for ever if a form cannot be sent completely.
 
     Raises:
         ConnectionResetError: the server has closed the connection without an answer.
     """
-    fetching, hung_up = asyncio.ensure_future(fetched), asyncio.ensure_future(form.hung_up.wait())
+    fetching, hang_up = asyncio.ensure_future(response), asyncio.ensure_future(form.hang_up.wait())
     try:
-        await asyncio.wait({fetching, hung_up}, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait({fetching}, timeout=HANG_UP_S)
+        await asyncio.wait({fetching, hang_up}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({fetching}, timeout=LATE_ANSWER_TIMEOUT)
         if not fetching.done():
             raise ConnectionResetError("the server closed the connection in the middle of the file")
         return fetching.result()
     finally:
-        hung_up.cancel()
+        hang_up.cancel()
         fetching.cancel()
 
 
-def _of_tornado(request: Request, form: FormBody | None) -> HTTPRequest:
+def _tornado_request(request: Request, form: FormBody | None) -> HTTPRequest:
     headers = dict(request.headers)
     if form is not None:
         headers["Content-Length"] = str(form.length)  # otherwise chunked, and the server would not know the size
@@ -132,7 +132,7 @@ def _answer(response: HTTPResponse) -> HttpAnswer:
     return HttpAnswer(response.code, headers, response.body or b"")
 
 
-def _never_sent(error: Exception) -> bool:
+def _was_never_sent(error: Exception) -> bool:
     if isinstance(error, socket.gaierror):
         return True
     return isinstance(error, OSError) and error.errno in _NEVER_SENT

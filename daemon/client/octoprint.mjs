@@ -17,7 +17,7 @@ const PAUSES = [500, 1000]; // ms before each retry of a request
 const TEMPORARY = [502, 503, 504]; // a proxy whose server restarts
 const RECONNECT = [1, 1, 2, 3, 5, 8, 13, 20, 40]; // s before each attempt to reconnect; the last one repeats
 
-/** What a request that does not succeed rejects with. */
+/** The error with which a failed request rejects. */
 export class OctoPrintError extends Error {
   /**
    * @param {string} message
@@ -191,12 +191,12 @@ class FilesClient extends Part {
     return this.#command(location, path, "select", force ? { print, force } : { print }, opts);
   }
 
-  /** Copy it into a folder, or to a new path. */
+  /** Copy a file or folder into a folder, or to a new path. */
   copy(location, path, destination, opts) {
     return this.#command(location, path, "copy", { destination }, opts);
   }
 
-  /** Move it into a folder, or to a new path. */
+  /** Move a file or folder into a folder, or to a new path. */
   move(location, path, destination, opts) {
     return this.#command(location, path, "move", { destination }, opts);
   }
@@ -206,7 +206,7 @@ class FilesClient extends Part {
     return this.base.delete(entry(location, path), opts);
   }
 
-  /** Create a folder, inside the folder `path` if given. */
+  /** Create a folder, in the folder `path` if there is one. */
   createFolder(location, foldername, path = "", opts = undefined) {
     return this.base.postForm(`api/files/${location}`, { foldername, ...(path ? { path } : {}) }, opts);
   }
@@ -225,8 +225,8 @@ class FilesClient extends Part {
     const form = asForm(fields); // fields first: the server can refuse before the file arrives
     form.append("file", file, filename);
     const path = `api/files/${location}`;
-    const watched = opts.onProgress && globalThis.XMLHttpRequest; // fetch does not report upload progress
-    return watched ? sendWatched(this.base, path, form, opts) : this.base.postForm(path, form, opts);
+    const reports = opts.onProgress && globalThis.XMLHttpRequest; // fetch does not report upload progress
+    return reports ? sendWithProgress(this.base, path, form, opts) : this.base.postForm(path, form, opts);
   }
 
   /** Fetch a file; resolves to the Response, which can be read as a stream. */
@@ -350,14 +350,14 @@ class BrowserClient extends Part {
 }
 
 /**
- * The server's push messages, over a WebSocket, or where WebSocket is missing, as in Node 20, over a streamed answer
- * like SockJS. A lost connection is opened again; each connection begins with `connected` and `history`.
+ * The server's push messages: over a WebSocket or, where that is missing (Node 20), over a streamed answer, as SockJS
+ * does it. A lost connection is opened again; each connection begins with `connected` and `history`.
  */
 class Socket {
   #base;
   #handlers = new Map();
   #session = null; // of the last `connect`; null after `disconnect`
-  #line = null;
+  #connection = null;
   #failures = 0;
 
   constructor(base) {
@@ -389,8 +389,8 @@ class Socket {
   async connect({ throttle, subscribe, transport } = {}) {
     this.disconnect();
     const best = globalThis.WebSocket ? "websocket" : "xhr_streaming";
-    const Line = (transport ?? best) === "websocket" ? WebSocketLine : StreamLine;
-    const session = { Line, greeting: { throttle, subscribe } };
+    const Connection = (transport ?? best) === "websocket" ? WebSocketConnection : StreamConnection;
+    const session = { Connection, greeting: { throttle, subscribe } };
     this.#session = session;
     this.#failures = 0;
     this.#stayOpen(session, await this.#open(session));
@@ -399,41 +399,41 @@ class Socket {
   /** Close the connection; it is not opened again. */
   disconnect() {
     this.#session = null;
-    this.#line?.close();
-    this.#line = null;
+    this.#connection?.close();
+    this.#connection = null;
   }
 
   /** Send a message of a kind. */
   async sendMessage(kind, payload) {
-    await this.#line?.send(JSON.stringify({ [kind]: payload }));
+    await this.#connection?.send(JSON.stringify({ [kind]: payload }));
   }
 
   /** Connect, log in, and subscribe. */
   async #open(session) {
-    const line = new session.Line(this.#base);
+    const connection = new session.Connection(this.#base);
     try {
       const user = await this.#base.browser.passiveLogin();
-      await line.open((message) => this.#session === session && this.#receive(message));
+      await connection.open((message) => this.#session === session && this.#receive(message));
       if (this.#session !== session) throw unreachable("the socket", new Error("it was closed meanwhile"));
-      this.#line = line;
+      this.#connection = connection;
       await this.sendMessage("auth", `${user.name}:${user.session}`);
       for (const [kind, payload] of Object.entries(session.greeting)) {
         if (payload !== undefined) await this.sendMessage(kind, payload);
       }
-      return line;
+      return connection;
     } catch (error) {
-      line.close();
+      connection.close();
       throw error;
     }
   }
 
   /** Open the connection again whenever it is lost, until the next `connect` or `disconnect`. */
-  async #stayOpen(session, line) {
-    while (line) {
-      await line.closed;
+  async #stayOpen(session, connection) {
+    while (connection) {
+      await connection.closed;
       if (this.#session !== session) return;
       this.#emit("close", {});
-      line = await this.#reopen(session);
+      connection = await this.#reopen(session);
     }
   }
 
@@ -443,8 +443,8 @@ class Socket {
       this.#emit("reconnecting", { trial: this.#failures, seconds });
       await sleep(seconds * 1000);
       if (this.#session === session) {
-        const line = await this.#open(session).catch(() => null);
-        if (line) return line;
+        const connection = await this.#open(session).catch(() => null);
+        if (connection) return connection;
       }
     }
     return null;
@@ -463,7 +463,7 @@ class Socket {
       const user = await this.#base.browser.passiveLogin();
       await this.sendMessage("auth", `${user.name}:${user.session}`);
     } catch {
-      this.#line?.close(); // the next connection begins with a log-in
+      this.#connection?.close(); // the next connection begins with a log-in
     }
   }
 
@@ -476,7 +476,7 @@ class Socket {
 }
 
 /** A connection over a WebSocket; `closed` resolves when it has ended, for any reason. */
-class WebSocketLine {
+class WebSocketConnection {
   #base;
   #socket = null;
 
@@ -493,7 +493,7 @@ class WebSocketLine {
     return new Promise((resolve, reject) => {
       socket.onopen = resolve;
       socket.onclose = () => {
-        reject(unreachable("the socket", null)); // no effect once it was open
+        reject(unreachable("the socket", null)); // has no effect after `onopen`
         this.end();
       };
     });
@@ -518,7 +518,7 @@ class WebSocketLine {
 }
 
 /** A connection over a streamed answer. SockJS frames: `o` open, `h` heartbeat, `a[…]` messages, `c[…]` close. */
-class StreamLine {
+class StreamConnection {
   #base;
   #address = `sockjs/${digits(3)}/${digits(12)}`;
   #ending = new AbortController();
@@ -553,7 +553,7 @@ class StreamLine {
   /** Read frames until the session ends; when the server ends an answer, the next request continues the session. */
   async #receive(onOpen, onMessage) {
     for (let frames = 0, framesBefore = -1; frames > framesBefore; ) {
-      framesBefore = frames; // give up after an answer without any frame, instead of repeating the request for ever
+      framesBefore = frames; // an answer without a frame ends the loop: the request must not be repeated for ever
       const opts = { signal: this.#ending.signal, timeout: 0 };
       const response = await this.#base.fetch("POST", `${this.#address}/xhr_streaming`, undefined, opts);
       if (!response.ok) return parsed("POST xhr_streaming", response);
@@ -603,10 +603,10 @@ function unreachable(request, cause) {
 }
 
 /** Upload with progress, which only XMLHttpRequest reports. */
-function sendWatched(base, path, form, { onProgress, signal, headers, timeout = 0 }) {
+function sendWithProgress(base, path, form, { onProgress, signal, headers, timeout = 0 }) {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) {
-      reject(unreachable(`POST ${path}`, signal.reason)); // the event below has passed
+      reject(unreachable(`POST ${path}`, signal.reason)); // there will be no event for the listener below
       return;
     }
     const request = new XMLHttpRequest();

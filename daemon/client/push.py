@@ -28,7 +28,7 @@ _NO_ANSWER = 599  # Tornado's status where there was none
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message: `kind` is connected, history, current, event, plugin, …; `payload` what OctoPrint sends with it."""
+    """A message: `kind` is connected, history, current, event, plugin, …; `payload` is what OctoPrint sends with it."""
 
     kind: str
     payload: Any
@@ -84,7 +84,7 @@ class Push:
         try:
             socket = await websocket_connect(request, ping_interval=PING_INTERVAL, max_message_size=MAX_MESSAGE)
         except HTTPClientError as error:
-            raise _refused(url, error) from error
+            raise _client_error(url, error) from error
         except WebSocketError as error:
             raise BadAnswer(f"{url} is not a WebSocket: {error}") from error
         except (UnsatisfiableReadError, OSError) as error:
@@ -153,7 +153,7 @@ def _endless(pauses: tuple[float, ...]) -> Iterator[float]:
         yield pauses[-1]
 
 
-def _refused(url: str, error: HTTPClientError) -> ClientError:
+def _client_error(url: str, error: HTTPClientError) -> ClientError:
     if error.code == _NO_ANSWER:
         return Unreachable(f"no answer from {url}: {error.message}")
     return refusal(f"GET {url}", error.code, error.message or "")

@@ -18,14 +18,14 @@ from daemon.client.shapes import (
     JobInformation,
     Origin,
     PrinterInformation,
-    Uploaded,
+    UploadAnswer,
 )
 
 _MIN_RATE = 32 * 1024  # bytes/s; a slower upload counts as stalled
-_GRACE_S = 60.0  # in addition to that
+_GRACE_S = 60.0  # added to the time that an upload takes at this rate
 PIECE = 8 * 1024 * 1024  # bytes of a file that are downloaded in one answer
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
-_READ_TIMEOUT = 1000.0  # for a small board to read a large file
+_READ_TIMEOUT = 1000.0  # a small board needs minutes to read a large file
 
 
 class _Resource:
@@ -107,7 +107,7 @@ class QueueClient(_Resource):
         return await self._command("remove", id=entry)
 
     async def retry(self, entry: int) -> dict[str, Any]:
-        """Queue an entry again that was skipped."""
+        """Let a skipped entry wait again."""
         return await self._command("retry", id=entry)
 
     async def clear(self) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class QueueClient(_Resource):
         return await self._command("clear")
 
     async def bed(self, *, clear: bool = True) -> dict[str, Any]:
-        """Confirm that the bed is clear, so that the next print starts; or that it is not."""
+        """Say whether the bed is clear; the next print starts only when somebody has confirmed that it is."""
         return await self._command("bed", clear=clear)
 
     async def pause(self) -> dict[str, Any]:
@@ -160,7 +160,7 @@ class ResumeAtClient(_Resource):
         """Return a proposal with its `token`; the default place is the layer in which the print ended.
 
         Raises:
-            Conflict: the print cannot continue, or not at that place; says why.
+            Conflict: the print cannot be continued, or not at that place; the text says why.
         """
         places = {"layer": layer, "height": height, "line": line}
         arguments = {name: value for name, value in places.items() if value is not None}
@@ -168,7 +168,7 @@ class ResumeAtClient(_Resource):
         return cast("dict[str, Any]", answer)
 
     async def start(self, token: str, *, force: bool = False) -> dict[str, Any]:
-        """Print the proposal; return its file."""
+        """Print the rest as proposed; return its file."""
         data = {"command": "start", "token": token, **({"force": True} if force else {})}
         return cast("dict[str, Any]", await self._caller.post("/api/resume-at", data, _READ_TIMEOUT))
 
@@ -177,7 +177,7 @@ class FilesClient(_Resource):
     """The uploads; paths are those of the list, like `parts/cube.gcode`."""
 
     async def list(self, origin: Origin | None = None, *, recursive: bool = False) -> FileList:
-        """Return files and folders, of one place or of all; with `recursive` also the contents of folders."""
+        """Return files and folders, of one storage or of all; with `recursive` also the contents of folders."""
         path = f"/api/files/{origin}" if origin else "/api/files"
         return cast("FileList", await self._caller.get(path, {"recursive": "true"} if recursive else None))
 
@@ -198,8 +198,8 @@ class FilesClient(_Resource):
         plate: int | None = None,
         date: float | None = None,
         progress: Progress | None = None,
-    ) -> Uploaded:
-        """Upload a file; never tried again once bytes may have arrived.
+    ) -> UploadAnswer:
+        """Upload a file; a failed upload is not retried once bytes may have arrived.
 
         Args:
             source: the file, or its bytes.
@@ -211,7 +211,7 @@ class FilesClient(_Resource):
             overwrite: replace a file of this name; otherwise raise Conflict.
             plate: the plate of a .gcode.3mf.
             date: of its last change, in s since 1970; only nozzled uses it.
-            progress: is called with bytes sent and the total.
+            progress: called with the number of bytes sent, and the total.
 
         Raises:
             OSError: the file cannot be read.
@@ -228,7 +228,7 @@ class FilesClient(_Resource):
             fields["modified"] = f"{date:.6f}"
         form = FormBody(fields, source, name or cast("Path", source).name, progress)
         answer = await self._caller.send_form("/api/files/local", form, _GRACE_S + form.length / _MIN_RATE)
-        return cast("Uploaded", answer)
+        return cast("UploadAnswer", answer)
 
     async def make_folder(self, path: str) -> None:
         """Make a folder and its parents; it may exist."""
@@ -269,7 +269,7 @@ class FilesClient(_Resource):
     async def select(
         self, path: str, origin: Origin = "local", *, start: bool = False, force: bool = False, touches: bool = False
     ) -> None:
-        """Make it the file that `job.start` prints.
+        """Select the file that `job.start` prints.
 
         Args:
             path: of the file.
@@ -299,14 +299,17 @@ class FilesClient(_Resource):
 
 
 class PrinterClient(_Resource):
-    """Heaters, axes and commands. Without a printer, all methods but `send` of an M112 raise Conflict."""
+    """Heaters, axes and commands.
+
+    Without a printer, all methods raise Conflict, except `send` with an M112 or a command that ends a halt.
+    """
 
     async def get(self, *, exclude: Sequence[str] = (), history: int | None = None) -> PrinterInformation:
         """Return temperatures, SD card and state.
 
         Args:
-            exclude: parts to leave out: temperature, sd, state; nozzled's also safety.
-            history: number of the last temperature reports to add.
+            exclude: parts to leave out: temperature, sd, state; of nozzled also safety.
+            history: how many past temperature reports to add.
         """
         query = {"exclude": ",".join(exclude)} if exclude else {}
         if history is not None:
@@ -346,11 +349,11 @@ class PrinterClient(_Resource):
         await self._caller.command("/api/printer/tool", "select", tool=tool)
 
     async def feed_rate(self, percent: float) -> None:
-        """Set the speed of all moves, in percent, rounded: the API takes a number with a fraction for a factor."""
+        """Set the speed of all moves, in percent; it is rounded, as the API would read a fraction as a factor."""
         await self._caller.command("/api/printer/printhead", "feedrate", factor=round(percent))
 
     async def flow_rate(self, percent: float) -> None:
-        """Set the flow of filament, in percent, rounded as well."""
+        """Set the flow of filament, in percent; it is rounded for the same reason."""
         await self._caller.command("/api/printer/tool", "flowrate", factor=round(percent))
 
     async def send(self, *commands: str) -> None:

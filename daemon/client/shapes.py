@@ -61,7 +61,7 @@ class References(TypedDict):
 
 
 class Picture(TypedDict):
-    """A picture in a file: pixels, bytes as PNG, and where it is below the server's root."""
+    """A picture in a file: width and height in pixels, size in bytes as PNG, and its path on the server."""
 
     width: int
     height: int
@@ -70,7 +70,7 @@ class Picture(TypedDict):
 
 
 class FileAnalysis(TypedDict, total=False):
-    """What is known of a file: seconds, mm, °C, g. OctoPrint has the first two; the others are this daemon's."""
+    """What is known of a file, in seconds, mm, °C and g. OctoPrint has the first two keys; the others are ours."""
 
     estimatedPrintTime: float
     filament: dict[str, dict[str, Any]]
@@ -121,8 +121,8 @@ class FileList(TypedDict):
     total: NotRequired[int]
 
 
-class Uploaded(TypedDict):
-    """The answer to an upload: where the file is, and what of select and print was done."""
+class UploadAnswer(TypedDict):
+    """The answer to an upload: where the file is, and whether it was selected and printed."""
 
     files: dict[str, FileEntry]
     done: bool
@@ -164,7 +164,7 @@ class PrinterState(TypedDict):
 
 
 class PrinterInformation(TypedDict):
-    """GET /api/printer; without what was excluded. `temperature` may have a list `history` besides the heaters."""
+    """GET /api/printer, without the excluded parts. `temperature` may have a list `history` besides the heaters."""
 
     temperature: NotRequired[dict[str, Any]]
     sd: NotRequired[dict[str, bool]]
@@ -172,7 +172,7 @@ class PrinterInformation(TypedDict):
 
 
 class CurrentConnection(TypedDict):
-    """The connection to the printer as it is."""
+    """The present connection to the printer."""
 
     state: str
     port: str | None
@@ -181,7 +181,7 @@ class CurrentConnection(TypedDict):
 
 
 class ConnectionOptions(TypedDict):
-    """What could be connected to."""
+    """The ports, baudrates and profiles to choose from."""
 
     ports: list[str]
     baudrates: list[int]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from daemon.camera.addresses import all_of
+from daemon.camera.addresses import cameras_of
 from daemon.config import Config, key_file
 from daemon.doctor.finding import Finding, Subject
 from daemon.doctor.scrub import Scrubber, written_forms
@@ -183,7 +183,7 @@ def _hosts(config: Config) -> Iterator[str]:
 
 
 def _camera_urls(config: Config) -> Iterator[str]:
-    for each in all_of(config.webcam).values():
+    for each in cameras_of(config.webcam).values():
         yield from (each.stream_url, each.snapshot_url, each.webrtc_url, each.hls_url)
 
 

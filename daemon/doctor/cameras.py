@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from daemon.camera.addresses import FIRST, all_of, needs_us, snapshot_of
+from daemon.camera.addresses import FIRST, cameras_of, needs_us, snapshot_of
 from daemon.camera.fetch import without_secrets
 from daemon.doctor.finding import Finding, Subject, good, note
 from daemon.doctor.view import View
@@ -24,7 +24,7 @@ class _Streamer:
 
 def cameras(view: View, subject: Subject) -> Iterator[Finding]:
     """Whether the cameras deliver pictures; if none is configured, whether a camera program runs here."""
-    configured = all_of(subject.config.webcam)
+    configured = cameras_of(subject.config.webcam)
     for name, camera in configured.items():
         url = snapshot_of(camera)
         if not url or not needs_us(url):

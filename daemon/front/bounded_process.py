@@ -10,7 +10,7 @@ OOM_SCORE = Path("/proc/self/oom_score_adj")
 def bound(memory: int) -> None:
     """Limit the address space of this process, in bytes, and let the kernel kill it first when memory runs out.
 
-    Otherwise the kernel would kill the front, as the largest process of its unit.
+    Otherwise the kernel would kill the front, the largest process of its unit.
     """
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))

@@ -10,7 +10,7 @@ from contextlib import suppress
 import structlog
 
 from daemon.camera.addresses import snapshot_of, stream_of
-from daemon.camera.fetch import BLOCK, opened, picture, without_secrets
+from daemon.camera.fetch import BLOCK, ask_camera, fetch_picture, without_secrets
 from daemon.camera.mjpeg import PictureParts
 from daemon.config import CameraConfig
 from daemon.errors import CameraError
@@ -20,7 +20,7 @@ MAX_VIEWERS = 16  # of all cameras together
 ANSWER_TIMEOUT = 5.0  # s for the camera to answer
 SILENCE_TIMEOUT = 10.0  # s between two pieces of its stream
 SNAPSHOT_TIMEOUT = 5.0  # s for a single picture
-MAX_AGE = 1.0  # s; a younger picture of the stream serves as a snapshot
+MAX_AGE_S = 1.0  # a picture of the stream that is not older serves as a snapshot
 MAX_RATE = 4 * 1024 * 1024  # bytes/s read from a camera; a faster camera must drop pictures itself
 
 log = structlog.get_logger()
@@ -53,7 +53,7 @@ class Relay:
             self._task.cancel()
             self._task = None
 
-    async def next(self, after: int, seconds: float) -> tuple[int, bytes] | None:
+    async def next_picture(self, after: int, seconds: float) -> tuple[int, bytes] | None:
         """Wait for a picture other than number `after`; return its number and the picture, None after `seconds`.
 
         Raises:
@@ -83,7 +83,7 @@ class Relay:
 
     async def _read(self) -> None:
         loop = asyncio.get_running_loop()
-        async with opened(self.url, ANSWER_TIMEOUT) as answer:
+        async with ask_camera(self.url, ANSWER_TIMEOUT) as answer:
             if not answer.is_stream:
                 raise CameraError(f"{without_secrets(self.url)} is not an MJPEG stream")
             parts = PictureParts()
@@ -126,26 +126,26 @@ class Cameras:
         url = stream_of(camera)
         if not url:
             raise CameraError(
-                f"{camera.name} has no stream that could be passed on: enter its address, with http://, as stream_url"
+                f"{camera.name} has no stream that nozzled can open: enter its address, with http://, as stream_url"
             )
         self._relays = {url: each for url, each in self._relays.items() if each.viewers}
         return self._relays.setdefault(url, Relay(url))
 
     async def snapshot(self, camera: CameraConfig) -> bytes:
-        """Return a snapshot; simultaneous calls share it.
+        """Return a snapshot; simultaneous calls share one.
 
         Raises:
             CameraError: the camera delivers none.
         """
         relay = self._relays.get(stream_of(camera))
         now = asyncio.get_running_loop().time()
-        if relay is not None and relay.viewers and relay.newest is not None and now - relay.newest_at <= MAX_AGE:
+        if relay is not None and relay.viewers and relay.newest is not None and now - relay.newest_at <= MAX_AGE_S:
             return relay.newest
         if not (url := snapshot_of(camera)):
             raise CameraError(f"{camera.name} has no address for single pictures: enter it as snapshot_url")
         task = self._snapshots.get(url)
         if task is None:
-            task = self._snapshots[url] = asyncio.create_task(picture(url, SNAPSHOT_TIMEOUT))
+            task = self._snapshots[url] = asyncio.create_task(fetch_picture(url, SNAPSHOT_TIMEOUT))
             task.add_done_callback(self._forget(url))
         return await asyncio.shield(task)
 
@@ -153,6 +153,6 @@ class Cameras:
         def forget(task: asyncio.Task[bytes]) -> None:
             del self._snapshots[url]
             if not task.cancelled():
-                task.exception()  # retrieved, or asyncio would warn if all callers have gone
+                task.exception()  # asyncio would warn of an exception that nobody retrieves, if all callers have gone
 
         return forget

@@ -1,7 +1,7 @@
 """Choices: settings that users have changed over the API, stored in the state directory.
 
-The configuration file takes precedence: a key that it sets to a value other than the default is fixed, and a choice for
-that key takes effect only when the file no longer sets it.
+The configuration file takes precedence: a key that it sets to a value other than the default is fixed. A choice for
+that key takes effect only when the file no longer sets the key.
 """
 
 import asyncio
@@ -57,8 +57,8 @@ class ChosenValues:
     file: Mapping[str, Any] = field(default_factory=dict)
 
 
-def fixed(section: AppearanceConfig | WebcamConfig) -> frozenset[str]:
-    """Return the keys of a section that the configuration file sets."""
+def fixed_keys_of(section: AppearanceConfig | WebcamConfig) -> frozenset[str]:
+    """Return the keys of a section that the configuration file sets to values other than the defaults."""
     return frozenset(each.name for each in fields(section) if getattr(section, each.name) != each.default)
 
 
@@ -66,7 +66,7 @@ class Choices:
     """The choices, which the configuration file may override.
 
     Attributes:
-        revision: increases with each change, even of the configuration.
+        revision: increases with each change, also of the configuration.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -89,14 +89,14 @@ class Choices:
             log.warning("settings.unreadable", reason=str(error), consequence=CONSEQUENCE)
 
     def appearance(self, config: Config) -> AppearanceConfig:
-        """Return the appearance from configuration and choices."""
+        """Return the appearance, as configured or chosen."""
         return replace(config.appearance, **self._changeable("appearance", config.appearance))
 
     def webcam(self, config: Config) -> WebcamConfig:
-        """Return the cameras from configuration and choices."""
+        """Return the cameras, as configured or chosen."""
         changeable = {"webcam": self._changeable("webcam", config.webcam)}  # checked when the file was read
         chosen = merge(Config(), changeable, FILE).webcam
-        fixed_keys = fixed(config.webcam)
+        fixed_keys = fixed_keys_of(config.webcam)
         return replace(
             config.webcam,
             **{each.name: getattr(chosen, each.name) for each in fields(chosen) if each.name not in fixed_keys},
@@ -104,11 +104,11 @@ class Choices:
 
     def _changeable(self, name: str, section: AppearanceConfig | WebcamConfig) -> dict[str, Any]:
         """Return the choices for a section, without the keys that the configuration file sets."""
-        fixed_keys = fixed(section)
+        fixed_keys = fixed_keys_of(section)
         return {key: value for key, value in self._chosen.sections.get(name, {}).items() if key not in fixed_keys}
 
     def presets(self, profile: ProfileConfig) -> tuple[HeatPreset, ...]:
-        """Return the temperature presets; by default DEFAULT_PRESETS, within the printer's limits."""
+        """Return the temperature presets; if none were chosen, DEFAULT_PRESETS within the printer's limits."""
         if self._chosen.presets is not None:
             return self._chosen.presets
         return tuple(
@@ -154,7 +154,7 @@ def _file(
 
 
 def _parsed(data: bytes) -> ChosenValues:
-    """Return the valid choices in a file; invalid ones may be of a later version, or written by hand."""
+    """Return the valid choices in a file; others may have been written by a later version, or by hand."""
     try:
         file = json.loads(data)
         tables = {name: {**file["sections"].get(name, {})} for name in SECTIONS}

@@ -1,8 +1,8 @@
 """Companions: processes beside core and front that add features, such as power switches. No print depends on them.
 
 They use the front's API: they report their states (`on_report`), and poll for requests (`requests`). Only the latest
-state of each, and a few waiting requests, are stored. A companion that no longer polls is away, and requests to it are
-refused at once.
+state of each companion and a few waiting requests are stored. A companion that no longer polls is away, and requests to
+it are refused at once.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from daemon.errors import CompanionAway, NoSuchCompanion
 from gcode.frozen import frozen, mutable
 
 POLL_TIMEOUT = 25.0  # s after which a poll without requests is answered
-AWAY = 40.0  # s without a poll or report, after which a companion is away
+AWAY_TIMEOUT = 40.0  # s without a poll or report, after which a companion is away
 MAX_WAITING = 16  # requests to one companion
 
 GOING_OFF = "goingOff"  # in the state of `power`: it is about to switch the printer off
-GOING_OFF_TIMEOUT = 25.0  # s for which this is valid: a running companion repeats it every 20 s
+GOING_OFF_TIMEOUT = 25.0  # s for which such a report is valid: a running companion repeats it every 20 s
 
-MAX_MARKS = 256  # stored marks of a companion's messages, which reveal repeated messages
+MAX_MARKS = 256  # the latest marks of a companion's messages, by which repeated messages are recognised
 
 ALLOWED_MESSAGES: dict[str, frozenset[str]] = {
     "power": frozenset({
@@ -74,25 +74,25 @@ class Companions:
         self._numbers = count(secrets.randbelow(2**48) + 1)
         self._listeners: list[Callable[[], None]] = []
 
-    def on(self, name: str) -> bool:
+    def is_on(self, name: str) -> bool:
         """Tell whether this companion is switched on."""
         return name in self._companions
 
     def state(self, name: str) -> Mapping[str, Any] | None:
-        """Return its latest state; None: it has not reported, or is not switched on."""
+        """Return a companion's latest state; None: it has not reported, or is not switched on."""
         return self._companions[name].state if name in self._companions else None
 
-    def away(self, name: str) -> bool:
+    def is_away(self, name: str) -> bool:
         """Tell whether a companion is away."""
         companion = self._find(name)
-        return not companion.polls and (companion.last_seen is None or _now() - companion.last_seen >= AWAY)
+        return not companion.polls and (companion.last_seen is None or _now() - companion.last_seen >= AWAY_TIMEOUT)
 
     def as_json(self) -> dict[str, Any]:
         """Return the companions for pages, by name."""
-        return {name: {"state": each.state, "away": self.away(name)} for name, each in self._companions.items()}
+        return {name: {"state": each.state, "away": self.is_away(name)} for name, each in self._companions.items()}
 
-    def holds(self) -> str | None:
-        """Return why no print may begin now, since the printer is about to be switched off; None: it is not."""
+    def reason_to_hold(self) -> str | None:
+        """Return why no print may begin now: the printer is about to be switched off; None: prints may begin."""
         companion = self._companions.get("power")
         if companion is None or companion.state is None or companion.state.get(GOING_OFF) is not True:
             return None
@@ -131,13 +131,13 @@ class Companions:
         return True
 
     async def requests(self, name: str) -> list[Request]:
-        """Wait for requests to a companion, and hand them over; empty: there were none within POLL_TIMEOUT.
+        """Wait for requests to a companion, and return them; empty: there were none within POLL_TIMEOUT.
 
         Raises:
             NoSuchCompanion: it is not switched on.
         """
         companion = self._find(name)
-        was_away = self.away(name)
+        was_away = self.is_away(name)
         companion.polls += 1
         try:
             if was_away:
@@ -154,7 +154,7 @@ class Companions:
         companion.has_requests.clear()
         return requests
 
-    def waits(self, name: str, number: int) -> bool:
+    def is_awaited(self, name: str, number: int) -> bool:
         """Tell whether a client still waits for the reply to the request with this number.
 
         Raises:
@@ -180,7 +180,7 @@ class Companions:
             CompanionAway: it is away, is too busy, or does not reply in time; it may still carry out the request.
         """
         companion = self._find(name)
-        if self.away(name):
+        if self.is_away(name):
             raise CompanionAway(f"{name} is switched on, but not running: sudo systemctl enable --now {unit_of(name)}")
         if len(companion.waiting) >= MAX_WAITING:
             raise CompanionAway(f"{name} is still busy with earlier requests")
@@ -217,11 +217,11 @@ class Companions:
         return self._companions[name]
 
     def _on_sign_of_life(self, companion: _Companion) -> None:
-        """Record a sign of life; if none follows within AWAY, notify listeners."""
+        """Record a sign of life; if none follows within AWAY_TIMEOUT, notify listeners."""
         companion.last_seen = _now()
         if companion.timer is not None:
             companion.timer.cancel()
-        companion.timer = asyncio.get_running_loop().call_later(AWAY, self._notify)
+        companion.timer = asyncio.get_running_loop().call_later(AWAY_TIMEOUT, self._notify)
 
     def _notify(self) -> None:
         for listener in self._listeners:

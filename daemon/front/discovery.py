@@ -144,7 +144,7 @@ def _local(address: str | None) -> str | None:
 
 
 def _outgoing(family: socket.AddressFamily) -> str | None:
-    """Return this machine's address on the default route; no packet is sent."""
+    """Return this machine's address on the default route; None: there is no route. No packet is sent."""
     somewhere = "2001:db8::1" if family == socket.AF_INET6 else "192.0.2.1"
     with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
         probe.connect((somewhere, 9))

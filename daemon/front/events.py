@@ -10,13 +10,13 @@ from gcode.frozen import frozen
 
 
 @frozen
-class Notice:
-    """An event to pass on.
+class FrontEvent:
+    """An event of the front.
 
     Attributes:
         name: of the event, the plug-in or the message.
         payload: its data.
-        kind: the kind of OctoPrint's push message: an event, a plug-in's message, or a message of its own.
+        kind: what it is among OctoPrint's push messages: an event, a plug-in's message, or a message of its own kind.
     """
 
     name: str
@@ -24,7 +24,7 @@ class Notice:
     kind: Literal["event", "plugin", "message"] = "event"
 
 
-Listener = Callable[[Notice], None]
+Listener = Callable[[FrontEvent], None]
 
 
 class Events:
@@ -34,22 +34,22 @@ class Events:
         self._listeners: list[Listener] = []
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with each notice; returns a function that ends the subscription."""
+        """Call `listener` with each event; return a function that ends the subscription."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
     def publish(self, event: str, payload: Mapping[str, Any]) -> None:
         """Publish an event."""
-        self._tell(Notice(event, payload))
+        self._notify(FrontEvent(event, payload))
 
-    def plugin(self, plugin: str, data: Mapping[str, Any]) -> None:
+    def publish_plugin(self, plugin: str, data: Mapping[str, Any]) -> None:
         """Publish a message of an OctoPrint plug-in."""
-        self._tell(Notice(plugin, data, "plugin"))
+        self._notify(FrontEvent(plugin, data, "plugin"))
 
-    def message(self, kind: str, payload: Mapping[str, Any]) -> None:
+    def publish_message(self, kind: str, payload: Mapping[str, Any]) -> None:
         """Publish a message of its own kind, such as `timelapse`."""
-        self._tell(Notice(kind, payload, "message"))
+        self._notify(FrontEvent(kind, payload, "message"))
 
-    def _tell(self, notice: Notice) -> None:
+    def _notify(self, event: FrontEvent) -> None:
         for listener in tuple(self._listeners):
-            listener(notice)
+            listener(event)

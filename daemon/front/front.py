@@ -108,8 +108,8 @@ async def begin(
     uploads = folder / UPLOADS
     store = AnalysisStore(cache)
     analyses = Analyses(config, uploads, store, core.connection.limits)
-    used_beside = analyses.toolpaths.used
-    files = FileStore(uploads, wall, cache, config.http.quota_mib, busy=core.jobs.uses, extra_space=used_beside)
+    extra_space = analyses.toolpaths.used_bytes
+    files = FileStore(uploads, wall, cache, config.http.quota_mib, is_busy=core.jobs.uses, extra_space=extra_space)
     try:
         await files.open()
     except FileError as error:
@@ -130,7 +130,7 @@ async def begin(
     stack.push_async_callback(close_in_time, history.close)
     companions = Companions(switched_on)
     stack.callback(companions.close)
-    core.jobs.holds = companions.holds
+    core.jobs.holds = companions.reason_to_hold
     if switched_on:
         await asyncio.to_thread(_keys_of_companions, access, folder, switched_on)
     return Front(

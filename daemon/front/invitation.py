@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from daemon.front.access import hosts
 from daemon.front.access.access import Access
-from daemon.front.access.pairing import LIFETIME
+from daemon.front.access.pairing import LIFETIME_S
 from daemon.front.access.scopes import Scope
 from daemon.front.discovery import lan_address
 from gcode.frozen import frozen
@@ -18,13 +18,13 @@ class Invitation:
         code: in groups, for typing.
         links: to the page with the code, the best first.
         scope: of the key that it is exchanged for.
-        lasts: its lifetime in s.
+        lifetime_s: its lifetime in s.
     """
 
     code: str
     links: list[str]
     scope: Scope
-    lasts: float = LIFETIME
+    lifetime_s: float = LIFETIME_S
 
 
 def invite(access: Access, scope: Scope, roots: Sequence[str], now: float) -> Invitation:

@@ -1,4 +1,4 @@
-"""LastFault: why the firmware halted, remembered until a user dismisses it: the line may be back within seconds."""
+"""LastFault: why the firmware halted, stored until a user dismisses it: the printer may be ready within seconds."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The front as a process: it connects to the core, listens, and ends."""
+"""The front as a process: it connects to the core, serves HTTP, and ends."""
 
 import asyncio
 import gc
@@ -131,7 +131,7 @@ async def _invitation(front: Front, listening: Listening) -> Invitation:
 
 
 async def _wait_for_connection(end: FrontEnd) -> None:
-    """Wait a moment until the core has tried to connect, so that early requests see more than "Connecting"."""
+    """Wait at most CONNECT_TIMEOUT while the core connects, so that early requests see more than "Connecting"."""
     under_way = (ConnectionState.OPENING, ConnectionState.HANDSHAKING)
     changed = asyncio.Event()
     end.subscribe(lambda _event: changed.set())

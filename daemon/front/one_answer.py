@@ -61,7 +61,10 @@ async def answer_of(module: str, task: Mapping[str, Any], seconds: float, max_by
 
 
 async def _end_of(process: asyncio.subprocess.Process) -> None:
-    """Wait for the end of a killed process, which a hanging disk may prevent; a cancellation takes effect after it."""
+    """Wait for the end of a killed process, but at most KILL_TIMEOUT, as a hanging disk may prevent it.
+
+    A cancellation during the wait takes effect after it.
+    """
     loop = asyncio.get_running_loop()
     ending = asyncio.ensure_future(process.wait())
     cancellation: asyncio.CancelledError | None = None
@@ -99,7 +102,7 @@ async def _talk(process: asyncio.subprocess.Process, task: bytes, max_bytes: int
 
 
 def raise_error(answer: Mapping[str, Any], kinds: Iterable[type[FileError]]) -> None:
-    """Raise the error that a worker has answered, if it has: as one of these kinds, else as a FileError."""
+    """If a worker has answered with an error, raise it: as one of these kinds, else as a FileError."""
     if reason := answer.get("error"):
         by_name = {each.__name__: each for each in kinds}
         raise by_name.get(str(answer.get("kind")), FileError)(reason)

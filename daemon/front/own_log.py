@@ -16,7 +16,7 @@ from gcode.frozen import frozen
 
 NAME = "nozzled.log"
 BLOCK = 256 * 1024  # bytes
-LINES = 20_000  # the newest ones of the journal
+LINES = 20_000  # of the journal, the newest ones
 JOURNAL_TIMEOUT = 20.0  # s for a block of the journal's answer
 KILL_TIMEOUT = 1.0  # s until a killed process has ended
 STDERR = 2

@@ -37,20 +37,20 @@ class File:
     Attributes:
         kind: its content type.
         data: its content.
-        packed: the content gzipped; empty if that is not worth it.
+        gzip_data: the content gzipped; empty if that is not worth it.
         digest: of the data.
     """
 
     kind: str
     data: bytes
-    packed: bytes
+    gzip_data: bytes
     digest: str
 
 
 def file_of(name: str, data: bytes) -> File:
     """Return a file, hashed and compressed; takes some ms for a large one."""
-    packed = gzip.compress(data, 9, mtime=0) if len(data) > compression.SMALL and not name.endswith(".png") else b""
-    return File(_KINDS[Path(name).suffix], data, packed, hashlib.sha256(data).hexdigest()[:HASH_LENGTH])
+    gzip_data = gzip.compress(data, 9, mtime=0) if len(data) > compression.SMALL and not name.endswith(".png") else b""
+    return File(_KINDS[Path(name).suffix], data, gzip_data, hashlib.sha256(data).hexdigest()[:HASH_LENGTH])
 
 
 class Files:
@@ -64,7 +64,7 @@ class Files:
         self.digest = ""
 
     def find_version(self, name: str, digest: str) -> File | None:
-        """Return the file with this name, if `digest` is the hash of the current set of files; None otherwise."""
+        """Return the file with this name if `digest` is the hash of the current set of files; None otherwise."""
         return self._files.get(name) if digest == self.digest else None
 
     def find(self, name: str) -> File | None:

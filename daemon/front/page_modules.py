@@ -36,7 +36,7 @@ class Unjoinable(Exception):
 
 
 def join(sources: dict[str, str]) -> dict[str, str]:
-    """Return the modules to serve: FIRST includes its imports, and the others import from it.
+    """Return the modules to serve: FIRST includes its imports, and the other modules import from FIRST.
 
     Args:
         sources: the text of each module, by its path in the page's folder.

@@ -1,4 +1,4 @@
-"""Work that is done whenever an event wakes it, and tried again after an error: the queue's, and the history's."""
+"""A loop that works whenever an event wakes it, and tries again after an error; the queue and the history use it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,9 +20,9 @@ async def work_when_woken(
 
     Args:
         wake: cleared before each call, so that `work` sees every change.
-        work: the work; it may raise any error, and is called again after RETRY_DELAY then.
-        waits: log event of an error that passes, such as a database that cannot be written.
-        failed: log event of a bug.
+        work: the work; after an error of any kind it is called again after RETRY_DELAY.
+        waits: log event for an error that passes, such as a database that cannot be written.
+        failed: log event for a bug.
     """
     last_error = ""
     retry: asyncio.TimerHandle | None = None
@@ -30,7 +30,7 @@ async def work_when_woken(
         await wake.wait()
         wake.clear()
         if retry is not None:
-            retry.cancel()  # else each event would add an attempt to every RETRY_DELAY
+            retry.cancel()  # otherwise each event would add another series of retries
         try:
             await work()
         except NozzledError as error:

@@ -27,12 +27,12 @@ MAX_JSON = 64 * 1024
 MAX_DRAINED = 64 * 1024 * 1024
 """Bytes of a refused body that are read and dropped; a client that sends more is disconnected."""
 
-UNTIL = "Nozzled-Until"
+DEADLINE = "Nozzled-Until"
 """The header with a request's deadline: a Unix time in s, by this machine's clock."""
 
 _MAX_LENGTH_DIGITS = 18  # of a Content-Length; Python itself reads 4300
 
-_DATE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
+_UNIX_TIME = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 
 
 @tornado.web.stream_request_body
@@ -48,7 +48,7 @@ class BaseHandler(tornado.web.RequestHandler):
     def __init__(self, application: tornado.web.Application, request: HTTPServerRequest, **kwargs: Any) -> None:
         self.body = bytearray()
         self._received = 0  # bytes of the body, including those that were dropped
-        self._refused = False
+        self._is_refused = False
         super().__init__(application, request, **kwargs)
 
     def set_default_headers(self) -> None:
@@ -93,7 +93,7 @@ class BaseHandler(tornado.web.RequestHandler):
     def time_left(self, now: float) -> float | None:
         """Return the seconds until the request's deadline; None: it has none.
 
-        A server that was held up reads requests that their clients gave up long ago. They may have acted since.
+        A server that was held up reads requests that clients have given up on long ago and may have sent again.
 
         Args:
             now: the date, in s since 1970.
@@ -101,13 +101,13 @@ class BaseHandler(tornado.web.RequestHandler):
         Raises:
             Refused: the deadline has passed, or the header is not a Unix time.
         """
-        if (until := self.request.headers.get(UNTIL)) is None:
+        if (until := self.request.headers.get(DEADLINE)) is None:
             return None
-        if not _DATE.fullmatch(until):
-            raise Refused(400, f"{UNTIL} must be a Unix time, in s")
+        if not _UNIX_TIME.fullmatch(until):
+            raise Refused(400, f"{DEADLINE} must be a Unix time, in s")
         if (late := now - float(until)) > 0:
             raise Refused(
-                408, f"this came {late:.0f} s too late and was not carried out; check the state, then try again"
+                408, f"this request came {late:.0f} s too late and was not carried out; check the state, then try again"
             )
         return -late
 
@@ -130,7 +130,7 @@ class BaseHandler(tornado.web.RequestHandler):
     async def data_received(self, chunk: bytes) -> None:
         """Use or drop a chunk of the body. Tornado awaits this before it reads the next chunk."""
         self._received += len(chunk)
-        if self._refused:
+        if self._is_refused:
             if self._received > MAX_DRAINED:
                 self.hang_up()
             return
@@ -157,24 +157,24 @@ class BaseHandler(tornado.web.RequestHandler):
 
         Closing the connection now would reset it while the client is still sending, and the answer might be lost.
         """
-        self._refused = True
+        self._is_refused = True
         if "Expect" in self.request.headers and not self._received:
             # the client waits for "100 Continue" and sends no body
             self.send_error(500, exc_info=(type(error), error, None))
             return
         self.clear()
-        code, text = self._write_reason(error)
+        code, text = self._status_and_text(error)
         self.set_status(code)
         payload = json.dumps({"error": text}).encode()
         self.set_header("Content-Type", "application/json")
         self.set_header("Content-Length", str(len(payload)))
         self.write(payload)
         self.flush()
-        self.skip_method()  # Tornado finishes the answer after it
+        self.skip_method()  # Tornado finishes the answer after the method
 
     def hang_up(self) -> None:
         """Close the connection at once, even in the middle of a body; unsent parts of an answer are lost."""
-        self._refused = True
+        self._is_refused = True
         self.skip_method()
         self.request.connection.close()  # type: ignore[union-attr]  # only HTTP1Connection has it
 
@@ -187,10 +187,10 @@ class BaseHandler(tornado.web.RequestHandler):
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Answer with the status of the error."""
         if "exc_info" in kwargs and kwargs["exc_info"][1] is not None:
-            status_code, kwargs["text"] = self._write_reason(kwargs["exc_info"][1])
+            status_code, kwargs["text"] = self._status_and_text(kwargs["exc_info"][1])
         super().send_error(status_code, **kwargs)
 
-    def _write_reason(self, error: BaseException) -> tuple[int, str]:
+    def _status_and_text(self, error: BaseException) -> tuple[int, str]:
         if isinstance(error, TooManyAttempts):
             self.set_header("Retry-After", str(math.ceil(error.wait)))
         if (reason := answer(error, self.statuses)) is not None:
@@ -201,11 +201,11 @@ class BaseHandler(tornado.web.RequestHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with the error as JSON, without a traceback or other internals."""
         if status_code == 405:  # noqa: PLR2004 - the status itself
-            self.set_header("Allow", ", ".join(self.allowed()))
+            self.set_header("Allow", ", ".join(self.allowed_methods()))
         self.finish({"error": kwargs.get("text") or responses.get(status_code, "Unknown")})
 
     @classmethod
-    def allowed(cls) -> list[str]:
+    def allowed_methods(cls) -> list[str]:
         """Return the methods that this handler supports."""
         base = tornado.web.RequestHandler
         own = {name for name in base.SUPPORTED_METHODS if _method(cls, name) is not _method(base, name)}

@@ -64,7 +64,7 @@ class UploadForm:
             raise UploadBroken(f"the form cannot be read: {error}") from error
 
     def feed(self, piece: bytes) -> Iterator[FileBegins | bytes]:
-        """Yield the parts of the file in this piece of the body: its name where it begins, then bytes.
+        """Yield what this piece of the body has of the file: its name where it begins, then bytes.
 
         Raises:
             UploadBroken: the form is not valid, or its fields are too large.
@@ -99,7 +99,7 @@ class UploadForm:
             raise UploadBroken("a field of the form is not UTF-8") from error
 
     def field(self, name: str) -> str | None:
-        """Return the part of a field that has arrived, before the form has ended; None: nothing."""
+        """Return what has arrived so far of a field; None: nothing."""
         value = self._values.get(name)
         return None if value is None else value.decode(errors="replace")
 

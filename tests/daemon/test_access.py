@@ -6,35 +6,35 @@ from hypothesis import strategies as st
 
 from daemon.errors import ConfigError, TooManyRequests
 from daemon.front.access import hosts
-from daemon.front.access.anonymous import REQUEST, AnonymousCosts
+from daemon.front.access.anonymous import REQUEST_COST, AnonymousCosts
 from daemon.front.access.app_keys import (
     DECISION_TIMEOUT,
     FETCH_TIMEOUT,
-    MAX_PENDING,
     MAX_PER_ADDRESS,
+    MAX_REQUESTS,
     POLL_TIMEOUT,
     AppKeys,
 )
-from daemon.front.access.attempts import MAX_ADDRESSES, MAX_FAILED, REFILL, Attempts, network_of
+from daemon.front.access.attempts import MAX_ADDRESSES, MAX_FAILED, REFILL_S, Attempts, network_of
 from daemon.front.access.scopes import Identity, Scope
-from daemon.front.access.sessions import LIFETIME, MAX_SESSIONS, Sessions
+from daemon.front.access.sessions import LIFETIME_S, MAX_SESSIONS, Sessions
 
 WHO = Identity("phone", Scope.CONTROL, "digest")
 
 
 def fail(attempts, address, times, now=0.0):
     for _ in range(times):
-        attempts.add_failed(address, now)
+        attempts.count_wrong_key(address, now)
 
 
 def test_a_few_wrong_keys_are_free_then_one_every_few_seconds():
     attempts = Attempts()
     fail(attempts, "192.0.2.1", MAX_FAILED - 1)
-    assert attempts.wait("192.0.2.1", 0.0) == 0.0
-    attempts.add_failed("192.0.2.1", 0.0)
-    assert attempts.wait("192.0.2.1", 0.0) == pytest.approx(REFILL)
-    assert attempts.wait("192.0.2.1", REFILL + 0.01) == 0.0
-    assert attempts.wait("192.0.2.2", 0.0) == 0.0
+    assert attempts.delay("192.0.2.1", 0.0) == 0.0
+    attempts.count_wrong_key("192.0.2.1", 0.0)
+    assert attempts.delay("192.0.2.1", 0.0) == pytest.approx(REFILL_S)
+    assert attempts.delay("192.0.2.1", REFILL_S + 0.01) == 0.0
+    assert attempts.delay("192.0.2.2", 0.0) == 0.0
 
 
 @given(st.lists(st.floats(0.0, 60.0), min_size=1, max_size=200))
@@ -42,23 +42,23 @@ def test_no_rhythm_of_guessing_exceeds_the_bucket(pauses):
     attempts, now, tried = Attempts(), 0.0, 0
     for pause in pauses:
         now += pause
-        if not attempts.wait("192.0.2.1", now):
-            attempts.add_failed("192.0.2.1", now)
+        if not attempts.delay("192.0.2.1", now):
+            attempts.count_wrong_key("192.0.2.1", now)
             tried += 1
-    assert tried <= MAX_FAILED + now / REFILL
+    assert tried <= MAX_FAILED + now / REFILL_S
 
 
 def test_wrong_keys_are_counted_for_the_log():
     attempts = Attempts()
-    assert [attempts.add_failed("192.0.2.1", 60.0 * n) for n in range(3)] == [1, 2, 3]
-    assert attempts.add_failed("192.0.2.2", 0.0) == 1
+    assert [attempts.count_wrong_key("192.0.2.1", 60.0 * n) for n in range(3)] == [1, 2, 3]
+    assert attempts.count_wrong_key("192.0.2.2", 0.0) == 1
 
 
 def test_remembered_addresses_are_bounded():
     attempts = Attempts()
     for number in range(MAX_ADDRESSES * 2):
-        attempts.add_failed(f"10.0.{number // 256}.{number % 256}", 0.0)
-    assert len(attempts._failed) == MAX_ADDRESSES
+        attempts.count_wrong_key(f"10.0.{number // 256}.{number % 256}", 0.0)
+    assert len(attempts._levels) == MAX_ADDRESSES
 
 
 def test_an_ipv6_network_shares_one_bucket():
@@ -72,11 +72,11 @@ def test_an_ipv6_network_shares_one_bucket():
 def test_a_session_belongs_to_its_user_and_ends_when_unused():
     sessions = Sessions()
     session = sessions.begin(WHO, 0.0)
-    assert sessions.find(session.id, "phone", LIFETIME - 1) is session
-    assert sessions.find(session.id, "phone", 2 * LIFETIME - 2) is session  # the use before counts
-    assert sessions.find(session.id, "other", 2 * LIFETIME) is None
-    assert sessions.find("", "phone", 2 * LIFETIME) is None
-    assert sessions.find(session.id, "phone", 4 * LIFETIME) is None
+    assert sessions.find(session.id, "phone", LIFETIME_S - 1) is session
+    assert sessions.find(session.id, "phone", 2 * LIFETIME_S - 2) is session  # the use before counts
+    assert sessions.find(session.id, "other", 2 * LIFETIME_S) is None
+    assert sessions.find("", "phone", 2 * LIFETIME_S) is None
+    assert sessions.find(session.id, "phone", 4 * LIFETIME_S) is None
     assert not sessions.is_open(session)
 
 
@@ -129,7 +129,7 @@ def test_requests_of_apps_are_bounded_in_total_and_per_address():
         apps.ask("a", "192.0.2.1", 0.0)
     with pytest.raises(TooManyRequests):
         apps.ask("a", "192.0.2.1", 0.0)
-    for number in range(MAX_PENDING - MAX_PER_ADDRESS):
+    for number in range(MAX_REQUESTS - MAX_PER_ADDRESS):
         apps.ask("a", f"192.0.2.{10 + number}", 0.0)
     with pytest.raises(TooManyRequests):
         apps.ask("a", "192.0.2.100", 0.0)
@@ -186,16 +186,16 @@ def test_an_invalid_proxy_address_is_refused_at_the_start():
 def test_loopback_and_same_origin_are_recognised():
     assert [hosts.is_loopback(each) for each in ("127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1")] == [True] * 4
     assert [hosts.is_loopback(each) for each in ("10.0.0.1", "::2", "", "localhost")] == [False] * 4
-    assert hosts.same_origin("http://Printer.lan:5000", "printer.LAN:5000")
-    assert not hosts.same_origin("http://printer.lan", "printer.lan:5000")
-    assert not hosts.same_origin("null", "printer.lan")
-    assert not hosts.same_origin("ftp://printer.lan", "printer.lan")
+    assert hosts.is_same_origin("http://Printer.lan:5000", "printer.LAN:5000")
+    assert not hosts.is_same_origin("http://printer.lan", "printer.lan:5000")
+    assert not hosts.is_same_origin("null", "printer.lan")
+    assert not hosts.is_same_origin("ftp://printer.lan", "printer.lan")
 
 
 def test_a_client_that_has_shown_a_key_gets_its_cost_back():
     costs = AnonymousCosts()
-    while costs.spend("192.0.2.1", REQUEST, 0.0):
+    while costs.spend("192.0.2.1", REQUEST_COST, 0.0):
         pass
     assert costs.has_overspent("192.0.2.1", 0.0)
-    costs.refund("192.0.2.1", 2 * REQUEST, 0.0)
+    costs.refund("192.0.2.1", 2 * REQUEST_COST, 0.0)
     assert not costs.has_overspent("192.0.2.1", 0.0)

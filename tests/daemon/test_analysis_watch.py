@@ -27,7 +27,7 @@ class FakeAnalyses:
     async def wait(self, _key, _seconds):
         return self.analysis
 
-    async def learnt(self, _printer):
+    async def pace_of(self, _printer):
         return LearntPace()
 
 
@@ -71,7 +71,7 @@ async def test_a_job_of_the_previous_host_has_its_layers(tmp_path, pauses):
         assert outlook.origin == "mixed-analysis"
         assert (outlook.layer, outlook.layers) == (1, 1)
         # what is in the printer's queue, and more
-        assert outlook.left == pytest.approx(analysis.duration - 100, abs=40)
+        assert outlook.time_left == pytest.approx(analysis.duration - 100, abs=40)
         if pauses:
             host.jobs.resume()
         await until(lambda: not host.jobs.active)

@@ -32,9 +32,9 @@ async def test_a_service_connects_prints_and_records(tmp_path):
         await until(lambda: service.connection.ready)
         select(service, "G1 X1\nG1 X2\n")
         service.jobs.start()
-        assert service.files.busy("part.gcode")
+        assert service.files.is_busy("part.gcode")
         await until(lambda: service.jobs.state is JobState.COMPLETED)
-        assert not service.files.busy("part.gcode")
+        assert not service.files.is_busy("part.gcode")
     async with AsyncExitStack() as stack:
         service = await start(stack, tmp_path, address="")
         [job] = await service.store.jobs(5)

@@ -59,7 +59,7 @@ async def filled(cache: Cache, committed: Callable[[], Awaitable[None]] | None =
 
 async def content(cache: Cache) -> tuple[object, ...]:
     store = AnalysisStore(cache)
-    return await cache.sha1s(), await store.get(CUBE), await store.learnt("sim")
+    return await cache.sha1s(), await store.get(CUBE), await store.pace_of("sim")
 
 
 FILLED = ({("a.gcode", 1, 10): "aaa"}, FOUND, LearntPace(1.5, 1))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.camera import addresses
-from daemon.camera.fetch import picture
+from daemon.camera.fetch import fetch_picture
 from daemon.camera.mjpeg import MAX_PICTURE, PictureParts
 from daemon.config import CameraConfig, WebcamConfig
 from daemon.errors import CameraError
@@ -45,9 +45,9 @@ def test_an_answer_without_pictures_is_an_error(answer, error):
 
 async def test_a_picture_is_fetched_from_a_stream_and_with_a_password():
     async with camera() as device:
-        assert (await picture(device.url + STILL, 2)).endswith(b"\xff\xd9")
-        assert (await picture(device.url + STREAM, 2)).endswith(b"\xff\xd9")
-        await picture(device.url.replace("//", "//anna:p%40ss@") + STILL, 2)
+        assert (await fetch_picture(device.url + STILL, 2)).endswith(b"\xff\xd9")
+        assert (await fetch_picture(device.url + STREAM, 2)).endswith(b"\xff\xd9")
+        await fetch_picture(device.url.replace("//", "//anna:p%40ss@") + STILL, 2)
     assert device.requests == [STILL, STREAM, STILL]
     assert "Basic YW5uYTpwQHNz" in device.headers[-1]  # anna:p@ss
     assert "@" not in device.headers[-1]
@@ -71,7 +71,7 @@ async def test_a_misbehaving_camera_costs_bounded_time_and_memory(manner, error)
     seconds = 0.3 if manner in ("stall", "drip") else TIMEOUT
     async with camera(manner=manner) as device:
         with pytest.raises(CameraError, match=error) as caught:
-            await picture(device.url + STILL + "&secret=1", seconds)
+            await fetch_picture(device.url + STILL + "&secret=1", seconds)
         assert device.bytes_sent < 3 * MAX_PICTURE
         assert "secret" not in str(caught.value)
 
@@ -86,7 +86,7 @@ async def test_a_closed_port_and_a_bad_address_are_reported():
         ("http://x/\r\nEvil: 1", "address must begin with"),
     ]:
         with pytest.raises(CameraError, match=error):
-            await picture(url, 1)
+            await fetch_picture(url, 1)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_stream_and_snapshot_addresses_are_derived_from_each_other(stream, snaps
     ],
 )
 def test_clients_get_an_address_that_they_can_open(url, address):
-    cameras = addresses.all_of(WebcamConfig(stream_url=url))
+    cameras = addresses.cameras_of(WebcamConfig(stream_url=url))
     assert addresses.client_stream("classic", cameras["classic"]) == address
     if address != url:
         assert addresses.client_stream("My cam", cameras["classic"]) == "/webcam/My%20cam/?action=stream"
@@ -134,9 +134,9 @@ def test_clients_get_an_address_that_they_can_open(url, address):
 
 def test_each_camera_has_a_name():
     one = CameraConfig(stream_url="http://a/")
-    by_name = addresses.all_of(WebcamConfig(cameras=(one, CameraConfig("Nozzle", "http://b/"))))
+    by_name = addresses.cameras_of(WebcamConfig(cameras=(one, CameraConfig("Nozzle", "http://b/"))))
     assert list(by_name) == ["Camera 2", "Nozzle"]
-    assert list(addresses.all_of(WebcamConfig(snapshot_url="http://c/", cameras=(one,)))) == ["classic", "Camera 2"]
+    assert list(addresses.cameras_of(WebcamConfig(snapshot_url="http://c/", cameras=(one,)))) == ["classic", "Camera 2"]
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ async def test_a_file_refused_for_its_content_gets_an_answer(tmp_path, content, 
 
 
 async def test_a_server_that_hangs_up_in_the_middle_of_a_file_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr("daemon.client.exchange.HANG_UP_S", 0.0)
+    monkeypatch.setattr("daemon.client.exchange.LATE_ANSWER_TIMEOUT", 0.0)
     async with Peer(b"HTTP/1.1 100 Continue\r\n\r\n") as peer, OctoPrintClient(peer.url, KEY) as client:
         async with asyncio.timeout(TIMEOUT):
             with pytest.raises(Unreachable, match="in the middle of the file"):

@@ -10,7 +10,7 @@ from daemon.client.errors import AccessDenied, NotFound, RequestRefused
 from daemon.companions.companion import Answer, Companion, Refusal
 from daemon.errors import CompanionAway
 from daemon.front.access.companion_keys import create_keys, key_path
-from daemon.front.companions import AWAY, POLL_TIMEOUT, Companions
+from daemon.front.companions import AWAY_TIMEOUT, POLL_TIMEOUT, Companions
 from daemon.http.errors import Refused
 from support.client import in_memory
 from support.companions import companion_key, running
@@ -122,11 +122,11 @@ async def test_requests_to_a_missing_companion_are_refused_at_once(tmp_path):
         with pytest.raises(RequestRefused, match="systemctl enable --now nozzled-power"):
             await client.companions.ask("power", "on")
         async with beside(server, Switch):
-            await asyncio.sleep(AWAY + 2 * POLL_TIMEOUT)  # it asks again and again, with nothing to do
-            assert not server.service.companions.away("power")
+            await asyncio.sleep(AWAY_TIMEOUT + 2 * POLL_TIMEOUT)  # it asks again and again, with nothing to do
+            assert not server.service.companions.is_away("power")
         changes.clear()
-        await asyncio.sleep(POLL_TIMEOUT + AWAY + 1)
-        assert server.service.companions.away("power")
+        await asyncio.sleep(POLL_TIMEOUT + AWAY_TIMEOUT + 1)
+        assert server.service.companions.is_away("power")
         assert changes
         began = loop.time()
         with pytest.raises(RequestRefused):

@@ -164,7 +164,7 @@ async def test_the_front_answers_each_question_of_the_agent(tmp_path):
 
 @pytest.mark.parametrize(
     ("part", "method", "reason"),
-    [("watch", "check", "10 s too late and was not carried out"), ("queue", "unless_used", "was dropped")],
+    [("watch", "check", "10 s too late and was not carried out"), ("queue", "begin_unless_used", "was dropped")],
 )
 async def test_a_start_that_waited_too_long_begins_nothing(tmp_path, part, method, reason):
     now = [NOW]

@@ -33,12 +33,12 @@ def test_filament_is_known_at_every_place(name):
     lines = data.splitlines(keepends=True)
     for count in range(0, len(lines), len(lines) // 20):
         place = sum(map(len, lines[:count]))
-        assert plan.used_at(place, 0) == pytest.approx(extruded(lines[:count]), abs=tool["length_mm"] / 256), count
-    assert plan.used_at(len(data), 0) == pytest.approx(tool["length_mm"])
+        assert plan.filament_at(place, 0) == pytest.approx(extruded(lines[:count]), abs=tool["length_mm"] / 256), count
+    assert plan.filament_at(len(data), 0) == pytest.approx(tool["length_mm"])
 
 
 def test_filament_of_each_tool_is_its_own():
     lines = [b"M83\n", *(b"T%d\nG1 X%d E2 F600\n" % (n // 50 % 2, n % 100) for n in range(400))]
     plan = from_analysis(json.loads(json.dumps(analyse(b"".join(lines)).as_json()))).plan()
     half = sum(map(len, lines[:176]))
-    assert [plan.used_at(half, tool) for tool in (0, 1, 2)] == pytest.approx([200.0, 150.0, 0.0], abs=4.0)
+    assert [plan.filament_at(half, tool) for tool in (0, 1, 2)] == pytest.approx([200.0, 150.0, 0.0], abs=4.0)

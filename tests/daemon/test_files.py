@@ -421,7 +421,7 @@ async def test_a_copy_on_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
 async def test_a_file_being_printed_is_protected(tmp_path):
     store = await opened(tmp_path)
     await put(store, "box/a.gcode", b"old")
-    store.busy = {"box", "box/a.gcode"}.__contains__
+    store.is_busy = {"box", "box/a.gcode"}.__contains__
     for change in (
         store.delete("box"),
         store.delete("box/a.gcode"),
@@ -440,7 +440,7 @@ async def test_a_print_that_starts_during_the_upload_keeps_its_file(tmp_path):
     await put(store, "a.gcode", b"old")
     async with store.upload("a.gcode") as upload:
         await upload.write(b"new")
-        store.busy = "a.gcode".__eq__
+        store.is_busy = "a.gcode".__eq__
         with pytest.raises(FileInUse):
             await upload.commit()
     assert on_disk(tmp_path) == {"a.gcode": b"old"}

@@ -14,10 +14,10 @@ import pytest
 from tornado.iostream import IOStream
 
 from daemon.errors import StorageFull
-from daemon.front.access.anonymous import BURST, REQUEST
+from daemon.front.access.anonymous import BURST, REQUEST_COST
 from daemon.front.http import bounded_server, door, downloads, standstill
 from daemon.front.http.base import ApiHandler
-from daemon.front.http.bounded_server import MAX_DESCRIPTORS, RESERVED_DESCRIPTORS, room_for_connections
+from daemon.front.http.bounded_server import MAX_DESCRIPTORS, RESERVED_DESCRIPTORS, make_room_for_connections
 from daemon.front.http.seats import SeatLimits, Seats
 from daemon.front.http.server import MAX_HEADERS, listen
 from support.http import KEY, api
@@ -71,11 +71,11 @@ async def test_anonymous_connections_are_limited_and_do_not_affect_those_with_a_
 
 @pytest.mark.real_time
 async def test_an_anonymous_client_over_its_budget_waits_behind_those_with_a_key(tmp_path, monkeypatch):
-    monkeypatch.setattr(door, "HOLD", 1.5)
+    monkeypatch.setattr(door, "MIN_WAIT_S", 1.5)
     async with api(tmp_path, "", http={"port": 0}) as server:
         listening = listen(server.service.front)
         access = server.service.front.access
-        while access.spend_anonymous("127.0.0.1", REQUEST):
+        while access.spend_anonymous("127.0.0.1", REQUEST_COST):
             pass
         began = asyncio.get_running_loop().time()
         gone, stranger, owner = [await connect(listening) for _ in range(3)]
@@ -87,7 +87,7 @@ async def test_an_anonymous_client_over_its_budget_waits_behind_those_with_a_key
         assert await status(stranger[0]) == 403  # what comes back each second is enough for that
         assert asyncio.get_running_loop().time() - began >= 1.5
         late = await connect(listening)
-        while access.spend_anonymous("127.0.0.1", REQUEST):
+        while access.spend_anonymous("127.0.0.1", REQUEST_COST):
             pass
         held = await connect(listening)
         await listening.close()
@@ -134,7 +134,7 @@ async def test_simultaneous_uploads_share_the_quota(tmp_path):
             with pytest.raises(StorageFull):
                 second.resize(600_000)
             first.resize(1_000_000)  # the refused one reserves nothing
-        assert room.taken == 0
+        assert room.claimed_bytes == 0
 
 
 @pytest.mark.real_time
@@ -163,7 +163,7 @@ async def test_requests_on_a_closed_connection_are_not_served(tmp_path, monkeypa
 
 def test_only_anonymous_connections_are_replaced_by_new_ones():
     closed = []
-    seats = Seats(SeatLimits(all=4, each=2, known=2))
+    seats = Seats(SeatLimits(total=4, without_key=2, with_key=2))
     first, second = (seats.take("a", lambda name=name: closed.append(name)) for name in "12")
     seats.note_key(first)
     third = seats.take("a", lambda: closed.append("3"))
@@ -187,7 +187,7 @@ def test_only_anonymous_connections_are_replaced_by_new_ones():
 
 
 def test_one_address_has_at_most_half_of_the_connections_with_a_key():
-    seats = Seats(SeatLimits(all=4, each=2, known=2))
+    seats = Seats(SeatLimits(total=4, without_key=2, with_key=2))
     for _ in range(10):
         seats.note_key(seats.take("a", lambda: None))
     assert len(seats) == 4
@@ -293,7 +293,7 @@ async def test_the_quota_counts_copies_and_unfinished_uploads(tmp_path):
         copy = await server.post("/api/files/local/a.gcode", {"command": "copy", "destination": "c.gcode"})
         assert (copy.status, "may take 1 MiB" in copy.error) == (507, True)
         assert set(server.uploaded()) == {"a.gcode", "b.gcode"}
-        assert server.service.files.room.taken == 0
+        assert server.service.files.room.claimed_bytes == 0
         assert (await server.delete("/api/files/local/b.gcode")).status == 204
         assert (
             await server.post("/api/files/local/a.gcode", {"command": "copy", "destination": "c.gcode"})
@@ -309,7 +309,7 @@ async def test_two_simultaneous_uploads_do_not_get_the_same_room(tmp_path):
                 second.resize(400_000)
             second.resize(300_000)
             first.is_stored = True
-        assert (room.taken, room.left) == (0, 1024 * 1024 - 700_000)  # until it is counted again
+        assert (room.claimed_bytes, room.free_bytes) == (0, 1024 * 1024 - 700_000)  # until it is counted again
 
 
 async def test_a_full_disk_and_too_many_keys_are_reported_in_a_sentence(tmp_path, monkeypatch):
@@ -360,7 +360,7 @@ def test_the_limit_on_open_files_is_raised_and_connections_fit_below_it(monkeypa
     limits = [(soft, hard)]
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
     monkeypatch.setattr(resource, "setrlimit", lambda _, new: limits.append(new))
-    assert room_for_connections() == room
+    assert make_room_for_connections() == room
     assert [new for new, _ in limits[1:]] == ([raised_to] if raised_to else [])
 
 
@@ -369,8 +369,8 @@ def test_the_limit_on_open_files_is_raised_and_connections_fit_below_it(monkeypa
 async def test_after_a_standstill_only_a_stop_of_a_disconnected_client_is_carried_out(
     tmp_path, monkeypatch, path, count
 ):
-    monkeypatch.setattr(standstill, "THRESHOLD", 0.3)
-    monkeypatch.setattr(standstill, "BEAT", 0.1)
+    monkeypatch.setattr(standstill, "THRESHOLD_S", 0.3)
+    monkeypatch.setattr(standstill, "CHECK_INTERVAL", 0.1)
     async with api(tmp_path, "", http={"port": 0}) as server:
         listening = listen(server.service.front)
         calls = []

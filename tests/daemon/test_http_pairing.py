@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 from daemon.errors import KeyRefused, TooManyRequests
 from daemon.front.access.attempts import MAX_FAILED
 from daemon.front.access.hosts import name_for_others
-from daemon.front.access.pairing import ALPHABET, LIFETIME, MAX_CODES, Pairing, plain
+from daemon.front.access.pairing import ALPHABET, LIFETIME_S, MAX_CODES, Pairing, normalise
 from daemon.front.access.scopes import Scope
-from daemon.front.access.step_ups import LIFETIME as RAISED
+from daemon.front.access.step_ups import LIFETIME_S as RAISED
 from daemon.front.http.server import listen
 from support.house import MOVES
 from support.http import NOW, api
@@ -55,7 +55,7 @@ async def test_the_link_has_the_host_name_of_the_request(tmp_path):
     async with api(tmp_path, "") as server:
         answer = await server.post("/api/pair/codes", {})
         assert answer.json["link"] == f"http://printer.local:5000/#pair={answer.json['code']}"
-        assert answer.json["expires"] == LIFETIME
+        assert answer.json["expires"] == LIFETIME_S
         here = await server.post("/api/pair/codes", {}, headers={"Host": "127.0.0.1:5000"})
         assert here.json["link"].startswith("http://127.0.0.1:5000/#pair=")
     async with api(tmp_path / "2", "", http={"host": "0.0.0.0", "hostnames": ("printer.lan",)}) as server:
@@ -148,7 +148,7 @@ def test_a_code_expires():
     codes = Pairing()
     code = codes.make(Scope.READ, 0.0)
     with pytest.raises(KeyRefused):
-        codes.use(code, LIFETIME)
+        codes.use(code, LIFETIME_S)
 
 
 def test_wrong_codes_do_not_invalidate_right_ones():
@@ -166,13 +166,13 @@ def test_unused_codes_are_bounded():
         codes.make(Scope.READ, 0.0)
     with pytest.raises(TooManyRequests):
         codes.make(Scope.READ, 1.0)
-    codes.make(Scope.READ, LIFETIME)
+    codes.make(Scope.READ, LIFETIME_S)
 
 
 @given(st.text(alphabet=ALPHABET, min_size=12, max_size=12))
 def test_a_code_is_accepted_however_it_is_typed(code):
     typed = f" {code[:4].lower()}-{code[4:8]} {code[8:].replace('0', 'o').replace('1', 'l')} "
-    assert plain(typed) == code
+    assert normalise(typed) == code
 
 
 # -- keys --------------------------------------------------------------------------------------------------

@@ -212,7 +212,7 @@ async def test_a_long_streamed_answer_ends_and_the_next_one_continues(tmp_path, 
 async def test_polling_answers_one_frame_at_a_time(tmp_path, monkeypatch):
     async with served(tmp_path) as (_, address):
         for frame in (b"o", b'a[{"connected"', b"h"):
-            monkeypatch.setattr(push, "HEARTBEAT", 0.1 if frame == b"h" else TIMEOUT)
+            monkeypatch.setattr(push, "HEARTBEAT_INTERVAL", 0.1 if frame == b"h" else TIMEOUT)
             reader, writer = await send(address, "/sockjs/123/polled/xhr")
             answer = await read_until(reader, b"\r\n0\r\n\r\n")
             writer.close()
@@ -376,7 +376,7 @@ async def test_a_session_does_not_expire_while_its_next_request_begins(tmp_path,
 
 async def test_a_heartbeat_waits_for_the_frame_before_it(tmp_path, monkeypatch):
     """Of two writes at once, Tornado would never end the first."""
-    monkeypatch.setattr(push, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(push, "HEARTBEAT_INTERVAL", 0.05)
     async with api(tmp_path, "") as server:
         reads, begun, most, waiting = asyncio.Event(), [], 0, 0
 

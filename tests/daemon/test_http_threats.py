@@ -17,7 +17,7 @@ from daemon.front.access.attempts import MAX_FAILED
 from daemon.front.access.hosts import parse_origins
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
-from daemon.front.access.sessions import LIFETIME
+from daemon.front.access.sessions import LIFETIME_S
 from daemon.front.http.server import load_handler
 from support.http import KEY, NOW, api, form
 from support.push import Listener
@@ -151,7 +151,7 @@ async def test_cve_2022_2872_only_gcode_is_accepted_by_name_and_content(tmp_path
 async def test_cve_2022_2888_sessions_expire(tmp_path):
     async with api(tmp_path, "") as server:
         session = (await server.post("/api/login", {"passive": True})).json["session"]
-        await asyncio.sleep(LIFETIME + 1)
+        await asyncio.sleep(LIFETIME_S + 1)
         assert server.service.access.find_session(session, "owner") is None
 
 

@@ -359,4 +359,4 @@ async def test_an_upload_whose_time_is_up_while_the_disk_hangs_leaves_nothing(tm
         await server.settle()
         assert handlers == []
         assert server.uploaded() == {}
-        assert server.service.front.files.room.taken == 0
+        assert server.service.front.files.room.claimed_bytes == 0

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from daemon.camera.addresses import through
+from daemon.camera.addresses import own_address
 from daemon.config import CameraConfig
 from daemon.errors import CameraError
 from daemon.front.access.keyring import Keyring
@@ -252,9 +252,9 @@ async def test_a_camera_that_falls_silent_is_named_as_such():
     async with camera(every=3600) as device:
         relay = Relay(device.url + STREAM)
         relay.join()
-        number, _ = await relay.next(0, 60)
+        number, _ = await relay.next_picture(0, 60)
         with pytest.raises(CameraError, match="has stopped sending"):
-            await relay.next(number, 60)
+            await relay.next_picture(number, 60)
         relay.leave()
 
 
@@ -262,4 +262,4 @@ async def test_a_camera_with_a_percent_sign_in_its_name_is_found(tmp_path):
     async with camera() as device:
         cameras = (CameraConfig(name="Zoom 50%ab", snapshot_url=device.url + STILL),)
         async with api(tmp_path, "", webcam={"cameras": cameras}) as server:
-            assert (await server.get(through("Zoom 50%ab", "snapshot"))).status == 200
+            assert (await server.get(own_address("Zoom 50%ab", "snapshot"))).status == 200

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families as parsed
 from daemon.bridge.remote import RemoteConnection
 from daemon.errors import ConfigError, CoreAway
 from daemon.front.metrics.exposition import exposition
-from daemon.front.metrics.families import FAMILIES, exposed
+from daemon.front.metrics.families import FAMILIES, full_name
 from daemon.front.metrics.samples import Buckets, MetricSample, Scrape, samples
 from support.http import KEY, api
 
@@ -142,7 +142,7 @@ async def test_every_sample_belongs_to_a_family_and_has_its_labels(tmp_path):
     for each in (*full, *nothing):
         assert len(each.labels) == len(FAMILIES[each.name].labels), each
     assert {each.name for each in nothing} < {each.name for each in full}
-    names = [exposed(name) for name in FAMILIES]
+    names = [full_name(name) for name in FAMILIES]
     assert len(names) == len(set(names))
 
 

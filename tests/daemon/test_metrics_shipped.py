@@ -13,7 +13,7 @@ import pytest
 from tornado.httpclient import AsyncHTTPClient
 
 from daemon.client import OctoPrintClient
-from daemon.front.metrics.families import FAMILIES, exposed, table
+from daemon.front.metrics.families import FAMILIES, full_name, table
 from support.client import listening
 from support.http import KEY, api
 from support.processes import free_port, program
@@ -33,7 +33,7 @@ def there():
     """Return every name that a query can ask for."""
     names = set()
     for name, family in FAMILIES.items():
-        full = exposed(name)
+        full = full_name(name)
         names |= {f"{full}_bucket", f"{full}_count", f"{full}_sum"} if family.kind == "histogram" else {full}
     names |= {*NAME.findall((ROOT / "daemon" / "farm" / "http" / "metrics.py").read_text())}
     return names - {

@@ -36,7 +36,7 @@ async def test_every_address_is_described_with_every_method(tmp_path):
     there = {path: handler for path, handler in handlers.items() if not APART.match(path)}
     assert set(described) == set(there)
     for path, handler in there.items():
-        methods = {each.lower() for each in handler.allowed()}
+        methods = {each.lower() for each in handler.allowed_methods()}
         assert set(described[path]) == methods, path
 
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from daemon.bridge.words import JobState
-from daemon.front.access.anonymous import BURST, REQUEST
+from daemon.front.access.anonymous import BURST, REQUEST_COST
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
 from daemon.front.push.hub import MAX_ANONYMOUS, MAX_ANONYMOUS_EACH
@@ -303,8 +303,8 @@ async def test_a_client_gets_only_its_subscriptions(tmp_path):
             each.clear()
         server.service.events.publish("Wanted", {"a": 1})
         server.service.events.publish("Unwanted", {})
-        server.service.events.plugin("wanted", {"b": 2})
-        server.service.events.plugin("unwanted", {})
+        server.service.events.publish_plugin("wanted", {"b": 2})
+        server.service.events.publish_plugin("unwanted", {})
         await server.settle(10)
         assert events.messages == [{"event": {"type": "Wanted", "payload": {"a": 1}}}]
         assert quiet.of("event") == []
@@ -394,11 +394,11 @@ async def test_only_connections_without_a_session_use_up_the_anonymous_budget(tm
     async with api(tmp_path) as server:
         access = server.service.front.access
         for _ in range(2 * int(BURST)):
-            assert access.spend_anonymous("192.0.2.1", REQUEST)
+            assert access.spend_anonymous("192.0.2.1", REQUEST_COST)
             listener = Listener(server, client="192.0.2.1")
             await listener.login()
             listener.subscriber.end()
-        assert not all(access.spend_anonymous("192.0.2.1", REQUEST) for _ in range(int(BURST) + 1))
+        assert not all(access.spend_anonymous("192.0.2.1", REQUEST_COST) for _ in range(int(BURST) + 1))
         assert access.has_overspent("192.0.2.1")
 
 

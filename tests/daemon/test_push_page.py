@@ -10,7 +10,7 @@ import pytest
 from daemon.bridge.remote import RemoteConnection
 from daemon.front.access.scopes import Scope
 from daemon.front.page_files import Files, files
-from daemon.front.push.page import BEAT, CORE_TIMEOUT, GAP, MAX_LINES, RETRY_INTERVAL, Feed, Pages
+from daemon.front.push.page import BEAT_INTERVAL, CORE_TIMEOUT, MAX_LINES, REFRESH_INTERVAL, RETRY_INTERVAL, Feed, Pages
 from support.analyses import InlineWorker
 from support.house import MOVES
 from support.http import NOW, api
@@ -135,7 +135,7 @@ async def test_beats_come_every_two_seconds_and_messages_are_numbered(tmp_path):
         await server.settle(19)  # the figures of the connection are sent at 20 s
         beats = page.beats()
         assert len(beats) >= 9
-        assert all(after - before <= BEAT + 0.1 for before, after in pairwise(beats))
+        assert all(after - before <= BEAT_INTERVAL + 0.1 for before, after in pairwise(beats))
         assert [each["seq"] for each in page.updates] == list(range(1, len(page.updates) + 1))
         assert page.updates[-1] == {"seq": len(page.updates), "beat": NOW}
 
@@ -158,7 +158,7 @@ async def test_a_page_follows_a_print_from_start_to_end(tmp_path):
         assert len(set(done)) > 5
         sets = [time for time, kind in page.times if kind == "set"]
         transitions = sum(len(page.changes(key)) for key in ("job.state", "printer.state", "job.active"))
-        assert len(sets) <= (sets[-1] - sets[0]) / GAP + transitions
+        assert len(sets) <= (sets[-1] - sets[0]) / REFRESH_INTERVAL + transitions
 
 
 async def test_a_change_of_state_is_sent_at_once(tmp_path):
@@ -472,13 +472,13 @@ async def test_no_beat_is_sent_while_the_core_hangs(tmp_path, monkeypatch):
             return await answering(connection, since)
 
         monkeypatch.setattr(RemoteConnection, "traffic", traffic)
-        await server.settle(BEAT + CORE_TIMEOUT)
+        await server.settle(BEAT_INTERVAL + CORE_TIMEOUT)
         count = len(page.beats())
         await late.open()
         await server.settle(20)
         assert len(page.beats()) == count
         assert late.updates == []  # its values would be old
         answers.set()
-        await server.settle(2 * BEAT)
+        await server.settle(2 * BEAT_INTERVAL)
         assert len(page.beats()) > count
         assert late.shown["printer"]["state"] == "ready"

@@ -462,7 +462,7 @@ async def test_an_unreadable_queue_is_not_overwritten_and_read_once_possible(tmp
                 await command(server, "bed", clear=True),
             ):
                 assert (answer.status, "cannot be read" in answer.json["error"]) == (500, True)
-            assert "the disk does not answer" in server.service.front.queue.waiting()
+            assert "the disk does not answer" in server.service.front.queue.reason_to_wait()
             await server.delete("/api/files/local/a.gcode")
             await filled(server, "a")
             await server.settle(20)
@@ -510,7 +510,7 @@ async def test_a_copy_whose_record_was_lost_is_printed_again_only_on_request(tmp
         await server.settle(30)
         [entry] = (await server.get("/api/queue")).json["entries"]
         assert (entry["state"], entry["done"]) == ("failed", 0)
-        assert "whether this copy was printed is unknown" in entry["reason"]
+        assert "unknown whether this copy was printed" in entry["reason"]
         assert (await command(server, "bed", clear=True)).status == 200
         await server.settle(30)
         assert server.begun == []
@@ -559,7 +559,7 @@ async def test_a_refusal_has_the_reasons_of_its_own_file(tmp_path):
         await filled(server, "bad")
 
         async def check(watch, selected, patience):
-            watch.refused = FileRefusal("other.gcode", "other.gcode", ["it is somebody else's"])  # requested meanwhile
+            watch.refusal = FileRefusal("other.gcode", "other.gcode", ["it is somebody else's"])  # requested meanwhile
             raise UnfitFile("bad.gcode should not be printed: it is too large", ["it is too large"])
 
         with patch("daemon.front.analysis.watch.Watch.check", check):

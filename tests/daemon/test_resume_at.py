@@ -357,7 +357,7 @@ async def test_implausible_requests_are_refused_by_name(tmp_path):
         assert (await propose(host, layer=9)).error == "part.gcode has layers 1 to 3, not 9"
         assert "print the whole file" in (await propose(host, layer=1)).error
         assert (await propose(host, layer=0)).status == 400
-        assert (await propose(host, layer=2, line=5)).error == "name one place: layer, height or line"
+        assert (await propose(host, layer=2, line=5)).error == "name only one place: layer, height or line"
         assert (await propose(host, height="high")).status == 400
         assert "this proposal has expired" in (await start(host, "nonsense")).error
         assert (await host.post("/api/resume-at", {"command": "start"})).status == 400
@@ -406,7 +406,7 @@ async def test_a_rest_is_not_printed_twice_by_accident(tmp_path):
         for body in ({"print": True}, {"print": True, "touches": "no"}):
             answer = await host.post(address, {"command": "select", **body})
             assert (answer.status, DANGER in answer.error) == (409, True)
-        assert host.service.watch.refused.reasons == [DANGER]
+        assert host.service.watch.refusal.reasons == [DANGER]
         await host.post(address, {"command": "select"})
         assert DANGER in (await host.post("/api/job", {"command": "start"})).error
         assert not host.service.jobs.active
@@ -436,7 +436,7 @@ def test_the_head_clears_sequential_objects_and_a_height_has_to_be_unambiguous(t
     place = there(path, ResumeTarget(layer=7))
     assert (place.height, place.top, place.highest) == (0.4, 0.2, 1.0)
     assert "G1 Z5.8 F600" in place.sequence, "5 mm above all that stands there"
-    assert "which is up to 1 mm high" in warnings(place, Config().scripts)[0]
+    assert "which may be 1 mm high" in warnings(place, Config().scripts)[0]
     with pytest.raises(NoSuchPlace, match="objects one after the other, so a height is not enough"):
         there(path, ResumeTarget(height=0.5))
     assert warnings(there(path, ResumeTarget(layer=3)), Config().scripts) == []

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from daemon.core.stop_socket import MAX_CALLERS, StopSocket
-from daemon.front.events import Notice
+from daemon.front.events import FrontEvent
 from gcode.errors import FirmwareHalted
 from hal.printer import StopEnded
 from support.http import api
@@ -86,7 +86,7 @@ async def test_clients_get_the_outcome_of_a_stop(tmp_path):
         server.service.events.subscribe(notices.append)
         server.service.connection.emergency_stop()
         await server.settle(5)
-        assert Notice("EmergencyStop", {"confirmed": True}) in notices
+        assert FrontEvent("EmergencyStop", {"confirmed": True}) in notices
 
 
 async def test_the_ages_of_command_and_temperature_are_shown(tmp_path):

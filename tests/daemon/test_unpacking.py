@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from daemon.client import ClientError
 from daemon.errors import FileError, NotPrintable, StorageFull
-from daemon.front.uploads.unpacker import in_process, in_this_process
+from daemon.front.uploads.unpacker import unpack_here, unpack_in_child
 from daemon.packing.as_text import open_unpacked
 from daemon.packing.kinds import packed_kind, plain_name
 from daemon.packing.unpacking import unpack
@@ -219,7 +219,7 @@ def test_without_room_for_an_unpacked_copy_the_reason_is_named(tmp_path, monkeyp
 @contextlib.asynccontextmanager
 async def serving(folder, *address, **settings):
     async with api(folder, *address, **settings) as client:
-        client.service.files.unpack = in_this_process
+        client.service.files.unpack = unpack_here
         yield client
 
 
@@ -336,6 +336,6 @@ async def test_the_process_that_unpacks_does_not_inherit_the_key(tmp_path, monke
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", noted)
     (tmp_path / "a.gz").write_bytes(packed(TEXT))
-    await in_process(tmp_path / "a.gz", tmp_path / "text", LIMIT, None)
+    await unpack_in_child(tmp_path / "a.gz", tmp_path / "text", LIMIT, None)
     assert (tmp_path / "text").read_bytes() == TEXT
     assert [("PATH" in each, "NOZZLED_API_KEY" in each) for each in started] == [(True, False)]

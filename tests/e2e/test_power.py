@@ -45,7 +45,7 @@ async def test_a_plug_is_switched_by_the_companion_process(tmp_path, record_prop
         try:
             companions = service.front.companions
             await until(lambda: (companions.state("power") or {}).get("on") is True)
-            await until(lambda: not companions.away("power"))
+            await until(lambda: not companions.is_away("power"))
             reply = await companions.ask("power", "off", {}, scope="control")
             assert (reply.status, plug.on) == (200, False)
             await until(lambda: ("plugin_psucontrol_psu_state_changed", {"isPSUOn": False}) in notices)

@@ -25,7 +25,7 @@ class Camera:
     def __init__(self, monkeypatch):
         self.requests = []
         self.outcomes = []
-        monkeypatch.setattr(recorder, "picture", self.picture)
+        monkeypatch.setattr(recorder, "fetch_picture", self.picture)
 
     async def picture(self, url, seconds, *, headers=None):
         self.requests.append(url)

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from daemon.camera.fetch import picture
+from daemon.camera.fetch import fetch_picture
 from daemon.companions.timelapse.films import Films, NoRoom, Recording
 from daemon.companions.timelapse.plan import FilmPlan, LayerPictures
 from daemon.errors import CameraError
@@ -121,7 +121,7 @@ class FrameRecorder:
         path = str(self._films.path_of(recording, recording.frames + 1))
         self._event("CaptureStart", {"file": path})
         try:
-            data = await picture(self.camera.url, TIMEOUT, headers=dict(self.camera.headers))
+            data = await fetch_picture(self.camera.url, TIMEOUT, headers=dict(self.camera.headers))
             await self._on_disk(self._films.add, recording, data)
         except (CameraError, NoRoom, OSError) as error:
             self._note_failure(path, str(error))

@@ -39,7 +39,7 @@ class FarmAboutHandler(FarmHandler):
 class FarmKeysHandler(FarmHandler):
     """/api/farm/keys."""
 
-    reads = writes = FarmScope.ADMIN
+    read_scope = write_scope = FarmScope.ADMIN
 
     async def get(self) -> None:
         """List the names and scopes of the keys; the keys themselves are not stored."""
@@ -59,7 +59,7 @@ class FarmKeysHandler(FarmHandler):
 class FarmKeyHandler(FarmHandler):
     """/api/farm/keys/<name>."""
 
-    reads = writes = FarmScope.ADMIN
+    read_scope = write_scope = FarmScope.ADMIN
 
     async def delete(self, name: str) -> None:
         """Remove a key."""

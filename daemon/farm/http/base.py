@@ -35,8 +35,8 @@ class FarmHandler(BaseHandler):
     statuses = STATUSES
     logger = log
 
-    reads = FarmScope.READ
-    writes = FarmScope.CONTROL
+    read_scope = FarmScope.READ
+    write_scope = FarmScope.CONTROL
     """The scopes that GET and HEAD, and all other methods, require of the key."""
 
     is_public = False  # True: no key is needed
@@ -60,7 +60,7 @@ class FarmHandler(BaseHandler):
         if self.is_public:
             return
         self.key, scope = await keys.identify(self.request_key(), self.request.remote_ip or "")
-        needed = self.reads if self.request.method in ("GET", "HEAD") else self.writes
+        needed = self.read_scope if self.request.method in ("GET", "HEAD") else self.write_scope
         if scope < needed:
             raise KeyRefused(f"the key {self.key.name!r} does not allow this; it takes a key of scope {needed.label}")
         self.check_content_length()

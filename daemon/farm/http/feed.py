@@ -175,7 +175,7 @@ def _without_volatile_parts(view: PrinterView | None) -> PrinterView | None:
 class EventsHandler(FarmHandler):
     """/api/farm/events: server-sent events."""
 
-    reads = FarmScope.READ
+    read_scope = FarmScope.READ
 
     async def head(self, *_: str) -> None:
         """Answer without the events, which have no end."""

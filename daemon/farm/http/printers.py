@@ -83,7 +83,7 @@ class PrinterVerbHandler(_OrderingHandler):
 class PrinterPictureHandler(_OrderingHandler):
     """/api/farm/printers/<id>/picture."""
 
-    reads = FarmScope.READ
+    read_scope = FarmScope.READ
 
     async def get(self, printer: str) -> None:
         """Answer with a picture from the printer's camera."""

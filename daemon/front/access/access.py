@@ -88,33 +88,33 @@ class Access:
         return identity
 
     def identity_of(self, key: str) -> Identity | None:
-        """Return the identity of a key; None if it is not valid, without counting it."""
+        """Return the identity of a key; None if it is not valid. A wrong key is not counted here."""
         identity = self.keyring.identify(digest(key))
         if self.keys.accepts(key):
             return Identity(FIRST, Scope.ADMIN, self._first)
         if identity is None:
             stepped_up = self.step_ups.find(digest(key), _now())
-            return stepped_up if stepped_up is not None and self.still_valid(stepped_up) else None
+            return stepped_up if stepped_up is not None and self.is_still_valid(stepped_up) else None
         return identity
 
-    def signer(self, address: str) -> Identity | None:
+    def identify_signer(self, address: str) -> Identity | None:
         """Return the identity of the key with which this URL was signed; None: no valid signature."""
-        by = self.signing.signer(address, _now())
-        if by is None:
+        digits = self.signing.find_signer(address, _now())
+        if digits is None:
             return None
-        if self._first.startswith(by):
+        if self._first.startswith(digits):
             return Identity(FIRST, Scope.ADMIN, self._first)
         for key in self.keyring.keys:
-            if key.sha256.startswith(by):
+            if key.sha256.startswith(digits):
                 return Identity(key.name, Scope.named(key.scope), key.sha256)
         return None
 
     def _refusal(self, address: str) -> KeyRefused | TooManyAttempts:
         """Count a wrong key, and return its refusal; it is logged unless the address has sent too many."""
         now = _now()
-        if wait := self._attempts.wait(address, now):
-            return TooManyAttempts("too many wrong API keys from this address, try again later", wait)
-        log.warning("access.key_refused", address=address, wrong_keys=self._attempts.add_failed(address, now))
+        if delay := self._attempts.delay(address, now):
+            return TooManyAttempts("too many wrong API keys from this address, try again later", delay)
+        log.warning("access.key_refused", address=address, wrong_keys=self._attempts.count_wrong_key(address, now))
         return KeyRefused(INVALID_KEY)
 
     def pair(self, code: str, address: str) -> Scope:
@@ -125,12 +125,12 @@ class Access:
             TooManyAttempts: the code is not valid, and this address has sent too many wrong codes.
         """
         now = _now()
-        if wait := self._attempts.wait(address, now):
-            raise TooManyAttempts("too many wrong codes or API keys from this address, try again later", wait)
+        if delay := self._attempts.delay(address, now):
+            raise TooManyAttempts("too many wrong codes or API keys from this address, try again later", delay)
         try:
             return self.pairing.use(code, now)
         except KeyRefused as error:
-            wrong_keys = self._attempts.add_failed(address, now)
+            wrong_keys = self._attempts.count_wrong_key(address, now)
             log.warning("access.code_refused", address=address, wrong_keys=wrong_keys, reason=str(error))
             raise
 
@@ -139,7 +139,7 @@ class Access:
 
         Raises:
             KeyRefused: the code or key is not valid, or has another scope.
-            TooManyAttempts: it is not valid, and this address has sent too many wrong ones.
+            TooManyAttempts: it is not valid, and this address has sent too many wrong codes or keys.
         """
         scope = self.pair(secret, address) if is_code else self.identify(secret, address).scope
         if scope < Scope.ADMIN:
@@ -169,9 +169,9 @@ class Access:
     def find_session(self, session_id: str, user: str) -> Session | None:
         """Return the open session with this id and user; None if there is none, or its key was revoked."""
         session = self.sessions.find(session_id, user, _now())
-        return session if session is not None and self.still_valid(session.identity) else None
+        return session if session is not None and self.is_still_valid(session.identity) else None
 
-    def still_valid(self, identity: Identity) -> bool:
+    def is_still_valid(self, identity: Identity) -> bool:
         """Tell whether the key of an identity has not been revoked."""
         return identity.digest in ("", self._first) or self.keyring.knows(identity.digest)
 

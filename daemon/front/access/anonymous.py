@@ -9,11 +9,11 @@ from collections import OrderedDict
 from daemon.front.access.attempts import network_of
 
 BURST = 100.0  # units that a network may spend at once
-REFILL = 10.0  # units per second that come back: 1 % of the time
+REFILL_RATE = 10.0  # units per second that are given back: 1 % of the time
 
-REQUEST = 1.0  # units
-PIECE = 0.2  # units for a piece of a body, up to 64 KiB
-FILE = 0.2  # units for a file of the page: a browser requests dozens at once
+REQUEST_COST = 1.0  # units
+PIECE_COST = 0.2  # units for a piece of a body, up to 64 KiB
+FILE_COST = 0.2  # units for a file of the page: a browser requests dozens at once
 
 MAX_ADDRESSES = 1024
 
@@ -27,24 +27,23 @@ class AnonymousCosts:
     def spend(self, address: str, units: float, now: float) -> bool:
         """Count the cost of a request; tell whether it is within the network's budget."""
         network = network_of(address)
-        spent = self._of(network, now) + units
-        over = spent > BURST
+        spent = self._spent_by(network, now) + units
         self._spent[network] = (min(spent, BURST + units), now)
         self._spent.move_to_end(network)
         while len(self._spent) > MAX_ADDRESSES:
             self._spent.popitem(last=False)
-        return not over
+        return spent <= BURST
 
     def has_overspent(self, address: str, now: float) -> bool:
         """Tell whether an address has no budget left for a request."""
-        return self._of(network_of(address), now) + REQUEST > BURST
+        return self._spent_by(network_of(address), now) + REQUEST_COST > BURST
 
     def refund(self, address: str, units: float, now: float) -> None:
         """Return a cost to the budget: the client has shown a key."""
         network = network_of(address)
         if network in self._spent:
-            self._spent[network] = (max(0.0, self._of(network, now) - units), now)
+            self._spent[network] = (max(0.0, self._spent_by(network, now) - units), now)
 
-    def _of(self, network: str, now: float) -> float:
+    def _spent_by(self, network: str, now: float) -> float:
         spent, when = self._spent.get(network, (0.0, now))
-        return max(0.0, spent - (now - when) * REFILL)
+        return max(0.0, spent - (now - when) * REFILL_RATE)

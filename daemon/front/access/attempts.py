@@ -9,7 +9,7 @@ from collections import OrderedDict
 from ipaddress import IPv6Address, ip_address
 
 MAX_FAILED = 10  # wrong keys in a row
-REFILL = 6.0  # s after which one more is allowed
+REFILL_S = 6.0  # after so long, one more is allowed
 
 MAX_ADDRESSES = 1024
 
@@ -18,26 +18,27 @@ class Attempts:
     """How many wrong keys each network has sent, for the networks seen most recently."""
 
     def __init__(self) -> None:
-        self._failed: OrderedDict[str, tuple[float, float, int]] = OrderedDict()  # network → (used, when, refused)
+        # network → (level: wrong keys that still count, time at which it had this level, all wrong keys)
+        self._levels: OrderedDict[str, tuple[float, float, int]] = OrderedDict()
 
-    def wait(self, address: str, now: float) -> float:
+    def delay(self, address: str, now: float) -> float:
         """Return the seconds until this address may send another wrong key; 0: it may now."""
-        used, when, _ = self._of(address, now)
-        excess = used - (now - when) / REFILL - (MAX_FAILED - 1)
-        return max(0.0, excess * REFILL)
+        level, when, _ = self._level_of(address, now)
+        excess = level - (now - when) / REFILL_S - (MAX_FAILED - 1)
+        return max(0.0, excess * REFILL_S)
 
-    def add_failed(self, address: str, now: float) -> int:
+    def count_wrong_key(self, address: str, now: float) -> int:
         """Count a wrong key; return how many this address has sent."""
-        used, when, refused = self._of(address, now)
+        level, when, count = self._level_of(address, now)
         network = network_of(address)
-        self._failed[network] = (max(0.0, used - (now - when) / REFILL) + 1.0, now, refused + 1)
-        self._failed.move_to_end(network)
-        while len(self._failed) > MAX_ADDRESSES:
-            self._failed.popitem(last=False)
-        return refused + 1
+        self._levels[network] = (max(0.0, level - (now - when) / REFILL_S) + 1.0, now, count + 1)
+        self._levels.move_to_end(network)
+        while len(self._levels) > MAX_ADDRESSES:
+            self._levels.popitem(last=False)
+        return count + 1
 
-    def _of(self, address: str, now: float) -> tuple[float, float, int]:
-        return self._failed.get(network_of(address), (0.0, now, 0))
+    def _level_of(self, address: str, now: float) -> tuple[float, float, int]:
+        return self._levels.get(network_of(address), (0.0, now, 0))
 
 
 @functools.lru_cache(MAX_ADDRESSES)  # every request needs it

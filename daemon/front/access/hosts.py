@@ -112,7 +112,7 @@ def check_networks(networks: Iterable[str], option: str) -> None:
 def parse_origins(origins: Iterable[str]) -> tuple[frozenset[str], list[str]]:
     """Return origins in the form that browsers send, and a list of those that are not valid.
 
-    An invalid one raises no error: the service must start all the same, as it may have a print to reattach to.
+    An invalid one raises no error: the service must start anyway, as it may have a print to reattach to.
     """
     parsed = {each: each if each in (ANY_ORIGIN, "null", "file://") else _origin(each) for each in origins}
     return frozenset(filter(None, parsed.values())), [each for each, origin in parsed.items() if origin is None]
@@ -153,7 +153,7 @@ def is_allowed_origin(origin: str, allowed: Collection[str]) -> bool:
     return bool(origin) and (origin in allowed or ANY_ORIGIN in allowed)
 
 
-def same_origin(origin: str, host: str) -> bool:
+def is_same_origin(origin: str, host: str) -> bool:
     """Tell whether an Origin header names this server, by the Host header of the same request."""
     try:
         split = urlsplit(origin)

@@ -65,12 +65,12 @@ class Keyring:
         self._wall = wall
         self._stamp: Stamp | None = None
         self._keys: tuple[NamedKey, ...] = ()
-        self._used: dict[str, int] = {}  # hash → Unix time in s, newer than in the file
+        self._uses: dict[str, int] = {}  # hash → Unix time in s of the last use, if newer than in the file
 
     @property
     def keys(self) -> list[NamedKey]:
         """The keys, oldest first."""
-        return [replace(key, last_used=self._used.get(key.sha256, key.last_used)) for key in self._keys]
+        return [replace(key, last_used=self._uses.get(key.sha256, key.last_used)) for key in self._keys]
 
     def identify(self, sha256: str) -> Identity | None:
         """Return the identity of a hash. All keys are compared, so that the time taken reveals nothing."""
@@ -79,7 +79,7 @@ class Keyring:
             if hmac.compare_digest(key.sha256, sha256):
                 identity = Identity(key.name, Scope.named(key.scope), key.sha256)
         if identity is not None:
-            self._used[sha256] = int(self._wall())
+            self._uses[sha256] = int(self._wall())
         return identity
 
     def knows(self, sha256: str) -> bool:
@@ -187,11 +187,11 @@ class Keyring:
         Raises:
             ConfigError: the file cannot be read or written.
         """
-        if not self._used:
+        if not self._uses:
             return
         with self._edit() as keys:
-            used, self._used = self._used, {}
-            keys[:] = [replace(key, last_used=used.get(key.sha256, key.last_used)) for key in keys]
+            uses, self._uses = self._uses, {}
+            keys[:] = [replace(key, last_used=uses.get(key.sha256, key.last_used)) for key in keys]
 
     @contextmanager
     def _edit(self) -> Iterator[list[NamedKey]]:

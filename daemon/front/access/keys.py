@@ -28,7 +28,7 @@ class Keys:
     """The first key, of scope admin; the named keys are in `access.keyring`."""
 
     def __init__(self, key: str, path: Path | None = None) -> None:
-        """Take the key and its file; None: it is not from a file, and does not change."""
+        """Store the key and its file; None: the key is not from a file, and does not change."""
         self.key = key
         self._path = path
         hide(key)
@@ -124,13 +124,13 @@ def _load_own(path: Path) -> str:
     Raises:
         ConfigError: the file cannot be read or created.
     """
-    make_way(path, "there is a new API key, `nozzled key` shows it", os.R_OK)
+    make_way(path, "there is a new API key; `nozzled key` shows it", os.R_OK)
     try:
         try:
             return _validated(_read_or_create(path), str(path))
         except (ConfigError, UnicodeDecodeError) as error:
             reason = str(error) if isinstance(error, ConfigError) else "it is not plain text"
-            set_aside(path, reason, "there is a new API key, `nozzled key` shows it")
+            set_aside(path, reason, "there is a new API key; `nozzled key` shows it")
             return _validated(_read_or_create(path), str(path))
     except OSError as error:
         raise ConfigError(f"the API key in {path}: {error.strerror or error}") from error

@@ -35,7 +35,7 @@ class Signing:
         ends, by = int((now // PERIOD + 2) * PERIOD), digest[:KEY_DIGITS]
         return f"{bare}expires={ends}&by={by}&signature={self._signature(bare, ends, by)}"
 
-    def signer(self, address: str, now: float) -> str | None:
+    def find_signer(self, address: str, now: float) -> str | None:
         """Return the first digits of the hash of the key that signed an address; None: the signature is not valid."""
         if len(address) > 8192 or (match := _SIGNED.fullmatch(address)) is None:  # noqa: PLR2004 - a bound, any will do
             return None

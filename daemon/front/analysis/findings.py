@@ -144,7 +144,7 @@ class Plan:
         later = self._times[bisect_right(self._offsets, offset) :]
         return next((seconds for seconds in later if seconds > now + _MIN_STEP), self.duration)
 
-    def used_at(self, offset: int, tool: int) -> float:
+    def filament_at(self, offset: int, tool: int) -> float:
         """Return the filament, in mm, that a tool has used before this offset."""
         points = self._used.get(tool, ())
         after = bisect_right(points, offset, key=lambda point: int(point[0]))
@@ -161,7 +161,7 @@ class Plan:
         return bisect_right(self._layer_offsets, offset)
 
     @property
-    def first_layer(self) -> int:
+    def first_layer_offset(self) -> int:
         """The offset of the first layer; before it, a print heats and homes."""
         return self._layer_offsets[0] if self._layer_offsets else 0
 

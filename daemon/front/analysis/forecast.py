@@ -14,9 +14,9 @@ from daemon.front.analysis.store import AnalysisStore, LearntPace
 from gcode.frozen import frozen
 
 TRUST = 0.1  # share of the plan after which the measured pace counts as much as the learnt one
-MIN_TRUST = 120.0  # s; TRUST stands for at least this much of the plan
-MIN_PLAN = 120.0  # s; the pace is not learnt from shorter prints
-PLAUSIBLE = (0.25, 4.0)  # the pace is not learnt from prints outside of this range
+MIN_TRUST_S = 120.0  # TRUST stands for at least this much of the plan
+MIN_PLAN_S = 120.0  # the pace is not learnt from shorter prints
+PLAUSIBLE_PACES = (0.25, 4.0)  # a pace outside of this range is not learnt
 
 
 @frozen
@@ -24,7 +24,7 @@ class Outlook:
     """The forecast of a running print.
 
     Attributes:
-        left: remaining time in s.
+        time_left: remaining time in s.
         origin: how it was computed, in OctoPrint's terms.
         layer: number of the current layer, from 1.
         layers: the number of layers.
@@ -32,10 +32,10 @@ class Outlook:
         planned: planned time up to here, in s.
         pace: actual seconds per planned one.
         m73_percent: percentage done, from the file's last M73.
-        m73_left: seconds left, from the file's last M73.
+        m73_time_left: remaining time in s, from the file's last M73.
     """
 
-    left: float
+    time_left: float
     origin: TimeLeftOrigin
     layer: int
     layers: int
@@ -43,7 +43,7 @@ class Outlook:
     planned: float
     pace: float
     m73_percent: float | None = None
-    m73_left: float | None = None
+    m73_time_left: float | None = None
 
 
 class Pace:
@@ -62,12 +62,12 @@ class Pace:
         plan = self.plan
         planned = self._planned(offset, elapsed)
         self._measure(offset, planned, elapsed)
-        left = (plan.duration - planned) * self.factor
-        percent, m73_left = plan.m73_at(offset)
-        share = elapsed / (elapsed + left) if elapsed + left > 0 else 0.0
+        time_left = (plan.duration - planned) * self.factor
+        percent, m73_time_left = plan.m73_at(offset)
+        share = elapsed / (elapsed + time_left) if elapsed + time_left > 0 else 0.0
         origin: TimeLeftOrigin = "analysis" if self._anchor is None else "mixed-analysis"
         return Outlook(
-            max(0.0, left),
+            max(0.0, time_left),
             origin,
             plan.layer_at(offset),
             len(plan.layers),
@@ -75,7 +75,7 @@ class Pace:
             planned,
             self.factor,
             percent,
-            m73_left,
+            m73_time_left,
         )
 
     def _planned(self, offset: int, elapsed: float) -> float:
@@ -88,7 +88,7 @@ class Pace:
     @property
     def factor(self) -> float:
         """The expected pace from here on."""
-        trust = max(TRUST * self.plan.duration, MIN_TRUST)
+        trust = max(TRUST * self.plan.duration, MIN_TRUST_S)
         planned, measured = self.measured
         return (self.learnt.factor * trust + measured) / (trust + planned)
 
@@ -101,7 +101,7 @@ class Pace:
         return planned - planned_before, actual - actual_before
 
     def _measure(self, offset: int, planned: float, elapsed: float) -> None:
-        if self._anchor is None and offset > self.plan.first_layer:
+        if self._anchor is None and offset > self.plan.first_layer_offset:
             self._anchor = (planned, elapsed)
         self._last = (planned, elapsed)
 
@@ -111,8 +111,8 @@ class Pace:
             return None
         planned_before, actual_before = self._anchor
         planned, actual = self.plan.duration - planned_before, elapsed - actual_before
-        low, high = PLAUSIBLE
-        if planned < MIN_PLAN or not low <= actual / planned <= high:
+        low, high = PLAUSIBLE_PACES
+        if planned < MIN_PLAN_S or not low <= actual / planned <= high:
             return None
         return planned, actual
 
@@ -121,13 +121,13 @@ def with_outlook(progress: JobProgress, outlook: Outlook | None) -> JobProgress:
     """Return the progress with the forecast's remaining time, if there is one."""
     if outlook is None:
         return progress
-    return replace(progress, print_time_left=outlook.left, left_origin=outlook.origin)
+    return replace(progress, print_time_left=outlook.time_left, left_origin=outlook.origin)
 
 
 async def learnt_pace(store: AnalysisStore, printer: str, patience: float) -> LearntPace:
     """Return a printer's learnt pace; the default if it is not available in time."""
     try:
         async with asyncio.timeout(patience):
-            return await store.learnt(printer)
+            return await store.pace_of(printer)
     except (StoreError, TimeoutError):
         return LearntPace()

@@ -13,8 +13,8 @@ from gcode.analysis.timed_moves import TimedMoves
 from gcode.frozen import frozen
 
 _BINS = 1000  # columns of the curves over time
-_TINY = 1e-6  # mm of filament: more is an extrusion; also s and mm: less counts as zero
-_WAIT = 2.0  # s; shorter waits are not shown
+_TINY = 1e-6  # a move with more mm of filament extrudes; also, fewer s or mm count as zero
+_MIN_WAIT_S = 2.0  # shorter waits are not shown
 _MAX_MARKS = 25  # marked layers
 _PALE, _HEAT, _TRAVEL = "#c6dbef", "#e6550d", "#f4a261"
 
@@ -45,7 +45,7 @@ class Samples:
         self.path: list[tuple[Floats, Floats, Any]] = []  # X and Y of both ends; whether it extrudes
         self.waits: list[tuple[float, float]] = []  # beginning and end of each wait, in s
         self._moves: list[Any] = []
-        self._ended = 0.0
+        self._end = 0.0  # s; of the last move
 
     def take(self, timed: TimedMoves) -> None:
         """Add moves."""
@@ -61,10 +61,10 @@ class Samples:
             self.path.append((ends[0], ends[1], delta[3, in_layer] > _TINY))
 
     def _note_waits(self, timed: TimedMoves) -> None:
-        ended = np.concatenate(([self._ended], timed.begins + timed.seconds))
-        rows = np.flatnonzero(timed.begins - ended[:-1] > _WAIT)
-        self.waits += [(float(ended[row]), float(timed.begins[row])) for row in rows.tolist()]
-        self._ended = float(ended[-1])
+        ends = np.concatenate(([self._end], timed.begins + timed.seconds))
+        rows = np.flatnonzero(timed.begins - ends[:-1] > _MIN_WAIT_S)
+        self.waits += [(float(ends[row]), float(timed.begins[row])) for row in rows.tolist()]
+        self._end = float(ends[-1])
 
     def curves(self, area: float) -> Curves:
         """Return speed and flow over time; `area` is the filament's cross-section in mm²."""
@@ -93,7 +93,7 @@ class Samples:
         return Curves(edges[:-1], float(edges[1]), curve(length, seconds), curve(filament, long))
 
     @property
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether there were no moves."""
         return not self._moves
 
@@ -108,7 +108,7 @@ def draw(analysis: Analysis, samples: Samples, title: str, out: Path, diameter: 
         from matplotlib.figure import Figure  # noqa: PLC0415 - an extra, and slow to import
     except ImportError:
         raise ServiceError("plots need matplotlib: pip install 'nozzled[plot]'") from None
-    if samples.empty:
+    if samples.is_empty:
         raise ServiceError("the file has no moves: there is nothing to plot")
     if analysis.layers and not 1 <= samples.layer <= len(analysis.layers):
         raise ServiceError(f"there is no layer {samples.layer}: the file has layers 1 to {len(analysis.layers)}")

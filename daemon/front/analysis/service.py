@@ -1,7 +1,7 @@
 """Analyses: has a worker process analyse files, one after the other, and provides the findings.
 
 Findings belong to a file of a certain path, size and date. A request for missing findings starts an analysis. Nothing
-breaks if the process is killed, by the system or by the service: the file has no findings, and can be printed.
+breaks if the process is killed, by the system or by the service: then the file has no findings, and can be printed.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ MAX_QUEUE = 1000  # waiting files
 MAX_CACHED = 32  # findings in memory
 TIMEOUT = 900.0  # s; 100 MB take less than half a minute on a small board
 MAX_ANSWER = 64 * 1024 * 1024  # bytes
-MAX_ATTEMPTS = 2  # of a file that makes the process fail; then it is not analysed until the next start
+MAX_ATTEMPTS = 2  # a file that has made the process fail so often is not analysed until the next start
 
 log = structlog.get_logger()
 
@@ -46,7 +46,7 @@ class AnalysisTask:
         path: the file.
         toolpath: where to write its toolpath.
         settings: of the printer's firmware, as far as they are known.
-        urgent: a client waits, or the configuration gives analyses a normal priority.
+        urgent: a client waits, or the configuration gives analyses more than idle priority.
         firmware: its name as the printer reports it; empty: none is connected.
     """
 
@@ -122,7 +122,7 @@ class Analyses:
         self._worker.use(profile)
 
     async def area(self) -> dict[str, list[float]] | None:
-        """Return the build area that the printer reports; None: it reports none."""
+        """Return the build area that the printer reports; None: it has reported none."""
         return (await self._current_limits()).area
 
     async def first_bytes(self, path: str, size: int) -> bytes:
@@ -163,16 +163,16 @@ class Analyses:
         """Return a file's findings; if they are missing or outdated, queue the file."""
         if not self._enabled or key in self._queue:
             return self._cached.get(key)
-        findings = await self.stored(key)
+        findings = await self.find(key)
         if findings is None or not self.is_current(findings):
             self.enqueue(key)
         return findings
 
     async def briefs(self, under: str, keys: Collection[FileKey]) -> dict[FileKey, Brief]:
-        """Return the briefs of these files, which are all `under` a folder; queue the files without one."""
+        """Return the briefs of these files, which are all in the folder `under`; queue the files without one."""
         try:
             rows = await self._store.summaries(under)
-        except StoreError:  # as in `stored`
+        except StoreError:  # as in `find`
             rows = []
         briefs = await asyncio.to_thread(_briefs, rows, set(keys))
         briefs |= {key: Brief(cached.summary, cached.has_thumbnail) for key, cached in self._cached.items()}
@@ -185,8 +185,8 @@ class Analyses:
         return briefs
 
     async def wait(self, key: FileKey, seconds: float) -> Findings | None:
-        """Return a file's findings; if they are missing, analyse it before all others, and wait this long."""
-        findings = await self.stored(key)
+        """Return a file's findings; if they are missing, analyse the file before all others, and wait this long."""
+        findings = await self.find(key)
         if not self._enabled or (findings is not None and self.is_current(findings)):
             return findings
         task = self.enqueue(key)
@@ -206,7 +206,7 @@ class Analyses:
         return not any(reported) or summary.get("for_settings") == _checksum(reported)
 
     def _make_urgent(self, task: QueuedFile) -> None:
-        """Make a task urgent: cancel a running task of low priority, which will start again later."""
+        """Make a task urgent; cancel a running task of low priority, which will start again later."""
         for each in self._queue.values():
             if each.running is not None and not each.urgent:
                 each.running.cancel()
@@ -232,8 +232,8 @@ class Analyses:
         await self.toolpaths.forget(under)
         self.revision += 1
 
-    async def stored(self, key: FileKey) -> Findings | None:
-        """Return a file's findings, without queueing it."""
+    async def find(self, key: FileKey) -> Findings | None:
+        """Return a file's findings if there are any; unlike `get`, do not queue the file."""
         if (cached := self._cached.get(key)) is not None:
             self._cached.move_to_end(key)
             return cached
@@ -264,7 +264,9 @@ class Analyses:
         limits = await self._current_limits()
         reported = (limits.settings, limits.firmware)
         path = self._uploads / task.key.path
-        work = AnalysisTask(path, self.toolpaths.new, limits.settings, task.urgent or self._never_idle, limits.firmware)
+        work = AnalysisTask(
+            path, self.toolpaths.new_path, limits.settings, task.urgent or self._never_idle, limits.firmware
+        )
         task.running = asyncio.ensure_future(self._run(work))
         try:
             await asyncio.wait([task.running])

@@ -38,7 +38,7 @@ class Table(Protocol):
         """Return rows; raises StoreError."""
 
     async def change(self, statement: str, *values: object) -> None:
-        """Carry out a statement; errors are reported to the user, not raised."""
+        """Carry out a statement; an error is reported to the user, not raised."""
 
 
 class AnalysisStore:
@@ -85,17 +85,17 @@ class AnalysisStore:
         await self._table.change(_FORGET, under)
 
     async def learn(self, printer: str, planned: float, actual: float) -> None:
-        """Store the duration of a print, in s, from its first layer on."""
+        """Store the planned and actual duration of a print, in s, from its first layer on."""
         await self._table.change(_LEARN, printer, planned, actual)
         await self._table.change(_UNLEARN, printer, printer, PACE_PRINTS)
 
-    async def learnt(self, printer: str) -> LearntPace:
+    async def pace_of(self, printer: str) -> LearntPace:
         """Return the pace of a printer.
 
         Raises:
             StoreError: the database cannot be read.
         """
-        [[planned, actual, prints]] = await self._table.query(_LEARNT, printer)
+        [[planned, actual, prints]] = await self._table.query(_PACE, printer)
         return LearntPace(actual / planned, prints) if prints and planned else LearntPace()
 
 
@@ -125,4 +125,4 @@ _UNLEARN = """
     DELETE FROM print_times WHERE printer = ? AND id NOT IN
         (SELECT id FROM print_times WHERE printer = ? ORDER BY id DESC LIMIT ?)
 """
-_LEARNT = "SELECT sum(planned), sum(actual), count(*) FROM print_times WHERE printer = ?"
+_PACE = "SELECT sum(planned), sum(actual), count(*) FROM print_times WHERE printer = ?"

@@ -19,7 +19,7 @@ MIN_LIMIT = 256 * 1024  # bytes; small files may have larger toolpaths
 def analyse_with_toolpath(path: Path, target: Path, printer: Machine) -> tuple[Analysis, dict[str, Any] | None]:
     """Analyse a file, and write its toolpath to `target`; return the analysis, and `bytes` and `id` of the toolpath.
 
-    The latter is None if there is no toolpath, or if it cannot be written.
+    The second value is None if there is no toolpath, or if it cannot be written.
 
     Raises:
         FileError: like `analyse`.

@@ -28,7 +28,7 @@ class Toolpaths:
         self._lock = asyncio.Lock()  # `store` and `forget` must not overlap
 
     @property
-    def new(self) -> Path:
+    def new_path(self) -> Path:
         """Where the worker writes the next toolpath."""
         return self._root / _NEW
 
@@ -43,25 +43,25 @@ class Toolpaths:
             set_aside(self._root, "it is not a folder", _CONSEQUENCE)
         self._root.mkdir(exist_ok=True)
         for folder, folders, names in os.walk(self._root, topdown=False):
-            place = Path(folder)
+            parent = Path(folder)
             for name in names:
-                upload = uploads / (place / name).relative_to(self._root)
-                if not upload.is_file() and _is_ours(place / name):
-                    (place / name).unlink()
+                upload = uploads / (parent / name).relative_to(self._root)
+                if not upload.is_file() and _is_ours(parent / name):
+                    (parent / name).unlink()
             for name in folders:
                 with suppress(OSError):  # not empty
-                    (place / name).rmdir()
+                    (parent / name).rmdir()
 
     async def store(self, path: str, is_current: Callable[[], bool]) -> None:
-        """Move the new toolpath to the path of its upload, unless that has changed in the meantime."""
+        """Move the new toolpath to the path of its upload, unless the upload has changed in the meantime."""
         async with self._lock:
             if is_current():
                 await self._run(self._store, path)
 
-    def _store(self, path: str) -> None:
-        place = self._root / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        self.new.replace(place)
+    def _store(self, upload: str) -> None:
+        path = self._root / upload
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.new_path.replace(path)
 
     async def forget(self, under: str) -> None:
         """Delete the toolpath of a file, or of all files in a folder."""
@@ -69,13 +69,13 @@ class Toolpaths:
             await self._run(self._forget, under)
 
     def _forget(self, under: str) -> None:
-        place = self._root / under
-        if place.is_dir():
+        path = self._root / under
+        if path.is_dir():
             from shutil import rmtree  # noqa: PLC0415 - it imports compressors: half a MB, rarely needed
 
-            rmtree(place)
+            rmtree(path)
         else:
-            place.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
     def read(self, path: str, summary: Summary) -> BinaryIO | None:
         """Open the toolpath of a file; None: it is missing, or does not belong to these findings. Blocks."""
@@ -91,8 +91,8 @@ class Toolpaths:
         file.seek(0)
         return file
 
-    def used(self) -> int:
-        """Return the bytes of all toolpaths. Blocks."""
+    def used_bytes(self) -> int:
+        """Return the size of all toolpaths together. Blocks."""
         used = 0
         for folder, _, names in os.walk(self._root):
             for name in names:

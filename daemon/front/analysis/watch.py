@@ -17,7 +17,7 @@ from daemon.front.analysis.store import AnalysisStore, FileKey, LearntPace
 from daemon.rest_of_print import ADVICE, DANGER, MARK, is_rest
 from gcode.frozen import frozen
 
-TICK = 5.0  # s between two measurements of the progress, even if no client asks
+MEASURE_INTERVAL = 5.0  # s between two measurements of the progress, even if no client asks
 STORE_TIMEOUT = 0.5  # s to wait for the database
 FOLLOW_TIMEOUT = 3600.0  # s to wait for the analysis of a file that is already printing
 
@@ -55,8 +55,8 @@ class Watch:
         self._pace: Pace | None = None
         self._learnt: tuple[str, LearntPace] | None = None  # printer and pace
         self._following: asyncio.Task[None] | None = None
-        self.refused: FileRefusal | None = None  # the last refused print, until one begins
-        self._on_refused: list[Callable[[FileRefusal], None]] = []
+        self.refusal: FileRefusal | None = None  # of the last refused print, until a print begins
+        self._refusal_listeners: list[Callable[[FileRefusal], None]] = []
         self._lessons: set[asyncio.Task[None]] = set()
         jobs.subscribe(self._on_state)
 
@@ -77,7 +77,7 @@ class Watch:
         return self._pace.outlook(progress.offset, progress.print_time)
 
     def height(self) -> float | None:
-        """Return the Z of the current layer, in mm; None: before the first layer, or the layers are unknown."""
+        """Return the Z of the current layer, in mm; None before the first layer, or if the layers are unknown."""
         offset = self._jobs.progress.offset
         if self._pace is None or not self._jobs.active or offset is None:
             return None
@@ -93,7 +93,7 @@ class Watch:
                 return await self._analyses.get(key_of(selected))
         return None
 
-    async def learnt(self) -> LearntPace:
+    async def printer_pace(self) -> LearntPace:
         """Return the pace of the connected printer in earlier prints."""
         printer = self._printer()
         if self._learnt is not None:
@@ -105,7 +105,7 @@ class Watch:
         return pace
 
     async def check(self, selected: Selection, patience: float, *, touches: bool = False) -> bool:
-        """Check a file before it is printed. A file without findings in time passes.
+        """Check a file before it is printed. A file whose findings do not come in time passes.
 
         Returns whether there are findings.
 
@@ -115,10 +115,10 @@ class Watch:
             touches: a user has confirmed that the nozzle touches the part; needed for the rest of a print.
 
         Raises:
-            UnfitFile: it should not be printed. All clients get this, as the request may come from a program.
+            UnfitFile: it should not be printed. All clients are told, since the request may come from a program.
         """
         findings = await self._analyses.wait(key_of(selected), patience)
-        self.refused = None
+        self.refusal = None
         if not touches and is_rest(await self._analyses.first_bytes(selected.path, len(MARK))):
             self._refuse(selected, [DANGER], ADVICE)
         if findings is not None and findings.errors:
@@ -126,10 +126,10 @@ class Watch:
         return findings is not None
 
     def _refuse(self, selected: Selection, reasons: list[str], remedy: str) -> NoReturn:
-        self.refused = FileRefusal(selected.name, selected.path, reasons)
+        self.refusal = FileRefusal(selected.name, selected.path, reasons)
         log.warning("print.refused", file=selected.path, reasons=reasons, remedy=remedy)
-        for listener in self._on_refused:
-            listener(self.refused)
+        for listener in self._refusal_listeners:
+            listener(self.refusal)
         text = "; ".join(reasons)
         raise UnfitFile(
             f'{selected.name} should not be printed: {text}. {remedy}. Send "force": true to print it anyway', reasons
@@ -137,7 +137,7 @@ class Watch:
 
     def on_refused(self, listener: Callable[[FileRefusal], None]) -> None:
         """Call `listener` with each refusal."""
-        self._on_refused.append(listener)
+        self._refusal_listeners.append(listener)
 
     # -- the job -------------------------------------------------------------------------------------------
 
@@ -148,7 +148,7 @@ class Watch:
 
     def _on_state(self, state: JobState) -> None:
         if state is JobState.STARTING:
-            self.refused = None
+            self.refusal = None
         if state.ended:
             if state is JobState.COMPLETED:
                 self._learn()
@@ -169,10 +169,10 @@ class Watch:
         findings = await self._analyses.wait(key_of(selected), FOLLOW_TIMEOUT)
         if findings is None or findings.duration is None:
             return
-        self._pace = Pace(findings.plan(), await self.learnt())
+        self._pace = Pace(findings.plan(), await self.printer_pace())
         while True:
             self.outlook()
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(MEASURE_INTERVAL)
 
     def _learn(self) -> None:
         elapsed = self._jobs.progress.print_time

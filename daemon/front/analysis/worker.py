@@ -1,6 +1,6 @@
 """The worker process that analyses one file: it reads a task from stdin and writes the result to stdout, as JSON.
 
-It runs with idle priority, and the service may kill it at any time. It also writes the file's toolpath, which the
+It runs with low priority, and the service may kill it at any time. It also writes the file's toolpath, which the
 service uses only together with the result.
 """
 
@@ -19,7 +19,7 @@ MAX_MEMORY = 1024 * 1024 * 1024  # bytes of address space; an analysis takes a t
 
 
 def main() -> int:
-    """Analyse the file; return 0 with a result, or with an `error` for the user."""
+    """Analyse the file, and write the result or an `error` for the user; return the exit code."""
     task = json.load(sys.stdin)
     _lower_priority(urgent=task["urgent"])
     try:
@@ -31,7 +31,7 @@ def main() -> int:
 
 
 def _lower_priority(*, urgent: bool) -> None:
-    """Limit the memory, and lower the priority: unless the task is urgent, to the idle scheduling class."""
+    """Limit the memory, and lower the priority; a task that is not urgent runs only when the processor is idle."""
     with suppress(OSError):  # a sandbox may forbid priorities
         os.nice(5 if urgent else 19)
     if not urgent:

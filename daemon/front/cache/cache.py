@@ -18,7 +18,7 @@ from daemon.errors import ServiceError, StoreError
 RETRY_INTERVAL = 5.0  # s between two attempts to open the database
 PREDECESSOR_TIMEOUT = 2.0  # s to wait for the previous front to end
 
-EARLIER = "nozzled.db"  # had these tables while core and front were one process; read once, when front.db is created
+CORE_DATABASE = "nozzled.db"  # had these tables in older versions; read once, when front.db is created
 TABLES = {
     "hashes": "path, size, mtime_ns, sha1",
     "analyses": "path, size, date, version, summary, details, thumbnail",
@@ -41,21 +41,21 @@ class Cache(Database):
 
     def __init__(self, on_trouble: Callable[[Exception], None]) -> None:
         super().__init__(on_trouble)
-        self._to_open: Path | None = None  # the folder of a database that could not be opened, and is tried again
-        self._try_at = 0.0
+        self._folder_to_open: Path | None = None  # of a database that could not be opened; the next use tries again
+        self._retry_at = 0.0
 
     def open_later(self, state_dir: Path) -> None:
-        """Try to open it again when it is used, at most every RETRY_INTERVAL."""
-        self._to_open = state_dir
-        self._try_at = asyncio.get_running_loop().time() + RETRY_INTERVAL
+        """Have each use of the database try to open it again, at most every RETRY_INTERVAL."""
+        self._folder_to_open = state_dir
+        self._retry_at = asyncio.get_running_loop().time() + RETRY_INTERVAL
 
     async def _run(self, work: Callable[..., T], *args: object) -> T:
-        if self._to_open is not None and asyncio.get_running_loop().time() >= self._try_at:
-            await self._open_again(self._to_open)
+        if self._folder_to_open is not None and asyncio.get_running_loop().time() >= self._retry_at:
+            await self._open_again(self._folder_to_open)
         return await super()._run(work, *args)
 
     async def _open_again(self, folder: Path) -> None:
-        self._to_open = None  # so that uses meanwhile, including our own, do not open it as well
+        self._folder_to_open = None  # uses in the meantime, including our own, must not open it too
         self._begin()
         try:
             await self.open(folder)
@@ -85,7 +85,7 @@ class Cache(Database):
 
     def _fill(self, db: sqlite3.Connection, folder: Path) -> None:
         """Copy the tables that an older version had in the core's database; on failure, start empty."""
-        earlier = folder / EARLIER
+        earlier = folder / CORE_DATABASE
         if not earlier.exists():
             return
         db.execute("SAVEPOINT earlier")

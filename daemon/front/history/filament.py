@@ -17,7 +17,7 @@ def usage(findings: Findings, offset: int, *, complete: bool) -> list[dict[str, 
     for use in findings.summary.get("tools", ()):
         filament = filaments[use["tool"]] if use["tool"] < len(filaments) else {}
         weight, whole = filament.get("weight"), use["length_mm"]
-        share = 1.0 if complete or not whole else min(1.0, plan.used_at(offset, use["tool"]) / whole)
+        share = 1.0 if complete or not whole else min(1.0, plan.filament_at(offset, use["tool"]) / whole)
         tools.append(
             {
                 "tool": use["tool"],

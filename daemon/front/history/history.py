@@ -57,8 +57,8 @@ class History:
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
         self._records: int | None = None  # the core's counter of changes to its record, as last seen
-        self._synced: tuple[object, ...] | None = None  # the `_core_state` of the last copy
-        self._checked = False
+        self._copied_state: tuple[object, ...] | None = None  # the `_core_state` of the last copy
+        self._is_checked = False  # the copy belongs to the core's record, and lacks none of its older prints
         self._next_older_check = 0.0  # by the loop's clock
         self._task: asyncio.Task[None] | None = None
         self._syncing: asyncio.Task[None] | None = None  # of `refresh`
@@ -98,12 +98,12 @@ class History:
         job, state = self._core.jobs.summary, self._core_state()
         async with self._lock:
             older = await self._has_older()
-            if state == self._synced and not job.active and not older:
+            if state == self._copied_state and not job.active and not older:
                 return
-            await self._copy(await self._copied_until())
+            await self._copy(await self._find_copy_start())
             if job.active and job.id is not None and job.state is not None:  # the record has only the last checkpoint
                 await self._cache.change(_STATE, job.state.value, job.id, job.state.value)
-            self._synced = state
+            self._copied_state = state
 
     def _core_state(self) -> tuple[object, ...]:
         """Return values that change whenever the copy becomes outdated."""
@@ -111,7 +111,7 @@ class History:
         return self._core.records, job.id, job.state
 
     async def refresh(self, seconds: float) -> bool:
-        """Copy new prints, and wait at most this many seconds: the first copy of a record of years takes longer.
+        """Copy new prints, and wait for at most this many seconds: the first copy of years of prints takes longer.
 
         Simultaneous requests share one copy.
 
@@ -123,7 +123,7 @@ class History:
         deadline = asyncio.get_running_loop().time() + seconds
         joins_running_copy = self._syncing is not None and not self._syncing.done()
         is_complete = await self._share_sync(deadline)
-        if is_complete and joins_running_copy and self._core_state() != self._synced:
+        if is_complete and joins_running_copy and self._core_state() != self._copied_state:
             # the running copy began before the last change
             is_complete = await self._share_sync(deadline)
         return is_complete
@@ -143,17 +143,17 @@ class History:
                 log.info("history.old", reason=str(error))
         return bool(done)
 
-    async def _copied_until(self) -> int:
+    async def _find_copy_start(self) -> int:
         """Return the number of the print after which to copy; unfinished prints are copied again."""
         [copied] = await self._cache.query(_COPIED, -RENUMBER_STEP // 2)
-        if not self._checked:
+        if not self._is_checked:
             if await self._is_another_record(copied["newest"], copied["began"]):
                 log.warning("history.record_lost", consequence="earlier prints are kept, and get other numbers")
                 await self._cache.keep(_shift(copied["lowest"]))
-                self._checked = True
+                self._is_checked = True
                 return BEFORE_ALL
             first = await self._core.jobs.print_records(BEFORE_ALL, 1)
-            self._checked = True
+            self._is_checked = True
             if first and (copied["oldest"] is None or first[0].id < copied["oldest"]):  # some were imported
                 return BEFORE_ALL
         if copied["newest"] is None:
@@ -162,7 +162,7 @@ class History:
         return int(copied["newest"] if unfinished is None else unfinished - 1)
 
     async def _has_older(self) -> bool:
-        """Tell whether an import has added prints before all others; checks at most every OLDER_INTERVAL."""
+        """Tell whether an import has added prints before all others; look at most every OLDER_INTERVAL."""
         now = asyncio.get_running_loop().time()
         if now < self._next_older_check:
             return False
@@ -171,7 +171,7 @@ class History:
         first = await self._core.jobs.print_records(BEFORE_ALL, 1)
         older = bool(first) and (copied["oldest"] is None or first[0].id < copied["oldest"])
         if older:
-            self._checked = False  # the next copy begins at the first print
+            self._is_checked = False  # the next copy begins at the first print
             self._wake.set()
         return older
 
@@ -198,7 +198,7 @@ class History:
     # -- details -------------------------------------------------------------------------------------------------
 
     async def _add_details(self) -> None:
-        """Add details to ended prints, the newest first; old prints, mostly without an analysis, are skipped."""
+        """Add details to ended prints, the newest first; skip prints with neither an analysis nor a queue entry."""
         while ids := [
             [row["id"]] for row in await self._cache.query(_PLAIN, self._core.jobs.summary.id or 0, MAX_ROWS)
         ]:
@@ -214,7 +214,7 @@ class History:
         with suppress(NozzledError):
             has_just_ended = row["id"] == self._core.jobs.summary.id and row["began"]
             findings = await (
-                self._analyses.wait(key, ANALYSIS_TIMEOUT) if has_just_ended else self._analyses.stored(key)
+                self._analyses.wait(key, ANALYSIS_TIMEOUT) if has_just_ended else self._analyses.find(key)
             )
         queued = await self._cache.query("SELECT * FROM queue_prints WHERE key = ?", row["key"])
         values: dict[str, Any] = dict.fromkeys(("layers", "layers_done", "filament", "mm", "g", "material", "picture"))
@@ -362,7 +362,7 @@ def _sum(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _text(name: str) -> str:
-    """Return the SQL for a text column, quoted so that a spreadsheet does not take a file's name for a formula."""
+    """Return the SQL for a text column, quoted so that a spreadsheet does not read a file's name as a formula."""
     return f"iif(substr({name}, 1, 1) IN ('=', '+', '-', '@', char(9), char(13)), char(39), '') || {name}"
 
 

@@ -36,25 +36,25 @@ class AppKeysHandler(ApiHandler):
             Refused: another user has just decided.
         """
         access = self.service.access
-        if request.decided:
+        if request.is_being_granted:
             raise Refused(409, "another user has just decided about this app")
         if scope is None:
             access.app_keys.deny(request)
         else:
             await self._grant(request, scope)
-        self.service.events.plugin(PLUGIN, {"type": "end_request", "user_token": request.user_token})
+        self.service.events.publish_plugin(PLUGIN, {"type": "end_request", "user_token": request.user_token})
 
     async def _grant(self, request: AppRequest, scope: Scope) -> None:
         access = self.service.access
         add = partial(access.keyring.add_numbered, app=True)
-        request.decided = True  # while the key is written, nobody else may decide
+        request.is_being_granted = True  # nobody else may decide while the key is written
         try:
             _, key = await asyncio.to_thread(add, request.app, scope, MAX_SAME_NAME)
         finally:
-            request.decided = False
+            request.is_being_granted = False
         access.app_keys.grant(request, key, self.now())
 
-    def external(self, request: AppRequest) -> dict[str, Any]:
+    def as_json(self, request: AppRequest) -> dict[str, Any]:
         """Describe a request to users, without the app's own token."""
         return {
             "app_id": request.app,
@@ -90,7 +90,7 @@ class RequestHandler(AppKeysHandler):
         request = self.service.access.app_keys.ask(app.strip(), self.client, self.now())
         message = {"type": "request_access", "app_name": request.app, "user_token": request.user_token}
         message |= {"code": request.mark, "remote_address": request.address}
-        self.service.events.plugin(PLUGIN, {**message, "user_id": None})
+        self.service.events.publish_plugin(PLUGIN, {**message, "user_id": None})
         self.set_status(201)
         self.set_header("Location", self.url(f"/plugin/appkeys/request/{request.app_token}"))
         dialog = self.url(f"/plugin/appkeys/auth/{request.app_token}")
@@ -118,7 +118,7 @@ class PollHandler(AppKeysHandler):
 class DecisionHandler(AppKeysHandler):
     """/plugin/appkeys/decision/<token>."""
 
-    writes = Scope.ADMIN
+    write_scope = Scope.ADMIN
 
     async def post(self, token: str) -> None:
         """Allow or refuse; `scope` (ours) is the scope of the key, by default control."""
@@ -142,14 +142,14 @@ def _scope(text: object) -> Scope:
 class ManageHandler(AppKeysHandler):
     """/api/plugin/appkeys: list, generate and revoke keys."""
 
-    reads = Scope.ADMIN
-    writes = Scope.ADMIN
+    read_scope = Scope.ADMIN
+    write_scope = Scope.ADMIN
 
     def get(self) -> None:
         """List the keys, and the open requests."""
         keys = [{"app_id": key.name, "user_id": FIRST} for key in self.service.access.keyring.keys]
-        pending = self.service.access.app_keys.pending(self.now())
-        self.write({"keys": keys, "pending": {each.user_token: self.external(each) for each in pending}})
+        requests = self.service.access.app_keys.open_requests(self.now())
+        self.write({"keys": keys, "pending": {each.user_token: self.as_json(each) for each in requests}})
 
     async def post(self) -> None:
         """Create a key, which is shown only now, or revoke one."""
@@ -173,7 +173,7 @@ class DialogHandler(AppKeysHandler):
     max_body = MAX_FORM
 
     def set_default_headers(self) -> None:
-        """Let the page send its form, only to us."""
+        """Let the page send its form to us only."""
         super().set_default_headers()
         self.set_header("Content-Security-Policy", "default-src 'none'; form-action 'self'; frame-ancestors 'none'")
 

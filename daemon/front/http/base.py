@@ -23,7 +23,7 @@ from daemon.front.access.scopes import Identity, Scope
 from daemon.front.http.errors import STATUSES
 from daemon.front.http.identity import client_of, identify, request_key
 from daemon.front.views.status import status_of
-from daemon.http.base import UNTIL, BaseHandler
+from daemon.http.base import DEADLINE, BaseHandler
 from daemon.http.errors import Refused
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 TRUE = ("true", "yes", "y", "1")  # OctoPrint's booleans in forms and queries, case-insensitive
 
-ALLOWED_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", UNTIL, "X-Api-Key")
+ALLOWED_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", DEADLINE, "X-Api-Key")
 """Request headers that pages of an allowed origin may always send."""
 
 MAX_NAMED_HEADERS = 32  # further ones that a preflight request may name
@@ -57,12 +57,12 @@ class ApiHandler(BaseHandler):
     statuses = STATUSES
     logger = log
 
-    reads = Scope.READ
-    writes = Scope.CONTROL
+    read_scope = Scope.READ
+    write_scope = Scope.CONTROL
     """The scope that GET and HEAD need, and the one that all other methods need."""
 
-    is_never_too_late = False  # carried out even when the deadline has passed or the client has gone
-    is_public = False  # answers without a key too; `identity` is None then
+    ignores_gone_client = False  # carried out even if the client has given up while the front hung
+    is_public = False  # answers without a key too; then `identity` is None
     checks_keys = True  # False: a wrong key is treated as no key
     accepts_signed_address = False  # for GET, a signed address (`access.signing`) replaces the key
     answers_any_host = False  # answers even if the Host header is not this machine's; must not reveal the printer
@@ -105,7 +105,7 @@ class ApiHandler(BaseHandler):
                 self.identity = self._identify()
             self._check_scope()
             self.check_content_length()
-            self._check_date()
+            self._check_deadline()
             self.admit()
         except Exception as error:  # noqa: BLE001 - `refuse` answers every error, and logs bugs
             refusal = error
@@ -114,7 +114,7 @@ class ApiHandler(BaseHandler):
         if self.identity is None and not self.service.access.spend_anonymous(self.client, self.cost()):
             self.hang_up()
         elif self.identity is None and "Transfer-Encoding" in self.request.headers:
-            # each chunk costs the same, even one of a single byte, and only Tornado could count them
+            # each chunk costs the same, even one of a single byte, and only Tornado could count the chunks
             self.refuse(refusal or Refused(411, "a request without an API key must give the length of its body"))
             self.hang_up()
         elif refusal is not None:
@@ -125,17 +125,17 @@ class ApiHandler(BaseHandler):
             key = request_key(self.request)
             return self.service.access.identity_of(key) if key else None
         if self.accepts_signed_address and self.request.method in ("GET", "HEAD") and not request_key(self.request):
-            if (signer := self.service.access.signer(self.request.uri or "")) is not None:
+            if (signer := self.service.access.identify_signer(self.request.uri or "")) is not None:
                 return signer
             if "signature" in self.request.query_arguments:
                 raise KeyRefused("this address has expired: get a new one by POST /api/links")
         return identify(self.service, self.request, is_public=self.is_public, checks_keys=self.checks_keys)
 
-    def _check_date(self) -> None:
-        """Refuse a request that the client has given up on: after the front has hung, it would come as a surprise."""
+    def _check_deadline(self) -> None:
+        """Refuse a request that the client has given up: carried out after the front hung, it would surprise users."""
         if self.request.method in ("GET", "HEAD", "OPTIONS"):
             return
-        if self.settings["stood_still"]() and not self.is_never_too_late and self.has_client_gone():
+        if self.settings["stood_still"]() and not self.ignores_gone_client and self.has_client_gone():
             raise Refused(408, "nozzled was held up and the client has gone, so nothing was done")
         self.check_time_left()
 
@@ -146,11 +146,11 @@ class ApiHandler(BaseHandler):
             Refused: as `time_left`.
         """
         if (left := self.time_left(self.service.wall())) is not None:
-            patience_of_client.set(left)  # the core checks it again, since it may hang
+            patience_of_client.set(left)  # the core checks the deadline again, since it may hang
 
     def cost(self) -> float:
         """Return what this request costs a client without a key."""
-        return anonymous.REQUEST
+        return anonymous.REQUEST_COST
 
     @property
     def client(self) -> str:
@@ -167,7 +167,7 @@ class ApiHandler(BaseHandler):
         return self.request.method == "OPTIONS" and self._is_allowed_origin()
 
     def _check_scope(self) -> None:
-        needed = self.reads if self.request.method in ("GET", "HEAD") else self.writes
+        needed = self.read_scope if self.request.method in ("GET", "HEAD") else self.write_scope
         if self.identity is not None and self.identity.scope < needed and not self.is_public:
             raise KeyRefused(
                 f"the key {self.identity.name!r} does not allow this; it takes a key of scope {needed.label}"
@@ -177,7 +177,7 @@ class ApiHandler(BaseHandler):
 
     async def data_received(self, chunk: bytes) -> None:
         """Take a chunk of the body; disconnect a client without a key that has spent its budget."""
-        if self.identity is None and not self.service.access.spend_anonymous(self.client, anonymous.PIECE):
+        if self.identity is None and not self.service.access.spend_anonymous(self.client, anonymous.PIECE_COST):
             self.hang_up()
         else:
             await super().data_received(chunk)

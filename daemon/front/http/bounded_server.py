@@ -32,7 +32,7 @@ WARNING_INTERVAL = 60.0  # s
 log = logging.getLogger("nozzled.http")
 
 
-def room_for_connections() -> int:
+def make_room_for_connections() -> int:
     """Raise the limit on open files as far as possible; return how many connections it leaves room for."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     target = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
@@ -122,7 +122,7 @@ class BoundedServer(HTTPServer):
             serve()
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
-        """Begin the next request of a connection, but empty the buffer of a closed one.
+        """Begin the next request of a connection; if the connection is closed, first empty its buffer.
 
         The buffer may still hold 1500 requests in 64 KiB, which Tornado would serve although the client has gone.
         """

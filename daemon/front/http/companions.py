@@ -12,7 +12,7 @@ from daemon.front.http.base import ApiHandler
 from daemon.http.errors import Refused
 
 MAX_REPORT = 256 * 1024  # bytes of one report
-MAX_ITEMS = 64  # of each list in it
+MAX_ITEMS = 64  # of each list in a report
 MAX_TEXT = 64  # characters of a name
 
 _BODILESS = (204, 304)  # HTTP statuses of answers without a body
@@ -30,12 +30,12 @@ class CompanionHandler(ApiHandler):
     """/api/companions/<name>."""
 
     max_body = MAX_REPORT
-    writes = Scope.READ  # a companion's own key may have no more
+    write_scope = Scope.READ  # a companion's own key may have no more
 
     def get(self, name: str) -> None:
         """Show its latest state."""
         companions = self.service.companions
-        self.write({"away": companions.away(name), "state": companions.state(name)})
+        self.write({"away": companions.is_away(name), "state": companions.state(name)})
 
     def post(self, name: str) -> None:
         """Take a companion's report: its state, messages for clients, and replies to requests."""
@@ -52,7 +52,7 @@ class CompanionHandler(ApiHandler):
             raise Refused(409, "a print is beginning")
         companions, events = self.service.companions, self.service.events
         companions.on_report(name, state, replies)
-        publish = {"events": events.publish, "plugins": events.plugin, "messages": events.message}
+        publish = {"events": events.publish, "plugins": events.publish_plugin, "messages": events.publish_message}
         for kind, what, payload, mark in messages:
             if mark is None or companions.is_new(name, mark):
                 publish[kind](what, payload)
@@ -62,7 +62,7 @@ class CompanionHandler(ApiHandler):
 class RequestsHandler(ApiHandler):
     """/api/companions/<name>/requests."""
 
-    writes = Scope.READ
+    write_scope = Scope.READ
     _requests: "asyncio.Task[list[dict[str, Any]]] | None" = None
 
     async def get(self, name: str) -> None:
@@ -77,7 +77,7 @@ class RequestsHandler(ApiHandler):
     def head(self, name: str) -> None:  # type: ignore[override]  # nothing to wait for
         """Hand over nothing: the requests would be lost with the body."""
         require_companion(self, name)
-        self.service.companions.away(name)  # raises as GET does for one that is not switched on
+        self.service.companions.is_away(name)  # raises NoSuchCompanion for one that is not switched on, as GET does
         self.write({"requests": []})
 
     def post(self, name: str) -> None:
@@ -86,7 +86,7 @@ class RequestsHandler(ApiHandler):
         number = self.json_body().get("id")
         if type(number) is not int:
             raise Refused(400, "id must be the number of a request")
-        if not self.service.companions.waits(name, number):
+        if not self.service.companions.is_awaited(name, number):
             raise Refused(409, "no client waits for this request")
         self.no_content()
 
@@ -123,7 +123,7 @@ def require_companion(handler: ApiHandler, name: str) -> None:
 
 
 def _messages_of(
-    data: Mapping[str, Any], name: str, kind: str, named: str, carried: str
+    data: Mapping[str, Any], name: str, kind: str, name_key: str, payload_key: str
 ) -> Iterator[tuple[str, str, dict[str, Any], str | None]]:
     """Yield the messages of one kind: kind, name, payload, and the mark that prevents a second delivery.
 
@@ -131,7 +131,7 @@ def _messages_of(
         Refused: a message is malformed, or this companion may not send it.
     """
     for each in _list(data, kind):
-        what, payload = _text(each, named), _object(each, carried)
+        what, payload = _text(each, name_key), _object(each, payload_key)
         if f"{kind} {what}" not in ALLOWED_MESSAGES.get(name, ()):
             raise Refused(400, f"{name} may not send {what!r}")
         yield kind, what, payload, _text(each, "once") if "once" in each else None
@@ -140,7 +140,7 @@ def _messages_of(
 def _list(data: Mapping[str, Any], name: str) -> list[Any]:
     items = data.get(name, [])
     if not isinstance(items, list) or len(items) > MAX_ITEMS:
-        raise Refused(400, f"{name} must be a list of at most {MAX_ITEMS}")
+        raise Refused(400, f"{name} must be a list of at most {MAX_ITEMS} items")
     return items
 
 

@@ -76,7 +76,7 @@ class ConnectionHandler(ApiHandler):
         """Have the power companion switch the printer on, if so configured; tell whether it will then connect it."""
         companions, identity = self.service.companions, self.identity
         power = companions.state(POWER) or {}
-        if power.get("connects") is not True or power.get("on") is not False or companions.away(POWER):
+        if power.get("connects") is not True or power.get("on") is not False or companions.is_away(POWER):
             return False
         if identity is None or identity.name == key_name(POWER):
             return False

@@ -1,8 +1,8 @@
 """Door: where connections wait, unread, if their address has spent the budget of clients without a key.
 
-Reading and refusing them would cost processor time that the wire needs. A client that is not read soon cannot send any
-more, and one that is not refused does not reconnect at once. A valid key among the bytes that a connection has sent so
-far opens the door, so clients with a key do not wait.
+Reading and refusing their requests would cost processor time that the wire needs. A client whose bytes are not read
+soon cannot send more, and a client that is not refused does not reconnect at once. A valid key among the bytes that a
+connection has sent so far opens the door, so clients with a key do not wait.
 """
 
 import asyncio
@@ -15,8 +15,8 @@ from tornado.iostream import IOStream
 
 from gcode.frozen import mutable
 
-HOLD = 2.0  # s that a connection waits
-RATE = 20.0  # connections let in per second, at most
+MIN_WAIT_S = 2.0  # a connection without a key waits at least this long
+MAX_RATE = 20.0  # connections without a key that are let in per second
 RECEIVE_BUFFER = 32768  # bytes that the kernel buffers of a waiting connection; Linux doubles it
 SEARCHED_BYTES = 8192  # of these, the first bytes that are searched for a key
 
@@ -26,10 +26,10 @@ _KEY = re.compile(
 
 
 @mutable
-class _Waiting:
+class _WaitingConnection:
     let_in: Callable[[], None]
     timer: asyncio.TimerHandle
-    watched: bool = True  # until its first bytes arrive
+    is_watched: bool = True  # until its first bytes arrive
 
 
 class Door:
@@ -38,17 +38,17 @@ class Door:
     def __init__(self, is_key: Callable[[str], bool]) -> None:
         """Prepare; `is_key` tells whether a text is a valid key."""
         self._is_key = is_key
-        self._waiting: dict[IOStream, _Waiting] = {}
+        self._waiting: dict[IOStream, _WaitingConnection] = {}
 
     def __len__(self) -> int:
-        """Return how many wait."""
+        """Return how many connections wait."""
         return len(self._waiting)
 
     def hold(self, stream: IOStream, let_in: Callable[[], None]) -> None:
         """Have a connection wait, then call `let_in`, unless it is dropped meanwhile."""
         loop = asyncio.get_running_loop()
-        seconds = max(HOLD, len(self._waiting) / RATE)
-        self._waiting[stream] = _Waiting(let_in, loop.call_later(seconds, self._open, stream))
+        seconds = max(MIN_WAIT_S, len(self._waiting) / MAX_RATE)
+        self._waiting[stream] = _WaitingConnection(let_in, loop.call_later(seconds, self._open, stream))
         with suppress(OSError):  # without it the kernel only buffers more
             stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         loop.add_reader(stream.socket, self._look, stream)
@@ -77,14 +77,14 @@ class Door:
         if (waiting := self._remove(stream)) is not None:
             waiting.let_in()
 
-    def _remove(self, stream: IOStream) -> _Waiting | None:
+    def _remove(self, stream: IOStream) -> _WaitingConnection | None:
         waiting = self._waiting.pop(stream, None)
         if waiting is not None:
             waiting.timer.cancel()
             self._unwatch(stream, waiting)
         return waiting
 
-    def _unwatch(self, stream: IOStream, waiting: _Waiting) -> None:
-        if waiting.watched:
-            waiting.watched = False
+    def _unwatch(self, stream: IOStream, waiting: _WaitingConnection) -> None:
+        if waiting.is_watched:
+            waiting.is_watched = False
             asyncio.get_running_loop().remove_reader(stream.socket)

@@ -60,7 +60,7 @@ class SendingHandler(ApiHandler):
             await asyncio.to_thread(file.close)
 
     def _is_unchanged(self, modified: float) -> bool:
-        """Tell whether the client has the current file; its date counts if it sends no ETag (RFC 9110, 13.2.2)."""
+        """Tell whether the client has the current file; a date counts only without an ETag (RFC 9110, 13.2.2)."""
         if "If-None-Match" in self.request.headers:
             return self.check_etag_header()
         try:

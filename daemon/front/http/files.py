@@ -67,7 +67,7 @@ class FilesHandler(Cached):
             return None
 
     async def _folder_as_json(self, entry: TreeEntry, state: str, *, whole: bool) -> bytes | None:
-        """Return a folder as JSON (`whole`), or its entries alone; None if the client has it: status 304 is set."""
+        """Return a folder (`whole`) or its entries alone, as JSON; None: the client has it, and the status is 304."""
         listing: Listing = self.settings["listing"]
         base = self.url("")
         self.tag = listing.tag(f"{state} {whole}", base)
@@ -91,7 +91,7 @@ class FilesHandler(Cached):
         return is_known
 
     async def select(self, entry: TreeEntry, keyed: KeyedRequest | None = None) -> None:
-        """Select a file; given a keyed request, print it as well.
+        """Select a file; with a keyed request, also print it.
 
         Raises:
             JobConflict: a job is active.
@@ -104,7 +104,7 @@ class FilesHandler(Cached):
             await self.service.jobs.select(selection)
         self.service.events.publish("FileSelected", of_selection(selection))
 
-    def files_changed(self, event: str, entry: TreeEntry) -> None:
+    def publish_file_event(self, event: str, entry: TreeEntry) -> None:
         """Publish that a file or folder was added, removed or moved."""
         kind = ["folder"] if entry.type == "folder" else ["machinecode", "gcode"]
         payload = {"storage": "local", "name": entry.name, "path": entry.path, "type": kind}
@@ -207,9 +207,9 @@ class FileHandler(FilesHandler):
         if not copy:
             await self._forget(path)
             await self.service.queue.follow_move("/".join(check_path(path)), entry.path)
-            self.files_changed("FolderMoved" if entry.type == "folder" else "FileMoved", entry)
+            self.publish_file_event("FolderMoved" if entry.type == "folder" else "FileMoved", entry)
         else:
-            self.files_changed("FolderAdded" if entry.type == "folder" else "FileAdded", entry)
+            self.publish_file_event("FolderAdded" if entry.type == "folder" else "FileAdded", entry)
         self.set_status(201)
         self.set_header("Location", self.resource(entry.path))
         self.write(self.brief(entry))
@@ -220,12 +220,12 @@ class FileHandler(FilesHandler):
         await self.service.files.delete(path)
         await self._forget(path)
         await self.service.queue.follow_deletion("/".join(check_path(path)))
-        self.files_changed("FolderRemoved" if entry.type == "folder" else "FileRemoved", entry)
+        self.publish_file_event("FolderRemoved" if entry.type == "folder" else "FileRemoved", entry)
         self.no_content()
 
     async def _forget(self, path: str) -> None:
         plain = "/".join(check_path(path))
         await self.service.analyses.forget(plain)
         if self.is_selected(plain) and not self.service.jobs.active:
-            with suppress(CoreAway, JobConflict):  # the file has gone all the same, and a print of it would not start
+            with suppress(CoreAway, JobConflict):  # then it stays selected; the file is gone, so no print of it starts
                 await self.service.jobs.unselect()

@@ -25,10 +25,10 @@ _PLACEHOLDER = re.compile(r"%\((\w{1,40})\)[sdfi]", re.ASCII)
 
 
 def jog(data: Mapping[str, Any], modes: Modes) -> list[str]:
-    """Move axes by some mm, or to a position with `absolute`; then restore the printer's modes."""
+    """Move axes by some mm or, with `absolute`, to a position; then restore the printer's modes."""
     moves = {axis: number(data[axis], axis, -_MAX_MOVE, _MAX_MOVE) for axis in AXES if data.get(axis) is not None}
     if not moves:
-        raise Refused(400, "no axis to move: x, y or z")
+        raise Refused(400, "name an axis to move: x, y or z")
     speed = _speed(data, min(JOG_SPEED[axis] for axis in moves))
     words = [word(axis.upper(), value) for axis, value in moves.items()]
     move = " ".join(["G0", *words, word("F", speed)])
@@ -48,7 +48,7 @@ def home(axes: object) -> list[str]:
 def extrude(data: Mapping[str, Any], modes: Modes) -> list[str]:
     """Push or pull some mm of filament; then restore the printer's modes.
 
-    Otherwise the next line of a paused print would be read in the wrong mode, and could extrude far too much.
+    In the wrong mode, the next line of a paused print could extrude far too much.
     """
     amount = number(data["amount"], "amount", -_MAX_MOVE, _MAX_MOVE)
     move = f"G1 {word('E', amount)} {word('F', _speed(data, EXTRUDE_SPEED))}"
@@ -59,7 +59,7 @@ def _in_millimetres(commands: list[str], modes: Modes) -> list[str]:
     return ["G21", *commands, "G20"] if modes.inches else commands
 
 
-def rate(command: str, factor: object) -> list[str]:
+def set_factor(command: str, factor: object) -> list[str]:
     """Set feedrate (M220) or flow (M221): whole numbers are percent, others a factor, as in OctoPrint."""
     low, high = _RATE
     if not isinstance(factor, int | float) or isinstance(factor, bool):
@@ -96,7 +96,7 @@ def heat(command: str, target: object, limit: float) -> list[str]:
 def commands(data: Mapping[str, Any]) -> list[str]:
     """Return the commands in `command` or `commands`, with `%(name)s` replaced by `parameters`."""
     if ("command" in data) == ("commands" in data):
-        raise Refused(400, "either command or commands must be given")
+        raise Refused(400, "either command or commands must be given, not both")
     lines = data["commands"] if "commands" in data else [data["command"]]
     parameters = data.get("parameters") or {}
     if not isinstance(lines, list) or not lines or not all(isinstance(each, str) for each in lines):

@@ -1,4 +1,4 @@
-"""/api/health and /api/recordings: the state of line, service and machine; the dialogue before each fault."""
+"""/api/health and /api/recordings: the state of connection, service and machine; the dialogue before each fault."""
 
 import asyncio
 import re

@@ -42,7 +42,7 @@ class _QueryHandler(ApiHandler):
     """Base of the handlers that search the history."""
 
     def query(self) -> HistoryQuery:
-        """Return the query that the arguments make up."""
+        """Return the query that the arguments describe."""
         return HistoryQuery(
             states=self._states(),
             path=self._text("path"),
@@ -77,7 +77,7 @@ class _QueryHandler(ApiHandler):
         return value
 
     async def refresh(self) -> bool:
-        """Read the core's latest records; tell whether that is complete: years of records take a while."""
+        """Copy the core's latest records; tell whether the copy is complete: years of records take a while."""
         return await self.service.history.refresh(RECORDS_TIMEOUT)
 
     async def with_files(self, jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -145,11 +145,11 @@ class ExportHandler(_QueryHandler):
                     await self.flush()
         except StreamClosedError:
             return  # the client has gone
-        except Exception as error:  # of any kind: half an export must not look like a whole one
+        except Exception as error:  # whatever it is: half an export must not look like a whole one
             if not self._headers_written:
                 raise  # it becomes the answer
             log.warning("an export of the history broke off: %s", str(error) or "the client does not read it")
-            self.detach().close()  # otherwise the client would take it for complete
+            self.detach().close()  # otherwise the client would take the export for complete
 
     async def _csv(self, query: HistoryQuery) -> AsyncIterator[str]:
         """Yield a table; SQL and a thread make it: 100,000 prints, cell by cell, would stall the loop."""

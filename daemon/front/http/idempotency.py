@@ -13,7 +13,7 @@ from typing import Any
 from daemon.bridge.front_end import patience_of_client
 from daemon.bridge.words import KeyedPrint, Selection
 from daemon.front.http.base import ApiHandler
-from daemon.http.base import UNTIL
+from daemon.http.base import DEADLINE
 from daemon.http.errors import Refused
 from gcode.frozen import frozen
 
@@ -27,7 +27,7 @@ class KeyedRequest:
     """A request for a print, with a key; `mark` is a hash of the request.
 
     `bed_clear`: the print begins only if a user has confirmed a clear bed, and nothing was printed since.
-    `until`: the Unix time in s after which it no longer begins, however long checking its file took; None: no limit.
+    `until`: after this Unix time, in s, the print no longer begins, however long its file was checked; None: no limit.
     """
 
     key: str
@@ -41,17 +41,17 @@ class KeyedRequest:
         Raises:
             Refused: the key belongs to another request, or its print was recorded and never began.
         """
-        begun = await handler.service.jobs.print_of_key(self.key)
-        if begun is None:
+        keyed_print = await handler.service.jobs.print_of_key(self.key)
+        if keyed_print is None:
             await handler.service.queue.require_unused(self.key)
             return None
-        if begun.mark != self.mark:
-            raise key_reused(f"job {begun.job}")
-        if begun.ended and not begun.began:
-            text = f"the print of this {HEADER} (job {begun.job}) was recorded and never began: {begun.reason}"
-            raise Refused(409, f"{text}. To print it, send a new key")
-        tell(handler, begun, again=True)
-        return begun
+        if keyed_print.mark != self.mark:
+            raise key_reused(f"job {keyed_print.job}")
+        if keyed_print.ended and not keyed_print.began:
+            text = f"the print of this {HEADER} (job {keyed_print.job}) was recorded and never began"
+            raise Refused(409, f"{text}: {keyed_print.reason}. To print the file, send a new key")
+        set_job_headers(handler, keyed_print, is_replay=True)
+        return keyed_print
 
     async def begin(self, handler: ApiHandler, file: Selection | None = None) -> KeyedPrint:
         """Print the file (None: the selected one), unless the key has begun a print; name the job in the headers."""
@@ -60,14 +60,14 @@ class KeyedRequest:
             await queue.load()
             if not queue.bed.clear:
                 raise Refused(409, "nobody has said that the bed is clear")
-            count = queue.bed.count  # the core compares it as the print begins
+            count = queue.bed.count  # the core compares it when the print begins
         begin = partial(handler.service.jobs.begin, file, self.key, self.mark, bed=count)
-        begun = await queue.unless_used(self.key, partial(self._in_time, handler, begin))
-        tell(handler, begun, again=begun.again)
-        return begun
+        keyed_print = await queue.begin_unless_used(self.key, partial(self._begin_in_time, handler, begin))
+        set_job_headers(handler, keyed_print, is_replay=keyed_print.again)
+        return keyed_print
 
-    async def _in_time(self, handler: ApiHandler, begin: Callable[[], Awaitable[KeyedPrint]]) -> KeyedPrint:
-        """Begin before the deadline, or not at all; the core checks it too."""
+    async def _begin_in_time(self, handler: ApiHandler, begin: Callable[[], Awaitable[KeyedPrint]]) -> KeyedPrint:
+        """Begin the print before the deadline, or not at all; the core checks the deadline too."""
         if self.until is not None:
             left = self.until - handler.service.wall()
             if left <= 0:
@@ -81,10 +81,10 @@ def key_reused(what: str) -> Refused:
     return Refused(422, f"this {HEADER} was already used for another request ({what}); send a new key")
 
 
-def tell(handler: ApiHandler, begun: KeyedPrint, *, again: bool) -> None:
-    """Set the headers that name the job, and say whether it had begun before."""
-    handler.set_header("Nozzled-Job", str(begun.job))
-    if again:
+def set_job_headers(handler: ApiHandler, keyed_print: KeyedPrint, *, is_replay: bool) -> None:
+    """Set the headers that name the job, and say whether an earlier request began it."""
+    handler.set_header("Nozzled-Job", str(keyed_print.job))
+    if is_replay:
         handler.set_header("Idempotent-Replayed", "true")
 
 
@@ -93,14 +93,14 @@ def keyed_request(handler: ApiHandler, body: Mapping[str, Any], what: str) -> Ke
 
     Args:
         handler: has the headers.
-        body: what the mark is computed from, together with `what`.
+        body: of the request; the mark is computed from it and from `what`.
         what: the kind of request.
 
     Raises:
         Refused: the key is malformed, or header and body have different keys.
     """
     headers = handler.request.headers.get_list(HEADER)
-    keys = {_plain(text) for text in headers}
+    keys = {_unquoted(text) for text in headers}
     if (named := body.get(FIELD)) is not None:
         if not isinstance(named, str):
             raise Refused(400, f"{FIELD} must be a string: the idempotency key of this print")
@@ -114,12 +114,12 @@ def keyed_request(handler: ApiHandler, body: Mapping[str, Any], what: str) -> Ke
         raise Refused(400, f"an idempotency key has 1 to {MAX_KEY_LENGTH} ASCII characters, and no spaces")
     unkeyed = {name: value for name, value in body.items() if name != FIELD}
     text = json.dumps([what, unkeyed], sort_keys=True)
-    until = handler.request.headers.get(UNTIL)  # a number: `prepare` has checked it
+    until = handler.request.headers.get(DEADLINE)  # a number: `prepare` has checked it
     mark = hashlib.sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
     return KeyedRequest(key, mark, until=float(until) if until is not None else None)
 
 
-def _plain(text: str) -> str:
+def _unquoted(text: str) -> str:
     """Return the key of a header, without quotes: they are syntax (RFC 8941), not part of the key."""
     text = text.strip()
     quoted = len(text) > 1 and text[0] == text[-1] == '"'

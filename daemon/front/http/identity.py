@@ -61,7 +61,7 @@ def _is_local(service: "Front", request: HTTPServerRequest) -> bool:
     headers = request.headers
     if not service.config.api.loopback_without_key or "X-Forwarded-For" in headers or "Forwarded" in headers:
         return False
-    if "Origin" in headers and not hosts.same_origin(headers["Origin"], request.host):
+    if "Origin" in headers and not hosts.is_same_origin(headers["Origin"], request.host):
         return False
     if headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         return False

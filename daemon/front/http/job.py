@@ -19,13 +19,13 @@ class JobHandler(ApiHandler):
     """/api/job, and /api/control/job, its name in the documentation of OctoPrint 1.1 and 1.2."""
 
     def initialize(self, service: "Front", view: "JobView") -> None:  # type: ignore[override]  # Tornado passes what the route says
-        """Take the view that all requests share as well."""
+        """Store the service, and the view that all requests share."""
         super().initialize(service)
         self.view = view
 
     async def post(self) -> None:
         """Carry out a command; 204 means accepted, not finished. A missing printer is reported before a bad request."""
-        if not await self._begun_before():
+        if not await self._is_repeat():
             self.require_operational()
             command, data = self.command(_COMMANDS)
             jobs = self.service.jobs
@@ -41,7 +41,7 @@ class JobHandler(ApiHandler):
                 await jobs.cancel()
         self.no_content()
 
-    async def _begun_before(self) -> bool:
+    async def _is_repeat(self) -> bool:
         """Tell whether this repeats a keyed request whose print has begun; then the printer's state does not matter."""
         try:
             command, data = self.command(_COMMANDS)

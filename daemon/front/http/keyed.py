@@ -13,9 +13,10 @@ class KeyedPrintHandler(ApiHandler):
     """/api/job/keyed."""
 
     async def get(self) -> None:
-        """Return the print of the key, the last job, and the job with the number `behind`.
+        """Return the print of the key, the last job, and the job whose number the client sends as `behind`.
 
-        With the last two a client can tell whether the history has been replaced since it asked before.
+        A client sends the number of the job that was the last one when it asked before. If the answer does not have
+        that job, or with another date, the history has been replaced since.
         """
         key, behind = self.get_query_argument("key", ""), self.get_query_argument("behind", "")
         if not 0 < len(key) <= MAX_KEY_LENGTH:
@@ -23,17 +24,17 @@ class KeyedPrintHandler(ApiHandler):
         if behind and not (behind.isascii() and behind.isdecimal() and len(behind) <= _DIGITS):
             raise Refused(400, "behind must be the number of a job")
         jobs = self.service.jobs
-        begun = await jobs.print_of_key(key)
+        keyed_print = await jobs.print_of_key(key)
         last = await jobs.history(1)
         earlier = await jobs.print_records(int(behind) - 1, 1) if behind else []
         answer: dict[str, Any] = {"print": None, "last": None, "behind": None}
-        if begun is not None:
+        if keyed_print is not None:
             answer["print"] = {
-                "id": begun.job,
-                "state": begun.state,
-                "reason": begun.reason,
-                "began": begun.began,
-                "ended": begun.ended,
+                "id": keyed_print.job,
+                "state": keyed_print.state,
+                "reason": keyed_print.reason,
+                "began": keyed_print.began,
+                "ended": keyed_print.ended,
             }
         if last:
             answer["last"] = {"id": last[0].id, "started": last[0].started}

@@ -24,14 +24,14 @@ _ADDRESSES = re.compile(
 class LinksHandler(ApiHandler):
     """/api/links."""
 
-    writes = ApiHandler.reads
+    write_scope = ApiHandler.read_scope
 
     def post(self) -> None:
-        """Sign addresses with this key; they stop working when it is revoked."""
+        """Sign addresses with this key; they stop working when the key is revoked."""
         paths = self.json_body().get("paths")
         if not isinstance(paths, list) or not 1 <= len(paths) <= MAX_PATHS:
             raise Refused(400, f"paths must be a list of 1 to {MAX_PATHS} addresses")
-        self.write({"links": {path: self._signed(path) for path in paths if _checked(path)}, "expires": PERIOD})
+        self.write({"links": {path: self._signed(path) for path in paths if _is_signable(path)}, "expires": PERIOD})
 
     def _signed(self, path: str) -> str:
         address, own = f"/{path.lstrip('/')}", self.identity
@@ -40,7 +40,7 @@ class LinksHandler(ApiHandler):
         return self.service.access.signing.sign(address, own.digest, asyncio.get_running_loop().time())
 
 
-def _checked(path: object) -> bool:
+def _is_signable(path: object) -> bool:
     is_plain = isinstance(path, str) and len(path) <= MAX_PATH_LENGTH and is_one_line(path)
     if not isinstance(path, str) or not is_plain or not _ADDRESSES.fullmatch(f"/{path.lstrip('/')}"):
         raise Refused(

@@ -82,7 +82,7 @@ def _user(identity: Identity, session: Session) -> dict[str, Any]:
 class LogoutHandler(ApiHandler):
     """/api/logout."""
 
-    writes = ApiHandler.reads
+    write_scope = ApiHandler.read_scope
 
     def post(self) -> None:
         """End all sessions of this key, or only the one that the body names as `session`."""

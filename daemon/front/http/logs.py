@@ -18,7 +18,7 @@ STALL_TIMEOUT = 60.0  # s for a client to read a block
 class LogsHandler(ApiHandler):
     """/api/logs."""
 
-    reads = Scope.ADMIN
+    read_scope = Scope.ADMIN
 
     async def get(self) -> None:
         """List the log, if the service can read it: a file, or a journal that its user may read."""
@@ -43,7 +43,7 @@ class LogsHandler(ApiHandler):
 class LogHandler(ApiHandler):
     """/downloads/logs/<name>."""
 
-    reads = Scope.ADMIN
+    read_scope = Scope.ADMIN
 
     async def get(self, name: str) -> None:
         """Send the log."""

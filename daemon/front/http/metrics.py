@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from daemon.front.front import Front
 
 TIMEOUT = 2.0  # s for the core and for the disk
-MAX_AGE = 0.9  # s for which one scrape serves all clients: a hundred of them cost no more than one
+MAX_AGE_S = 0.9  # one scrape serves all clients for so long: a hundred of them cost no more than one
 
 
 class MetricsHandler(ApiHandler):
@@ -32,7 +32,7 @@ class MetricsHandler(ApiHandler):
         return super()._identify()
 
     def _is_from_unknown_proxy(self) -> bool:
-        """Tell whether an unconfigured proxy forwarded this request: the sender's address is then not the client's."""
+        """Tell whether an unconfigured proxy forwarded this request: then the sender's address is not the client's."""
         headers = self.request.headers
         trusted = hosts.is_proxy(self.request.remote_ip or "", self.service.config.http.trusted_proxies)
         return not trusted and ("X-Forwarded-For" in headers or "Forwarded" in headers)
@@ -48,19 +48,19 @@ class MetricsHandler(ApiHandler):
 
 
 class CachedScrape:
-    """The values that core, database and machine are asked for, at most once in MAX_AGE."""
+    """The values that core, database and machine are asked for, at most once in MAX_AGE_S."""
 
     def __init__(self, service: "Front", settings: dict[str, Any]) -> None:
         self._service = service
         self._settings = settings
         self._task: asyncio.Task[Scrape] | None = None
-        self._started = 0.0  # by the loop's clock
+        self._started_at = 0.0  # by the loop's clock
 
     async def scrape(self) -> Scrape:
         """Return the values; simultaneous calls share one scrape."""
         now = asyncio.get_running_loop().time()
-        if self._task is None or (self._task.done() and now - self._started >= MAX_AGE):
-            self._task, self._started = asyncio.create_task(self._ask()), now
+        if self._task is None or (self._task.done() and now - self._started_at >= MAX_AGE_S):
+            self._task, self._started_at = asyncio.create_task(self._ask()), now
         return await asyncio.shield(self._task)
 
     async def _ask(self) -> Scrape:

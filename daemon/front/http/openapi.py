@@ -13,7 +13,7 @@ from daemon.front.http.openapi_parts import command as _command
 from daemon.front.http.openapi_parts import in_path as _in_path
 from daemon.front.http.openapi_parts import json_of as _json
 from daemon.front.http.openapi_parts import keyed as _keyed
-from daemon.front.http.openapi_parts import keyless as _open
+from daemon.front.http.openapi_parts import keyless as _keyless
 from daemon.front.http.openapi_parts import operation as _operation
 from daemon.front.http.openapi_parts import query as _query
 from daemon.front.http.openapi_schemas import SCHEMAS, array, nullable, obj, one_of, ref
@@ -46,7 +46,7 @@ def describe() -> dict[str, Any]:
 
 def _item(operations: dict[str, Operation]) -> dict[str, Operation]:
     """Add HEAD to an item with GET, and the refusals that depend on the method or on the core."""
-    operations = {method: _refused(method, each) for method, each in operations.items()}
+    operations = {method: _with_refusals(method, each) for method, each in operations.items()}
     if "get" in operations:
         get = operations["get"]
         answers = {status: {"description": each["description"]} for status, each in get["responses"].items()}
@@ -55,11 +55,11 @@ def _item(operations: dict[str, Operation]) -> dict[str, Operation]:
     return operations
 
 
-def _refused(method: str, operation: Operation) -> Operation:
-    """Add 408, if the operation changes something, and 501, if it asks the core."""
-    late = refusals(408) if method != "get" else {}
-    strange = refusals(501) if "503" in operation["responses"] else {}
-    return {**operation, "responses": {**operation["responses"], **late, **strange}}
+def _with_refusals(method: str, operation: Operation) -> Operation:
+    """Add 408 if the operation changes something, and 501 if it asks the core."""
+    too_late = refusals(408) if method != "get" else {}
+    other_version = refusals(501) if "503" in operation["responses"] else {}
+    return {**operation, "responses": {**operation["responses"], **too_late, **other_version}}
 
 
 def _paths() -> dict[str, dict[str, Operation]]:
@@ -70,7 +70,7 @@ def _paths() -> dict[str, dict[str, Operation]]:
 
 def _job() -> dict[str, dict[str, Operation]]:
     job = {
-        "get": _operation("Get file, progress and state; works without a printer, too.", done=ref("Job")),
+        "get": _operation("Get file, progress and state; also works without a printer.", done=ref("Job")),
         "post": _keyed(
             _operation(
                 "Start, pause, resume, restart or cancel the print.",
@@ -299,8 +299,8 @@ def _server() -> dict[str, dict[str, Operation]]:
             ),
         },
         **_health(),
-        "/client/octoprint.mjs": {"get": _open(_cached(_library()))},
-        "/api/openapi.json": {"get": _open(_operation("This description.", done=free))},
+        "/client/octoprint.mjs": {"get": _keyless(_cached(_library()))},
+        "/api/openapi.json": {"get": _keyless(_operation("This description.", done=free))},
     }
 
 
@@ -336,13 +336,13 @@ def _access() -> dict[str, dict[str, Operation]]:
     decision = obj({"decision": BOOLEAN, "scope": {"enum": ["read", "control", "admin"]}}, required=["decision"])
     return {
         "/api/logout": {"post": logout},
-        "/api/currentuser": {"get": _open(_operation("Get the user of this key.", done=ref("CurrentUser")))},
+        "/api/currentuser": {"get": _keyless(_operation("Get the user of this key.", done=ref("CurrentUser")))},
         **_pairing(),
-        "/plugin/appkeys/probe": {"get": _open(_operation("Check that apps may request keys."))},
+        "/plugin/appkeys/probe": {"get": _keyless(_operation("Check that apps may request keys."))},
         "/plugin/appkeys/request": {
-            "post": _open(_operation("Request a key for an app.", done=accepted, status=201, body=ask))
+            "post": _keyless(_operation("Request a key for an app.", done=accepted, status=201, body=ask))
         },
-        "/plugin/appkeys/request/{token}": {"get": _open(poll)},
+        "/plugin/appkeys/request/{token}": {"get": _keyless(poll)},
         "/plugin/appkeys/decision/{token}": {
             "post": _operation(
                 "Decide about a request; needs a key of scope admin.", 404, 409, 500, body=decision, parameters=[user]
@@ -360,7 +360,7 @@ def _pairing() -> dict[str, dict[str, Operation]]:
     key = _in_path("name", "The key's name.")
     return {
         "/api/pair": {
-            "post": _open(_operation("Exchange a code for a key.", 409, 500, done=paired, status=201, body=pair))
+            "post": _keyless(_operation("Exchange a code for a key.", 409, 500, done=paired, status=201, body=pair))
         },
         "/api/pair/codes": {
             "post": _operation(
@@ -377,7 +377,7 @@ def _pairing() -> dict[str, dict[str, Operation]]:
                 status=201,
                 body=obj({"key": TEXT, "code": TEXT}, required=[]),
             ),
-            "delete": _operation("Revoke that key."),
+            "delete": _operation("Revoke the keys that POST has given in exchange."),
         },
         "/api/keys": {
             "get": _operation(

@@ -53,7 +53,7 @@ def _films() -> dict[str, dict[str, Operation]]:
         "/api/timelapse/{name}": {"get": redirect, "delete": delete},
         "/api/timelapse/unrendered/{name}": {
             "post": render,
-            "delete": operation("Delete its pictures.", 404, 409, 503, parameters=[pictures]),
+            "delete": operation("Delete the pictures.", 404, 409, 503, parameters=[pictures]),
         },
         "/downloads/timelapse/{name}": {"get": download},
     }

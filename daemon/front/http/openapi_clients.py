@@ -127,7 +127,7 @@ def _users() -> dict[str, dict[str, Operation]]:
         413,
         415,
         done=ref("Login"),
-        parameters=[query("passive", {"type": "boolean"}, "Instead of a body.")],
+        parameters=[query("passive", {"type": "boolean"}, "May be sent here instead of in a body.")],
     )
     login["requestBody"] = {"required": False, **json_of(obj({"passive": BOOLEAN}))}
     users = operation(

@@ -79,7 +79,7 @@ def _history() -> dict[str, dict[str, Operation]]:
         query(
             "before",
             {"type": "integer", "minimum": -(10**15) + 1, "maximum": 10**15 - 1},
-            "Only prints older than this id.",
+            "Only prints with a smaller id than this.",
         ),
     ]
     by = query("by", {"enum": ["month", "material", "state", "printer", "path"]}, "What the totals are grouped by.")
@@ -99,7 +99,7 @@ def _history() -> dict[str, dict[str, Operation]]:
     kind = in_path("kind", "The format: csv or json.", {"enum": ["csv", "json"]})
     table = operation("Export the history.", 400, 500, 503, done={}, parameters=[kind, *filters])
     kinds = {"text/csv": {"schema": TEXT}, "application/json": {"schema": array({"type": "object"})}}
-    table["responses"]["200"] = {"description": "A line for each print.", "content": kinds}
+    table["responses"]["200"] = {"description": "One entry for each print.", "content": kinds}
     picture = operation("Get the thumbnail of the print's file.", 404, 500, done={}, parameters=[number])
     picture["responses"]["200"] = {"description": "The bytes.", "content": {"image/png": {"schema": {}}}}
     some = [*filters, *pages]
@@ -128,5 +128,5 @@ def _resume_at() -> dict[str, dict[str, Operation]]:
         "description": "The file with the rest of the print, which is printed now.",
         **json_of(ref("FileReference")),
     }
-    change["responses"]["204"] = {"description": "This key has already begun the print."}
+    change["responses"]["204"] = {"description": "An earlier request with this key has begun the print."}
     return {"/api/resume-at": {"post": keyed(change)}}

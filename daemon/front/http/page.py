@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from daemon.camera.addresses import shown_in_page
+from daemon.camera.addresses import page_addresses
 from daemon.config import WebcamConfig
 from daemon.front import compression
 from daemon.front.access import anonymous, hosts
@@ -35,7 +35,7 @@ _ORIGIN = re.compile(r"[A-Za-z0-9.-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5}
 
 def policy_of(webcam: WebcamConfig) -> str:
     """Return the page's content security policy: pictures may also come from the cameras' servers."""
-    origins = {origin for url in shown_in_page(webcam) if (origin := _origin(url)) is not None}
+    origins = {origin for url in page_addresses(webcam) if (origin := _origin(url)) is not None}
     return POLICY.replace("img-src 'self' blob:", " ".join(["img-src 'self' blob:", *sorted(origins)]))
 
 
@@ -70,10 +70,10 @@ class PageHandler(ApiHandler):
         self.set_header("Content-Type", file.kind)
         self.add_header("Vary", "Accept-Encoding")
         self._etag = f'"{file.digest}"'
-        if file.packed and compression.accepts(self.request.headers.get("Accept-Encoding", "")):
+        if file.gzip_data and compression.accepts(self.request.headers.get("Accept-Encoding", "")):
             self.set_header("Content-Encoding", "gzip")
             self._etag = f'"{file.digest}-gz"'
-            self.write(file.packed)
+            self.write(file.gzip_data)
         else:
             self.write(file.data)
 
@@ -90,21 +90,21 @@ class FrontPageHandler(PageHandler):
     answers_any_host = True
 
     async def get(self) -> None:
-        """Send the page; a short text if the client does not accept HTML; help if it uses an unknown host name."""
+        """Send the page; to clients that do not ask for HTML, a short text; under an unknown host name, help."""
         self.add_header("Vary", "Accept")
         if not _accepts(self, "text/html"):
             self._send_plain(PAGE)
         elif not hosts.is_ours(self.request.host, hosts.own_host_names(self.service.config.http.hostnames)):
             self.set_status(403)
             self._send_plain(_unknown_name(self.request.host))
-        elif (index := await asyncio.to_thread(self._index, "index.html")) is not None:
+        elif (index := await asyncio.to_thread(self._find_file, "index.html")) is not None:
             self.set_header("Content-Security-Policy", policy_of(self.service.webcam))
             self.send(index, immutable=False)
         else:
             raise Refused(404, "Not Found")
 
     @property
-    def _index(self) -> Callable[[str], File | None]:
+    def _find_file(self) -> Callable[[str], File | None]:
         return files().source if "modules" in self.request.query_arguments else files().find
 
     def _send_plain(self, text: str) -> None:
@@ -139,9 +139,9 @@ class PageFileHandler(PageHandler):
     answers_any_host = True  # the help for an unknown host name has a style sheet
 
     def cost(self) -> float:
-        """Count less for files in memory: a browser requests dozens of them at once."""
+        """Return a lower cost for files in memory: a browser requests dozens of them at once."""
         digest, name = _split_hash(self.path_args[0])
-        return anonymous.FILE if files().find_version(name, digest) is not None else super().cost()
+        return anonymous.FILE_COST if files().find_version(name, digest) is not None else super().cost()
 
     async def get(self, path: str) -> None:
         """Send a file of the page; it is cached for ever if the address has its hash."""

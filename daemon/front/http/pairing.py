@@ -8,7 +8,7 @@ from daemon.errors import BadKeyName, KeyRefused, NoSuchKey
 from daemon.front.access import hosts
 from daemon.front.access.keyring import NamedKey
 from daemon.front.access.scopes import FIRST, Scope
-from daemon.front.access.step_ups import LIFETIME
+from daemon.front.access.step_ups import LIFETIME_S
 from daemon.front.http.base import ApiHandler
 from daemon.front.invitation import invite, roots
 from daemon.http.errors import Refused
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from daemon.front.front import Front
     from daemon.front.push.hub import Hub
 
-MAX_NAME = 60
+MAX_NAME = 60  # characters
 MAX_CODE = 64  # characters
 MAX_KEY = 256  # characters of a key
 QUIET_ZONE = 4  # modules around a QR code that stay light
@@ -49,7 +49,7 @@ class PairHandler(ApiHandler):
 class CodesHandler(ApiHandler):
     """/api/pair/codes."""
 
-    writes = Scope.ADMIN
+    write_scope = Scope.ADMIN
 
     async def post(self) -> None:
         """Create a code, and links to the page that carry it."""
@@ -64,11 +64,11 @@ class CodesHandler(ApiHandler):
         self.set_status(201)
         qr = await asyncio.to_thread(qr_code, invitation.links[0])
         links = {"link": invitation.links[0], "links": invitation.links}
-        expires = round(invitation.lasts)
+        expires = round(invitation.lifetime_s)
         self.write({"qr": qr, "code": invitation.code, **links, "expires": expires, "scope": scope.label})
 
     async def _roots(self) -> list[str]:
-        """Return the page's addresses: that of this request, or, if it works only here, those for other devices."""
+        """Return the page's address in this request or, if that works only on this machine, those for other devices."""
         host_name = hosts.host_of(self.request.host)
         if not (hosts.is_loopback(host_name) or host_name == "localhost"):
             return [self.url("/")]
@@ -94,7 +94,7 @@ def qr_code(link: str) -> dict[str, Any]:
 class StepUpHandler(ApiHandler):
     """/api/stepup: a key with a smaller scope gets scope admin for a while."""
 
-    writes = Scope.READ
+    write_scope = Scope.READ
 
     def post(self) -> None:
         """Create a temporary key, in exchange for a code or key of scope admin; the page keeps it only in memory."""
@@ -105,7 +105,7 @@ class StepUpHandler(ApiHandler):
         secret = data[names[0]]
         key = self.service.access.step_up(self.identity, secret, self.client, is_code=names[0] == "code")
         self.set_status(201)
-        self.write({"key": key, "expires": round(LIFETIME)})
+        self.write({"key": key, "expires": round(LIFETIME_S)})
 
     def delete(self) -> None:
         """Revoke the temporary keys of this key."""
@@ -134,10 +134,10 @@ class KeysHandler(ApiHandler):
 class KeyHandler(ApiHandler):
     """/api/keys/<name>."""
 
-    writes = Scope.READ  # every key may revoke itself
+    write_scope = Scope.READ  # every key may revoke itself
 
     def initialize(self, service: "Front", hub: "Hub") -> None:  # type: ignore[override]  # Tornado passes what the route says
-        """Take the hub as well."""
+        """Store the service and the hub."""
         super().initialize(service)
         self.hub = hub
 

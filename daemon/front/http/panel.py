@@ -40,5 +40,5 @@ class PromptHandler(ApiHandler):
         if isinstance(choice, bool) or not isinstance(choice, int) or not 0 <= choice < max(1, len(prompt.choices)):
             raise Refused(400, f"{str(choice)[:20]} is not a valid value for choice")
         await self.service.connection.answer_prompt(choice)
-        self.service.events.plugin(PROMPT, {"action": "close"})
+        self.service.events.publish_plugin(PROMPT, {"action": "close"})
         self.no_content()

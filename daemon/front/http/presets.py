@@ -12,7 +12,7 @@ from daemon.http.errors import Refused
 class PresetsHandler(ApiHandler):
     """/api/printerpresets. Choosing a preset drops an admin's changes to the profile, such as temperature limits."""
 
-    writes = Scope.ADMIN
+    write_scope = Scope.ADMIN
 
     async def get(self) -> None:
         """List the presets; `suggested` is the one that fits the answer to M115, `area` is reported by the firmware."""

@@ -97,7 +97,7 @@ class ToolHandler(HeaterHandler):
         await self.compress()
 
     async def post(self) -> None:
-        """Select a tool, set targets, extrude, set the flow."""
+        """Select a tool, set targets or offsets, extrude, or set the flow."""
         status = self.require_operational()
         command, data = self.command(
             {
@@ -122,7 +122,7 @@ class ToolHandler(HeaterHandler):
         if command == "extrude":
             return gcode.extrude(data, self.service.connection.modes)
         if command == "flowrate":
-            return gcode.rate("M221", data["factor"])
+            return gcode.set_factor("M221", data["factor"])
         offsets = data["offsets"]
         if not isinstance(offsets, dict):
             raise Refused(400, 'offsets must be an object like {"tool0": 0}')
@@ -141,8 +141,8 @@ class BedHandler(HeaterHandler):
     """/api/printer/bed, and the base of the chamber's handler."""
 
     heater = "bed"
-    set_target = "M140"
-    absent = "Printer does not have a heated bed"
+    target_code = "M140"
+    absence = "Printer does not have a heated bed"
 
     def has_heater(self) -> bool:
         """Tell whether the printer has this heater."""
@@ -155,7 +155,7 @@ class BedHandler(HeaterHandler):
         await self.compress()
 
     async def post(self) -> None:
-        """Set its target; a heater that the printer reports can always be turned off."""
+        """Set its target or offset; a heater that the printer reports can always be turned off."""
         self.require_operational()
         command, data = self.command({"target": ["target"], "offset": ["offset"]})
         if not (command == "target" and data["target"] == 0 and self.heater in self.service.connection.heaters):
@@ -165,21 +165,21 @@ class BedHandler(HeaterHandler):
         else:
             profile = self.service.core.profile
             limit = profile.max_chamber_c if self.heater == "chamber" else profile.max_bed_c
-            await self.service.connection.send(gcode.heat(self.set_target, data["target"], limit))
+            await self.service.connection.send(gcode.heat(self.target_code, data["target"], limit))
         self.no_content()
 
     def _require_heater(self) -> None:
         self.require_operational()
         if not self.has_heater():
-            raise Refused(409, self.absent)
+            raise Refused(409, self.absence)
 
 
 class ChamberHandler(BedHandler):
     """/api/printer/chamber."""
 
     heater = "chamber"
-    set_target = "M141"
-    absent = "Printer does not have a heated chamber"
+    target_code = "M141"
+    absence = "Printer does not have a heated chamber"
 
     def has_heater(self) -> bool:
         """Tell whether the printer has this heater."""
@@ -200,7 +200,7 @@ class PrintheadHandler(ApiHandler):
         elif command == "home":
             commands = gcode.home(data["axes"])
         else:
-            commands = gcode.rate("M220", data["factor"])
+            commands = gcode.set_factor("M220", data["factor"])
         await self.service.connection.send(commands)
         publish_homing(self.service, commands)
         self.no_content()
@@ -231,7 +231,7 @@ class PrinterErrorHandler(ApiHandler):
 class CommandHandler(ApiHandler):
     """/api/printer/command."""
 
-    is_never_too_late = True  # an emergency stop is one of its commands
+    ignores_gone_client = True  # an emergency stop is one of its commands
 
     async def post(self) -> None:
         """Send G-code unchanged; if one command is refused, none is sent."""

@@ -1,4 +1,4 @@
-"""/api/printerprofiles: the one printer profile: as configured, or as changed over the API."""
+"""/api/printerprofiles: the one printer profile, as configured, or as changed over the API."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -41,7 +41,7 @@ IGNORED = ("id", "color", "default", "current", "resource", "sized", "preset", "
 class ProfilesHandler(Cached):
     """/api/printerprofiles."""
 
-    writes = Scope.ADMIN
+    write_scope = Scope.ADMIN
 
     def get(self) -> None:
         """List the one profile."""
@@ -55,7 +55,7 @@ class ProfilesHandler(Cached):
 class ProfileHandler(Cached):
     """/api/printerprofiles/<id>."""
 
-    writes = Scope.ADMIN
+    write_scope = Scope.ADMIN
 
     def get(self, name: str) -> None:
         """Show the profile."""

@@ -13,12 +13,12 @@ FIRST_REFUSAL = 300  # the companion's answers with this HTTP status or a higher
 class PsuHandler(ApiHandler):
     """/api/plugin/psucontrol."""
 
-    writes = Scope.READ  # getPSUState is a POST; the companion itself refuses the other commands
+    write_scope = Scope.READ  # getPSUState is a POST; the companion itself refuses the other commands
 
     def get(self) -> None:
         """Show whether the printer has power; an unknown state counts as off."""
         companions = self.service.companions
-        if companions.away(COMPANION):
+        if companions.is_away(COMPANION):
             raise CompanionAway("whether the printer has power is unknown: the power companion does not run")
         self.write({"isPSUOn": (companions.state(COMPANION) or {}).get("on") is True})
 

@@ -14,7 +14,7 @@ PAGE = f"""<!doctype html>
 <title>nozzled</title>
 {STYLE}
 <h1>nozzled</h1>
-<p>A 3D printer is connected to this machine, run by nozzled {html.escape(__version__)}.</p>
+<p>This machine runs nozzled {html.escape(__version__)}, which drives a 3D printer.</p>
 <p>Slicers and apps connect to this address as to an OctoPrint server, with an API key. On this machine,
 <code>nozzled key</code> shows it.</p>
 <p><a href="api/docs">The API</a> · from a terminal: <code>nozzled job status</code>, <code>nozzled --help</code></p>

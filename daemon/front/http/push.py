@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from daemon.front.front import Front
     from daemon.front.push.subscriber import Subscriber
 
-HEARTBEAT = 25.0
+HEARTBEAT_INTERVAL = 25.0
 """Seconds between two heartbeats: proxies close connections that are silent for a minute."""
 
 MAX_MESSAGE = 64 * 1024
 MAX_FRAMES = 64  # messages in one frame of a client
 TOO_MANY = "too many clients are connected"
 
-PADDING = b"h" * 2048 + b"\n"  # old browsers buffer that much before they hand anything on
-STREAM_SIZE = 128 * 1024  # bytes; a longer streamed answer ends, and the client requests the next
-RECONNECT_TIMEOUT = 5.0  # s for that request
+PADDING = b"h" * 2048 + b"\n"  # old browsers buffer that much before they pass anything on
+STREAM_SIZE = 128 * 1024  # bytes after which a streamed answer ends, and the client requests the next one
+RECONNECT_TIMEOUT = 5.0  # s until the client requests the next one
 
 MAX_SESSIONS = 64
 
@@ -45,7 +45,7 @@ class SocketHandler(WebSocketHandler):
     """/sockjs/websocket, and the base of the other WebSocket: one message per frame."""
 
     def initialize(self, service: "Front", hub: Hub) -> None:
-        """Keep the service and the hub."""
+        """Store the service and the hub."""
         self.service = service
         self.hub = hub
         self.subscriber: Subscriber | None = None
@@ -58,7 +58,7 @@ class SocketHandler(WebSocketHandler):
         """Refuse foreign host names, and clients above the limit."""
         await self.service.access.refresh()
         self.client = client_of(self.service, self.request)
-        if not self.service.access.spend_anonymous(self.client, anonymous.REQUEST):
+        if not self.service.access.spend_anonymous(self.client, anonymous.REQUEST_COST):
             raise tornado.web.HTTPError(429)
         try:
             identify(self.service, self.request, is_public=True, checks_keys=False)
@@ -69,7 +69,7 @@ class SocketHandler(WebSocketHandler):
 
     def check_origin(self, origin: str) -> bool:
         """Accept our own pages, and those of configured origins."""
-        return hosts.same_origin(origin, self.request.host) or hosts.is_allowed_origin(
+        return hosts.is_same_origin(origin, self.request.host) or hosts.is_allowed_origin(
             origin, self.settings["allow_origins"]
         )
 
@@ -139,7 +139,7 @@ class FramedSocketHandler(SocketHandler):
         with suppress(ConnectionError):  # the socket is closing: `on_close` follows
             await self.write_frame("o")
             while True:
-                await asyncio.sleep(HEARTBEAT)
+                await asyncio.sleep(HEARTBEAT_INTERVAL)
                 await self.write_frame("h")
 
     async def send(self, texts: Sequence[str]) -> None:
@@ -194,7 +194,7 @@ class StreamSession:
         return self._receiver is not None
 
     def reserve(self, receiver: "StreamHandler") -> None:
-        """Keep the session for this request, whose answer begins; nothing is written to it yet."""
+        """Keep the session for this request, whose answer is about to begin; nothing is written to the answer yet."""
         if self._expiry is not None:
             self._expiry.cancel()
         self._receiver = receiver
@@ -213,7 +213,7 @@ class StreamSession:
             self._expiry = asyncio.get_running_loop().call_later(RECONNECT_TIMEOUT, self.close)
 
     async def _send(self, texts: Sequence[str]) -> None:
-        while (receiver := self._receiver) is None or not self._attached.is_set():  # it may have just ended again
+        while (receiver := self._receiver) is None or not self._attached.is_set():  # a request may just have ended
             await self._attached.wait()
         await receiver.write_frame_line(_frame(texts))
 
@@ -225,7 +225,7 @@ class StreamSession:
             del self._streams.open[self._name]
         self.subscriber.end()
         if self._receiver is not None:
-            self._receiver.ended.set()
+            self._receiver.end.set()
 
 
 class Streams:
@@ -236,7 +236,7 @@ class Streams:
         self.open: dict[str, StreamSession] = {}
 
     def begin(self, name: str, client: str) -> StreamSession:
-        """Open a session for a client, given by its address.
+        """Open a session for the client with this address.
 
         Raises:
             Refused: too many are open.
@@ -260,27 +260,27 @@ class SockJsHandler(ApiHandler):
             self.set_header("Access-Control-Allow-Credentials", "true")
 
 
-class StreamsHandler(SockJsHandler):
+class SessionHandler(SockJsHandler):
     """Base of the handlers of a session's requests."""
 
     def initialize(self, service: "Front", streams: Streams) -> None:  # type: ignore[override]  # Tornado passes what the route says
-        """Take the open sessions as well."""
+        """Store the service and the open sessions."""
         super().initialize(service)
         self.streams = streams
 
     def cost(self) -> float:
         """Count nothing for a client that has shown a login session."""
         session = self.streams.open.get(self.path_args[0])
-        return anonymous.REQUEST if session is None or session.subscriber.is_anonymous else 0.0
+        return anonymous.REQUEST_COST if session is None or session.subscriber.is_anonymous else 0.0
 
     def admit(self) -> None:
-        """Refuse pages of other origins, as WebSockets do: a browser lets them send, although not read."""
+        """Refuse pages of other origins, as WebSockets do: a browser lets them send requests, but not read answers."""
         origin = self.request.headers.get("Origin")
-        if origin and not hosts.same_origin(origin, self.request.host) and not self._is_allowed_origin():
+        if origin and not hosts.is_same_origin(origin, self.request.host) and not self._is_allowed_origin():
             raise Refused(403, "pages of this origin may not connect; http.allow_origins lists those that may")
 
 
-class StreamHandler(StreamsHandler):
+class StreamHandler(SessionHandler):
     """/sockjs/<server>/<session>/xhr_streaming: an answer that continues until it has `STREAM_SIZE` bytes."""
 
     padding = PADDING
@@ -289,9 +289,11 @@ class StreamHandler(StreamsHandler):
     def initialize(self, service: "Front", streams: Streams) -> None:  # type: ignore[override]  # as above
         """Prepare the stream."""
         super().initialize(service, streams)
-        self.ended = asyncio.Event()
+        self.end = asyncio.Event()
         self._written = 0
-        self._flushing = asyncio.Lock()  # Tornado resolves only the last of several flushes; the others would wait on
+        self._flushing = (
+            asyncio.Lock()
+        )  # of several flushes, Tornado resolves only the last; the others would never end
 
     async def post(self, name: str) -> None:
         """Stream frames, one per line."""
@@ -310,14 +312,14 @@ class StreamHandler(StreamsHandler):
                 session.attach()
                 await self._beat()
         finally:
-            session.detach()  # it ends if its client does not come back
+            session.detach()  # the session ends unless its client soon sends the next request
 
     async def _beat(self) -> None:
         """Send heartbeats until the answer has to end."""
-        while not self.ended.is_set():
+        while not self.end.is_set():
             try:
-                async with asyncio.timeout(HEARTBEAT):
-                    await self.ended.wait()
+                async with asyncio.timeout(HEARTBEAT_INTERVAL):
+                    await self.end.wait()
             except TimeoutError:
                 await self._flush(b"h\n")
 
@@ -331,12 +333,12 @@ class StreamHandler(StreamsHandler):
             self.write(data)
             await self.flush()
         if self._written >= self.size:
-            self.ended.set()
+            self.end.set()
 
     def on_connection_close(self) -> None:
         """End the request when the client disconnects; its session waits for the next."""
         super().on_connection_close()
-        self.ended.set()
+        self.end.set()
 
 
 class PushPollHandler(StreamHandler):
@@ -346,7 +348,7 @@ class PushPollHandler(StreamHandler):
     size = 1
 
 
-class SendHandler(StreamsHandler):
+class SendHandler(SessionHandler):
     """/sockjs/<server>/<session>/xhr_send: messages from the client."""
 
     def post(self, name: str) -> None:
@@ -367,7 +369,7 @@ class InfoHandler(SockJsHandler):
     checks_keys = False
 
     def get(self) -> None:
-        """Show which transports there are; the random number is for clients without a good source of their own."""
+        """Show which transports there are; the random number is for clients without a good source of randomness."""
         entropy = secrets.randbits(32)
         self.write({"websocket": True, "cookie_needed": False, "origins": ["*:*"], "entropy": entropy})
 

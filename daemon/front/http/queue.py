@@ -79,7 +79,7 @@ class QueueHandler(QueueingHandler):
                 "revision": document.revision,
                 "paused": document.paused,
                 "bed": {"clear": bed.clear, "by": bed.by, "at": bed.at},
-                "waiting": queue.waiting(),
+                "waiting": queue.reason_to_wait(),
                 "entries": [entry_as_json(entry) for entry in document.entries],
             }
         )
@@ -92,14 +92,14 @@ class QueueHandler(QueueingHandler):
             await self.add(data, "queue")
             return
         actions: dict[str, Callable[[dict[str, Any]], Awaitable[Any]]] = {
-            "move": lambda data: self._change(partial(_moved, number=_id(data), to=_whole(data, "to", 0, _MAX_WHOLE))),
-            "change": lambda data: self._change(partial(_altered, number=_id(data), values=_entry_fields(data))),
+            "move": lambda data: self._change(partial(_move, number=_id(data), to=_whole(data, "to", 0, _MAX_WHOLE))),
+            "change": lambda data: self._change(partial(_alter, number=_id(data), values=_entry_fields(data))),
             "remove": lambda data: self._change(lambda draft: draft.remove(_id(data))),
             "retry": lambda data: self._change(lambda draft: draft.retry(_id(data))),
             "clear": lambda _: self._change(Document.clear),
             "bed": self._bed,
-            "pause": lambda _: self._change(partial(_paused, paused=True)),
-            "resume": lambda _: self._change(partial(_paused, paused=False)),
+            "pause": lambda _: self._change(partial(_set_paused, paused=True)),
+            "resume": lambda _: self._change(partial(_set_paused, paused=False)),
         }
         await actions[command](data)
         await self.get()
@@ -168,11 +168,11 @@ def is_unicode(text: str) -> bool:
     return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
-def _moved(draft: Document, number: int, to: int) -> None:
+def _move(draft: Document, number: int, to: int) -> None:
     draft.move(number, min(to, MAX_ENTRIES))
 
 
-def _altered(draft: Document, number: int, values: dict[str, Any]) -> None:
+def _alter(draft: Document, number: int, values: dict[str, Any]) -> None:
     entry = draft.entry(number)
     for name, value in values.items():
         setattr(entry, name, value)
@@ -182,5 +182,5 @@ def _altered(draft: Document, number: int, values: dict[str, Any]) -> None:
         entry.state, entry.reason = WAITING, None
 
 
-def _paused(draft: Document, paused: bool) -> None:
+def _set_paused(draft: Document, paused: bool) -> None:
     draft.paused = paused

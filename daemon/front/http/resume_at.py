@@ -47,7 +47,7 @@ class ResumeAtHandler(FilesHandler):
             return
         self.require_operational()
         entry = await self.resuming.write_rest(token)
-        self.files_changed("FileAdded", entry)
+        self.publish_file_event("FileAdded", entry)
         self.service.analyses.enqueue(key_of(entry))
         await self.service.queue.follow_upload(entry.path)
         if not is_true(data.get("force", False)):
@@ -71,7 +71,7 @@ def _target(data: dict[str, Any]) -> ResumeTarget | None:
         raise Refused(400, f"height must be a number of mm from 0 to {MAX_HEIGHT:g}")
     places = [each for each in (layer, line, height) if each is not None]
     if len(places) > 1:
-        raise Refused(400, "name one place: layer, height or line")
+        raise Refused(400, "name only one place: layer, height or line")
     return ResumeTarget(layer, height, line) if places else None
 
 

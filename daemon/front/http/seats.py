@@ -1,7 +1,8 @@
 """Seats: the limits on connections, in total and per address. Pure.
 
-A connection that has shown a key keeps its seat. One without a key loses it when a new connection needs a seat and it
-has sat longest. So an owner can get in and show a key even from an attacker's address, or when all seats are taken.
+A connection that has shown a key keeps its seat. Of the others, the one that has sat longest loses its seat when a new
+connection needs one. So an owner can get in and show a key even from an attacker's address, or when all seats are
+taken.
 """
 
 from collections.abc import Callable
@@ -12,11 +13,11 @@ from gcode.frozen import frozen
 
 @frozen
 class SeatLimits:
-    """The largest number of open connections."""
+    """The largest numbers of open connections."""
 
-    all: int
-    each: int  # from one address, without a key
-    known: int  # from one address, with a key
+    total: int
+    without_key: int  # from one address
+    with_key: int  # from one address
 
 
 @dataclass(eq=False, slots=True)
@@ -25,7 +26,7 @@ class Seat:
 
     network: str
     close: Callable[[], None]
-    known: bool = False  # it has shown a key
+    has_key: bool = False  # it has shown a key
 
 
 class Seats:
@@ -35,12 +36,12 @@ class Seats:
         self.limits = limits
         self._anonymous: dict[Seat, None] = {}  # those without a key; the longest seated first
         self._anonymous_of: dict[str, dict[Seat, None]] = {}
-        self._known_of: dict[str, set[Seat]] = {}
-        self._known_count = 0
+        self._keyed_of: dict[str, set[Seat]] = {}
+        self._keyed_count = 0
 
     def __len__(self) -> int:
         """Return the number of open connections."""
-        return len(self._anonymous) + self._known_count
+        return len(self._anonymous) + self._keyed_count
 
     def take(self, network: str, close: Callable[[], None]) -> Seat | None:
         """Take a seat for a new connection, if need be that of another without a key; None: all others have keys.
@@ -50,9 +51,9 @@ class Seats:
             close: closes the connection; called when it loses its seat.
         """
         of_network = self._anonymous_of.get(network, {})
-        if len(of_network) >= self.limits.each:
+        if len(of_network) >= self.limits.without_key:
             self._vacate(next(iter(of_network)))
-        elif len(self) >= self.limits.all:
+        elif len(self) >= self.limits.total:
             if not self._anonymous:
                 return None
             self._vacate(next(iter(self._anonymous)))
@@ -67,25 +68,25 @@ class Seats:
 
     def note_key(self, seat: Seat) -> None:
         """Note that a connection has shown a key, unless its address has too many such connections already."""
-        of_network = self._known_of.get(seat.network, set())
-        if seat.known or seat not in self._anonymous or len(of_network) >= self.limits.known:
+        of_network = self._keyed_of.get(seat.network, set())
+        if seat.has_key or seat not in self._anonymous or len(of_network) >= self.limits.with_key:
             return
         self._forget_anonymous(seat)
-        seat.known = True
-        self._known_count += 1
-        self._known_of.setdefault(seat.network, of_network).add(seat)
+        seat.has_key = True
+        self._keyed_count += 1
+        self._keyed_of.setdefault(seat.network, of_network).add(seat)
 
     def leave(self, seat: Seat) -> None:
         """Give a seat back; idempotent."""
         if seat in self._anonymous:
             self._forget_anonymous(seat)
             return
-        of_network = self._known_of.get(seat.network, set())
+        of_network = self._keyed_of.get(seat.network, set())
         if seat in of_network:
-            self._known_count -= 1
+            self._keyed_count -= 1
             of_network.remove(seat)
             if not of_network:
-                del self._known_of[seat.network]
+                del self._keyed_of[seat.network]
 
     def _forget_anonymous(self, seat: Seat) -> None:
         del self._anonymous[seat]

@@ -18,7 +18,7 @@ from daemon.front.access import hosts
 from daemon.front.http import health, page, public, push
 from daemon.front.http.analysis import ThumbnailHandler
 from daemon.front.http.base import NotFoundHandler
-from daemon.front.http.bounded_server import BoundedServer, room_for_connections
+from daemon.front.http.bounded_server import BoundedServer, make_room_for_connections
 from daemon.front.http.files import AllFilesHandler, FileHandler, SdCardHandler
 from daemon.front.http.job import JobHandler
 from daemon.front.http.printer import (
@@ -75,7 +75,7 @@ class Application(tornado.web.Application):
 
 
 class LazyHandler(tornado.web.RequestHandler):
-    """Placeholder of a handler whose module is imported by the first request to it: most are never requested."""
+    """Placeholder for a handler whose module is imported at the first request to it: most are never requested."""
 
     module = name = ""
 
@@ -212,7 +212,7 @@ def make_app(service: "Front") -> Application:
         stood_still=lambda: False,  # and this one
         answers={},  # their number, by status
         began=service.wall(),
-        websocket_ping_interval=push.HEARTBEAT,
+        websocket_ping_interval=push.HEARTBEAT_INTERVAL,
         websocket_max_message_size=push.MAX_MESSAGE,
     )
 
@@ -260,7 +260,7 @@ def listen(service: "Front", handed_in: Sequence[socket.socket] = ()) -> Listeni
     Raises:
         AddressInUse: another process listens there (it is named), or the address is not this machine's.
     """
-    sockets = [*handed_in] or [_bound(service.config.http)]
+    sockets = [*handed_in] or [_bind_configured(service.config.http)]
     # at level INFO Tornado quotes malformed headers and addresses, which may hold a key
     logging.getLogger("tornado.general").setLevel(logging.WARNING)
     for each in hosts.parse_origins(service.config.http.allow_origins)[1]:
@@ -291,7 +291,7 @@ def listen(service: "Front", handed_in: Sequence[socket.socket] = ()) -> Listeni
 
 def _limits(http: HttpConfig) -> SeatLimits:
     """Return the limits on connections, within the system's limit on open files."""
-    room = room_for_connections()
+    room = make_room_for_connections()
     if http.max_connections > room:
         log.warning(
             "http.max_connections is %d, but the limit on open files allows only %d", http.max_connections, room
@@ -308,7 +308,7 @@ def _url(http: HttpConfig, bound: socket.socket, *, handed_in: bool) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-def _bound(http: HttpConfig) -> socket.socket:
+def _bind_configured(http: HttpConfig) -> socket.socket:
     try:
         return _bind(http.host, http.port)
     except OSError as error:

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from daemon.camera.addresses import FIRST, all_of
+from daemon.camera.addresses import FIRST, cameras_of
 from daemon.config import CameraConfig, ProfileConfig, WebcamConfig
 from daemon.errors import ConfigError, JobConflict
 from daemon.front.access.scopes import Scope
-from daemon.front.choices import MAX_NAME_LENGTH, MAX_PRESETS, HeatPreset, fixed
+from daemon.front.choices import MAX_NAME_LENGTH, MAX_PRESETS, HeatPreset, fixed_keys_of
 from daemon.front.http import settings_shape
 from daemon.front.http.base import Cached
 from daemon.front.http.differences import differences
@@ -54,7 +54,7 @@ _HEATERS = {
 class SettingsHandler(Cached):
     """/api/settings."""
 
-    writes = Scope.ADMIN
+    write_scope = Scope.ADMIN
 
     def get(self) -> None:
         """Show the settings, with all of OctoPrint's sections and keys."""
@@ -80,7 +80,7 @@ class SettingsHandler(Cached):
             if key not in CHANGEABLE:
                 raise JobConflict(f"{key} cannot be changed over the API")
             section, name = CHANGEABLE[key]
-            sections.setdefault(section, {})[name] = self._checked(key, value)
+            sections.setdefault(section, {})[name] = self._checked_value(key, value)
         presets = _presets(settings, now, self.service.core.profile)
         if sections or presets is not None:
             try:
@@ -91,17 +91,17 @@ class SettingsHandler(Cached):
         self.write(self._settings())
 
     def _configured(self, key: str) -> object:
-        """Return the configured value; clients may be shown another address."""
+        """Return the configured value, for which clients may be shown another address."""
         section, name = CHANGEABLE[key]
         return getattr(getattr(self.service, section), name)
 
-    def _checked(self, key: str, value: object) -> object:
+    def _checked_value(self, key: str, value: object) -> object:
         return _cameras(value, self.service.webcam) if key == CAMERAS else _checked(key, value)
 
     def _configured_keys(self) -> list[str]:
         """Return the settings that the configuration file sets, by OctoPrint's names."""
         config = self.service.config
-        by_section = {"appearance": fixed(config.appearance), "webcam": fixed(config.webcam)}
+        by_section = {"appearance": fixed_keys_of(config.appearance), "webcam": fixed_keys_of(config.webcam)}
         return [key for key, (section, name) in CHANGEABLE.items() if name in by_section[section]]
 
     def _settings(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class SettingsHandler(Cached):
             service.webcam,
             service.appearance.name,
             service.uuid,
-            timelapse=service.folder / "companions/timelapse" if service.companions.on("timelapse") else None,
+            timelapse=service.folder / "companions/timelapse" if service.companions.is_on("timelapse") else None,
         )
         if self.identity is None or self.identity.scope < Scope.ADMIN:
             shown["server"]["commands"] = dict.fromkeys(shown["server"]["commands"])  # they may hold passwords
@@ -152,7 +152,7 @@ def _cameras(entries: object, webcam: WebcamConfig) -> list[dict[str, Any]]:
     fields = settings_shape.CAMERA_KEYS
     if not isinstance(entries, list) or len(entries) > MAX_CAMERAS:
         raise Refused(400, f"{CAMERAS} must be a list of at most {MAX_CAMERAS} cameras")
-    configured = all_of(webcam)
+    configured = cameras_of(webcam)
     cameras = []
     for each in entries:
         name = each.get("name") if isinstance(each, dict) else None
@@ -176,7 +176,7 @@ def _preset_as_json(preset: HeatPreset) -> dict[str, Any]:
 
 
 def _with_plugin(settings: dict[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the wanted settings, with the camera's moved into `webcam`: OctoPrint has them in a plug-in since 1.9."""
+    """Return the wanted settings, with the camera's moved into `webcam`: since 1.9, OctoPrint has them in a plug-in."""
     plugins = settings.get("plugins")
     plugin = plugins.get(_PLUGIN) if isinstance(plugins, dict) else None
     webcam = settings.get("webcam", {})
@@ -199,14 +199,14 @@ def _checked(key: str, value: object) -> object:
     if key.endswith("Url") and isinstance(value, str) and value:
         value = value.strip()
         if not value.startswith(("http://", "https://", "webrtc://", "webrtcs://", "rtsp://", "/")):
-            raise Refused(400, f"{key} must be an address that begins with http://, https:// or /")
+            raise Refused(400, f"{key} must be an address that begins with http://, https://, webrtc://, rtsp:// or /")
         if not _is_address(value):
             raise Refused(400, f"{key} is not an address that a browser can open: {value[:100]}")
     return value
 
 
 def _is_address(text: str) -> bool:
-    """Tell whether a browser can open it; spaces must be written as %20."""
+    """Tell whether a browser can open this address; spaces must be written as %20."""
     if not text.isprintable() or set(text) & set(" \"'<>\\^`{|}"):
         return False
     try:

@@ -9,12 +9,12 @@ from typing import Any
 
 from daemon.camera.addresses import (
     FIRST,
-    all_of,
+    cameras_of,
     client_snapshot,
     client_stream,
+    own_address,
     snapshot_of,
     stream_of,
-    through,
     without_password,
 )
 from daemon.config import CameraConfig, Config, ScriptsConfig, WebcamConfig
@@ -290,7 +290,7 @@ def _filters() -> list[dict[str, str]]:
 
 
 def _webcam(webcam: WebcamConfig, *, timelapse: bool) -> dict[str, Any]:
-    cameras = all_of(webcam)
+    cameras = cameras_of(webcam)
     snapping = next((name for name, each in cameras.items() if client_snapshot(name, each)), None)
     first = public_camera(FIRST, webcam)
     return {
@@ -311,7 +311,7 @@ def _webcam(webcam: WebcamConfig, *, timelapse: bool) -> dict[str, Any]:
 def public_camera(name: str, camera: CameraConfig | WebcamConfig) -> dict[str, Any]:
     """Return a camera as any client may see it: without passwords, and without addresses that only we can open."""
     shown = {ours: getattr(camera, key) for ours, key in CAMERA_KEYS.items()}
-    only = all_of(camera).get(FIRST, CameraConfig()) if isinstance(camera, WebcamConfig) else camera
+    only = cameras_of(camera).get(FIRST, CameraConfig()) if isinstance(camera, WebcamConfig) else camera
     return shown | {
         "streamUrl": client_stream(name, only),
         "snapshotUrl": client_snapshot(name, only) if camera.snapshot_url else "",
@@ -352,8 +352,8 @@ def _camera(name: str, camera: CameraConfig) -> dict[str, Any]:
             "webrtc": shown["webrtcUrl"],
             "hls": shown["hlsUrl"],
             "proxied": {
-                "stream": through(name, "stream") if stream_of(camera) else "",
-                "snapshot": through(name, "snapshot") if snapshot_of(camera) else "",
+                "stream": own_address(name, "stream") if stream_of(camera) else "",
+                "snapshot": own_address(name, "snapshot") if snapshot_of(camera) else "",
             },
         },
         "compat": {**stream, **still},

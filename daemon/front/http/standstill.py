@@ -2,9 +2,9 @@
 
 import asyncio
 
-BEAT = 1.0  # s between two looks at the clock
-THRESHOLD = 5.0  # s without a look are a standstill
-RECENT = 5.0  # s after a standstill in which requests from before it may still arrive
+CHECK_INTERVAL = 1.0  # s between two looks at the clock
+THRESHOLD_S = 5.0  # so long without a look is a standstill
+RECENT_S = 5.0  # for so long after a standstill, requests from before it may still arrive
 
 
 class Standstill:
@@ -13,25 +13,25 @@ class Standstill:
     def __init__(self) -> None:
         """Begin."""
         self._loop = asyncio.get_running_loop()
-        self._ended = -RECENT
-        self._looked = self._loop.time()
-        self._next = self._loop.call_later(BEAT, self._look)
+        self._ended_at = -RECENT_S
+        self._looked_at = self._loop.time()
+        self._timer = self._loop.call_later(CHECK_INTERVAL, self._look)
 
     def _look(self) -> None:
         self._note(self._loop.time())
-        self._next = self._loop.call_later(BEAT, self._look)
+        self._timer = self._loop.call_later(CHECK_INTERVAL, self._look)
 
     def _note(self, now: float) -> None:
-        if now - self._looked > THRESHOLD:
-            self._ended = now
-        self._looked = now
+        if now - self._looked_at > THRESHOLD_S:
+            self._ended_at = now
+        self._looked_at = now
 
     def was_recent(self) -> bool:
         """Tell whether a request that arrives now may have been sent before a standstill."""
         now = self._loop.time()
         self._note(now)
-        return now - self._ended < RECENT
+        return now - self._ended_at < RECENT_S
 
     def close(self) -> None:
         """End."""
-        self._next.cancel()
+        self._timer.cancel()

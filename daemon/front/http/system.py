@@ -22,7 +22,7 @@ log = structlog.get_logger()
 class CommandsHandler(ApiHandler):
     """Base of the handlers of system commands."""
 
-    writes = Scope.ADMIN
+    write_scope = Scope.ADMIN
 
     def configured(self) -> dict[str, tuple[str, ...]]:
         """Return the configured commands, by OctoPrint's names."""
@@ -68,7 +68,7 @@ class SystemCommandHandler(CommandsHandler):
     """/api/system/commands/core/<action>."""
 
     async def post(self, action: str) -> None:
-        """Run a command, unless a print is under way, which it would end."""
+        """Run a command; during a print, which it would end, refuse."""
         command = self.configured().get(action)
         if command is None:
             raise Refused(404, f"no command {action} is configured in the section [system]")
@@ -95,10 +95,10 @@ async def run(command: tuple[str, ...]) -> None:
     watching.add_done_callback(_running.discard)
     await asyncio.wait([watching], timeout=START_TIMEOUT)
     if process.returncode:
-        raise Refused(500, f"{command[0]} {_end(process.returncode)}")
+        raise Refused(500, f"{command[0]} {_describe_end(process.returncode)}")
 
 
-def _end(code: int) -> str:
+def _describe_end(code: int) -> str:
     """Say how a program failed, by its return code: the exit status, or minus the number of a signal."""
     return f"failed with exit status {code}" if code > 0 else f"was ended by signal {-code}"
 

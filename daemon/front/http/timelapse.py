@@ -27,7 +27,7 @@ class FilmsHandler(ApiHandler):
 
     async def _ask(self, do: str, parameters: Mapping[str, Any]) -> None:
         companions = self.service.companions
-        if not companions.on(NAME):
+        if not companions.is_on(NAME):
             raise Refused(409, "there is no timelapse: the configuration file has no section [timelapse]")
         scope = self.identity.scope.label if self.identity is not None else ""
         reply = await companions.ask(NAME, do, parameters, scope=scope)
@@ -50,9 +50,9 @@ class FilmsHandler(ApiHandler):
     async def _list(self, *, with_unrendered: bool) -> None:
         companions = self.service.companions
         state = companions.state(NAME) or {}
-        answer: dict[str, Any] = {"config": state.get("config", {"type": "off"}), "enabled": companions.on(NAME)}
+        answer: dict[str, Any] = {"config": state.get("config", {"type": "off"}), "enabled": companions.is_on(NAME)}
         lists: Mapping[str, Any] = {}
-        if companions.on(NAME):
+        if companions.is_on(NAME):
             try:
                 reply = await companions.ask(NAME, "list", {})
                 lists = reply.body if isinstance(reply.body, dict) else {}

@@ -16,7 +16,7 @@ class ToolpathHandler(SendingHandler):
     """/api/files/local/<path>/toolpath."""
 
     async def get(self, path: str) -> None:
-        """Send the toolpath, or a range of it; requested by its id, it may be cached for ever.
+        """Send the toolpath, or a range of it; if it is requested by its id, it may be cached for ever.
 
         Raises:
             NoSuchFile: there is no such file, or it has no toolpath.
@@ -37,7 +37,7 @@ class ToolpathHandler(SendingHandler):
         file = await asyncio.to_thread(analyses.toolpaths.read, key.path, findings)
         if file is None:  # deleted by hand
             analyses.enqueue(key)
-            raise Refused(409, f"the toolpath of {path} is computed again; try again in a moment")
+            raise Refused(409, f"the toolpath of {path} is being computed again; try again in a moment")
         await self.send(file, lambda _: self._describe(findings))
 
     def _describe(self, findings: Findings) -> None:

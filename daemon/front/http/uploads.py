@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from daemon.http.upload_form import UploadForm
 
 MIN_RATE = 32 * 1024  # bytes/s; a client that is slower on average is cut off
-GRACE = 60.0  # s in addition to the time at that rate
+GRACE_S = 60.0  # in addition to the time at that rate
 
 FIELDS = (
     "path", "filename", "select", "print", "userdata", "foldername", "noOverwrite", "size", "sha1", "force", "plate",
     "job", "modified",
 )  # fmt: skip
 
-_closing: set[asyncio.Future[None]] = set()  # references that keep the tasks from being garbage-collected
+_closing_tasks: set[asyncio.Future[None]] = set()  # references that keep the tasks from being garbage-collected
 
 _MAX_PLATE_DIGITS = 4  # digits
 _MULTIPART = "multipart/form-data"
@@ -52,7 +52,7 @@ class UploadHandler(FilesHandler):
         self._beginning = bytearray()
         self._size = 0
         self._claim: Claim | None = None
-        self._complete = False
+        self._is_complete = False
         self._is_over = False  # the client has gone, or its time is up
         self._keyed: KeyedRequest | None = None  # the print, if it is requested with a key
         if self.request.method == "POST":
@@ -73,7 +73,7 @@ class UploadHandler(FilesHandler):
 
             self._form = UploadForm(content_type, FIELDS)
             size = self.max_body if self.content_length is None else self.content_length
-            self.request.connection.set_body_timeout(GRACE + size / MIN_RATE)  # type: ignore[union-attr]  # HTTP1Connection has it
+            self.request.connection.set_body_timeout(GRACE_S + size / MIN_RATE)  # type: ignore[union-attr]  # HTTP1Connection has it
         elif kind == _URLENCODED:
             self.max_body = ApiHandler.max_body
             self.check_content_length()
@@ -86,7 +86,7 @@ class UploadHandler(FilesHandler):
             await super().take(chunk)
             return
         for event in self._form.feed(chunk):
-            if self._is_over:  # it may have ended during a wait for the disk: an ended claim must not grow
+            if self._is_over:  # the upload may have ended while this waited for the disk; its claim must not grow then
                 return
             if isinstance(event, str):
                 await self._begin(event)
@@ -116,33 +116,33 @@ class UploadHandler(FilesHandler):
     async def _begin(self, raw_name: str) -> None:
         """Open the file. If the path precedes it in the form, a bad path is refused before the file is sent."""
         path, renamed = (self._form.field("path"), self._form.field("filename")) if self._form else (None, None)
-        name = self._name = _named(renamed or raw_name)
+        name = self._name = _stored_name(renamed or raw_name)
         self._claim = await self._stack.enter_async_context(self.service.files.room.claim(name))
-        early = f"{secrets.token_hex(16)}.gcode" if path is None else _placed(path, name)
+        early = f"{secrets.token_hex(16)}.gcode" if path is None else _upload_path(path, name)
         self._upload = await self._stack.enter_async_context(self.service.files.upload(early, name=raw_name))
-        if self._is_over:  # it ended during a wait for the disk: the stack was closed before this was in it
+        if self._is_over:  # it ended while this waited for the disk: the stack was closed before the upload was in it
             await self._stack.aclose()
 
     def on_connection_close(self) -> None:
         """Remove the unfinished file when the client disconnects, or its time is up."""
         super().on_connection_close()
         self._is_over = True
-        if not self._complete:
+        if not self._is_complete:
             closing = asyncio.ensure_future(self._stack.aclose())
-            _closing.add(closing)
-            closing.add_done_callback(_closing.discard)
+            _closing_tasks.add(closing)
+            closing.add_done_callback(_closing_tasks.discard)
 
     async def post(self) -> None:
         """Store the file, or make a folder; then select and print the file if the form says so."""
-        self._complete = True
+        self._is_complete = True
         async with self._stack:
             fields = self._fields()
             _check_userdata(fields.get("userdata", ""))
             if fields.get("filename"):
-                self._name = _named(fields["filename"])
+                self._name = _stored_name(fields["filename"])
             if self._upload is not None:
                 keyed = self._keyed_request(self._upload, fields)
-                if keyed is not None and await self._printed_before(keyed, fields):
+                if keyed is not None and await self._answer_repeat(keyed, fields):
                     return
                 self._keyed = keyed
                 await self._answer_file(await self._commit(self._upload, fields), fields)
@@ -156,11 +156,13 @@ class UploadHandler(FilesHandler):
         """Return the keyed request for printing the file, if any; its mark includes the file's hash and size."""
         if not is_true(fields.get("print", "")):
             return None
-        return keyed_request(self, {**fields, "sha1": upload.sha1, "size": upload.received}, f"upload {self._name}")
+        return keyed_request(
+            self, {**fields, "sha1": upload.sha1, "size": upload.received_bytes}, f"upload {self._name}"
+        )
 
-    async def _printed_before(self, keyed: KeyedRequest, fields: dict[str, str]) -> bool:
-        """If the key has begun its print already, answer as the first time; tell whether it has."""
-        path = _placed(fields.get("path", ""), self._name)
+    async def _answer_repeat(self, keyed: KeyedRequest, fields: dict[str, str]) -> bool:
+        """If the key has already begun its print, answer as the first time; tell whether it has."""
+        path = _upload_path(fields.get("path", ""), self._name)
         try:
             entry = await self.service.files.info(path)
         except NoSuchFile:
@@ -188,7 +190,7 @@ class UploadHandler(FilesHandler):
             await self._unpack(upload, plate)
         else:
             check_content(self._name, bytes(self._beginning))  # for files shorter than `SNIFF`
-        upload.path = _placed(fields.get("path", ""), self._name)
+        upload.path = _upload_path(fields.get("path", ""), self._name)
         upload.overwrites = not is_true(fields.get("noOverwrite", ""))
         entry = await upload.commit(date)
         if self._claim is not None:
@@ -197,7 +199,7 @@ class UploadHandler(FilesHandler):
 
     async def _unpack(self, upload: Upload, plate: int | None) -> None:
         """Replace the package by the G-code in it; only the G-code counts towards the quota."""
-        left = self._claim.left if self._claim is not None else None
+        left = self._claim.free_bytes if self._claim is not None else None
         limit = self.max_body if left is None else min(self.max_body, max(0, left + self._size))
         size = await upload.unpack(limit, plate)
         if self._claim is not None:
@@ -205,11 +207,11 @@ class UploadHandler(FilesHandler):
 
     async def _answer_file(self, entry: TreeEntry, fields: dict[str, str]) -> None:
         await self._renew_analysis(entry)
-        self.files_changed("FileAdded", entry)
+        self.publish_file_event("FileAdded", entry)
         await self.service.queue.follow_upload(entry.path)
-        unfit = await self._unfit(entry, fields)
+        unfit = await self._reason_not_to_print(entry, fields)
         selected, printing = await self._select(entry, fields, fit=not unfit)
-        self._tell(entry, fields, selected=selected, printing=printing)
+        self._publish_upload(entry, fields, selected=selected, printing=printing)
         self._answer(entry, unfit, selected=selected, printing=printing)
 
     def _answer(self, entry: TreeEntry, unfit: str = "", *, selected: bool, printing: bool) -> None:
@@ -223,7 +225,7 @@ class UploadHandler(FilesHandler):
         await self.service.analyses.forget(entry.path)
         self.service.analyses.enqueue(key_of(entry))
 
-    async def _unfit(self, entry: TreeEntry, fields: dict[str, str]) -> str:
+    async def _reason_not_to_print(self, entry: TreeEntry, fields: dict[str, str]) -> str:
         """Return why the file should not be printed, if the form asks for a print; "" if it may be printed."""
         if not is_true(fields.get("print", "")):
             return ""
@@ -241,8 +243,8 @@ class UploadHandler(FilesHandler):
             return error.text
         return ""
 
-    def _tell(self, entry: TreeEntry, fields: dict[str, str], *, selected: bool, printing: bool) -> None:
-        """Publish the upload, whether it was to be selected and printed, and whether it was."""
+    def _publish_upload(self, entry: TreeEntry, fields: dict[str, str], *, selected: bool, printing: bool) -> None:
+        """Publish the upload: whether it was to be selected and printed, and whether that was done."""
         file = {"name": entry.name, "path": entry.path, "target": "local"}
         requested = {name: is_true(fields.get(name, "")) for name in ("select", "print")}
         done = {"effective_select": selected, "effective_print": printing}
@@ -266,14 +268,14 @@ class UploadHandler(FilesHandler):
         return False, False
 
     def _answer_folder(self, entry: TreeEntry) -> None:
-        self.files_changed("FolderAdded", entry)
+        self.publish_file_event("FolderAdded", entry)
         self.set_status(201)
         self.set_header("Location", self.resource(entry.path))
         self.write({"folder": self.brief(entry), "done": True})
 
 
-def _named(raw_name: str) -> str:
-    """Return the name to store a file under; that of a package without its packing's suffix.
+def _stored_name(raw_name: str) -> str:
+    """Return the name under which to store a file; a package's name loses the suffix of the packing.
 
     Raises:
         NotPrintable, BadFileName: it does not name G-code, or is not a valid name.
@@ -284,8 +286,8 @@ def _named(raw_name: str) -> str:
     return name
 
 
-def _placed(folder: str, name: str) -> str:
-    """Return the path of an upload; as in OctoPrint, a given folder replaces the one in the file's name."""
+def _upload_path(folder: str, name: str) -> str:
+    """Return the path of an upload; as in OctoPrint, `folder` replaces the folder in the file's name."""
     return _joined(folder, name.rpartition("/")[2] if folder.strip("/") else name)
 
 
@@ -298,8 +300,8 @@ def _joined(folder: str, name: str) -> str:
 def _check_whole(upload: Upload, fields: dict[str, str]) -> None:
     """Refuse a file whose size or hash differs from the form's `size` or `sha1` (fields of ours)."""
     size, sha1 = fields.get("size", ""), fields.get("sha1", "").strip().lower()
-    if size and size != str(upload.received):
-        raise UploadBroken(f"the file arrived with {upload.received} bytes, but the client announced {size[:20]}")
+    if size and size != str(upload.received_bytes):
+        raise UploadBroken(f"the file arrived with {upload.received_bytes} bytes, but the client announced {size[:20]}")
     if sha1 and sha1 != upload.sha1:
         raise UploadBroken("the file's SHA-1 differs from the client's: the file was damaged in transit")
 

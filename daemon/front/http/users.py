@@ -42,7 +42,7 @@ def needs(allowed: list[str], member: list[str]) -> dict[str, list[str]]:
 class UsersHandler(ApiHandler):
     """/api/access/users and /api/users."""
 
-    writes = Scope.ADMIN
+    write_scope = Scope.ADMIN
 
     def get(self) -> None:
         """List the users; without scope admin, only the client's own."""

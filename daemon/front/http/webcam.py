@@ -4,7 +4,7 @@ import asyncio
 
 from tornado.iostream import StreamClosedError
 
-from daemon.camera.addresses import FIRST, all_of
+from daemon.camera.addresses import FIRST, cameras_of
 from daemon.config import CameraConfig
 from daemon.errors import CameraError
 from daemon.front.cameras import MAX_VIEWERS, Cameras, Relay
@@ -40,7 +40,7 @@ class WebcamHandler(ApiHandler):
             await self._stream(cameras, camera)
 
     def _camera(self, name: str) -> CameraConfig:
-        cameras = all_of(self.service.webcam)
+        cameras = cameras_of(self.service.webcam)
         if name not in cameras and name == FIRST and cameras:
             return next(iter(cameras.values()))
         if name not in cameras:
@@ -69,8 +69,8 @@ class WebcamHandler(ApiHandler):
             relay.leave()
 
     async def _first(self, relay: Relay) -> tuple[int, bytes]:
-        """Return the first picture with its number; an error still becomes an answer, as nothing is sent yet."""
-        while (first := await relay.next(0, KEY_CHECK_INTERVAL)) is None:
+        """Return the first picture with its number. An error still becomes an answer, since nothing is sent yet."""
+        while (first := await relay.next_picture(0, KEY_CHECK_INTERVAL)) is None:
             if self.has_client_gone():
                 raise StreamClosedError
         return first
@@ -80,10 +80,10 @@ class WebcamHandler(ApiHandler):
         await asyncio.sleep(MIN_INTERVAL)
         while True:
             await self.service.access.refresh()
-            if self.identity is None or not self.service.access.still_valid(self.identity):
+            if self.identity is None or not self.service.access.is_still_valid(self.identity):
                 return None
             try:
-                following = await relay.next(number, KEY_CHECK_INTERVAL)
+                following = await relay.next_picture(number, KEY_CHECK_INTERVAL)
             except CameraError:
                 return None
             if following is not None or self.has_client_gone():

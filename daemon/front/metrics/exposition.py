@@ -1,4 +1,4 @@
-"""The text for Prometheus, from samples by way of prometheus-client. Imported by the first scrape."""
+"""The text for Prometheus, made from samples with prometheus-client. Imported at the first scrape."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate

@@ -56,13 +56,13 @@ FAMILIES: dict[str, Family] = {
     "fan_ratio": _gauge("Speed of the part fan, 0 to 1."),
     "feedrate_ratio": _gauge("The feedrate factor; 1 is the feedrate of the file."),
     "flow_ratio": _gauge("The flow factor; 1 is the flow of the file."),
-    # -- the line, since it was opened
+    # -- the link, since the connection was opened
     "link_lines_sent": _counter("Lines and commands sent, including resends."),
     "link_lines_acknowledged": _counter("Lines and commands that the firmware has acknowledged."),
     "link_resends": _counter(
         "Lines sent again, by reason: a bad checksum (checksum), a missing line (line), none given (other).", "reason"
     ),
-    "link_timeouts": _counter("Timeouts: times that the printer was silent for too long."),
+    "link_timeouts": _counter("Timeouts: how often the printer was silent for too long."),
     "link_stray_oks": _counter("Acknowledgements that belong to no line."),
     "link_window_lines": _gauge("Lines that may be in flight; 0 if there is no limit."),
     "link_turnaround_seconds": Family(
@@ -70,7 +70,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "planner_empty_moves": _counter("Moves that found the planner empty, if the firmware reports that (ADVANCED_OK)."),
     # -- since the core began
-    "link_underruns": _counter("Times that the printer had room for a line that had not been read from the disk yet."),
+    "link_underruns": _counter("How often the printer had room for a line that was not yet read from the disk."),
     "link_starved_seconds": _counter("Time for which the printer waited for the disk."),
     "reattachments": _counter(
         "Reattachments after a lost connection (line) or a restart (restart), by outcome.",
@@ -97,7 +97,7 @@ FAMILIES: dict[str, Family] = {
 }  # fmt: skip
 
 
-def exposed(name: str) -> str:
+def full_name(name: str) -> str:
     """Return the full name of a family, as queries use it."""
     return PREFIX + name + ("_total" if FAMILIES[name].kind == "counter" else "")
 
@@ -107,5 +107,5 @@ def table() -> str:
     rows = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
     for name, each in FAMILIES.items():
         labels = ", ".join(f"`{label}`" for label in each.labels)
-        rows.append(f"| `{exposed(name)}` | {each.kind} | {labels} | {each.doc} |")
+        rows.append(f"| `{full_name(name)}` | {each.kind} | {labels} | {each.doc} |")
     return "\n".join(rows)

@@ -83,7 +83,7 @@ def _all(service: "Front", scrape: Scrape) -> Iterator[_Row]:
     yield "build_info", 1, __version__, platform.python_version()
     yield from _printer(service, scrape)
     yield from _job(service, scrape)
-    yield from _line(service)
+    yield from _link(service)
     if scrape.core is not None:
         yield from _core(scrape.core)
     yield from _service(service, scrape)
@@ -118,7 +118,7 @@ def _job(service: "Front", scrape: Scrape) -> Iterator[_Row]:
         share = outlook.time_share if outlook is not None else None
         yield "job_progress_ratio", share if share is not None else _share(progress.completion, 100)
         yield "job_elapsed_seconds", progress.print_time
-        yield "job_remaining_seconds", outlook.left if outlook is not None else progress.print_time_left
+        yield "job_remaining_seconds", outlook.time_left if outlook is not None else progress.print_time_left
         yield "job_file_bytes", jobs.selected.size if jobs.selected is not None else None
         yield "job_layer", outlook.layer if outlook is not None else None
         yield "job_layers", outlook.layers if outlook is not None else None
@@ -131,7 +131,7 @@ def _job(service: "Front", scrape: Scrape) -> Iterator[_Row]:
     yield "bed_clear", int(service.queue.bed.clear)
 
 
-def _line(service: "Front") -> Iterator[_Row]:
+def _link(service: "Front") -> Iterator[_Row]:
     """Yield the counters of this connection; none while disconnected, so that they start from 0 at the next one."""
     if not service.connection.summary.connected:
         return

@@ -63,7 +63,7 @@ export const reasons = [
   ["T{tool} prints {wanted}, but {name} is {there}", "T{tool} soll {wanted} drucken, {name} ist {there}"],
   ["it is the rest of a print, and assumes that the nozzle touches the top of the part", "Das ist der Rest eines Drucks; er setzt voraus, dass die Düse die Oberseite des Teils berührt"],
   ["that is the first layer of {name}: print the whole file", "Das ist die erste Schicht von {name}, darunter ist kein Teil: die ganze Datei drucken"],
-  ["the nozzle has to touch the part that was being printed, {top} mm high, not anything else on the bed (another object, a purge), which is up to {highest} mm high", "Die Düse muss das Teil berühren, das gerade gedruckt wurde und {top} mm hoch ist, und nicht, was sonst noch auf dem Bett liegt, bis {highest} mm (ein anderes Objekt, Spülmaterial)"],
+  ["the nozzle has to touch the part that was being printed, which is {top} mm high, and nothing else on the bed (another object, a purge), which may be {highest} mm high", "Die Düse muss das Teil berühren, das gerade gedruckt wurde und {top} mm hoch ist, und nicht, was sonst noch auf dem Bett liegt, bis {highest} mm (ein anderes Objekt, Spülmaterial)"],
   ["cannot tell how high the part is there: layer {n} of {name} is at {z} mm, but the layer before it is at {before} mm", "Wie hoch das Teil dort ist, ist unbekannt: Schicht {n} von {name} ist bei {z} mm, aber die Schicht davor bei {before} mm"],
   ["scripts.before_start is left out, as it may home Z: {commands}", "scripts.before_start wird ausgelassen, weil es Z auf Home fahren könnte: {commands}"],
   ["the printer's own timer is turned off by safety.dead_man_min = 0", "Die Zeitüberwachung des Druckers ist durch safety.dead_man_min = 0 abgeschaltet"],

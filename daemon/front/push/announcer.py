@@ -35,7 +35,7 @@ _JOB_EVENTS: dict[JobState, tuple[str, ...]] = {
     JobState.STARTING: ("PrintStarted",),
     JobState.PAUSED: ("PrintPaused",),
     JobState.CANCELLING: ("PrintCancelling",),
-    JobState.CANCELLED: ("PrintCancelled", "PrintFailed"),  # OctoPrint counts a cancelled print as failed, too
+    JobState.CANCELLED: ("PrintCancelled", "PrintFailed"),  # OctoPrint also counts a cancelled print as failed
     JobState.COMPLETED: ("PrintDone",),
     JobState.FAILED: ("PrintFailed",),
     JobState.INTERRUPTED: ("PrintFailed",),
@@ -103,19 +103,19 @@ class Announcer:
         """Pass on the panel's messages and prompts, whose texts come from the printer."""
         prompt, message = self._service.connection.prompt, self._service.connection.message
         if event.name == "notification":
-            self._service.events.plugin(NOTIFICATION, {"message": message or ""})
+            self._service.events.publish_plugin(NOTIFICATION, {"message": message or ""})
         elif event.name == "prompt_show" and prompt is not None:
             shown = {"action": "show", "text": prompt.text, "choices": list(prompt.choices)}
-            self._service.events.plugin(PROMPT, shown)
+            self._service.events.publish_plugin(PROMPT, shown)
         elif event.name == "prompt_end":
-            self._service.events.plugin(PROMPT, {"action": "close"})
+            self._service.events.publish_plugin(PROMPT, {"action": "close"})
 
     def _on_job(self, state: JobState) -> None:
         before, self._before = self._before, state
         if before is JobState.RESUMING and state is JobState.PRINTING:
             self._publish("PrintResumed", **self._job())
         if state is JobState.CANCELLED and self._service.jobs.active:
-            return  # restarted: the new print has begun already, and OctoPrint publishes only its events
+            return  # a restart: the new print has already begun, and OctoPrint publishes only the new print's events
         for event in _JOB_EVENTS.get(state, ()):
             self._publish(event, **self._job(), **self._end(state), **self._place(state))
         self._on_any()

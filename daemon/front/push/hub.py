@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from daemon import OCTOPRINT_VERSION, __version__
 from daemon.errors import CoreAway
-from daemon.front.access.anonymous import REQUEST
+from daemon.front.access.anonymous import REQUEST_COST
 from daemon.front.access.attempts import network_of
-from daemon.front.events import Notice
+from daemon.front.events import FrontEvent
 from daemon.front.push.announcer import Announcer
 from daemon.front.push.motion import Motion
 from daemon.front.push.page import Pages
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from daemon.bridge.words import Selection
     from daemon.front.front import Front
 
-TICK = 1.0  # s between two updates about a running print: its lines cause no events
+UPDATE_INTERVAL = 1.0  # s between two updates about a running print: its lines cause no events
 
 MAX_SUBSCRIBERS = 128
 MAX_ANONYMOUS = 32  # subscribers that have shown no session
-MAX_ANONYMOUS_EACH = 8  # of these, from one address
+MAX_ANONYMOUS_EACH = 8  # of these from one address
 
-HISTORY = 300  # temperature reports that a new subscriber gets: five minutes of them
+MAX_REPORTS = 300  # past temperature reports that a new subscriber gets, one per second
 
 
 class Hub:
@@ -52,7 +52,7 @@ class Hub:
         self._motion = Motion(service)
         self.pages = Pages(service)
         service.connection.subscribe(self._on_printer)
-        service.events.subscribe(self._on_notice)
+        service.events.subscribe(self._on_front_event)
         service.core.on_change(self._on_state)
 
     @property
@@ -61,7 +61,7 @@ class Hub:
         return len(self._subscribers)
 
     def make_room_for(self, client: str) -> bool:
-        """Make room for a subscriber from this address; return whether there is any.
+        """Make room for a subscriber from this address; return whether there is room.
 
         This may drop the oldest anonymous subscriber, so that a few silent ones cannot keep out clients with keys.
         """
@@ -82,7 +82,7 @@ class Hub:
             close: closes its connection.
             client: its address.
         """
-        if not self._subscribers:  # without subscribers, nothing was observed
+        if not self._subscribers:  # without subscribers, nothing was recorded
             self._motion.begin()
             self._lines = PushedLines(asyncio.get_running_loop().time())
             self._snapshots.invalidate()
@@ -95,7 +95,7 @@ class Hub:
     def on_authenticated(self, subscriber: Subscriber) -> None:
         """Refund the cost of a subscriber's connection: it has shown a session."""
         if (network := self._subscribers.get(subscriber)) is not None:
-            self._service.access.refund(network, REQUEST)
+            self._service.access.refund(network, REQUEST_COST)
 
     def check_keys(self) -> None:
         """Have all subscribers check at once whether their keys are still valid."""
@@ -118,7 +118,7 @@ class Hub:
         self._changed()
 
     def _on_state(self) -> None:
-        """Pass the state to all subscribers, even if the next one follows at once."""
+        """Pass the state to all subscribers, even if the next state follows at once."""
         if self._subscribers:
             moment = self._current_moment()
             for each in self._subscribers:
@@ -136,11 +136,11 @@ class Hub:
         status = status_of(self._service)
         return {"text": status.text, "flags": status.flags, "error": status.error or ""}
 
-    def _on_notice(self, notice: Notice) -> None:
+    def _on_front_event(self, event: FrontEvent) -> None:
         if self._subscribers:
-            message = _message_of(notice)
+            message = _message_of(event)
             for each in [*self._subscribers]:
-                each.publish(notice, message)
+                each.publish(event, message)
         self._changed()
 
     def _changed(self) -> None:
@@ -152,7 +152,7 @@ class Hub:
     def _ensure_ticking(self) -> None:
         is_printing = self._service.jobs.active or self._service.connection.panel_print is not None
         if self._ticking is None and self._subscribers and is_printing:
-            self._ticking = asyncio.get_running_loop().call_later(TICK, self._tick)
+            self._ticking = asyncio.get_running_loop().call_later(UPDATE_INTERVAL, self._tick)
 
     def _tick(self) -> None:
         self._ticking = None
@@ -223,7 +223,7 @@ class Hub:
         if any(each.wants_lines for each in self._subscribers):
             await self._read_lines()
         history = self._history
-        return PushSnapshot(await self.current(), self._lines, lambda: json.dumps(history.last(HISTORY, is_heater)))
+        return PushSnapshot(await self.current(), self._lines, lambda: json.dumps(history.last(MAX_REPORTS, is_heater)))
 
     async def _read_lines(self) -> None:
         """Append the lines exchanged with the printer since the last call, in OctoPrint's format."""
@@ -236,10 +236,10 @@ class Hub:
 _ARROWS = {">": "Send:", "<": "Recv:"}
 
 
-def _message_of(notice: Notice) -> str:
-    payload = dict(notice.payload)
-    if notice.kind == "plugin":
-        return json.dumps({"plugin": {"plugin": notice.name, "data": payload}})
-    if notice.kind == "message":
-        return json.dumps({notice.name: payload})
-    return json.dumps({"event": {"type": notice.name, "payload": payload}})
+def _message_of(event: FrontEvent) -> str:
+    payload = dict(event.payload)
+    if event.kind == "plugin":
+        return json.dumps({"plugin": {"plugin": event.name, "data": payload}})
+    if event.kind == "message":
+        return json.dumps({event.name: payload})
+    return json.dumps({"event": {"type": event.name, "payload": payload}})

@@ -1,13 +1,13 @@
 """Motion: publishes a print's changes of height and tool, and its homing.
 
-It does not read the lines of the print. The height is that of the layer, as found by the analysis of the file, at the
-last acknowledged place. Tool and homing come from the link, which tracks them anyway (`gcode.modes`).
+It does not read the lines of the print. The height is that of the layer at the last acknowledged place, by the analysis
+of the file. Tool and homing come from the link, which tracks them anyway (`gcode.modes`).
 """
 
 from typing import TYPE_CHECKING
 
 from daemon.bridge.words import JobState
-from daemon.front.events import Notice
+from daemon.front.events import FrontEvent
 
 if TYPE_CHECKING:
     from daemon.front.front import Front
@@ -21,14 +21,13 @@ class Motion:
         self._height: float | None = None
         self._tool = 0
         self._homed = False
-        # whether a client's homing command was published that the axes have not followed yet
-        self._is_homing_published = False
+        self._is_homing_published = False  # for a client's homing command, whose axes are not yet homed
         service.jobs.subscribe(self._on_job)
-        service.events.subscribe(self._on_notice)
+        service.events.subscribe(self._on_front_event)
 
     @property
     def height(self) -> float | None:
-        """Z of the layer being printed, or of the last one after the print, in mm; None if it is unknown."""
+        """Z of the layer being printed or, after the print, of its last layer, in mm; None if it is unknown."""
         now = self._service.watch.height()
         return self._height if now is None else now
 
@@ -38,8 +37,8 @@ class Motion:
             self._height = None
             self.begin()
 
-    def _on_notice(self, notice: Notice) -> None:
-        if notice.name == "Home":
+    def _on_front_event(self, event: FrontEvent) -> None:
+        if event.name == "Home":
             self._is_homing_published = not self._homed  # a later update sees the axes homed
 
     def begin(self) -> None:

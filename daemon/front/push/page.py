@@ -15,7 +15,7 @@ from daemon.bridge.events import JobChanged, SafetyBroken
 from daemon.errors import CoreAway
 from daemon.front.analysis.store import FileKey, LearntPace
 from daemon.front.analysis.watch import key_of
-from daemon.front.events import Notice
+from daemon.front.events import FrontEvent
 from daemon.front.push.page_state import describe, figures_of, file_state, last_print
 from hal.printer import ActionRequested, Event, PanelPrintChanged, StateChanged, StopEnded, TemperaturesRead
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from daemon.bridge.words import Selection
     from daemon.front.front import Front
 
-GAP = 0.25  # s between two refreshes of the snapshot, except for transitions
+REFRESH_INTERVAL = 0.25  # s between two refreshes of the snapshot, except for transitions
 SLOW_INTERVAL = 1.0  # s between two changes of the keys in FREQUENT
 
-BEAT = 2.0  # s between two heartbeats
-FIGURES_INTERVAL = 10.0  # s between two requests for the figures of the line
+BEAT_INTERVAL = 2.0  # s between two heartbeats
+FIGURES_INTERVAL = 10.0  # s between two requests for the figures of the connection
 CORE_TIMEOUT = 1.5  # s after which a core that does not answer counts as hanging
-PATIENT_INTERVAL = 5.0  # s instead of GAP and TICK, if all feeds are patient
-TICK = 1.0  # s between two refreshes during a print without events
+PATIENT_INTERVAL = 5.0  # s instead of REFRESH_INTERVAL and PRINT_INTERVAL, if all feeds are patient
+PRINT_INTERVAL = 1.0  # s between two refreshes during a print without events
 CONSOLE_INTERVAL = 0.5  # s between two reads of the conversation, while a console is open
 RETRY_INTERVAL = 5.0  # s until a missing analysis is looked up again
-MAX_STATES = 16  # of the job, that wait for a page
+MAX_STATES = 16  # of the job that wait for a page
 STATE = "job.state"
-MAX_LINES = 500  # of the console, that wait for a page
+MAX_LINES = 500  # of the console that wait for a page
 
 TRANSITIONS = (StateChanged, JobChanged, SafetyBroken, StopEnded, PanelPrintChanged, ActionRequested)
 """Events that pages are sent at once."""
@@ -44,7 +44,7 @@ FREQUENT = frozenset(
     {"job.progress", "printer.heatersAt", "link.sent", "link.acknowledged", "link.resends", "link.timeouts"}
 )
 
-Line = tuple[str, float, str]
+ConsoleLine = tuple[str, float, str]
 """`>` from the host or `<` from the printer, its Unix time in s, and its text."""
 
 log = structlog.get_logger()
@@ -78,9 +78,9 @@ class Feed:
         Args:
             pages: the snapshot.
             wake: called when `take` has messages.
-            console: it shows the conversation with the printer.
-            patient: no user watches it: only transitions are sent at once.
-            program: it is not a browser, and needs no hash of the page's files.
+            console: the page shows the conversation with the printer.
+            patient: no user watches the page: only transitions are sent at once.
+            program: the client is not a browser, and needs no hash of the page's files.
         """
         self._pages = pages
         self.program = program or patient
@@ -89,7 +89,7 @@ class Feed:
         self._is_whole_due = True
         self._changed_keys: dict[str, None] = {}
         self._beat_due = False
-        self._lines: deque[Line] = deque(maxlen=MAX_LINES)
+        self._lines: deque[ConsoleLine] = deque(maxlen=MAX_LINES)
         self._states: deque[str] = deque(maxlen=MAX_STATES)  # earlier states of the job
         self._dropped = 0
         self.console = console
@@ -118,7 +118,7 @@ class Feed:
         self._beat_due = True
         self._wake()
 
-    def add_lines(self, lines: list[Line], dropped: int) -> None:
+    def add_lines(self, lines: list[ConsoleLine], dropped: int) -> None:
         """Queue lines of the console; `dropped` is the number of lines lost before them."""
         excess = max(0, len(self._lines) + len(lines) - MAX_LINES)
         self._dropped += dropped + excess
@@ -187,7 +187,7 @@ class Pages:
         service.watch.on_refused(lambda _: self._on_urgent())
         service.queue.subscribe(self._on_urgent)
         service.last_fault.subscribe(self._on_urgent)
-        service.events.subscribe(self._on_notice)
+        service.events.subscribe(self._on_front_event)
         service.companions.on_change(self._on_change)
 
     # -- the feeds -----------------------------------------------------------------------------------------
@@ -223,8 +223,8 @@ class Pages:
                 self._passed.append(event.state.value)
             self._on_urgent()
 
-    def _on_notice(self, notice: Notice) -> None:
-        if notice.name == "SettingsUpdated":
+    def _on_front_event(self, event: FrontEvent) -> None:
+        if event.name == "SettingsUpdated":
             self._on_urgent()
 
     def _on_urgent(self) -> None:
@@ -259,16 +259,16 @@ class Pages:
         self._task = None
 
     def _due(self) -> float:
-        times = [self._beat_at + BEAT]
+        times = [self._beat_at + BEAT_INTERVAL]
         if self._dirty:
-            times.append(self._refreshed_at + self._every(GAP))
+            times.append(self._refreshed_at + self._interval(REFRESH_INTERVAL))
         elif self._service.jobs.active:
-            times.append(self._refreshed_at + self._every(TICK))
+            times.append(self._refreshed_at + self._interval(PRINT_INTERVAL))
         if self._has_console():
             times.append(self._console_at + CONSOLE_INTERVAL)
         return 0.0 if self._urgent else min(times)
 
-    def _every(self, usual: float) -> float:
+    def _interval(self, usual: float) -> float:
         return PATIENT_INTERVAL if all(feed.patient for feed in self._feeds) else usual
 
     def _has_console(self) -> bool:
@@ -280,13 +280,14 @@ class Pages:
         if not self.is_core_alive:
             self._beat_at = now
             return
-        ticks = self._service.jobs.active and now >= self._refreshed_at + self._every(TICK)
-        if self._urgent or ticks or (self._dirty and now >= self._refreshed_at + self._every(GAP)):
+        is_print_due = self._service.jobs.active and now >= self._refreshed_at + self._interval(PRINT_INTERVAL)
+        is_change_due = self._dirty and now >= self._refreshed_at + self._interval(REFRESH_INTERVAL)
+        if self._urgent or is_print_due or is_change_due:
             await self._refresh(now)
         if self._has_console() and now >= self._console_at + CONSOLE_INTERVAL:
             self._console_at = now
             await self._read_console()
-        if now >= self._beat_at + BEAT:
+        if now >= self._beat_at + BEAT_INTERVAL:
             self._beat_at = now
             self.is_core_alive = await self._check_core()
             for feed in self._feeds if self.is_core_alive else ():
@@ -310,7 +311,7 @@ class Pages:
         return True
 
     async def _read_figures(self) -> None:
-        """Read the figures of the line, and the state of the power supply."""
+        """Read the figures of the connection, and the state of the power supply."""
         figures = {"link.figures": await figures_of(self._service), "server.power": await asyncio.to_thread(_power)}
         if figures != self._figures:
             self._figures = figures
@@ -328,7 +329,7 @@ class Pages:
         heat = {"printer.heatersAt": self._heat_at if self._service.connection.heaters else None}
         last = self._last_print if self._service.jobs.state is None else {}
         values = describe(self._service, self._file_state | self._figures | last | heat, self._files)
-        passed = [*self._passed]  # so that pages see even short states
+        passed = [*self._passed]  # pages are to see even short states
         self._passed.clear()
         if not transition and now < self._slow_at + SLOW_INTERVAL:
             values |= {key: self._values[key] for key in FREQUENT if key in self._values}
@@ -344,14 +345,14 @@ class Pages:
             feed.changed(changed, passed)
 
     async def _refresh_file(self, now: float) -> None:
-        """Look up the analysis of the selected file, if that has changed."""
+        """Look up the analysis of the selected file if another file is selected, or if there was no analysis yet."""
         selected: Selection | None = self._service.jobs.selected
         key = key_of(selected) if selected is not None else None
         if key is not None and key == self._file_key and now < self._file_until:
             return
         watch = self._service.watch
         findings = await watch.findings(selected) if selected is not None else None
-        learnt = await watch.learnt() if findings is not None else LearntPace()
+        learnt = await watch.printer_pace() if findings is not None else LearntPace()
         self._file_state = file_state(findings, selected, learnt)
         self._file_key, self._file_until = key, now + RETRY_INTERVAL if findings is None else float("inf")
 
@@ -368,7 +369,7 @@ class Pages:
         latest = [line for line, (_, at, _) in zip(lines, talk.lines, strict=True) if at > since]
         dropped = 0
         if talk.gap and latest and len(latest) == len(lines):
-            dropped = max(1, 2 * (talk.sent - self._sent) - len(lines))  # each line sent has an answer
+            dropped = max(1, 2 * (talk.sent - self._sent) - len(lines))  # each line that was sent has an answer
         self._console_until, self._sent = talk.until, talk.sent
         for feed in [each for each in self._feeds if each.console]:
             feed.add_lines(*((lines, 0) if feed.is_new else (latest, dropped)))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from daemon import __version__
 from daemon.bridge.words import JobState, Selection
-from daemon.camera.addresses import all_of
+from daemon.camera.addresses import cameras_of
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.forecast import Outlook
 from daemon.front.analysis.store import LearntPace
@@ -49,7 +49,7 @@ def describe(service: "Front", earlier_values: dict[str, Any], page: str) -> dic
 
 def _with_spools(service: "Front", shown: dict[str, Any] | None) -> dict[str, Any]:
     """Return the analysis with warnings about the spools on the tools; empty if there are none."""
-    if shown is None or not isinstance(shown.get("filament"), dict) or not service.companions.on("notify"):
+    if shown is None or not isinstance(shown.get("filament"), dict) or not service.companions.is_on("notify"):
         return {}
     from daemon.front.views import spools  # noqa: PLC0415 - only needed if `notify` is switched on
 
@@ -74,7 +74,7 @@ def _server(service: "Front", page: str) -> dict[str, Any]:
         "name": service.appearance.name,
         "uuid": service.uuid,
         "page": page,
-        "camera": bool(all_of(service.webcam)),
+        "camera": bool(cameras_of(service.webcam)),
     }
 
 
@@ -143,7 +143,7 @@ def _position(service: "Front") -> dict[str, float | None] | None:
 def _job(service: "Front") -> dict[str, Any]:
     jobs, state = service.jobs, service.jobs.state
     panel_print = service.connection.panel_print if not jobs.active else None
-    refused = service.watch.refused
+    refusal = service.watch.refusal
     ended = state is not None and state.ended
     return {
         "state": state.value if state is not None else None,
@@ -155,7 +155,7 @@ def _job(service: "Front") -> dict[str, Any]:
         "pauseReason": jobs.pause_reason,
         "warning": jobs.warning,
         "error": jobs.error,
-        "refused": {"name": refused.name, "path": refused.path, "reasons": refused.reasons} if refused else None,
+        "refused": {"name": refusal.name, "path": refusal.path, "reasons": refusal.reasons} if refusal else None,
         "last": {"outcome": state.value, "reason": jobs.error} if state is not None and ended else None,
     }
 
@@ -185,7 +185,7 @@ def _progress(service: "Front", printed: PanelPrint | None) -> dict[str, Any]:
     completion = progress.completion
     if printed is not None:
         completion = 100 * printed.position / printed.total if printed.total and printed.position is not None else None
-    left = outlook.left if outlook is not None else progress.print_time_left
+    left = outlook.time_left if outlook is not None else progress.print_time_left
     return {
         "completion": _rounded(completion, 2),
         "time": _rounded(progress.print_time if printed is None else None),
@@ -227,7 +227,7 @@ def counters_of(service: "Front") -> dict[str, Any]:
 
 
 async def figures_of(service: "Front") -> dict[str, Any] | None:
-    """Ask the core for the figures of the line; times are in ms; None: no answer."""
+    """Ask the core for the figures of the connection, with times in ms; None: no answer."""
     try:
         figures = await service.connection.figures()
     except NozzledError:
@@ -252,7 +252,7 @@ async def figures_of(service: "Front") -> dict[str, Any] | None:
 
 
 async def last_print(service: "Front") -> dict[str, Any]:
-    """Return how the last print ended, if the core has had none since its start."""
+    """Return how the last print in the history ended; empty if the core has had a print since its start."""
     if service.jobs.state is not None:
         return {}
     try:
@@ -269,12 +269,12 @@ async def last_print(service: "Front") -> dict[str, Any]:
 def _queue(service: "Front") -> dict[str, Any]:
     queue = service.queue
     document = queue.document
-    following, bed = document.next(), queue.bed
+    following, bed = document.next_entry(), queue.bed
     return {
         "revision": document.revision,
         "paused": document.paused,
         "bed": {"clear": bed.clear, "by": bed.by, "at": bed.at},
-        "waiting": queue.waiting(),
+        "waiting": queue.reason_to_wait(),
         "length": len(document.entries),
         "next": entry_as_json(following) if following is not None else None,
     }

@@ -1,6 +1,6 @@
 """PushSnapshot: the state at one moment, encoded as JSON once for all subscribers.
 
-Each subscriber's own part, the temperatures and lines since its last message, is appended to it.
+To this, each subscriber's own part is appended: the temperatures and lines since its last message.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ from typing import Any
 
 from daemon.front.push.statuses import Moment
 
-MAX_LINES = 300  # of the conversation with the printer, stored for slow readers
-FRESH = 0.5  # s for which a snapshot is reused if nothing happens
+MAX_LINES = 300  # of the conversation with the printer that are stored for slow readers
+MAX_AGE_S = 0.5  # for so long a snapshot is reused if nothing happens
 
 
 class PushedLines:
@@ -71,7 +71,7 @@ class PushSnapshot:
         """Return the message `current` for an earlier state: its status and file, everything else as it is now."""
         state = {**self._common, **moment.about}
         if state["job"]["file"] == self._common["job"]["file"]:
-            state["job"] = self._common["job"]  # which has more fields
+            state["job"] = self._common["job"]  # has more fields
         return _message("current", json.dumps(state)[1:-1], "[]", "[]", moment.status)
 
     def first(self) -> str:
@@ -109,11 +109,11 @@ class SnapshotCache:
         """Return a snapshot of the current state."""
         now = asyncio.get_running_loop().time()
         revision, made_at = self._key
-        if self._task is None or _has_failed(self._task) or revision != self._revision or now - made_at >= FRESH:
+        if self._task is None or _has_failed(self._task) or revision != self._revision or now - made_at >= MAX_AGE_S:
             self._key = (self._revision, now)
             self._task = asyncio.ensure_future(self._make())
             self._task.add_done_callback(_has_failed)
-        return await asyncio.shield(self._task)  # one cancelled caller must not cancel it for the others
+        return await asyncio.shield(self._task)  # a cancelled caller must not cancel the task for the others
 
     def close(self) -> None:
         """Stop."""

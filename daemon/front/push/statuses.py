@@ -1,4 +1,4 @@
-"""Statuses: the states that wait to be sent to a subscriber, so that it sees even the shortest ones. Pure."""
+"""Statuses: the states that wait to be sent to a subscriber, which is to see even the shortest ones. Pure."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from gcode.frozen import frozen
 
 MAX_WAITING = 16  # states; the oldest are dropped
 
-ENDING = ("Finishing", "Cancelling")
+ENDING_STATES = ("Finishing", "Cancelling")
 """States that are sent without the flag `printing`. In OctoPrint they last for a moment, here as long as the printer
 moves; a client that counts prints by the flag would count another print with each message."""
 
@@ -17,7 +17,7 @@ Status = Mapping[str, Any]
 
 @frozen
 class Moment:
-    """A state with the job at that time: the next print may have begun before the state is sent.
+    """A state with the job at that time: before the state is sent, the next print may begin.
 
     Attributes:
         status: text, flags and error.
@@ -64,5 +64,5 @@ class Statuses:
 
 
 def public_status(status: Status) -> Status:
-    """Return a status in the form to send: without the flag `printing` in the states of `ENDING`."""
-    return {**status, "flags": {**status["flags"], "printing": False}} if status["text"] in ENDING else status
+    """Return a status in the form to send: without the flag `printing` in ENDING_STATES."""
+    return {**status, "flags": {**status["flags"], "printing": False}} if status["text"] in ENDING_STATES else status

@@ -1,7 +1,7 @@
 """Subscriber: one client of the push messages. A slow reader takes a limited amount of memory.
 
-A task writes to the client. While it is busy, at most MAX_EVENTS events wait; of a changed state there is only a mark,
-and the newest state is sent.
+A task writes to the client. While it is busy, at most MAX_EVENTS messages wait. That the state has changed is only
+noted, and the newest state is sent.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from daemon.front.access.access import Access
 from daemon.front.access.sessions import Session
-from daemon.front.events import Notice
+from daemon.front.events import FrontEvent
 from daemon.front.push.page import Feed
 from daemon.front.push.statuses import Moment, Statuses
 from gcode.frozen import mutable
@@ -21,11 +21,11 @@ from gcode.frozen import mutable
 if TYPE_CHECKING:
     from daemon.front.push.hub import Hub
 
-RATE = 0.5  # s between two messages about the state; a client can choose a multiple
+STATE_INTERVAL = 0.5  # s between two messages about the state; a client can choose a multiple
 
 MAX_THROTTLE = 3600  # the largest multiple
-MAX_EVENTS = 256  # that wait for a slow reader
-MAX_TEMPERATURES = 60  # reports that wait for one
+MAX_EVENTS = 256  # messages that wait for a slow reader
+MAX_TEMPERATURES = 60  # temperature reports that wait for a slow reader
 
 STALL_TIMEOUT = 60.0  # s after which a client that reads nothing is dropped
 SESSION_TIMEOUT = 30.0  # s after which a client that has shown no session is dropped
@@ -64,7 +64,7 @@ class Subscriber:
         self._was_authenticated = False  # it has shown a session before
         self._anonymous_frames = self._anonymous_bytes = 0  # received without a session
         self._subscription = Subscription()
-        self._interval = RATE
+        self._interval = STATE_INTERVAL
         self._waiting: deque[str | Moment] = deque(maxlen=MAX_EVENTS)
         self._temperatures: deque[str] = deque(maxlen=MAX_TEMPERATURES)
         self._statuses = Statuses()
@@ -84,13 +84,13 @@ class Subscriber:
         self._waiting.append(message)
         self._wake.set()
 
-    def publish(self, notice: Notice, message: str) -> None:
-        """Queue the message of a notice, if this client has a session and wants it."""
-        subscribed = self._subscription.plugins if notice.kind == "plugin" else self._subscription.events
-        if notice.kind == "message":  # sent to all
+    def publish(self, event: FrontEvent, message: str) -> None:
+        """Queue the message of an event, if this client has a session and wants the event."""
+        subscribed = self._subscription.plugins if event.kind == "plugin" else self._subscription.events
+        if event.kind == "message":  # sent to all
             subscribed = True
-        if self._session is not None and (subscribed is True or (subscribed and notice.name in subscribed)):
-            if notice.name in PRINT_ENDS and self._subscription.state:
+        if self._session is not None and (subscribed is True or (subscribed and event.name in subscribed)):
+            if event.name in PRINT_ENDS and self._subscription.state:
                 self._waiting.extend(self._statuses.drain())
             self.offer(message)
 
@@ -100,7 +100,7 @@ class Subscriber:
             self._temperatures.append(report)
 
     def add_moment(self, moment: Moment) -> None:
-        """Queue a state; it is sent even if the next one comes before a message is due."""
+        """Queue a state; it is sent even if the next state comes before a message is due."""
         if self._session is not None:
             self._statuses.add(moment)
 
@@ -145,16 +145,16 @@ class Subscriber:
 
     @property
     def wants_lines(self) -> bool:
-        """Whether it wants the lines exchanged with the printer."""
+        """Whether the client wants the lines exchanged with the printer."""
         return self._session is not None and self._subscription.state and self._subscription.logs
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether it has no session."""
+        """Whether the client has no session."""
         return self._session is None
 
     def admits(self, size: int) -> bool:
-        """Count a frame, by its size in bytes; drop a client that sends too much without a session."""
+        """Count a frame by its size in bytes; False: the client has sent too much without a session, and is dropped."""
         if self._session is not None:
             return True
         self._anonymous_frames += 1
@@ -176,7 +176,7 @@ class Subscriber:
             self._authenticate(message["auth"])
         throttle = message.get("throttle")
         if isinstance(throttle, int) and not isinstance(throttle, bool) and 1 <= throttle <= MAX_THROTTLE:
-            self._interval = RATE * throttle
+            self._interval = STATE_INTERVAL * throttle
         if isinstance(message.get("subscribe"), dict):
             self._subscribe(message["subscribe"])
 
@@ -196,7 +196,7 @@ class Subscriber:
         self._wake.set()
 
     def _subscribe(self, fields: Mapping[str, Any]) -> None:
-        """Take the messages that the client wants. A regex for log lines counts as all: it could hang us."""
+        """Set which messages the client wants. A regex for log lines counts as all of them: it could hang us."""
         state = fields.get("state", False)
         self._subscription.state = bool(state)
         self._subscription.logs = state is True or (isinstance(state, dict) and bool(state.get("logs", False)))
@@ -262,7 +262,7 @@ class Subscriber:
 
     def _check_session(self, session: Session) -> None:
         """Make the client anonymous again if its session has ended or its key was revoked."""
-        if self._access.sessions.is_open(session) and self._access.still_valid(session.identity):
+        if self._access.sessions.is_open(session) and self._access.is_still_valid(session.identity):
             return
         reason = "removed" if self._access.sessions.is_open(session) else "logout"
         self._session = None

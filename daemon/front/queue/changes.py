@@ -8,7 +8,7 @@ from daemon.front.queue.document import BEGINNING, FAILED, PRINTING, WAITING, Be
 
 def claim(draft: Document, number: int, behind: tuple[int, float] | None) -> bool:
     """Mark the next entry as beginning, if the bed is clear; `behind` is the last job of the core's record."""
-    entry = draft.next()
+    entry = draft.next_entry()
     if entry is None or entry.id != number or draft.paused or not draft.bed.clear:
         return False
     entry.state, entry.reason, entry.behind = BEGINNING, None, behind
@@ -17,7 +17,7 @@ def claim(draft: Document, number: int, behind: tuple[int, float] | None) -> boo
 
 
 def put_back(draft: Document, number: int, job: int | None, reason: str | None) -> None:
-    """Let an entry whose print never began wait again; `job` is the job that was recorded for it."""
+    """Let an entry whose print never began wait again; `job` was recorded for the print."""
     entry = draft.entry(number)
     entry.state, entry.reason = WAITING, reason
     if job is not None:
@@ -42,7 +42,7 @@ def note_printed(draft: Document, number: int, job: int, bed: Bed) -> None:
 
 
 def note_failed(draft: Document, number: int, job: int | None, reason: str) -> None:
-    """Note that a print did not complete; a user has to look into it."""
+    """Note that a print did not complete; a user has to look into the reason."""
     entry = draft.entry(number)
     entry.job, entry.begun, entry.state, entry.reason = job, entry.begun + 1, FAILED, reason
     _set_bed(draft, job, Bed())

@@ -24,12 +24,12 @@ class Entry:
     Attributes:
         added: Unix time in s.
         done: printed copies.
-        force: print it even if the checks of the file object.
-        state: one of the constants above; SKIPPED ones have a `reason`.
+        force: print the file even if the checks refuse it.
+        state: one of the constants above; in a state of SKIPPED there is a `reason`.
         job: the number of its last job in the core's record.
-        begun: how many of its jobs have ended; it makes the key of the next one unique.
-        behind: number and start of the job that was the last in the core's record before this entry's print; if the
-            record still has it, it is the same record.
+        begun: how many of its jobs have ended; part of the key of the next job, which has to be unique.
+        behind: number and start of the job that was the last in the core's record before this entry's print. While the
+            record has that job, it has not been replaced.
         user: name of the key that added it.
         key: the idempotency key of the request that added it.
     """
@@ -59,7 +59,7 @@ class Bed:
     clear: bool = False
     by: str | None = None  # name of the key
     at: float | None = None  # Unix time in s
-    after: int | None = None  # the last job before that
+    after: int | None = None  # the last job when the bed was confirmed
     count: int | None = None  # `RemoteCore.bed` at that time: it changes when something may be on the bed
 
 
@@ -86,12 +86,12 @@ class Document:
                 return entry
         raise NoSuchEntry(f"there is no entry {number} in the queue")
 
-    def next(self) -> Entry | None:
+    def next_entry(self) -> Entry | None:
         """Return the entry to print next."""
         return next((entry for entry in self.entries if entry.state == WAITING), None)
 
-    def under_way(self) -> Entry | None:
-        """Return the entry that is printing or about to."""
+    def entry_under_way(self) -> Entry | None:
+        """Return the entry that is being printed, or is about to be."""
         return next((entry for entry in self.entries if entry.state in UNDER_WAY), None)
 
     def add(self, entry: Entry, *, front: bool) -> Entry:
@@ -129,7 +129,7 @@ class Document:
         """Adapt entries to a file or folder that was moved; tell whether any changed."""
         changed = False
         for entry in self.entries:
-            if is_under(entry.path, before):  # also while one is printed: there may be more copies
+            if is_under(entry.path, before):  # also while a copy is being printed: more copies may follow
                 entry.path = after + entry.path[len(before) :]
                 entry.name = entry.path.rpartition("/")[2]
                 changed = True
@@ -157,5 +157,5 @@ class Document:
 
 
 def is_under(path: str, folder: str) -> bool:
-    """Tell whether a path is this one, or in this folder."""
+    """Tell whether a path is `folder` itself, or in it."""
     return path == folder or path.startswith(f"{folder}/")

@@ -2,7 +2,7 @@
 
 Only the core knows for certain what was printed. Each print of an entry has an idempotency key, so the core begins it
 at most once; after a crash of the front or the core, the queue asks by the key how the print ended. The bed counts as
-clear only after a user has confirmed it or an eject script has run, only for one print, and never in case of doubt.
+clear for only one print after a user has confirmed it or an eject script has run, and never in case of doubt.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from gcode.errors import NozzledError
 
 EJECT_SCRIPT = "eject script"
 MARK = "queue"
-DOUBT = "the record of prints was lost, so whether this copy was printed is unknown; check, then retry or remove it"
+DOUBT = "the record of prints was lost, so it is unknown whether this copy was printed: check, then retry or remove it"
 
 T = TypeVar("T")
 
@@ -91,7 +91,7 @@ class Queue:
         """Return the queue; load it if that has not succeeded yet.
 
         Raises:
-            StoreError: it cannot be loaded. Until then it cannot be changed, as that would overwrite it.
+            StoreError: it cannot be loaded; nor can it be changed now, as that would overwrite it.
         """
         if self._not_loaded is not None:
             async with self._lock:
@@ -122,12 +122,12 @@ class Queue:
         """Call `listener` whenever the queue has changed."""
         self._listeners.append(listener)
 
-    def waiting(self) -> str | None:
-        """Return why the next print does not begin; None: it can begin, a print is under way, or the queue is empty."""
+    def reason_to_wait(self) -> str | None:
+        """Return why the next print does not begin; None: it can, one is under way, or no entry waits."""
         document, jobs = self.document, self._core.jobs
         if self._not_loaded is not None:
             return self._not_loaded
-        if document.next() is None or document.under_way() is not None:
+        if document.next_entry() is None or document.entry_under_way() is not None:
             return None
         if document.paused:
             return "the queue is paused"
@@ -177,13 +177,13 @@ class Queue:
             await self._load()
             if entry.key is not None and (earlier := await self._store.of_key(entry.key)) is not None:
                 return self._entry_of_key(*earlier, mark), True
-            if entry.key is not None and (begun := await self._core.jobs.print_of_key(entry.key)) is not None:
-                raise KeyReused(f"this idempotency key has already started a print (job {begun.job})")
+            if entry.key is not None and (earlier_print := await self._core.jobs.print_of_key(entry.key)) is not None:
+                raise KeyReused(f"this idempotency key has already started a print (job {earlier_print.job})")
             added = await self._change(lambda draft: draft.add(entry, front=front), mark if entry.key else None)
             return added, False
 
-    async def unless_used(self, key: str, begin: Callable[[], Awaitable[T]]) -> T:
-        """Begin a print; raises KeyReused if its idempotency key has added an entry, also while this waited."""
+    async def begin_unless_used(self, key: str, begin: Callable[[], Awaitable[T]]) -> T:
+        """Begin a print; raises KeyReused if its idempotency key has added an entry, even while this waited."""
         async with self._lock:
             await self.require_unused(key)
             return await begin()
@@ -208,7 +208,7 @@ class Queue:
         return entry
 
     async def set_bed(self, *, clear: bool, by: str) -> None:
-        """Record that a user says whether the bed is clear.
+        """Record whether the bed is clear, as a user says.
 
         Raises:
             JobConflict: a print is in progress, or may be: no printer is connected.
@@ -280,10 +280,10 @@ class Queue:
         if not self._core.is_known:
             return False
         await self._check_bed()
-        if (under_way := self.document.under_way()) is not None:
+        if (under_way := self.document.entry_under_way()) is not None:
             return await self._follow_up(under_way)
-        entry = self.document.next()
-        if entry is None or self.waiting() is not None:
+        entry = self.document.next_entry()
+        if entry is None or self.reason_to_wait() is not None:
             self._publish_waiting_for_bed(entry)
             return False
         if (reason := self._core.jobs.holds()) is not None:
@@ -350,7 +350,7 @@ class Queue:
         await self._store.note_print(self._key(entry), entry)
         key, eject = self._key(entry), bool(self._config.scripts.eject)
         try:
-            begun = await self._core.jobs.begin(selection, key, MARK, eject=eject, bed=bed.count)
+            keyed_print = await self._core.jobs.begin(selection, key, MARK, eject=eject, bed=bed.count)
         except NeverBegan:
             return
         except (JobConflict, StoreError) as error:
@@ -358,46 +358,46 @@ class Queue:
             await self.change(partial(changes.put_back, number=entry.id, job=None, reason=str(error)))
             return
         self._events.publish("FileSelected", {"name": selection.name, "path": selection.path, "origin": "local"})
-        await self.change(partial(changes.note_print, number=entry.id, job=begun.job))
+        await self.change(partial(changes.note_print, number=entry.id, job=keyed_print.job))
 
     def _key(self, entry: Entry) -> str:
         return f"{MARK} {self.document.token} {entry.id} {entry.begun}"
 
     async def _follow_up(self, entry: Entry) -> bool:
         """Find out what became of the print of an entry; False: it is still under way."""
-        begun = await self._core.jobs.print_of_key(self._key(entry))
-        if begun is None and entry.state == BEGINNING and await self._is_in_record(entry.behind):
+        keyed_print = await self._core.jobs.print_of_key(self._key(entry))
+        if keyed_print is None and entry.state == BEGINNING and await self._is_in_record(entry.behind):
             # the core never got the request, and will not get it later: it answers questions in their order
             await self.change(partial(changes.put_back, number=entry.id, job=None, reason=None))
-        elif begun is None:
+        elif keyed_print is None:
             log.warning("queue.doubtful", file=entry.path, reason=DOUBT)
             await self.change(partial(changes.note_failed, number=entry.id, job=entry.job, reason=DOUBT))
-        elif begun.ended:
-            await self._finish(entry, begun)
+        elif keyed_print.ended:
+            await self._finish(entry, keyed_print)
         elif entry.state == BEGINNING:
-            await self.change(partial(changes.note_print, number=entry.id, job=begun.job))
+            await self.change(partial(changes.note_print, number=entry.id, job=keyed_print.job))
         else:
             return False
         return True
 
     async def _is_in_record(self, behind: tuple[int, float] | None) -> bool:
-        """Tell whether the core's record is certainly the same as before: it still has this job, once its last."""
+        """Tell whether the core's record certainly has not been replaced: it still has this job, its last one then."""
         if behind is None:
             return False
         same = await self._core.jobs.print_records(behind[0] - 1, 1)
         return bool(same) and (same[0].id, same[0].started) == behind
 
-    async def _finish(self, entry: Entry, begun: KeyedPrint) -> None:
-        if not begun.began:
-            await self.change(partial(changes.put_back, number=entry.id, job=begun.job, reason=begun.reason))
-        elif begun.state == "completed":
+    async def _finish(self, entry: Entry, ended: KeyedPrint) -> None:
+        if not ended.began:
+            await self.change(partial(changes.put_back, number=entry.id, job=ended.job, reason=ended.reason))
+        elif ended.state == "completed":
             bed = Bed()
-            if begun.ejected and begun.bed is not None:
-                bed = Bed(clear=True, by=EJECT_SCRIPT, at=self._wall(), after=begun.job, count=begun.bed)
-            await self.change(partial(changes.note_printed, number=entry.id, job=begun.job, bed=bed))
+            if ended.ejected and ended.bed is not None:
+                bed = Bed(clear=True, by=EJECT_SCRIPT, at=self._wall(), after=ended.job, count=ended.bed)
+            await self.change(partial(changes.note_printed, number=entry.id, job=ended.job, bed=bed))
         else:
-            reason = f"{begun.state}: {begun.reason}" if begun.reason else begun.state
-            await self.change(partial(changes.note_failed, number=entry.id, job=begun.job, reason=reason))
+            reason = f"{ended.state}: {ended.reason}" if ended.reason else ended.state
+            await self.change(partial(changes.note_failed, number=entry.id, job=ended.job, reason=reason))
 
     async def _skip(self, entry: Entry, state: str, reason: str) -> None:
         log.warning("queue.skipped", file=entry.path, state=state, reason=reason)

@@ -75,7 +75,7 @@ class QueueStore:
         await self._table.keep((_NOTE, (key, entry.id, entry.material, entry.notes)))
 
     async def of_key(self, key: str) -> tuple[Entry, str] | None:
-        """Return the entry that a key added, as it was then, and the request's mark; raises StoreError."""
+        """Return the entry that a key added, as it was added, and the request's mark; raises StoreError."""
         rows = await self._table.query(_OF_KEY, key)
         try:
             return (msgspec.json.decode(rows[0]["entry"], type=Entry), rows[0]["mark"]) if rows else None

@@ -17,9 +17,9 @@ from gcode.frozen import mutable
 from gcode.heating import HEATERS_BY_COMMAND
 from gcode.modes import Modes, may_change_modes
 
-LIFT = 5.0  # mm above everything printed, before any sideways move
+LIFT = 5.0  # mm by which the nozzle is raised above everything printed, before any sideways move
 PRIME = 5.0  # mm of filament, extruded in the corner where X and Y home, to replace what oozed during the heat-up
-TRAVEL = "F6000"  # all in mm/min
+TRAVEL = "F6000"  # this and the next three in mm/min
 DOWN = "F600"
 EXTRUDE = "F150"
 RETRACT = "F1800"
@@ -62,11 +62,11 @@ class ResumePlace:
         modes: the modes in which the next lines are read.
         axes: X, Y, Z and E, in the file's coordinates.
         top: height of the last extrusion, which may have been beside the part (a purge); None: there was none.
-        laid: all heights of extrusions, see `in_hundredths`.
-        highest: the largest of them; above `top` if objects are printed one after the other.
+        laid_heights: all heights of extrusions, see `in_hundredths`.
+        highest: the largest height; above `top` if objects are printed one after the other.
         targets: by heater: `tool0`, `bed`, `chamber`.
         settings: the commands in effect that set speeds, factors and the like, in their order.
-        has_moved_origin: X, Y or Z have another origin than after homing.
+        has_moved_origin: X, Y or Z has another origin than after homing.
         is_e_ambiguous: E was moved in a mode that depends on the firmware.
         offsets: of X, Y, Z and E by Klipper's SET_GCODE_OFFSET.
         macro: the first line that is not G-code, and so may do anything.
@@ -78,7 +78,7 @@ class ResumePlace:
     axes: dict[str, float] = field(default_factory=lambda: dict.fromkeys("XYZE", 0.0))
     top: float | None = None
     highest: float = 0.0
-    laid: set[int] = field(default_factory=set)
+    laid_heights: set[int] = field(default_factory=set)
     targets: dict[str, float] = field(default_factory=dict)
     settings: dict[tuple[str, ...], str] = field(default_factory=dict)
     has_moved_origin: bool = False
@@ -87,7 +87,7 @@ class ResumePlace:
     macro: str = ""
     extruded: float = 0.0
     _max_extruded: float = 0.0  # the largest value of `extruded` so far
-    _homed: set[str] = field(default_factory=set)
+    _homed_axes: set[str] = field(default_factory=set)
     _stored_feedrate: str | None = None
     _other_modes: list[Modes] = field(default_factory=list)  # by the E modes of other firmwares
 
@@ -144,7 +144,7 @@ class ResumePlace:
             self.macro = text
 
     def _note_setting(self, code: str, words: dict[str, str], text: str) -> None:
-        """Store a setting; it replaces earlier ones of the same tool that set no other words."""
+        """Store a setting; it replaces earlier settings of the same tool that set no other words."""
         index = words.pop(_SETTINGS[code], "")
         if code == "G10" and not index:
             return  # the firmware's own retraction
@@ -190,7 +190,7 @@ class ResumePlace:
         is_arc = command.code in {"G2", "G3"}  # a full circle ends where it began
         if extruded > 0 and (is_arc or (x, y) != (self.axes["X"], self.axes["Y"])):
             self.top = self.axes["Z"]
-            self.laid.add(in_hundredths(self.top))
+            self.laid_heights.add(in_hundredths(self.top))
             self.highest = max(self.highest, self.top)
 
     def _set_axes(self, command: Command) -> None:
@@ -203,14 +203,14 @@ class ResumePlace:
     def _moves_origin(self, axis: str, value: float) -> bool:
         if axis == "E":
             return False
-        if axis == "Z" and axis not in self._homed and self.top is None:
-            return False  # the file is itself the rest of a print: these begin by setting Z instead of homing it
-        return axis not in self._homed or value != self.axes[axis]
+        if axis == "Z" and axis not in self._homed_axes and self.top is None:
+            return False  # the file is itself the rest of a print: such files begin by setting Z instead of homing it
+        return axis not in self._homed_axes or value != self.axes[axis]
 
     def _home(self, command: Command) -> None:
         for axis in [axis for axis in "XYZ" if axis in command] or "XYZ":
             self.axes[axis] = 0.0
-            self._homed.add(axis)
+            self._homed_axes.add(axis)
 
     def _heat(self, heater: str, command: Command) -> None:
         target = command.get("S", command.get("R"))
@@ -248,7 +248,7 @@ def place_before(commands: Iterable[tuple[int, bytes]], offset: int, e_mode: EMo
 
 
 def start_sequence(place: ResumePlace, top: float) -> Iterator[str]:
-    """Yield the commands that restore the state. They begin with the nozzle on top of the part, at this height in mm.
+    """Yield the commands that restore the state. At first the nozzle is on top of the part, at this height in mm.
 
     The nozzle stays there, cold, until the bed is hot: the part would come off a cold bed, and Z may sink while its
     motor is off. Only in the corner, away from the part, is the nozzle heated.
@@ -277,7 +277,7 @@ def start_sequence(place: ResumePlace, top: float) -> Iterator[str]:
 def _approach(place: ResumePlace) -> Iterator[str]:
     axes, retracted = place.axes, place.retracted
     if place.modes.tool is not None:
-        yield f"T{place.modes.tool}"  # before priming
+        yield f"T{place.modes.tool}"  # before the nozzle is primed
     yield "M83"
     yield f"G1 E{PRIME:g} {EXTRUDE}"
     if retracted > 0:

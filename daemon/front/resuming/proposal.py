@@ -1,6 +1,6 @@
 """Proposal: where in its file a lost print can be resumed, for the command line and the service's worker process.
 
-Reads whole files.
+This module reads whole files.
 """
 
 from collections.abc import Iterator, Sequence
@@ -55,11 +55,11 @@ class Proposal:
         layer: its layer; None: unknown.
         layers: the number of the file's layers.
         height: of that layer.
-        top: of the part: where the nozzle has to be placed.
-        highest: of everything printed; above `top` if objects are printed one after the other.
-        at: the position there.
+        top: the height of the part, on which the nozzle has to be placed.
+        highest: the height of everything printed; above `top` if objects are printed one after the other.
+        at: the nozzle's position at this place.
         temperatures: by heater.
-        extruded: the filament up to there.
+        extruded: the filament used before this place.
         sequence: the commands that precede the rest of the file.
         size: of the file, in bytes.
         mtime_ns: of the file.
@@ -135,8 +135,8 @@ def propose(path: Path, target: ResumeTarget, layers: Sequence["Layer"], e_mode:
 def _top(name: str, place: ResumePlace, layers: Sequence["Layer"], offset: int) -> float:
     """Return the height of the part, in mm: a wrong one would crash the nozzle into it.
 
-    The last extrusion may have been beside the part, at any height. The last of `layers` has the place. The
-    height is that of the layer below it; it is refused if the two are not adjacent.
+    The last extrusion may have been beside the part, at any height. The place is in the last of `layers`, and the
+    height is that of the layer below. If these two layers are not adjacent, the place is refused.
     """
     laid, last = place.top or 0.0, layers[-1] if layers else None
     if last is None or last.z is None:
@@ -162,17 +162,18 @@ def _require_same_heights(path: Path, place: ResumePlace, layers: Sequence["Laye
     at = layers[-1]
     if at.z is None:
         return  # `_top` has refused it
-    behind = deepcopy(place)
-    behind.top = None
+    ahead = deepcopy(place)
+    ahead.top = None
     for begins, command in _commands(path):
         if begins >= offset:
-            behind.note(command)
-            if behind.top is not None:
+            ahead.note(command)
+            if ahead.top is not None:
                 break
-    thick, steps = at.height or _DEFAULT_LAYER, in_hundredths(top)
-    spiral = any(each in place.laid for each in range(in_hundredths(top - thick) + 3, steps - 2))
-    near = thick if spiral else 2 * _TOLERANCE
-    if not {steps - 1, steps, steps + 1} & place.laid or behind.top is None or abs(behind.top - at.z) > near:
+    layer_height, steps = at.height or _DEFAULT_LAYER, in_hundredths(top)
+    is_spiral = any(each in place.laid_heights for each in range(in_hundredths(top - layer_height) + 3, steps - 2))
+    tolerance = layer_height if is_spiral else 2 * _TOLERANCE
+    is_laid = {steps - 1, steps, steps + 1} & place.laid_heights
+    if not is_laid or ahead.top is None or abs(ahead.top - at.z) > tolerance:
         raise NoSuchPlace(
             f"cannot tell how high the part is there: the comments of {path.name} have layer {len(layers)} at "
             f"{at.z:g} mm above one at {top:g} mm, but its moves do not"
@@ -262,8 +263,8 @@ def warnings(proposal: Proposal, scripts: ScriptsConfig, reached: int | None = N
         texts.append("scripts.before_start is left out, as it may home Z: " + "; ".join(scripts.before_start))
     if proposal.highest > proposal.top + _DEFAULT_LAYER:
         texts.append(
-            f"the nozzle has to touch the part that was being printed, {proposal.top:g} mm high, not anything else on "
-            f"the bed (another object, a purge), which is up to {proposal.highest:g} mm high"
+            f"the nozzle has to touch the part that was being printed, which is {proposal.top:g} mm high, and nothing "
+            f"else on the bed (another object, a purge), which may be {proposal.highest:g} mm high"
         )
     if reached is not None and proposal.layer is not None and proposal.layer > reached + 1:
         texts.append(

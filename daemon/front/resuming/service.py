@@ -1,7 +1,7 @@
 """Resuming: proposals to resume the last print, and the file with the rest of it.
 
-A proposal is for one place in one file, and confirming its token prints exactly that. Only the last print can be
-resumed: the part of any other is no longer on the bed.
+A proposal is for one place in one file, and confirming its token prints exactly from there. Only the last print can be
+resumed: the part of any other print is no longer on the bed.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from daemon.errors import FileExists, JobConflict, NoSuchFile, NoSuchPlace
 from daemon.front.resuming.place import LIFT, PRIME
 from daemon.front.resuming.proposal import POWER_LOSS, Proposal, ResumeTarget, warnings
-from daemon.front.resuming.worker import Find, in_process
+from daemon.front.resuming.worker import Find, find_in_child
 from daemon.front.uploads.filenames import file_error
 from daemon.front.uploads.tree import TreeEntry
 from gcode.frozen import frozen
@@ -25,7 +25,7 @@ from gcode.frozen import frozen
 if TYPE_CHECKING:
     from daemon.front.front import Front
 
-LIFETIME = 1800.0  # s in which a proposal can be confirmed
+LIFETIME_S = 1800.0  # a proposal can be confirmed for so long
 MAX_OFFERS = 8  # open proposals
 MAX_NAMES = 99  # numbered names of one rest
 RECORDS_TIMEOUT = 2.0  # s to wait for the latest records of the core
@@ -43,14 +43,14 @@ class _Offer:
         path: of the uploaded file.
         job: the number of the print.
         proposal: the place.
-        until: when it expires, by the loop's clock.
+        expires_at: by the loop's clock.
         rest: the file with the rest; None: not written yet.
     """
 
     path: str
     job: int
     proposal: Proposal
-    until: float
+    expires_at: float
     rest: TreeEntry | None = None
 
 
@@ -58,7 +58,7 @@ class Resuming:
     """The open proposals. Tests replace `find`."""
 
     def __init__(self, front: "Front") -> None:
-        self.find: Find = in_process
+        self.find: Find = find_in_child
         self._front = front
         self._offers: OrderedDict[str, _Offer] = OrderedDict()
         self._lock = asyncio.Semaphore(1)  # one worker process at a time
@@ -85,8 +85,8 @@ class Resuming:
         async with self._lock:
             proposal = await self.find(path, target, await front.analyses.printer())
         if not _is_same(entry, proposal.size, proposal.mtime_ns):
-            raise NoSuchPlace(f"{entry.path} has changed: ask again")
-        token = self._add(_Offer(entry.path, job["id"], proposal, asyncio.get_running_loop().time() + LIFETIME))
+            raise NoSuchPlace(f"{entry.path} has changed: request a new proposal")
+        token = self._add(_Offer(entry.path, job["id"], proposal, asyncio.get_running_loop().time() + LIFETIME_S))
         return {"token": token, **self._as_json(job, proposal), "file": _rest_name(entry.path, proposal)}
 
     def _as_json(self, job: dict[str, Any], proposal: Proposal) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class Resuming:
         names = ("id", "name", "path", "state", "ended", "reason", "lines", "offset", "filamentLength")
         reached = job["layersDone"]
         return {
-            "expires": int(LIFETIME),
+            "expires": int(LIFETIME_S),
             "print": {**{name: job[name] for name in names}, "layer": reached or None},
             "layer": proposal.layer,
             "layers": proposal.layers,
@@ -153,24 +153,24 @@ class Resuming:
             self._offers.popitem(last=False)
         return token
 
-    # -- taking a proposal ---------------------------------------------------------------------------------
+    # -- carrying out a proposal ---------------------------------------------------------------------------
 
     async def write_rest(self, token: str) -> TreeEntry:
         """Write the rest of the file by a confirmed proposal, without printing it yet.
 
         Raises:
-            JobConflict: a print is in progress, or there was another since.
+            JobConflict: a print is in progress, or there has been another print since the proposal.
             NoSuchPlace: the proposal has expired, or the file has changed.
             FileError: the rest cannot be written.
         """
         offer = self._offers.get(token)
-        if offer is None or asyncio.get_running_loop().time() > offer.until:
+        if offer is None or asyncio.get_running_loop().time() > offer.expires_at:
             raise NoSuchPlace("this proposal has expired: request a new one, check it, and confirm it")
         _, entry = await self._last(offer.job)
         if not _is_same(entry, offer.proposal.size, offer.proposal.mtime_ns):
-            raise NoSuchPlace(f"{offer.path} has changed: ask again")
+            raise NoSuchPlace(f"{offer.path} has changed: request a new proposal")
         async with self._lock:
-            offer = self._offers.get(token, offer)  # another client may have confirmed it meanwhile
+            offer = self._offers.get(token, offer)  # another client may have confirmed the proposal meanwhile
             if (rest := offer.rest) is None:
                 rest = await self._write(offer)
                 self._offers[token] = replace(offer, rest=rest)
@@ -225,14 +225,14 @@ async def _blocks(path: Path, proposal: Proposal) -> AsyncIterator[bytes]:
     except OSError as error:
         raise file_error(error, path.name) from error
     if left:
-        raise NoSuchPlace(f"{path.name} has changed: ask again")
+        raise NoSuchPlace(f"{path.name} has changed: request a new proposal")
 
 
 def _ended_at(job: dict[str, Any]) -> int:
     if not job["offset"]:
         raise NoSuchPlace(
-            f"where the print of {job['path']} ended is unknown, as the printer acknowledged no line of it: print the "
-            "whole file, or name a layer"
+            f"it is unknown where the print of {job['path']} ended, as the printer acknowledged none of its lines: "
+            "print the whole file, or name a layer"
         )
     return int(job["offset"])
 

@@ -26,7 +26,7 @@ Find = Callable[[Path, ResumeTarget, Printer], Awaitable[Proposal]]
 """Finds a place in a file. Raises FileError."""
 
 
-async def in_process(path: Path, target: ResumeTarget, printer: Printer) -> Proposal:
+async def find_in_child(path: Path, target: ResumeTarget, printer: Printer) -> Proposal:
     """Find the place in a process of its own; see `Find`."""
     task = {"path": os.fspath(path), "target": asdict(target), "printer": printer}
     try:

@@ -57,12 +57,12 @@ def _check_name(name: str, path: str) -> None:
 
 
 def is_printable(name: str) -> bool:
-    """Tell whether a file is G-code, judged by its name."""
+    """Tell by its name whether a file is G-code."""
     return name.lower().endswith(EXTENSIONS)
 
 
 def check_printable(path: str) -> None:
-    """Raise NotPrintable if a file is not G-code, judged by its name."""
+    """Raise NotPrintable if a file is not G-code by its name."""
     if path.lower().endswith((".bgcode", ".bgc", ".gz", ".3mf")):
         raise NotPrintable(f"{path} names a packed file: uploads are stored unpacked, as cube.gcode for example")
     if not is_printable(path):

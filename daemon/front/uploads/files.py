@@ -19,7 +19,7 @@ from daemon.front.uploads.filenames import MAX_DEPTH, check_path, check_printabl
 from daemon.front.uploads.hashes import NO_HASHES, HashBook, Hashes, NoHashes
 from daemon.front.uploads.room import Room
 from daemon.front.uploads.tree import TreeEntry, file_entry, folder_entry, signature
-from daemon.front.uploads.unpacker import Unpack, in_process
+from daemon.front.uploads.unpacker import Unpack, unpack_in_child
 from daemon.move_new import move_new
 from daemon.set_aside import set_aside
 
@@ -37,7 +37,7 @@ class FileStore:
     All methods raise FileError: BadFileName for a path that is refused, NoSuchFile, …
 
     Attributes:
-        busy: tells whether a file, or a file in a folder, is being printed; called on the loop.
+        is_busy: tells whether a file, or a file in a folder, is being printed; called on the loop.
         unpack: unpacks a packed upload.
         unpacking: limits the number of unpacking processes.
         room: the quota.
@@ -52,12 +52,12 @@ class FileStore:
         hashes: HashBook | None = None,
         quota_mib: int = 0,
         *,
-        busy: Callable[[str], bool] = lambda _path: False,
+        is_busy: Callable[[str], bool] = lambda _path: False,
         extra_space: Callable[[], int] = lambda: 0,
     ) -> None:
-        self.busy = busy
+        self.is_busy = is_busy
         self.extra_space = extra_space
-        self.unpack: Unpack = in_process
+        self.unpack: Unpack = unpack_in_child
         self.unpacking = asyncio.Semaphore(_MAX_UNPACKING)
         self.revision = 0
         self._root = root
@@ -86,7 +86,7 @@ class FileStore:
         for leftover in incoming.iterdir():
             _remove(leftover)
 
-    def unfinished(self) -> Path:
+    def new_unfinished_path(self) -> Path:
         """Return a new path in the folder of unfinished files, which is made again if a user has deleted it. Blocks."""
         incoming = self._root / _INCOMING
         incoming.mkdir(exist_ok=True)
@@ -192,7 +192,7 @@ class FileStore:
         resolved = self.resolve(path)
         if resolved.is_dir() and not resolved.is_symlink():
             # so that the folder vanishes at once, however long deleting its files takes
-            _remove(resolved.rename(self.unfinished()))
+            _remove(resolved.rename(self.new_unfinished_path()))
         else:
             resolved.unlink()
 
@@ -263,14 +263,14 @@ class FileStore:
         plain = "/".join(check_path(path))
         if not plain:
             raise BadFileName("the folder of uploads itself cannot be moved or deleted")
-        if self.busy(plain):
+        if self.is_busy(plain):
             raise FileInUse(f"{plain} is being printed")
         return plain
 
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
         """Yield a temporary folder on the same file system."""
-        scratch = self.unfinished()
+        scratch = self.new_unfinished_path()
         scratch.mkdir(mode=0o700)
         try:
             yield scratch
@@ -328,8 +328,8 @@ class Upload:
             raise file_error(error, self.name) from error
 
     @property
-    def received(self) -> int:
-        """Bytes received so far."""
+    def received_bytes(self) -> int:
+        """Number of bytes received so far."""
         return self._written + self._pending_size
 
     @property
@@ -381,7 +381,7 @@ class Upload:
         if not self.path:
             raise BadFileName("a file needs a name")
         check_printable(self.path)
-        if self._store.busy(self.path):
+        if self._store.is_busy(self.path):
             raise FileInUse(f"{self.path} is being printed")
 
     # All methods below are called in threads, one at a time.
@@ -395,7 +395,7 @@ class Upload:
             if _exists(final) and not self.overwrites:
                 raise FileExists(f"{self.path} exists")
             if not self._is_closed:
-                temporary = self._store.unfinished()
+                temporary = self._store.new_unfinished_path()
                 self._file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
                 self._temporary = temporary  # `discard` removes it
 

@@ -18,9 +18,9 @@ class Claim:
         self._name = name
 
     @property
-    def left(self) -> int | None:
+    def free_bytes(self) -> int | None:
         """The bytes by which it may still grow; None: no limit."""
-        return self._room.left
+        return self._room.free_bytes
 
     def resize(self, size: int) -> None:
         """Change its size, in bytes.
@@ -28,11 +28,11 @@ class Claim:
         Raises:
             StorageFull: it exceeds the quota.
         """
-        self._room.taken += size - self.size
+        self._room.claimed_bytes += size - self.size
         self.size = size
-        left = self._room.left
-        if left is not None and left < 0:
-            self._room.taken -= self.size  # so that simultaneous uploads may fit
+        free = self._room.free_bytes
+        if free is not None and free < 0:
+            self._room.claimed_bytes -= self.size  # so that simultaneous uploads may fit
             self.size = 0
             raise StorageFull(f"{self._name} does not fit: all uploads together may take {self._room.mib} MiB")
 
@@ -42,21 +42,21 @@ class Room:
 
     Attributes:
         mib: the largest size of all uploads together; 0: no limit.
-        taken: bytes of unfinished uploads and copies.
+        claimed_bytes: bytes of unfinished uploads and copies.
     """
 
     def __init__(self, mib: int, used: Callable[[], Awaitable[int]]) -> None:
         """Prepare; `used` returns the bytes of the existing files."""
         self.mib = mib
-        self.taken = 0
+        self.claimed_bytes = 0
         self._used = used
         self._existing = 0  # bytes of the files at the last count, and of those added since
         self._added = 0  # bytes of all files that were ever added
 
     @property
-    def left(self) -> int | None:
+    def free_bytes(self) -> int | None:
         """The remaining bytes; None: no limit."""
-        return self.mib * MIB - self._existing - self.taken if self.mib else None
+        return self.mib * MIB - self._existing - self.claimed_bytes if self.mib else None
 
     @asynccontextmanager
     async def claim(self, name: str) -> AsyncIterator[Claim]:
@@ -69,7 +69,7 @@ class Room:
         try:
             yield claim
         finally:
-            self.taken -= claim.size
+            self.claimed_bytes -= claim.size
             if claim.is_stored:
                 self._existing += claim.size
                 self._added += claim.size

@@ -20,7 +20,7 @@ Unpack = Callable[[Path, Path, int, int | None], Awaitable[None]]
 """Unpacks a file into another: source, target, largest size in bytes, plate. Raises FileError."""
 
 
-async def in_process(source: Path, target: Path, limit: int, plate: int | None) -> None:
+async def unpack_in_child(source: Path, target: Path, limit: int, plate: int | None) -> None:
     """Unpack in a process of its own; see `Unpack`."""
     task = {"source": os.fspath(source), "target": os.fspath(target), "limit": limit, "plate": plate}
     try:
@@ -30,7 +30,7 @@ async def in_process(source: Path, target: Path, limit: int, plate: int | None) 
     raise_error(answer, (NotPrintable, StorageFull))
 
 
-async def in_this_process(source: Path, target: Path, limit: int, plate: int | None) -> None:
+async def unpack_here(source: Path, target: Path, limit: int, plate: int | None) -> None:
     """Unpack in this process; see `Unpack`. For tests, and for programs that can wait for it."""
     from daemon.packing.unpacking import unpack  # noqa: PLC0415 - the service itself does not need it
 

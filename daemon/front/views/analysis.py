@@ -30,7 +30,7 @@ async def of_entry(service: "Front", entry: TreeEntry, *, details: bool = False)
     if findings is None:
         return {}
     fields = of_brief(findings, entry.path)
-    if service.companions.on("notify"):
+    if service.companions.is_on("notify"):
         from daemon.front.views import spools  # noqa: PLC0415 - only needed if `notify` is switched on
 
         fields["gcodeAnalysis"]["warnings"] += spools.warnings(filament(findings), service.companions.state("notify"))
@@ -155,7 +155,7 @@ def estimate(findings: Findings | None, learnt: LearntPace) -> dict[str, Any]:
 
 def of_outlook(outlook: Outlook) -> dict[str, Any]:
     """Return the fields of a running print that OctoPrint does not have."""
-    m73 = {"completion": outlook.m73_percent, "printTimeLeft": outlook.m73_left}
+    m73 = {"completion": outlook.m73_percent, "printTimeLeft": outlook.m73_time_left}
     return {
         "timeCompletion": 100.0 * outlook.time_share,
         "layer": outlook.layer,

@@ -15,8 +15,8 @@ from hal.printer import PanelPrint
 if TYPE_CHECKING:
     from daemon.front.front import Front
 
-FRESH = 2.0  # s for which the statistics are reused: clients may poll hundreds of times a second
-DATABASE_TIMEOUT = 0.5  # s; short, as clients must not think that the server is gone when an SD card is slow
+MAX_AGE_S = 2.0  # s for which the statistics are reused: clients may poll hundreds of times a second
+DATABASE_TIMEOUT = 0.5  # s; short: if an SD card is slow, clients must not think that the server is gone
 
 
 class JobView:
@@ -35,7 +35,7 @@ class JobView:
         selected = service.jobs.selected
         times = await self._statistics(selected)
         findings = await service.watch.findings(selected) if selected is not None else None
-        learnt = await service.watch.learnt() if findings is not None else LearntPace()
+        learnt = await service.watch.printer_pace() if findings is not None else LearntPace()
         outlook = service.watch.outlook()
         answer: dict[str, Any] = {
             "job": _job(selected, times, findings, learnt),
@@ -48,12 +48,12 @@ class JobView:
             answer["print"] = {"id": job.id, "key": job.key, "state": job.state.value if job.state else None}
         if status.error:
             answer["error"] = status.error
-        if (refused := service.watch.refused) is not None:
-            answer["refused"] = {"name": refused.name, "path": refused.path, "reasons": refused.reasons}
+        if (refusal := service.watch.refusal) is not None:
+            answer["refused"] = {"name": refusal.name, "path": refusal.path, "reasons": refusal.reasons}
         if reason := service.jobs.pause_reason:
             answer["pauseReason"] = reason
         if warning := service.jobs.warning:
-            # a field of ours: the print goes on, and clients must not take this for an error of the printer
+            # not `error`: the print continues, and clients must not take this for an error of the printer
             answer["warning"] = warning
         return answer
 
@@ -64,7 +64,7 @@ class JobView:
         now = asyncio.get_running_loop().time()
         if self._statistics_cache is not None:
             path, read_at, statistics = self._statistics_cache
-            if path == selected.path and now - read_at < FRESH:
+            if path == selected.path and now - read_at < MAX_AGE_S:
                 return statistics
         try:
             async with asyncio.timeout(DATABASE_TIMEOUT):
@@ -76,7 +76,7 @@ class JobView:
 
 
 def brief(selected: Selection | None, progress: JobProgress) -> dict[str, Any]:
-    """Return job and progress without findings and statistics, which would have to be awaited."""
+    """Return job and progress, but without findings and statistics, which would have to be awaited."""
     return {"job": _job(selected, FileStatistics()), "progress": _progress(progress)}
 
 

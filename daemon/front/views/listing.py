@@ -33,7 +33,7 @@ MAX_CACHED = 4 * 1024 * 1024  # bytes of an answer that is stored for the next r
 
 @frozen
 class FolderFacts:
-    """The data about files that are not in the folder itself."""
+    """Data about the files of a folder that is not stored in the folder itself."""
 
     hashes: Hashes = field(default_factory=dict)
     analyses: Mapping[FileKey, Brief] = field(default_factory=dict)
@@ -74,9 +74,9 @@ class Listing:
             return FolderFacts()
         hashes = await service.files.hashes(entry.path)
         analyses = await service.analyses.briefs(entry.path, keys)
-        return FolderFacts(hashes, analyses, await self._histories())
+        return FolderFacts(hashes, analyses, await self._all_statistics())
 
-    async def _histories(self) -> Mapping[str, FileStatistics]:
+    async def _all_statistics(self) -> Mapping[str, FileStatistics]:
         """Return the statistics of all files, read once after each print; empty if the record cannot be read."""
         records = self._service.core.records
         if self._prints is not None:

@@ -32,7 +32,7 @@ def _of_tool(entry: Mapping[str, Any], filament: Mapping[str, Mapping[str, Any]]
     if _is_length(left) and _is_length(needed) and needed > left:  # type: ignore[operator]  # both are numbers
         yield f"T{tool} needs {needed / _METRE:.1f} m, but {name} has {left / _METRE:.1f} m left"  # type: ignore[operator]  # as above
     expected, there = use.get("type"), spool.get("material")
-    if isinstance(expected, str) and isinstance(there, str) and not _same(expected, there):
+    if isinstance(expected, str) and isinstance(there, str) and not _may_be_same(expected, there):
         yield f"T{tool} prints {expected[:_MAX_NAME]}, but {name} is {there[:_MAX_NAME]}"
 
 
@@ -40,7 +40,7 @@ def _is_length(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _same(one: str, other: str) -> bool:
+def _may_be_same(one: str, other: str) -> bool:
     """Tell whether two names may mean the same material, like PLA and PLA+, but not PLA and PETG."""
     first, second = ("".join(filter(str.isalnum, each)).casefold() for each in (one, other))
     return first.startswith(second) or second.startswith(first)

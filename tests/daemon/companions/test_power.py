@@ -13,7 +13,7 @@ from daemon.companions.power.errors import DeviceError
 from daemon.companions.power.power import Power
 from daemon.companions.power.switch import Switch, SwitchingWithdrawn
 from daemon.front.access.scopes import Scope
-from daemon.front.events import Notice
+from daemon.front.events import FrontEvent
 from support.client import in_memory
 from support.companions import FakeSwitch, beside
 from support.http import NOW, api
@@ -91,8 +91,8 @@ async def test_octoprint_apps_see_a_psucontrol_switch(tmp_path):
         assert (await post("/api/plugin/psucontrol", {"command": "turnPSUOff"})).status == 204
         await asyncio.sleep(1)
         assert (await post("/api/plugin/psucontrol", {"command": "getPSUState"})).json == {"isPSUOn": False}
-        assert Notice("plugin_psucontrol_psu_state_changed", {"isPSUOn": False}) in rig.notices
-        assert Notice("psucontrol", {"isPSUOn": False}, "plugin") in rig.notices
+        assert FrontEvent("plugin_psucontrol_psu_state_changed", {"isPSUOn": False}) in rig.notices
+        assert FrontEvent("psucontrol", {"isPSUOn": False}, "plugin") in rig.notices
         assert (await post("/api/plugin/psucontrol", {"command": "togglePSU"})).status == 204
         assert rig.switch.is_on
         assert (await post("/api/plugin/psucontrol", {"command": "boom"})).status == 400
@@ -180,9 +180,9 @@ async def test_an_off_command_that_timed_out_is_undone_when_a_print_begins(tmp_p
 async def test_a_companion_killed_while_switching_off_does_not_block_prints_for_long(tmp_path):
     async with bench(tmp_path) as rig:
         rig.server.service.companions.on_report("power", {"goingOff": True}, {})
-        assert rig.server.service.companions.holds() is not None
+        assert rig.server.service.companions.reason_to_hold() is not None
         await asyncio.sleep(26)
-        assert rig.server.service.companions.holds() is None
+        assert rig.server.service.companions.reason_to_hold() is None
 
 
 @pytest.mark.parametrize("wanted_by", ["command", "cancel"])

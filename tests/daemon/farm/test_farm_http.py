@@ -58,7 +58,7 @@ async def test_all_but_page_and_description_need_a_key_of_the_right_scope(tmp_pa
     async with farm_api(tmp_path) as api:
         for rule in api.application.wildcard_router.rules:
             path = sample(rule.matcher.regex.pattern)
-            for method in rule.target.allowed():
+            for method in rule.target.allowed_methods():
                 answer = await api.request(method, path, key=None)
                 assert (answer.status == 403) != rule.target.is_public, (method, path)
         keys = {}
@@ -562,7 +562,9 @@ def test_every_address_is_described_with_every_method():
         verbs = re.search(r"/\(((?:[a-z_]+\|)+[a-z_]+)\)$", pattern)
         for verb in verbs[1].split("|") if verbs else [""]:
             path = pattern[: verbs.start()] + f"/{verb}" if verbs else pattern
-            methods[re.sub(r"\((?:\([^)]*\)|[^()])*\)", "{}", path)] = {each.lower() for each in rule.target.allowed()}
+            methods[re.sub(r"\((?:\([^)]*\)|[^()])*\)", "{}", path)] = {
+                each.lower() for each in rule.target.allowed_methods()
+            }
     assert described == methods
 
 

@@ -1,6 +1,6 @@
--- All of it can be found out again, but for print_times, which are learnt again.
+-- A cache: all of it can be computed again from the files, except print_times, which are learnt again with each print.
 
--- SHA-1 of files as they were uploaded; of no use once size or mtime_ns differ.
+-- SHA-1 of files as they were uploaded; invalid once size or mtime_ns differ.
 CREATE TABLE hashes (
     path     TEXT PRIMARY KEY,
     size     INTEGER NOT NULL,
@@ -8,7 +8,7 @@ CREATE TABLE hashes (
     sha1     TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- What is known of a file; of no use once size or date differ, or another version of the program looks at it.
+-- The analysis of a file; invalid once size or date differ, or if it is of another version of the analysis.
 CREATE TABLE analyses (
     path      TEXT PRIMARY KEY,
     size      INTEGER NOT NULL,
@@ -19,7 +19,7 @@ CREATE TABLE analyses (
     thumbnail BLOB              -- PNG
 ) WITHOUT ROWID;
 
--- Planned and real seconds of the last prints that completed, without heating: by these a printer is known.
+-- Planned and real seconds of the last completed prints, without heating: they show how fast a printer is.
 CREATE TABLE print_times (
     id      INTEGER PRIMARY KEY,
     printer TEXT NOT NULL,      -- its address

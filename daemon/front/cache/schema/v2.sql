@@ -1,14 +1,14 @@
--- The queue, which is no cache: it is written for good before anything is done by it.
+-- The queue. It is not a cache: a change is stored durably before the service acts on it.
 
 CREATE TABLE documents (
     name    TEXT PRIMARY KEY,
     content TEXT NOT NULL       -- JSON
 ) WITHOUT ROWID;
 
--- What was put into the queue with an idempotency key; whoever asks again gets the same entry.
+-- Entries that were added to the queue with an idempotency key; a repeated request returns the same entry.
 CREATE TABLE queue_keys (
     key   TEXT PRIMARY KEY,
-    mark  TEXT NOT NULL,        -- of what was asked for
-    entry TEXT NOT NULL,        -- JSON, as it was put in
+    mark  TEXT NOT NULL,        -- identifies the content of the request
+    entry TEXT NOT NULL,        -- JSON, as it was added
     added REAL NOT NULL
 ) WITHOUT ROWID;

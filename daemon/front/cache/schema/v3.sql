@@ -1,5 +1,5 @@
--- The history: a copy of the core's record of jobs, for questions that the core has no time for, and what is known of
--- each print besides. What it has from the core it can have again.
+-- The history: a copy of the core's record of jobs, for queries that would take too much of the core's time, with more
+-- data about each print. What is copied from the core can be copied again.
 
 CREATE TABLE prints (
     id         INTEGER PRIMARY KEY,    -- of the job, in the core's record
@@ -19,8 +19,8 @@ CREATE TABLE prints (
     key        TEXT,
     began      INTEGER NOT NULL,
     resends    INTEGER,
-    -- from here on the front's own
-    month      TEXT NOT NULL,          -- 2026-11, as it is here
+    -- the columns below are not in the core's record
+    month      TEXT NOT NULL,          -- 2026-11, in local time
     detailed   INTEGER NOT NULL DEFAULT 0,
     layers     INTEGER,
     layers_done INTEGER,
@@ -47,7 +47,7 @@ CREATE TABLE pictures (
     png  BLOB NOT NULL
 );
 
--- What the queue knew of a print as it was begun, by its key.
+-- What the queue's entry said about a print when it was started, by the print's key.
 CREATE TABLE queue_prints (
     key      TEXT PRIMARY KEY,
     entry    INTEGER NOT NULL,
