@@ -310,7 +310,7 @@ def test_a_lost_print_continues_after_the_user_has_checked_the_part(new_stage, a
     assert dialog.evaluate("each => each.scrollWidth <= each.clientWidth")
     go_on = dialog.get_by_role("button", name="Print from layer 118 on")
     go_on.click(force=True)
-    expect(dialog).to_contain_text("tick that it touches it")  # not confirmed yet
+    expect(dialog).to_contain_text("tick that it touches the part")  # not confirmed yet
     dialog.get_by_label("First layer to print").fill("120")
     with stage.page.expect_request("**/api/resume-at") as request:
         dialog.get_by_role("button", name="Show this layer").click()

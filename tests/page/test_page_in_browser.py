@@ -431,7 +431,7 @@ def test_the_queue_waits_until_the_bed_is_confirmed_clear(new_tab, service, part
     expect(rows.nth(1)).to_contain_text(re.compile("ASA.*for <b>Ada</b>", re.DOTALL))
     tab.button("Remove queued.gcode").nth(1).click()
     expect(rows).to_have_count(1)
-    tab.button("The bed is clear").click()
+    tab.button("Confirm that the bed is clear").click()
     question = tab.page.get_by_role("dialog", name="Is the bed clear?")
     expect(question).to_contain_text("queued.gcode starts at once")
     question.get_by_role("button", name="It is clear, start").click()

@@ -1,6 +1,6 @@
 /**
- * Requests to nozzled with this browser's API key. The key is in localStorage, or in sessionStorage if it is not to outlive the
- * tab, or in memory where the browser forbids storage.
+ * Requests to nozzled with this browser's API key. The key is in localStorage; in sessionStorage if it must not outlive the
+ * tab; or in memory where the browser forbids storage.
  */
 
 import {adminKey, clockOffset, heardAt, me} from "./store.mjs";
@@ -87,8 +87,8 @@ export class Failure extends Error {
  */
 
 /**
- * As an admin where this browser has an admin's rights for a while. Those end early with a restart of nozzled, or when another
- * tab gives them up; then the request is repeated with this browser's own key.
+ * Send a request with the temporary admin's key, if this browser has one. That key becomes invalid early if nozzled restarts or
+ * another tab gives it up; then the request is repeated with this browser's own key.
  * @param {string} path @param {Options} [options] @returns {Promise<Response>}
  */
 async function request(path, options = {}) {
@@ -107,7 +107,7 @@ async function send(path, options, used) {
   const headers = new Headers(options.headers);
   if (used) headers.set("X-Api-Key", used);
   const timeout = options.timeout ?? TIMEOUT;
-  // a service that hung must not act later on a request that the user has given up by then
+  // a service that hung must not act on a request later, when the user has given it up
   if (options.method && heardAt.value && !options.late) headers.set("Nozzled-Until", (Date.now() / 1000 + clockOffset.value + timeout / 1000).toFixed(3));
   const end = new AbortController();
   const timer = setTimeout(() => end.abort(), timeout);

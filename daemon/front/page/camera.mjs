@@ -14,7 +14,7 @@ function uncached(address) {
 }
 
 /**
- * The camera's address, or nozzled's own where browsers refuse the camera's: a page that came by https opens no picture by http.
+ * The camera's address, or nozzled's own where browsers refuse the camera's: a page loaded by https cannot load pictures by http.
  * @param {string|undefined} configured @param {string|undefined} own
  */
 function usable(configured, own) {
@@ -28,7 +28,7 @@ async function signed(address) {
   return links[address].replace(/^\//, "");
 }
 
-/** Links to the pages of the camera's own program. @param {{of: any}} props */
+/** Links to the pages of the camera's own software. @param {{of: any}} props */
 function Elsewhere({of}) {
   const pages = [["WebRTC", of.webrtc], ["HLS", of.hls]].filter(([, url]) => /^https?:\/\//.test(url ?? ""));
   return pages.length > 0 && html`<span class="row">${pages.map(([name, url]) => html`<a key=${name} href=${url} target="_blank" rel="noopener noreferrer">${name}</a>`)}</span>`;
@@ -47,7 +47,7 @@ export function Camera() {
   }, [sections.value.settings?.revision, isLive]);
   const wasLost = useRef(false);
   useEffect(() => {
-    if (isLive && wasLost.current) setTick(Date.now()); // a stream ends with the connection, and its last picture stays without an error
+    if (isLive && wasLost.current) setTick(Date.now()); // a stream ends with the connection, which causes no error event: its last picture stays
     wasLost.current = !isLive;
   }, [isLive]);
   useEffect(() => {

@@ -15,7 +15,7 @@ import {clock, duration, size, t, tn, why} from "./words.mjs";
 const ENDINGS = ".gcode,.gco,.g,.bgcode,.gz,.3mf";
 const POLL = 1000; // ms between two checks whether a file has been analysed
 const MAX_POLLS = 120;
-const MAX_UPLOADS = 50; // in the list: when files are added, the oldest entries over this number are removed, if they have been sent
+const MAX_UPLOADS = 50; // in the list; beyond that, the oldest entries that have been sent are removed
 const MAX_FINDINGS = 30; // of one upload
 
 const list = signal(/** @type {{files: any[], free: number, total: number}|null} */ (null));
@@ -47,7 +47,7 @@ export async function load() {
 
 // -- uploads -----------------------------------------------------------------------------------------------
 
-/** The list with at most MAX_UPLOADS entries, besides those that still have to be sent. @param {any[]} entries */
+/** The list with at most MAX_UPLOADS entries, and all that still have to be sent. @param {any[]} entries */
 function shortened(entries) {
   let surplus = entries.length - MAX_UPLOADS;
   return entries.filter(each => isUnsent(each) || surplus-- <= 0);

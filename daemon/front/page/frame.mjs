@@ -8,11 +8,11 @@ import {accessRequests, age, GRACE, isAdmin, isGone, isStale, job, net, newVersi
 import {Act, dialogs, Fail, Icon} from "./widgets.mjs";
 import {duration, t, tn} from "./words.mjs";
 
-const HOLD = 400; // ms that a finger has to press Stop
-const HINT = 3000; // ms that the hint is shown after a finger was lifted too early
+const HOLD_TIME = 400; // ms that a finger has to press Stop
+const HINT_TIME = 3000; // ms that the hint is shown after a finger was lifted too early
 const connectFail = signal("");
 
-/** What is known of the last Stop, as a sentence; empty: none was pressed, or the printer has answered. */
+/** What became of the last Stop, as a sentence; empty: none was pressed, or the printer has answered. */
 export const stopped = signal("");
 
 async function sendStop() {
@@ -41,7 +41,7 @@ export function Stop() {
       timer.current = 0;
       setHolding(false);
       sendStop();
-    }, HOLD);
+    }, HOLD_TIME);
   }
   function up(/** @type {PointerEvent} */ event) {
     setHolding(false);
@@ -50,7 +50,7 @@ export function Stop() {
     timer.current = 0;
     if (!event.isTrusted) return;
     setHint(t("stop_hold"));
-    setTimeout(() => setHint(""), HINT);
+    setTimeout(() => setHint(""), HINT_TIME);
   }
   function click(/** @type {MouseEvent} */ event) {
     if (!event.isTrusted) return;
@@ -124,7 +124,7 @@ function Announcer() {
 function StopResult() {
   const known = printer.value.stop;
   useEffect(() => {
-    if (known) stopped.value = ""; // from here on the printer's answer counts, and disappears with it
+    if (known) stopped.value = ""; // from here on the printer's answer is shown instead
   }, [known]);
   if (!stopped.value && !known) return null;
   const bad = known === "unconfirmed" || (!known && stopped.value !== t("stop_sent") && stopped.value !== t("stop_sending"));

@@ -1,9 +1,9 @@
-/** The view Health: the line to the printer, faults and recordings, what protects the heaters, and this computer. */
+/** The view Health: the connection to the printer, faults and recordings, what protects the heaters, and this computer. */
 
 import {address, download, get} from "./api.mjs";
+import {connectionQuality} from "./connection_quality.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
-import {lineQuality} from "./line_quality.mjs";
-import {isGone, lineFigures, net, printer, server, short} from "./store.mjs";
+import {connectionFigures, isGone, net, printer, server, short} from "./store.mjs";
 import {Act, attempt, Fail} from "./widgets.mjs";
 import {clock, duration, number, sentence, size, t, tn} from "./words.mjs";
 
@@ -31,10 +31,10 @@ function ms(value) {
   return typeof value === "number" ? `${number(value, value < 10 ? 1 : 0)} ms` : null;
 }
 
-/** The figures of the line in sentences. @param {any} link @returns {[string, string][]} tone and text */
+/** What the figures of the connection mean, in sentences. @param {any} link @returns {[string, string][]} tone and text */
 function meaning(link) {
   const {sent, resends, badChecksums, wrongNumbers, timeouts, figures} = link;
-  const sentences = [lineQuality(sent, resends)];
+  const sentences = [connectionQuality(sent, resends)];
   if (resends) sentences.push(["", t("resends_why", {wrong: number(badChecksums), missed: number(wrongNumbers), other: number(resends - badChecksums - wrongNumbers)})]);
   if (timeouts) sentences.push(["warn", tn("line_timeouts", timeouts)]);
   if (!figures?.answers) return sentences;
@@ -43,8 +43,8 @@ function meaning(link) {
   return sentences;
 }
 
-function Line() {
-  const link = lineFigures.value;
+function PrinterConnection() {
+  const link = connectionFigures.value;
   const gone = isGone.value || !link || typeof link.sent !== "number" || printer.value.state === "offline";
   if (gone) return html`<section class="card" aria-label=${t("line")}><h2>${t("line")}</h2><p class="empty">${t("no_line")}</p></section>`;
   const {figures} = link;
@@ -142,5 +142,5 @@ export function Health() {
     return () => clearInterval(timer);
   }, [net.value.state]);
   return html`<p class="back"><a href="#settings">← ${t("view_settings")}</a></p><${Fail} of=${fail} />
-    <div class="grid two"><div><${Line} /><${Heaters} /></div><div><${Machine} /><${Recordings} /></div></div>`;
+    <div class="grid two"><div><${PrinterConnection} /><${Heaters} /></div><div><${Machine} /><${Recordings} /></div></div>`;
 }

@@ -13,7 +13,7 @@ import {clock, duration, monthOf, number, t, tn, why} from "./words.mjs";
 
 const PAGE_SIZE = 50;
 const SEARCH_DELAY = 300; // ms after the last keystroke
-const RELOAD = 2000; // ms until a list without the end of the last print is loaded again
+const RELOAD_DELAY = 2000; // ms until a list that does not yet show the end of the last print is loaded again
 
 const next = signal(/** @type {number|null} */ (null));
 const totals = signal(/** @type {any} */ (null));
@@ -115,7 +115,7 @@ export function History() {
   const rows = jobs.value ?? [];
   const isBehind = rows.length > 0 && !job.value.active && !(outcomeOf(rows[0]) in TONES); // the answer was on its way when the print ended
   useEffect(() => {
-    const timer = isBehind ? setTimeout(() => load(), RELOAD) : 0;
+    const timer = isBehind ? setTimeout(() => load(), RELOAD_DELAY) : 0;
     return () => clearTimeout(timer);
   }, [isBehind, jobs.value]);
   return html`<${Queue} /><section class="card" aria-label=${t("history")}><h2>${t("history")}</h2>

@@ -19,8 +19,8 @@ function figures(known) {
   const mm = (/** @type {number} */ value) => number(value, value < 10 ? 1 : 0);
   return [
     [t("plan"), known.estimatedPrintTime && duration(known.estimatedPrintTime)],
-    [t("plan_slicer"), known.slicerEstimate && duration(known.slicerEstimate)],
     [t("plan_heating"), times.heating > 1 && duration(times.heating)],
+    [t("plan_slicer"), known.slicerEstimate && duration(known.slicerEstimate)],
     [t("layers"), known.layers && number(known.layers)],
     [t("layer_height"), known.layer_height && `${number(known.layer_height, 2)} mm`],
     [t("first_layer"), known.first_layer_height && `${number(known.first_layer_height, 2)} mm`],

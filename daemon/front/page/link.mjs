@@ -1,6 +1,6 @@
 /**
- * The connection to nozzled: login, then a socket that sends a snapshot, changes and a heartbeat. A lost connection is retried
- * until a key is refused. Each `connect` is an attempt of its own; what a socket of an older attempt still receives is ignored.
+ * The connection to nozzled: login, then a socket on which nozzled sends a snapshot, changes and a heartbeat. A lost connection is
+ * retried until the key is refused. Each call of `connect` begins a new attempt; messages on the socket of an older attempt are ignored.
  */
 
 import {Failure, forgetKey, get, key, login} from "./api.mjs";
@@ -9,10 +9,10 @@ import {accessRequests, addConsoleLines, applyChanges, applyPluginMessage, apply
 
 const MIN_RETRY = 500; // ms before the second try; doubled with each try
 const MAX_RETRY = 5000; // ms
-const SILENT = 2 * STALE * 1000; // ms without a message after which the socket counts as dead
+const SILENCE_TIMEOUT = 2 * STALE * 1000; // ms without a message after which the socket counts as dead
 const FILES_INTERVAL = 2000; // ms between two announcements of changed files
-const MAX_GAP = 10; // s without a temperature after which those of the server are fetched
-const HIDDEN = 30000; // ms in the background after which the socket is closed
+const MAX_GAP = 10; // s without a temperature after which the missing ones are fetched from the server
+const HIDDEN_TIMEOUT = 30000; // ms in the background after which the socket is closed
 
 /** @type {WebSocket|null} */
 let socket = null;
@@ -91,7 +91,7 @@ async function connect() {
   }
 }
 
-/** This browser's key is not valid any more: use the one that another tab has stored since, or ask for one. @param {string} [reason] */
+/** This browser's key is no longer valid: use the one that another tab has stored since, or ask the user for one. @param {string} [reason] */
 function endKey(reason) {
   forgetKey(key()); // repeating a wrong key would lock out this whole address
   if (key()) connect();
@@ -105,9 +105,9 @@ function open(who) {
   const where = new URL("sockjs/websocket", document.baseURI);
   where.protocol = where.protocol.replace("http", "ws");
   socket = new WebSocket(where);
-  const dead = setTimeout(() => mine === attempt && retry(), SILENT);
+  const dead = setTimeout(() => mine === attempt && retry(), SILENCE_TIMEOUT);
   socket.onopen = () => {
-    subscribe(); // before the login, so that the server sends nothing that the page has no use for
+    subscribe(); // before the login, so that the server sends nothing that the page does not use
     socket?.send(JSON.stringify({auth: `${who.name}:${who.session}`}));
   };
   socket.onmessage = event => {
@@ -182,7 +182,7 @@ function handlePage(page) {
   tick();
 }
 
-/** Fetch the requests for access from before this page was opened; those that came meanwhile stay. */
+/** Fetch the open requests for access; those that the socket has sent meanwhile stay. */
 async function fetchAccessRequests() {
   if (!me.value.admin) return;
   const before = accessRequests.value;
@@ -220,18 +220,18 @@ function onVisibility() {
       clearTimeout(timer);
       drop();
       if (isRunning) setState("lost");
-    }, HIDDEN);
+    }, HIDDEN_TIMEOUT);
     return;
   }
   if (!isRunning) return;
   if (net.value.state !== "live") tryNow();
-  else if (performance.now() - heardAt.value > SILENT / 2) connect();
+  else if (performance.now() - heardAt.value > SILENCE_TIMEOUT / 2) connect();
 }
 
 addEventListener("online", onVisibility);
 addEventListener("pageshow", event => event.persisted && onVisibility()); // not on the first load: then `start` connects
 document.addEventListener("visibilitychange", onVisibility);
 setInterval(() => {
-  if (isRunning && net.value.state === "live" && performance.now() - heardAt.value > SILENT) retry();
+  if (isRunning && net.value.state === "live" && performance.now() - heardAt.value > SILENCE_TIMEOUT) retry();
 }, 1000);
 keepTicking();

@@ -95,13 +95,13 @@ function wasStopped(last) {
   return last.outcome === "failed" && last.reason === "emergency stop";
 }
 
-/** Whether a notice below shows this reason already. @param {string} reason */
+/** Whether one of the notices already shows this reason. @param {string} reason */
 function isShownBelow(reason) {
   const {state: line, error} = printer.value;
   return halted.value?.text === reason || (["fault", "offline"].includes(line) && [error, null].includes(reason));
 }
 
-/** The heaters that are on, with their targets: not every slicer turns the bed off at the end. */
+/** The heaters that are still on, with their temperatures: not every slicer turns the bed off at the end. */
 const stillHeated = computed(() => heaters.value.filter(([, each]) => (each.target ?? 0) > 0).map(([name, each]) => `${heaterName(short(name, 20))} ${degrees(each.target)}`).join(", "));
 
 function Job() {
@@ -135,20 +135,20 @@ function Job() {
   </section>`;
 }
 
-const REPLACED = 500; // ms in which no answer is sent after one question has replaced another
+const ANSWER_DELAY = 500; // ms in which no answer is sent after one question has replaced another
 let shownPrompt = {text: "", at: 0};
 
 /** @param {{text: string, choices: string[]}} prompt @param {number} choice */
 async function answerTo(prompt, choice) {
-  if (performance.now() - shownPrompt.at < REPLACED) throw new Error(t("prompt_new"));
+  if (performance.now() - shownPrompt.at < ANSWER_DELAY) throw new Error(t("prompt_new"));
   await post("api/plugin/action_command_prompt", {command: "select", choice, prompt: prompt.text});
 }
 
-const OLD = 600; // s after which a message of the printer is no longer shown
+const MAX_MESSAGE_AGE = 600; // s after which a message of the printer is no longer shown
 
 /** @param {number|null} at */
 function isFresh(at) {
-  return !at || Date.now() / 1000 + clockOffset.value - at < OLD;
+  return !at || Date.now() / 1000 + clockOffset.value - at < MAX_MESSAGE_AGE;
 }
 
 /** What to do about a halt. @param {string|null} kind */
@@ -158,8 +158,8 @@ function whatToDo(kind) {
 }
 
 /**
- * What printer and print report: `tone`, `head`, the reported `text`, and `what` it means or takes; `connects`, `seen` and
- * `choose` are for notices with a button.
+ * What printer and print report: `tone`, `head`, the reported `text`, and `what` it means or what to do about it; `connects`,
+ * `seen` and `choose` are for notices with a button.
  * @returns {any[]}
  */
 function noticeRows() {
@@ -224,7 +224,7 @@ function Lazy({when, load}) {
 
 const camera = () => import("./camera.mjs").then(module => module.Camera);
 let hasWaited = false;
-/** The toolpath; on the first load what matters more comes first. */
+/** The toolpath; on the first load, after everything that matters more. */
 const live = async () => {
   if (!hasWaited) await untilIdle();
   hasWaited = true;

@@ -8,7 +8,7 @@ import {net, short} from "./store.mjs";
 import {attempt, Fail, Message} from "./widgets.mjs";
 import {t} from "./words.mjs";
 
-const POLL = 2000; // ms; the server drops a request that is not polled for 15 s
+const POLL_INTERVAL = 2000; // ms; the server drops a request that is not polled for 15 s
 
 const fail = signal("");
 
@@ -65,7 +65,7 @@ export function Pair() {
         return;
       }
     }
-    timer.current = setTimeout(() => poll(token), POLL);
+    timer.current = setTimeout(() => poll(token), POLL_INTERVAL);
   }
   return html`<main class="pair"><h1>${t(isRevoked ? "revoked" : "welcome")}</h1>
     <p>${t(isRevoked ? "revoked_what" : "welcome_what")}</p>${reason && html`<p class="fail" role="alert"><${Message} text=${short(reason)} /></p>`}

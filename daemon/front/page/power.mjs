@@ -1,4 +1,4 @@
-/** Power switches, the sensors beside them, and the countdown before the printer is switched off. */
+/** Power switches, sensors, and the countdown before the printer is switched off. */
 
 import {post} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";

@@ -38,7 +38,7 @@ function command(body) {
   return () => show(() => post("api/queue", body));
 }
 
-/** Ask before the bed is called clear, as that may start the next print. */
+/** Ask before the bed is marked as clear, as that may start the next print. */
 function sureOfBed() {
   const waiting = () => known.value?.entries.find((/** @type {any} */ each) => each.state === "waiting");
   const next = waiting();

@@ -9,7 +9,7 @@ import {Act, attempt, Fail, Modal, overlay} from "./widgets.mjs";
 import {clock, number, sentence, t} from "./words.mjs";
 
 const TIMEOUT = 900000; // ms: a small computer reads a large file for minutes
-const REPLACED = 500; // ms in which a tap is ignored after the dialog has changed
+const TAP_DELAY = 500; // ms in which a tap is ignored after the dialog has changed
 const EARLY_ENDS = ["interrupted", "failed", "cancelled"];
 
 const fail = signal("");
@@ -28,7 +28,7 @@ export function Continue({each}) {
   return html`<button type="button" aria-label=${`${label} ${name}`} onClick=${open}>${label}</button>`;
 }
 
-/** The button on Now, which has to load the last print. */
+/** The button on Now, where the last print has to be loaded first. */
 export function ContinueLast() {
   const [last, setLast] = useState(/** @type {any} */ (null));
   useEffect(() => {
@@ -72,7 +72,7 @@ function Proposal({proposal, load}) {
   const safe = useRef(/** @type {HTMLButtonElement|null} */ (null));
   useEffect(() => {
     safe.current?.focus({preventScroll: true});
-    const timer = setTimeout(() => setRead(true), REPLACED);
+    const timer = setTimeout(() => setRead(true), TAP_DELAY);
     return () => clearTimeout(timer);
   }, []);
   const {print: was, top, lift, prime} = proposal;

@@ -1,13 +1,13 @@
 /** The view Settings: connection, printer, health, scripts, appearance, devices, options, and what companions add. */
 
 import {get, post} from "./api.mjs";
+import {connectionQuality} from "./connection_quality.mjs";
 import {Devices} from "./devices.mjs";
 import {html, onValue, signal, useEffect, useState} from "./html.mjs";
-import {lineQuality} from "./line_quality.mjs";
 import {Looks} from "./looks.mjs";
 import {Options} from "./options.mjs";
 import {isActive, isIdle, percent, thisPrint} from "./state.mjs";
-import {isAdmin, isGone, job, lineFigures, newVersion, printer, profile, sections, server, short} from "./store.mjs";
+import {connectionFigures, isAdmin, isGone, job, newVersion, printer, profile, sections, server, short} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
 import {sentence, t, tn, why} from "./words.mjs";
 
@@ -94,11 +94,11 @@ function PrinterCard() {
 // -- health and appearance --------------------------------------------------------------------------------------
 
 function HealthSummary() {
-  const {sent, resends} = lineFigures.value ?? {};
+  const {sent, resends} = connectionFigures.value ?? {};
   const {protection, trouble} = printer.value;
   return html`<section class="card" aria-label=${t("health")}><h2>${t("health")}</h2>
     ${typeof sent === "number" && !isGone.value
-      ? html`<p>${lineQuality(sent, resends ?? 0)[1]}</p>`
+      ? html`<p>${connectionQuality(sent, resends ?? 0)[1]}</p>`
       : html`<p class="empty">${t("no_line")}</p>`}
     ${trouble && html`<p class="bad">${short(trouble, 400)}</p>`}
     ${protection && !protection.after && html`<p class="warn">${t("unprotected", {reason: sentence(short(protection.reason))})}</p>`}

@@ -1,4 +1,4 @@
-/** The question before a print starts: a finger may slip in a list, and a printer that halted should be checked first. */
+/** The question before a print starts, as a finger may slip in a list, and a printer that halted should be checked first. */
 
 import {html, useEffect, useState} from "./html.mjs";
 import {halted} from "./state.mjs";

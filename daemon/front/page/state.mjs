@@ -8,9 +8,9 @@ const ICONS = {offline: "offline", opening: "busy", handshaking: "busy", ready: 
 const ACTIVE = {starting: "busy", printing: "printing", pausing: "busy", paused: "paused", resuming: "busy",
   finishing: "busy", cancelling: "busy", reattaching: "busy"};
 
-const END = 60; // s before the end of a print in which its nozzle may be cold
+const COLD_END = 60; // s before the end of a print in which its nozzle may be cold
 
-/** Whether a print waits for its printer, which is gone or silent. */
+/** Whether a print waits for its printer, which is disconnected or does not answer. */
 export const waitsForPrinter = computed(() => Boolean(job.value.active) && !isGone.value && !printer.value.stop && ["fault", "offline", "opening", "handshaking"].includes(printer.value.state));
 /** Whether the printer is connected but does not answer. */
 export const isSilent = computed(() => ["opening", "handshaking"].includes(printer.value.state));
@@ -24,14 +24,14 @@ export const heaterInUse = computed(() => {
   return printer.value.heaters?.[name] ? name : "tool0";
 });
 
-/** Whether a print goes on with its nozzle off, extruding nothing. At the end of a file that is as it should be. */
+/** Whether a print continues while its nozzle is off, so that it extrudes nothing. At the end of a file that is normal. */
 export const printsCold = computed(() => {
   const {state: key, progress} = job.value;
-  if (!isActive.value || key !== "printing" || !(progress?.layer > 0) || !(progress.left > END)) return false;
+  if (!isActive.value || key !== "printing" || !(progress?.layer > 0) || !(progress.left > COLD_END)) return false;
   return printer.value.heaters?.[heaterInUse.value]?.target === 0;
 });
 
-/** What the printer is doing: `key` for code, `word` for users, `icon` and `tone` for the looks. */
+/** What the printer is doing: `key` for code, `word` for users, `icon` and `tone` for the appearance. */
 export const state = computed(() => {
   if (net.value.state === "boot") return {key: "boot", word: t("state_boot"), icon: "busy", tone: "dim"};
   if (isGone.value) return {key: "unknown", word: t("state_unknown"), icon: "offline", tone: "bad"};
@@ -111,14 +111,14 @@ export function target(value) {
   return value > 0 ? `→ ${Math.round(value)}` : t("off");
 }
 
-const OLD = 10; // s after which temperatures are old, unless the printer is polled less often
+const MAX_TEMPERATURE_AGE = 10; // s after which temperatures are old, unless the printer is polled less often
 
 /** Seconds since the printer last reported temperatures; 0: they are fresh. */
 export const heatAge = computed(() => {
   const {heatersAt: at, heatersEvery} = printer.value;
   void now.value; // recomputed as time passes
   const since = typeof at === "number" && !isGone.value ? Math.floor(Date.now() / 1000 + clockOffset.value - at) : 0;
-  return since > Math.max(OLD, 2 * (heatersEvery ?? 0)) ? since : 0;
+  return since > Math.max(MAX_TEMPERATURE_AGE, 2 * (heatersEvery ?? 0)) ? since : 0;
 });
 
 /** How much of the print is done, by time: 0 to 100; null: unknown. */

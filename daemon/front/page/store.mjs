@@ -15,7 +15,7 @@ import {short} from "./words.mjs";
 
 export {short};
 
-/** Seconds without a message after which the page calls its values old. */
+/** Seconds without a message after which the page marks its values as old. */
 export const STALE = 5;
 /** Seconds without a connection after which the page says so. */
 export const GRACE = 2;
@@ -29,7 +29,7 @@ export const printer = computed(() => /** @type {Printer} */ (sections.value.pri
 export const job = computed(() => sections.value.job ?? NO_JOB);
 export const server = computed(() => sections.value.server ?? {});
 export const profile = computed(() => sections.value.profile ?? {});
-export const lineFigures = computed(() => sections.value.link ?? null);
+export const connectionFigures = computed(() => sections.value.link ?? null);
 export const analysis = computed(() => sections.value.analysis ?? null);
 export const thumbnail = computed(() => sections.value.thumbnail ?? null);
 export const toolpath = computed(() => sections.value.toolpath ?? null);
@@ -50,13 +50,13 @@ export const heardAt = signal(0);
 export const now = signal(performance.now());
 /** Seconds by which the server's clock is ahead of this browser's. */
 export const clockOffset = signal(0);
-/** The server's version if its page differs from the one that runs here; empty: they are the same. */
+/** The server's version if it serves another page than the one that is open here; empty: it is the same. */
 export const newVersion = signal("");
 
 /** Whole seconds since the last message; null: there was none. */
 export const age = computed(() => (heardAt.value ? Math.max(0, Math.floor((now.value - heardAt.value) / 1000)) : null));
 export const isStale = computed(() => age.value === null || age.value >= STALE);
-/** Whether the connection has been gone for so long that its values are not shown. */
+/** Whether the connection has been lost for so long that the old values are not shown. */
 export const isGone = computed(() => net.value.state !== "live" && isStale.value);
 export const isReady = computed(() => printer.value.state === "ready");
 

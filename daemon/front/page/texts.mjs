@@ -37,7 +37,7 @@ export const texts = {
   // the connection
   fresh: "Live",
   may_look: "This browser may only watch: it cannot stop the printer.",
-  heat_old: "Temperatures are {age} old: the printer reports none",
+  heat_old: "Temperatures are {age} old: the printer reports no new ones",
   fresh_lost: "Connection lost, reconnecting…",
   fresh_no_link: "No connection",
   fresh_silent: "nozzled does not answer",
@@ -96,7 +96,7 @@ export const texts = {
   left_unknown: "– left",
   origin_analysis: "From the file's plan and earlier prints on this printer.",
   origin_mixed_analysis: "From the file's plan and the pace of this print.",
-  origin_linear: "Assumes that the rest prints as fast as the part so far: the file has no plan.",
+  origin_linear: "The file has no plan, so the rest is assumed to print as fast as the part so far.",
   origin_none: "The source of this estimate is unknown.",
   job_gone: "Without a connection this page cannot show the print. The print does not depend on this page.",
   last_completed: "The last print was completed.",
@@ -124,7 +124,7 @@ export const texts = {
   cancel: "Cancel print",
   cancelling: "Cancelling…",
   cancel_title: "Cancel {name}?",
-  cancel_body: "{time} printed, {done}. A cancelled print cannot be resumed.",
+  cancel_body: "{time} printed, {done}. A cancelled print cannot be resumed where it was; while its part is on the bed, it can be continued from a layer, under Prints.",
   cancel_yes: "Cancel the print",
   cancel_no: "Keep printing",
 
@@ -205,7 +205,7 @@ export const texts = {
   cool_down: "All off",
   why_no_link: "No connection to nozzled.",
   why_no_printer: "No printer is connected.",
-  why_read: "This browser may only watch. An admin can allow more: Settings, Devices.",
+  why_read: "This browser may only watch. An admin can unlock it: Settings, Devices.",
   why_printing: "Not while a print is in progress.",
 
   // history

@@ -6,7 +6,7 @@ import {html, useEffect, useState} from "./html.mjs";
 const BATCH = 200; // addresses in one request
 const MAX_KNOWN = 2000; // addresses
 const MAX_TRIES = 5;
-const RETRY = 2000; // ms
+const RETRY_DELAY = 2000; // ms
 const LIFETIME = 9 * 60e3; // ms; the server's addresses expire after ten minutes
 
 /** @type {Map<string, {address: Promise<string>, until: number}>} */
@@ -56,7 +56,7 @@ export function Thumbnail({path}) {
   // the picture of a file that was moved exists again once the file has been analysed
   const again = () => {
     setSource("");
-    if (tries < MAX_TRIES) setTimeout(() => setTries(tries + 1), RETRY);
+    if (tries < MAX_TRIES) setTimeout(() => setTries(tries + 1), RETRY_DELAY);
   };
   return html`<div class="picture">${source ? html`<img src=${source} alt="" loading="lazy" onError=${again} />` : ""}</div>`;
 }

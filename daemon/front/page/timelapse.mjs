@@ -8,7 +8,7 @@ import {sections, short} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
 import {t, tn, typed} from "./words.mjs";
 
-const PAUSE = 2000; // ms between two requests while a print is recorded
+const RELOAD_DELAY = 2000; // ms from a change until the list is loaded again: a recording changes often
 const fail = signal("");
 
 /** @param {string} name @param {string} [part] */
@@ -68,7 +68,7 @@ export function Films() {
   const [playing, setPlaying] = useState("");
   const load = () => void get("api/timelapse?unrendered=true").then(setKnown, error => (fail.value = error.message));
   useEffect(() => {
-    const timer = setTimeout(load, known ? PAUSE : 0);
+    const timer = setTimeout(load, known ? RELOAD_DELAY : 0);
     return () => clearTimeout(timer);
   }, [state?.revision, away]);
   if (!known) return html`<${Fail} of=${fail} />`;

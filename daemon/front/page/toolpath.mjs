@@ -27,7 +27,7 @@ function useStyle() {
 }
 
 /**
- * Open a toolpath for as long as it is shown. Until that succeeds, it is tried again and again.
+ * Open a toolpath for as long as it is shown. If that fails, it is tried again every RETRY_INTERVAL.
  * @param {string} path @returns {{toolpath: Toolpath|null, fail: string}}
  */
 function useToolpath(path) {
@@ -74,7 +74,7 @@ function useRedraw(box) {
   return count;
 }
 
-/** The area that is shown, in mm: the print with a margin, or the whole bed as well. @param {Toolpath} toolpath @param {boolean} whole */
+/** The area that is shown, in mm: the print with a margin, or print and bed. @param {Toolpath} toolpath @param {boolean} whole */
 function boxOf(toolpath, whole) {
   const [a, b, c, d] = toolpath.box.map(each => each / UNITS);
   const room = Math.max(2, 0.08 * Math.max(c - a, d - b));
@@ -96,7 +96,7 @@ effect(() => {
   if (progress && progress !== latest.progress) Object.assign(latest, {progress, at: performance.now()});
 });
 
-/** How far the print is: in seconds of its plan, moved on by the time since the last report; without a plan by the byte of its file. */
+/** How far the print is: in seconds of its plan, plus the time since the last report; without a plan, as an offset in its file. */
 function progressOf() {
   const {planned, pace, completion} = latest.progress;
   const {state, file} = job.peek();

@@ -1,6 +1,6 @@
 /**
- * A part in 3D, as lines drawn by WebGL2; of each vertex 8 bytes are stored. It is drawn when something changes, never in a loop.
- * A large part is drawn in full only while nothing moves: meanwhile, and on a device that takes too long, layers are left out.
+ * A part in 3D, as lines drawn by WebGL2, with 8 bytes per vertex. It is drawn when something changes, never in a loop. While it
+ * moves, layers of a large part are left out; on a device that is too slow, they always are.
  */
 
 import {Failure} from "./api.mjs";
@@ -10,7 +10,7 @@ import {t} from "./words.mjs";
 
 const MAX_VERTICES = 12e6; // of 8 bytes each
 const MAX_MOVING = 250_000; // vertices that are drawn while something moves
-const REST = 150; // ms without a movement until everything is drawn
+const REST_DELAY = 150; // ms without a movement until everything is drawn
 const LOAD_INTERVAL = 400; // ms between two pictures while the toolpath is being loaded
 const SLOW = 900; // ms for one picture, from which on layers are left out for good
 const MAX_COORDINATE = 32000; // in 16 bits
@@ -153,14 +153,14 @@ export class Scene {
     this.move();
   }
 
-  /** Something moves: draw as much as is fast enough now, and everything when it rests. */
+  /** Something moves: draw as much as is fast enough now, and everything when nothing has moved for a while. */
   move() {
     this.moving = true;
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
       this.moving = false;
       this.draw();
-    }, REST);
+    }, REST_DELAY);
     this.draw();
   }
 

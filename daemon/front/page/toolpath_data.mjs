@@ -120,7 +120,7 @@ export class Columns {
   }
 }
 
-/** The toolpath of a file. The last chunks stay in memory; the signal ends everything. */
+/** The toolpath of a file. The chunks that were used last stay in memory; the signal aborts all requests. */
 export class Toolpath {
   /** @param {string} path @param {AbortSignal} signal */
   static async open(path, signal) {
@@ -243,7 +243,7 @@ export class Toolpath {
   }
 
   /**
-   * Hand on all chunks in order; while one is handled, the browser inflates those that follow.
+   * Call `take` with all chunks in order; while it handles one, the browser inflates the next ones.
    * @param {(chunk: Chunk) => void} take @param {AbortSignal} signal
    */
   async each(take, signal) {
@@ -324,8 +324,8 @@ export class Toolpath {
 }
 
 /**
- * How far a layer is at a second of the plan (`which` is `times`) or at a byte of the file (`offsets`): the number of vertices that
- * are reached, with the way to the next one as a fraction.
+ * How much of a layer is done at a second of the plan (`which` is `times`) or at a byte of the file (`offsets`): the number of
+ * vertices reached, with the way to the next one as a fraction.
  * @param {Layer} layer @param {number} value @param {"times"|"offsets"} which
  */
 export function reached(layer, value, which) {

@@ -10,7 +10,7 @@ const LINE_WIDTH = 0.42; // mm, as a nozzle of 0.4 mm lays it
 const FINE = 2; // px of width up to which the shape of a line's ends is not visible
 const MARGIN = 12; // px
 
-/** The colours of all that is drawn, by the element's style. @param {Element} element */
+/** All colours, from the element's style. @param {Element} element */
 export function palette(element) {
   const style = getComputedStyle(element);
   const colour = (/** @type {string} */ name) => style.getPropertyValue(name).trim();

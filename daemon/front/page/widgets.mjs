@@ -6,16 +6,16 @@ import {whyRead} from "./state.mjs";
 import {plain, t, typed, why} from "./words.mjs";
 
 const ACTION_TIMEOUT = 10000; // ms in which the state has to change after an action
-const REPLACED = 500; // ms in which a tap is ignored after a button has changed under the finger
+const TAP_DELAY = 500; // ms in which a tap is ignored after a button has changed under the finger
 const ROUNDING = 0.6; // by which a printer may round a value
-const WAKE = 400; // ms in which a tap is ignored after the screen has woken up
+const WAKE_DELAY = 400; // ms in which a tap is ignored after the page has become visible
 
 let visibleSince = -Infinity;
 document.addEventListener("visibilitychange", () => (visibleSince = performance.now()));
 
 /** Whether a person looking at the page caused an event. @param {Event} event */
 export function isMeant(event) {
-  return event.isTrusted && performance.now() - visibleSince > WAKE;
+  return event.isTrusted && performance.now() - visibleSince > WAKE_DELAY;
 }
 
 /**
@@ -47,7 +47,7 @@ export function Act({label, busy, run, sure, done, off: reason, fail, kind = "",
   if (typeof label === "string" && shown.current.label !== label) shown.current = {label, since: performance.now()};
 
   async function press(/** @type {Event} */ event) {
-    if (!isMeant(event) || pending || performance.now() - shown.current.since < REPLACED) return; // the tap was meant for the button before
+    if (!isMeant(event) || pending || performance.now() - shown.current.since < TAP_DELAY) return; // the tap was meant for the previous button
     if (off) {
       fail.value = off;
       return;
@@ -73,7 +73,7 @@ export function Act({label, busy, run, sure, done, off: reason, fail, kind = "",
     aria-label=${name} title=${off || title}>${pending && busy ? busy : label}</button>`;
 }
 
-/** Wait until the browser is idle, but not for ever. @returns {Promise<unknown>} */
+/** Wait until the browser is idle, for a second at most. @returns {Promise<unknown>} */
 export function untilIdle() {
   return new Promise(resolve => ("requestIdleCallback" in window ? requestIdleCallback(resolve, {timeout: 1000}) : setTimeout(resolve, 200)));
 }
@@ -111,7 +111,7 @@ let before = Promise.resolve(false);
 
 /**
  * Ask before something is lost: the title names the thing, the body the loss; the buttons are verbs. Once `holds` is false, the
- * question's subject is over and the answer is no. A question waits until the one before it is answered.
+ * question no longer applies and the answer is no. A question waits until the one before it is answered.
  * @param {Asked} what
  * @returns {Promise<boolean>}
  */
@@ -129,7 +129,7 @@ export function ask(what) {
   return before;
 }
 
-/** A dialog that a view has opened, as a function that renders it: it stands beside the view, which is inert meanwhile. */
+/** A dialog that a view has opened, as a function that renders it: it is not part of the view, which is inert meanwhile. */
 export const overlay = signal(/** @type {(() => any)|null} */ (null));
 
 /** How many dialogs are open: meanwhile everything but the frame with its Stop is inert. */
@@ -171,7 +171,7 @@ export function Question() {
   }, [isOver, asked]);
   const [read, setRead] = useState(/** @type {Asked|null} */ (null));
   useEffect(() => {
-    const timer = setTimeout(() => setRead(asked), REPLACED); // ignores a tap that was meant for what was here before
+    const timer = setTimeout(() => setRead(asked), TAP_DELAY); // ignores a tap that was meant for what was here before
     return () => clearTimeout(timer);
   }, [asked]);
   if (!asked || isOver) return null;

@@ -8,7 +8,7 @@ function locale() {
   return navigator.languages.find(each => each.startsWith(language.value)) ?? language.value;
 }
 
-/** Formatters by locale and form: making one takes milliseconds. @type {Map<string, any>} */
+/** Formatters by locale and options: creating one takes milliseconds. @type {Map<string, any>} */
 const formatters = new Map();
 
 /** @param {"NumberFormat"|"DateTimeFormat"} kind @param {any} form */
