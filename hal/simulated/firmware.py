@@ -229,7 +229,11 @@ class Firmware:
         text = text or _NO_REASON
         for line in self.config.speech.stop.halt.lines:
             self.say(line.format(text=text))
+        report_at = self.board.report_at
         self._stop_machine()
+        if not self.config.speech.stop.halt.refuses("M104"):  # Marlin's stop() only sets the targets to 0
+            self.heat.restart(self.now)
+            self.board.report_at = report_at
         self._halt_reason = text
         if self._running is not None:  # the running command ends here, and is answered
             self.board.end_wait()

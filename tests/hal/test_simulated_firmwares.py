@@ -313,6 +313,15 @@ def test_a_stopped_marlin_refuses_moves_and_still_says_ok():
     assert board.send("G1 X1") == ["ok"]
 
 
+def test_a_stopped_marlin_still_reports_and_heats_if_it_is_told_to():
+    board = printer("marlin", Fault("halt", time=8))
+    board.send("M155 S1", "M104 S200", seconds=5)
+    assert board.heat.hotends[0].target == 0
+    assert len(replies(board, 3)) == 3
+    board.send("M104 S60", seconds=60)
+    assert board.heat.hotends[0].temperature(board.now) > 55
+
+
 def test_a_stop_at_the_panel_drops_queued_lines():
     board = printer("marlin-advok", Fault("panel_stop", time=30), rx_buffer=1000)
     board.send("G28", seconds=23)
