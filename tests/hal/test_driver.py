@@ -603,6 +603,18 @@ async def test_a_silent_printer_is_detected_and_gets_its_heaters_off():
         assert transport.written.endswith(b"M104 S0\nM140 S0\nM107\n")
 
 
+@pytest.mark.parametrize(("outlasts", "fed"), [(True, True), (True, False), (False, True)])
+async def test_a_print_that_may_be_resumed_after_a_silence_gets_no_heaters_off(outlasts, fed):
+    """A connection that only stalls would deliver it after the print has been resumed."""
+    transport = FakeTransport(mute_after_handshake)
+    async with connected(transport, answer_timeout=5.0, outlasts_silence=outlasts) as printer:
+        if fed:
+            printer.feed(Lines(9))
+        with pytest.raises(PrinterSilent):
+            await printer.send("M117 x")
+        assert (b"M104 S0" in transport.written) != (outlasts and fed)
+
+
 async def test_a_lost_ok_after_a_long_command_is_noticed_soon():
     """The long command may take 600 s, the commands after it may not."""
     transport = FakeTransport(answers("Marlin", b"AUTOREPORT_TEMP:1"))
