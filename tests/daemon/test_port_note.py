@@ -1,3 +1,4 @@
+import asyncio
 import json
 
 import pytest
@@ -64,8 +65,37 @@ async def test_a_profile_chosen_later_is_noted_too(tmp_path):
     assert (result["extruders"], result["chamber"]) == (3, True)
 
 
-async def test_a_simulated_printer_is_not_noted(tmp_path):
-    assert await noted(tmp_path, "sim") is None
+@pytest.mark.parametrize("address", ["sim", "tcp:printer.local:23"])
+async def test_a_printer_without_a_port_is_not_noted_and_ends_the_note_of_an_earlier_one(tmp_path, address):
+    """The helper would send M112 to whatever is on that port by now."""
+    assert await noted(tmp_path, address) is None
+    assert await noted(tmp_path, "serial:/dev/ttyUSB0") is not None
+    assert await noted(tmp_path, address) is None
+
+
+async def test_notes_are_written_one_after_the_other_and_the_newest_last(tmp_path, monkeypatch):
+    connection = FakeConnection("serial:/dev/ttyUSB0", 115200)
+    note = PortNote(connection, tmp_path)
+    writing, delays = 0, iter((3.0, 1.0, 0.0))
+
+    async def in_a_thread(work, *args, **options):
+        nonlocal writing
+        writing += 1
+        assert writing == 1
+        await asyncio.sleep(next(delays))
+        work(*args, **options)
+        writing -= 1
+
+    monkeypatch.setattr(asyncio, "to_thread", in_a_thread)
+    note.follow()
+    tasks = []
+    for extruders in (1, 2, 3):
+        connection.profile = ProfileConfig(extruders=extruders)
+        connection.chosen()
+        tasks.append(note._writing)
+        await asyncio.sleep(0.1)
+    await asyncio.gather(*tasks)
+    assert json.loads((tmp_path / "line.json").read_text())["extruders"] == 3
 
 
 async def test_a_silent_printer_is_not_noted(tmp_path):

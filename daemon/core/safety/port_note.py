@@ -32,6 +32,7 @@ class PortNote:
         self._connection = connection
         self._path = folder / FILE
         self._writing: asyncio.Task[None] | None = None
+        self._lock = asyncio.Lock()  # two threads that write at once would leave half a note, or the older one
 
     def follow(self) -> None:
         """Pass the content of the note to the connection; from now on write a new note whenever something changes."""
@@ -58,9 +59,17 @@ class PortNote:
         self._writing = asyncio.create_task(self._write_note())
 
     async def _write_note(self) -> None:
+        async with self._lock:
+            await self._write_current()
+
+    async def _write_current(self) -> None:
         printer = self._connection.printer
         address = parse(printer.address) if printer is not None else None
-        if printer is None or address is None or address.scheme != "serial":
+        if printer is None or address is None:
+            return
+        if address.scheme != "serial":  # the helper would stop what is on the earlier port by now: another's printer
+            with suppress(OSError):
+                await asyncio.to_thread(self._path.unlink, missing_ok=True)
             return
         device = self._connection.device
         profile = self._connection.profile
