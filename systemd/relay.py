@@ -42,25 +42,27 @@ Ioctl = Callable[[int, int, bytearray], int]
 class RelayLine:
     """The GPIO line of the relay, held by this process."""
 
-    def __init__(self, chip: str, line: int, *, active_low: bool, held: int | None, ioctl: Ioctl = fcntl.ioctl) -> None:
-        """Take the line as it is, or take over the descriptor `held` from systemd's store."""
+    def __init__(
+        self, chip: str, line: int, *, active_low: bool, descriptor: int | None, ioctl: Ioctl = fcntl.ioctl
+    ) -> None:
+        """Take the line as it is, or take over its descriptor from systemd's store."""
         self._ioctl = ioctl
         self._chip, self._line, self._low = chip, line, active_low
-        self.held = self._take() if held is None else held
+        self.descriptor = self._take() if descriptor is None else descriptor
 
     def get(self) -> bool:
         """Return whether the relay is on, by the level of the line."""
         values = bytearray(_VALUES.pack(0, 1))
-        self._ioctl(self.held, GET_VALUES, values)
+        self._ioctl(self.descriptor, GET_VALUES, values)
         return bool(_VALUES.unpack(values)[0] & 1) != self._low
 
     def turn(self, *, on: bool) -> None:
         """Set the level of the line; an input becomes an output with this level."""
         level = int(on != self._low)
         if self._is_output():
-            self._ioctl(self.held, SET_VALUES, bytearray(_VALUES.pack(level, 1)))
+            self._ioctl(self.descriptor, SET_VALUES, bytearray(_VALUES.pack(level, 1)))
         else:
-            self._ioctl(self.held, SET_CONFIG, bytearray(config(OUTPUT, level)))
+            self._ioctl(self.descriptor, SET_CONFIG, bytearray(config(OUTPUT, level)))
 
     def _take(self) -> int:
         """Request the line without a direction, which does not change it; return its descriptor."""
@@ -111,11 +113,11 @@ def main(arguments: list[str] | None = None, environ: Mapping[str, str] = os.env
     if low not in ("yes", "no"):
         return _say(2, f"ACTIVE_LOW must be yes or no, not {low[:20]}")
     try:
-        relay = RelayLine(chip, int(environ["LINE"]), active_low=low == "yes", held=stored(environ))
+        relay = RelayLine(chip, int(environ["LINE"]), active_low=low == "yes", descriptor=stored(environ))
     except OSError as error:
         return _say(1, f"{chip}, line {environ['LINE']}: {error.strerror}")
     if stored(environ) is None:
-        notify(environ, f"FDSTORE=1\nFDNAME={STORED}", relay.held)
+        notify(environ, f"FDSTORE=1\nFDNAME={STORED}", relay.descriptor)
     listener = listen(FOLDER / f"{words[0]}.sock")
     notify(environ, "READY=1")
     while True:

@@ -172,14 +172,14 @@ def make_safe(target: PrinterPort) -> bool:
     fd = os.open(target.port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     with closing(os.fdopen(fd, "r+b", buffering=0)):
         _configure(fd, target.baudrate)
-        heard = b""
+        received = b""
         for delay in DELAYS:
-            heard += _listen(fd, delay)
+            received += _listen(fd, delay)
             _write(fd, commands(target.extruders, chamber=target.chamber))
-        if _stopped(heard := heard + _listen(fd, 0.2)):
+        if _stopped(received := received + _listen(fd, 0.2)):
             return True
         _reset(fd)  # during M109 or a long move a firmware reads nothing
-        return _stopped(heard + _listen(fd, CONFIRM, until=_stopped))
+        return _stopped(received + _listen(fd, CONFIRM, until=_stopped))
 
 
 def commands(extruders: int, *, chamber: bool) -> bytes:
@@ -188,9 +188,9 @@ def commands(extruders: int, *, chamber: bool) -> bytes:
     return "\n".join(["", "M112", *tools, "M140 S0", *(["M141 S0"] if chamber else []), "M107", ""]).encode()
 
 
-def _stopped(heard: bytes) -> bool:
-    said = heard.lower()
-    return any(piece in said for piece in STOPPED)
+def _stopped(received: bytes) -> bool:
+    text = received.lower()
+    return any(piece in text for piece in STOPPED)
 
 
 def _configure(fd: int, baudrate: int) -> None:
@@ -219,16 +219,16 @@ def _write(fd: int, data: bytes) -> None:
 
 def _listen(fd: int, seconds: float, until: Callable[[bytes], bool] | None = None) -> bytes:
     """Return the bytes that arrive in this time; stop earlier if they satisfy `until`."""
-    heard, end = b"", time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0 and not (until and until(heard)):
+    received, end = b"", time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0 and not (until and until(received)):
         if not select.select([fd], [], [], left)[0]:
             break
         with suppress(BlockingIOError):
             data = os.read(fd, 4096)
             if not data:  # hung up
                 break
-            heard += data
-    return heard
+            received += data
+    return received
 
 
 def _reset(fd: int) -> None:

@@ -238,7 +238,7 @@ class _FrontConnection(asyncio.Protocol):
             return
         answers: list[bytes] = []
         try:
-            taken, more = self._take_some(answers, began + MAX_TURN)
+            count, more = self._take_some(answers, began + MAX_TURN)
         except (msgspec.DecodeError, ValueError) as error:
             self.cut_off(f"the front's message cannot be decoded: {error}")
             return
@@ -246,7 +246,7 @@ class _FrontConnection(asyncio.Protocol):
             self._send_snapshot(*answers)  # the snapshot first, so a client that has its answer sees the effect
         now = self._loop.time()
         # a turn that neither read nor answered is free: otherwise a front in debt would never be read again
-        wait = self._end.allowance.spend(now - began + WAKE_COST, now) if taken or has_read else 0.0
+        wait = self._end.allowance.spend(now - began + WAKE_COST, now) if count or has_read else 0.0
         if more or wait:
             transport.pause_reading()
             self._work_timer = self._loop.call_later(wait, self._answer_questions)
@@ -259,17 +259,17 @@ class _FrontConnection(asyncio.Protocol):
         Raises:
             ValueError, msgspec.DecodeError: a message cannot be decoded.
         """
-        taken = 0
-        while taken < MAX_QUESTIONS:
+        count = 0
+        while count < MAX_QUESTIONS:
             message = self._frames.next()
             if message is None:
-                return taken, False
-            taken += 1
+                return count, False
+            count += 1
             if (reply := self._take(message)) is not None:
                 answers.append(reply)
             if self._loop.time() >= end:
                 break
-        return taken, True
+        return count, True
 
     def _take(self, message: bytes) -> bytes | None:
         """Take a message; return the answer, None: it comes later, or the message was not a question."""

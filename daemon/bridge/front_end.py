@@ -67,13 +67,13 @@ class FrontEnd:
     async def _reconnect(self, path: Path) -> None:
         late_at = self._loop.time() + CORE_RETURN_TIMEOUT
         while True:
-            lost = asyncio.Event()
+            loss = asyncio.Event()
             try:
-                await self._loop.create_unix_connection(partial(_CoreConnection, self, lost.set), str(path))
+                await self._loop.create_unix_connection(partial(_CoreConnection, self, loss.set), str(path))
             except OSError:
                 await asyncio.sleep(RETRY_INTERVAL if self._loop.time() < late_at else LATE_RETRY_INTERVAL)
             else:
-                await lost.wait()
+                await loss.wait()
                 late_at = self._loop.time() + CORE_RETURN_TIMEOUT
                 await asyncio.sleep(RETRY_INTERVAL)  # so that a core that hangs up at once costs little
 

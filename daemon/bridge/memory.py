@@ -59,8 +59,8 @@ class InMemory:
     async def ask(self, question: Question) -> Any:
         """Return the core's answer."""
         self._number += 1
-        sent: QuestionMessage = decode(encode_question(self._number, question), FromFront)
-        answering = answer(self._desk, sent)
+        message: QuestionMessage = decode(encode_question(self._number, question), FromFront)
+        answering = answer(self._desk, message)
         self._forget()  # answering may change the state
         reply = decode_from_core(answering if isinstance(answering, bytes) else await answering)
         if not isinstance(reply, AnswerMessage | RefusalMessage):

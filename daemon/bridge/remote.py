@@ -392,15 +392,15 @@ class RemoteJobs:
             NeverBegan: the print was recorded, but its host died before it began.
         """
         with self._beginning():
-            begun: KeyedPrint = await self._channel.ask(
+            keyed_print: KeyedPrint = await self._channel.ask(
                 ask.StartKeyed(file=file, key=key, mark=mark, eject=eject, bed=bed)
             )
-        return begun
+        return keyed_print
 
     async def print_of_key(self, key: str) -> KeyedPrint | None:
         """Return the job of the print with this key; None: there is none."""
-        begun: KeyedPrint | None = await self._channel.ask(ask.AskKey(key=key))
-        return begun
+        keyed_print: KeyedPrint | None = await self._channel.ask(ask.AskKey(key=key))
+        return keyed_print
 
     async def print_records(self, after: int, limit: int) -> list[PrintRecord]:
         """Return the recorded jobs after job `after`, oldest first, at most `limit`; raises StoreError."""

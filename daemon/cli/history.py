@@ -57,11 +57,11 @@ def _format(jobs: list[dict[str, Any]]) -> str:
 
 
 def _row(job: dict[str, Any]) -> str:
-    begun = datetime.fromtimestamp(job["started"]).strftime("%Y-%m-%d %H:%M")  # noqa: DTZ006 - as the clock here shows it
-    used = "" if job["filamentLength"] is None else f"{job['filamentLength'] / 1000:.2f} m"
-    more = [text for text in (used, job["material"], job["reason"]) if text]
+    start = datetime.fromtimestamp(job["started"]).strftime("%Y-%m-%d %H:%M")  # noqa: DTZ006 - as the clock here shows it
+    filament = "" if job["filamentLength"] is None else f"{job['filamentLength'] / 1000:.2f} m"
+    more = [text for text in (filament, job["material"], job["reason"]) if text]
     return "  ".join(
-        [f"{job['id']:>5}  {begun}  {job['state']:<11}  {duration(job['printTime']):>8}  {job['path']}", *more]
+        [f"{job['id']:>5}  {start}  {job['state']:<11}  {duration(job['printTime']):>8}  {job['path']}", *more]
     )
 
 
@@ -80,10 +80,10 @@ def _format_totals(totals: dict[str, Any]) -> str:
 
 
 def _total(name: str, each: dict[str, Any]) -> str:
-    used = "" if each["filamentLength"] is None else f"  {each['filamentLength'] / 1000:.1f} m"
+    filament = "" if each["filamentLength"] is None else f"  {each['filamentLength'] / 1000:.1f} m"
     weight = "" if each["filamentWeight"] is None else f"  {each['filamentWeight']:.0f} g"
     ended = f"{each['completed']} of {each['prints']} completed"
-    return f"{name:<16}  {ended}  {duration(each['printTime'] or 0)}{used}{weight}"
+    return f"{name:<16}  {ended}  {duration(each['printTime'] or 0)}{filament}{weight}"
 
 
 async def _csv(client: OctoPrintClient, args: argparse.Namespace) -> str:

@@ -21,6 +21,6 @@ def invitation_text(links: Sequence[str], scope: str, seconds: float) -> str:
 
 def picture(link: str) -> str:
     """Return a QR code for a terminal, two rows in each line."""
-    drawn = io.StringIO()
-    segno.make(link, error="m").terminal(drawn, compact=True)
-    return drawn.getvalue().rstrip("\n")
+    drawing = io.StringIO()
+    segno.make(link, error="m").terminal(drawing, compact=True)
+    return drawing.getvalue().rstrip("\n")

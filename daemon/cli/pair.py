@@ -32,8 +32,8 @@ def run(args: argparse.Namespace) -> int:
         first = key.find(args).key
         args.action = Action("", _pair, lambda code: _welcome(code, first))
     else:
-        drawn = sys.stdout.isatty() and not args.no_qr
-        args.action = Action("", _pair, lambda code: _format(code, drawn=drawn))
+        with_qr_code = sys.stdout.isatty() and not args.no_qr
+        args.action = Action("", _pair, lambda code: _format(code, with_qr_code=with_qr_code))
     return remote.run(args)
 
 
@@ -45,12 +45,12 @@ async def _pair(client: OctoPrintClient, args: argparse.Namespace) -> dict[str, 
     return code
 
 
-def _format(code: dict[str, Any], *, drawn: bool) -> str:
+def _format(code: dict[str, Any], *, with_qr_code: bool) -> str:
     links = [printable(each) for each in code["links"]]
-    return invitation_text(links, printable(code["scope"]), code["expires"]) if drawn else links[0]
+    return invitation_text(links, printable(code["scope"]), code["expires"]) if with_qr_code else links[0]
 
 
 def _welcome(code: dict[str, Any], first: str) -> str:
     addresses = [printable(each).partition("#")[0] for each in code["links"]]
     rows = {"address": " or ".join(addresses), "key": f"{first}  (for slicers and apps; keep it secret)"}
-    return f"\n{table(rows)}\n{_format(code, drawn=True)}"
+    return f"\n{table(rows)}\n{_format(code, with_qr_code=True)}"

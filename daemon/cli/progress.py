@@ -42,7 +42,7 @@ def as_table(job: Json, now: datetime) -> str:
         now: the local time.
     """
     progress = job["progress"]
-    done, spent, left = progress["completion"], progress["printTime"], progress["printTimeLeft"]
+    percent, spent, left = progress["completion"], progress["printTime"], progress["printTimeLeft"]
     file = job["job"]["file"]
     end, error = _end(job), job.get("error", "")
     if end and job["state"] == "Operational":  # the printer is well: the error is why the print ended
@@ -56,7 +56,7 @@ def as_table(job: Json, now: datetime) -> str:
             "warning": _reason(job.get("warning")),
             "file": file["path"] or file["name"] or "none selected",
             "layer": _layer(progress),
-            "done": "" if done is None else f"{done:.1f} % of the file{_share(progress)}",
+            "done": "" if percent is None else f"{percent:.1f} % of the file{_share(progress)}",
             "time": ""
             if spent is None
             else f"{duration(spent)} spent" + (_time_left(left) if is_under_way(job) else ""),
@@ -71,11 +71,11 @@ def as_line(job: Json, temperatures: Json, now: datetime) -> str:
     """Return the progress of the print in one line."""
     progress = job["progress"]
     share = progress.get("timeCompletion")
-    done = progress["completion"] if share is None else share
+    percent = progress["completion"] if share is None else share
     parts = [_end(job) or str(job["state"]), printable(job["job"]["file"]["path"] or job["job"]["file"]["name"] or "")]
-    if done is not None and is_under_way(job):
-        full = round(done / 100 * _WIDTH)
-        parts.append(f"[{'#' * full}{'-' * (_WIDTH - full)}] {done:.0f} %")
+    if percent is not None and is_under_way(job):
+        full = round(percent / 100 * _WIDTH)
+        parts.append(f"[{'#' * full}{'-' * (_WIDTH - full)}] {percent:.0f} %")
     if layer := _layer(progress):
         parts.append(f"layer {layer}")
     parts += [f"{name} {reading['actual'] or 0:.0f}{_target(reading)} °C" for name, reading in temperatures.items()]
@@ -148,8 +148,8 @@ def _target(reading: Json) -> str:
 
 
 def _refused(job: Json) -> str:
-    refused = job.get("refused")
-    return f"{refused['path']}: {'; '.join(refused['reasons'])}" if refused else ""
+    refusal = job.get("refused")
+    return f"{refusal['path']}: {'; '.join(refusal['reasons'])}" if refusal else ""
 
 
 def _reason(text: Any) -> str:

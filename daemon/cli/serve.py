@@ -97,8 +97,8 @@ def _without_printer() -> str:
     ports = list_ports()
     lines = ["nozzled: no printer is configured; none is connected until a client asks for it."]
     for port in ports:
-        held = "  (in use)" if is_locked(port.path) else ""
-        lines.append(f"  --printer {quote(port.address)}  {port.description}{held}".rstrip())
+        note = "  (in use)" if is_locked(port.path) else ""
+        lines.append(f"  --printer {quote(port.address)}  {port.description}{note}".rstrip())
     if not ports:
         lines.append("  No serial port found: is the printer plugged in and switched on?")
     return "\n".join([*lines, "  --printer sim  the simulated printer"])

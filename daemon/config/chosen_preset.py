@@ -120,7 +120,7 @@ def save_changes(values: Mapping[str, Any], folder: Path) -> None:
 
     path = folder / CHANGES
     try:
-        earlier = json.loads(path.read_bytes())
+        earlier_changes = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
-        earlier = {}
-    write_private(path, json.dumps({**earlier, **values}, indent=1) + "\n", replace=True)
+        earlier_changes = {}
+    write_private(path, json.dumps({**earlier_changes, **values}, indent=1) + "\n", replace=True)

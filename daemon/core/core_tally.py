@@ -16,10 +16,10 @@ def core_tally(printer: Conversation | None, tally: Tally, began: float) -> Core
     """Return the counters; `began` is the date at which this process began, in s."""
     loop = asyncio.get_running_loop()
     watch = loop.watch if isinstance(loop, WatchedLoop) else None
-    used = os.times()
+    times = os.times()
     return CoreTally(
         began=began,
-        processor=used.user + used.system,
+        processor=times.user + times.system,
         memory=read_memory(),
         underruns=tally.underruns,
         starved=tally.starved,

@@ -226,8 +226,8 @@ class Desk:
 
     def _immediate_send(self, commands: list[str]) -> Callable[[], None] | None:
         """Return the function that sends a few commands, or an emergency stop; None: checking them takes longer."""
-        few = len(commands) <= COMMANDS_A_TURN and sum(map(len, commands)) <= LONG_COMMAND
-        if any(map(is_stop, commands)) or (few and not self._long_sends):
+        is_short = len(commands) <= COMMANDS_A_TURN and sum(map(len, commands)) <= LONG_COMMAND
+        if any(map(is_stop, commands)) or (is_short and not self._long_sends):
             return partial(self._submit, commands)
         return None
 
@@ -304,8 +304,8 @@ class Desk:
         return self._keyed.begin(file, key, mark, eject=question.eject, check=check)
 
     async def _find_print(self, key: str) -> KeyedPrint | None:
-        found = await self._keyed.find(key)
-        return replace(found, bed=self._bed.count_after(found.job)) if found is not None else None
+        keyed_print = await self._keyed.find(key)
+        return replace(keyed_print, bed=self._bed.count_after(keyed_print.job)) if keyed_print is not None else None
 
     def _conversation(self, since: float) -> ask.ConversationLines:
         printer = self._core.connection.printer

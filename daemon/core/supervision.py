@@ -61,13 +61,13 @@ class Supervision(Heartbeat):
 def summary(core: "Core") -> str:
     """Return what the service is doing, in one line."""
     connection, jobs = core.connection, core.jobs
-    shown = describe(connection.state, jobs.state, connection.error or jobs.error)
+    status = describe(connection.state, jobs.state, connection.error or jobs.error)
     if jobs.active and jobs.selected is not None:
-        done = jobs.progress.completion
-        return f"{shown.text} {jobs.selected.name}" + (f", {done:.0f} %" if done is not None else "")
+        percent = jobs.progress.completion
+        return f"{status.text} {jobs.selected.name}" + (f", {percent:.0f} %" if percent is not None else "")
     if connection.state is ConnectionState.READY and jobs.state is JobState.COMPLETED and jobs.selected is not None:
-        return f"{shown.text}; {jobs.selected.name} is printed"
-    return f"{shown.text}: {shown.error}" if shown.error else shown.text
+        return f"{status.text}; {jobs.selected.name} is printed"
+    return f"{status.text}: {status.error}" if status.error else status.text
 
 
 def job_type(environ: Mapping[str, str]) -> str | None:

@@ -30,7 +30,7 @@ class Heartbeat:
         """
         self._works = works
         self._does = does
-        self._wanted = notify.is_there(environ)
+        self._is_enabled = notify.is_there(environ)
         self._period = _watchdog_period(environ, os.getpid() if pid is None else pid)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -43,7 +43,7 @@ class Heartbeat:
 
     def start(self) -> None:
         """Start the beats."""
-        if self._wanted:
+        if self._is_enabled:
             self._beat()
 
     def stop(self) -> None:

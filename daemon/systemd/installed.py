@@ -106,10 +106,10 @@ def systemctl(*words: str) -> str:
 
 def listening(ask: Systemctl = systemctl) -> list[str]:
     """Return the addresses at which `nozzled.socket` listens, like 127.0.0.1:5000 or [::]:5000."""
-    shown = ask("show", "--property=ActiveState", "--property=Listen", f"{NAME}.socket").splitlines()
-    if "ActiveState=active" not in shown:
+    properties = ask("show", "--property=ActiveState", "--property=Listen", f"{NAME}.socket").splitlines()
+    if "ActiveState=active" not in properties:
         return []
-    addresses = (line.partition("=")[2].partition(" ")[0] for line in shown if line.startswith("Listen="))
+    addresses = (line.partition("=")[2].partition(" ")[0] for line in properties if line.startswith("Listen="))
     return [each for each in addresses if each.rpartition(":")[2].isdecimal()]
 
 

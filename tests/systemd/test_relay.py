@@ -68,12 +68,12 @@ def kernel():
 
 
 def test_only_a_command_switches_the_relay(kernel):
-    relay = holder.RelayLine(os.devnull, 17, active_low=False, held=None, ioctl=kernel.ioctl)
+    relay = holder.RelayLine(os.devnull, 17, active_low=False, descriptor=None, ioctl=kernel.ioctl)
     assert relay.get() is False
     assert kernel.moves == []
     relay.turn(on=True)
     assert (kernel.output, kernel.moves, relay.get()) == (True, [1], True)
-    again = holder.RelayLine(os.devnull, 17, active_low=False, held=relay.held, ioctl=kernel.ioctl)
+    again = holder.RelayLine(os.devnull, 17, active_low=False, descriptor=relay.descriptor, ioctl=kernel.ioctl)
     assert again.get() is True
     assert (kernel.moves, kernel.requests) == ([1], 1), "a restart has neither moved it nor given it up"
     again.turn(on=False)
@@ -82,7 +82,7 @@ def test_only_a_command_switches_the_relay(kernel):
 
 def test_a_relay_may_be_active_low(kernel):
     kernel.level = 1
-    relay = holder.RelayLine(os.devnull, 17, active_low=True, held=None, ioctl=kernel.ioctl)
+    relay = holder.RelayLine(os.devnull, 17, active_low=True, descriptor=None, ioctl=kernel.ioctl)
     assert relay.get() is False
     relay.turn(on=True)
     assert (kernel.moves, relay.get()) == ([0], True)
@@ -90,7 +90,7 @@ def test_a_relay_may_be_active_low(kernel):
 
 @pytest.mark.real_time
 async def test_the_switch_and_the_holder_understand_each_other(kernel, tmp_path):
-    relay = holder.RelayLine(os.devnull, 17, active_low=False, held=None, ioctl=kernel.ioctl)
+    relay = holder.RelayLine(os.devnull, 17, active_low=False, descriptor=None, ioctl=kernel.ioctl)
     door = holder.listen(tmp_path / "printer.sock")
 
     def work():

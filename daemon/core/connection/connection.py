@@ -306,8 +306,8 @@ class Connection:
         )
         if reattachment is not None and self._task is not None:
             # whatever ends the task, even before it has begun: otherwise the job would wait for ever
-            left = NotConnected("the printer was disconnected")
-            self._task.add_done_callback(lambda _: _fail(reattachment.printer, left))
+            error = NotConnected("the printer was disconnected")
+            self._task.add_done_callback(lambda _: _fail(reattachment.printer, error))
 
     def _replace_task(self, work: Callable[[asyncio.Task[None] | None], Coroutine[None, None, None]]) -> None:
         """Replace the task that works on the connection; the old one is cancelled, and `work` waits for its end."""

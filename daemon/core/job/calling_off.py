@@ -34,8 +34,8 @@ async def turn_heaters_off_and_rest(printer: Printer, profile: ProfileConfig, si
         TimeoutError: the printer does not listen (see `while_it_lives`).
     """
     await while_it_lives(printer, _turn_heaters_off(printer, profile), silence)
-    blocks = printer.dialect.ok_at == "execution"  # then M400 is silent until the last move
-    await while_it_lives(printer, printer.wait_for_rest(), max(silence, MOVES_TIMEOUT if blocks else 0.0))
+    is_silent_until_rest = printer.dialect.ok_at == "execution"  # then M400 is silent until the last move
+    await while_it_lives(printer, printer.wait_for_rest(), max(silence, MOVES_TIMEOUT if is_silent_until_rest else 0.0))
 
 
 async def _turn_heaters_off(printer: Printer, profile: ProfileConfig) -> None:

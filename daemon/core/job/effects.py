@@ -227,10 +227,10 @@ class Effects:
             raise CannotReattach("the file has been changed")
         self._begin_check(job, stream, file.sha1)
         # frames before `first_line` are of an earlier job, whose steps have the same numbers
-        sent = [each for each in link.sent if each[0] >= job.snapshot.first_line] if link is not None else []
+        frames = [each for each in link.sent if each[0] >= job.snapshot.first_line] if link is not None else []
         if stored is not None:
             fed = await self._find_place(job, stream, stored)
-        job.steps.reattach({ticket.step for _, _, _, _, ticket in sent if ticket is not None and ticket.step})
+        job.steps.reattach({ticket.step for _, _, _, _, ticket in frames if ticket is not None and ticket.step})
         log.info("job.was_reattached", line=job.printer.first_number, lines=fed.lines, offset=fed.offset)
         self._return_to_state(job, asks=stored is not None)
 
@@ -439,9 +439,9 @@ class Effects:
         if snapshot.parked is not None:
             if snapshot.standing_by or await has_gone_cold(job.printer, snapshot.parked):
                 if timer_has_run_out(job.printer, snapshot.parked):
-                    lost = await job.steps.observe(partial(find_lost_position, job.printer, snapshot.parked))
-                    if lost:
-                        self._pause_for(job, lost[0])
+                    reasons = await job.steps.observe(partial(find_lost_position, job.printer, snapshot.parked))
+                    if reasons:
+                        self._pause_for(job, reasons[0])
                         return
                 snapshot.standing_by = True  # the next host has to heat too, if this one dies before all is hot
                 self._survival.keep(job)

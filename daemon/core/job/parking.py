@@ -74,8 +74,8 @@ def unpark(parked: ParkedPosition) -> list[str]:
 
 def can_move_filament(hotend: Reading, dialect: Dialect) -> bool:
     """Tell whether the firmware can move filament in this hotend, both now and at the target of the hotend."""
-    least = max(MIN_MOVABLE, (dialect.heat.min_extrude or 0.0) + LIMIT_MARGIN)
-    return min(hotend.actual, hotend.target or hotend.actual) > least
+    minimum = max(MIN_MOVABLE, (dialect.heat.min_extrude or 0.0) + LIMIT_MARGIN)
+    return min(hotend.actual, hotend.target or hotend.actual) > minimum
 
 
 def plain_modes(modes: Modes) -> dict[str, Any]:

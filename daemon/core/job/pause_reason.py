@@ -32,14 +32,14 @@ def text_before_pause(printer: Printer) -> str | None:
     now = asyncio.get_running_loop().time()
     lines = printer.flight_recorder.tail_since(now - CONVERSATION_PERIOD)
     recent = len(lines) - len(printer.flight_recorder.tail_since(now - TEXT_PERIOD))
-    sent = " ".join(line for line in lines[recent:] if line.startswith("> "))
+    sent_text = " ".join(line for line in lines[recent:] if line.startswith("> "))
     conversation, text = _Conversation(at_receipt=printer.dialect.ok_at == "receipt"), None
     for index, line in enumerate(lines):
-        solicited = conversation.answers(line)
+        is_answer = conversation.answers(line)
         if conversation.begins:
             text = None  # earlier texts belong to the banner, or to the time before a reset
-        if index >= recent and line.startswith("< ") and not solicited and (reason := _reason(line[2:])):
-            text = reason if reason not in sent else text
+        if index >= recent and line.startswith("< ") and not is_answer and (reason := _reason(line[2:])):
+            text = reason if reason not in sent_text else text
     return text[:MAX_REASON] if text is not None else None
 
 

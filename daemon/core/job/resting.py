@@ -102,7 +102,7 @@ def timer_has_run_out(printer: Printer, parked: ParkedPosition) -> bool:
 
 async def find_lost_position(printer: Printer, parked: ParkedPosition) -> list[str]:
     """Find out by a tiny move whether the firmware has lost its position; return why, or nothing if it has not."""
-    refused: list[str] = []
+    refusals: list[str] = []
     words = printer.dialect.idle.unhomed_reply or ""
     for command in (
         "G91",
@@ -111,20 +111,20 @@ async def find_lost_position(printer: Printer, parked: ParkedPosition) -> list[s
         *parked.modes.commands_to_restore_motion(),
     ):
         answer = await printer.send(command)
-        refused += [line for line in answer if words and words in line.lower()]
+        refusals += [line for line in answer if words and words in line.lower()]
     return [
         f"the firmware's idle timer turned heaters and motors off, and the position is lost: {line!r}. "
         "Home X and Y, set the height of the head (SET_KINEMATIC_POSITION Z=…), then resume"
-        for line in refused[:1]
+        for line in refusals[:1]
     ]
 
 
 def _cold_heaters(printer: Printer, parked: ParkedPosition) -> list[str]:
-    least = printer.dialect.heat.min_extrude or 0.0
+    minimum = printer.dialect.heat.min_extrude or 0.0
     cold = []
     for name, target in parked.targets.items():
         now = printer.heaters[name].target if name in printer.heaters else None
-        if now == 0 or (now is not None and name.startswith("tool") and now < least <= target):
+        if now == 0 or (now is not None and name.startswith("tool") and now < minimum <= target):
             cold.append(name)
     return cold
 

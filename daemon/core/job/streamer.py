@@ -270,16 +270,16 @@ class FileStream:
 
     def _fitting(self, offset: int, command: bytes) -> tuple[int, bytes] | None:
         """Return the line, cut to what the firmware reads: a line that the firmware cuts is never acknowledged."""
-        fitted = self._receiver().fit(command)
-        if fitted is None:
+        fitting_command = self._receiver().fit(command)
+        if fitting_command is None:
             self._leave_out(offset, command, "this firmware would take the text for a command")
-        elif len(fitted) > self._max_command:
+        elif len(fitting_command) > self._max_command:
             self._fail(
-                f"the line at byte {offset} has {len(fitted)} characters, but the firmware reads {self._max_command}: "
-                f"{fitted[:40].decode()}…"
+                f"the line at byte {offset} has {len(fitting_command)} characters, "
+                f"but the firmware reads {self._max_command}: {fitting_command[:40].decode()}…"
             )
         else:
-            return offset, fitted
+            return offset, fitting_command
         return None
 
     def _leave_out(self, offset: int, command: bytes, reason: str) -> None:

@@ -126,10 +126,10 @@ class Survival:
         if self._connection.config.job.after_reboot == "safe":
             raise CannotReattach("the computer rebooted during the print (job.after_reboot is safe)")
         # the time without power does not count as printing
-        passed = asyncio.get_running_loop().time() - stored.written_at
-        snapshot.started += passed
+        elapsed = asyncio.get_running_loop().time() - stored.written_at
+        snapshot.started += elapsed
         if snapshot.paused_at is not None:
-            snapshot.paused_at += passed
+            snapshot.paused_at += elapsed
         snapshot.boot = self._boot
         self.stored_place = stored
         return snapshot

@@ -13,23 +13,23 @@ class Tally:
             (`…_resumed`) or ended (`…_ended`).
     """
 
-    __slots__ = ("_lost", "reattachments", "starved", "underruns")
+    __slots__ = ("_loss", "reattachments", "starved", "underruns")
 
     def __init__(self) -> None:
         self.underruns = 0
         self.starved = 0.0
         self.reattachments: dict[str, int] = {}
-        self._lost: str | None = None  # what the present print has lost: "line" or "restart"
+        self._loss: str | None = None  # what the present print has lost: "line" or "restart"
 
-    def note_loss(self, lost: str) -> None:
+    def note_loss(self, loss: str) -> None:
         """Note that a print waits for its printer, because the connection ("line") or the host ("restart") was lost."""
-        self._lost = lost
+        self._loss = loss
 
     def on_job(self, state: JobState) -> None:
         """Count what the job's new state shows."""
         if state is JobState.REATTACHING:
-            self._lost = self._lost or "line"
-        elif self._lost is not None:
-            outcome = f"{self._lost}_{'ended' if state.ended or state is JobState.CANCELLING else 'resumed'}"
+            self._loss = self._loss or "line"
+        elif self._loss is not None:
+            outcome = f"{self._loss}_{'ended' if state.ended or state is JobState.CANCELLING else 'resumed'}"
             self.reattachments[outcome] = self.reattachments.get(outcome, 0) + 1
-            self._lost = None
+            self._loss = None
