@@ -37,6 +37,9 @@ class FakeTransport:
             raise self.error
         self.on_data, self.on_lost = on_data, on_lost
 
+    async def reopen(self, on_data, on_lost):
+        await self.open(on_data, on_lost)
+
     def write(self, data):
         self.calls.append(data)
 
@@ -94,6 +97,17 @@ async def test_everything_on_the_wire_is_recorded_with_its_time(tmp_path):
         (1.75, EVENT, b"reset"),
         (1.75, EVENT, b"lost unplugged"),
     ]
+
+
+async def test_a_connection_that_is_reopened_is_recorded_to_its_end(tmp_path):
+    recorder = Recorder(RecordingFolder(tmp_path), ABOUT)
+    transport = RecordingTransport(inner := FakeTransport(), recorder, lambda: 0.0)
+    await transport.reopen(lambda _: None, print)
+    inner.on_data(b"ok\n")
+    transport.close()
+    recorder.join()
+    assert [each.data for each in read(files(tmp_path)).records] == [b"reopen", b"ok\n", b"close"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "recorder"]
 
 
 async def test_a_loss_is_passed_on_whatever_its_text(tmp_path):

@@ -209,6 +209,11 @@ NOISY = (
 )
 
 
+def test_a_probability_is_that_of_each_answer():
+    bench = Bench(Fault("lose_ok", probability=0.1))
+    assert 850 < len(bench.send(*["M400"] * 1000, seconds=1)) < 950
+
+
 ONCE = Fault("flip", line=2), Fault("drop", line=13, bytes=3), Fault("duplicate", time=1)
 
 

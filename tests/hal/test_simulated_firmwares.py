@@ -54,6 +54,25 @@ def test_repetier_repeats_its_request_every_200_ms():
     assert replies(board, 5.0) == []
 
 
+def test_repetier_takes_numbers_up_to_40_below_the_next_for_repeats():
+    board = printer("repetier")
+    board.send("M110 N100")
+    assert board.send(numbered(61, "M105")) == ["skip 61", "ok"]
+    assert board.send(numbered(60, "M105"))[0] == "Error:expected line 101 got 60"
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 4])
+def test_repetier_refuses_a_line_that_is_too_long_however_it_comes(pieces):
+    board = printer("repetier")
+    line = b"G1 X1 " + b" " * 110 + b"\n"
+    size, answer = -(-len(line) // pieces), []
+    for at in range(0, len(line), size):
+        board.firmware.receive(line[at : at + size], board.now)
+        answer += replies(board, 0.001)
+    assert answer[:3] == ["", "Resend:1", "ok"]
+    assert "G1" not in "".join(taken(board))
+
+
 def test_repetier_requests_an_unterminated_line_again():
     board = printer("repetier")
     board.firmware.receive(b"N1 G1 X", board.now)
