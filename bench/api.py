@@ -34,8 +34,8 @@ BAUDRATE = 115200
 MOVES = 6_000
 PERIOD = 1.0  # s between two questions of a client
 POLL = 1.0
-BETTER = 0.5  # of OctoPrint's 99th percentile is wanted at most
-GROWTH = 8.0  # MiB that the load may leave behind
+MAX_RATIO = 0.5  # of OctoPrint's 99th percentile is wanted at most
+MAX_GROWTH = 8.0  # MiB that the load may leave behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,10 +194,12 @@ def show(measured: Sequence[HostFigures]) -> None:
     print("\nwanted")
     print(f"  {_met(ours.underruns == 0)} underruns: {ours.underruns}, wanted 0")
     growth = ours.rss[1] - ours.rss[0]
-    print(f"  {_met(growth <= GROWTH)} memory that the load leaves behind: {growth:.1f} MiB, wanted <= {GROWTH:g}")
+    print(
+        f"  {_met(growth <= MAX_GROWTH)} memory that the load leaves behind: {growth:.1f} MiB, wanted <= {MAX_GROWTH:g}"
+    )
     if len(measured) > 1:
         ratio = ours.percentile(99) / measured[1].percentile(99)
-        print(f"  {_met(ratio <= BETTER)} p99 divided by OctoPrint's: {ratio:.2f}, wanted <= {BETTER:g}")
+        print(f"  {_met(ratio <= MAX_RATIO)} p99 divided by OctoPrint's: {ratio:.2f}, wanted <= {MAX_RATIO:g}")
 
 
 def _met(met: bool) -> str:

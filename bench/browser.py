@@ -70,7 +70,7 @@ class VisitedPage:
         self.tools.send("HeapProfiler.collectGarbage")
         return self.metric("JSHeapUsedSize") / 1e6
 
-    def held(self) -> float:
+    def memory(self) -> float:
         """Return the memory of scripts in MB, including arrays and elements outside their heap."""
         self.tools.send("HeapProfiler.collectGarbage")
         found = self.tools.send("Runtime.getHeapUsage")

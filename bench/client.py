@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 POLL = 0.05
-ON_THE_WAY = ("Operational", "Starting", "Printing", "Finishing")
+UNFINISHED_STATES = ("Operational", "Starting", "Printing", "Finishing")
 
 
 class Client:
@@ -109,7 +109,7 @@ class Client:
             RuntimeError: it has not, and never will.
         """
         job = self.job()
-        if not job["state"].startswith(ON_THE_WAY):
+        if not job["state"].startswith(UNFINISHED_STATES):
             raise RuntimeError(f"the print failed: {job['state']} {job.get('error', '')}")
         return job["state"] == "Operational" and (job["progress"]["completion"] or 0) >= 100
 

@@ -21,19 +21,19 @@ from daemon.farm.carrier.agent_end import NatsAgentEnd
 from daemon.farm.carrier.connect import NatsAddress
 from tests.support.farm_printer import AgentLife, FakePrinter, Killed
 
-ASKED = ("fetch_chunk", "renew", "claim", "fetch_holdings", "report")
-DONE = ("has_file", "upload", "find_objections", "get_newest_job", "start", "get_outcome", "cancel", "remove")
-STEPS = 300  # an agent that is chosen to be killed is killed within so many steps
-AGAIN = 2.0  # s from a kill until the agent starts again
-CLEARED = 0.5  # s from the end of a print until the bed is cleared
-STARTING = 0.005  # s between the starts of two agents
+SERVER_CALLS = ("fetch_chunk", "renew", "claim", "fetch_holdings", "report")
+PRINTER_CALLS = ("has_file", "upload", "find_objections", "get_newest_job", "start", "get_outcome", "cancel", "remove")
+MAX_STEPS = 300  # an agent that is chosen to be killed is killed within so many steps
+RESTART_DELAY = 2.0  # s from a kill until the agent starts again
+CLEAR_DELAY = 0.5  # s from the end of a print until the bed is cleared
+START_INTERVAL = 0.005  # s between the starts of two agents
 
 
 class TimedPrinter(FakePrinter):
     """Notes how long it was ready before each print began."""
 
     def __init__(self, seconds: float, waits: list[float]) -> None:
-        super().__init__(seconds, clears_after=CLEARED)
+        super().__init__(seconds, clears_after=CLEAR_DELAY)
         self._waits, self._ready = waits, time.monotonic()
 
     def _clear(self) -> None:
@@ -59,7 +59,7 @@ class Crowd:
         async with asyncio.TaskGroup() as group:
             for number, printer in enumerate(self.printers):
                 group.create_task(self._live(f"p{number}", printer))
-                await asyncio.sleep(STARTING)
+                await asyncio.sleep(START_INTERVAL)
 
     async def _live(self, name: str, printer: TimedPrinter) -> None:
         folder = self._folder / name
@@ -68,11 +68,11 @@ class Crowd:
         while True:
             end, api, life = NatsAgentEnd(name, NatsAddress((self._url,))), printer, None
             if chance.random() < self._share:
-                life = AgentLife(chance.randrange(STEPS))
+                life = AgentLife(chance.randrange(MAX_STEPS))
             if life is None:
                 agent = Agent(end, api, folder, time.time)
             else:
-                agent = Agent(life.wrap(end, *ASKED), life.wrap(api, *DONE), folder, time.time)
+                agent = Agent(life.wrap(end, *SERVER_CALLS), life.wrap(api, *PRINTER_CALLS), folder, time.time)
                 life.wrap_notes(agent._diary)  # noqa: SLF001 - a kill in the middle of its notes
             try:
                 await agent.run()
@@ -81,7 +81,7 @@ class Crowd:
                     raise others from None
             assert life is not None
             self.kills[life.last.split()[0]] += 1
-            await asyncio.sleep(AGAIN)
+            await asyncio.sleep(RESTART_DELAY)
 
     def summary(self) -> dict[str, object]:
         """Return what happened."""

@@ -35,7 +35,7 @@ PATHS = (
 )
 FOLDERS = 100
 DAY = 86_400.0
-COPIED = 600.0  # s that the copy may take
+COPY_TIMEOUT = 600.0  # s that the copy may take
 _JOB = """
     INSERT INTO jobs (id, path, name, size, mtime_ns, origin, printer, state, started_at, ended_at, outcome, print_time)
     VALUES (?, ?, ?, 30, 0, 'local', 'bench', ?, ?, ?, ?, 600)
@@ -88,8 +88,8 @@ def _jobs(database: Path, paths: list[str], count: int) -> None:
 def _measure(client: Client, jobs: int, repeat: int) -> None:
     began = time.monotonic()
     while client.call("GET", "/api/history/totals")["all"]["prints"] < jobs:
-        if time.monotonic() - began > COPIED:
-            raise hosts.HostFailed(f"the history has not copied {jobs} prints in {COPIED:g} s")
+        if time.monotonic() - began > COPY_TIMEOUT:
+            raise hosts.HostFailed(f"the history has not copied {jobs} prints in {COPY_TIMEOUT:g} s")
         time.sleep(0.5)
     sys.stdout.write(f"{jobs} prints are copied in {time.monotonic() - began:.1f} s\n\n{'':40}   first  median\n")
     for path in PATHS:

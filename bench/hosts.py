@@ -17,9 +17,9 @@ from bench.processes import environment, stop
 
 HERE = Path(__file__).parent
 KEY = "BENCHBENCHBENCHBENCHBENCHBENCH00"
-START_UP = 120.0  # s; OctoPrint's first start makes its caches
+START_TIMEOUT = 120.0  # s; OctoPrint's first start makes its caches
 OCTOPRINT = "http://127.0.0.1:5199"
-AFTERMATH = 1.0  # s from an upload to the print, for what a host does with a new file
+UPLOAD_PAUSE = 1.0  # s from an upload to the print, for what a host does with a new file
 
 
 class HostFailed(Exception):
@@ -169,14 +169,14 @@ class ServerHost:
         return str(found[0]["url"])
 
     def _check_start(self) -> None:
-        if self._process.poll() is not None or time.monotonic() - self.began > START_UP:
+        if self._process.poll() is not None or time.monotonic() - self.began > START_TIMEOUT:
             stop(self._process)
             raise HostFailed(f"{self.name} did not start: {self._log.read_text('utf-8', 'replace')[-1000:]}")
 
     def connect(self, port: Path, baudrate: int, job: PrintFile) -> None:
         self.client.connect(str(port), baudrate)
         self.client.select(job.path)
-        time.sleep(AFTERMATH)
+        time.sleep(UPLOAD_PAUSE)
 
     def print_file(self, poll: float, patience: float) -> None:
         end = due = time.monotonic()

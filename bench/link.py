@@ -44,11 +44,11 @@ from bench.prints import PrintFile
 from bench.processes import cpu_seconds, niceness
 
 SUMMARY = "lines/s, CPU and planner underruns, beside bare loops, OctoPrint and printcore"
-RARELY, OFTEN = 2.0, 0.1  # s between questions for progress
+SLOW_POLL, FAST_POLL = 2.0, 0.1  # s between questions for progress
 DEFAULT = ("S1", "S2q", "S3q", "S5q", "W1q", "W2q")
 LONG, SHORT = 50_000, 5_000  # moves
 BITS = 10  # on the wire for each byte: 8N1
-ASKED_FOR = 256.0  # lines/s that the planner takes in S2, S3 and S5
+NEEDED_RATE = 256.0  # lines/s that the planner takes in S2, S3 and S5
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ def _print(host: Host, name: str, job: PrintFile, at: PrintSetup) -> Result:
     try:
         host.connect(printer.link, scenario.baudrate or 115200, job)
         before = cpu_seconds(host.pid)
-        host.print_file(RARELY if name.endswith("q") else OFTEN, at.patience)
+        host.print_file(SLOW_POLL if name.endswith("q") else FAST_POLL, at.patience)
         cpu = cpu_seconds(host.pid) - before
         turnaround = _turnaround(host)
         host.disconnect()
@@ -348,7 +348,7 @@ def _wanted_in(name: str, medians: Medians) -> Iterator[str]:
     if base == "S1" and field is not None and field.lines_per_s:
         yield _verdict(name, "lines/s / OctoPrint", ours.lines_per_s / field.lines_per_s, ">=", 5.0)
     if base == "S5":
-        yield _verdict(name, "lines/s of the 256 asked for", ours.lines_per_s / ASKED_FOR, ">=", 0.90)
+        yield _verdict(name, "lines/s of the 256 asked for", ours.lines_per_s / NEEDED_RATE, ">=", 0.90)
     if base != "S1" and ours.turnaround_ms is not None:
         yield _verdict(name, "turnaround p99 in ms", ours.turnaround_ms, "<=", 1.0)
 

@@ -111,7 +111,7 @@ def _drawn(there: VisitedPage, name: str, moves: int) -> DrawingFigures:
     before = there.metric("TaskDuration")
     steps = page.evaluate(_STEPS, STEPS)
     work = (there.metric("TaskDuration") - before) / STEPS
-    heap = there.held()
+    heap = there.memory()
     whole, longest = page.evaluate(_WHOLE)
     return DrawingFigures(
         name,
@@ -123,7 +123,7 @@ def _drawn(there: VisitedPage, name: str, moves: int) -> DrawingFigures:
         work,
         whole / 1000,
         longest / 1000,
-        max(heap, there.held()),
+        max(heap, there.memory()),
     )
 
 

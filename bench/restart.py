@@ -26,10 +26,10 @@ from tests.support.systemd_box import Box, BoxDaemon, BoxPrinter
 
 SUMMARY = "from SIGKILL to the next line at the printer, on a real systemd"
 LIMIT = 600.0  # ms
-APART = 4.0  # s; systemd allows ten starts in 30 s
+KILL_INTERVAL = 4.0  # s; systemd allows ten starts in 30 s
 LINES_PER_S = 220  # of the print, roughly: it has to outlast the kills
-HEARD_WITHIN = 30.0  # s; a print that does not continue within this time has ended
-LOOK = 0.001  # s between two looks at what the printer has accepted
+SILENCE_TIMEOUT = 30.0  # s; a print that does not continue within this time has ended
+POLL = 0.001  # s between two looks at what the printer has accepted
 
 IMPORTS = "import daemon.cli.core, daemon.core.main, hal.driver, hal.serial_port"
 
@@ -66,7 +66,7 @@ def measure(box: Box, folder: Path, kills: int) -> tuple[list[tuple[float, float
     systemd_box.configure(box)
     systemd_box.install(box)
     daemon, printer = BoxDaemon(box), BoxPrinter(box, speed=1)
-    job = prints.write(folder, "vase", round((kills + 2) * (APART + 2) * LINES_PER_S))
+    job = prints.write(folder, "vase", round((kills + 2) * (KILL_INTERVAL + 2) * LINES_PER_S))
     daemon.print_file("vase.gcode", job.path.read_bytes())
     box.until(lambda: len(printer.accepted()) > 100, "the print to be under way")
     times = [_kill(box, printer) for _ in range(kills)]
@@ -75,7 +75,7 @@ def measure(box: Box, folder: Path, kills: int) -> tuple[list[tuple[float, float
 
 
 def _kill(box: Box, printer: BoxPrinter) -> tuple[float, float, float]:
-    time.sleep(APART + random.random())  # any place of the print
+    time.sleep(KILL_INTERVAL + random.random())  # any place of the print
     pid = box.outer_pid(box.main_pid("nozzled.service"))
     size = printer.oracle.stat().st_size
     os.kill(pid, signal.SIGKILL)
@@ -90,16 +90,16 @@ def _kill(box: Box, printer: BoxPrinter) -> tuple[float, float, float]:
 def _longest_silence(oracle: Path, killed: float, size: int) -> float:
     """Return the ms from the kill to the end of the longest silence; before it the board works its buffers off."""
     heard, longest, ended = killed, 0.0, killed
-    while (now := time.monotonic()) - killed < HEARD_WITHIN:
+    while (now := time.monotonic()) - killed < SILENCE_TIMEOUT:
         if (there := oracle.stat().st_size) != size:
             if now - heard > longest:
                 longest, ended = now - heard, now
             heard, size = now, there
-        elif now - heard > HEARD_WITHIN / 2:
+        elif now - heard > SILENCE_TIMEOUT / 2:
             raise PrintEnded("no more lines came")
         if now - killed > max(3.0, 2 * (ended - killed)) and ended > killed:
             return 1000 * (ended - killed)
-        time.sleep(LOOK)
+        time.sleep(POLL)
     raise PrintEnded("no more lines came")
 
 

@@ -44,10 +44,10 @@ class StreamedJob:
     name: str
     stats: dict[str, Any]
     intact: bool
-    ended: dict[str, Any]  # what the daemon's log says of the job
+    log_entry: dict[str, Any]  # what the daemon's log says of the job
     load: LoadResult = field(default_factory=LoadResult)
     rss: float = 0.0  # MiB
-    came: str = ""  # of the attack
+    outcome: str = ""  # of the attack
 
     @property
     def on_time(self) -> float:
@@ -132,7 +132,7 @@ def _attacked(
 ) -> StreamedJob:
     printer = FakePrinter(binary, folder / "ports/printer", ["--baud", str(args.baudrate), "--planner"])
     attack = ATTACKS[name](host, folder / "state") if name is not None else None
-    told = ""
+    outcome = ""
     try:
         if attack is not None:
             attack.prepare()
@@ -141,11 +141,11 @@ def _attacked(
         if attack is not None:
             attack.start()
         _until_over(host, args.patience)
-        told = attack.stop() if attack is not None else ""
-        ended, rss = host.last_job(), memory(host.pid)[0]
+        outcome = attack.stop() if attack is not None else ""
+        log_entry, rss = host.last_job(), memory(host.pid)[0]
     finally:
         stats = printer.stop()
-    return StreamedJob(name or "alone", stats, stats["sha256_job"] == job.sha256, ended, rss=rss, came=told)
+    return StreamedJob(name or "alone", stats, stats["sha256_job"] == job.sha256, log_entry, rss=rss, outcome=outcome)
 
 
 def _until_over(host: ServerHost, patience: float) -> None:
@@ -160,13 +160,13 @@ def _until_over(host: ServerHost, patience: float) -> None:
 def show_idle(runs: list[StreamedJob]) -> None:
     """Print each job in a row."""
     alone = runs[0].stats["planner_idle_s"]
-    print("attack        planner idle s  ratio  underruns  <5 ms %  turnaround p99 ms  intact  what came of it")
+    print("attack        planner idle s  ratio  underruns  <5 ms %  turnaround p99 ms  intact  outcome")
     for run in runs:
         idle = run.stats["planner_idle_s"]
         ratio = f"{idle / alone:6.2f}" if alone else f"{'-':>6}"
         print(
             f"{run.name:12} {idle:15.2f} {ratio} {run.stats['underruns']:10} {100 * run.on_time:8.2f}"
-            f" {run.ended['turnaround_p99_ms']:18.2f}  {'yes' if run.intact else 'NO':>6}  {run.came}"
+            f" {run.log_entry['turnaround_p99_ms']:18.2f}  {'yes' if run.intact else 'NO':>6}  {run.outcome}"
         )
 
 
@@ -196,7 +196,7 @@ def show(runs: list[StreamedJob]) -> None:
     )
     for run in runs:
         answer = [run.stats["answer_us"][key] / 1000 for key in ("p50", "p99", "p999", "max")]
-        turnaround, loop = run.ended["turnaround_p99_ms"], run.ended["longest_stall_ms"]
+        turnaround, loop = run.log_entry["turnaround_p99_ms"], run.log_entry["longest_stall_ms"]
         print(
             f"{run.name:10} {run.stats['lines_per_s']:8.0f} {run.stats['underruns']:10} {answer[0]:15.2f}"
             f" {answer[1]:6.2f} {answer[2]:6.2f} {answer[3]:6.2f} {100 * run.on_time:8.2f} {turnaround:14.2f}"
@@ -204,7 +204,7 @@ def show(runs: list[StreamedJob]) -> None:
             f" {run.load.megabytes:12.0f} {run.load.requests:9} ({run.load.p99_ms:5.0f}) {run.load.failed:7}"
             f"  {'yes' if run.intact else 'NO':>6}"
         )
-    alone, loaded = runs[0].ended["turnaround_p99_ms"], runs[-1]
+    alone, loaded = runs[0].log_entry["turnaround_p99_ms"], runs[-1]
     print(f"\nwanted\n  {_met(alone < TURNAROUND)} turnaround alone, p99: {alone} ms, wanted < {TURNAROUND} ms")
     print("wanted under load")
     print(f"  {_met(loaded.on_time >= ON_TIME)} answers under 5 ms: {loaded.on_time:.2%}, wanted >= {ON_TIME:.1%}")

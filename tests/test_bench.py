@@ -320,7 +320,7 @@ def test_the_longest_silence_after_a_kill_ends_with_the_awaited_line(tmp_path):
 
 
 def test_a_print_that_does_not_continue_is_no_result(tmp_path, monkeypatch):
-    monkeypatch.setattr(restart, "HEARD_WITHIN", 0.2)
+    monkeypatch.setattr(restart, "SILENCE_TIMEOUT", 0.2)
     (tmp_path / "oracle").write_text("")
     with pytest.raises(restart.PrintEnded):
         restart._longest_silence(tmp_path / "oracle", time.monotonic(), 0)
