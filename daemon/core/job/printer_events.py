@@ -139,5 +139,5 @@ class PrinterEvents:
         if not seconds or self._kit.survival.obstacle(job):
             return False
         log.warning("job.line_lost", file=job.snapshot.selection.path, waiting_s=seconds)
-        job.move("lose_line")
+        job.move("lose_connection")
         return True

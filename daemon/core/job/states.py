@@ -13,7 +13,7 @@ _RUNNING = (_S.STARTING, _S.PRINTING, _S.RESUMING)
 
 Trigger = Literal[
     "started", "pause", "paused", "resume", "resumed", "file_ended", "finished", "cancel", "cancelled", "restart",
-    "fail", "interrupt", "lose_line",
+    "fail", "interrupt", "lose_connection",
     "back_to_starting", "back_to_printing", "back_to_pausing", "back_to_paused", "back_to_resuming",
     "back_to_finishing", "back_to_cancelling",
 ]  # fmt: skip
@@ -34,7 +34,7 @@ TRANSITIONS: tuple[tuple[Trigger, tuple[JobState, ...], JobState], ...] = (
     ("fail", ACTIVE, _S.FAILED),
     ("interrupt", ACTIVE, _S.INTERRUPTED),
     # the connection or the host was lost; once the printer is reattached, the job returns to its previous state
-    ("lose_line", (*_RUNNING, _S.PAUSING, _S.PAUSED, _S.FINISHING, _S.CANCELLING), _S.REATTACHING),
+    ("lose_connection", (*_RUNNING, _S.PAUSING, _S.PAUSED, _S.FINISHING, _S.CANCELLING), _S.REATTACHING),
     ("back_to_starting", (_S.REATTACHING,), _S.STARTING),
     ("back_to_printing", (_S.REATTACHING,), _S.PRINTING),
     ("back_to_pausing", (_S.REATTACHING,), _S.PAUSING),
