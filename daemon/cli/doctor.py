@@ -123,8 +123,8 @@ def _subject(args: argparse.Namespace) -> tuple[Subject, dict[str, Any]]:
     host, port = local_daemon.host_and_port(target)
     running_version, responses = _ask_daemon(args, host, port) if not mistake else (None, {})
     job = responses.get("job", {})
-    companions = responses.pop("companions", {}).get("companions", {})  # not for the bundle, as they name devices
-    printer_status = f"{job['state']}: {job['error']}" if job.get("error") else job.get("state", "")
+    companions = responses.pop("companions", {}).get("companions")  # not for the bundle, as they name devices
+    printer_status = ": ".join(str(job[name]) for name in ("state", "error") if job.get(name))
     return Subject(
         state=target.state.absolute(),
         config=target.config,
@@ -137,7 +137,7 @@ def _subject(args: argparse.Namespace) -> tuple[Subject, dict[str, Any]]:
         version=__version__,
         running_version=running_version,
         printer_status=printer_status,
-        companions=companions,
+        companions=companions if isinstance(companions, dict) else {},
     ), responses
 
 
@@ -160,7 +160,9 @@ async def _ask(url: str, key: str) -> dict[str, Any]:
     async with asyncio.timeout(TIMEOUT), OctoPrintClient(url, key) as client:
         for name, path in ENDPOINTS.items():
             try:
-                responses[name] = await client.get(path)
+                answer = await client.get(path)
             except ClientError as error:
-                responses[name] = {"refused": str(error)}
+                answer = {"refused": str(error)}
+            # whatever listens at that port may be another program
+            responses[name] = answer if isinstance(answer, dict) else {"refused": "the answer is no JSON object"}
     return responses

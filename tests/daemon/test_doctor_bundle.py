@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from daemon.cli import doctor as command
 from daemon.cli import local_daemon, main
+from daemon.client.exchange import HttpAnswer, TornadoExchange
 from daemon.config import Config, merge
 from daemon.doctor import bundle
 from daemon.doctor.finding import Subject, note
@@ -304,3 +305,19 @@ def test_the_command_prints_its_findings_and_packs_the_bundle(tmp_path, capsys, 
     monkeypatch.setenv("NOZZLED_URL", "http://127.0.0.1:44595")
     assert main([*words, "--json"]) == 0
     assert "own daemon, not http://127.0.0.1:44595 ($NOZZLED_URL)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b"7", b"null", b'{"error": "no", "companions": [1]}', b'{"companions": {"power": 3}}']
+)
+def test_another_program_at_the_port_does_not_fail_the_doctor(tmp_path, monkeypatch, capsys, body):
+    async def answer(_exchange, _request):
+        return HttpAnswer(200, {}, body)
+
+    monkeypatch.setattr(TornadoExchange, "send", answer)
+    monkeypatch.setattr(local_daemon, "is_served", lambda *_: True)
+    monkeypatch.setattr(command, "View", lambda: replace(View(), run=lambda *_: "", ports=list, now=lambda: 1.79e9))
+    config = tmp_path / "mine.toml"
+    config.write_text("")
+    assert main(["doctor", "--config", str(config), "--state-dir", str(tmp_path / "state"), "--json"]) in (0, 1)
+    assert json.loads(capsys.readouterr().out)
