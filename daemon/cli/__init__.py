@@ -77,6 +77,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has closed it: `nozzled … | head`
         _drop_output()
         return EXIT_FAILURE
+    except PermissionError as error:  # of a file that the user has named: `Path.is_file` raises it, too
+        if error.filename is None:
+            raise
+        print(f"nozzled: {os.fsdecode(error.filename)}: {error.strerror}", file=sys.stderr)
+        return EXIT_FAILURE
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise

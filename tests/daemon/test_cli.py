@@ -1,6 +1,7 @@
 """The command line: output, refusals and exit codes."""
 
 import argparse
+import errno
 import importlib
 import io
 import stat
@@ -255,6 +256,15 @@ def test_a_character_that_the_locale_cannot_write_is_escaped(monkeypatch):
     assert main(["ports"]) == 0
     sys.stdout.flush()
     assert written.getvalue() == rb"W\xfcrfel 21 \xb0C" + b"\n"
+
+
+def test_a_file_that_this_user_may_not_open_is_named(capsys, monkeypatch):
+    def refuse(_):
+        raise PermissionError(errno.EACCES, "Permission denied", "/root/part.gcode")
+
+    monkeypatch.setattr(ports_command, "run", refuse)
+    assert main(["ports"]) == 1
+    assert capsys.readouterr().err == "nozzled: /root/part.gcode: Permission denied\n"
 
 
 @pytest.mark.parametrize("command", [["ports"], ["config"]])
