@@ -231,7 +231,7 @@ class Effects:
         if stored is not None:
             fed = await self._find_place(job, stream, stored)
         job.steps.reattach({ticket.step for _, _, _, _, ticket in frames if ticket is not None and ticket.step})
-        log.info("job.was_reattached", line=job.printer.first_number, lines=fed.lines, offset=fed.offset)
+        log.info("job.reattached", line=job.printer.first_number, lines=fed.lines, offset=fed.offset)
         self._return_to_state(job, asks=stored is not None)
 
     def _return_to_state(self, job: Job, *, asks: bool) -> None:
