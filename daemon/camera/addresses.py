@@ -119,7 +119,7 @@ def needs_us(url: str) -> bool:
         return False
 
 
-def without_password(url: str) -> str:
+def mask_secrets(url: str) -> str:
     """Return an address without names, passwords and keys."""
     url = _SECRET.sub(r"\1***", url)
     head, _, location = url.partition("://")

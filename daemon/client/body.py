@@ -15,7 +15,7 @@ from daemon.client.errors import FileChanged
 
 BLOCK = 64 * 1024
 
-Progress = Callable[[int, int], object]
+ShowProgress = Callable[[int, int], object]
 """Is called with the number of bytes sent so far, and with the total."""
 
 
@@ -23,7 +23,7 @@ class FormBody:
     """A form with fields followed by one file, in the order that slicers use."""
 
     def __init__(
-        self, fields: Mapping[str, str], source: Path | bytes, name: str, progress: Progress | None = None
+        self, fields: Mapping[str, str], source: Path | bytes, name: str, progress: ShowProgress | None = None
     ) -> None:
         """Read the file's size; its contents are not read yet.
 
@@ -89,7 +89,7 @@ class FormBody:
 
 def _size(path: Path) -> int:
     status = path.stat()
-    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):  # reading a folder says what it is
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):  # reading a folder says that it is one
         raise OSError(errno.EINVAL, "it is not a regular file, so its size is not known", str(path))
     return status.st_size
 

@@ -99,8 +99,8 @@ class Caller:
         seconds: float = TIMEOUT,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        sent = {**self._headers, **({"Content-Type": kind} if kind else {}), **(headers or {})}
-        request = Request(method, self.url + path, sent, body, seconds)
+        all_headers = {**self._headers, **({"Content-Type": kind} if kind else {}), **(headers or {})}
+        request = Request(method, self.url + path, all_headers, body, seconds)
         answer = await self._send(request)
         if not answer.body:
             return None

@@ -70,7 +70,7 @@ class Push:
             try:
                 return await self._open()
             except ClientError as error:
-                if not _may_pass(error):
+                if not _is_temporary(error):
                     raise
         raise AssertionError("there is always another pause")
 
@@ -102,16 +102,16 @@ class Push:
             raise BadAnswer("the answer to /api/login has no session: is the key right?") from error
 
     async def _log_in_again(self, socket: WebSocketClientConnection, message: Message) -> None:
-        """Log in again if the server has lost the session; `stale` is its answer to a new session."""
+        """Log in again if the server has lost the session, unless it also refuses a new one ("stale")."""
         reason = message.payload.get("reason") if isinstance(message.payload, dict) else None
         if message.kind != "reauthRequired" or reason == "stale":
             return
         try:
             proof = await self._log_in()
         except ClientError as error:
-            if not _may_pass(error):
+            if not _is_temporary(error):
                 raise
-            socket.close()  # reconnecting logs in, again and again
+            socket.close()  # to reconnect, which repeats the login until it succeeds
         else:
             await _send(socket, proof)
 
@@ -141,7 +141,7 @@ def _messages(text: str | bytes) -> Iterator[Message]:
         yield Message(kind, payload)
 
 
-def _may_pass(error: ClientError) -> bool:
+def _is_temporary(error: ClientError) -> bool:
     """Tell whether another attempt may succeed: the server, or the one behind a proxy, is not up yet."""
     refused = isinstance(error, RequestRefused) and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return refused or isinstance(error, Unreachable)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
-from daemon.client.body import FormBody, Progress, as_unicode
+from daemon.client.body import FormBody, ShowProgress, as_unicode
 from daemon.client.caller import Caller
 from daemon.client.errors import BadAnswer, FileChanged, RequestRefused
 from daemon.client.exchange import HttpAnswer
@@ -197,7 +197,7 @@ class FilesClient(_Resource):
         overwrite: bool = True,
         plate: int | None = None,
         date: float | None = None,
-        progress: Progress | None = None,
+        progress: ShowProgress | None = None,
     ) -> UploadAnswer:
         """Upload a file; a failed upload is not retried once bytes may have arrived.
 
@@ -250,21 +250,21 @@ class FilesClient(_Resource):
             FileChanged: the file was changed meanwhile.
         """
         address = f"/downloads/files/local/{_quoted(path)}"
-        sent, size, version = 0, 1, None
-        while sent < size:
+        received, size, version = 0, 1, None
+        while received < size:
             try:
-                answer = await self._caller.fetch_range(address, sent, PIECE, _GRACE_S + PIECE / _MIN_RATE)
+                answer = await self._caller.fetch_range(address, received, PIECE, _GRACE_S + PIECE / _MIN_RATE)
             except RequestRefused as error:
-                if error.status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or sent:
+                if error.status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or received:
                     raise
                 return  # an empty file has no bytes from 0 on
-            size = _size_of_file(answer, sent)
+            size = _size_of_file(answer, received)
             now = size, answer.headers.get("etag")
             if version not in (None, now):
                 raise FileChanged(f"{path} was changed while it was downloaded: download it again")
             version = now
             yield answer.body
-            sent += len(answer.body)
+            received += len(answer.body)
 
     async def select(
         self, path: str, origin: Origin = "local", *, start: bool = False, force: bool = False, touches: bool = False
@@ -276,7 +276,7 @@ class FilesClient(_Resource):
             origin: its storage.
             start: print it at once.
             force: print it even if the checks refuse it.
-            touches: for the rest of a lost print: the nozzle touches the part.
+            touches: confirms that the nozzle touches the part; without this, the rest of a lost print is refused.
         """
         arguments = {"print": start, "force": force or None, "touches": touches or None}
         await self._caller.command(_entry(path, origin), "select", **arguments)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from daemon.client.body import FormBody, Progress
+from daemon.client.body import FormBody, ShowProgress
 from daemon.client.caller import Caller
 from daemon.client.exchange import Exchange, TornadoExchange
 
@@ -62,7 +62,7 @@ class FarmClient:
         await self._caller.delete(API + path)
 
     async def submit(
-        self, path: Path, fields: Mapping[str, str], key: str, progress: Progress | None = None
+        self, path: Path, fields: Mapping[str, str], key: str, progress: ShowProgress | None = None
     ) -> dict[str, Any]:
         """Submit a file as a job, and return the job; the same key never makes a second job.
 

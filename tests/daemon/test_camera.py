@@ -151,4 +151,4 @@ def test_each_camera_has_a_name():
 )
 def test_a_secret_in_the_query_is_hidden_too(url, needed, shown):
     assert addresses.needs_us(url) == needed
-    assert addresses.without_password(url) == shown
+    assert addresses.mask_secrets(url) == shown

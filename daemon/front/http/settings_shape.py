@@ -12,10 +12,10 @@ from daemon.camera.addresses import (
     cameras_of,
     client_snapshot,
     client_stream,
+    mask_secrets,
     own_address,
     snapshot_of,
     stream_of,
-    without_password,
 )
 from daemon.config import CameraConfig, Config, ScriptsConfig, WebcamConfig
 from daemon.front.uploads.filenames import EXTENSIONS
@@ -315,8 +315,8 @@ def public_camera(name: str, camera: CameraConfig | WebcamConfig) -> dict[str, A
     return shown | {
         "streamUrl": client_stream(name, only),
         "snapshotUrl": client_snapshot(name, only) if camera.snapshot_url else "",
-        "webrtcUrl": without_password(camera.webrtc_url),
-        "hlsUrl": without_password(camera.hls_url),
+        "webrtcUrl": mask_secrets(camera.webrtc_url),
+        "hlsUrl": mask_secrets(camera.hls_url),
     }
 
 
