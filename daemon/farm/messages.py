@@ -147,7 +147,7 @@ class Report(FarmMessage, frozen=True):
     """The result of a copy, or the message that it is being printed.
 
     Attributes:
-        fits: False: the printer has declined the copy because it can never print the job; it is not offered it again.
+        fits: False: the printer has declined the copy because it can never print the job; it gets no more offers of it.
     """
 
     copy: Name

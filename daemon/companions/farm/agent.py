@@ -30,7 +30,7 @@ class Agent:
 
     Attributes:
         on_change: called when something has changed that users see.
-        doubt: a sentence for users about a copy that this printer holds according to the list only; empty: none.
+        doubt: a sentence for users about a copy that the list, but not this printer, says is here; empty: none.
     """
 
     def __init__(

@@ -100,9 +100,7 @@ class CopySteps:
         self.on_change: Callable[[], None] = lambda: None
         self._end, self._printer, self._diary, self._loader = end, printer, diary, loader
         self._wall, self._tools = wall, tools
-        self._finished_offers: deque[tuple[str, int]] = deque(
-            maxlen=MAX_FINISHED
-        )  # copy and attempt of finished offers
+        self._finished_offers: deque[tuple[str, int]] = deque(maxlen=MAX_FINISHED)  # copy and attempt
         self._wake = asyncio.Event()
         self._may_have_started = diary.entry is not None  # a start may have been sent
         self._certain_at = float("inf")  # loop time after which it is certain whether the print has begun
@@ -222,7 +220,8 @@ class CopySteps:
     @asynccontextmanager
     async def _renew_lease(self, offer: Offer) -> AsyncIterator[None]:
         """Renew the lease of the offer while this context lasts."""
-        pause = min(LEASE_S, max(offer.lease_s, MIN_LEASE_S)) / 3  # of an offer that was sent again, little may be left
+        # if the offer was sent again, little of its lease may be left
+        pause = min(LEASE_S, max(offer.lease_s, MIN_LEASE_S)) / 3
 
         async def renew() -> None:
             while True:
@@ -342,9 +341,8 @@ class CopySteps:
     async def _apply_outcome(self, entry: DiaryEntry, outcome: PrintOutcome) -> None:
         """Take the next step according to the outcome of the print."""
         if outcome.state == "done":
-            await self._turn_heaters_off_after(
-                entry
-            )  # before the report: the disk may be full, or the farm away for hours
+            # before the report: the disk may be full, or the farm away for hours
+            await self._turn_off_heaters_of(entry)
             entry = self._diary.entry or entry
         if outcome.state == "printing":
             self.record(msgspec.structs.replace(entry, stage="printing"))
@@ -377,14 +375,14 @@ class CopySteps:
         """Report the end, and close the entry."""
         report = entry.report or self._report(entry, "failed", DOUBT)
         if report.kind == "done":
-            await self._turn_heaters_off_after(entry)
+            await self._turn_off_heaters_of(entry)
         await self._end.report(report)
         self._finished_offers.append((entry.copy, entry.attempt))
         self._diary.close(entry, report)
         log.info("farm.ended", copy=entry.copy, file=entry.name, how=report.kind, reason=report.reason)
         self.on_change()
 
-    async def _turn_heaters_off_after(self, entry: DiaryEntry) -> None:
+    async def _turn_off_heaters_of(self, entry: DiaryEntry) -> None:
         """Turn off heaters that a file has left on, once, unless another print runs: users may come hours later."""
         if self._checked_print == entry.key:
             return
@@ -396,7 +394,7 @@ class CopySteps:
             await asyncio.sleep(POLL_INTERVAL / MAX_HEATER_CHECKS)
 
     async def _turn_heaters_off(self) -> None:
-        """Turn the heaters off if nothing prints. If that is unknown, or they are refused, a later call tries again."""
+        """Turn the heaters off if nothing prints; if that is unknown, or the printer refuses, a later call retries."""
         view = self._printer.look()
         if not view.is_known or not view.heaters or (view.is_printing and view.key == self._heated_print):
             return  # this state may be older than the end of the print

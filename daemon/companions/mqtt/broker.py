@@ -120,7 +120,7 @@ class Broker:
         for each in self._subscribe:
             await client.subscribe(each, qos=1)
         self._outbox.requeue_retained()
-        # even if it is cancelled before the broker's answer, `_connect_once` has to publish `offline` from here on
+        # from here on `_connect_once` has to publish `offline`, even if this is cancelled before the broker answers
         await client.publish(self._availability, "online", qos=1, retain=True)
         self._set_state(is_connected=True, trouble=None)
         async with asyncio.TaskGroup() as group:

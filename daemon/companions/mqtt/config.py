@@ -45,7 +45,7 @@ class MqttConfig:
     discovery_prefix: str = option("homeassistant", "Home Assistant's discovery prefix.")
     migrate_from: tuple[str, ...] = option(
         (),
-        "Discovery topics of another program's single entities, which the device replaces: entities with the same ids.",
+        "Discovery topics of entities that another program has announced; the printer takes over those with its ids.",
     )
     commands: bool = option(
         default=False,

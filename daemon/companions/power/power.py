@@ -165,7 +165,7 @@ class Power(Companion):
         try:
             await switch.cut(report)
         finally:
-            if not is_reported:  # after the report, prints may be held for another cut by now
+            if not is_reported:  # after the report, another cut may be holding prints
                 self._hold_prints_for_cut(held=False)
 
     def _hold_prints_for_cut(self, *, held: bool) -> None:
@@ -201,7 +201,7 @@ class Power(Companion):
             try:
                 await self.client.printer.send(*self._config.before_off)
             except ClientError as error:
-                log.warning("power.last_words", reason=str(error))
+                log.warning("power.before_off_failed", reason=str(error))
                 self._end_automatic_off()
                 return
         began = self._loop.time()  # a later command comes from a client

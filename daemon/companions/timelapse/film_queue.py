@@ -11,7 +11,7 @@ import structlog
 from daemon.companions.timelapse import render
 from daemon.companions.timelapse.config import TimelapseConfig
 from daemon.companions.timelapse.films import PART, Films, Recording
-from daemon.companions.timelapse.recorder import Event, OnDisk
+from daemon.companions.timelapse.recorder import RunOnDisk, SendEvent
 from daemon.companions.timelapse.render import FilmLook, RenderFailed
 
 MEMINFO = Path("/proc/meminfo")
@@ -27,14 +27,14 @@ class FilmQueue:
         self,
         films: Films,
         config: TimelapseConfig,
-        on_disk: OnDisk,
-        event: Event,
+        on_disk: RunOnDisk,
+        send_event: SendEvent,
         on_change: Callable[[], None],
     ) -> None:
         self._films = films
         self._config = config
         self._on_disk = on_disk
-        self._event = event
+        self._send_event = send_event
         self._on_change = on_change
         self._wake = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
@@ -95,14 +95,14 @@ class FilmQueue:
         }
         self.rendered_recording = recording
         self._on_change()
-        self._event("MovieRendering", payload)
+        self._send_event("MovieRendering", payload)
         try:
             await self._render(recording, part, suffix)
             await self._on_disk(self._films.finish, recording, part, name)
         except (RenderFailed, OSError) as error:
             await self._give_up(recording, error, payload)
         else:
-            self._event("MovieDone", payload)
+            self._send_event("MovieDone", payload)
             self.on_done(recording)
             log.info("timelapse.film", name=name, pictures=recording.frames)
         finally:
@@ -131,7 +131,7 @@ class FilmQueue:
         code = getattr(error, "code", 255)
         reason = "no_frames" if str(error) == "no_frames" else "returncode" if code != 255 else "unknown"  # noqa: PLR2004 - OctoPrint's for "none"
         words = getattr(error, "words", "") or str(error)
-        self._event("MovieFailed", {**payload, "returncode": code, "out": "", "error": words, "reason": reason})
+        self._send_event("MovieFailed", {**payload, "returncode": code, "out": "", "error": words, "reason": reason})
         log.warning("timelapse.no_film", name=recording.name, reason=str(error), consequence="its pictures are kept")
 
     async def _is_copied(self) -> bool:

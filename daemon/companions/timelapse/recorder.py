@@ -16,8 +16,8 @@ TIMEOUT = 2.0  # for a picture
 
 log = structlog.get_logger()
 
-Event = Callable[[str, Mapping[str, Any]], None]
-OnDisk = Callable[..., "asyncio.Future[Any]"]
+SendEvent = Callable[[str, Mapping[str, Any]], None]
+RunOnDisk = Callable[..., "asyncio.Future[Any]"]
 """Runs a function of `Films` in their thread."""
 
 
@@ -51,10 +51,10 @@ class FrameRecorder:
         trouble: the last reason for a missed picture.
     """
 
-    def __init__(self, films: Films, on_disk: OnDisk, event: Event, on_change: Callable[[], None]) -> None:
+    def __init__(self, films: Films, on_disk: RunOnDisk, send_event: SendEvent, on_change: Callable[[], None]) -> None:
         self._films = films
         self._on_disk = on_disk
-        self._event = event
+        self._send_event = send_event
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._take_task: asyncio.Task[None] | None = None
@@ -119,7 +119,7 @@ class FrameRecorder:
 
     async def _take(self, recording: Recording) -> None:
         path = str(self._films.path_of(recording, recording.frames + 1))
-        self._event("CaptureStart", {"file": path})
+        self._send_event("CaptureStart", {"file": path})
         try:
             data = await fetch_picture(self.camera.url, TIMEOUT, headers=dict(self.camera.headers))
             await self._on_disk(self._films.add, recording, data)
@@ -127,7 +127,7 @@ class FrameRecorder:
             self._note_failure(path, str(error))
         else:
             self.trouble = ""
-            self._event("CaptureDone", {"file": path})
+            self._send_event("CaptureDone", {"file": path})
         self._on_change()
 
     def _note_failure(self, path: str, reason: str) -> None:
@@ -137,7 +137,7 @@ class FrameRecorder:
                 "timelapse.no_picture", reason=reason, consequence="the film lacks this picture; the print continues"
             )
         self.trouble = reason
-        self._event(
+        self._send_event(
             "CaptureFailed",
             {
                 "file": path,

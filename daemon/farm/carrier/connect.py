@@ -25,7 +25,7 @@ from daemon.log import Limiter
 from gcode.frozen import frozen
 
 CONNECT_TIMEOUT = 15.0  # for TCP, TLS, greeting and all subscriptions
-PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)  # between attempts, times 0.5 to 1.5: a farm's printers spread out
+PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)  # between attempts; a random factor of 0.5 to 1.5 spreads out the printers
 STEADY_S = 30.0  # after which a connection counts as good
 PING_INTERVAL = 10.0  # after two pings without an answer, the connection counts as lost
 CLOSE_TIMEOUT = 2.0
@@ -189,8 +189,8 @@ class NatsConnection:
         await client.connect(closed_cb=on_closed, **self._options())
         await self._set_up(client)
         # The PING of nats-py's flush overtakes commands that its flusher task has not written yet, so the first PONG
-        # does not prove that the last subscriptions were sent. By the time it arrives the task has run, so a second
-        # PING follows them.
+        # does not prove that the last subscriptions were sent. The task has run by the time that this PONG arrives, so
+        # a second PING is sent after the subscriptions.
         for _ in range(2):
             await client.flush()
 

@@ -141,4 +141,7 @@ class ServerEnd(Protocol):
         """Delete a stored file."""
 
     async def remove_leftovers(self) -> int:
-        """Delete the chunks of interrupted uploads from the store, hours later; return the number of these uploads."""
+        """Delete old chunks of interrupted uploads from the store; return the number of these uploads.
+
+        Chunks of the last hours stay: their upload may still be running.
+        """

@@ -189,7 +189,7 @@ class JobList:
             return printer_actions.apply_report(tx, printer, report)
 
     def expire(self, lease_s: float = LEASE_S) -> list[FarmCopy]:
-        """Take back the offers whose lease has run out; return their copies as they were. New leases last `lease_s`."""
+        """Take back the offers whose lease has run out; return their copies as they were."""
         with self.write() as tx:
             return printer_actions.expire(tx, lease_s)
 

@@ -18,7 +18,7 @@ NOZZLE_TOLERANCE_MM = 0.005
 
 
 class Kind(ListValue, frozen=True):
-    """A group and tools that jobs require, folded. Many jobs share one kind; they are read together."""
+    """The group and tools that jobs require, as `fold` returns them. Jobs of one kind are read together."""
 
     id: int
     material: str

@@ -27,7 +27,7 @@ PAGE_SIZES = (4, 60, 1000)
 """Jobs of one kind that one query reads; the first page is small, because one of the first jobs usually fits."""
 
 MIN_CLOCK_STEP_S = 600.0
-"""A lease of which more than this is left, and more than the server's lease time, shows that the clock was set back."""
+"""If more than this, and more than a new lease's time, is left of a lease, the clock was set back."""
 
 P = sa.bindparam
 
@@ -199,7 +199,12 @@ def file_for(tx: Transaction, printer: str, copy: str, attempt: int) -> FileRef 
 
 
 def expire(tx: Transaction, lease_s: float) -> list[FarmCopy]:
-    """Take back the offers whose lease has run out; return their copies as they were. New leases last `lease_s`."""
+    """Take back the offers whose lease has run out; return their copies as they were.
+
+    Args:
+        tx: the transaction.
+        lease_s: how long a new lease lasts.
+    """
     latest = tx.now + max(lease_s, MIN_CLOCK_STEP_S)
     late = [rows.copy_of(row) for row in tx.rows(_EXPIRED, now=tx.now, latest=latest)]
     for copy in late:

@@ -128,7 +128,7 @@ def _of_group(job: FarmJob) -> str:
 
 
 def _in_group(job: FarmJob) -> str:
-    return f", or is in group {job.group}" if job.group else ""
+    return f" and is in group {job.group}" if job.group else ""
 
 
 def _list_some(texts: list[str], count: int = 0) -> str:

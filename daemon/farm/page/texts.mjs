@@ -99,7 +99,7 @@ export const texts = {
   again: "Print again",
   again_title: "Print {name} again?",
   again_body: "If {printer} is still printing it, or has finished it, there will be two of them.",
-  again_as: "It is printed again, as copy {n}. The outcome of this one is still open.",
+  again_as: "It is printed again, as copy {n}. The outcome of the earlier copy is still open.",
   again_yes: "Print again",
   again_no: "Do not print",
   and_more: "And {n} more.",

@@ -38,9 +38,7 @@ from gcode.frozen import frozen
 
 TICK_INTERVAL = 2.0  # between two checks of leases, and of changes by other servers
 REPEAT_OFFER_INTERVAL = 5.0  # after which an offer is sent again to a printer that is still ready
-RETRY_OFFER_INTERVAL = (
-    30.0  # after which the list is asked again for a printer that no copy fitted, even if it is unchanged
-)
+RETRY_OFFER_INTERVAL = 30.0  # after which the list is asked again for a printer that no copy fitted, even if unchanged
 REPEAT_CANCEL_INTERVAL = 8.0  # after which an agent is asked again to end a print
 RENEW_INTERVAL = 10.0  # between two renewals of a lease by a download
 STORE_INTERVAL = 60.0  # between two presences of a printer that the list stores

@@ -8,7 +8,7 @@ import msgspec
 from daemon.farm.messages import Offer, Presence
 from gcode.frozen import mutable
 
-MAX_DELAY = 30.0  # that a message may be late; an older one means that the agent's clock was set back
+MAX_DELAY = 30.0  # by which a message may be late; an older one means that the agent's clock was set back
 TWIN_PAUSE_S = 60.0  # for which a printer with two agents gets no offers
 MIN_RETURNS = 2  # messages of a replaced agent that prove that it still runs; a single one may be late
 
