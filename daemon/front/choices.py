@@ -66,7 +66,7 @@ class Choices:
     """The choices, which the configuration file may override.
 
     Attributes:
-        revision: increases with each change, also of the configuration.
+        revision: increases with each `change`.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Companions: processes beside core and front that add features, such as power switches. No print depends on them.
 
-They use the front's API: they report their states (`on_report`), and poll for requests (`requests`). Only the latest
+They use the front's API: they report their states (`store_report`), and poll for requests (`requests`). Only the latest
 state of each companion and a few waiting requests are stored. A companion that no longer polls is away, and requests to
 it are refused at once.
 """
@@ -104,7 +104,7 @@ class Companions:
         """Call `listener` when `as_json` may have changed."""
         self._listeners.append(listener)
 
-    def on_report(self, name: str, state: Mapping[str, Any] | None, replies: Mapping[int, CompanionReply]) -> None:
+    def store_report(self, name: str, state: Mapping[str, Any] | None, replies: Mapping[int, CompanionReply]) -> None:
         """Store a companion's report: its state, unless that is None, and its replies to requests.
 
         Raises:

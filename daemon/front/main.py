@@ -114,11 +114,11 @@ def _tell_systemd(stack: AsyncExitStack, environ: Mapping[str, str], end: FrontE
         snapshot = end.latest()
         return {"JOB_ID": snapshot.job.id, "PRINTER": snapshot.printer.address}
 
-    def does() -> str:
+    def status() -> str:
         return url if end.connected else f"{url}; {CORE_AWAY_TEXT}"
 
     stack.callback(journal.use_context(context))
-    heartbeat = Heartbeat(environ, lambda: True, does)
+    heartbeat = Heartbeat(environ, lambda: True, status)
     stack.callback(heartbeat.stop)
     heartbeat.start()
 

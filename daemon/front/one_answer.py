@@ -57,10 +57,10 @@ async def answer_of(module: str, task: Mapping[str, Any], seconds: float, max_by
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 process.kill()
-        await _end_of(process)
+        await _await_end(process)
 
 
-async def _end_of(process: asyncio.subprocess.Process) -> None:
+async def _await_end(process: asyncio.subprocess.Process) -> None:
     """Wait for the end of a killed process, but at most KILL_TIMEOUT, as a hanging disk may prevent it.
 
     A cancellation during the wait takes effect after it.

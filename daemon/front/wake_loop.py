@@ -34,10 +34,12 @@ async def work_when_woken(
         try:
             await work()
         except NozzledError as error:
-            if last_error != (last_error := str(error)):
+            previous_error, last_error = last_error, str(error)
+            if last_error != previous_error:
                 log.warning(waits, reason=str(error), again_s=RETRY_DELAY)
         except Exception as error:
-            if last_error != (last_error := repr(error)):
+            previous_error, last_error = last_error, repr(error)
+            if last_error != previous_error:
                 log.exception(failed)
         else:
             last_error = ""

@@ -434,7 +434,7 @@ async def test_power_is_shown_and_switched(tmp_path, capsys):
         power = {"devices": [device], "printer": "Plug", "on": True, "offAt": None, "auto": True, "waits": "it heats"}
         sensors = {"filament": [{"name": "left", "present": False}], "stop": {"pushed": True, "confirmed": None}}
         companions = service.front.companions
-        companions.on_report("power", {**power, "sensors": sensors}, {})
+        companions.store_report("power", {**power, "sensors": sensors}, {})
         assert await nozzled("power", "status") == (
             "Plug (the printer's): on\nautomatic off of Plug is waiting: it heats\nleft: NO FILAMENT\n"
             "stop button: PUSHED, or its wire is broken\n"
@@ -443,7 +443,7 @@ async def test_power_is_shown_and_switched(tmp_path, capsys):
 
         async def answer(status, body):
             request = (await companions.requests("power"))[0]
-            companions.on_report("power", None, {request["id"]: CompanionReply(status, body)})
+            companions.store_report("power", None, {request["id"]: CompanionReply(status, body)})
             return request
 
         answering = asyncio.create_task(answer(409, refusal))

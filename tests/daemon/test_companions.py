@@ -136,18 +136,18 @@ async def test_requests_to_a_missing_companion_are_refused_at_once(tmp_path):
 
 async def test_undelivered_states_and_events_are_sent_again(tmp_path):
     async with api(tmp_path, "", switched_on=["power"]) as server, beside(server, Switch) as switch:
-        on_report = server.service.companions.on_report
+        store_report = server.service.companions.store_report
 
         def away(*_):
             raise Refused(503, "")
 
-        server.service.companions.on_report = away
+        server.service.companions.store_report = away
         switch.report_state({"on": True})
         switch.send_event("PowerCut", {"on": True})
         listener = Listener(server)
         await listener.login()
         await asyncio.sleep(10)
-        server.service.companions.on_report = on_report
+        server.service.companions.store_report = store_report
         await asyncio.sleep(10)
         assert server.service.companions.state("power") == {"on": True}
         assert listener.events("PowerCut") == [{"on": True}]
@@ -175,14 +175,14 @@ async def test_the_oldest_undelivered_events_are_dropped(tmp_path):
         def away(*_):
             raise Refused(503, "")
 
-        on_report, server.service.companions.on_report = server.service.companions.on_report, away
+        store_report, server.service.companions.store_report = server.service.companions.store_report, away
         for n in range(40):
             switch.send_event("PowerCut", {"n": n})
         await asyncio.sleep(1)  # they are on their way, in vain
         for n in range(40, 120):
             switch.send_event("PowerCut", {"n": n})
         await asyncio.sleep(10)
-        server.service.companions.on_report = on_report
+        server.service.companions.store_report = store_report
         await asyncio.sleep(10)
         assert [each["n"] for each in listener.events("PowerCut")] == [*range(56, 120)]
 
@@ -246,7 +246,7 @@ def test_a_companions_folder_is_absolute_even_if_the_state_directory_is_relative
 async def test_a_request_that_was_given_up_does_not_end_the_wait_for_the_next():
     companions = Companions(["power"])
     loop = asyncio.get_running_loop()
-    companions.on_report("power", {}, {})
+    companions.store_report("power", {}, {})
     with pytest.raises(CompanionAway):
         await companions.ask("power", "on", within=1)
     began = loop.time()
@@ -257,7 +257,7 @@ async def test_a_request_that_was_given_up_does_not_end_the_wait_for_the_next():
 
 async def test_a_companions_answer_204_has_no_body(tmp_path):
     async with api(tmp_path, "", switched_on=("power",)) as server:
-        server.service.front.companions.on_report("power", {}, {})
+        server.service.front.companions.store_report("power", {}, {})
         asked = asyncio.create_task(server.post("/api/companions/power/ask", {"do": "on"}))
         [request] = (await server.get("/api/companions/power/requests")).json["requests"]
         answer = {"id": request["id"], "status": 204, "body": {"done": True}}
@@ -267,7 +267,7 @@ async def test_a_companions_answer_204_has_no_body(tmp_path):
 
 async def test_head_takes_no_requests_away(tmp_path):
     async with api(tmp_path, "", switched_on=("power",)) as server:
-        server.service.front.companions.on_report("power", {}, {})
+        server.service.front.companions.store_report("power", {}, {})
         asked = asyncio.create_task(server.post("/api/companions/power/ask", {"do": "on"}))
         assert (await server.request("HEAD", "/api/companions/power/requests")).status == 200
         assert (await server.request("HEAD", "/api/companions/timelapse/requests")).status == 404

@@ -19,7 +19,7 @@ class HangingProcess:
 async def test_a_process_that_cannot_end_is_given_up(cancellations):
     loop = asyncio.get_running_loop()
     start = loop.time()
-    waiting = asyncio.ensure_future(one_answer._end_of(HangingProcess()))
+    waiting = asyncio.ensure_future(one_answer._await_end(HangingProcess()))
     for _ in range(cancellations):
         await asyncio.sleep(0.1)
         waiting.cancel()

@@ -41,7 +41,7 @@ class Access:
         self.signing = Signing()
         self._attempts = Attempts()
         self._anonymous = AnonymousCosts()
-        self._first = digest(keys.key)
+        self._first_digest = digest(keys.key)
         self._refreshed_at = self._noted_at = 0.0
 
     def begin(self) -> None:
@@ -56,7 +56,7 @@ class Access:
         """
         with suppress(ConfigError):  # half written, or missing for a moment: the old key stays valid
             self.keys.reload()
-        self._first = digest(self.keys.key)
+        self._first_digest = digest(self.keys.key)
         self.keyring.load()
 
     async def refresh(self) -> None:
@@ -91,7 +91,7 @@ class Access:
         """Return the identity of a key; None if it is not valid. A wrong key is not counted here."""
         identity = self.keyring.identify(digest(key))
         if self.keys.accepts(key):
-            return Identity(FIRST, Scope.ADMIN, self._first)
+            return Identity(FIRST, Scope.ADMIN, self._first_digest)
         if identity is None:
             stepped_up = self.step_ups.find(digest(key), _now())
             return stepped_up if stepped_up is not None and self.is_still_valid(stepped_up) else None
@@ -102,8 +102,8 @@ class Access:
         digits = self.signing.find_signer(address, _now())
         if digits is None:
             return None
-        if self._first.startswith(digits):
-            return Identity(FIRST, Scope.ADMIN, self._first)
+        if self._first_digest.startswith(digits):
+            return Identity(FIRST, Scope.ADMIN, self._first_digest)
         for key in self.keyring.keys:
             if key.sha256.startswith(digits):
                 return Identity(key.name, Scope.named(key.scope), key.sha256)
@@ -173,7 +173,7 @@ class Access:
 
     def is_still_valid(self, identity: Identity) -> bool:
         """Tell whether the key of an identity has not been revoked."""
-        return identity.digest in ("", self._first) or self.keyring.knows(identity.digest)
+        return identity.digest in ("", self._first_digest) or self.keyring.knows(identity.digest)
 
 
 def _now() -> float:

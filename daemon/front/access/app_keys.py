@@ -34,7 +34,7 @@ class AppRequest:
 
     @property
     def mark(self) -> str:
-        """Four letters that the app and the decision show, so that users do not admit another app by mistake."""
+        """Four letters that the app and the page show beside the request, so that users do not admit another app."""
         letters = hashlib.sha256(self.app_token.encode()).digest()
         return "".join(ALPHABET[letter % len(ALPHABET)] for letter in letters[:4])
 

@@ -159,7 +159,7 @@ class Keyring:
 
         Raises:
             BadKeyName: as `add`.
-            KeyNameTaken: so many keys have the name.
+            KeyNameTaken: `limit` keys have the name.
             ConfigError: as `add`.
         """
         for number in range(1, limit + 1):

@@ -22,7 +22,7 @@ _OMITTED = ("settings",)  # hundreds of lines that no client needs
 
 @frozen
 class Summary:
-    """The findings for lists of files.
+    """The part of the findings that lists of files need; the base of both classes below.
 
     Attributes:
         summary: `gcode.analysis.result.Analysis` without its long lists.
@@ -48,7 +48,7 @@ class Summary:
 
 @frozen
 class Brief(Summary):
-    """A summary without details."""
+    """A summary, and whether there is a thumbnail: all that is read for a list."""
 
     has_thumbnail: bool = False
 
@@ -139,7 +139,7 @@ class Plan:
         return start + share * (self._times[after] - start)
 
     def seconds_after(self, offset: int) -> float:
-        """Return the planned time at which the print is certainly past this offset, and past a wait that follows it."""
+        """Return a planned time by which this offset, and a wait that follows it, are certainly over."""
         now = self.seconds_at(offset)
         later = self._times[bisect_right(self._offsets, offset) :]
         return next((seconds for seconds in later if seconds > now + _MIN_STEP), self.duration)

@@ -56,7 +56,7 @@ class History:
         self._analyses = analyses
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
-        self._records: int | None = None  # the core's counter of changes to its record, as last seen
+        self._seen_records: int | None = None  # the latest `Core.records`, a counter of changes
         self._copied_state: tuple[object, ...] | None = None  # the `_core_state` of the last copy
         self._is_checked = False  # the copy belongs to the core's record, and lacks none of its older prints
         self._next_older_check = 0.0  # by the loop's clock
@@ -78,8 +78,8 @@ class History:
                 await asyncio.wait([task])
 
     def _on_change(self) -> None:
-        if self._core.is_known and self._core.records != self._records:
-            self._records = self._core.records
+        if self._core.is_known and self._core.records != self._seen_records:
+            self._seen_records = self._core.records
             self._wake.set()
 
     async def _update(self) -> None:
@@ -147,7 +147,7 @@ class History:
         """Return the number of the print after which to copy; unfinished prints are copied again."""
         [copied] = await self._cache.query(_COPIED, -RENUMBER_STEP // 2)
         if not self._is_checked:
-            if await self._is_another_record(copied["newest"], copied["began"]):
+            if await self._is_another_record(copied["newest"], copied["newest_started"]):
                 log.warning("history.record_lost", consequence="earlier prints are kept, and get other numbers")
                 await self._cache.keep(_shift(copied["lowest"]))
                 self._is_checked = True
@@ -175,11 +175,11 @@ class History:
             self._wake.set()
         return older
 
-    async def _is_another_record(self, newest: int | None, began: float | None) -> bool:
+    async def _is_another_record(self, newest: int | None, started: float | None) -> bool:
         if newest is None:
             return False
         same = await self._core.jobs.print_records(newest - 1, 1)
-        return not same or same[0].id != newest or same[0].started != began
+        return not same or same[0].id != newest or same[0].started != started
 
     async def _copy(self, since: int) -> None:
         waiting: list[PrintRecord] = []
@@ -414,7 +414,7 @@ _SUMS = ", ".join(
 _COPIED = """
     SELECT (SELECT min(id) FROM prints WHERE id > bound) AS oldest,
         (SELECT max(id) FROM prints WHERE id > bound) AS newest, (SELECT min(id) FROM prints) AS lowest,
-        (SELECT started FROM prints WHERE id = (SELECT max(id) FROM prints WHERE id > bound)) AS began,
+        (SELECT started FROM prints WHERE id = (SELECT max(id) FROM prints WHERE id > bound)) AS newest_started,
         (SELECT min(id) FROM prints WHERE ended IS NULL AND id > bound) AS unfinished
     FROM (SELECT ? AS bound)
 """

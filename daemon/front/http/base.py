@@ -146,7 +146,7 @@ class ApiHandler(BaseHandler):
             Refused: as `time_left`.
         """
         if (left := self.time_left(self.service.wall())) is not None:
-            patience_of_client.set(left)  # the core checks the deadline again, since it may hang
+            patience_of_client.set(left)  # the core may hang, so it checks the deadline again
 
     def cost(self) -> float:
         """Return what this request costs a client without a key."""

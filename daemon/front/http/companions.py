@@ -51,7 +51,7 @@ class CompanionHandler(ApiHandler):
         if isinstance(state, dict) and state.get(GOING_OFF) is True and self.service.jobs.open_starts:
             raise Refused(409, "a print is beginning")
         companions, events = self.service.companions, self.service.events
-        companions.on_report(name, state, replies)
+        companions.store_report(name, state, replies)
         publish = {"events": events.publish, "plugins": events.publish_plugin, "messages": events.publish_message}
         for kind, what, payload, mark in messages:
             if mark is None or companions.is_new(name, mark):

@@ -18,7 +18,7 @@ from gcode.frozen import mutable
 MIN_WAIT_S = 2.0  # a connection without a key waits at least this long
 MAX_RATE = 20.0  # connections without a key that are let in per second
 RECEIVE_BUFFER = 32768  # bytes that the kernel buffers of a waiting connection; Linux doubles it
-SEARCHED_BYTES = 8192  # of these, the first bytes that are searched for a key
+SEARCHED_BYTES = 8192  # only these, the first ones, are searched for a key
 
 _KEY = re.compile(
     rb"(?:\nx-api-key:|\nauthorization:[ \t]*bearer|[?&]apikey=)[ \t]*([^\s&=?]{1,256}+)(?=[&\s])", re.IGNORECASE

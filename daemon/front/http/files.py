@@ -54,7 +54,7 @@ class FilesHandler(Cached):
                 await self.compress()
             return
         entry = await self.service.files.info(path)
-        findings = await analysis.of_entry(self.service, entry, details=self.query_flag("layers"))
+        findings = await analysis.added_fields(self.service, entry, details=self.query_flag("layers"))
         prints = of_prints(await self._prints(entry.path))
         self.write({**of_entry(entry, self.url("")), "hash": entry.sha1, **findings, **prints})
         await self.compress()

@@ -35,7 +35,7 @@ def identify(
     if not hosts.is_ours(request.host, hosts.own_host_names(service.config.http.hostnames)):
         # perhaps a foreign page whose name now points at this machine (DNS rebinding)
         raise KeyRefused(
-            "requests to this host name need an API key; http.hostnames in the configuration lists names that do not"
+            "requests to this host name need an API key; names that need none are in the configuration: http.hostnames"
         )
     return Identity(LOCAL, Scope.CONTROL) if local else None
 

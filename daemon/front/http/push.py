@@ -42,7 +42,7 @@ MAX_SESSIONS = 64
 
 
 class SocketHandler(WebSocketHandler):
-    """/sockjs/websocket, and the base of the other WebSocket: one message per frame."""
+    """/sockjs/websocket: a message per frame. `FramedSocketHandler` is the other WebSocket."""
 
     def initialize(self, service: "Front", hub: Hub) -> None:
         """Store the service and the hub."""
@@ -291,9 +291,8 @@ class StreamHandler(SessionHandler):
         super().initialize(service, streams)
         self.end = asyncio.Event()
         self._written = 0
-        self._flushing = (
-            asyncio.Lock()
-        )  # of several flushes, Tornado resolves only the last; the others would never end
+        # Tornado resolves only the last of several simultaneous flushes; the others would never end
+        self._flushing = asyncio.Lock()
 
     async def post(self, name: str) -> None:
         """Stream frames, one per line."""

@@ -68,7 +68,7 @@ class SettingsHandler(Cached):
             JobConflict: a setting is set in the configuration file, or cannot be changed here.
         """
         now = self._settings()
-        settings = _with_plugin(self.json_body(), now)
+        settings = _merge_plugin(self.json_body(), now)
         sections: dict[str, dict[str, Any]] = {}
         configured_keys = self._configured_keys()
         for key, value in differences(settings, now, IGNORED):
@@ -175,8 +175,8 @@ def _preset_as_json(preset: HeatPreset) -> dict[str, Any]:
     return {"name": preset.name, "extruder": preset.hotend, "bed": preset.bed, "chamber": preset.chamber}
 
 
-def _with_plugin(settings: dict[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the wanted settings, with the camera's moved into `webcam`: since 1.9, OctoPrint has them in a plug-in."""
+def _merge_plugin(settings: dict[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the wanted settings, with the camera's in `webcam`; since 1.9, OctoPrint has those in a plug-in."""
     plugins = settings.get("plugins")
     plugin = plugins.get(_PLUGIN) if isinstance(plugins, dict) else None
     webcam = settings.get("webcam", {})
@@ -185,8 +185,8 @@ def _with_plugin(settings: dict[str, Any], now: Mapping[str, Any]) -> dict[str, 
     current = now["plugins"][_PLUGIN]
     changed = {ours: plugin[theirs] for theirs, ours in _PLUGIN_KEYS.items() if theirs in plugin}
     changed = {ours: "" if value is None and ours.endswith("Url") else value for ours, value in changed.items()}
-    same = {ours: current[theirs] for theirs, ours in _PLUGIN_KEYS.items()}
-    from_plugin = {ours: value for ours, value in changed.items() if value != same[ours]}
+    before = {ours: current[theirs] for theirs, ours in _PLUGIN_KEYS.items()}
+    from_plugin = {ours: value for ours, value in changed.items() if value != before[ours]}
     own = {name: value for name, value in webcam.items() if name not in from_plugin or value != now["webcam"].get(name)}
     return {**settings, "webcam": {**from_plugin, **own}}
 

@@ -514,7 +514,7 @@ export const texts = {
   films_off: "never",
   films_interval: "Seconds between pictures",
   films_fps: "Pictures per second of film",
-  films_postRoll: "Seconds the last picture stays",
+  films_postRoll: "Seconds that the last picture stays",
   films_renderAfterPrint: "Make a film",
   films_always: "after every print",
   films_success: "after a completed print",

@@ -117,7 +117,7 @@ class Announcer:
         if state is JobState.CANCELLED and self._service.jobs.active:
             return  # a restart: the new print has already begun, and OctoPrint publishes only the new print's events
         for event in _JOB_EVENTS.get(state, ()):
-            self._publish(event, **self._job(), **self._end(state), **self._place(state))
+            self._publish(event, **self._job(), **self._end(state), **self._paused_at(state))
         self._on_any()
 
     def _on_refused(self, refusal: FileRefusal) -> None:
@@ -132,9 +132,9 @@ class Announcer:
         selected, summary = self._service.jobs.selected, self._service.jobs.summary
         return {**(of_selection(selected) if selected is not None else {}), "job": summary.id, "key": summary.key}
 
-    def _place(self, state: JobState) -> dict[str, Any]:
-        place = self._service.jobs.paused_position
-        return {"position": _position(place)} if state is JobState.PAUSED and place is not None else {}
+    def _paused_at(self, state: JobState) -> dict[str, Any]:
+        position = self._service.jobs.paused_position
+        return {"position": _position(position)} if state is JobState.PAUSED and position is not None else {}
 
     def _end(self, state: JobState) -> dict[str, Any]:
         if not state.ended:

@@ -146,7 +146,7 @@ class Queue:
 
         Args:
             work: changes the copy, or raises an error; may return an entry that it added.
-            keyed: the mark of the request that added this entry with an idempotency key.
+            keyed: if `work` adds an entry for a request with an idempotency key: the request's mark.
 
         Raises:
             StoreError: the queue cannot be loaded or stored, and is unchanged.

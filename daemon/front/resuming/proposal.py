@@ -138,15 +138,15 @@ def _top(name: str, place: ResumePlace, layers: Sequence["Layer"], offset: int) 
     The last extrusion may have been beside the part, at any height. The place is in the last of `layers`, and the
     height is that of the layer below. If these two layers are not adjacent, the place is refused.
     """
-    laid, last = place.top or 0.0, layers[-1] if layers else None
+    height, last = place.top or 0.0, layers[-1] if layers else None
     if last is None or last.z is None:
         raise NoSuchPlace(f"cannot tell how high the part is there: {name} has no layer at that place")
     max_step = 2 * (last.height or _DEFAULT_LAYER) + _TOLERANCE
-    if last.offset < offset and abs(laid - last.z) < _TOLERANCE:
-        return laid  # the place is within a layer that has begun
+    if last.offset < offset and abs(height - last.z) < _TOLERANCE:
+        return height  # the place is within a layer that has begun
     below = next((each.z for each in reversed(layers[:-1]) if each.z is not None), None)
     if below is None or not 0 < last.z - below <= max_step:
-        before = laid if below is None else below
+        before = height if below is None else below
         raise NoSuchPlace(
             f"cannot tell how high the part is there: layer {len(layers)} of {name} is at {last.z:g} mm, but the layer "
             f"before it is at {before:g} mm"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LIFETIME_S = 1800.0  # a proposal can be confirmed for so long
 MAX_OFFERS = 8  # open proposals
-MAX_NAMES = 99  # numbered names of one rest
+MAX_NAMES = 99  # numbered names that the rest of one print may get
 RECORDS_TIMEOUT = 2.0  # s to wait for the latest records of the core
 
 _BLOCK = 256 * 1024  # bytes

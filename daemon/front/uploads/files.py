@@ -80,7 +80,8 @@ class FileStore:
             if folder.is_dir():
                 continue
             # a broken link stays if it replaces the folder itself: it may lead to a disk that is not mounted
-            if os.path.lexists(folder) if folder is incoming else folder.exists():
+            exists = os.path.lexists if folder is incoming else os.path.exists
+            if exists(folder):
                 set_aside(folder, "it is not a folder", "the folder starts empty")
         incoming.mkdir(parents=True, exist_ok=True)
         for leftover in incoming.iterdir():

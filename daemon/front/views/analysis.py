@@ -24,7 +24,7 @@ def key_of(entry: TreeEntry) -> FileKey:
     return FileKey(entry.path, entry.size, entry.date)
 
 
-async def of_entry(service: "Front", entry: TreeEntry, *, details: bool = False) -> dict[str, Any]:
+async def added_fields(service: "Front", entry: TreeEntry, *, details: bool = False) -> dict[str, Any]:
     """Return the fields that an analysis adds to a file; none before the analysis."""
     findings = await service.analyses.get(key_of(entry))
     if findings is None:

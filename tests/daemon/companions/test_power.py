@@ -155,12 +155,12 @@ async def test_a_print_that_is_beginning_keeps_the_power_on(tmp_path):
 async def test_no_print_resumes_while_the_printer_is_being_switched_off_and_a_toggle_still_pauses(tmp_path):
     async with bench(tmp_path) as rig:
         await rig.print()
-        rig.server.service.companions.on_report("power", {"goingOff": True}, {})
+        rig.server.service.companions.store_report("power", {"goingOff": True}, {})
         toggle = {"command": "pause", "action": "toggle"}
         assert (await rig.server.post("/api/job", toggle)).status == 204
         await asyncio.sleep(40)
         assert (await rig.client.job.get())["state"] == "Paused"
-        rig.server.service.companions.on_report("power", {"goingOff": True}, {})
+        rig.server.service.companions.store_report("power", {"goingOff": True}, {})
         for request in (toggle, {"command": "pause", "action": "resume"}):
             answer = await rig.server.post("/api/job", request)
             assert (answer.status, "is being switched off" in answer.json["error"]) == (409, True)
@@ -179,7 +179,7 @@ async def test_an_off_command_that_timed_out_is_undone_when_a_print_begins(tmp_p
 
 async def test_a_companion_killed_while_switching_off_does_not_block_prints_for_long(tmp_path):
     async with bench(tmp_path) as rig:
-        rig.server.service.companions.on_report("power", {"goingOff": True}, {})
+        rig.server.service.companions.store_report("power", {"goingOff": True}, {})
         assert rig.server.service.companions.reason_to_hold() is not None
         await asyncio.sleep(26)
         assert rig.server.service.companions.reason_to_hold() is None
