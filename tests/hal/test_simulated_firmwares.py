@@ -245,6 +245,45 @@ def test_smoothieware_says_ok_to_a_move_that_waits_for_the_planner_and_requests_
     assert board.send(seconds=20)[0] == "rs N1"
 
 
+def _warm_klipper():
+    """Return a homed Klipper with a target, which its timer has to turn off, and when its last move ended."""
+    board = printer("klipper")
+    board.send("G28", "M104 S50", seconds=60)
+    return board, board.firmware.board.moved_at
+
+
+def _is_off_at(board, time):
+    board.run(time - board.now)
+    return board.heat.hotends[0].target == 0 and not board.firmware.board.modal.homed
+
+
+def test_klipper_turns_heaters_and_motors_off_ten_minutes_after_the_last_move():
+    board, moved_at = _warm_klipper()
+    assert not _is_off_at(board, moved_at + 599)
+    board.send("M105")
+    assert _is_off_at(board, moved_at + 601)
+    board.send("M104 S50")
+    assert not _is_off_at(board, moved_at + 2000), "only a move starts the timer again"
+
+
+@pytest.mark.parametrize(("command", "seconds"), [("SET_IDLE_TIMEOUT TIMEOUT=60.5", 60.5), ("SET_IDLE_TIMEOUT", 600)])
+def test_klippers_timer_is_set_and_started_again(command, seconds):
+    board, _ = _warm_klipper()
+    began = board.now
+    assert board.send(command) == [f"// idle_timeout: Timeout set to {seconds:.2f} s", "ok"]
+    assert not _is_off_at(board, began + seconds - 1)
+    assert _is_off_at(board, began + seconds + 1)
+
+
+def test_a_move_puts_off_klippers_timer():
+    board, _ = _warm_klipper()
+    board.send("SET_IDLE_TIMEOUT TIMEOUT=60", seconds=50)
+    board.send("G1 X100 F300", seconds=30)  # 20 s
+    moved_at = board.firmware.board.moved_at
+    assert not _is_off_at(board, moved_at + 59)
+    assert _is_off_at(board, moved_at + 61)
+
+
 def test_a_klipper_that_shuts_down_in_a_macro_does_not_heat_after_it():
     board = printer("klipper", Fault("endstop", time=2, axis="X"))
     board.send("START_PRINT", seconds=60)
