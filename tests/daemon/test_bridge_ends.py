@@ -1,8 +1,10 @@
 """Both ends of the bridge: the messages and their times, and ends that hang, flood or send garbage."""
 
 import asyncio
+import contextvars
 import os
 import socket
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import msgspec
@@ -14,9 +16,16 @@ from daemon.bridge import questions as ask
 from daemon.bridge.core_end import MAX_UNREAD, READ_TIMEOUT, WAKE_COST, CoreEnd, socket_pair, user_of
 from daemon.bridge.desk import MAX_OPEN
 from daemon.bridge.events import JobChanged
-from daemon.bridge.frames import LENGTH, MAX_QUESTION, frame
-from daemon.bridge.front_end import ANSWER_TIMEOUT, CORE_AWAY_TEXT, CORE_RETURN_TIMEOUT, HEARTBEAT_INTERVAL, FrontEnd
-from daemon.bridge.messages import Hello
+from daemon.bridge.frames import LENGTH, MAX_QUESTION, Frames, frame
+from daemon.bridge.front_end import (
+    ANSWER_TIMEOUT,
+    CORE_AWAY_TEXT,
+    CORE_RETURN_TIMEOUT,
+    HEARTBEAT_INTERVAL,
+    FrontEnd,
+    patience_of_client,
+)
+from daemon.bridge.messages import FromFront, Hello, decode
 from daemon.bridge.snapshot import PrinterSummary
 from daemon.bridge.words import JobState
 from daemon.core import main
@@ -585,6 +594,24 @@ async def test_an_unanswered_question_times_out(desk):
         await front.ask(ask.Disconnect())
     assert asyncio.get_running_loop().time() - began == pytest.approx(ANSWER_TIMEOUT, abs=0.1)
     assert not front._open_questions
+
+
+@pytest.mark.parametrize(
+    ("patience", "lasts"), [(None, ANSWER_TIMEOUT), (2.0, 2.0), (99.0, ANSWER_TIMEOUT), (-1.0, 0.0)]
+)
+async def test_a_question_expires_when_its_client_has_given_up_and_a_stop_never_does(patience, lasts):
+    front, loop = FrontEnd(), asyncio.get_running_loop()
+    sent = Frames()
+    front.on_connected(SimpleNamespace(write=sent.add))
+    began = loop.time()
+    asking = contextvars.copy_context()
+    asking.run(patience_of_client.set, patience)
+    for question in (ask.Resume(), ask.Send(commands=["M117 x", "M112"])):
+        with pytest.raises(CoreAway, match="has not answered"):
+            await loop.create_task(front.ask(question), context=asking)
+    assert loop.time() - began == pytest.approx(2 * lasts)
+    resume, stop = (decode(sent.next(), FromFront) for _ in range(2))
+    assert (resume.before, stop.before) == (began + lasts, None)
 
 
 async def test_a_cancelled_question_leaves_nothing_behind(desk):
