@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from daemon.bridge.words import JobState, Selection
+from daemon.core.job import after_reboot
 from daemon.core.job.after_reboot import ReattachedPlace, _correct_filament, find_head
 from daemon.core.job.job import Job
 from daemon.core.job.job_snapshot import JobSnapshot
@@ -20,6 +21,7 @@ from gcode.flight import LinkEstimate
 from gcode.framing import frame
 from gcode.modes import Modes
 from gcode.outgoing import JobPlace, Ticket
+from gcode.reader import Reader
 from hal.logbook import Logbook
 
 LINE = b"G1 X1"
@@ -88,6 +90,19 @@ def test_the_expected_position_is_read_from_the_file(tmp_path, text, expected):
         )
     finally:
         os.close(fd)
+
+
+def test_the_expected_position_takes_one_look_back_at_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "part.gcode"
+    path.write_text("G1 X10 Y20 Z0.2\n" + "; more\n" * 1000)
+    fd, starts = os.open(path, os.O_RDONLY), []
+    monkeypatch.setattr(after_reboot, "Reader", lambda start: (starts.append(start), Reader(start))[1])
+    try:
+        place = ReattachedPlace(JobPlace(1, 0), Modes())
+        assert find_head(fd, place) == {"X": 10.0, "Y": 20.0, "Z": 0.2}
+    finally:
+        os.close(fd)
+    assert starts == [0]
 
 
 @pytest.mark.parametrize(("inches", "sent"), [(False, ["G92 E25.40000"]), (True, ["G92 E1.00000"])])

@@ -171,21 +171,21 @@ def _check_heat(printer: Printer, stored: StoredPlace, place: ReattachedPlace, a
     soon = {_reported_name(printer, name): target for name, target in ahead.items()}
     for name in stored.heat.keys() | since.keys():
         before, target = stored.heat.get(name, (0.0, 0.0))
-        target, now = since.get(name, target), printer.heaters.get(name)
-        if now is None and name not in stored.heat:
+        target, reading = since.get(name, target), printer.heaters.get(name)
+        if reading is None and name not in stored.heat:
             continue  # the printer does not report this heater
-        aim = None if now is None else now.target or 0.0
+        reported = None if reading is None else reading.target or 0.0
         if (
-            now is not None
-            and aim is not None
-            and min(abs(aim - target), abs(aim - soon.get(name, target))) <= TARGET_TOLERANCE
+            reading is not None
+            and reported is not None
+            and min(abs(reported - target), abs(reported - soon.get(name, target))) <= TARGET_TOLERANCE
         ):
-            if now.actual < min(before, aim) - MAX_COOLING:
-                raise CannotReattach(f"{name} has cooled from {before:.0f} to {now.actual:.0f} °C")
-        elif not aim:
+            if reading.actual < min(before, reported) - MAX_COOLING:
+                raise CannotReattach(f"{name} has cooled from {before:.0f} to {reading.actual:.0f} °C")
+        elif not reported:
             raise CannotReattach(f"the printer has turned {name} off: its target was {target:g} °C")
         else:
-            raise CannotReattach(f"the target of {name} has changed from {target:g} to {aim:g} °C")
+            raise CannotReattach(f"the target of {name} has changed from {target:g} to {reported:g} °C")
 
 
 def _reported_name(printer: Printer, name: str) -> str:
@@ -233,8 +233,10 @@ def find_head(fd: int, place: ReattachedPlace) -> dict[str, float]:
         place: where the print continues.
     """
     back = LOOKBACK
-    while None in [(axes := _axes_after(fd, place, back))[axis] for axis in "XYZ"] and back < place.fed.offset:
+    axes = _axes_after(fd, place, back)
+    while back < place.fed.offset and None in (axes[axis] for axis in "XYZ"):
         back *= LOOKBACK_FACTOR
+        axes = _axes_after(fd, place, back)
     if place.modes.relative_e:
         axes["E"] = None
     return {axis: at for axis, at in axes.items() if at is not None}
