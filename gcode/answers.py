@@ -68,6 +68,10 @@ class _Expected:
     limit: float  # when it ends even if more lines come
     answered: bool = False
 
+    def finish(self) -> Ticket:
+        """End the answer; return the command's ticket, which is done."""
+        return _finish(self.ticket, self.ok)
+
 
 class Answers:
     """Assigns answers to the commands that were received and whose answers have not ended yet."""
@@ -100,7 +104,7 @@ class Answers:
             ends_all = bool(ticket.replies) and recognition is not None and recognition.comes_in_order
             return [*(self.end_all() if ends_all else []), _finish(ticket, ok)]
         if word in _RECOGNITIONS or lasts:
-            # no sooner than the commands before it
+            # this answer ends no sooner than those to the commands before it
             limit = max(now + timeout, *(each.limit for each in self._expected), 0.0)
             self._expected.append(_Expected(ticket, word, ok, limit, limit))
         else:
@@ -128,7 +132,7 @@ class Answers:
                 expected.answered, expected.due, expected.limit = True, now + NEXT_LINE_TIMEOUT, now + MAX_ANSWER_S
             else:
                 self._expected.remove(expected)
-                done.append(_done(expected))
+                done.append(expected.finish())
             return done
         if isinstance(reply, Temperatures | PositionReply | SdProgress | SdIdle):
             return None
@@ -159,11 +163,11 @@ class Answers:
         due = [each for each in self._expected if now >= each.due]
         for each in due:
             self._expected.remove(each)
-        return [_done(each) for each in due]
+        return [each.finish() for each in due]
 
     def _end(self, count: int) -> list[Ticket]:
         """End the oldest commands; return their tickets."""
-        return [_done(self._expected.popleft()) for _ in range(count)]
+        return [self._expected.popleft().finish() for _ in range(count)]
 
 
 def _answers_before_its_ok(reply: Reply, ticket: Ticket) -> bool:
@@ -180,10 +184,6 @@ def code_word(command: bytes) -> str:
     """Return the code word of a command: `M105` of `m0105 T0`; empty if it has none."""
     match = _WORD.match(command)
     return f"{match[1].decode().upper()}{match[2].decode()}" if match else ""
-
-
-def _done(expected: _Expected) -> Ticket:
-    return _finish(expected.ticket, expected.ok)
 
 
 def _finish(ticket: Ticket, ok: str) -> Ticket:

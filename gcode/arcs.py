@@ -28,7 +28,7 @@ def centre_by_radius(start: Vector, end: Vector, radius: float, *, clockwise: bo
     return middle[0] - side * height * dy / chord, middle[1] + side * height * dx / chord
 
 
-def turn(start: Vector, end: Vector, centre: tuple[float, float], *, clockwise: bool) -> float:
+def swept_angle(start: Vector, end: Vector, centre: tuple[float, float], *, clockwise: bool) -> float:
     """Return the angle from start to end around the centre, negative if clockwise; a full circle if they coincide."""
     first = math.atan2(start[1] - centre[1], start[0] - centre[0])
     last = math.atan2(end[1] - centre[1], end[0] - centre[0])
@@ -41,7 +41,7 @@ def turn(start: Vector, end: Vector, centre: tuple[float, float], *, clockwise: 
 def chords(start: Vector, end: Vector, centre: tuple[float, float], *, clockwise: bool) -> Iterator[Vector]:
     """Yield the ends of the moves that make up an arc in the XY plane; Z and E change evenly with the angle."""
     x, y = start[0] - centre[0], start[1] - centre[1]
-    radius, angle = math.hypot(x, y), turn(start, end, centre, clockwise=clockwise)
+    radius, angle = math.hypot(x, y), swept_angle(start, end, centre, clockwise=clockwise)
     first = math.atan2(y, x)
     count = _count(math.hypot(radius * angle, end[2] - start[2]), angle) if _TINY < radius < _MAX_RADIUS else 1
     for n in range(1, count):

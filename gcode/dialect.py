@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from gcode.firmware_traits import Counting, Dialect, Errors, HeatTraits, IdleTraits, Texts
 
-__all__ = ["Dialect"]  # re-exports, besides what is defined below
+__all__ = ["Dialect"]  # for mypy: this name may be imported from here too
 
 _KILL_TEXTS = ("printer halted", "kill() called", "system stopped", "thermal runaway", "heating failed", "mintemp",
            "maxtemp", "switched off", "no thermistors", "kill caused by", "stop called because")  # fmt: skip

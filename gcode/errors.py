@@ -1,7 +1,7 @@
 """The error tree. `hal.errors` and `daemon.errors` grow their branches on it.
 
 NozzledError
-├── CommandError                 a text of a user or a file is no command ("M104 S" CR "G28")
+├── CommandError                 a text of a user or a file is no command (`hello`)
 ├── LinkError                    the conversation with the printer went wrong
 │   ├── LocalProtocolError       the host's or a client's fault: the link cannot do what it was asked to do
 │   │   ├── ForbiddenCommand     a command that only the link may send (M110, M28, …)

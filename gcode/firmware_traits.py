@@ -153,7 +153,7 @@ class Dialect:
         ok_after_resend: a resend request is followed by an `ok` of its own.
         answer_timeout: seconds without any byte before the link probes.
         long_commands: first words, in upper case, of further commands that may take minutes (see `gcode.patience`).
-        vanish_timeout: seconds of silence after which lines after a bad one count as vanished.
+        vanish_timeout: seconds of silence until the lines behind a bad one count as vanished.
         ok_at: when a line gets its `ok`: on execution (a move: once it is in the planner), or on receipt, so that the
             answer to a command follows its `ok`.
         e_mode: which of G90, G91, M82 and M83 make E relative.
@@ -180,8 +180,8 @@ class Dialect:
             (`gcode/compact.py`); None: lines stay as they are, as compact ones are untried.
         packing: how it shows that it unpacks lines (MeatPack): `reported`: by a capability in M115; `unreported`: only
             by answering an order to its decoder, which a firmware without one ignores; None: untried.
-        unknown_words: code words of slicers that it does not know.
-        may_have_macros: its configuration may define `unknown_words` code words as macros.
+        unknown_words: code words that slicers write and this firmware does not know.
+        may_have_macros: its configuration may define some of `unknown_words` as macros.
         planner: by whose rules it takes corners (gcode/planner.py).
     """
 

@@ -140,7 +140,10 @@ class LinkEstimate:
 
 
 def nearest_number(on_wire: int, number: int, modulo: int | None) -> int:
-    """Return the line number nearest to `number` that a firmware which counts modulo `modulo` calls `on_wire`."""
+    """Return the line number that a firmware calls `on_wire`.
+
+    A firmware that counts modulo `modulo` calls many so; the one nearest to `number` is returned.
+    """
     return on_wire if modulo is None else on_wire + round((number - on_wire) / modulo) * modulo
 
 

@@ -147,10 +147,8 @@ class Greeting:
         self.has_booted = True
         self._hellos = 0
         self._due = now + BANNER_QUIET_S
-        self.banner = [
-            *(self.banner if self._has_just_booted else ()),
-            start.line[:200],
-        ]  # RepRapFirmware has its name in it
+        earlier = self.banner if self._has_just_booted else []
+        self.banner = [*earlier, start.line[:200]]  # RepRapFirmware's `start` names the firmware
 
     def _on_busy(self, now: float) -> None:
         """Send no more hellos: one is in the printer's receive buffer, and more would fill the buffer."""

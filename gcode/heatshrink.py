@@ -22,9 +22,9 @@ def decompress(data: bytes, window: int, lookahead: int, size: int) -> bytes:
     out = bytearray(1 << window)  # the zeros before the output
     end = len(out) + size
     bits, count, at = 0, 0, 0  # unused bits, their number, index of the next byte
-    back, piece = 1 + window + lookahead, (1 << lookahead) - 1
+    reference_size, length_mask = 1 + window + lookahead, (1 << lookahead) - 1
     while len(out) < end:
-        while count <= back and at < len(data):  # four bytes at once, for fewer turns
+        while count <= reference_size and at < len(data):  # four bytes at once, for fewer turns
             more = data[at : at + 4]
             bits = bits << 8 * len(more) | int.from_bytes(more, "big")
             count += 8 * len(more)
@@ -35,11 +35,11 @@ def decompress(data: bytes, window: int, lookahead: int, size: int) -> bytes:
             count -= 9
             out.append(bits >> count & 0xFF)
         else:
-            if count < back:
+            if count < reference_size:
                 raise CommandError("compressed data (heatshrink) is cut off")
-            count -= back
+            count -= reference_size
             reference = bits >> count
-            length = (reference & piece) + 1
+            length = (reference & length_mask) + 1
             start = len(out) - (reference >> lookahead) - 1
             _repeat(out, start, length)
         bits &= (1 << count) - 1

@@ -142,8 +142,8 @@ def meaning(
     match = _CODE.match(command)
     if match is None:
         return None
-    at, letter, number = match.groups()
-    name = at.lower() if at else letter.upper() + number
+    host_word, letter, number = match.groups()
+    name = host_word.lower() if host_word else letter.upper() + number
     if name in _PAUSES:
         return _pause(command, name.decode(), unknown)
     if name in (b"M600", b"M601"):

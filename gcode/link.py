@@ -63,7 +63,7 @@ __all__ = [
     "Permission",
     "Pull",
     "Sent",
-]  # re-exports, besides what is defined below
+]  # for mypy: these names may be imported from here too
 
 MAX_QUEUED = 256
 """Commands of clients that may wait for the printer; a job waits for the answer to each of its own."""
@@ -435,7 +435,7 @@ class HostLink:
         recovery, lines = self._recovery, self._flight.lines
         number = self._answered_number(reply) if isinstance(reply, Ok) else None
         if isinstance(reply, Ok) and reply.buffer is not None and len(lines) == 1 and self._dialect.learns_window:
-            self._outbox.slots = reply.buffer + 1  # those reported are free; the answered line had another
+            self._outbox.slots = reply.buffer + 1  # the free slots, and that of the line just answered
         word = code_word(command_with_checksum(lines[0])) if lines else ""
         if isinstance(reply, Ok) and reply.planner is not None and word in _MOVES:
             self._note_planner(reply.planner)
@@ -599,7 +599,7 @@ class HostLink:
         return (
             self._recovery.rewinding
             or bool(self._outbox.urgent or self._answers)
-            or self._outbox.packer.doubt_at is not None
+            or self._outbox.packer.doubt_due is not None
             or self._errors.reason_due is not None
         )
 
@@ -610,7 +610,7 @@ class HostLink:
         waits = self._outbox.urgent and not (self._recovery.rewinding or self._flight.replaying)
         if waits and deadline is not None and self._wire.room_at is not None:
             deadline = min(deadline, self._wire.room_at)  # urgent commands find room then, or when an answer comes
-        if (doubt := self._outbox.packer.doubt_at) is not None and self.error is None:
+        if (doubt := self._outbox.packer.doubt_due) is not None and self.error is None:
             deadline = doubt if deadline is None else min(deadline, doubt)
         if self._answers and self.error is None:
             return self._answers.due if deadline is None else min(deadline, self._answers.due)

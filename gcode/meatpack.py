@@ -63,12 +63,12 @@ class Decoder:
     """Unpacks the bytes given to `feed`, in pieces of any size.
 
     Attributes:
-        packing: the next bytes are packed; false before the first order.
+        unpacks: the next bytes are packed; false before the first order.
         blanks: the table has the blank; otherwise it has E in that place.
     """
 
     def __init__(self) -> None:
-        self.packing = False
+        self.unpacks = False
         self.blanks = True
         self._signals = 0  # signal bytes in a row, at most two
         self._rest_of_pair: list[bytes] = []  # rest of a pair: b"" stands for a literal
@@ -81,7 +81,7 @@ class Decoder:
             if self._signals or self._rest_of_pair:
                 self._step(data[at], out)
                 at += 1
-            elif self.packing:
+            elif self.unpacks:
                 run = _RUN.match(data, at)
                 if run is not None:
                     out += b"".join(map(_PAIRS[self.blanks].__getitem__, run[0]))
@@ -123,7 +123,7 @@ class Decoder:
 
     def _obey(self, byte: int) -> None:
         if byte in (PackOrder.PACK, PackOrder.UNPACK, PackOrder.RESET):
-            self.packing = byte == PackOrder.PACK
+            self.unpacks = byte == PackOrder.PACK
         elif byte in (PackOrder.NO_BLANKS, PackOrder.BLANKS):
             self.blanks = byte == PackOrder.BLANKS
 
@@ -133,7 +133,7 @@ class Decoder:
             self._rest_of_pair.pop(0)
             if self._rest_of_pair and self._rest_of_pair[0]:
                 out += self._rest_of_pair.pop()
-        elif not self.packing:
+        elif not self.unpacks:
             out.append(byte)
         elif pair := _PAIRS[self.blanks][byte]:
             out += pair

@@ -30,8 +30,7 @@ Pull = Callable[[], Line | None]
 
 Permission = Callable[[Ticket, int], bool]
 """Takes a command and the number of waiting commands; tells whether that command may go between the lines of a job now.
-If it says no, it must see to it that `data_to_send` is called as soon as it would say yes, or call
-`reserve_numbers`."""
+Whoever refuses has to call `reserve_numbers`, or have `data_to_send` called as soon as the command may go."""
 
 LineRecorder = Callable[[Sent, int, Modes | None], None]
 """Records a line before it is on the wire, the number of the last line answered, and the modes in force after the new
@@ -160,7 +159,7 @@ class Outbox:
             or flight.replay < number
             or number >= flight.next_renumbering
         ):
-            # the answer to a line that is sent again may be that to its first copy
+            # what seems to answer a line that was sent again may answer its first transmission
             was_idle = was_idle and not flight.replaying
             out = self._take_all(now)
         elif self._pull is not None and not self.held:

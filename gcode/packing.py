@@ -100,7 +100,7 @@ def text_on_wire(wire: bytes) -> bytes:
     if wire.isascii() and wire[:1] != b"\xff" and (wire[1:2] != b"N" or wire[0] & 15 != 15):  # noqa: PLR2004 - the half byte for an unpacked character
         return wire
     decoder = Decoder()
-    decoder.packing = wire[0] & 15 == 15 and wire[1:2] == b"N"  # noqa: PLR2004 - as above
+    decoder.unpacks = wire[0] & 15 == 15 and wire[1:2] == b"N"  # noqa: PLR2004 - as above
     return decoder.feed(wire)
 
 
@@ -112,16 +112,16 @@ class Packer:
             because of the previous host or a lost order, so it is reset whenever something is wrong.
         packs: lines go packed.
         in_step: the decoder is in the right state, as far as the host can know.
-        doubt_at: when a wrong state that the decoder has reported will have lasted too long; None: its state is right.
+        doubt_due: until when the decoder may be in the wrong state that it has reported; None: there is no doubt.
     """
 
-    __slots__ = ("_calm_from", "_doubts", "_reason", "_trouble", "doubt_at", "has_decoder", "in_step", "packs")
+    __slots__ = ("_calm_from", "_doubts", "_reason", "_trouble", "doubt_due", "has_decoder", "in_step", "packs")
 
     def __init__(self, *, packs: bool | None = None) -> None:
         """Begin. `packs`: the decoder has just confirmed BEGIN; None: there is no decoder."""
         self.has_decoder = packs is not None
         self.packs = self.in_step = bool(packs)
-        self.doubt_at: float | None = None
+        self.doubt_due: float | None = None
         self._reason = ""  # why packing was turned off; empty once the user was told
         self._doubts = self._trouble = 0
         self._calm_from = 0
@@ -154,7 +154,7 @@ class Packer:
         if self.in_step:
             return attach_text(text, pack(text)) if self.packs else text
         self.in_step = True
-        self.doubt_at = None
+        self.doubt_due = None
         return attach_text(text, BEGIN + pack(text) if self.packs else RESET + b"\n" + text)
 
     def frame_unpacked(self, text: bytes) -> Packed:
@@ -181,16 +181,16 @@ class Packer:
     def lose_step(self) -> None:
         """Note that the decoder may be in any state: the next frame resets it."""
         self.in_step = False
-        self.doubt_at = None
+        self.doubt_due = None
 
     def note(self, state: DecoderState, now: float) -> None:
         """Note the state that the firmware reports."""
         if not self.has_decoder:
             return
         if not self.in_step or (state.unpacks == self.packs and state.blanks):
-            self.doubt_at = None
-        elif self.doubt_at is None:
-            self.doubt_at = now + DOUBT_S
+            self.doubt_due = None
+        elif self.doubt_due is None:
+            self.doubt_due = now + DOUBT_S
 
     def check_step(self, now: float, *, may_be_silent: bool) -> bool:
         """Tell whether the decoder's state has been wrong for too long, and so the link has to probe.
@@ -199,10 +199,10 @@ class Packer:
             now: the time.
             may_be_silent: a long command runs, so the firmware may not have read the order that corrects the state.
         """
-        if self.doubt_at is None or now < self.doubt_at:
+        if self.doubt_due is None or now < self.doubt_due:
             return False
         if may_be_silent:
-            self.doubt_at = now + LONG_DOUBT_S
+            self.doubt_due = now + LONG_DOUBT_S
             return False
         self.lose_step()
         self._doubts += 1

@@ -78,7 +78,7 @@ class Patience:
 
     def note(self, reply: Busy | Temperatures) -> None:
         """Note a message that shows that the firmware works on a command."""
-        self._says_busy = self._says_busy or (isinstance(reply, Busy) and reply.always)
+        self._says_busy = self._says_busy or (isinstance(reply, Busy) and reply.is_regular)
 
     def note_answer(self, command: bytes) -> None:
         """Note an answered command: M113 sets the interval of the busy messages."""

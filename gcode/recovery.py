@@ -43,8 +43,8 @@ MAX_REPEATS = 10
 """After this many requests for one line without any progress, the conversation ends."""
 
 MAX_DOUBLED_OKS = 16
-"""This many lines may seem answered only because oks were doubled, although line 1 was never accepted. After more
-lines, a request for line 1 is damaged, or the board was reset."""
+"""Doubled oks make at most this many lines seem answered while line 1 has not been accepted. After more lines, a
+request for line 1 is damaged, or the board was reset."""
 
 MAX_PROBES = 3
 """Unanswered probes after which the printer counts as silent."""

@@ -24,7 +24,7 @@ from gcode.reply_fields import (
     mend,
 )
 
-__all__ = ["Heaters", "Reading", "decode", "heaters"]  # re-exports, besides what is defined below
+__all__ = ["Heaters", "Reading", "decode", "heaters"]  # for mypy: these names may be imported from here too
 
 MAX_LINE = 4096
 """Bytes of a line that are kept and parsed, so that the cost has a bound; real lines stay under 600."""
@@ -89,11 +89,11 @@ class Busy(Reply):
 
     Attributes:
         reason: `processing`, `paused for user`, `paused for input`, or `heating` (Teacup).
-        always: the firmware reports it during every long command, so its silence means something.
+        is_regular: the firmware reports it during every long command, so its silence means something.
     """
 
     reason: str
-    always: bool = True
+    is_regular: bool = True
 
 
 @frozen
@@ -384,7 +384,7 @@ def _waiting(line: str, text: str) -> Wait | Busy | None:
     if text == "wait":
         return Wait(line)
     if text == "Waiting for target temp":  # Teacup, every 2 s while a move after M116 waits; in no other wait
-        return Busy(line, "heating", always=False)
+        return Busy(line, "heating", is_regular=False)
     return None
 
 

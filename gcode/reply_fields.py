@@ -24,22 +24,22 @@ Heaters = dict[str, Reading]
 """Readings by canonical name: `tool0`, `tool1`, …, `bed`, `chamber`, and the firmware's letter for other sensors."""
 
 _NUMBER = r"[+-]?\d{1,7}+(?>(?:\.\d{1,9}+)?)(?![\d.])"  # a number that ends in a point has lost digits
-_NAME = r"(?<![A-Za-z0-9@_])"  # excludes what cannot stand before a field's name
+_NAME_START = r"(?<![A-Za-z0-9@_])"  # excludes what cannot stand before a field's name
 _WHOLE = r"(?![A-Z]|\s*+/(?!\s*+[+-]?(?i:nan|inf)))"  # excludes a field that has lost characters
-_HEATER = re.compile(rf"{_NAME}([A-Z]\d{{0,2}}+)\s*+:\s*+({_NUMBER})(?>(?:\s*+/\s*+({_NUMBER}))?){_WHOLE}")
+_HEATER = re.compile(rf"{_NAME_START}([A-Z]\d{{0,2}}+)\s*+:\s*+({_NUMBER})(?>(?:\s*+/\s*+({_NUMBER}))?){_WHOLE}")
 _AXIS = re.compile(rf"(?<![A-Za-z])([XYZABCUVW]|E\d?+)\s*+:\s*+({_NUMBER})")
 _ANY_VALUE = r"(?:[+-]?\d|[+-]?(?i:nan|inf)\b)"
 _REPORT = re.compile(rf"[^\w/!:<({{\[\"']*+[A-Z]\d{{0,2}}+\s*+:\s*+{_ANY_VALUE}")
-_TOOL_OR_BED = re.compile(rf"{_NAME}(?:T\d{{0,2}}+|B)\s*+:\s*+{_ANY_VALUE}")
-_WITH_TARGET = re.compile(rf"{_NAME}T\d{{0,2}}+\s*+:\s*+{_NUMBER}\s*+/\s*+\d")
+_TOOL_OR_BED = re.compile(rf"{_NAME_START}(?:T\d{{0,2}}+|B)\s*+:\s*+{_ANY_VALUE}")
+_WITH_TARGET = re.compile(rf"{_NAME_START}T\d{{0,2}}+\s*+:\s*+{_NUMBER}\s*+/\s*+\d")
 _PAIR = re.compile(rf"({_NUMBER})\s*+/\s*+({_NUMBER})")
 _UNNAMED = re.compile(  # RepRapFirmware 1: `T:195.0 /195.0 188.6 /190.0 B:60.0 /60.0`
-    rf"{_NAME}T\s*+:\s*+{_NUMBER}\s*+/\s*+{_NUMBER}((?>(?:\s++{_NUMBER}\s*+/\s*+{_NUMBER}){{1,8}}))"
+    rf"{_NAME_START}T\s*+:\s*+{_NUMBER}\s*+/\s*+{_NUMBER}((?>(?:\s++{_NUMBER}\s*+/\s*+{_NUMBER}){{1,8}}))"
 )
 _ODD = ("TT::", "BB::", "OO", "OT")
 _DOUBLED = re.compile(r"([^\d.-])\1|(-?\d{1,4}(?:\.\d{1,2})?)\2(?![\d.])")
 _NO_REPORT = ("echo:", "//", "Error", "!!")
-_WAITING = re.compile(rf"{_NAME}[WE]\s*+:")
+_WAITING = re.compile(rf"{_NAME_START}[WE]\s*+:")
 _POSITION = re.compile(rf"(?>(?:(?:C|WCS):\s*+)?)X\s*+:\s*+{_ANY_VALUE}")
 _Y = re.compile(r"(?<![A-Za-z])Y\s*+:")
 _KEY = re.compile(r"(?:\A|(?<=\s))([A-Z][A-Z0-9_-]*+):")
@@ -112,8 +112,8 @@ def heaters(text: str) -> Heaters:
 
 def _reading(actual: str, target: str) -> Reading | None:
     """Return a reading, without an implausible target; None: the temperature is implausible."""
-    now, aim = float(actual), float(target or -1)
-    return Reading(now, aim if 0 <= aim <= HOTTEST else None) if COLDEST <= now <= HOTTEST else None
+    temperature, aim = float(actual), float(target or -1)
+    return Reading(temperature, aim if 0 <= aim <= HOTTEST else None) if COLDEST <= temperature <= HOTTEST else None
 
 
 def canonical_name(name: str) -> str:

@@ -96,7 +96,7 @@ def excess(command: bytes, hotend: float, bed: float, chamber: float | None = No
 
 
 def doubt(command: bytes, hotend: float, bed: float, chamber: float) -> str | None:
-    """Return a sentence about why a command may be too hot although `excess` finds nothing; None: it is not.
+    """Return a sentence about why a command may be too hot although `excess` finds nothing; None: no reason.
 
     A macro may do anything with its parameters, and only the firmware can evaluate an expression.
     """
@@ -106,7 +106,7 @@ def doubt(command: bytes, hotend: float, bed: float, chamber: float) -> str | No
     name = _NAMED.match(command.decode())
     for parameter, value in _parameters(command.decode()) if name else ():
         if _IS_TEMPERATURE.search(parameter) or parameter.strip("_0123456789").replace("_", "") in _TEMPERATURES:
-            limit = limits[_heated(parameter)]
+            limit = limits[_heated_part(parameter)]
             if not _klipper_number(value) <= limit:
                 return f"{_shorten(command)}: {parameter} is above the {limit:g} °C that the profile allows"
     return None
@@ -126,7 +126,7 @@ def named_target(command: bytes) -> tuple[str, float, bool] | None:
     if tool := re.fullmatch(r"extruder(\d{0,2})", heater):
         return f"tool{int(tool[1] or 0)}", target, waits
     if "bed" in heater or "chamber" in heater:
-        return _heated(heater), target, waits
+        return _heated_part(heater), target, waits
     return None
 
 
@@ -169,7 +169,7 @@ def _of_codes(command: bytes) -> Iterator[_HeatRequest]:
 
 def _of_expression(heats: str, expression: str) -> Iterator[_HeatRequest]:
     for part in re.split("[,:]", expression):
-        value = _calculated(part)
+        value = _calculate(part)
         if value is not None:
             yield _HeatRequest(heats, value)
         else:
@@ -178,13 +178,13 @@ def _of_expression(heats: str, expression: str) -> Iterator[_HeatRequest]:
 
 def _of_names(text: str) -> Iterator[_HeatRequest]:
     if match := _SET_TEMP.match(text):
-        yield _HeatRequest(_heated(match[1]), _klipper_number(match[2]))
+        yield _HeatRequest(_heated_part(match[1]), _klipper_number(match[2]))
     name, _, _ = text.partition(" ")
     words = dict(_parameters(text))
     heater = words.get("HEATER") or words.get("SENSOR") or ""
     if heater or name.upper() in _OF_HEATERS:
         yield from (
-            _HeatRequest(_heated(heater), _klipper_number(words[each]))
+            _HeatRequest(_heated_part(heater), _klipper_number(words[each]))
             for each in ("TARGET", "MINIMUM")
             if each in words
         )
@@ -195,7 +195,7 @@ def _parameters(text: str) -> Iterator[tuple[str, str]]:
         yield name.upper(), "".join(values).strip()
 
 
-def _heated(name: str) -> str:
+def _heated_part(name: str) -> str:
     """Return what a heater of this name heats."""
     lowered = name.lower()
     return _BED if "bed" in lowered else _CHAMBER if "chamber" in lowered else _HOTEND
@@ -223,21 +223,21 @@ def _klipper_number(text: str) -> float:
     return math.inf if math.isnan(value) else value
 
 
-def _calculated(expression: str) -> float | None:
+def _calculate(expression: str) -> float | None:
     """Return the value of an expression of plain numbers; None: it has anything else in it."""
     if not _ARITHMETIC.fullmatch(expression):
         return None
     try:
-        return _evaluated(ast.parse(expression.strip(), mode="eval").body)
+        return _evaluate(ast.parse(expression.strip(), mode="eval").body)
     except (SyntaxError, ZeroDivisionError, OverflowError, ValueError):
         return None
 
 
-def _evaluated(node: ast.expr) -> float:
+def _evaluate(node: ast.expr) -> float:
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-        return _OPERATORS[type(node.op)](_evaluated(node.left), _evaluated(node.right))
+        return _OPERATORS[type(node.op)](_evaluate(node.left), _evaluate(node.right))
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-        value = _evaluated(node.operand)
+        value = _evaluate(node.operand)
         return -value if isinstance(node.op, ast.USub) else value
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
         return float(node.value)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcode.arcs import MAX_CHORDS, centre_by_radius, chords, turn
+from gcode.arcs import MAX_CHORDS, centre_by_radius, chords, swept_angle
 
 EAST, NORTH = (10.0, 0.0, 0.0, 0.0), (0.0, 10.0, 0.0, 3.0)
 ORIGIN = (0.0, 0.0)
@@ -17,13 +17,13 @@ def length(points):
 
 @pytest.mark.parametrize(("clockwise", "expected"), [(False, math.tau / 4), (True, -math.tau * 3 / 4)])
 def test_arcs_turn_in_the_right_direction(clockwise, expected):
-    assert turn(EAST, NORTH, ORIGIN, clockwise=clockwise) == pytest.approx(expected)
+    assert swept_angle(EAST, NORTH, ORIGIN, clockwise=clockwise) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("clockwise", [False, True])
 def test_an_arc_has_its_exact_length(clockwise):
     points = [EAST, *chords(EAST, NORTH, ORIGIN, clockwise=clockwise)]
-    assert length(points) == pytest.approx(10 * abs(turn(EAST, NORTH, ORIGIN, clockwise=clockwise)), rel=1e-3)
+    assert length(points) == pytest.approx(10 * abs(swept_angle(EAST, NORTH, ORIGIN, clockwise=clockwise)), rel=1e-3)
     assert points[-1] == NORTH
     assert points[1][1] * (-1 if clockwise else 1) > 0
 
