@@ -80,7 +80,7 @@ class Connection:
         self._port_keeper = PortKeeper(descriptors)
         self._reconnects = False  # a lost connection is made again, for as long as it takes
         self._saves_choice = False  # the next printer that answers becomes this daemon's printer
-        self.on_chosen: Callable[[str], None] = lambda _: None  # called with the address of a printer that became so
+        self.on_chosen: Callable[[str], None] = lambda _: None  # called with the address of this daemon's new printer
         self._needs_revival = False  # the firmware has halted; only a user may have it revived
         self._waits_for_user = False  # after an emergency stop no connection is made until the user asks for one
         self._config = config
@@ -559,7 +559,8 @@ class Connection:
             except NozzledError as error:
                 if not reported and loop.time() - began >= STOP_TIMEOUT:
                     reported = True
-                    text = f"the emergency stop could not be sent: {error} CUT THE PRINTER'S POWER if it moves or heats"
+                    advice = "CUT THE PRINTER'S POWER if it moves or heats"
+                    text = f"the emergency stop could not be sent: {advice}. The reason: {error}"
                     self._on_event(FirmwareSaid(text, "error"))
                     self._on_event(StopEnded(confirmed=False))
             else:
