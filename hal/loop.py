@@ -37,17 +37,17 @@ class LoopWatch:
         longest: the longest time, in s, that the loop was busy without looking for events.
         threshold: longer busy times, in s, are recorded by `note`; one comparison a turn serves `longest` and `stalls`.
         stalls: number of stalls in each class of STALL_CLASSES_S.
-        stalled: total time of all stalls, in s.
+        stall_time: total time of all stalls, in s.
     """
 
-    __slots__ = ("longest", "stalled", "stalls", "threshold", "woke_at")
+    __slots__ = ("longest", "stall_time", "stalls", "threshold", "woke_at")
 
     def __init__(self) -> None:
         self.woke_at = 0.0
         self.longest = 0.0
         self.threshold = 0.0
         self.stalls = [0] * (len(STALL_CLASSES_S) + 1)
-        self.stalled = 0.0
+        self.stall_time = 0.0
 
     def note(self, busy: float) -> None:
         """Record a busy time that is longer than `threshold`."""
@@ -55,7 +55,7 @@ class LoopWatch:
         self.threshold = min(self.longest, STALL_S)
         if busy > STALL_S:
             self.stalls[bisect_left(STALL_CLASSES_S, busy)] += 1
-            self.stalled += busy
+            self.stall_time += busy
 
     def take_longest(self) -> float:
         """Return `longest`, and reset it."""

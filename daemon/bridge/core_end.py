@@ -63,6 +63,7 @@ class CoreEnd:
         self.on_hello = on_hello
         self.allowance = Allowance()
         self.open_questions: set[asyncio.Task[None]] = set()  # questions that are being answered
+        self._serve_tasks: set[asyncio.Task[None]] = set()  # fronts that have been accepted and are not served yet
         self._loop = asyncio.get_running_loop()
         self._log_limit = Limiter()
         self._listener: socket.socket | None = None
@@ -139,8 +140,8 @@ class CoreEnd:
             accepted.close()
             return
         task = self._loop.create_task(self.serve(accepted))
-        self.open_questions.add(task)
-        task.add_done_callback(self.open_questions.discard)
+        self._serve_tasks.add(task)
+        task.add_done_callback(self._serve_tasks.discard)
 
     def _pause_accepting(self, seconds: float) -> None:
         self._loop.remove_reader(cast("socket.socket", self._listener))

@@ -66,7 +66,7 @@ def answer(
         desk: answers.
         message: the question.
         on_bug: called with an error that is not a NozzledError.
-        may_wait: the answer may take longer; otherwise a question whose answer would is refused.
+        may_wait: the answer may take longer; otherwise a question whose answer takes longer is refused.
     """
     try:
         question: Question = decode(message.question, AnyQuestion)

@@ -64,7 +64,7 @@ def event_message(event: Event, dropped: int = 0) -> EventMessage | None:
     name = type(event).__name__
     if name not in _KINDS:
         return None
-    payload = {each.name: _crossing(getattr(event, each.name)) for each in fields(event)}
+    payload = {each.name: _encode_value(getattr(event, each.name)) for each in fields(event)}
     return EventMessage(name=name, payload=msgspec.Raw(encode(payload)), dropped=dropped)
 
 
@@ -93,7 +93,7 @@ class _StateChanged(msgspec.Struct):
     error: tuple[str, str] | None = None
 
 
-def _crossing(value: object) -> object:
+def _encode_value(value: object) -> object:
     return error_pair(value) if isinstance(value, NozzledError) else value
 
 
@@ -104,14 +104,14 @@ def error_pair(error: NozzledError) -> tuple[str, str]:
 
 def error_of(name: str, text: str) -> NozzledError:
     """Return the error of a pair; a ServiceError if its class is unknown here."""
-    kind = _named(name) or _service.ServiceError
+    kind = _find_error_class(name) or _service.ServiceError
     try:
         return kind(text)
     except TypeError:  # a class of the front's, which takes more than a text
         return _service.ServiceError(text)
 
 
-def _named(name: str) -> type[NozzledError] | None:
+def _find_error_class(name: str) -> type[NozzledError] | None:
     """Return the error class of this name; None: there is none."""
     for module in _ERROR_MODULES:
         kind = vars(module).get(name)

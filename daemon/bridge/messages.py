@@ -84,7 +84,7 @@ def encode(message: object) -> bytes:
     try:
         return _encoder.encode(message)
     except (UnicodeEncodeError, OverflowError):
-        return _encoder.encode(_encodable(msgspec.to_builtins(message)))
+        return _encoder.encode(_make_encodable(msgspec.to_builtins(message)))
 
 
 def decode(data: bytes | msgspec.Raw, kind: Any) -> Any:
@@ -121,13 +121,13 @@ def _tags(kind: Any) -> set[object]:
     return {each.__struct_config__.tag for each in get_args(kind)}
 
 
-def _encodable(value: Any) -> Any:
+def _make_encodable(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, int) and not isinstance(value, bool):
         return min(max(value, _MIN_INTEGER), _MAX_INTEGER)
     if isinstance(value, Mapping):
-        return {_encodable(key): _encodable(each) for key, each in value.items()}
+        return {_make_encodable(key): _make_encodable(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_encodable(each) for each in value]
+        return [_make_encodable(each) for each in value]
     return value

@@ -99,7 +99,7 @@ class CoreTally(Struct, frozen=True):
             (`…_resumed`) or ended (`…_ended`).
         stall_bounds: upper bounds of the intervals in which stalls of the loop are counted.
         stalls: how many stalls lie in each interval; the last one has no bound.
-        stalled: the sum of all stalls.
+        stall_time: the sum of all stalls.
         turnarounds: how many times from an answer of the printer to our next line lie in each interval of TURNAROUNDS;
             the last interval has no bound.
         window_lines: the most lines that may be in flight; 0: no limit; None: there is no printer.
@@ -113,7 +113,7 @@ class CoreTally(Struct, frozen=True):
     reattachments: dict[str, int] = msgspec.field(default_factory=dict, name="came_back")
     stall_bounds: list[float] = msgspec.field(default_factory=list)
     stalls: list[int] = msgspec.field(default_factory=list)
-    stalled: float = 0.0
+    stall_time: float = msgspec.field(default=0.0, name="stalled")
     turnarounds: list[int] = msgspec.field(default_factory=list)
     window_lines: int | None = None
 

@@ -26,7 +26,7 @@ def core_tally(printer: Conversation | None, tally: Tally, began: float) -> Core
         reattachments=tally.reattachments,
         stall_bounds=[*STALL_CLASSES_S],
         stalls=[*watch.stalls] if watch is not None else [],
-        stalled=watch.stalled if watch is not None else 0.0,
+        stall_time=watch.stall_time if watch is not None else 0.0,
         turnarounds=_by_bounds(printer.turnaround) if printer is not None else [],
         window_lines=printer.flow_control.window_lines if printer is not None else None,
     )

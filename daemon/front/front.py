@@ -130,7 +130,7 @@ async def begin(
     stack.push_async_callback(close_in_time, history.close)
     companions = Companions(switched_on)
     stack.callback(companions.close)
-    core.jobs.holds = companions.reason_to_hold
+    core.jobs.reason_to_hold = companions.reason_to_hold
     if switched_on:
         await asyncio.to_thread(_keys_of_companions, access, folder, switched_on)
     return Front(

@@ -27,7 +27,7 @@ def test_stalls_are_counted_by_length_except_short_ones():
         if busy > watch.threshold:  # as the loop asks, once a turn
             watch.note(busy)
     assert watch.stalls == [2, 0, 0, 0, 1, 0, 0, 0, 1]
-    assert watch.stalled == pytest.approx(60.332)
+    assert watch.stall_time == pytest.approx(60.332)
     assert watch.take_longest() == 60.0
     watch.note(0.006)
     assert watch.take_longest() == 0.006

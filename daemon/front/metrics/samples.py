@@ -150,7 +150,7 @@ def _core(core: CoreTally) -> Iterator[_Row]:
     if core.turnarounds:
         yield "link_turnaround_seconds", Buckets(TURNAROUNDS, tuple(core.turnarounds))
     if core.stalls:
-        yield "loop_stall_seconds", Buckets(tuple(core.stall_bounds), tuple(core.stalls), core.stalled)
+        yield "loop_stall_seconds", Buckets(tuple(core.stall_bounds), tuple(core.stalls), core.stall_time)
     yield "link_window_lines", core.window_lines
     yield "link_underruns", core.underruns
     yield "link_starved_seconds", core.starved

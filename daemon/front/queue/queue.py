@@ -286,7 +286,7 @@ class Queue:
         if entry is None or self.reason_to_wait() is not None:
             self._publish_waiting_for_bed(entry)
             return False
-        if (reason := self._core.jobs.holds()) is not None:
+        if (reason := self._core.jobs.reason_to_hold()) is not None:
             raise JobConflict(reason)  # it passes in some seconds, and the bed stays clear
         await self._begin(entry)
         return True
