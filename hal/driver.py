@@ -383,7 +383,8 @@ class LinePrinter(LinkStatus):
         # No printer reads the commands, or the board has just turned its heaters off. A halted firmware does get them,
         # because some leave their heaters on.
         dead = isinstance(error, PortError | PrinterReset)
-        # a stalled connection may deliver the commands only after a resume; then the job has to turn the heaters off
+        # A connection that only stalls would deliver the commands late, to a print that continues. So they are not
+        # sent, and the job turns the heaters off if it cannot be reattached.
         stalled = isinstance(error, PrinterSilent) and self._reports.job_is_fed and self._settings.outlasts_silence
         if heaters_off and self._link is not None and not (dead or stalled):
             self._pump.write(self._decoder_reset + b"\n" + self._settings.heaters_off(self.heaters))

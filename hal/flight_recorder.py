@@ -31,11 +31,11 @@ class FlightRecorder:
         return to_lines(self._ring)
 
     def tail_since(self, time: float) -> list[str]:
-        """Return the last lines that came after this time of the loop."""
+        """Return the last lines by the pieces that came after this time of the loop; the first line may be cut."""
         return to_lines(pieces_since(self._ring, time))
 
-    def lines_since(self, time: float) -> "RecentLines":
-        """Return the lines that were complete after this time of the loop."""
+    def complete_lines_since(self, time: float) -> "RecentLines":
+        """Return the lines that have become complete after this time of the loop, each once and whole."""
         return find_recent_lines(self._ring, time)
 
     def records(self) -> list[Record]:

@@ -318,7 +318,7 @@ def describe(
 
 
 def _create(recordings: RecordingFolder, kind: str, header: SessionHeader) -> tuple[FileIO, Path]:
-    """Create a new file. Call `_prune` once it holds records: on a full disk, no older file may go for an empty one."""
+    """Create a new file. Call `_prune` once it holds records: an empty one, on a full disk, must replace no other."""
     recordings.folder.mkdir(parents=True, exist_ok=True)
     stamp = datetime.fromisoformat(header.date).strftime("%Y%m%d-%H%M%S")
     for number in range(recordings.max_files + 1):  # several conversations may begin in the same second

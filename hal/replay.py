@@ -18,7 +18,7 @@ from hal.session_file import EVENT, HOST, PRINTER, Record, RecordedSession, read
 MAX_SILENCE_S = 1.0
 """Seconds after which a host that does not send the recorded bytes counts as silent."""
 
-AT_ONCE = 0.002
+AT_ONCE_S = 0.002
 """Seconds after a piece of the printer within which the host has sent something because of it."""
 
 ARROWS = {HOST: "->", PRINTER: "<-", EVENT: "--"}
@@ -85,7 +85,7 @@ class ReplayTransport:
         """
         self.difference: Difference | None = None
         self.index = 0  # index of the record that comes next
-        self.records = _replayable(session)
+        self.records = _select_replayed(session)
         self.on_turn: Callable[[int], None] = _ignore  # called, perhaps repeatedly, when record `index` is the host's
         self.on_end: Callable[[], None] = _ignore_end  # called when the recording ends, the host closes, or both differ
         self._baudrate = session.header.baudrate
@@ -111,9 +111,11 @@ class ReplayTransport:
 
     @property
     def answers_at_once(self) -> bool:
-        """The record that comes next is the host's, who sent it right after the one before, in the same callback."""
+        """The next record is the host's, and the host sent it right after the one before, in the same callback."""
         at, records = self.index, self.records
-        return 0 < at < len(records) and records[at].kind == HOST and records[at].time - records[at - 1].time < AT_ONCE
+        return (
+            0 < at < len(records) and records[at].kind == HOST and records[at].time - records[at - 1].time < AT_ONCE_S
+        )
 
     async def open(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
         """Start the replay."""
@@ -242,7 +244,7 @@ class ReplayTransport:
         self.on_end()
 
 
-def _replayable(session: RecordedSession) -> list[Record]:
+def _select_replayed(session: RecordedSession) -> list[Record]:
     """Return the records from the opening of the connection to its first end."""
     records = session.records
     if not records or (records[0].kind, records[0].data) != (EVENT, _OPEN):

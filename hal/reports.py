@@ -160,7 +160,7 @@ class Reports:
 
     def _temperature_interval(self) -> float | None:
         if self._pump.has_ended:
-            return None  # a reply that came together with the last one may set the timer again
+            return None  # replies that were read together with the end of the conversation may still call this
         if self._reports_itself:
             return max(self.settings.report_patience, 2 * self.settings.poll_interval)
         busy = self.job_is_fed or any(reading.target for reading in self.heaters.values())

@@ -170,7 +170,7 @@ class _Player:
         return outgoing.job_line(*self._lines.popleft())
 
     def _is_due(self) -> bool:
-        """Tell whether the host had the next line at this moment; where it answered at once, it had it before."""
+        """Tell whether the host had the next line at this moment; a host that answered at once had the line already."""
         lines, transport = self._lines, self._transport
         while lines and transport.difference is None and lines[0].record_index < transport.index:
             lines.popleft()  # the link has sent it by itself, as the M105 after a probe

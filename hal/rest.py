@@ -69,7 +69,7 @@ class RestWatch:
 
     @property
     def _reports_by_itself(self) -> bool:
-        """Positions come unasked (M154), so a further one need not be an answer; a single one may be that of a G28."""
+        """Positions come unasked (M154), so a further one need not be an answer; a single one may come from a G28."""
         return self._loop.time() - self._unasked[0] < REPORT_SPAN_S
 
     def end(self, error: NozzledError) -> None:

@@ -52,14 +52,14 @@ def create_transport(address: Address) -> "SerialTransport":
     """
     address.allow("baudrate", "parity")
     baudrate = address.option("baudrate", positive_int, "a whole number like 115200 or 250000")
-    toggle = address.option("parity", _is_toggle, "toggle; leave it out otherwise: printers use no parity")
+    toggle = address.option("parity", _read_toggle, "toggle; leave it out otherwise: printers use no parity")
     if address.target != AUTO and not address.target.startswith("/"):
         raise AddressError(f"{address}: {address.target!r} is not a port; write serial:/dev/… or serial:auto")
     rate = baudrate or DEFAULT_BAUDRATE
     return SerialTransport(address.target, rate, address=str(address), toggle_parity=bool(toggle))
 
 
-def _is_toggle(text: str) -> bool:
+def _read_toggle(text: str) -> bool:
     if text != "toggle":
         raise ValueError
     return True
@@ -442,7 +442,7 @@ def _permission_advice(path: str, number: int) -> str:
         return f"This user may not open {path}: a directory above it is not accessible."
     user, group = _user_name(os.geteuid()), _group_name(node.st_gid)
     if number == errno.EPERM:
-        return f"The system keeps this service from {path}; its unit needs a DeviceAllow= for the device."
+        return f"The system does not let this service open {path}; its unit needs a DeviceAllow= for the device."
     if node.st_mode & _GROUP_ACCESS != _GROUP_ACCESS or node.st_gid == 0:
         owner = f"{stat.filemode(node.st_mode)} {_user_name(node.st_uid)} {group}"
         return f"{user} may not open {path}, and no group helps ({owner}); a udev rule has to change its mode."

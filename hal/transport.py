@@ -44,7 +44,7 @@ class Transport(Protocol):
 
 @runtime_checkable
 class Reopenable(Protocol):
-    """A transport that can open a port without ending the conversation, such as that of a host that died."""
+    """A transport that can open a port without ending the conversation, for example one that a dead host has left."""
 
     async def reopen(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
         """Open as `Transport.open` does, but without a reset of the board, and without losing its unread bytes.

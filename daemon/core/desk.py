@@ -34,10 +34,10 @@ from hal.errors import NotConnected
 from hal.printer import ActionRequested, CommandSink, Event, PositionRead, StateChanged
 
 MAX_LINES = 1000  # of the conversation in one answer
-MAX_PROMPT_ANSWERS = 4  # that may be on their way to the printer at once
+MAX_PROMPT_ANSWERS = 4  # answers to prompts that the printer has not acknowledged yet
 MAX_JOBS = 100  # in one answer
 MAX_REASON = 500  # characters of why a job ended
-COMMANDS_A_TURN = 4  # at most as many are checked in one turn of the loop
+COMMANDS_A_TURN = 4  # the most commands that are checked within one turn of the loop
 SCAN_INTERVAL = 0.1  # s between two scans of the system (ports, presets), which cost a thread some milliseconds each
 
 if TYPE_CHECKING:
@@ -319,7 +319,7 @@ class Desk:
         now = asyncio.get_running_loop().time()
         if printer is None:
             return ask.Traffic(lines=[], gap=False, sent=0, until=now)
-        recorded, sent = printer.flight_recorder.lines_since(since), printer.counters.lines_sent
+        recorded, sent = printer.flight_recorder.complete_lines_since(since), printer.counters.lines_sent
         lines = recorded.lines[-MAX_LINES:]
         return ask.Traffic(lines=lines, gap=recorded.gap or len(lines) < len(recorded.lines), sent=sent, until=now)
 
@@ -374,7 +374,7 @@ class Desk:
             except OSError as error:
                 if not core.jobs.active:
                     core.connection.use_profile(before)
-                raise unwritable(error) from error
+                raise make_save_error(error) from error
 
     def _answer_prompt(self, choice: int) -> None:
         """Begin to answer the printer's prompt, without waiting for the printer."""
@@ -425,7 +425,7 @@ def _print_record(job: JobRecord) -> PrintRecord:
     )
 
 
-def unwritable(error: OSError) -> FileError:
+def make_save_error(error: OSError) -> FileError:
     """Return the error for a choice of the printer that could not be saved."""
     kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else FileError
     return kind(f"the choice of the printer cannot be saved in the state directory: {error.strerror or error}")

@@ -208,7 +208,7 @@ class Board:
             self.sd.advance(self.now)
         if self.resume_at <= self.now:
             self.resume_at = math.inf
-            self.act("resume")
+            self.send_action("resume")
 
     def _check_inactivity(self) -> None:
         """M85, M86, `idle_timeout`: halt, or turn heaters and motors off, after too long without a move."""
@@ -239,7 +239,7 @@ class Board:
         self.heat.halt(self.now)
         self.inactivity = Inactivity(self.config.speech.idle_timeout)
 
-    def act(self, text: str) -> None:
+    def send_action(self, text: str) -> None:
         """Send an `//action:` line, if the firmware has this action."""
         speech = self.config.speech
         if self.config.host_actions and (not speech.actions or text.partition(" ")[0] in speech.actions):

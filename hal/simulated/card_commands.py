@@ -8,11 +8,13 @@ def _list(board: Board, command: Command) -> None:
     """M20; L adds the long names."""
     board.say("Begin file list")
     for name, content in board.sd.files.items():
-        board.say(f"{_short(name)} {len(content)} {name}" if "L" in command else f"{_short(name)} {len(content)}")
+        board.say(
+            f"{_short_name(name)} {len(content)} {name}" if "L" in command else f"{_short_name(name)} {len(content)}"
+        )
     board.say("End file list")
 
 
-def _short(name: str) -> str:
+def _short_name(name: str) -> str:
     """Return the short name (8.3) of a file."""
     stem, dot, suffix = name.upper().rpartition(".")
     stem, suffix = (stem, suffix[:3]) if dot else (suffix, "")
@@ -32,13 +34,13 @@ def _release(board: Board, _command: Command) -> None:
 
 def _select(board: Board, command: Command) -> None:
     """M23."""
-    board.sd.select(_long(board, command.text))
+    board.sd.select(_find_long_name(board, command.text))
 
 
-def _long(board: Board, name: str) -> str:
+def _find_long_name(board: Board, name: str) -> str:
     """Return the long name of the file with this short name; any other name is returned as it is."""
     short = name.strip().lstrip("/").upper()
-    return next((each for each in board.sd.files if _short(each) == short), name)
+    return next((each for each in board.sd.files if _short_name(each) == short), name)
 
 
 def _start(board: Board, command: Command) -> None:
@@ -52,7 +54,7 @@ def _pause(board: Board, _command: Command) -> None:
     """M25."""
     if board.sd.is_printing:
         board.sd.pause()
-        board.act("paused")
+        board.send_action("paused")
 
 
 def _seek(board: Board, command: Command) -> None:
@@ -81,7 +83,7 @@ def _end_upload(board: Board, _command: Command) -> None:
 def _delete(board: Board, command: Command) -> None:
     """M30."""
     name = command.text.strip()
-    stored = board.sd.find(_long(board, name))
+    stored = board.sd.find(_find_long_name(board, name))
     if stored is None:
         board.say(f"Deletion failed, File: {name}.")
     else:
@@ -91,13 +93,13 @@ def _delete(board: Board, command: Command) -> None:
 
 def _select_and_start(board: Board, command: Command) -> None:
     """M32: the name is between `!` and `#`."""
-    board.sd.select(_long(board, command.text.partition("!")[2].partition("#")[0] or command.text))
+    board.sd.select(_find_long_name(board, command.text.partition("!")[2].partition("#")[0] or command.text))
     board.sd.print()
 
 
-def _long_name(board: Board, command: Command) -> None:
+def _report_long_name(board: Board, command: Command) -> None:
     """M33."""
-    board.say(f"/{_long(board, command.text).strip().lstrip('/')}")
+    board.say(f"/{_find_long_name(board, command.text).strip().lstrip('/')}")
 
 
 def _abort(board: Board, _command: Command) -> None:
@@ -118,6 +120,6 @@ TABLE = {
     "M29": _end_upload,
     "M30": _delete,
     "M32": _select_and_start,
-    "M33": _long_name,
+    "M33": _report_long_name,
     "M524": _abort,
 }

@@ -298,8 +298,8 @@ def _halt(firmware: "Firmware", fault: Fault) -> None:
 
 def _stop_at_panel(firmware: "Firmware", _fault: Fault) -> None:
     firmware.stop_print()
-    firmware.board.act("cancel")
-    firmware.board.act("notification Print Aborted")
+    firmware.board.send_action("cancel")
+    firmware.board.send_action("notification Print Aborted")
 
 
 def _ask(action: str) -> Callable[["Firmware", Fault], None]:
@@ -317,8 +317,8 @@ def _break_endstop(firmware: "Firmware", fault: Fault) -> None:
 
 def _run_out(firmware: "Firmware", fault: Fault) -> None:
     firmware.board.user_delay = fault.duration
-    firmware.board.act("prompt_begin FilamentRunout T0")
-    firmware.board.act("prompt_show")
+    firmware.board.send_action("prompt_begin FilamentRunout T0")
+    firmware.board.send_action("prompt_show")
     firmware.inject("M600")
 
 
@@ -345,6 +345,6 @@ ACTIONS: dict[str, Callable[["Firmware", Fault], None]] = {
     "panel_cancel": _ask("cancel"),
     "panel_stop": _stop_at_panel,
     "self_pause": lambda firmware, fault: firmware.pause(fault.duration),
-    "touch_print": lambda firmware, fault: firmware.visit(fault.duration),
+    "touch_print": lambda firmware, fault: firmware.begin_visit(fault.duration),
 }
 """The faults of the board and the machine. Those of bytes, lines and answers happen as these pass."""

@@ -214,7 +214,7 @@ class Firmware:
             return
         for line in lines:
             self.say(line)
-        self.board.act("poweroff")
+        self.board.send_action("poweroff")
         self._stop_machine()
         self.halted = True
         self._queue.clear()
@@ -282,7 +282,7 @@ class Firmware:
         if self.on_unplug is not None:
             self.on_unplug()
 
-    def visit(self, seconds: float) -> None:
+    def begin_visit(self, seconds: float) -> None:
         """Have another host print for `seconds`, over its own port, unless the firmware has halted."""
         if not (self.halted or self._halt_reason):
             self._visitor = Visitor(self.now + seconds)
@@ -299,7 +299,7 @@ class Firmware:
         own_pause = self.config.speech.pause
         self.board.resume_at = self.now + seconds
         if own_pause is None:
-            self.board.act("pause")
+            self.board.send_action("pause")
         elif self.board.pause_state is None:
             numbered = sum(line.number is not None for line in self._queue)
             self._queue.clear()
@@ -387,7 +387,7 @@ class Firmware:
         ):
             self.say(line)
         self._late_banner.extend((self.now + after, line) for after, line in boot.late_banner)
-        self.board.act("prompt_end")
+        self.board.send_action("prompt_end")
         self._note_idle()
 
     def _work(self) -> None:

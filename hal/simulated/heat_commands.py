@@ -27,7 +27,9 @@ def _bed(board: Board, command: Command) -> Wait | None:
     """M140, M190."""
     target = command.get("S", command.get("R"))
     if target is not None:
-        board.act(f"notification Bed {'Heating' if target > board.bed.temperature(board.now) else 'Cooling'}...")
+        board.send_action(
+            f"notification Bed {'Heating' if target > board.bed.temperature(board.now) else 'Cooling'}..."
+        )
     return _heat(board, board.bed, command, wait=command.code == "M190")
 
 

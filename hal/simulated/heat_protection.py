@@ -21,8 +21,8 @@ class ProtectionLimits:
         overshoot: how far below `maximum` the highest target is (HOTEND_OVERSHOOT).
         watch_period: in which the reading has to rise (WATCH_TEMP_PERIOD).
         watch_increase: by how much the reading has to rise (WATCH_TEMP_INCREASE).
-        watch_near: with `watch_increase` and 1 °C, how far below the target a reading still is not watched
-            (TEMP_HYSTERESIS).
+        watch_near: a reading is watched only if it is further below the target than the sum of this,
+            `watch_increase` and 1 °C (TEMP_HYSTERESIS).
         runaway_period: how long the reading may be too low (THERMAL_PROTECTION_PERIOD).
         runaway_below: how far below the target a reading is too low (THERMAL_PROTECTION_HYSTERESIS).
     """

@@ -131,7 +131,7 @@ def _drive(board: Board, start: Vector, end: Vector) -> None:
 def _dwell(board: Board, command: Command) -> Wait:
     """G4."""
     yield from board.synchronise()
-    board.act("notification Sleep...")
+    board.send_action("notification Sleep...")
     done = board.now + (command.number("S", 0.0) if "S" in command else command.number("P", 0.0) / 1000)
     while board.now < done:
         yield done

@@ -123,7 +123,7 @@ def pause_now(board: Board) -> Wait:
     """Pause as from the panel; `resume` requests the lines that were not executed."""
     board.runner.forget_lines()
     board.pause_state = (*board.position(), board.active_hotend.target)
-    board.act("paused")
+    board.send_action("paused")
     yield from _drive(board, e=-_RETRACTION)
     board.active_hotend.set_target(0.0, board.now)
     yield from _drive(board, z=min(_LIFT, board.config.volume[2] - board.modal.position[2]))
@@ -147,7 +147,7 @@ def resume(board: Board, _command: Command) -> Wait:
     yield from _drive(board, e=e - board.modal.position[3])
     board.pause_state = None
     board.runner.resend_forgotten()
-    board.act("resumed")
+    board.send_action("resumed")
 
 
 def settings(board: Board, _command: Command) -> None:

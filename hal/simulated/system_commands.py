@@ -17,7 +17,7 @@ def _stop_for_user(board: Board, command: Command) -> Wait:
     yield from board.synchronise()
     board.say(f"echo:{message}\r")
     for action in ("prompt_end", "prompt_begin M0 Stop", "prompt_button Continue", "prompt_show"):
-        board.act(action)
+        board.send_action(action)
     yield from wait_for_answer(board, command.number("S", 0.0) or command.number("P", 0.0) / 1000 or math.inf)
 
 
@@ -41,17 +41,17 @@ def _change_filament(board: Board, _command: Command) -> Wait:
         "prompt_button Continue",
         "prompt_show",
     ):
-        board.act(action)
+        board.send_action(action)
     yield from wait_for_answer(board)
     board.counts_as_move = False
     board.inactivity.note_activity(board.now)
     for action in ("prompt_end", "resumed"):
-        board.act(action)
+        board.send_action(action)
 
 
 def _print_time(board: Board, _command: Command) -> None:
     """M31: 0 s, because no print timer runs while a host prints."""
-    board.act("notification 0s\r")
+    board.send_action("notification 0s\r")
     board.say("echo:Print time: 0s")
 
 

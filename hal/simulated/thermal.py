@@ -103,7 +103,7 @@ def transition(body: Body, load: float, seconds: float) -> tuple[float, float, f
     loss, share = -load / body.time_constant, body.sensor_mass / body.sensor_lag
     rate = 1 / body.sensor_lag
     mean, half = (loss - share - rate) / 2, (loss - share + rate) / 2
-    root = math.sqrt(half * half + share * rate)  # real: both ways the heat flows downhill
+    root = math.sqrt(half * half + share * rate)  # never of a negative number: neither summand is below 0
     slow, fast = math.exp((mean + root) * seconds), math.exp((mean - root) * seconds)
     even = (slow + fast) / 2
     odd = (slow - fast) / (2 * root) if root else seconds * slow
