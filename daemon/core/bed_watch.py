@@ -20,7 +20,7 @@ class BedWatch:
     def __init__(self, core: Core) -> None:
         self.count = int.from_bytes(os.urandom(4)) >> 1
         self._core = core
-        self._last_job: tuple[int | None, int] = (None, 0)  # its id, and the count since it began
+        self._last_job: tuple[int | None, int] = (None, 0)  # its id, and the count at its start
         core.connection.subscribe(self._on_printer)
         core.jobs.subscribe(self._on_job)
 

@@ -35,7 +35,7 @@ def check_selection(file: Selection) -> Selection:
     """
     check_path(file.path)
     for text in (file.name, file.user or ""):
-        _text(text)
+        _check_text(text)
     for field in fields(file):
         value, low = getattr(file, field.name), 0 if field.name == "size" else -MAX_INTEGER
         if isinstance(value, int) and not low <= value <= MAX_INTEGER:
@@ -119,7 +119,7 @@ def check_choice(number: int, prompt: Prompt | None) -> int:
     return number
 
 
-def _text(text: str) -> None:
+def _check_text(text: str) -> None:
     if len(text) > MAX_TEXT or _has_control(text):
         raise BadFileName(f"a name has at most {MAX_TEXT} characters, and no control characters: {text[:40]!r}")
 

@@ -36,7 +36,7 @@ def watched(heater: Heater, watch: HeaterWatch, begin: float, seconds: float) ->
     while now < begin + seconds:
         now += INTERVAL
         reading = Reading(round(heater.temperature(now), 2), heater.target)
-        if trouble := watch.broken(reading, now):
+        if trouble := watch.find_broken_rule(reading, now):
             return now, trouble
     return None
 
@@ -112,7 +112,7 @@ def test_a_hotend_that_does_not_heat_is_detected_in_time(config, target, early, 
 @given(target=st.floats(50, 290), stuck=st.floats(-10, 30), interval=st.floats(0.5, 10))
 def test_a_stuck_sensor_is_detected_in_time(target, stuck, interval):
     watch, now = HeaterWatch("tool0", PROFILE), 0.0
-    while watch.broken(Reading(stuck, target), now) is None:
+    while watch.find_broken_rule(Reading(stuck, target), now) is None:
         now += interval
         assert now <= HOTEND.rise_within + 2 * interval
 
@@ -127,7 +127,7 @@ def test_a_hotend_that_fails_while_hot_is_detected(config, target):
     away = 600.0
     while heater.temperature(away) > target - HOTEND.drift:
         away += INTERVAL
-        assert watch.broken(Reading(heater.temperature(away), target), away) is None
+        assert watch.find_broken_rule(Reading(heater.temperature(away), target), away) is None
     alarm = watched(heater, watch, away, 200)
     assert alarm is not None
     assert "drifted" in alarm[1]
@@ -148,41 +148,41 @@ def test_a_heater_that_is_stuck_on_is_detected(config, target, standby):
 
 def test_a_reading_above_the_maximum_has_to_be_confirmed():
     watch = HeaterWatch("tool0", PROFILE)
-    assert watch.broken(Reading(921.0, 0.0), 0.0) is None, "one damaged digit"
-    assert watch.broken(Reading(21.0, 0.0), 2.0) is None
-    assert watch.broken(Reading(316.0, 0.0), 4.0) is None
-    assert "above its maximum of 300" in watch.broken(Reading(316.0, 0.0), 4.0 + CONFIRMATION_TIME)
+    assert watch.find_broken_rule(Reading(921.0, 0.0), 0.0) is None, "one damaged digit"
+    assert watch.find_broken_rule(Reading(21.0, 0.0), 2.0) is None
+    assert watch.find_broken_rule(Reading(316.0, 0.0), 4.0) is None
+    assert "above its maximum of 300" in watch.find_broken_rule(Reading(316.0, 0.0), 4.0 + CONFIRMATION_TIME)
 
 
 @pytest.mark.parametrize(("name", "highest"), [("tool0", 300), ("tool3", 300), ("bed", 120), ("chamber", 60)])
 def test_each_heater_has_its_own_maximum(name, highest):
     watch = HeaterWatch(name, replace(PROFILE, max_chamber_c=60.0))
     for now in (0.0, CONFIRMATION_TIME):
-        broken = watch.broken(Reading(highest + 16.0, 0.0), now)
+        broken = watch.find_broken_rule(Reading(highest + 16.0, 0.0), now)
     assert f"above its maximum of {highest}" in broken
 
 
 @pytest.mark.parametrize(("name", "actual"), [("tool0", 314.0), ("bed", 134.0), ("chamber", 134.0)])
 def test_overshoot_breaks_no_rule(name, actual):
     watch = HeaterWatch(name, PROFILE)
-    assert not any(watch.broken(Reading(actual, actual - 14), float(now)) for now in range(0, 100, 2))
+    assert not any(watch.find_broken_rule(Reading(actual, actual - 14), float(now)) for now in range(0, 100, 2))
 
 
 def test_a_firmware_that_reports_no_targets_breaks_no_rule():
     watch = HeaterWatch("tool0", PROFILE)
-    assert not any(watch.broken(Reading(20.0 + now % 200), float(now)) for now in range(0, 4000, 5))
+    assert not any(watch.find_broken_rule(Reading(20.0 + now % 200), float(now)) for now in range(0, 4000, 5))
 
 
 def test_a_heater_long_off_does_not_affect_the_next_print():
     watch = HeaterWatch("bed", PROFILE)
     for now, actual, target in ((0, 60, 60.0), (10, 60, 0.0), (9000, 21, 0.0), (9002, 21, 60.0), (9030, 21.5, 60.0)):
-        assert watch.broken(Reading(actual, target), float(now)) is None
+        assert watch.find_broken_rule(Reading(actual, target), float(now)) is None
 
 
 def test_a_big_bed_may_take_its_time_and_a_dead_one_may_not():
     slow, dead = HeaterWatch("bed", PROFILE), HeaterWatch("bed", PROFILE)
-    assert not any(slow.broken(Reading(20 + now / 30, 90.0), float(now)) for now in range(0, 2000, 2))
-    times = [now for now in range(0, 400, 2) if dead.broken(Reading(20.0, 90.0), float(now))]
+    assert not any(slow.find_broken_rule(Reading(20 + now / 30, 90.0), float(now)) for now in range(0, 2000, 2))
+    times = [now for now in range(0, 400, 2) if dead.find_broken_rule(Reading(20.0, 90.0), float(now))]
     assert times[0] == BED.rise_within + 2
 
 
@@ -191,15 +191,15 @@ def test_a_heater_that_cools_at_first_has_to_rise_from_where_it_turned():
     watch = HeaterWatch("tool0", PROFILE)
     falling = [(float(now), 50.0 - now / 2) for now in range(0, 20, 2)]
     rising = [(float(now), 40.0 + (now - 20) / 18) for now in range(20, 600, 2)]
-    assert not any(watch.broken(Reading(actual, 200.0), now) for now, actual in falling + rising)
+    assert not any(watch.find_broken_rule(Reading(actual, 200.0), now) for now, actual in falling + rising)
 
 
 def test_two_short_deviations_are_not_one_long_one():
     watch = HeaterWatch("tool0", PROFILE)
     away = [220.5 if now % 32 else 205.0 for now in range(0, 320, 2)]
     readings = [200.0, *away]
-    assert not any(watch.broken(Reading(actual, 200.0), 2.0 * n) for n, actual in enumerate(readings))
-    assert any(watch.broken(Reading(220.5, 200.0), 1000.0 + now) for now in range(0, 40, 2))
+    assert not any(watch.find_broken_rule(Reading(actual, 200.0), 2.0 * n) for n, actual in enumerate(readings))
+    assert any(watch.find_broken_rule(Reading(220.5, 200.0), 1000.0 + now) for now in range(0, 40, 2))
 
 
 @pytest.mark.parametrize(

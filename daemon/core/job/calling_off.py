@@ -41,12 +41,12 @@ async def turn_heaters_off_and_rest(printer: Printer, profile: ProfileConfig, si
 async def _turn_heaters_off(printer: Printer, profile: ProfileConfig) -> None:
     printer.feed(None)
     printer.probe_soon()
-    commands = [*interrupts(printer), *heaters_off_commands(profile, printer.heaters)]
+    commands = [*interrupting_commands(printer), *heaters_off_commands(profile, printer.heaters)]
     await asyncio.gather(*(printer.send(command, urgent=True) for command in commands))
     printer.probe_soon()  # M410 may have dropped lines in flight together with their oks
 
 
-def interrupts(printer: Printer) -> list[str]:
+def interrupting_commands(printer: Printer) -> list[str]:
     """Return the commands that end a wait for heat (M108) and drop planned moves (M410), if they act on arrival.
 
     M410 is left out while the printer homes or probes: Marlin would miss its endstop and halt.

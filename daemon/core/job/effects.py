@@ -312,7 +312,7 @@ class Effects:
             if stream.barrier is not None:
                 await self._at_barrier(job, stream, stream.barrier)
         await job.printer.wait_until_acknowledged()
-        job.note_position()
+        job.note_place()
         await job.printer.wait_for_rest()  # only then has it printed 100 %
         job.machine.fire("file_ended")
 
@@ -374,7 +374,7 @@ class Effects:
         else:
             await self._finish_script(job)
             await job.printer.wait_until_acknowledged()
-            job.note_position()
+            job.note_place()
             if job.snapshot.printer_paused:
                 targets = job.recent_targets(asyncio.get_running_loop().time())
                 job.snapshot.parked = parked_by_printer(job.printer, targets)
@@ -487,7 +487,7 @@ class Effects:
 
     async def _call_off(self, job: Job, silence: float) -> None:
         await turn_heaters_off_and_rest(job.printer, self._config.profile, silence)
-        job.note_position()
+        job.note_place()
         await while_it_lives(job.printer, self.send_script(job, self._config.scripts.after_cancel), silence)
 
     async def send_script(self, job: Job, commands: tuple[str, ...]) -> None:

@@ -64,7 +64,7 @@ class Job:
 
     def move(self, trigger: Trigger) -> None:
         """Fire a trigger from outside the present effect, and cancel that effect."""
-        self.note_position()
+        self.note_place()
         self.machine.fire(trigger)
         if self.effect is not None:
             self.effect.cancel()
@@ -98,8 +98,8 @@ class Job:
         """Return the targets of the last RECENT_PERIOD seconds in °C, including those of heaters that are off now."""
         return {name: target for name, (target, at) in self.last_targets.items() if now - at <= RECENT_PERIOD}
 
-    def note_position(self) -> None:
-        """Note how far the printer has got, if it takes its lines from this job."""
+    def note_place(self) -> None:
+        """Note the place that the printer has reached, if it takes its lines from this job."""
         if self.feeds_printer and not self.state.ended:
             self.lines, self.offset = self.printer.place.lines, self.printer.place.offset
             self._count_resends()
@@ -128,7 +128,7 @@ class Job:
         elapsed, size = self.print_time(now), self.snapshot.selection.size
         if self.state is JobState.COMPLETED:
             return JobProgress(100.0, size, elapsed, 0.0, None, self.lines)
-        self.note_position()
+        self.note_place()
         share = self.offset / size if size else 0.0
         remaining_s = elapsed / share - elapsed if share > 0 and not self.state.ended else None
         return JobProgress(

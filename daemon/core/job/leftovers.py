@@ -27,7 +27,8 @@ class Leftover:
     Attributes:
         runner: the runner of the job to reattach to.
         outcome: how the last job without a recorded end ended, and why; `selection` is its file if it still exists.
-        heaters_may_be_on: those of `printer`, an address, if it is known.
+        heaters_may_be_on: heaters of the printer may be on.
+        printer: the address of that printer; None: not known.
     """
 
     runner: Runner | None = None

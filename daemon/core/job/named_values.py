@@ -12,4 +12,4 @@ def values(job: Job) -> dict[str, str]:
     entries |= {axis.lower(): at for axis, at in (parked.axes or {}).items()} if parked else {}
     targets = parked.targets if parked else {name: each.target for name, each in job.printer.heaters.items()}
     entries |= {"hotend_target": targets.get(f"tool{modes.tool or 0}"), "bed_target": targets.get("bed")}
-    return {name: at if isinstance(at, str) else f"{at:g}" for name, at in entries.items() if at is not None}
+    return {name: each if isinstance(each, str) else f"{each:g}" for name, each in entries.items() if each is not None}

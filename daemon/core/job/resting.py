@@ -36,7 +36,7 @@ async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> Parked
     parked = ParkedPosition(axes, modes, state["retracted"] if axes else 0.0, state["targets"])
     for command in park(parked, config.pause, config.profile):
         await steps.send(printer, command)
-    if axes and (keep := printer.dialect.idle.motors_on_command):  # Marlin releases them after 2 min, Prusa after one
+    if axes and (keep := printer.dialect.idle.motors_on_command):  # otherwise the motors go off: in Marlin after 2 min
         await steps.send(printer, keep.decode())
     return parked
 
@@ -123,8 +123,8 @@ def _cold_heaters(printer: Printer, parked: ParkedPosition) -> list[str]:
     minimum = printer.dialect.heat.min_extrude or 0.0
     cold = []
     for name, target in parked.targets.items():
-        now = printer.heaters[name].target if name in printer.heaters else None
-        if now == 0 or (now is not None and name.startswith("tool") and now < minimum <= target):
+        current = printer.heaters[name].target if name in printer.heaters else None
+        if current == 0 or (current is not None and name.startswith("tool") and current < minimum <= target):
             cold.append(name)
     return cold
 

@@ -155,7 +155,7 @@ class Runner:
 
     def _checkpoint(self) -> None:
         job = self.job
-        job.note_position()
+        job.note_place()
         self._kit.store.checkpoint(job.snapshot.job, job.state.name, job.lines, job.offset)
         self._kit.survival.places.checkpoint()
 
@@ -216,7 +216,7 @@ class Runner:
             if job.stream is not None:
                 await job.stream.close()
             return
-        job.note_position()
+        job.note_place()
         job.ended_at = asyncio.get_running_loop().time()
         if job.printer.state is ConnectionState.READY and not self.is_replaced:
             job.printer.feed(None)
@@ -248,7 +248,7 @@ class Runner:
             return False
         self.is_handed_over = True
         job.printer.hold()
-        job.note_position()
+        job.note_place()
         self.keep()
         self._checkpoint()
         if self._task is not None:

@@ -150,7 +150,7 @@ class Steps:
         return lines
 
     async def measure(self, look: Callable[[], Awaitable[T]]) -> T:
-        """Return the value that `look` returned when the effect first came to this step; it must be valid as JSON."""
+        """Return the value that `look` returned when the effect first came to this step: a value that JSON can hold."""
 
         async def look_as_json() -> list[str]:
             return [json.dumps(await look())]
@@ -160,7 +160,7 @@ class Steps:
         return value
 
     def recall(self, make: Callable[[], T]) -> T:
-        """Return the value that `make` returned when the effect first came to this step; it must be valid as JSON."""
+        """Return the value that `make` returned when the effect first came to this step: a value that JSON can hold."""
         index, self._index = self._index, self._index + 1
         if index < len(self._snapshot.passed_steps):
             [text] = self._snapshot.passed_steps[index][1]

@@ -26,9 +26,9 @@ from gcode.too_hot import PLAIN
 
 BLOCK = 16 * 1024  # bytes; a block that has only comments must not stall the loop
 AHEAD = 64  # blocks that are read ahead: 1 MiB lasts 40 s at 250,000 baud
-LINES_A_TURN = 32  # at most so many lines are made ready at once
-BLOCKS_A_TURN = 2  # at most so many blocks are searched for a line before the loop gets a turn
-MAX_LOGGED = 10  # so many left-out lines are logged one by one; further ones are only counted
+LINES_A_TURN = 32  # the most lines that are made ready at once
+BLOCKS_A_TURN = 2  # the most blocks that are searched for a line before the loop gets a turn
+MAX_LOGGED = 10  # left-out lines that are logged one by one; further ones are only counted
 
 FIRMWARE_WAITS = partial(meaning, host_waits=False)
 """What a line means where the firmware waits for temperatures."""
@@ -154,15 +154,15 @@ class FileStream:
             await self._leave_out_first(done=passed >= start)
 
     async def _leave_out_first(self, *, done: bool) -> None:
-        """Leave out the first line, which was sent before; unless `done`, what it means to the host is still to do."""
-        while self._next_block() or await self._more():
+        """Leave out the first line, which was sent before; `done`: the host too has done what that line means."""
+        while self._next_block() or await self._wait_for_block():
             for offset, command in self._reader:
                 barrier = self._understand(self._alter(command))
                 if not done and isinstance(barrier, CommandFirst):
                     self._stop_at(offset, barrier)
                 return
 
-    async def _more(self) -> bool:
+    async def _wait_for_block(self) -> bool:
         """Wait for the block that is being read; False: none is being read."""
         if self._reading is None:
             return False
@@ -255,20 +255,20 @@ class FileStream:
         command = self._alter(command)
         host_meaning = self._understand(command)
         if host_meaning is None:
-            return self._fitting(offset, command)
+            return self._fit(offset, command)
         if isinstance(host_meaning, LeaveOut):
             self._leave_out(offset, command, host_meaning.reason)
             return None
         if isinstance(host_meaning, SendInstead):
-            return self._fitting(offset, host_meaning.command)
+            return self._fit(offset, host_meaning.command)
         self._stop_at(offset, host_meaning)
-        return self._fitting(offset, host_meaning.command) if isinstance(host_meaning, CommandFirst) else None
+        return self._fit(offset, host_meaning.command) if isinstance(host_meaning, CommandFirst) else None
 
     def _stop_at(self, offset: int, barrier: Meaning) -> None:
         self.barrier, self.barrier_offset = barrier, offset
         self.attention.set()
 
-    def _fitting(self, offset: int, command: bytes) -> tuple[int, bytes] | None:
+    def _fit(self, offset: int, command: bytes) -> tuple[int, bytes] | None:
         """Return the line, cut to what the firmware reads: a line that the firmware cuts is never acknowledged."""
         fitting_command = self._receiver().fit(command)
         if fitting_command is None:

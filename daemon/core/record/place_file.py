@@ -63,7 +63,7 @@ class PlaceFile:
                 content = file.read(2 * SLOT)
         except OSError:
             return None
-        slots = [slot for at in (0, SLOT) if (slot := _whole(content[at : at + SLOT])) is not None]
+        slots = [slot for at in (0, SLOT) if (slot := _read_slot(content[at : at + SLOT])) is not None]
         self._turn, text = max(slots, default=(0, None))
         return text
 
@@ -99,7 +99,7 @@ class PlaceFile:
                 os.close(fd)
 
 
-def _whole(slot: bytes) -> tuple[int, bytes] | None:
+def _read_slot(slot: bytes) -> tuple[int, bytes] | None:
     """Return the turn and the text of a slot; None: it is not complete."""
     if len(slot) < _HEAD.size:
         return None

@@ -125,9 +125,9 @@ class Store(Database):
         if self._closing or self._db is None:
             return
         self._closing = True
-        await self._settled()
+        await self._wait_for_write()
         self._write_pending()
-        await self._settled()
+        await self._wait_for_write()
         await super().close()
 
     async def begin_job(self, job: NewJob) -> int | None:
@@ -245,7 +245,7 @@ class Store(Database):
         self._retry = None
         self._write_pending()
 
-    async def _settled(self) -> None:
+    async def _wait_for_write(self) -> None:
         """Wait for the write in progress, and cancel the next try."""
         while self._writing:
             await asyncio.wait([self._writing])

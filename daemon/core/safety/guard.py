@@ -92,7 +92,7 @@ class Guard:
                 if not name.startswith(("tool", "bed", "chamber")):
                     continue  # a sensor without a heater: a board, a probe
                 self._watches[name] = HeaterWatch(name, self._connection.profile)
-            if trouble := self._watches[name].broken(reading, now):
+            if trouble := self._watches[name].find_broken_rule(reading, now):
                 self._act(trouble)
                 return
         self._check_left_on(now)

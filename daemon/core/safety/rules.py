@@ -96,9 +96,9 @@ class HeaterWatch:
         self._coolest = math.inf  # the lowest reading on its way down to a lower target
         self._away_since = self._hot_since = math.inf
 
-    def broken(self, reading: Reading, now: float) -> str | None:
+    def find_broken_rule(self, reading: Reading, now: float) -> str | None:
         """Take a reading; return the broken rule, in a sentence; None: no rule is broken."""
-        if trouble := self._above_maximum(reading.actual, now):
+        if trouble := self._check_maximum(reading.actual, now):
             return trouble
         target = reading.target or 0.0  # without reported targets there is nothing to compare with
         if target != self._target:
@@ -108,9 +108,9 @@ class HeaterWatch:
             self._mark, self._marked_at = reading.actual, now
             return None
         self._reached = self._reached or abs(reading.actual - target) <= HYSTERESIS
-        return self._not_rising(reading.actual, now) or self._drifting(reading.actual, now)
+        return self._check_rise(reading.actual, now) or self._check_drift(reading.actual, now)
 
-    def _above_maximum(self, actual: float, now: float) -> str | None:
+    def _check_maximum(self, actual: float, now: float) -> str | None:
         if actual <= self._hottest:
             self._hot_since = math.inf
             return None
@@ -119,8 +119,8 @@ class HeaterWatch:
             return None
         return f"{self._name} is at {actual:.1f} °C, above its maximum of {self._hottest - OVERSHOOT:g} °C"
 
-    def _not_rising(self, actual: float, now: float) -> str | None:
-        """Check that the temperature rises. This rule counts until the target is reached; then `_drifting` counts."""
+    def _check_rise(self, actual: float, now: float) -> str | None:
+        """Check that the temperature rises, until the target is reached; from then on `_check_drift` counts."""
         bounds = self._bounds
         if self._reached or actual >= self._target - bounds.far or actual >= self._mark + bounds.rise:
             self._mark, self._marked_at = actual, now
@@ -132,7 +132,7 @@ class HeaterWatch:
             f"{bounds.rise_within:g} s; its target is {self._target:g} °C"
         )
 
-    def _drifting(self, actual: float, now: float) -> str | None:
+    def _check_drift(self, actual: float, now: float) -> str | None:
         bounds = self._bounds
         self._coolest = min(self._coolest, actual)
         normal = self._target if self._reached else max(self._coolest, self._target)

@@ -1,4 +1,4 @@
--- Dates are seconds since the epoch. A job without ended_at is under way, or was when the power went.
+-- Dates are seconds since the epoch. A job without ended_at is under way, or was when its host died.
 
 CREATE TABLE jobs (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,  -- never given twice
@@ -24,7 +24,8 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_of_file ON jobs (path, ended_at);
 CREATE INDEX jobs_unfinished ON jobs (id) WHERE ended_at IS NULL;
 
--- Not written any more: the front has it in front.db. It stays for an older version, and to be taken over from.
+-- Not written any more: the front has this table in front.db. It stays for older versions, and a new front.db begins
+-- with its rows.
 -- SHA-1 of files as they were uploaded; of no use once size or mtime_ns differ.
 CREATE TABLE hashes (
     path     TEXT PRIMARY KEY,

@@ -1,1 +1,1 @@
--- Nothing changed in the tables; the number is kept free for what is written at the same time.
+-- The tables did not change in this version.

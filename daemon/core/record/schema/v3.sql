@@ -1,5 +1,5 @@
--- Not written any more: the front has both tables in front.db. They stay for an older version, and to be taken over
--- from.
+-- Not written any more: the front has both tables in front.db. They stay for older versions, and a new front.db begins
+-- with their rows.
 
 -- What is known of a file; of no use once size or date differ, or another version of the program looks at it.
 CREATE TABLE analyses (
@@ -12,7 +12,7 @@ CREATE TABLE analyses (
     thumbnail BLOB              -- PNG
 ) WITHOUT ROWID;
 
--- Planned and real seconds of the last prints that completed, without heating: by these a printer is known.
+-- Planned and real seconds of the last prints that completed, without heating: they show how much longer than planned a printer takes.
 CREATE TABLE print_times (
     id      INTEGER PRIMARY KEY,
     printer TEXT NOT NULL,      -- its address
