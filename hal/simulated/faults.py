@@ -162,8 +162,8 @@ class Faults:
         self._is_off = True  # the printer has never been switched on
         self._to_printer = _Damage(_of_bytes(armed, "to_printer"), self._count_overrun)
         self._to_host = _Damage(_of_bytes(armed, "to_host"), self._count_overrun)
-        # a fault in one line may hit any of its bytes, so the bytes of a line wait for its end
-        self._holds_lines = any(each.fault.probability is None for each in _of_bytes(armed, "to_printer"))
+        # a fault in one line may hit any of its bytes: while one is to come, the bytes of a line wait for its end
+        self._in_lines = [each for each in _of_bytes(armed, "to_printer") if each.fault.probability is None]
         self._partial = b""  # the beginning of an incomplete line to the printer
 
     def _note(self, fault: Fault, line: int | None) -> None:
@@ -179,14 +179,15 @@ class Faults:
         """Yield the bytes of the host as they arrive at the printer, line by line."""
         for part in data.splitlines(keepends=True):
             line, self._partial = self._partial + part, b""
-            if self._holds_lines and not line.endswith(b"\n") and len(line) < _MAX_HELD:
+            waits = any(each.remaining for each in self._in_lines)
+            if waits and not line.endswith(b"\n") and len(line) < _MAX_HELD:
                 self._partial = line
                 continue
-            piece = line if self._holds_lines else part
+            piece = line if waits else part
             # a blank line, such as the one before the greeting, does not count
             yield from self._to_printer.pieces(piece, None if line == b"\n" else _number(line, self._sent + 1))
             if not part.endswith(b"\n"):
-                self._partial = b"" if self._holds_lines else line[:_MAX_PREFIX]
+                self._partial = b"" if waits else line[:_MAX_PREFIX]
             elif line != b"\n":
                 self._sent += 1
 

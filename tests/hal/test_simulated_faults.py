@@ -146,6 +146,15 @@ def test_a_filament_runout_waits_for_an_answer():
     assert bench.run(2) == ["//action:prompt_end", "//action:resumed", "ok", "ok"]
 
 
+def test_a_line_waits_for_its_end_only_until_the_fault_has_happened():
+    bench = Bench(Fault("drop", line=1))
+    assert bench.send(b"N1 G4", seconds=1) == []
+    assert not bench.firmware._receiver.is_incomplete
+    bench.send(b" P1*78\n", seconds=1)
+    bench.send(b"N1 G4", seconds=1)
+    assert bench.firmware._receiver.is_incomplete
+
+
 def test_a_blank_line_is_not_the_first_line():
     bench = Bench(Fault("flip", line=1))
     replies = bench.send(b"\n" + frame(0, b"M110 N0"), *lines(2), seconds=1)
