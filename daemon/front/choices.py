@@ -123,10 +123,12 @@ class Choices:
             ConfigError: a value has the wrong type, or the file cannot be written.
         """
         async with self._lock:
-            now = self._chosen
-            merged = {name: {**now.sections.get(name, {}), **sections.get(name, {})} for name in SECTIONS}
+            current = self._chosen
+            merged = {name: {**current.sections.get(name, {}), **sections.get(name, {})} for name in SECTIONS}
             merge(Config(), merged, "settings")
-            chosen = ChosenValues(merged, now.presets if presets is None else presets, _file(now, merged, presets))
+            chosen = ChosenValues(
+                merged, current.presets if presets is None else presets, _file(current, merged, presets)
+            )
             try:
                 await asyncio.to_thread(
                     write_private, self._path, json.dumps(chosen.file, indent=1) + "\n", replace=True
@@ -142,11 +144,11 @@ def _at_most(value: float | None, limit: float) -> float | None:
 
 
 def _file(
-    now: ChosenValues, sections: Mapping[str, Mapping[str, Any]], presets: tuple[HeatPreset, ...] | None
+    current: ChosenValues, sections: Mapping[str, Mapping[str, Any]], presets: tuple[HeatPreset, ...] | None
 ) -> dict[str, Any]:
     """Return the contents of the new file: these values, and the unknown entries of the current file."""
-    existing = now.file.get("sections", {})
-    contents = {**now.file, "version": 1}
+    existing = current.file.get("sections", {})
+    contents = {**current.file, "version": 1}
     contents["sections"] = {**existing, **{name: {**existing.get(name, {}), **sections[name]} for name in SECTIONS}}
     if presets is not None:
         contents["presets"] = [asdict(each) for each in presets]

@@ -14,15 +14,15 @@ log = structlog.get_logger()
 
 
 async def work_when_woken(
-    wake: asyncio.Event, work: Callable[[], Awaitable[None]], *, waits: str, failed: str
+    wake: asyncio.Event, work: Callable[[], Awaitable[None]], *, waits_event: str, failed_event: str
 ) -> NoReturn:
     """Call `work` whenever `wake` is set, until cancelled. An error that repeats itself is logged only once.
 
     Args:
         wake: cleared before each call, so that `work` sees every change.
         work: the work; after an error of any kind it is called again after RETRY_DELAY.
-        waits: log event for an error that passes, such as a database that cannot be written.
-        failed: log event for a bug.
+        waits_event: log event for an error that passes, such as a database that cannot be written.
+        failed_event: log event for a bug.
     """
     last_error = ""
     retry: asyncio.TimerHandle | None = None
@@ -36,11 +36,11 @@ async def work_when_woken(
         except NozzledError as error:
             previous_error, last_error = last_error, str(error)
             if last_error != previous_error:
-                log.warning(waits, reason=str(error), again_s=RETRY_DELAY)
+                log.warning(waits_event, reason=str(error), again_s=RETRY_DELAY)
         except Exception as error:
             previous_error, last_error = last_error, repr(error)
             if last_error != previous_error:
-                log.exception(failed)
+                log.exception(failed_event)
         else:
             last_error = ""
             continue

@@ -17,7 +17,7 @@ async def test_events_during_an_error_add_no_attempts_to_those_that_repeat_thems
         raise error
 
     wake = asyncio.Event()
-    working = asyncio.create_task(work_when_woken(wake, work, waits="test.waits", failed="test.failed"))
+    working = asyncio.create_task(work_when_woken(wake, work, waits_event="test.waits", failed_event="test.failed"))
     for _ in range(20):
         wake.set()
         await asyncio.sleep(0.7)

@@ -242,8 +242,8 @@ class FrontPrinter:
 
     async def _command(self, path: str, command: Mapping[str, Any], within: float = COMMAND_DEADLINE_S) -> None:
         """Send a command that the service ignores after `within` seconds: a user may have acted otherwise by then."""
-        until = {"Nozzled-Until": f"{self._wall() + within:.3f}"}
-        await self._ask(self._client.post(path, command, until))
+        headers = {"Nozzled-Until": f"{self._wall() + within:.3f}"}
+        await self._ask(self._client.post(path, command, headers))
 
     async def _ask(self, question: Awaitable[Answered]) -> Answered:
         try:

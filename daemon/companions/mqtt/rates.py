@@ -71,8 +71,8 @@ def _with_steady_end(old: Payload, new: Payload) -> Payload:
     before, after = old.get("finish"), new.get("finish")
     if before is None or after is None or before == after:
         return new
-    moved = abs((datetime.fromisoformat(after) - datetime.fromisoformat(before)).total_seconds())
-    return new if moved > FINISH_STEP_S else {**new, "finish": before}
+    shift_s = abs((datetime.fromisoformat(after) - datetime.fromisoformat(before)).total_seconds())
+    return new if shift_s > FINISH_STEP_S else {**new, "finish": before}
 
 
 def _host(old: Payload, new: Payload, age: float) -> bool:

@@ -115,13 +115,13 @@ class FilmQueue:
     async def _render(self, recording: Recording, part: Path, suffix: str) -> None:
         if not recording.frames:
             raise RenderFailed("no_frames", 0)
-        before = await render.find_limits(self._config.memory_mib)
+        limits = await render.find_limits(self._config.memory_mib)
         arguments = (
             render.copy_arguments(recording.fps, part)
             if suffix == ".mkv"
             else render.encode_arguments(recording.fps, recording.post_roll, self.look, part)
         )
-        await render.run([*before, self._config.ffmpeg, *arguments], self._films.frames / recording.name)
+        await render.run([*limits, self._config.ffmpeg, *arguments], self._films.frames / recording.name)
 
     async def _give_up(self, recording: Recording, error: Exception, payload: Mapping[str, Any]) -> None:
         """Keep the pictures, so that a user can fix the cause and try again."""

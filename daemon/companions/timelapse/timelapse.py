@@ -176,8 +176,8 @@ class Timelapse(Companion):
         Args:
             certain: the current print is known, so all others have ended, whatever the history says.
         """
-        now, is_over = self._recorder.recording, True
-        for each in [each for each in self._recordings if not each.outcome and each is not now]:
+        current, is_over = self._recorder.recording, True
+        for each in [each for each in self._recordings if not each.outcome and each is not current]:
             outcome = await self._outcome(each.job)
             if outcome in END_STATES or certain:
                 each.outcome = outcome if outcome in END_STATES else "interrupted"

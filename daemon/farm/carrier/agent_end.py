@@ -96,8 +96,8 @@ class NatsAgentEnd:
     async def fetch_chunk(self, copy: str, attempt: int, offset: int) -> bytes:
         """Return the next bytes of the offered file."""
         message = await self._ask("file", CopyQuestion(copy, attempt, offset))
-        if refused := (message.headers or {}).get(REFUSED):
-            raise FarmRefused(refused)
+        if refusal := (message.headers or {}).get(REFUSED):
+            raise FarmRefused(refusal)
         return bytes(message.data)
 
     async def renew(self, copy: str, attempt: int) -> YesOrNo:

@@ -37,8 +37,8 @@ class NatsSiteEnd:
 def read_answer(answer: Msg) -> bytes:
     """Return the body of an answer; raises FarmRefused or FarmUnreachable if its headers say so."""
     headers = answer.headers or {}
-    if refused := headers.get(REFUSED):
-        raise FarmRefused(refused)
+    if refusal := headers.get(REFUSED):
+        raise FarmRefused(refusal)
     if trouble := headers.get(TROUBLE):
         raise FarmUnreachable(f"the farm's server is in trouble: {trouble}")
     return bytes(answer.data)

@@ -82,9 +82,9 @@ def _plain(schema: Any) -> Any:
 
 def _complete(item: dict[str, Schema]) -> dict[str, Schema]:
     """Add 408 to methods that change something, and HEAD to paths that have GET: the same without the body."""
-    late = {"408": _error(408)}
+    late_answer = {"408": _error(408)}
     item = {
-        method: each if method == "get" else {**each, "responses": {**each["responses"], **late}}
+        method: each if method == "get" else {**each, "responses": {**each["responses"], **late_answer}}
         for method, each in item.items()
     }
     if "get" not in item:

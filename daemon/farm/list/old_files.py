@@ -30,10 +30,10 @@ def old_files(tx: Transaction, days: float, sha256: str | None = None) -> list[s
             sa.exists().where(copies.c.job == jobs.c.id, copies.c.ended >= before),
         ),
     )
-    this = [] if sha256 is None else [files.c.sha256 == sha256]
+    conditions = [] if sha256 is None else [files.c.sha256 == sha256]
     query = (
         sa.select(files.c.sha256)
-        .where(files.c.at < before, files.c.at > FORGOTTEN, ~is_needed, *this)
+        .where(files.c.at < before, files.c.at > FORGOTTEN, ~is_needed, *conditions)
         .order_by(files.c.at)
         .limit(MAX_FILES)
     )

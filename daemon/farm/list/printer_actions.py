@@ -323,12 +323,12 @@ def _end(
 
 def _decline(tx: Transaction, copy: FarmCopy, reason: str, until: float) -> None:
     """Offer the copy's printer no copies of the job until this date, or FOREVER."""
-    here = sa.and_(declines.c.job == copy.job, declines.c.printer == copy.printer)
-    row = tx.row(sa.select(declines.c.until).where(here))
+    is_same = sa.and_(declines.c.job == copy.job, declines.c.printer == copy.printer)
+    row = tx.row(sa.select(declines.c.until).where(is_same))
     if row is None:
         tx.write(sa.insert(declines).values(job=copy.job, printer=copy.printer, reason=reason, until=until))
     elif row.until < until or FOREVER > row.until > tx.now + FAULT_PAUSE_S:  # the latter: the clock was set back
-        tx.write(sa.update(declines).where(here).values(reason=reason, until=until))
+        tx.write(sa.update(declines).where(is_same).values(reason=reason, until=until))
 
 
 def is_final(copy: FarmCopy) -> bool:

@@ -254,12 +254,12 @@ def _ahead(tx: Transaction, job: Any, fits: _Fits) -> Counter[frozenset[str]]:
 
     This ignores the volumes of printers, which would have to be compared with each file.
     """
-    here = (jobs.c.due, jobs.c.position, jobs.c.number)
-    own = [sa.literal(value) for value in (job.due, job.position, job.number)]
-    same = sa.and_(jobs.c.priority == job.priority, sa.tuple_(*here) < sa.tuple_(*own))
+    columns = (jobs.c.due, jobs.c.position, jobs.c.number)
+    own_values = [sa.literal(value) for value in (job.due, job.position, job.number)]
+    is_earlier = sa.and_(jobs.c.priority == job.priority, sa.tuple_(*columns) < sa.tuple_(*own_values))
     query = (
         sa.select(jobs.c.kind, jobs.c.printers, sa.func.sum(jobs.c.waiting).label("waiting"))
-        .where(jobs.c.queued == sa.literal_column("1"), sa.or_(jobs.c.priority > job.priority, same))
+        .where(jobs.c.queued == sa.literal_column("1"), sa.or_(jobs.c.priority > job.priority, is_earlier))
         .group_by(jobs.c.kind, jobs.c.printers)
     )
     ahead = Counter[frozenset[str]]()

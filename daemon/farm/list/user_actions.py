@@ -51,8 +51,8 @@ def get_file(tx: Transaction, sha256: str) -> FileFacts:
     Raises:
         UnknownFile: the file is not stored here.
     """
-    here = (files.c.sha256 == P("sha256"), files.c.at > old_files.FORGOTTEN)
-    row = tx.row(sa.select(files.c.facts).where(*here), sha256=sha256)
+    is_stored = (files.c.sha256 == P("sha256"), files.c.at > old_files.FORGOTTEN)
+    row = tx.row(sa.select(files.c.facts).where(*is_stored), sha256=sha256)
     if row is None:
         raise UnknownFile(f"no file with the SHA-256 {sha256[:64]} is stored here: upload it")
     return msgspec.json.decode(row.facts, type=FileFacts)
@@ -432,11 +432,11 @@ def cancel_copy(tx: Transaction, copy_id: str, by: str) -> FarmCopy:
 
 def _cancel(tx: Transaction, copy: FarmCopy, site: str) -> None:
     """Cancel a copy; if a printer or a site has it, only record the request: the printer or site reports the end."""
-    here = sa.update(copies).where(copies.c.id == copy.id, copies.c.state == copy.state)
+    update = sa.update(copies).where(copies.c.id == copy.id, copies.c.state == copy.state)
     if copy.state in BEGUN_STATES or site:
-        tx.write(here.values(wish="cancel"))
+        tx.write(update.values(wish="cancel"))
     else:
-        tx.write(here.values(state="cancelled", since=tx.now, ended=tx.now))
+        tx.write(update.values(state="cancelled", since=tx.now, ended=tx.now))
 
 
 def print_again(tx: Transaction, copy_id: str, by: str) -> FarmCopy:
@@ -514,12 +514,12 @@ def mirror(tx: Transaction, site: str, reported: list[FarmCopy]) -> None:
             continue
         jobs_of_site.add(copy.job)
         values = msgspec.structs.asdict(copy)
-        here = rows.find_copy(tx, copy.id)
-        if here is None:
+        own_copy = rows.find_copy(tx, copy.id)
+        if own_copy is None:
             tx.write(sa.insert(copies).values(**values))
-        elif not printer_actions.is_final(here) and here.job == copy.job:
+        elif not printer_actions.is_final(own_copy) and own_copy.job == copy.job:
             if not printer_actions.is_final(copy):
                 # a user here may have cancelled it, which the site does not know yet
-                values["wish"] = here.wish or copy.wish
+                values["wish"] = own_copy.wish or copy.wish
             tx.write(sa.update(copies).where(copies.c.id == copy.id).values(**values))
     rows.recount(tx, jobs_of_site)

@@ -151,10 +151,10 @@ class Dispatcher:
         state = self._printers.get(printer)
         is_harmless = order.verb in ("picture", "cancel")
         if not is_harmless and self._end.is_connected and (state is None or self.is_away(printer)):
-            when = (
+            silence = (
                 "has not reported yet" if state is None else f"was last heard {self._time() - state.heard_at:.0f} s ago"
             )
-            raise FarmUnreachable(f"{printer} {when}: is its agent running?")
+            raise FarmUnreachable(f"{printer} {silence}: is its agent running?")
         if state is not None:  # an agent that was held up refuses the order after this deadline
             until = state.reported_at + self._time() - state.heard_at + within
             order = msgspec.structs.replace(order, boot=state.presence.boot, until=until)

@@ -27,8 +27,8 @@ class Sessions:
 
     def begin(self, identity: Identity, now: float) -> Session:
         """Open a session; if the key has too many, its least recently used one ends."""
-        same = [each for each in self._sessions.values() if each.identity.digest == identity.digest]
-        for each in same[: len(same) - MAX_SESSIONS + 1]:
+        sessions_of_key = [each for each in self._sessions.values() if each.identity.digest == identity.digest]
+        for each in sessions_of_key[: len(sessions_of_key) - MAX_SESSIONS + 1]:
             del self._sessions[each.id]
         session = Session(secrets.token_urlsafe(24), identity, now)
         self._sessions[session.id] = session

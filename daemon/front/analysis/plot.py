@@ -78,19 +78,19 @@ class Samples:
         which = first[move] + np.arange(len(move)) - np.repeat(np.cumsum(parts) - parts, parts)
         inside = np.minimum(ends[move], edges[which + 1]) - np.maximum(begins[move], edges[which])
         share = np.clip(inside / np.maximum(seconds[move], _TINY), 0.0, 1.0)
-        driven = np.bincount(which, share * seconds[move], _BINS)
+        moving_s = np.bincount(which, share * seconds[move], _BINS)
         filament = np.maximum(extruded, 0.0) * area
         # the flow of moves below 1 mm is dominated by rounding
-        long = np.where(length >= 1.0, seconds, np.inf)
+        long_moves_s = np.where(length >= 1.0, seconds, np.inf)
 
         def curve(amount: Floats, each: Floats) -> Curve:
             peak = np.zeros(_BINS)
             np.maximum.at(peak, which, (amount / np.maximum(each, _TINY))[move])
-            mean = np.bincount(which, amount[move] * share, _BINS) / np.maximum(driven, _TINY)
-            still = driven < _TINY
-            return Curve(np.where(still, np.nan, mean), np.where(still, np.nan, np.maximum(peak, mean)))
+            mean = np.bincount(which, amount[move] * share, _BINS) / np.maximum(moving_s, _TINY)
+            is_still = moving_s < _TINY
+            return Curve(np.where(is_still, np.nan, mean), np.where(is_still, np.nan, np.maximum(peak, mean)))
 
-        return Curves(edges[:-1], float(edges[1]), curve(length, seconds), curve(filament, long))
+        return Curves(edges[:-1], float(edges[1]), curve(length, seconds), curve(filament, long_moves_s))
 
     @property
     def is_empty(self) -> bool:

@@ -67,7 +67,7 @@ class History:
         """Follow the core's record."""
         self._core.on_change(self._on_change)
         self._task = asyncio.create_task(
-            work_when_woken(self._wake, self._update, waits="history.waits", failed="history.failed")
+            work_when_woken(self._wake, self._update, waits_event="history.waits", failed_event="history.failed")
         )
 
     async def close(self) -> None:
@@ -178,8 +178,8 @@ class History:
     async def _is_another_record(self, newest: int | None, started: float | None) -> bool:
         if newest is None:
             return False
-        same = await self._core.jobs.print_records(newest - 1, 1)
-        return not same or same[0].id != newest or same[0].started != started
+        records = await self._core.jobs.print_records(newest - 1, 1)
+        return not records or records[0].id != newest or records[0].started != started
 
     async def _copy(self, since: int) -> None:
         waiting: list[PrintRecord] = []

@@ -32,7 +32,7 @@ class HealthHandler(ApiHandler):
         """Show the state of everything."""
         service = self.service
         figures = await figures_of(service)
-        machine, own, recordings = await asyncio.to_thread(_read_state, service)
+        machine, memory, recordings = await asyncio.to_thread(_read_state, service)
         self.write(
             {
                 "version": __version__,
@@ -40,7 +40,7 @@ class HealthHandler(ApiHandler):
                 "protection": protection_of(service),
                 "trouble": service.core.trouble,
                 "recordTrouble": service.core.record_trouble,
-                "memory": {"core": figures and figures["memory"], "front": own},
+                "memory": {"core": figures and figures["memory"], "front": memory},
                 "machine": machine,
                 "recording": bool(service.config.link.record),
                 **recordings,

@@ -31,19 +31,20 @@ class LinksHandler(ApiHandler):
         paths = self.json_body().get("paths")
         if not isinstance(paths, list) or not 1 <= len(paths) <= MAX_PATHS:
             raise Refused(400, f"paths must be a list of 1 to {MAX_PATHS} addresses")
-        self.write({"links": {path: self._signed(path) for path in paths if _is_signable(path)}, "expires": PERIOD})
+        for path in paths:
+            _require_signable(path)
+        self.write({"links": {path: self._signed(path) for path in paths}, "expires": PERIOD})
 
     def _signed(self, path: str) -> str:
-        address, own = f"/{path.lstrip('/')}", self.identity
-        if own is None or not own.digest:
+        address, identity = f"/{path.lstrip('/')}", self.identity
+        if identity is None or not identity.digest:
             return address  # a client that needs no key needs no signature
-        return self.service.access.signing.sign(address, own.digest, asyncio.get_running_loop().time())
+        return self.service.access.signing.sign(address, identity.digest, asyncio.get_running_loop().time())
 
 
-def _is_signable(path: object) -> bool:
+def _require_signable(path: object) -> None:
     is_plain = isinstance(path, str) and len(path) <= MAX_PATH_LENGTH and is_one_line(path)
     if not isinstance(path, str) or not is_plain or not _ADDRESSES.fullmatch(f"/{path.lstrip('/')}"):
         raise Refused(
             400, f"{str(path)[:60]!r} is not the address of a file or a picture, like /downloads/files/local/a.gcode"
         )
-    return True

@@ -65,11 +65,11 @@ class PrinterHandler(HeaterHandler):
 
     def _age(self) -> dict[str, float | None]:
         """Return the seconds since the last temperature report, and since the last command from a client."""
-        commanded = asyncio.get_running_loop().time() - self.service.connection.summary.commanded_at
+        command_age = asyncio.get_running_loop().time() - self.service.connection.summary.commanded_at
         temperature = self.history.age()
         return {
             "temperature": None if temperature is None else round(temperature, 2),
-            "command": round(max(0.0, commanded), 2),
+            "command": round(max(0.0, command_age), 2),
         }
 
     def _safety(self) -> dict[str, Any]:

@@ -93,10 +93,10 @@ class ProfileHandler(Cached):
             raise Refused(404, "there is no such printer profile")
 
 
-def _changes(profile: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
+def _changes(profile: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
     """Return the values that differ from the current ones, by their keys in the configuration."""
     values: dict[str, bool | int | float | str] = {}
-    for key, raw in differences(profile, now, IGNORED):
+    for key, raw in differences(profile, current, IGNORED):
         if key not in CHANGEABLE:
             raise JobConflict(f"{key} of the printer profile cannot be changed over the API")
         value = "" if key == "firmware" and raw is None else raw

@@ -98,7 +98,7 @@ def make_app(service: "Front") -> Application:
     history = TemperatureHistory(service.wall)
     service.connection.subscribe(history.on_event)
     view = JobView(service)
-    heated = {**arguments, "history": history}
+    with_history = {**arguments, "history": history}
     hub = Hub(service, view, history)
     routes: list[tuple[str, type[tornado.web.RequestHandler], dict[str, Any]]] = [
         *page.routes(arguments),
@@ -127,12 +127,12 @@ def make_app(service: "Front") -> Application:
         (r"/plugin/logging/logs", lazy("logs", "LogsHandler"), arguments),
         (r"/plugin/logging/logs/([^/]+)", lazy("logs", "LogHandler"), arguments),
         (r"/api/connection", lazy("connection", "ConnectionHandler"), arguments),
-        (r"/api/printer", PrinterHandler, heated),
-        (r"/api/printer/temperatures", TemperaturesHandler, heated),
-        (r"/api/printer/tool", ToolHandler, heated),
+        (r"/api/printer", PrinterHandler, with_history),
+        (r"/api/printer/temperatures", TemperaturesHandler, with_history),
+        (r"/api/printer/tool", ToolHandler, with_history),
         (r"/api/printer/preheat", lazy("preheat", "PreheatHandler"), arguments),
-        (r"/api/printer/bed", BedHandler, heated),
-        (r"/api/printer/chamber", ChamberHandler, heated),
+        (r"/api/printer/bed", BedHandler, with_history),
+        (r"/api/printer/chamber", ChamberHandler, with_history),
         (r"/api/printer/printhead", PrintheadHandler, arguments),
         (r"/api/printer/sd", SdHandler, arguments),
         (r"/api/printer/error", PrinterErrorHandler, arguments),

@@ -67,11 +67,11 @@ class SettingsHandler(Cached):
             Refused: 400 for an invalid value.
             JobConflict: a setting is set in the configuration file, or cannot be changed here.
         """
-        now = self._settings()
-        settings = _merge_plugin(self.json_body(), now)
+        current = self._settings()
+        settings = _merge_plugin(self.json_body(), current)
         sections: dict[str, dict[str, Any]] = {}
         configured_keys = self._configured_keys()
-        for key, value in differences(settings, now, IGNORED):
+        for key, value in differences(settings, current, IGNORED):
             if key in CHANGEABLE and value == self._configured(key):
                 continue  # unchanged, but shown to clients in another form
             if key in configured_keys:
@@ -81,7 +81,7 @@ class SettingsHandler(Cached):
                 raise JobConflict(f"{key} cannot be changed over the API")
             section, name = CHANGEABLE[key]
             sections.setdefault(section, {})[name] = self._checked_value(key, value)
-        presets = _presets(settings, now, self.service.core.profile)
+        presets = _presets(settings, current, self.service.core.profile)
         if sections or presets is not None:
             try:
                 await self.service.choices.change(sections, presets)
@@ -175,19 +175,21 @@ def _preset_as_json(preset: HeatPreset) -> dict[str, Any]:
     return {"name": preset.name, "extruder": preset.hotend, "bed": preset.bed, "chamber": preset.chamber}
 
 
-def _merge_plugin(settings: dict[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+def _merge_plugin(settings: dict[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
     """Return the wanted settings, with the camera's in `webcam`; since 1.9, OctoPrint has those in a plug-in."""
     plugins = settings.get("plugins")
     plugin = plugins.get(_PLUGIN) if isinstance(plugins, dict) else None
     webcam = settings.get("webcam", {})
     if not isinstance(plugin, dict) or not isinstance(webcam, dict):
         return settings
-    current = now["plugins"][_PLUGIN]
+    current_plugin = current["plugins"][_PLUGIN]
     changed = {ours: plugin[theirs] for theirs, ours in _PLUGIN_KEYS.items() if theirs in plugin}
     changed = {ours: "" if value is None and ours.endswith("Url") else value for ours, value in changed.items()}
-    before = {ours: current[theirs] for theirs, ours in _PLUGIN_KEYS.items()}
-    from_plugin = {ours: value for ours, value in changed.items() if value != before[ours]}
-    own = {name: value for name, value in webcam.items() if name not in from_plugin or value != now["webcam"].get(name)}
+    current_webcam = {ours: current_plugin[theirs] for theirs, ours in _PLUGIN_KEYS.items()}
+    from_plugin = {ours: value for ours, value in changed.items() if value != current_webcam[ours]}
+    own = {
+        name: value for name, value in webcam.items() if name not in from_plugin or value != current["webcam"].get(name)
+    }
     return {**settings, "webcam": {**from_plugin, **own}}
 
 
@@ -217,12 +219,12 @@ def _is_address(text: str) -> bool:
 
 
 def _presets(
-    settings: Mapping[str, Any], now: Mapping[str, Any], profile: ProfileConfig
+    settings: Mapping[str, Any], current: Mapping[str, Any], profile: ProfileConfig
 ) -> tuple[HeatPreset, ...] | None:
     """Return the requested temperature presets; None: no change."""
     temperature = settings.get("temperature")
     profiles = temperature.get("profiles") if isinstance(temperature, dict) else None
-    if profiles is None or profiles == now["temperature"]["profiles"]:
+    if profiles is None or profiles == current["temperature"]["profiles"]:
         return None
     if not isinstance(profiles, list) or len(profiles) > MAX_PRESETS:
         raise Refused(400, f"{PRESETS} must be a list of at most {MAX_PRESETS} presets")

@@ -118,8 +118,8 @@ class UploadHandler(FilesHandler):
         path, renamed = (self._form.field("path"), self._form.field("filename")) if self._form else (None, None)
         name = self._name = _stored_name(renamed or raw_name)
         self._claim = await self._stack.enter_async_context(self.service.files.room.claim(name))
-        early = f"{secrets.token_hex(16)}.gcode" if path is None else _upload_path(path, name)
-        self._upload = await self._stack.enter_async_context(self.service.files.upload(early, name=raw_name))
+        target = f"{secrets.token_hex(16)}.gcode" if path is None else _upload_path(path, name)
+        self._upload = await self._stack.enter_async_context(self.service.files.upload(target, name=raw_name))
         if self._is_over:  # it ended while this waited for the disk: the stack was closed before the upload was in it
             await self._stack.aclose()
 

@@ -190,9 +190,9 @@ def _machine(state: Mapping[str, Any]) -> Iterator[_Row]:
                 yield name, int(reason in state[which]), reason
 
 
-def _states(name: str, states: Iterable[Any], now: object) -> Iterator[_Row]:
+def _states(name: str, states: Iterable[Any], current: object) -> Iterator[_Row]:
     for state in states:
-        yield name, int(state is now), state.value
+        yield name, int(state is current), state.value
 
 
 def _share(value: float | None, whole: float) -> float | None:

@@ -104,11 +104,11 @@ class Feed:
         self._states.clear()
         self._dropped, self.is_new = 0, self.console
 
-    def changed(self, keys: Iterable[str], passed: Sequence[str] = ()) -> None:
-        """Note changed keys; `passed` are the job's states since the last refresh, including the current one."""
+    def changed(self, keys: Iterable[str], recent_states: Sequence[str] = ()) -> None:
+        """Note changed keys; `recent_states` are the job's states since the last refresh, including the current one."""
         self._changed_keys.update(dict.fromkeys(keys))
-        if passed:
-            self._states.extend(passed)
+        if recent_states:
+            self._states.extend(recent_states)
             self._changed_keys[STATE] = None
         if self._changed_keys or self._is_whole_due:
             self._wake()
@@ -171,14 +171,14 @@ class Pages:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._dirty = self._urgent = False
-        self._passed: deque[str] = deque(maxlen=MAX_STATES)  # states of the job since the last refresh
+        self._recent_states: deque[str] = deque(maxlen=MAX_STATES)  # states of the job since the last refresh
         self._refreshed_at = self._slow_at = self._beat_at = self._console_at = 0.0
         self._figures: dict[str, Any] = {"link.figures": None, "server.power": None}
         self._heat_at: int | None = None  # Unix time of the last temperature report, in s
         self._last_print_at = -RETRY_INTERVAL
         self._last_print: dict[str, Any] = {}  # the last print of an earlier core
         self._figures_at = -FIGURES_INTERVAL
-        self._console_until, self._sent = 0.0, 0  # end of the lines read so far, and lines sent until then
+        self._console_until, self._sent_lines = 0.0, 0  # end of the lines read so far, and lines sent until then
         self.is_core_alive = False  # the core answered the last check, or is known to be away
         self.ready = False
         service.core.on_change(self._on_change)
@@ -220,7 +220,7 @@ class Pages:
             self._heat_at = int(self._service.wall())
         if isinstance(event, TRANSITIONS):
             if isinstance(event, JobChanged) and self._feeds:
-                self._passed.append(event.state.value)
+                self._recent_states.append(event.state.value)
             self._on_urgent()
 
     def _on_front_event(self, event: FrontEvent) -> None:
@@ -329,20 +329,20 @@ class Pages:
         heat = {"printer.heatersAt": self._heat_at if self._service.connection.heaters else None}
         last = self._last_print if self._service.jobs.state is None else {}
         values = describe(self._service, self._file_state | self._figures | last | heat, self._files)
-        passed = [*self._passed]  # pages are to see even short states
-        self._passed.clear()
+        recent_states = [*self._recent_states]  # pages are to see even short states
+        self._recent_states.clear()
         if not transition and now < self._slow_at + SLOW_INTERVAL:
             values |= {key: self._values[key] for key in FREQUENT if key in self._values}
         else:
             self._slow_at = now
         changed = [key for key, value in values.items() if key not in self._values or self._values[key] != value]
-        if passed and passed[-1] == values[STATE] and STATE not in changed:
-            passed.pop()  # the last refresh had this state before its event arrived
+        if recent_states and recent_states[-1] == values[STATE] and STATE not in changed:
+            recent_states.pop()  # the last refresh had this state before its event arrived
         self._values = values
         self._texts.update((key, json.dumps(values[key])) for key in changed)
         self.ready = True
         for feed in self._feeds:
-            feed.changed(changed, passed)
+            feed.changed(changed, recent_states)
 
     async def _refresh_file(self, now: float) -> None:
         """Look up the analysis of the selected file if another file is selected, or if there was no analysis yet."""
@@ -369,8 +369,8 @@ class Pages:
         latest = [line for line, (_, at, _) in zip(lines, talk.lines, strict=True) if at > since]
         dropped = 0
         if talk.gap and latest and len(latest) == len(lines):
-            dropped = max(1, 2 * (talk.sent - self._sent) - len(lines))  # each line that was sent has an answer
-        self._console_until, self._sent = talk.until, talk.sent
+            dropped = max(1, 2 * (talk.sent - self._sent_lines) - len(lines))  # each line that was sent has an answer
+        self._console_until, self._sent_lines = talk.until, talk.sent
         for feed in [each for each in self._feeds if each.console]:
             feed.add_lines(*((lines, 0) if feed.is_new else (latest, dropped)))
             feed.is_new = False

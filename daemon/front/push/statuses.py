@@ -54,13 +54,13 @@ class Statuses:
             self._last_sent = waiting[-1].status["text"]
         return waiting
 
-    def take(self, now: Status) -> tuple[list[Moment], Status]:
+    def take(self, current: Status) -> tuple[list[Moment], Status]:
         """Take the waiting states and the current one, in the form to send."""
         earlier = self.drain()
-        if earlier and earlier[-1].status["text"] == now["text"]:
+        if earlier and earlier[-1].status["text"] == current["text"]:
             earlier.pop()
-        self._last_sent = now["text"]
-        return earlier, public_status(now)
+        self._last_sent = current["text"]
+        return earlier, public_status(current)
 
 
 def public_status(status: Status) -> Status:

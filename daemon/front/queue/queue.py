@@ -84,7 +84,7 @@ class Queue:
         self._core.on_change(self._on_change)
         self._wake.set()
         self._task = asyncio.create_task(
-            work_when_woken(self._wake, self._take_steps, waits="queue.waits", failed="queue.failed")
+            work_when_woken(self._wake, self._take_steps, waits_event="queue.waits", failed_event="queue.failed")
         )
 
     async def load(self) -> Document:
@@ -384,8 +384,8 @@ class Queue:
         """Tell whether the core's record certainly has not been replaced: it still has this job, its last one then."""
         if behind is None:
             return False
-        same = await self._core.jobs.print_records(behind[0] - 1, 1)
-        return bool(same) and (same[0].id, same[0].started) == behind
+        records = await self._core.jobs.print_records(behind[0] - 1, 1)
+        return bool(records) and (records[0].id, records[0].started) == behind
 
     async def _finish(self, entry: Entry, ended: KeyedPrint) -> None:
         if not ended.began:

@@ -177,14 +177,14 @@ class ResumePlace:
 
     def _move(self, command: Command) -> None:
         unit = self.modes.unit
-        x, y, before = self.axes["X"], self.axes["Y"], self.axes["E"]
+        x, y, e = self.axes["X"], self.axes["Y"], self.axes["E"]
         for axis in "XYZE":
             if (value := command.get(axis)) is not None:
                 relative = self.modes.relative_e if axis == "E" else self.modes.relative
                 self.axes[axis] = value * unit + (self.axes[axis] if relative else 0.0)
         if "E" in command and any(each.relative_e != self.modes.relative_e for each in self._other_modes):
             self.is_e_ambiguous = True
-        extruded = self.axes["E"] - before
+        extruded = self.axes["E"] - e
         self.extruded += extruded
         self._max_extruded = max(self._max_extruded, self.extruded)
         is_arc = command.code in {"G2", "G3"}  # a full circle ends where it began

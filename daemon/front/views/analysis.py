@@ -145,8 +145,8 @@ def estimate(findings: Findings | None, learnt: LearntPace) -> dict[str, Any]:
     """Return the estimated duration of a print on this printer, in s, and how it was computed."""
     if findings is None or findings.duration is None:
         return {"estimatedPrintTime": None}
-    before = findings.summary.get("before_first_layer_s", 0.0)
-    seconds = before + (findings.duration - before) * learnt.factor
+    start_s = findings.summary.get("before_first_layer_s", 0.0)
+    seconds = start_s + (findings.duration - start_s) * learnt.factor
     return {
         "estimatedPrintTime": seconds,
         "estimate": {"planned": findings.duration, "factor": learnt.factor, "learntFrom": learnt.prints},

@@ -31,9 +31,9 @@ def _of_tool(entry: Mapping[str, Any], filament: Mapping[str, Mapping[str, Any]]
     left, needed = spool.get("left_length"), use.get("length")
     if _is_length(left) and _is_length(needed) and needed > left:  # type: ignore[operator]  # both are numbers
         yield f"T{tool} needs {needed / _METRE:.1f} m, but {name} has {left / _METRE:.1f} m left"  # type: ignore[operator]  # as above
-    expected, there = use.get("type"), spool.get("material")
-    if isinstance(expected, str) and isinstance(there, str) and not _may_be_same(expected, there):
-        yield f"T{tool} prints {expected[:_MAX_NAME]}, but {name} is {there[:_MAX_NAME]}"
+    expected, actual = use.get("type"), spool.get("material")
+    if isinstance(expected, str) and isinstance(actual, str) and not _may_be_same(expected, actual):
+        yield f"T{tool} prints {expected[:_MAX_NAME]}, but {name} is {actual[:_MAX_NAME]}"
 
 
 def _is_length(value: object) -> bool:
