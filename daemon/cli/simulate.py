@@ -109,6 +109,8 @@ def _plan(args: argparse.Namespace) -> SimulationPlan:
     for path in (args.report, args.record):
         if path is not None and path.is_dir():
             raise SimulationError(f"cannot write {path}: it is a folder")
+        if path is not None and path.exists() and path.samefile(args.file):
+            raise SimulationError(f"cannot write {path}: it is the file to simulate; choose another name")
         if path is not None and not path.absolute().parent.is_dir():
             raise SimulationError(f"cannot write {path}: there is no folder {path.absolute().parent}")
     config = configured(args)

@@ -151,6 +151,8 @@ def test_an_impossible_simulation_is_refused_before_it_begins(capsys, square, tm
         ([square, "--scenario", tmp_path / "none.toml"], "No such file"),
         ([square, "--report", tmp_path / "none" / "r.html"], "there is no folder"),
         ([square, "--record", tmp_path], "it is a folder"),
+        ([square, "--record", square], "it is the file to simulate"),
+        ([square, "--report", square], "it is the file to simulate"),
         ([square, "--record", "/proc/session"], "/proc/session cannot be written"),
     ):
         code, printed = simulate(capsys, *arguments)
