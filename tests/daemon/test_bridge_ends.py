@@ -388,6 +388,29 @@ async def test_frequent_reconnections_do_not_fill_the_log(desk):
     assert 0 < len(logs) <= 20
 
 
+async def test_an_event_that_cannot_be_encoded_costs_only_the_connection(desk):
+    end = CoreEnd(desk)
+    front = fake_front(end)
+    desk.tell(FirmwareSaid(object(), "info"))
+    await asyncio.sleep(1)
+    assert front.lost
+    again = fake_front(end)
+    desk.tell(FirmwareSaid("fine", "info"))
+    await asyncio.sleep(1)
+    assert (again.lost, len(again.messages("happened"))) == (False, 1)
+
+
+async def test_a_dropped_event_still_brings_the_state_that_it_changed(desk):
+    front = fake_front(CoreEnd(desk))
+    for n in range(60):
+        desk.tell(FirmwareSaid(str(n), "info"))
+    desk.state = JobState.CANCELLED
+    desk.tell(FirmwareSaid("one too many", "info"))
+    await asyncio.sleep(0.2)
+    assert len(front.messages("happened")) == 50
+    assert front.messages("seen")[-1]["snapshot"]["job"]["state"] == "cancelled"
+
+
 async def test_a_bug_in_the_snapshot_costs_only_the_connection(desk):
     end = CoreEnd(desk)
     front = fake_front(end)
