@@ -15,6 +15,7 @@ from hal.registry import positive_float
 __all__ = ["EXAMPLE", "arguments", "run"]
 
 EXAMPLE = "nozzled job status --json"
+RETURN_TIMEOUT = 60.0  # s for the core to be back with its print; a restart takes some seconds
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,15 +49,17 @@ async def _watch(client: OctoPrintClient, args: argparse.Namespace) -> JobInform
 
     If the core restarts meanwhile, the front knows of no print for some seconds; that is not the print's end.
     """
-    has_begun = False
+    clock = asyncio.get_running_loop().time
+    wait_until = 0.0  # for a print that is out of sight
     line = ProgressLine(lambda: shutil.get_terminal_size().columns)
     try:
         while True:
             job = await client.job.get()
             if not args.json:
                 line.show(as_line(job, await _temperatures(client), datetime.now().astimezone()))
-            has_begun = has_begun or is_recorded(job)
-            if not (is_under_way(job) or (has_begun and is_out_of_sight(job))):
+            if is_recorded(job):
+                wait_until = clock() + RETURN_TIMEOUT
+            if not (is_under_way(job) or (is_out_of_sight(job) and clock() < wait_until)):
                 return job
             await asyncio.sleep(args.interval)
     finally:

@@ -87,6 +87,22 @@ def test_the_end_is_shown_as_a_time_of_day(left, shown):
     assert clock(NOW, left) == shown
 
 
+async def test_watching_ends_if_the_core_does_not_return_with_its_print(capsys):
+    client = Client("Printing")
+    printing = progress_of("Printing", print={"id": 3, "key": None, "state": "printing"})
+
+    async def get(*, exclude=()):
+        if exclude:
+            raise Conflict("GET /api/printer", 409, "")
+        return printing if asyncio.get_running_loop().time() < began + 20 else progress_of("Offline")
+
+    client.get, began = get, asyncio.get_running_loop().time()
+    async with asyncio.timeout(1000):
+        last = await job_command._watch(client, argparse.Namespace(interval=5.0, json=False))
+    assert last["state"] == "Offline"
+    assert 70 < asyncio.get_running_loop().time() - began < 90
+
+
 async def test_watching_goes_on_while_the_core_restarts(capsys):
     """`nozzled job watch && …` must not take a front without a core for the end of the print."""
     client = Client("Printing", "Printing")
