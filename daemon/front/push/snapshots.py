@@ -67,7 +67,7 @@ class PushSnapshot:
         lines = "[]" if number is None else self._since(number)
         return _message("current", self._state, f"[{', '.join(temperatures)}]", lines, status or self.status)
 
-    def earlier(self, moment: Moment) -> str:
+    def message_of(self, moment: Moment) -> str:
         """Return the message `current` for an earlier state: its status and file, everything else as it is now."""
         state = {**self._common, **moment.about}
         if state["job"]["file"] == self._common["job"]["file"]:

@@ -247,7 +247,9 @@ class Subscriber:
             self._check_session(self._session)
         waiting = [*self._waiting]
         self._waiting.clear()
-        messages = [each if isinstance(each, str) else (await self._hub.snapshot()).earlier(each) for each in waiting]
+        messages = [
+            each if isinstance(each, str) else (await self._hub.snapshot()).message_of(each) for each in waiting
+        ]
         if self._session is None:
             return messages
         if self._needs_history and self._page is not None and not self._subscription.state:
@@ -291,7 +293,7 @@ class Subscriber:
         snapshot = await self._hub.snapshot()
         count, self._line_count = self._line_count, snapshot.line_count if self._subscription.logs else self._line_count
         earlier, now = self._statuses.take(snapshot.status)
-        messages = [snapshot.earlier(moment) for moment in earlier]
+        messages = [snapshot.message_of(moment) for moment in earlier]
         return [*messages, snapshot.current(temperatures, count if self._subscription.logs else None, now)]
 
     def _restart_interval(self) -> None:
