@@ -112,7 +112,7 @@ class Watch:
         Args:
             selected: the file.
             patience: time to wait, in s.
-            touches: a user has confirmed that the nozzle touches the part; needed for the rest of a print.
+            touches: a user has confirmed that the nozzle touches the part; otherwise the rest of a print is refused.
 
         Raises:
             UnfitFile: it should not be printed. All clients are told, since the request may come from a program.
