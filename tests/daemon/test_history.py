@@ -275,6 +275,25 @@ async def test_a_request_that_joins_a_copy_under_way_sees_the_last_change(tmp_pa
         assert await early
 
 
+async def test_a_number_that_is_too_long_names_no_imported_print(tmp_path):
+    async with api(tmp_path) as server:
+        await server.upload(("file", "cube.gcode", CUBE))
+        number = await printed(server, "cube.gcode")
+        await server.get("/api/history")
+        await server.service.front.cache.change("UPDATE prints SET id = -1 WHERE id = ?", number)  # as `nozzled import`
+        assert (await server.get("/api/history/-1")).status == 200
+        for request in (
+            server.get("/api/history/9999999999999999"),
+            server.get("/api/history/9999999999999999/thumbnail"),
+            server.post("/api/history/9999999999999999", {"command": "note", "notes": "another print's"}),
+            server.post("/api/history/9999999999999999", {"command": "reprint"}),
+        ):
+            answer = await request
+            assert (answer.status, answer.json["error"]) == (
+                404, "there is no print 9999999999999999 in the history",
+            )  # fmt: skip
+
+
 async def test_energy_of_any_size_is_answered(tmp_path):
     async with api(tmp_path, "") as server:
         body = b'{"command": "note", "energy": 1%b}' % (b"0" * 400)

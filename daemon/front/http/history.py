@@ -13,7 +13,7 @@ import msgspec
 from tornado.iostream import StreamClosedError
 
 from daemon.bridge.words import JobState
-from daemon.errors import NoSuchFile
+from daemon.errors import NoSuchFile, NoSuchPrint
 from daemon.front.history.history import BY, COLUMNS
 from daemon.front.history.query import HistoryQuery
 from daemon.front.http.base import ApiHandler, is_true, log
@@ -33,6 +33,7 @@ MAX_ENERGY = 1_000_000.0  # Wh
 _STATES = frozenset(state.value for state in JobState)
 _MAX_LENGTH = 300  # characters of a query argument
 _DIGITS = 15
+_MAX_QUOTED = 40  # characters of a number in an error
 
 _TYPES = {"csv": "text/csv", "json": "application/json"}
 _COMMANDS: dict[str, tuple[str, ...]] = {"reprint": (), "note": (), "queue": ()}
@@ -261,8 +262,10 @@ def _is_print_number(text: str) -> bool:
 
 
 def _number(text: str) -> int:
-    """Return the number of a print; -1, which no print has, for one that is too long."""
-    return int(text) if _is_print_number(text) else -1
+    """Return the number of a print; raises NoSuchPrint for one that is too long. Imported prints have negative ones."""
+    if not _is_print_number(text):
+        raise NoSuchPrint(f"there is no print {text[:_MAX_QUOTED]} in the history")
+    return int(text)
 
 
 def _is_number(value: object) -> bool:
