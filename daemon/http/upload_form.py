@@ -61,7 +61,7 @@ class UploadForm:
         try:
             self._parser = PushMultipartParser(options.get("boundary", ""), max_segment_count=MAX_PARTS)
         except MultipartError as error:
-            raise UploadBroken(f"the form cannot be read: {error}") from error
+            raise UploadBroken(f"the form cannot be read: {_reason(error)}") from error
 
     def feed(self, piece: bytes) -> Iterator[FileBegins | bytes]:
         """Yield what this piece of the body has of the file: its name where it begins, then bytes.
@@ -82,7 +82,7 @@ class UploadForm:
                 elif self._part is not None:
                     self._add(self._part, event)
         except MultipartError as error:
-            raise UploadBroken(f"the form cannot be read: {error}") from error
+            raise UploadBroken(f"the form cannot be read: {_reason(error)}") from error
 
     def end(self) -> None:
         """Complete `fields` when the body has ended.
@@ -94,7 +94,7 @@ class UploadForm:
             self._parser.close()
             self.fields = {name: value.decode() for name, value in self._values.items()}
         except MultipartError as error:
-            raise UploadBroken(f"the upload is not complete: {error}") from error
+            raise UploadBroken(f"the upload is not complete: {_reason(error)}") from error
         except UnicodeDecodeError as error:
             raise UploadBroken("a field of the form is not UTF-8") from error
 
@@ -120,6 +120,13 @@ class UploadForm:
         self._values[name] += value
         if sum(map(len, self._values.values())) > MAX_FIELDS:
             raise UploadBroken(f"the fields of the form are too large: at most {MAX_FIELDS} bytes are accepted")
+
+
+def _reason(error: MultipartError) -> str:
+    """Return the parser's reason, without the Python error that it has for a header that cannot be decoded."""
+    if any(isinstance(each, UnicodeError) for each in error.args):
+        return "a header in it, such as the name of the file, is not UTF-8"
+    return str(error)
 
 
 def _filename(part: MultipartSegment) -> str | None:

@@ -50,3 +50,11 @@ def test_a_name_that_cannot_be_decoded_is_refused(name):
     head = f'--b\r\nContent-Disposition: form-data; name="file"; filename*={name}\r\n\r\n'
     with pytest.raises(UploadBroken, match="name cannot be decoded"):
         list(upload.feed(head.encode()))
+
+
+def test_a_name_in_latin_1_is_refused_in_words():
+    upload = UploadForm("multipart/form-data; boundary=b")
+    head = '--b\r\nContent-Disposition: form-data; name="file"; filename="dürr.gcode"\r\n\r\n'.encode("latin-1")
+    with pytest.raises(UploadBroken) as refusal:
+        list(upload.feed(head))
+    assert str(refusal.value) == ("the form cannot be read: a header in it, such as the name of the file, is not UTF-8")
