@@ -14,7 +14,7 @@ the firmware continues. `halt`: the firmware executes nothing until it is reset 
 def consequence(dialect: Dialect, reply: Reply) -> Consequence:
     """Return the consequence of a reply; an error that the dialect does not know is a refusal."""
     if isinstance(reply, FirmwareError):
-        return _of_error(dialect, reply)
+        return _error_consequence(dialect, reply)
     if not isinstance(reply, Text | Ok):
         return "none"
     if _contains(reply.line, dialect.errors.halt_lines):
@@ -24,7 +24,7 @@ def consequence(dialect: Dialect, reply: Reply) -> Consequence:
     return "warning" if _contains(reply.line, dialect.errors.warning_lines) else "none"
 
 
-def _of_error(dialect: Dialect, error: FirmwareError) -> Consequence:
+def _error_consequence(dialect: Dialect, error: FirmwareError) -> Consequence:
     errors = dialect.errors
     if error.kind == "communication":
         return "communication"

@@ -40,7 +40,7 @@ SLIGHT_COSINE = (
     math.sqrt(0.5) + 1e-9
 )  # cosine of the largest slight turn: just under 45°, so that rounding decides nothing
 ALIKE_SHARE = 0.99 + 1e-9  # a corner slower than this share of both safe speeds is taken at the safe speed
-_FEW = range(2, BLOCKS // 2)  # short moves are slowed down while so many moves wait
+_FEW = range(2, BLOCKS // 2)  # short moves are slowed down while one of these numbers of moves waits
 
 Vector = tuple[float, float, float, float]
 """X, Y, Z and E in mm, or a direction of them."""

@@ -278,10 +278,10 @@ def parse(raw: bytes) -> Reply:
     if match := _BUSY.match(text):
         return Busy(line, match[1])
     if match := _UNKNOWN.match(text) or _NOT_SUPPORTED.match(text):  # before errors: some give it that prefix
-        return UnknownCommand(line, _quoted(match[1]))
+        return UnknownCommand(line, _strip_quotes(match[1]))
     if match := _ERROR.match(text):
         return _error(line, match[1], match[2])
-    return _request(line, text) or _rare(line, text)
+    return _request(line, text) or _parse_rare(line, text)
 
 
 def _plain_ok(line: str, number: str | None, planner: str | None, buffer: str | None) -> Ok:
@@ -311,7 +311,7 @@ def _report(line: str, text: str) -> Reply:
     return Temperatures(line, heaters(text), waiting=is_waiting(text))
 
 
-def _quoted(command: str) -> str:
+def _strip_quotes(command: str) -> str:
     """Return a quoted command without its quotes, line number and checksum, and without what follows these."""
     if command.startswith('"'):
         inner, quote, _ = command[1:].rpartition('"')
@@ -358,10 +358,10 @@ def _request(line: str, text: str) -> HostAction | None:
     return None
 
 
-def _rare(line: str, text: str) -> Reply:
+def _parse_rare(line: str, text: str) -> Reply:
     if _START.match(text):
         return BoardStarted(line)
-    if waiting := _waiting(line, text):
+    if waiting := _parse_waiting(line, text):
         return waiting
     if match := _CAPABILITY.match(text):
         return Capability(line, match[1].upper(), match[2] == "1")
@@ -377,10 +377,10 @@ def _rare(line: str, text: str) -> Reply:
         return ok
     if match := _SKIP.match(text):
         return LineSkipped(line, int(match[1]))
-    return _of_card(line, text)
+    return _parse_card_line(line, text)
 
 
-def _waiting(line: str, text: str) -> Wait | Busy | None:
+def _parse_waiting(line: str, text: str) -> Wait | Busy | None:
     if text == "wait":
         return Wait(line)
     if text == "Waiting for target temp":  # Teacup, every 2 s while a move after M116 waits; in no other wait
@@ -396,7 +396,7 @@ def _identity(text: str) -> dict[str, str] | None:
     return {"FIRMWARE_NAME": match[1], **info(match[2])} if match else None
 
 
-def _of_card(line: str, text: str) -> Reply:
+def _parse_card_line(line: str, text: str) -> Reply:
     if match := _SD_PROGRESS.match(text):
         return SdProgress(line, int(match[1]), int(match[2]))
     if text.startswith("Not SD printing"):

@@ -138,16 +138,16 @@ def _shorten(command: bytes) -> str:
 def _requests(command: bytes) -> Iterator[_HeatRequest]:
     if _TEXT.match(command):
         return
-    yield from _of_codes(command)
+    yield from _requests_in_codes(command)
     if b"(" in command:  # to some firmwares a comment
-        yield from _of_codes(COMMENT.sub(b"", command))
+        yield from _requests_in_codes(COMMENT.sub(b"", command))
     if b"{" in command:  # to most firmwares nothing
-        yield from _of_codes(command.replace(b"{", b" "))
+        yield from _requests_in_codes(command.replace(b"{", b" "))
     if _NAMED.match(text := command.decode()):
-        yield from _of_names(text)
+        yield from _requests_in_names(text)
 
 
-def _of_codes(command: bytes) -> Iterator[_HeatRequest]:
+def _requests_in_codes(command: bytes) -> Iterator[_HeatRequest]:
     for letter, number, words in _COMMAND.findall(command):
         code = f"{letter.decode().upper()}{_code_number(number.decode())}"
         heated = _TARGETS.get(code)
@@ -164,10 +164,10 @@ def _of_codes(command: bytes) -> Iterator[_HeatRequest]:
             if numbers:
                 yield from (_HeatRequest(heats, _c_number(each)) for each in numbers.decode().split(":"))
             else:
-                yield from _of_expression(heats, expression.decode())
+                yield from _requests_in_expression(heats, expression.decode())
 
 
-def _of_expression(heats: str, expression: str) -> Iterator[_HeatRequest]:
+def _requests_in_expression(heats: str, expression: str) -> Iterator[_HeatRequest]:
     for part in re.split("[,:]", expression):
         value = _calculate(part)
         if value is not None:
@@ -176,7 +176,7 @@ def _of_expression(heats: str, expression: str) -> Iterator[_HeatRequest]:
             yield _HeatRequest(heats, max(map(_c_number, _EACH.findall(part)), default=0.0), sure=False)
 
 
-def _of_names(text: str) -> Iterator[_HeatRequest]:
+def _requests_in_names(text: str) -> Iterator[_HeatRequest]:
     if match := _SET_TEMP.match(text):
         yield _HeatRequest(_heated_part(match[1]), _klipper_number(match[2]))
     name, _, _ = text.partition(" ")

@@ -15,7 +15,7 @@ MAX_CHOICES = 16
 """The most choices of a prompt that are kept."""
 
 IDLE_REPORTS = 3
-"""After so many reports of "not printing" in a row, a print has ended: Marlin may send two before its first line."""
+"""After this many reports of "not printing" in a row, a print has ended: Marlin may send two before its first line."""
 
 
 class Panel:

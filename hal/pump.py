@@ -21,7 +21,7 @@ from hal.transport import Transport
 
 BUSY_CHECK_INTERVAL = 5.0  # seconds between two checks whether a printer that does not answer is busy
 MAX_NAP_S = 10.0  # seconds after which the timer fires at the latest: a deadline may move up while it runs
-OVERSLEPT_S = 2 * MAX_NAP_S  # a deadline missed by so many seconds shows that the driver hangs
+OVERSLEPT_S = 2 * MAX_NAP_S  # a deadline missed by this many seconds shows that the driver hangs
 
 
 class Pump:

@@ -33,7 +33,7 @@ STANDSTILL_INTERVAL = 1.0
 """Seconds between two queries of the position; at rest, both have the same answer."""
 
 MAX_UNANSWERED = 3
-"""After so many unanswered queries in a row, an unknown firmware does not report its position."""
+"""After this many unanswered queries in a row, an unknown firmware does not report its position."""
 
 MAX_MOVING_S = 3600.0
 """Seconds after which a printer that has acknowledged everything and still moves cannot be making this host's moves."""

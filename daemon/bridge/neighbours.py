@@ -81,7 +81,7 @@ def convert_known(value: Any, kind: type[T]) -> T:
         if kind in _SUBSTITUTES:
             return _SUBSTITUTES[kind]  # type: ignore[index,return-value]  # it is an Enum then
         if isinstance(value, Mapping) and _has_fields(kind):
-            return _of_fields(value, kind)
+            return _convert_fields(value, kind)
         if isinstance(kind, types.UnionType):
             result: T = convert_known(value, next(each for each in get_args(kind) if each is not types.NoneType))
             return result
@@ -99,7 +99,7 @@ def _names_on_the_bridge(kind: Any) -> dict[str, str]:
     return {field.name: field.encode_name for field in msgspec.structs.fields(kind)}
 
 
-def _of_fields(value: Mapping[str, Any], kind: type[T]) -> T:
+def _convert_fields(value: Mapping[str, Any], kind: type[T]) -> T:
     fields = {}
     sent_names = _names_on_the_bridge(kind)
     for name, inner in get_type_hints(kind).items():

@@ -95,7 +95,7 @@ class CoreTally(Struct, frozen=True):
         memory: of the core, in bytes.
         underruns: how often the printer had room for lines that had not been read from the disk.
         starved: how long the printer waited for such lines in all.
-        reattachments: how often prints lost their connection (`line_…`) or their host (`restart_…`) and went on
+        reattachments: how often prints lost their connection (`line_…`) or their host (`restart_…`) and continued
             (`…_resumed`) or ended (`…_ended`).
         stall_bounds: upper bounds of the intervals in which stalls of the loop are counted.
         stalls: how many stalls lie in each interval; the last one has no bound.

@@ -12,7 +12,7 @@ from dataclasses import replace
 from gcode.planner import CAPACITY, Block, LookAhead, MotionLimits, Vector, share_travelled
 
 FIRST_MOVE_DELAY = 0.1  # s that a first move waits for others
-ENOUGH_MOVES = 3  # once so many moves wait, the first begins at once
+ENOUGH_MOVES = 3  # once this many moves wait, the first begins at once
 MAX_UNDERRUN_S = 3.0  # a planner that is empty for longer is idle
 
 

@@ -11,7 +11,7 @@ from hal.simulated.config import FirmwareConfig
 from hal.simulated.receiver import LineRefusal, ReceivedLine, Receiver, SkippedLine
 
 _NUMBERS = 1 << 16  # different line numbers
-_REPEATS = 40  # a number that is fewer than so many behind the last is that of a repeated line
+_REPEATS = 40  # a number less than this far behind the last one is that of a repeated line
 _MAX_SKIPPED = 15  # wrong lines that are skipped after a resend request until the request is repeated
 
 _COMMENT = re.compile(rb"[(%\0]")

@@ -150,12 +150,12 @@ class BlockingPrinter:
 def _commands(path: Path) -> Iterator[str]:
     reader = Reader()
     reader.feed(path.read_bytes())
-    yield from _for_the_printer(reader)
+    yield from _printer_commands(reader)
     reader.finish()
-    yield from _for_the_printer(reader)
+    yield from _printer_commands(reader)
 
 
-def _for_the_printer(reader: Reader) -> Iterator[str]:
+def _printer_commands(reader: Reader) -> Iterator[str]:
     return (command.decode() for _, command in reader if meaning(command, host_waits=False) is None)
 
 

@@ -713,7 +713,7 @@ async def test_a_connection_lost_again_while_the_file_is_opened_ends_nothing(tmp
         await begin_to_print(world, host)
         pull_the_cable(world, host, 2)
         await until_state(host, JobState.REATTACHING)
-        find, found = host.jobs._effects._in_thread, []
+        find, found = host.jobs._effects._run_in_thread, []
 
         async def slowly(*work):
             if not found:
@@ -722,7 +722,7 @@ async def test_a_connection_lost_again_while_the_file_is_opened_ends_nothing(tmp
                 await asyncio.sleep(0.5)  # the disk
             return await find(*work)
 
-        monkeypatch.setattr(host.jobs._effects, "_in_thread", slowly)
+        monkeypatch.setattr(host.jobs._effects, "_run_in_thread", slowly)
         await until_state(host, JobState.COMPLETED, JobState.INTERRUPTED)
         assert found == [True]
         assert host.jobs.state is JobState.COMPLETED

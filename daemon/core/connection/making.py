@@ -63,13 +63,13 @@ class PrinterMaker:
             settings = replace(settings, greeting_timeout=ANSWER_TIMEOUT)
         address = at_path(address, path or address.target)
 
-        def wrapped(transport: Transport) -> Transport:
+        def wrap(transport: Transport) -> Transport:
             self._port_keeper.watch(transport)
             return self._recordings.wrap(transport, settings_of(config)) if self._recordings else transport
 
         if self._make is not None:
-            return self._make(address, settings, wrapped)
-        return create(address, settings, wrapped, self._logbook)
+            return self._make(address, settings, wrap)
+        return create(address, settings, wrap, self._logbook)
 
     def make_absent(self, config: Config, address: Address) -> Printer:
         """Return a printer that is not connected; it writes to no logbook and no recording."""

@@ -150,7 +150,7 @@ class Effects:
         selection = job.snapshot.selection
         stream = job.stream = self._stream(job, self._uploads / selection.path, self._survival.kept_file.root)
         await stream.open()
-        file_mark = await self._in_thread(self._survival.kept_file.keep, selection.path, stream)
+        file_mark = await self._run_in_thread(self._survival.kept_file.keep, selection.path, stream)
         unchanged = (file_mark.size, file_mark.mtime_ns) == (selection.size, selection.mtime_ns)
         file = job.snapshot.file = replace(file_mark, sha1=selection.sha1 if unchanged else None)
         if job.snapshot.claim is not None:
@@ -158,12 +158,12 @@ class Effects:
         else:
             job.snapshot.job = await self._store.begin_job(job.snapshot.record(file))
 
-    async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
+    async def _run_in_thread(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
 
     async def drop_kept_file(self) -> None:
         """Drop the kept file: the job has ended."""
-        await self._in_thread(self._survival.kept_file.drop)
+        await self._run_in_thread(self._survival.kept_file.drop)
 
     def _stream(self, job: Job, path: Path, root: Path | None = None) -> FileStream:
         stream = FileStream(
@@ -180,12 +180,12 @@ class Effects:
             ),
             receiver=lambda: job.printer,
             check=self._heat_problem,
-            alter=lambda command: self._with_offset(job, command),
+            alter=lambda command: self._add_offset(job, command),
         )
         stream.tally = self.tally
         return stream
 
-    def _with_offset(self, job: Job, command: bytes) -> bytes:
+    def _add_offset(self, job: Job, command: bytes) -> bytes:
         profile = self._config.profile
         tool = 0 if profile.shared_nozzle else job.printer.modes.tool or 0
         limits = (profile.max_hotend_c, profile.max_bed_c, profile.max_chamber_c)
@@ -220,7 +220,7 @@ class Effects:
             await job.stream.close()
         if file is None:
             raise CannotReattach("the file had not been opened yet")
-        stream = job.stream = self._stream(job, await self._in_thread(self._survival.kept_file.find, file))
+        stream = job.stream = self._stream(job, await self._run_in_thread(self._survival.kept_file.find, file))
         fed = link.fed if link is not None else stored.fed if stored is not None else JobPlace()
         await stream.open(fed.offset if fed.lines else -1, job.snapshot.barrier_offset)
         if FileMark(file.path, stream.size, stream.mtime_ns, stream.inode) != file:
@@ -310,13 +310,13 @@ class Effects:
             if stream.error is not None:
                 raise stream.error
             if stream.barrier is not None:
-                await self._at_barrier(job, stream, stream.barrier)
+                await self._act_at_barrier(job, stream, stream.barrier)
         await job.printer.wait_until_acknowledged()
         job.note_place()
         await job.printer.wait_for_rest()  # only then has it printed 100 %
         job.machine.fire("file_ended")
 
-    async def _at_barrier(self, job: Job, stream: FileStream, barrier: Meaning) -> None:
+    async def _act_at_barrier(self, job: Job, stream: FileStream, barrier: Meaning) -> None:
         """Do what the file asks of the host, then let the stream proceed. If a pause interrupts this, it runs again."""
         match barrier:
             case HeatAndWait():

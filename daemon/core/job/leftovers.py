@@ -67,7 +67,7 @@ class Leftovers:
             self._survival.places.forget()
         # even if the store has no record of the job
         leftover = Leftover(runner, heaters_may_be_on=obstacle is not None)
-        unfinished = await self._unfinished()
+        unfinished = await self._read_unfinished_jobs()
         continued = snapshot if runner is not None else None
         if continued is not None and continued.file and all(record.id != continued.job for record in unfinished):
             # its record was lost: the disk was full, or the database was damaged
@@ -80,7 +80,7 @@ class Leftovers:
             leftover = replace(leftover, heaters_may_be_on=True, printer=snapshot.address)
         return leftover
 
-    async def _unfinished(self) -> list[JobRecord]:
+    async def _read_unfinished_jobs(self) -> list[JobRecord]:
         try:
             return await self._store.unfinished_jobs()
         except StoreError as error:

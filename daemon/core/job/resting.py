@@ -27,7 +27,7 @@ _TINY_MOVE = 0.01  # mm; a move too short to leave a mark
 async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> ParkedPosition:
     """Wait for the last move, note the position and every mode, and park; return what was noted."""
     await printer.wait_until_acknowledged()
-    state = steps.recall(lambda: _before_parking(printer, config))
+    state = steps.recall(lambda: _state_before_parking(printer, config))
     modes = modes_of(state["modes"])
     at = await steps.measure(lambda: _position_at_rest(printer))
     # before homing M114 reports no real position, and after G20 perhaps inches
@@ -41,7 +41,7 @@ async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> Parked
     return parked
 
 
-def _before_parking(printer: Printer, config: Config) -> dict[str, Any]:
+def _state_before_parking(printer: Printer, config: Config) -> dict[str, Any]:
     """Return what `unpark` has to restore, and how much parking retracts, as JSON has it."""
     hotend = printer.heaters.get(printer.hotend(printer.modes.tool or 0))
     can_retract = hotend is not None and can_move_filament(hotend, printer.dialect)

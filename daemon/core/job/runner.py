@@ -190,9 +190,9 @@ class Runner:
             return
         job.end(trigger_for(error), _reason(job, error))
         if kit.connection.ready:
-            await self._after_failure(in_danger=isinstance(error, Unsafe))
+            await self._end_after_failure(in_danger=isinstance(error, Unsafe))
 
-    async def _after_failure(self, *, in_danger: bool) -> None:
+    async def _end_after_failure(self, *, in_danger: bool) -> None:
         """Turn the heaters off after the job has failed, then run the script `after_failure`."""
         job, kit = self.job, self._kit
         reason, silence = job.reason or "the print failed", kit.config.job.cancel_deadline_s

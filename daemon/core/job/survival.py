@@ -97,7 +97,7 @@ class Survival:
             CannotReattach: it left an unfinished job that cannot continue.
         """
         stored, content = await self.places.snapshot(), self._logbook.read()
-        if stored is not None and not self._of_this_boot(content):
+        if stored is not None and not self._is_of_this_boot(content):
             return self._snapshot_of(stored)
         if not content:
             return None
@@ -108,7 +108,7 @@ class Survival:
             raise CannotReattach("the computer rebooted during the print")
         return snapshot
 
-    def _of_this_boot(self, content: Mapping[str, Any] | None) -> bool:
+    def _is_of_this_boot(self, content: Mapping[str, Any] | None) -> bool:
         """Tell whether the logbook is of this boot, and therefore newer than the disk.
 
         A logbook that says how the job ended counts in any case: the place on the disk may not have been removed in

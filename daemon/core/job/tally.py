@@ -9,7 +9,7 @@ class Tally:
     Attributes:
         underruns: how often the printer had room for lines that had not been read from the disk yet.
         starved: how long the printer waited for such lines, in s.
-        reattachments: how often prints lost their connection (`line_…`) or their host (`restart_…`) and went on
+        reattachments: how often prints lost their connection (`line_…`) or their host (`restart_…`) and continued
             (`…_resumed`) or ended (`…_ended`).
     """
 

@@ -281,7 +281,7 @@ class Store(Database):
         return FileStatistics(
             success,
             total - success,
-            _last(last[0]) if last else None,
+            _last_print(last[0]) if last else None,
             average,
         )
 
@@ -291,7 +291,7 @@ class Store(Database):
             row["path"]: FileStatistics(
                 row["success"],
                 row["total"] - row["success"],
-                _last(row),
+                _last_print(row),
                 row["average"],
             )
             for row in await self.query(_HISTORIES, after, MAX_HISTORIES)
@@ -318,7 +318,7 @@ class Store(Database):
             db.executemany(_UPDATE, [asdict(progress) | {"id": job_id} for job_id, progress in batch.items()])
 
 
-def _last(row: sqlite3.Row) -> LastPrint:
+def _last_print(row: sqlite3.Row) -> LastPrint:
     return LastPrint(row["ended_at"], row["outcome"] == COMPLETED, row["print_time"], row["outcome"])
 
 
