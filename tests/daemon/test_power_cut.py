@@ -234,3 +234,36 @@ async def test_a_connection_lost_in_the_handshake_after_a_reboot_loses_no_line(t
         assert host.jobs.state is JobState.COMPLETED
     assert moves_of(world) == MOVES
     assert [each.command for each in world.oracle.commands].count("G4 S1") == 60
+
+
+async def test_a_connection_lost_in_the_check_after_a_reboot_loses_no_line(tmp_path, monkeypatch):
+    world = with_place(tmp_path / "world")
+    world.config = replace(world.config, job=replace(world.config.job, heat_up="host"))
+    lines = [*PART, *["G4 S1", "M190 S0"] * 60]
+    async with world.host() as host:  # as `cut_in_the_middle`, with lines for the host after the note
+        host.jobs.select(world.write(lines))
+        host.jobs.start()
+        await until_state(host, JobState.PRINTING)
+        await asyncio.sleep(12)
+    world.boot, world.reset_on_open = "another", False
+    (world.folder / "logbook").unlink()
+    world.disk.roll_back()
+    offsets, check = [], after_reboot.check_printer
+
+    async def check_and_lose(job, *args):
+        offsets.append(job.snapshot.barrier_offset)
+        if len(offsets) <= 2:
+            world.firmware.plugged_at = world.clock.now + 1
+            job.printer._transport.unplug()
+        await check(job, *args)
+
+    monkeypatch.setattr(after_reboot, "check_printer", check_and_lose)
+    async with world.host() as host:
+        await until_state(host, JobState.PAUSED, JobState.INTERRUPTED)
+        assert len(offsets) == 3
+        assert host.jobs.state is JobState.PAUSED, host.jobs.error
+        host.jobs.resume()
+        await until_over(host)
+        assert host.jobs.state is JobState.COMPLETED
+    assert moves_of(world) == MOVES
+    assert [each.command for each in world.oracle.commands].count("G4 S1") == 60

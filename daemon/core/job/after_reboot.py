@@ -59,18 +59,20 @@ class ReattachedPlace:
         modes: those after that line.
         new_targets: the targets that lines after the place on the disk have set, in °C by heater; `tool` is the active
             tool's.
+        barrier_offset: the offset of the last line for the host before that place; None: there was none since the place
+            on the disk.
     """
 
     fed: JobPlace
     modes: Modes
     new_targets: dict[str, float] = field(default_factory=dict)
+    barrier_offset: int | None = None
 
 
-async def find_place(job: Job, stream: FileStream, stored: StoredPlace, next_number: int) -> ReattachedPlace:
+async def find_place(stream: FileStream, stored: StoredPlace, next_number: int) -> ReattachedPlace:
     """Return where the print continues, and advance the stream to it.
 
     Args:
-        job: the job.
         stream: the file, opened at the place on the disk.
         stored: the place on the disk.
         next_number: the number of the line that the printer wants.
@@ -91,7 +93,7 @@ async def find_place(job: Job, stream: FileStream, stored: StoredPlace, next_num
     place = ReattachedPlace(stored.fed, modes_of(stored.modes))
     lines, offset = stored.lines, stored.offset
     for _ in range(count):
-        offset, command, _checksum, changes = await _next_sent_line(job, stream, place)
+        offset, command, _checksum, changes = await _next_sent_line(stream, place)
         lines += 1
         if changes:
             place.modes.note(command)
@@ -100,7 +102,7 @@ async def find_place(job: Job, stream: FileStream, stored: StoredPlace, next_num
     return place
 
 
-async def _next_sent_line(job: Job, stream: FileStream, place: ReattachedPlace) -> tuple[int, bytes, int, bool]:
+async def _next_sent_line(stream: FileStream, place: ReattachedPlace) -> tuple[int, bytes, int, bool]:
     """Return the next line of the file that was sent; the barriers before it were dealt with before the reboot."""
     while (line := stream.next_line()) is None:
         if stream.error is not None:
@@ -110,7 +112,7 @@ async def _next_sent_line(job: Job, stream: FileStream, place: ReattachedPlace) 
         if stream.barrier is not None:
             if isinstance(stream.barrier, HeatAndWait):
                 place.new_targets[stream.barrier.heater] = stream.barrier.target
-            job.snapshot.barrier_offset = stream.barrier_offset
+            place.barrier_offset = stream.barrier_offset
             stream.proceed()
         else:
             await asyncio.sleep(0.001)  # the next block is being read

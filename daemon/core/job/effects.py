@@ -207,13 +207,13 @@ class Effects:
         If the connection is lost again meanwhile, `printer_events` makes this begin again.
         """
         job.may_reattach_again = False
-        link, stored = await self._survival.reattach(job), self._survival.stored_place
-        while stored is None and job.printer.state is not ConnectionState.READY:  # lost again in the same turn
+        link = await self._survival.reattach(job)
+        while job.printer.state is not ConnectionState.READY:  # lost again in the same turn
             if isinstance(job.printer.error, FirmwareHalted):
                 raise job.printer.error  # an emergency stop, which reattaching would break off
             link = await self._survival.reattach(job)
-        # if only the disk has the place, a second try would take commands sent meanwhile for lines of the file
-        job.may_reattach_again = stored is None
+        job.may_reattach_again = True
+        stored = self._survival.stored_place
         job.feeds_printer, job.was_reattached = False, True
         file = job.snapshot.file
         if job.stream is not None:
@@ -252,10 +252,13 @@ class Effects:
         """Find the printer's place in the file, and check that the printer is in the same state as before."""
         from daemon.core.job import after_reboot  # noqa: PLC0415 - needed only after a power cut
 
-        place = await after_reboot.find_place(job, stream, stored, job.printer.first_number)
+        place = await after_reboot.find_place(stream, stored, job.printer.first_number)
         self._survival.continue_from(job, place.fed, place.modes)
         if job.snapshot.state is not JobState.PAUSED:
             await after_reboot.check_printer(job, stream, stored, place, self._executor)
+        # not before: if the connection is lost in the check, the place is found again from what the disk has
+        if place.barrier_offset is not None:
+            job.snapshot.barrier_offset = place.barrier_offset
         self._survival.keep_in_logbook()
         return place.fed
 
