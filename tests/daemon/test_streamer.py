@@ -2,7 +2,8 @@ import asyncio
 import errno
 import os
 import re
-from concurrent.futures import Future
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +20,7 @@ from gcode.outgoing import is_link_only, job_line
 from support.house import InlineExecutor
 from support.processes import open_below
 from support.reading import read_whole
+from support.waiting import TIMEOUT
 
 CUBE = Path(__file__).parents[2] / "examples" / "cube20.gcode"
 
@@ -55,6 +57,32 @@ def test_without_proc_nothing_is_opened_and_the_reason_is_named(tmp_path, monkey
     with pytest.raises(OSError, match="/proc is not mounted"):
         open_upload(CUBE)
     assert not open_below(CUBE.parent)
+
+
+@pytest.mark.threads
+@pytest.mark.parametrize("content", ["G1 X1\n", None])
+async def test_a_file_that_is_opened_after_its_print_was_given_up_is_closed_again(tmp_path, content):
+    path, begun, go_on = tmp_path / "part.gcode", threading.Event(), threading.Event()
+
+    def open_slowly():
+        begun.set()
+        go_on.wait(TIMEOUT)
+        return open_upload(path)
+
+    if content is not None:
+        path.write_text(content)
+    with ThreadPoolExecutor(1) as reader:
+        source = FileStream(open_slowly, reader, on_more=lambda: None, on_left_out=lambda *_: None)
+        opening = asyncio.create_task(source.open())
+        await asyncio.to_thread(begun.wait, TIMEOUT)
+        opening.cancel()
+        await asyncio.wait([opening])
+        assert opening.cancelled()
+        go_on.set()
+        await asyncio.get_running_loop().run_in_executor(reader, str)  # the file has been opened by now
+        await asyncio.sleep(0)
+        await asyncio.get_running_loop().run_in_executor(reader, str)
+        assert not open_below(tmp_path)
 
 
 async def drain(source):

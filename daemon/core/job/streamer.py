@@ -139,7 +139,12 @@ class FileStream:
         start = max(after, passed)
         self._reader = Reader(max(start, 0))
         self._at = max(start, 0)
-        self._fd = await self._loop.run_in_executor(self._executor, self._open_file)
+        opening = self._loop.run_in_executor(self._executor, self._open_file)
+        try:
+            self._fd = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(self._close_unused)
+            raise
         status = await self._loop.run_in_executor(self._executor, os.fstat, self._fd)
         self.size, self.mtime_ns, self.inode = status.st_size, status.st_mtime_ns, status.st_ino
         self._read_ahead()
@@ -152,6 +157,11 @@ class FileStream:
         self.is_rest = start < 0 and bool(self._blocks) and is_rest(self._blocks[0])
         if start >= 0:
             await self._leave_out_first(done=passed >= start)
+
+    def _close_unused(self, opening: asyncio.Future[int]) -> None:
+        """Close the descriptor of an `open` that was cancelled; the thread may open the file only later."""
+        if not opening.cancelled() and opening.exception() is None:
+            self._executor.submit(os.close, opening.result())
 
     async def _leave_out_first(self, *, done: bool) -> None:
         """Leave out the first line, which was sent before; `done`: the host too has done what that line means."""
