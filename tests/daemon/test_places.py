@@ -92,6 +92,26 @@ def test_the_expected_position_is_read_from_the_file(tmp_path, text, expected):
         os.close(fd)
 
 
+def test_the_last_line_of_the_file_leads_the_head_even_without_a_line_end(tmp_path):
+    path = tmp_path / "part.gcode"
+    path.write_text("G1 X1 Y2 Z3\nG1 X10 E5")
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        assert find_head(fd, ReattachedPlace(JobPlace(2, 12), Modes())) == {"X": 10.0, "Y": 2.0, "Z": 3.0, "E": 5.0}
+    finally:
+        os.close(fd)
+
+
+def test_the_last_command_of_the_file_may_set_the_next_target_without_a_line_end(tmp_path):
+    path = tmp_path / "part.gcode"
+    path.write_text("G1 X1 Y2 Z3\nM140 S60")
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        assert after_reboot._next_targets(fd, ReattachedPlace(JobPlace(1, 0), Modes())) == {"bed": 60.0}
+    finally:
+        os.close(fd)
+
+
 def test_the_expected_position_takes_one_look_back_at_the_file(tmp_path, monkeypatch):
     path = tmp_path / "part.gcode"
     path.write_text("G1 X10 Y20 Z0.2\n" + "; more\n" * 1000)

@@ -200,8 +200,13 @@ def _reported_name(printer: Printer, name: str) -> str:
 def _next_targets(fd: int, place: ReattachedPlace) -> dict[str, float]:
     """Return the targets that the next command of the file sets. Blocks."""
     reader = Reader(place.fed.offset)
-    reader.feed(os.pread(fd, _MAX_COMMAND, place.fed.offset))
-    commands = [command for at, command in reader if at > place.fed.offset or not place.fed.lines]
+    content = os.pread(fd, _MAX_COMMAND, place.fed.offset)
+    reader.feed(content)
+    offsets_and_commands = [*reader]
+    if len(content) < _MAX_COMMAND:  # the file ends here, and its last line may have no line end
+        reader.finish()
+        offsets_and_commands += reader
+    commands = [command for at, command in offsets_and_commands if at > place.fed.offset or not place.fed.lines]
     return targets(commands[:1], place.modes)
 
 
@@ -256,6 +261,8 @@ def _axes_after(fd: int, place: ReattachedPlace, back: int) -> dict[str, float |
             content = content[skipped:]
         reader.feed(content)
         track.follow(command for at, command in reader if at <= place.fed.offset)
+    reader.finish()  # the file's last line may have no line end
+    track.follow(command for at, command in reader if at <= place.fed.offset)
     return track.axes
 
 
