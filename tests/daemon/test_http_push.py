@@ -252,6 +252,7 @@ async def flooded(address, opening, payload, most):
 
 
 PING = b"\x89\x80\x00\x00\x00\x00"
+FRAGMENT = b"\x00\x80\x00\x00\x00\x00"
 UPGRADE = (
     b"GET /sockjs/websocket HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -263,8 +264,20 @@ BIG = b"POST /api/job HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 600000000\r
 
 @pytest.mark.parametrize(
     ("opening", "payload"),
-    [(UPGRADE, PING * 100), (CHUNKED, b"1\r\nx\r\n" * 100), (b"", GET * 10), (BIG, b"x" * 65536)],
-    ids=["pings on a socket", "a body in chunks of a byte", "requests one behind the other", "an endless body"],
+    [
+        (UPGRADE, PING * 100),
+        (UPGRADE + b"\x01\x80\x00\x00\x00\x00", FRAGMENT * 100),
+        (CHUNKED, b"1\r\nx\r\n" * 100),
+        (b"", GET * 10),
+        (BIG, b"x" * 65536),
+    ],
+    ids=[
+        "pings on a socket",
+        "a message in endless fragments",
+        "a body in chunks of a byte",
+        "requests one behind the other",
+        "an endless body",
+    ],
 )
 async def test_only_an_anonymous_client_that_floods_is_disconnected(tmp_path, opening, payload):
     async with served(tmp_path) as (server, address):

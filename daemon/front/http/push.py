@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import tornado.web
 from tornado.iostream import StreamClosedError
-from tornado.websocket import WebSocketClosedError, WebSocketHandler
+from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol, WebSocketProtocol13
 
 from daemon.errors import KeyRefused
 from daemon.front.access import anonymous, hosts
@@ -73,6 +73,13 @@ class SocketHandler(WebSocketHandler):
             origin, self.settings["allow_origins"]
         )
 
+    def get_websocket_protocol(self) -> WebSocketProtocol | None:
+        """Return a protocol that also reports fragments; None: the client's version is not known."""
+        protocol = super().get_websocket_protocol()
+        return (
+            _FragmentProtocol(self, False, protocol.params) if isinstance(protocol, WebSocketProtocol13) else protocol
+        )  # noqa: FBT003 - Tornado's own signature
+
     def open(self, *_: str, **__: str) -> None:
         """Join the hub."""
         self.subscriber = self.hub.join(self.send, self.hang_up, self.client)
@@ -112,6 +119,11 @@ class SocketHandler(WebSocketHandler):
 
     on_pong = on_ping
 
+    def on_fragment(self) -> None:
+        """Count a fragment like a message: it may be empty, and one message may have any number of them."""
+        if self.subscriber is not None:
+            self.subscriber.admits(0)
+
     def on_close(self) -> None:
         """Leave."""
         if self.subscriber is not None:
@@ -123,6 +135,15 @@ class SocketHandler(WebSocketHandler):
 
     def log_exception(self, *_: Any) -> None:
         """Log nothing: the address may hold a key."""
+
+
+class _FragmentProtocol(WebSocketProtocol13):
+    """Tornado's protocol, which reports a message only when its last fragment has arrived."""
+
+    async def _receive_frame(self) -> None:
+        await super()._receive_frame()
+        if self._fragmented_message_buffer is not None and isinstance(self.handler, SocketHandler):
+            self.handler.on_fragment()
 
 
 class FramedSocketHandler(SocketHandler):
