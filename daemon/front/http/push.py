@@ -76,9 +76,9 @@ class SocketHandler(WebSocketHandler):
     def get_websocket_protocol(self) -> WebSocketProtocol | None:
         """Return a protocol that also reports fragments; None: the client's version is not known."""
         protocol = super().get_websocket_protocol()
-        return (
-            _FragmentProtocol(self, False, protocol.params) if isinstance(protocol, WebSocketProtocol13) else protocol
-        )  # noqa: FBT003 - Tornado's own signature
+        if isinstance(protocol, WebSocketProtocol13):
+            protocol = _FragmentProtocol(self, mask_outgoing=False, params=protocol.params)
+        return protocol
 
     def open(self, *_: str, **__: str) -> None:
         """Join the hub."""
