@@ -44,3 +44,22 @@ async def test_a_resume_during_the_pausing_is_carried_out(tmp_path):
         await host.until(S.COMPLETED)
         assert [command for command in host.accepted if command in MOVES] == MOVES
         assert not texts
+
+
+async def test_a_printer_that_pauses_again_while_it_heats_gets_the_command_that_ends_its_pause(tmp_path):
+    async with house(tmp_path, firmware=FIRMWARES["prusa"]) as host:
+        host.start(FILE)
+        await host.until(S.PAUSED)
+        await asyncio.sleep(90)
+        assert host.board.hotend.target == 0
+        host.transport._firmware.say("//action:resumed")
+        host.transport._run_soon()
+        await host.until(S.RESUMING)
+        await asyncio.sleep(5)
+        host.transport._firmware.say("//action:paused")
+        host.transport._run_soon()
+        await host.until(S.PAUSED)
+        host.jobs.resume()
+        await host.until(S.COMPLETED)
+        assert "M602" in host.accepted
+        assert [command for command in host.accepted if command in MOVES] == MOVES

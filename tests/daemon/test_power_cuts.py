@@ -197,6 +197,24 @@ async def test_heaters_go_off_after_a_time_without_an_answer(tmp_path):
         assert cuts.world.firmware.board.bed.target == 0
 
 
+async def test_a_user_who_has_resumed_and_pauses_while_it_heats_has_all_the_time(tmp_path):
+    cuts = await left_in_print(tmp_path, after_reboot="ask", after_reboot_min=45)
+    async with cuts.world.host() as host:
+        await until_state(host, JobState.PAUSED)
+        host.connection.printer.submit("M104 S0")
+        await asyncio.sleep(10 * 60)
+        host.jobs.resume()
+        await until_state(host, JobState.RESUMING)
+        await asyncio.sleep(5)
+        host.jobs.pause()
+        await until_state(host, JobState.PAUSED)
+        await asyncio.sleep(120 * 60)
+        assert host.jobs.state is JobState.PAUSED, host.jobs.error
+        host.jobs.resume()
+        await until_state(host, JobState.COMPLETED)
+    cuts.check(JobState.COMPLETED)
+
+
 async def interruption(cuts: Cuts) -> str:
     """Return why the print was interrupted; check that nothing moves and the heaters are off."""
     async with cuts.world.host() as host:

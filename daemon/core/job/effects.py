@@ -439,6 +439,7 @@ class Effects:
     async def _resuming(self, job: Job) -> None:
         """Heat, run the user's script, and return to the part; script and return are finished even if a pause comes."""
         snapshot = job.snapshot
+        snapshot.awaits_user, snapshot.user_wait_s = False, 0.0  # first, as a pause may come while it heats
         if snapshot.parked is not None:
             if snapshot.standing_by or await has_gone_cold(job.printer, snapshot.parked):
                 if timer_has_run_out(job.printer, snapshot.parked):
@@ -452,8 +453,7 @@ class Effects:
                 snapshot.standing_by = False
             snapshot.script.extend(self._way_back(job, snapshot.parked))
             snapshot.parked = None
-        snapshot.printer_paused = snapshot.resumed_by_firmware = snapshot.awaits_user = False
-        snapshot.user_wait_s = 0.0
+        snapshot.printer_paused = snapshot.resumed_by_firmware = False
         await self._finish_script(job)
         snapshot.pause_reason = None
         job.machine.fire("resumed")

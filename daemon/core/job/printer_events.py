@@ -94,7 +94,7 @@ class PrinterEvents:
             return
         match event.name:
             case "pause" | "paused" if job.machine.can("pause"):
-                job.snapshot.printer_paused = event.name == "paused"
+                job.snapshot.printer_paused, job.snapshot.resumed_by_firmware = event.name == "paused", False
                 job.snapshot.pause_reason = text_before_pause(job.printer) or "the printer asks for it"
                 log.info("job.pause", reason=job.snapshot.pause_reason)
                 jobs.pause()
