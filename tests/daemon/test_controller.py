@@ -578,7 +578,7 @@ async def test_an_unfinished_job_of_the_previous_run_is_interrupted_and_heaters_
                 "part.gcode", "part.gcode", 6, int((tmp_path / "part.gcode").stat().st_mtime), "ann"
             )
             await asyncio.sleep(1)
-            assert host.accepted == ["M104 S0", "M140 S0"]
+            assert host.accepted == ["M27", "M104 S0", "M140 S0"]
             host.jobs.start()
             await host.until(S.COMPLETED)
             assert host.file_moves == ["G1 X1"]

@@ -8,6 +8,7 @@ import pytest
 from daemon.bridge.words import JobState
 from daemon.core.job import after_reboot
 from hal.printer import ConnectionState, StateChanged
+from hal.simulated.config import FirmwareConfig
 from support.mortal import HostLife, MortalDisk, PlaceDisk, World, until_over, until_state
 
 MOVES = [f"G1 X{n % 2 * 10} Y{n} E{n / 10:g} F6000" for n in range(30)]
@@ -140,6 +141,27 @@ async def test_a_continued_print_keeps_its_heat_despite_an_older_job_in_the_stor
         await asyncio.sleep(30)
         assert host.connection.ready
         assert world.firmware.board.hotend.target == 200, "no heaters off was requested"
+
+
+@pytest.mark.parametrize(("seconds", "target"), [(None, 0), (20, 200)])
+async def test_a_print_that_a_user_began_at_the_panel_meanwhile_keeps_its_heat(tmp_path, seconds, target):
+    (tmp_path / "world").mkdir()
+    world = World(tmp_path / "world", FirmwareConfig(sd_card=True))
+    world.disk = MortalDisk(world.folder / "state")
+    assert await begun(world, 1000)
+    (world.folder / "logbook").unlink()
+    world.boot, world.reset_on_open = "another", False
+    world.disk.roll_back()
+    world.firmware.reset(world.clock.now)  # by the user, before that print
+    await asyncio.sleep(20)
+    if seconds is not None:
+        world.firmware.start_panel_print("CUBE.GCO", 30_000)
+        await asyncio.sleep(seconds)
+    world.firmware.board.hotend.target = 200
+    async with world.host() as host:
+        await asyncio.sleep(10)
+        assert host.jobs.state is JobState.INTERRUPTED
+        assert world.firmware.board.hotend.target == target
 
 
 async def cut_in_the_middle(world, lines=PART) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -12,6 +13,9 @@ from gcode.errors import NozzledError
 from hal.printer import ConnectionState, Printer
 
 LEFT_HOT = "the last print was interrupted, and its heaters may still be on"
+
+CARD_TIMEOUT = 3.0
+"""Seconds in which a printer that is connected again has to say whether it prints from its SD card."""
 
 log = structlog.get_logger()
 
@@ -39,6 +43,30 @@ class HeatersOff:
     def turn_off_soon(self, printer: Printer, reason: str = LEFT_HOT) -> None:
         """Turn the heaters off in the background; the commands are written in the next turn of the loop."""
         self._task = asyncio.create_task(self.turn_off_now(printer, reason))
+
+    def turn_off_if_due(self, printer: Printer, has_job: Callable[[], bool]) -> None:
+        """If heaters may still be on, turn them off in the background, unless another print uses them by now.
+
+        Args:
+            printer: READY again.
+            has_job: tells whether a job is active.
+        """
+        if self.is_due:
+            self._task = asyncio.create_task(self._turn_off_unless_used(printer, has_job))
+
+    async def _turn_off_unless_used(self, printer: Printer, has_job: Callable[[], bool]) -> None:
+        # while the host was away, a user may have begun a print at the panel, which only an answer shows
+        with suppress(NozzledError, TimeoutError):
+            async with asyncio.timeout(CARD_TIMEOUT):
+                await printer.send("M27", urgent=True)
+        card_print = printer.panel_print
+        if has_job():
+            self.is_due = False  # the heat belongs to the job that has begun meanwhile
+        elif card_print is not None and card_print.position:  # a file at byte 0 may only have been selected
+            self.is_due = False
+            log.warning("printer.stays_hot", reason="the printer prints from its SD card")
+        elif self.is_due:
+            await self.turn_off_now(printer)
 
     async def turn_off_now(self, printer: Printer, reason: str = LEFT_HOT) -> None:
         """Turn the heaters off; if that fails, set `is_due`."""

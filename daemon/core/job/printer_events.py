@@ -130,8 +130,8 @@ class PrinterEvents:
                 return
             heaters_off.is_due = True  # a board with its own power supply keeps heating without the cable
             job.end(trigger_for(event.error), str(event.error))
-        elif event.new is ConnectionState.READY and heaters_off.is_due and self._kit.connection.printer is not None:
-            heaters_off.turn_off_soon(self._kit.connection.printer)
+        elif event.new is ConnectionState.READY and (printer := self._kit.connection.printer) is not None:
+            heaters_off.turn_off_if_due(printer, lambda: self._jobs.active)
 
     def _wait_for_connection(self, job: "Job") -> bool:
         """Make the job reattach when the connection is back; False: it cannot be reattached."""

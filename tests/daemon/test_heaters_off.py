@@ -1,0 +1,68 @@
+"""Heaters that a lost print may have left on, when the printer is connected again."""
+
+import asyncio
+
+import pytest
+
+from daemon.config import ProfileConfig
+from daemon.core.job.heaters_off import HeatersOff
+from hal.errors import NotConnected
+from hal.printer import ConnectionState, FirmwareIdentity, PanelPrint
+
+OFF = ["M27", "M104 S0", "M140 S0"]
+
+
+class Printer:
+    """Answers everything at once, except M27 if it is `silent` or `lost`."""
+
+    state = ConnectionState.READY
+    identity = FirmwareIdentity()
+
+    def __init__(self, position=None, answers="at once"):
+        self.panel_print = PanelPrint("CUBE.GCO", position, 3000) if position is not None else None
+        self.heaters = {}
+        self.sent = []
+        self.answers = answers
+
+    async def send(self, command, *, urgent=False):
+        assert urgent
+        self.sent.append(command)
+        if command == "M27" and self.answers == "never":
+            await asyncio.get_running_loop().create_future()
+        if self.answers == "lost":
+            raise NotConnected("the printer is not connected")
+        return ["ok"]
+
+    def hold(self):
+        pass
+
+    def feed(self, _source):
+        pass
+
+    def emergency_stop(self, _reason):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("printer", "has_job", "sent", "still_due"),
+    [
+        (Printer(), False, OFF, False),
+        (Printer(answers="never"), False, OFF, False),
+        (Printer(answers="lost"), False, OFF, True),
+        (Printer(position=0), False, OFF, False),  # the file may only have been selected
+        (Printer(position=900), False, ["M27"], False),
+        (Printer(), True, ["M27"], False),  # the heat is that of a job that has begun meanwhile
+    ],
+)
+async def test_due_heaters_off_spares_only_a_print_that_uses_the_heat(printer, has_job, sent, still_due):
+    done = []
+    heaters_off = HeatersOff(ProfileConfig, lambda: done.append(True))
+    heaters_off.turn_off_if_due(printer, lambda: has_job)
+    await asyncio.sleep(60)
+    assert not printer.sent, "it was not due"
+    heaters_off.is_due = True
+    heaters_off.turn_off_if_due(printer, lambda: has_job)
+    await asyncio.sleep(60)
+    assert printer.sent == sent
+    assert heaters_off.is_due is still_due
+    assert bool(done) is (sent == OFF and not still_due)
