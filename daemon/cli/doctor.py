@@ -16,7 +16,7 @@ from daemon import __version__
 from daemon.cli import local_daemon
 from daemon.cli.options import add_config
 from daemon.cli.remote import find_server, printable, say_whose
-from daemon.client import ClientError, OctoPrintClient
+from daemon.client import ClientError, OctoPrintClient, Unreachable
 from daemon.config import Config, path_of, state_dir
 from daemon.doctor import bundle
 from daemon.doctor.finding import Finding, Severity, Subject
@@ -146,23 +146,33 @@ def _ask_daemon(args: argparse.Namespace, host: str, port: int) -> tuple[str | N
     if not local_daemon.is_served(host, port):
         return "", {}
     logging.getLogger("tornado").setLevel(logging.CRITICAL)  # as in daemon.cli.remote
+    responses: dict[str, Any] = {}
     try:
         server = find_server(argparse.Namespace(**{**vars(args), "url": None, "key_file": None}))
-        responses = asyncio.run(_ask(local_daemon.url(host, port), server.key))
-    except (NozzledError, TimeoutError):
+        asyncio.run(_ask(local_daemon.url(host, port), server.key, responses))
+    except (Unreachable, TimeoutError):
+        if "version" not in responses:
+            return "", {}
+    except NozzledError:
         return None, {}
     version = re.search(r"nozzled ([\w.+-]+)", str(responses.get("version", {}).get("text", "")))
     return version[1] if version else None, responses
 
 
-async def _ask(url: str, key: str) -> dict[str, Any]:
-    responses = {}
+async def _ask(url: str, key: str, responses: dict[str, Any]) -> None:
+    """Put the daemon's answers into `responses`, one by one.
+
+    Raises:
+        Unreachable: the daemon does not answer.
+        TimeoutError: not all of its answers have come in time.
+    """
     async with asyncio.timeout(TIMEOUT), OctoPrintClient(url, key) as client:
         for name, path in ENDPOINTS.items():
             try:
                 answer = await client.get(path)
+            except Unreachable:
+                raise
             except ClientError as error:
                 answer = {"refused": str(error)}
             # whatever listens at that port may be another program
             responses[name] = answer if isinstance(answer, dict) else {"refused": "the answer is no JSON object"}
-    return responses

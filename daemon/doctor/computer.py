@@ -83,7 +83,7 @@ def disk(view: View, subject: Subject) -> Iterator[Finding]:
     elif space.free < FULL_DISK:
         yield bad(
             f"the disk is full: {size}",
-            f"delete files (nozzled files delete): {subject.state}",
+            f"delete files in {subject.state}: nozzled files delete",
         )
     elif space.free < LOW_DISK:
         yield note(f"the disk is nearly full: {size}", "delete files: nozzled files delete")

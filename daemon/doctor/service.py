@@ -67,7 +67,7 @@ def _unit(unit: str, properties: dict[str, str], *, is_core: bool) -> Iterator[F
     short, state = unit.removesuffix(".service"), properties.get("ActiveState", "")
     if state == "failed":
         yield bad(
-            f"{unit} has failed ({properties.get('Result', '')}); the heaters were turned off",
+            f"{unit} has failed ({properties.get('Result', '')})" + ("; the heaters were turned off" if is_core else ""),
             f"journalctl -u {short} -n 100 says why; "
             f"then sudo systemctl reset-failed {short}; sudo systemctl start {short}",
         )
@@ -153,14 +153,14 @@ def keyring(view: View, subject: Subject) -> Iterator[Finding]:
         yield good(f"named keys: {count or 'none'}")
 
 
-def damaged(view: View, subject: Subject) -> Iterator[Finding]:
+def damaged_files(view: View, subject: Subject) -> Iterator[Finding]:
     """Whether the daemon has set damaged files aside."""
     for path in view.list_folder(subject.state):
         if ".damaged" in path.name:
             yield note(f"a damaged file was set aside: {path.name}", "check the SD card and the power supply")
 
 
-def printing(_: View, subject: Subject) -> Iterator[Finding]:
+def printer_error(_: View, subject: Subject) -> Iterator[Finding]:
     """Whether the daemon reports an error of the printer."""
     state, _separator, error = subject.printer_status.partition(": ")
     if "error" in state.lower() or (error and state == "Offline"):
@@ -211,4 +211,4 @@ def log(view: View, subject: Subject) -> Iterator[Finding]:
         )
 
 
-CHECKS = (versions, modules, configuration, units, http, printing, key, keyring, damaged, faults, log)
+CHECKS = (versions, modules, configuration, units, http, printer_error, key, keyring, damaged_files, faults, log)

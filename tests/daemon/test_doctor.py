@@ -301,6 +301,13 @@ def test_units_that_do_not_run_are_reported(machine, shown, level, words):
     assert machine.worst(service.units)[0] is Severity.NOTE, "no service"
 
 
+def test_only_the_failure_of_the_core_has_turned_the_heaters_off(machine):
+    machine.programs["systemctl show"] = "ActiveState=failed\nResult=exit-code"
+    core, front = (each.text for each in machine.look(service.units, service=installed(machine)))
+    assert core.endswith("nozzled.service has failed (exit-code); the heaters were turned off")
+    assert front.endswith("nozzled-front.service has failed (exit-code)")
+
+
 @pytest.mark.parametrize(
     ("fields", "level", "words"),
     [
@@ -330,7 +337,7 @@ def test_a_daemon_that_listens_only_for_this_computer_is_reported(machine, host,
 
 def test_a_halted_printer_is_not_good(machine):
     status = "Operational: the firmware has halted: Heating failed"
-    assert machine.worst(service.printing, printer_status=status)[0] is Severity.NOTE
+    assert machine.worst(service.printer_error, printer_status=status)[0] is Severity.NOTE
 
 
 def test_a_missing_invalid_or_exposed_key_is_reported(machine):
@@ -350,13 +357,13 @@ def test_a_missing_invalid_or_exposed_key_is_reported(machine):
 
 
 def test_named_keys_are_counted_and_damaged_files_reported(machine):
-    assert machine.look(service.keyring) == machine.look(service.damaged) == []
+    assert machine.look(service.keyring) == machine.look(service.damaged_files) == []
     machine.write("/var/lib/nozzled/keys.json", json.dumps({"keys": [{}, {}]}))
     assert machine.worst(service.keyring) == (Severity.GOOD, "named keys: 2 -> ")
     machine.write("/var/lib/nozzled/keys.json", "[]")
     assert machine.worst(service.keyring)[0] is Severity.BAD
     machine.write("/var/lib/nozzled/nozzled.db.damaged", "")
-    assert "nozzled.db.damaged" in machine.worst(service.damaged)[1]
+    assert "nozzled.db.damaged" in machine.worst(service.damaged_files)[1]
 
 
 @pytest.mark.parametrize(
@@ -370,7 +377,7 @@ def test_named_keys_are_counted_and_damaged_files_reported(machine):
     ],
 )  # fmt: skip
 def test_the_state_of_the_printer_is_reported(machine, doing, level):
-    assert machine.worst(service.printing, printer_status=doing)[0] is level
+    assert machine.worst(service.printer_error, printer_status=doing)[0] is level
 
 
 def test_faults_of_the_last_day_and_warnings_in_the_log_are_reported(machine):

@@ -1,5 +1,6 @@
 """The bundle for a bug report contains nothing private, wherever and however it is written."""
 
+import asyncio
 import gzip
 import io
 import json
@@ -321,3 +322,19 @@ def test_another_program_at_the_port_does_not_fail_the_doctor(tmp_path, monkeypa
     config.write_text("")
     assert main(["doctor", "--config", str(config), "--state-dir", str(tmp_path / "state"), "--json"]) in (0, 1)
     assert json.loads(capsys.readouterr().out)
+
+
+def test_a_daemon_that_hangs_is_said_not_to_answer(tmp_path, monkeypatch, capsys):
+    async def hang(_exchange, _request):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(TornadoExchange, "send", hang)
+    monkeypatch.setattr(command, "TIMEOUT", 0.05)
+    monkeypatch.setattr(local_daemon, "is_served", lambda *_: True)
+    monkeypatch.setattr(command, "View", lambda: replace(View(), run=lambda *_: "", ports=list, now=lambda: 1.79e9))
+    config = tmp_path / "mine.toml"
+    config.write_text("")
+    assert main(["doctor", "--config", str(config), "--state-dir", str(tmp_path / "state"), "--json"]) == 1
+    texts = [each["text"] for each in json.loads(capsys.readouterr().out)]
+    assert any(text.startswith("no answer at ") for text in texts), texts
+    assert not any("without its key" in text for text in texts)
