@@ -35,7 +35,7 @@ $(LOWEST)/.ready: pyproject.toml
 	  $$($(PYTHON) -c 'import re, tomllib; print(*(re.sub(">=([^,]+).*", r"==\1", each) for each in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]))')
 	touch $@
 
-test-lowest: $(LOWEST)/.ready  ## the tests of threats, with the oldest version of each dependency that pyproject.toml allows
+test-lowest: $(LOWEST)/.ready  ## the tests of attacks over HTTP, with the oldest version of each dependency that pyproject.toml allows
 	$(LOWEST)/bin/python -m pytest -q -m 'not nightly' tests/daemon/test_http_threats.py $(ARGS)
 
 constraints:  ## updates systemd/constraints.txt, the exact packages that `make install` installs

@@ -94,7 +94,7 @@ TRANSITIONS: tuple[tuple[str, tuple[Phase, ...], Phase], ...] = (
     ("probe executed", (P.REATTACHING, P.PROBING, P.DOUBTING), P.CLEAR),
     ("quiet", (P.REWINDING,), P.CLEAR),
     ("quiet, answers missing", (P.REWINDING,), P.ECHOING),
-    ("quiet, but answered", (P.REWINDING,), P.PROBING),
+    ("quiet, request crossed", (P.REWINDING,), P.PROBING),
     ("echo", (P.ECHOING,), P.CLEAR),
 )
 _NEXT = {(phase, trigger): target for trigger, phases, target in TRANSITIONS for phase in phases}
@@ -311,7 +311,7 @@ class Recovery:
         """End the rewind: nothing came before `quiet_at`."""
         self.owed_ok = False
         if self._request.early:  # the request had crossed with lines sent again, so the firmware may want a later one
-            self._enter("quiet, but answered")
+            self._enter("quiet, request crossed")
             self._set_probe(flight, dialect)
         else:
             self._end_rewind()

@@ -115,7 +115,7 @@ def main(arguments: list[str] | None = None, environ: Mapping[str, str] = os.env
     try:
         relay = RelayLine(chip, int(environ["LINE"]), active_low=low == "yes", descriptor=stored(environ))
     except OSError as error:
-        return _say(1, f"{chip}, line {environ['LINE']}: {error.strerror}")
+        return _say(1, f"{chip}, GPIO line {environ['LINE']}: {error.strerror}")
     if stored(environ) is None:
         notify(environ, f"FDSTORE=1\nFDNAME={STORED}", relay.descriptor)
     listener = listen(FOLDER / f"{words[0]}.sock")
