@@ -447,7 +447,7 @@ def _permission_advice(path: str, number: int) -> str:
         owner = f"{stat.filemode(node.st_mode)} {_user_name(node.st_uid)} {group}"
         return f"{user} may not open {path}, and no group helps ({owner}); a udev rule has to change its mode."
     if node.st_gid in (os.getegid(), *os.getgroups()):
-        return f"{user} may not open {path}, though in its group {group}; look for ACLs with: getfacl {path}"
+        return f"{user} may not open {path}, even as a member of its group {group}; look for ACLs with: getfacl {path}"
     return f"{user} may not open {path}; run: sudo usermod -aG {group} {user} and log in again."
 
 

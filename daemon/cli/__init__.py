@@ -42,7 +42,7 @@ COMMANDS = {
     "power": "Switch the printer's power and other devices; show filament sensors and the stop button.",
     "simulate": "Print a file on a simulated printer in simulated time; report how it went.",
     "inspect": "Analyse a G-code file: time, layers, filament, and any errors.",
-    "resume-at": "Write a G-code file that continues a lost print at a layer, a height or a line.",
+    "resume-at": "Continue a lost print at a layer, a height or a line: print the rest, or write a file with it.",
     "key": "Show the API key; create it if there is none yet.",
     "keys": "Create, list and revoke named keys; approve apps that ask for one.",
     "pair": "Show a link and a QR code that give a browser or phone a key of its own.",

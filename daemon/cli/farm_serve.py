@@ -61,7 +61,7 @@ def _of_init(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default=FOLDER,
         metavar="FOLDER",
-        help=f"folder for them (default: {FOLDER})",
+        help=f"folder for configuration, keys and certificates (default: {FOLDER})",
     )
     parser.add_argument(
         "--host",

@@ -93,5 +93,7 @@ async def _csv(client: OctoPrintClient, args: argparse.Namespace) -> str:
 _ACTIONS = {
     "list": Action("Show prints, the newest first.", _list, _format, _for_list),
     "totals": Action("Show totals of time and filament.", _totals, _format_totals, _for_totals),
-    "csv": Action("Print all of them as a table for a spreadsheet.", _csv, lambda text: text.rstrip(), _for_filters),
+    "csv": Action(
+        "Write all prints as a table (CSV) for a spreadsheet.", _csv, lambda text: text.rstrip(), _for_filters
+    ),
 }

@@ -102,6 +102,6 @@ def _format_choice(choice: dict[str, Any]) -> str:
 _ACTIONS = {
     "test": Action("Send a test message and show the result.", _test, _format_test, _for_test),
     "status": Action("Show the targets and the results of the last messages.", _status, _format),
-    "tell": Action("Send messages of these classes again.", _switch(on=True), _format_choice, _for_classes),
+    "tell": Action("Send messages of these classes from now on.", _switch(on=True), _format_choice, _for_classes),
     "mute": Action("Send no messages of these classes.", _switch(on=False), _format_choice, _for_classes),
 }

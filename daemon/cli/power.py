@@ -55,7 +55,7 @@ def _format(companion: dict[str, Any]) -> str:
         seconds = max(0, round(state["offAt"] - time.time()))
         rows.append(f"{state['printer']} will be switched off in {seconds} s; `nozzled power cancel` keeps it on")
     elif state["auto"] and state["waits"]:
-        rows.append(f"automatic off of {state['printer']} is waiting: {state['waits']}")
+        rows.append(f"{state['printer']} is not switched off automatically yet: {state['waits']}")
     sensors = state["sensors"]
     rows += [
         f"{each['name']}: {'filament present' if each['present'] else 'NO FILAMENT'}"
@@ -106,10 +106,10 @@ _ACTIONS = {
     "status": Action("Show switches, sensors, and whether the printer is about to be switched off.", _status, _format),
     "on": Action("Switch the printer or another device on.", _on, _format_switch, _for_switch),
     "off": Action(
-        "Switch it off; refused for a printer that prints or is hot.",
+        "Switch the printer or another device off; refused while the printer prints or is hot.",
         _off,
         _format_switch,
         _for_off,
     ),
-    "cancel": Action("Cancel the announced automatic off: the printer stays on.", _cancel),
+    "cancel": Action("Cancel the announced automatic switch-off: the printer stays on.", _cancel),
 }

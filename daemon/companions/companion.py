@@ -113,7 +113,7 @@ class Companion:
             async with asyncio.timeout(CONFIRM_TIMEOUT), self._post_lock:
                 await self.client.post(f"/api/companions/{self.name}", {"state": self._state})
         except (ClientError, TimeoutError) as error:
-            log.warning("companion.not_heard", reason=str(error) or "the front did not answer")
+            log.warning("companion.not_reported", reason=str(error) or "the front did not answer")
             return False
         return True
 
@@ -124,7 +124,7 @@ class Companion:
                 async for message in self.client.push(subscription=subscription):
                     yield message
             except ClientError as error:
-                log.warning("companion.not_told", reason=str(error), again_s=RETRY_INTERVAL)
+                log.warning("companion.no_messages", reason=str(error), again_s=RETRY_INTERVAL)
             await asyncio.sleep(RETRY_INTERVAL)
 
     # -- the process -----------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ class Companion:
                 report = {"state": self._state, **{kind: each for kind, each in waiting.items() if each}}
                 await self.client.post(f"/api/companions/{self.name}", report)
         except ClientError as error:
-            log.warning("companion.not_heard", reason=str(error), again_s=RETRY_INTERVAL)
+            log.warning("companion.not_reported", reason=str(error), again_s=RETRY_INTERVAL)
             if isinstance(error, RequestRefused) and error.status == HTTPStatus.BAD_REQUEST:
                 return  # a front of another version would refuse it again
             for kind, each in waiting.items():
@@ -176,7 +176,7 @@ class Companion:
             try:
                 requests = (await self.client.get(f"/api/companions/{self.name}/requests"))["requests"]
             except ClientError as error:
-                log.warning("companion.not_asked", reason=str(error), again_s=RETRY_INTERVAL)
+                log.warning("companion.no_requests", reason=str(error), again_s=RETRY_INTERVAL)
                 await asyncio.sleep(RETRY_INTERVAL)
                 continue
             for request in requests:

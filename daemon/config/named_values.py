@@ -29,7 +29,7 @@ def names(line: str) -> list[str]:
 
 
 def unknown_names(line: str) -> list[str]:
-    """Return the names in a line that no value has."""
+    """Return the names in a line that are not in NAMES."""
     return [name for name in names(line) if name not in NAMES]
 
 

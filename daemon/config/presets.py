@@ -15,7 +15,7 @@ _FILE = Path(__file__).with_name("presets.toml")
 _FILLERS = frozenset({"original", "prusa", "i3", "creality", "bambu", "lab", "3d", "printer"})
 _MIN_PREFIX = 3  # characters; a name has to be longer to match the beginning of a printer's own name
 _OTHER_MODEL = re.compile(r"v\d|max|mini|plus|pro|neo|se|ke|go|ultra|lite")
-"""Suffixes that make the name of a model that of another model: an Ender-5 Max is larger than an Ender-5."""
+"""Suffixes that turn the name of a model into that of another model: an Ender-5 Max is larger than an Ender-5."""
 
 
 @frozen
@@ -90,8 +90,8 @@ def find(name: str) -> Preset:
 def suggest(own_name: str) -> Preset | None:
     """Return the preset for a printer's own name (MACHINE_TYPE in its answer to M115); None: unknown.
 
-    The longest matching name of a preset counts, so that an Ender-3 V2 is not taken for an Ender-3. If the printer's
-    name goes on as that of another model does, no preset matches, because the sizes of the models differ.
+    The longest matching name of a preset counts, so that an Ender-3 V2 is not taken for an Ender-3. If such a name
+    is followed by the suffix of another model, no preset matches, because the sizes of the models differ.
     """
     plain_name = _plain(own_name)
     matches = [

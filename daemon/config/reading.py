@@ -167,7 +167,7 @@ def _tables(tables: Iterable[Any], cls: type, key: str) -> tuple[Any, ...]:
         raise ConfigError(f"{key} has {len(instances)} tables; at most {MAX_TABLES} are allowed")
     names = [name.casefold() for each in instances if (name := getattr(each, "name", ""))]
     if twice := next((name for name in names if names.count(name) > 1), ""):
-        raise ConfigError(f"{key}: two have the name {_quoted(twice)}")
+        raise ConfigError(f"{key}: two tables have the name {_quoted(twice)}")
     return instances
 
 
@@ -188,7 +188,7 @@ def _macros(tables: Iterable[Any], key: str) -> Macros:
         table = {field.name: getattr(each, field.name) for field in fields(Macro)} if isinstance(each, Macro) else each
         macro = _macro(table, key)
         if macro.name.casefold() in macros:
-            raise ConfigError(f"{key}: two have the name {_quoted(macro.name)}")
+            raise ConfigError(f"{key}: two buttons have the name {_quoted(macro.name)}")
         macros[macro.name.casefold()] = macro
     if len(macros) > MAX_MACROS:
         raise ConfigError(f"{key} has {len(macros)} buttons; at most {MAX_MACROS} are allowed")

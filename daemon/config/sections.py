@@ -52,7 +52,7 @@ class PrinterConfig:
 
     address: str = option(
         "",
-        "sim, serial:/dev/ttyACM0, serial:auto or tcp:HOST:PORT; empty: none is connected until a client asks for it.",
+        "sim, serial:/dev/ttyACM0, serial:auto or tcp:HOST:PORT; empty: no printer until a client asks for one.",
     )
     baudrate: int = option(
         115200, "Bits per second, unless the address has them; 0: try the usual ones.", low=0, high=10_000_000

@@ -46,7 +46,7 @@ def _of_preset(section: Any) -> ProfileConfig | None:
 
 
 def toml(value: object) -> str:
-    """Return a value that `load` has accepted as TOML; such texts hold no control characters."""
+    """Return, as TOML, a value that `load` has accepted; texts among such values hold no control characters."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Macro):

@@ -67,7 +67,8 @@ def _unit(unit: str, properties: dict[str, str], *, is_core: bool) -> Iterator[F
     short, state = unit.removesuffix(".service"), properties.get("ActiveState", "")
     if state == "failed":
         yield bad(
-            f"{unit} has failed ({properties.get('Result', '')})" + ("; the heaters were turned off" if is_core else ""),
+            f"{unit} has failed ({properties.get('Result', '')})"
+            + ("; the heaters were turned off" if is_core else ""),
             f"journalctl -u {short} -n 100 says why; "
             f"then sudo systemctl reset-failed {short}; sudo systemctl start {short}",
         )

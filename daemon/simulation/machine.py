@@ -60,7 +60,7 @@ def _reach(axis: Range, low: float, high: float) -> Range:
 
 
 def _limits(limits: MotionLimits, default: MotionLimits) -> MotionLimits:
-    """Return the limits for the simulated planner, which is Marlin's; of Klipper's it uses speed and acceleration."""
+    """Return the limits for the simulated planner, Marlin's: of Klipper's limits only speed and acceleration."""
     if not limits.square_corner:
         return limits
     top, rate = limits.feedrates[0], limits.printing

@@ -221,7 +221,7 @@ class Simulation:
         return ended
 
     def _duration(self) -> float:
-        """Return the job's own duration and its pauses: the last sample is from some time after the end of the job."""
+        """Return the job's own duration plus its pauses: the last sample is from some time after the end of the job."""
         printed = self._jobs.progress.print_time
         return self._time if printed is None else printed + self._paused_s
 

@@ -87,7 +87,7 @@ def _longest_layers(outcome: Outcome) -> str:
     if not outcome.layer_times:
         return ""
     times = sorted(each.duration_s for each in outcome.layer_times)
-    return f", {times[0]:.1f} to {times[-1]:.1f} s each, half of them below {times[len(times) // 2]:.1f} s"
+    return f", {times[0]:.1f} to {times[-1]:.1f} s each, median {times[len(times) // 2]:.1f} s"
 
 
 def _wire(outcome: Outcome) -> str:
@@ -132,7 +132,7 @@ def _events(outcome: Outcome) -> Iterator[str]:
             ]
         )
     if outcome.events:
-        yield "  the host"
+        yield "  events"
         alike: dict[tuple[str, str], list[Incident]] = {}
         for number, each in enumerate(outcome.events):  # messages of the printer may differ in numbers
             kind = _NUMBER.sub("#", each.what) if each.who == "printer" else str(number)

@@ -20,7 +20,7 @@ from gcode.unknown import LOSSES, losses
 
 MAX_EXTRUSION = 200.0  # mm in one move; Marlin's EXTRUDE_MAXLENGTH
 _MAX_FILAMENT = 2.0  # mm of filament per mm of path; a thick line of a 1 mm nozzle takes 0.5
-_MIN_SHARE = 0.5  # the plausible share of the filament pushed out that stays out: see `_check_relative_e`
+_MIN_SHARE = 0.5  # of all filament that printing moves push out, at least this share is used: see `_check_relative_e`
 _MAX_IMPLAUSIBLE = 10  # moves with an implausible E; more of them are no accident
 _MAX_PRESSED = 0.2  # mm below the bed to which a first layer may be pressed
 
@@ -294,13 +294,13 @@ class Checks:
         for each in self._where.outside(_MAX_PRESSED):
             moved = [self._moved[axis] for axis in (each.axis if len(each.axis) == 1 else "XY") if axis in self._moved]
             level = Level.WARNING if moved else Level.ERROR
-            unless = f", unless {moved[0]} in the file moves it there" if moved else ""
-            self._outside(level, "prints", each.axis, (each.low, each.high), (each.least, each.most), unless)
+            origin = f"; {moved[0]} in the file moves the origin, so this may be wrong" if moved else ""
+            self._outside(level, "prints", each.axis, (each.low, each.high), (each.least, each.most), origin)
 
-    def _outside(self, level: Level, what: str, axis: str, reach: Range, allowed: Range, unless: str = "") -> None:
+    def _outside(self, level: Level, what: str, axis: str, reach: Range, allowed: Range, origin: str = "") -> None:
         text = (
             f"{what} outside the build volume: {axis} from {reach[0]:g} to {reach[1]:g}, "
-            f"allowed {allowed[0]:g} to {allowed[1]:g}{unless}"
+            f"allowed {allowed[0]:g} to {allowed[1]:g}{origin}"
         )
         self.add(level, f"{what} {axis}", text)
 

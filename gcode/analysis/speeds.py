@@ -86,7 +86,7 @@ class Moves:
         nominal: cruising speed, in mm/s.
         acceleration: along the path, in mm/s².
         max_entry: squared maximum speed of the corner before the move, in mm²/s².
-        smooth: Klipper's max_accel_to_decel, in mm/s²; None: another planner.
+        smooth_acceleration: Klipper's max_accel_to_decel, in mm/s²; None: another planner.
     """
 
     length: Floats

@@ -436,7 +436,7 @@ async def test_power_is_shown_and_switched(tmp_path, capsys):
         companions = service.front.companions
         companions.store_report("power", {**power, "sensors": sensors}, {})
         assert await nozzled("power", "status") == (
-            "Plug (the printer's): on\nautomatic off of Plug is waiting: it heats\nleft: NO FILAMENT\n"
+            "Plug (the printer's): on\nPlug is not switched off automatically yet: it heats\nleft: NO FILAMENT\n"
             "stop button: PUSHED, or its wire is broken\n"
         )
         refusal = {"error": 'it prints: Plug stays on. Send "force": true to switch it off anyway'}

@@ -93,7 +93,7 @@ def test_an_inexact_print_fails_with_the_reason(capsys, square, tmp_path):
     code, printed = simulate(capsys, square, "--scenario", scenario)
     assert code == 1
     assert printed.out.startswith("square.gcode: NOT printed exactly: ")
-    assert "the host\n" in printed.out
+    assert "  events\n" in printed.out
     assert "connection lost" in printed.out
 
 

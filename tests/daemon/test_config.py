@@ -295,7 +295,7 @@ def test_a_companion_reads_and_writes_its_own_section(tmp_path):
     [
         ('[[power.devices]]\nname = "a"\nwats = 1', "power.devices[1].wats = 1: unknown key; did you mean watts?"),
         ("[[power.devices]]\nwatts = 9999", "power.devices[1].watts = 9999: must be a number from 0 to 4000"),
-        ('[[power.devices]]\nname = "a"\n[[power.devices]]\nname = "A"', "power.devices: two have the name"),
+        ('[[power.devices]]\nname = "a"\n[[power.devices]]\nname = "A"', "power.devices: two tables have the name"),
         ('[power]\ndevices = ["a"]', 'power.devices = "a": must be a list of tables, [[power.devices]]'),
         ("[power]\ndevices = 5", "power.devices = 5: must be a list of tables, each with name, watts"),
         ("power = 5", "power = 5: must be a section, [power]"),

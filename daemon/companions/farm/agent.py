@@ -242,7 +242,7 @@ class Agent:
         log.info("farm.order", verb=order.verb, copy=order.copy, by=order.by)
         if self._is_late(order):
             log.warning("farm.order_late", verb=order.verb, consequence="it is ignored")
-            return OrderAnswer(ok=False, reason="this order came too late: check the printer, then try again")
+            return OrderAnswer(ok=False, reason="the request came too late: check the printer, then try again")
         try:
             return await self._execute(order)
         except (PrinterDeclined, PrinterUnreachable) as error:

@@ -232,7 +232,7 @@ class Power(Companion):
         try:
             self.report_changes()
             if not await self.report_state_now() and objection is not None:
-                raise SwitchingWithdrawn("a print may be starting: nozzled has not confirmed that it starts none")
+                raise SwitchingWithdrawn("a print may be starting: nozzled has not confirmed that no print starts")
             await switch.turn(on=False, objection=objection)
         finally:
             self._offs_in_progress -= 1

@@ -89,7 +89,7 @@ class Leftovers:
 
     async def _record(self, record: JobRecord, state: JobState, ending: Ending, runner: Runner | None) -> Leftover:
         self._store.end_job(record.id, state.name, ending.reason, ending.lines, ending.offset, ending.print_time)
-        log.warning("job.left", file=record.path, outcome=state.name, reason=ending.reason)
+        log.warning("job.recorded_late", file=record.path, outcome=state.name, reason=ending.reason)
         selection = await asyncio.to_thread(self._select_again, record)
         return Leftover(runner, (state, ending.reason), selection, heaters_may_be_on=ending.hot, printer=record.printer)
 

@@ -59,7 +59,7 @@ class _OrderingHandler(FarmHandler):
             raise Refused(404, f"there is no printer {printer}")
         answer = await self.farm.printers.order(printer, order)
         if not answer.ok:
-            raise FarmConflict(answer.reason or f"{printer} refused the order")
+            raise FarmConflict(answer.reason or f"{printer} refused the request")
         return answer
 
 

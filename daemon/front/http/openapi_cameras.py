@@ -47,7 +47,9 @@ def _films() -> dict[str, dict[str, Operation]]:
     )
     return {
         "/api/timelapse": {
-            "get": operation("Get what is recorded, and list the films.", done=listed, parameters=[unrendered]),
+            "get": operation(
+                "Get the settings of timelapses, and list the films.", done=listed, parameters=[unrendered]
+            ),
             "post": change,
         },
         "/api/timelapse/{name}": {"get": redirect, "delete": delete},

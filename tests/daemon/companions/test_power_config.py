@@ -83,7 +83,7 @@ DEVICE = '[[power.devices]]\nname = "a"\n'
         (DEVICE + 'type = "mqtt"\naddress = "x"\n', "either topic"),
         (DEVICE + 'type = "relay"\nstate_on = "off"\n', "does not use state_on"),
         (DEVICE + 'type = "command"\non_command = ["a"]\noff_command = ["a"]\nstate_on = "off"\n', "must differ"),
-        (DEVICE + 'type = "relay"\nrole = "printer"\n' + DEVICE + 'type = "relay"\n', "two have the name"),
+        (DEVICE + 'type = "relay"\nrole = "printer"\n' + DEVICE + 'type = "relay"\n', "two tables have the name"),
         (
             DEVICE
             + 'type = "relay"\nrole = "printer"\n[[power.devices]]\nname = "b"\ntype = "relay"\nrole = "printer"\n',

@@ -266,8 +266,8 @@ def test_positions_after_a_moved_origin_are_not_errors(line, dialect):
     errors, warnings = findings(HEAD + line + "\n" + part + TAIL, dialect=dialect)
     assert errors == []
     assert warnings[0] == (
-        f"prints outside the build volume: X from -50 to -40, allowed 0 to 200, unless {line.split()[0]} in the file "
-        "moves it there"
+        f"prints outside the build volume: X from -50 to -40, allowed 0 to 200; {line.split()[0]} in the file "
+        "moves the origin, so this may be wrong"
     )
     only_z = HEAD + "SET_GCODE_OFFSET Z=0.1\nM206\nM206 Z1\nG10 S1\n" + part + TAIL
     assert len(findings(only_z, dialect=dialect)[0]) == 2
