@@ -530,6 +530,32 @@ async def test_a_watcher_of_many_idle_printers_gets_heartbeats(tmp_path):
         await asyncio.sleep(5)
 
 
+async def test_a_watcher_gets_changes_again_once_another_revives_a_feed_that_has_failed(tmp_path, monkeypatch):
+    async with farm_api(tmp_path) as api:
+        api.printers.presences = {"a": presence()}
+        hub = api.application.settings["farm_feed"]
+        early, _ = await watch(api, 1)
+        for _ in range(20):
+            hub.wake()
+            await asyncio.sleep(1)
+        with monkeypatch.context() as patch:
+            patch.setattr(hub, "_read_state", fail)
+            hub.wake()
+            await asyncio.sleep(1)
+        api.printers.presences = {"a": presence(ready=False, reason="it prints")}
+        late, [whole, *_] = await watch(api, 1)
+        await asyncio.sleep(1)
+        assert set(whole) == {"printers", "jobs", "counts", "orphans", "trouble"}
+        for connection in (early, late):
+            assert events(connection.response.body)[-1]["printers"]["a"]["reason"] == "it prints"
+            connection.gone = True
+        await asyncio.sleep(5)
+
+
+async def fail():
+    raise RuntimeError("a bug")
+
+
 def begun(api):
     offer = api.list.offer("a", presence())
     api.list.claim("a", offer.copy, offer.attempt, "n")
