@@ -61,7 +61,7 @@ class Presence(FarmMessage, frozen=True):
         reason: why it is not ready.
         state: the state's text in OctoPrint's API.
         copy: the farm's copy that it holds, from the offer on.
-        size: of the build volume: X, Y, Z in mm.
+        size: X, Y and Z of the build volume, in mm.
         hottest: the highest temperature that a hotend may have, in °C; 0: unknown.
     """
 

@@ -10,8 +10,8 @@ from typing import Literal
 
 import msgspec
 
-OWN = Path(__file__).parent / "page"
-PRINTERS = Path(__file__).parents[1] / "front" / "page"
+FARM_PAGE = Path(__file__).parent / "page"
+PRINTER_PAGE = Path(__file__).parents[1] / "front" / "page"
 """Only read as files: the farm imports no code of a printer's front."""
 
 SHARED = frozenset(
@@ -64,11 +64,11 @@ def path_of(name: str) -> Path | None:
     if Path(base).suffix not in KINDS or base.startswith(".") or "\\" in base or "\0" in base:
         return None
     if folder == VENDOR:
-        path = PRINTERS / VENDOR / base
-    elif not folder and (own := OWN / base).is_file():
+        path = PRINTER_PAGE / VENDOR / base
+    elif not folder and (own := FARM_PAGE / base).is_file():
         path = own
     elif name in SHARED:
-        path = PRINTERS / base
+        path = PRINTER_PAGE / base
     else:
         return None
     return path if path.is_file() else None

@@ -15,7 +15,7 @@ from daemon.farm.list.wait_reasons import why_job_waits
 from daemon.farm.messages import Presence
 from support.processes import program
 
-OWN = sorted(page_files.OWN.glob("*.mjs"))
+OWN = sorted(page_files.FARM_PAGE.glob("*.mjs"))
 IMPORT = re.compile(r'(?:import|export)\s*(?:\{([^}]*)\}|[\w$]+)\s*from\s*"\./([^"]+)"')
 EXPORT = re.compile(r"^export (?:async )?(?:function|class|const) ([\w$]+)|^export \{([^}]*)\}", re.MULTILINE)
 MAX_BYTES = 120 * 1024  # of all modules, unpacked
@@ -55,8 +55,8 @@ def test_every_imported_name_exists_also_where_a_shared_module_imports_the_farms
 
 
 def test_no_shared_module_has_a_copy_in_the_farms_folder():
-    assert not {path.name for path in page_files.OWN.iterdir()} & page_files.SHARED
-    assert all((page_files.PRINTERS / name).is_file() for name in page_files.SHARED)
+    assert not {path.name for path in page_files.FARM_PAGE.iterdir()} & page_files.SHARED
+    assert all((page_files.PRINTER_PAGE / name).is_file() for name in page_files.SHARED)
 
 
 def test_other_files_are_not_served():
@@ -76,7 +76,7 @@ def test_other_files_are_not_served():
 def page():
     """The texts in both languages, and results of the pure functions, from one run of node."""
     script = Path(__file__).with_name("farm_page_pure.mjs")
-    command = [program("node", "nodejs"), script, page_files.OWN]
+    command = [program("node", "nodejs"), script, page_files.FARM_PAGE]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(result.stdout)
 
@@ -109,7 +109,7 @@ def test_a_job_moves_before_another_or_to_the_end(page):
 
 
 def test_the_bounds_of_a_jobs_fields_are_those_of_the_list():
-    kinds, fields = ((page_files.OWN / name).read_text() for name in ("kinds.mjs", "job_fields.mjs"))
+    kinds, fields = ((page_files.FARM_PAGE / name).read_text() for name in ("kinds.mjs", "job_fields.mjs"))
     number = user_actions.MAX_PRIORITY
     assert f'[["copies", 1, {user_actions.MAX_COPIES}], ["priority", -{number}, {number}]]' in kinds
     assert f"const MAX_NOZZLE = {user_actions.MAX_NOZZLE:g};" in kinds
@@ -140,11 +140,11 @@ def test_events_are_read_from_pieces(page):
 
 
 def test_every_translated_message_is_still_one_of_the_farms():
-    sources = "".join(path.read_text() for path in page_files.OWN.parent.rglob("*.py"))
+    sources = "".join(path.read_text() for path in page_files.FARM_PAGE.parent.rglob("*.py"))
     sentences = [*waiting_sentences(), NO_CLEAR_BED, *re.findall(r'Refused\(\d+, "([^"]+)"\)', sources)]
     assert "differ in {what}: change that first" in sources
     sentences.append("jobs 7 and 8 differ in priority: change that first")
-    pairs = re.findall(r'^  \["(.*)", "(.*)"\],$', (page_files.OWN / "reasons_de.mjs").read_text(), re.MULTILINE)
+    pairs = re.findall(r'^  \["(.*)", "(.*)"\],$', (page_files.FARM_PAGE / "reasons_de.mjs").read_text(), re.MULTILINE)
     assert len(pairs) > 10
     for english, german in pairs:
         assert sorted(re.findall(r"{\w+}", english)) == sorted(re.findall(r"{\w+}", german)), english

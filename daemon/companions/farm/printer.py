@@ -42,7 +42,7 @@ class PrinterSnapshot:
         bed_clear: a user has confirmed that the bed is clear, and nothing was printed since.
         is_printing: a print is under way, ours or another.
         key: of that print.
-        size: of the build volume: X, Y, Z in mm.
+        size: X, Y and Z of the build volume, in mm.
         hottest: the highest temperature that a hotend may have, in °C; 0: unknown.
         camera: whether the printer has one.
         tools: filament and nozzle of each tool, as far as the printer's service knows.

@@ -1,4 +1,4 @@
-"""The interfaces of both ends of the connection between agents and server, and of the answers to questions."""
+"""The interfaces of both ends of the connection between agents and server, and of the server's duties."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path

@@ -2,7 +2,8 @@
 
 nats-py stores a file as chunks whose subject ends in a number of its own (nuid), then a record that names this number.
 The chunks of an interrupted upload stay in the store if it was cancelled, the connection was lost or the process ended:
-nats-py removes chunks only after an error, while NATS can still be reached. `InterruptedUploads` deletes the others.
+nats-py removes chunks only after an error, while NATS can still be reached. `InterruptedUploads` deletes those that
+stay.
 """
 
 import asyncio
@@ -74,7 +75,8 @@ class InterruptedUploads:
     """Deletes the chunks of interrupted uploads."""
 
     def __init__(self) -> None:
-        self._last_counts: dict[str, tuple[int, float]] = {}  # subject → number of its chunks, since this loop time
+        # subject → the number of its chunks, and the loop time since when it has been the same
+        self._last_counts: dict[str, tuple[int, float]] = {}
 
     async def remove(self, client: Client) -> int:
         """Delete the chunks of interrupted uploads; return the number of these uploads.

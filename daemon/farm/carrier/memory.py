@@ -388,7 +388,7 @@ class MemoryServerEnd:
             raise FarmUnreachable(f"cannot reach {printer}: {self.trouble}")
         return await self._farm.ask_agent(printer, order, within)
 
-    async def store_failed(self, printer: str, copy: FailedCopy) -> None:  # noqa: ARG002 - the subject's
+    async def store_failed(self, printer: str, copy: FailedCopy) -> None:  # noqa: ARG002 - only NATS needs it
         """Store a failed copy."""
         if not self._farm.running:
             raise FarmUnreachable("NATS does not answer")

@@ -179,7 +179,8 @@ class NatsServerEnd:
         )
         for kind, body in kinds:
             await subscribe(client, f"farm.{kind}.*", self._question_handler(kind, body), QUEUE)
-        for site in self.sites:  # a wildcard for the site would ask leaf nodes for subjects that they may not send
+        # a wildcard would ask each site's leaf node for the subjects of all sites, but it may send only its own
+        for site in self.sites:
             await subscribe(client, f"farm.site.{site}.*", self._on_site_question, QUEUE)
 
     def _on_change(self) -> None:
@@ -266,49 +267,56 @@ class NatsServerEnd:
         if self._limit.admits(asyncio.get_running_loop().time()):
             log.warning(event, printer=printer, reason=reason, not_shown=self._limit.take_suppressed())
 
-    async def _answer(self, kind: str, body: type[Any] | None, printer: str, message: Msg) -> None:
-        """Answer a question. If that takes too long, send nothing: the agent asks again."""
+    async def _answer(self, kind: str, body: type[Any] | None, asker: str, message: Msg) -> None:
+        """Answer a question. If that takes too long, send nothing: the agent asks again.
+
+        Args:
+            kind: of the question.
+            body: type of its body; None: its bytes.
+            asker: id of the printer; for a question of a site, `SITE.KIND`.
+            message: the question.
+        """
         headers = None
         try:
             question = msgspec.json.decode(message.data, type=body) if body is not None else bytes(message.data)
             async with asyncio.timeout(ANSWER_TIMEOUT):
-                answer = await self._ask_duties(kind, printer, question)
+                answer = await self._ask_duties(kind, asker, question)
             data = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
         except FarmRefused as error:
             data, headers = b"", {REFUSED: str(error)}
         except msgspec.MsgspecError as error:
-            self._warn("farm.question_unreadable", printer, f"{kind}: {error}")
+            self._warn("farm.question_unreadable", asker, f"{kind}: {error}")
             return
         except TimeoutError:
-            log.warning("farm.too_slow", printer=printer, question=kind, seconds=ANSWER_TIMEOUT)
+            log.warning("farm.too_slow", printer=asker, question=kind, seconds=ANSWER_TIMEOUT)
             return
         except Exception as error:
-            log.exception("farm.not_answered", printer=printer, question=kind)
+            log.exception("farm.not_answered", printer=asker, question=kind)
             data, headers = b"", {TROUBLE: str(error) or type(error).__name__}
         finally:
             self._answer_slots.release()
         try:
             await self._connection.publish(message.reply, data, headers)
         except FarmUnreachable as error:
-            log.warning("farm.answer_lost", printer=printer, reason=str(error))
+            log.warning("farm.answer_lost", printer=asker, reason=str(error))
 
-    async def _ask_duties(self, kind: str, printer: str, question: Any) -> Any:
+    async def _ask_duties(self, kind: str, asker: str, question: Any) -> Any:
         duties = self._duties
         if duties is None:
             raise FarmUnreachable("the server has not started yet")
         match kind:
             case "file":
-                return await duties.read_chunk(printer, question)
+                return await duties.read_chunk(asker, question)
             case "renew":
-                return await duties.renew(printer, question)
+                return await duties.renew(asker, question)
             case "claim":
-                return await duties.claim(printer, question)
+                return await duties.claim(asker, question)
             case "held":
-                return await duties.find_holdings(printer)
+                return await duties.find_holdings(asker)
             case "report":
-                return await duties.report(printer, question)
+                return await duties.report(asker, question)
             case "site" if self.answer_site is not None:
-                site, _, site_kind = printer.partition(".")
+                site, _, site_kind = asker.partition(".")
                 return await self.answer_site(site, site_kind, question)
             case _:
                 raise FarmUnreachable(f"this server answers no questions of the kind {kind}")

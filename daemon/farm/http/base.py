@@ -20,8 +20,8 @@ MAX_WORD = 64
 """A text in the query has at most this many characters."""
 
 MAX_DELAY = 10.0
-"""An order must reach a printer within this many seconds of its request: later, a user who got no answer may have acted
-otherwise."""
+"""An order must reach a printer within this many seconds of its request: after that, a user who got no answer may have
+done something else."""
 
 T = TypeVar("T")
 

@@ -41,7 +41,7 @@ ERRORS = {
 }
 
 TEXT: Schema = {"type": "string"}
-NOTHING: Schema = {"type": "object"}
+ANY_OBJECT: Schema = {"type": "object"}
 
 
 def describe() -> Schema:
@@ -221,7 +221,7 @@ def _others() -> dict[str, dict[str, Schema]]:
     )
     key = _obj(key=TEXT, name=TEXT, scope=TEXT)
     paths = {
-        "": {"get": _operation("Get the owner of the key, and the state of the farm.", NOTHING)},
+        "": {"get": _operation("Get the owner of the key, and the state of the farm.", ANY_OBJECT)},
         "/events": {"get": events},
         "/orphans": {
             "get": _operation(
@@ -249,7 +249,7 @@ def _others() -> dict[str, dict[str, Schema]]:
             "post": _operation("Make a key; only this answer shows it.", key, 400, 409, body=NewKey, status=201),
         },
         "/keys/{name}": {"delete": _operation("Remove a key.", None, 404, 409, parameters=[name])},
-        "/openapi.json": {"get": {**_operation("Describe the API.", NOTHING), "security": [{}]}},
+        "/openapi.json": {"get": {**_operation("Describe the API.", ANY_OBJECT), "security": [{}]}},
     }
     metrics = _bytes("Get the farm's metrics, for Prometheus.", "text/plain")
     return {**{f"/api/farm{path}": item for path, item in paths.items()}, "/metrics": {"get": metrics}}

@@ -199,7 +199,7 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {BUSY_MS}"):
             connection.execute(f"PRAGMA {pragma}")
     except sqlite3.Error:
-        connection.close()  # the pool drops it, open
+        connection.close()  # the pool would forget it without closing it
         raise
 
 

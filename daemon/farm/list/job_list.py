@@ -3,8 +3,9 @@
 Theory of operation. A *job* is a file and its requirements; each print of it is a *copy*. A copy is in one state:
 
     waiting ──offer──▶ offered ──claim──▶ claimed ──report──▶ printing ──report──▶ done, failed, cancelled
-       ▲                  │ lease over,      │ "not begun"
-       └──────────────────┴── declined ──────┘
+       ▲                  │ declined, or     │ "not begun"
+       │                  │ lease over       │
+       └──────────────────┴──────────────────┘
 
 - *An offer is cheap, a claim is final.* An offer has a lease, which a download renews. When it runs out, the copy waits
   again: nothing has begun. A claimed copy stays with its printer until that printer's report or a user ends it. No
@@ -17,8 +18,8 @@ Theory of operation. A *job* is a file and its requirements; each print of it is
   claim of a second agent under the same name is refused. The final states never change.
 - *Users request, printers decide.* Cancelling a claimed copy only sets its `wish`; its printer is asked to end it, and
   reports the end.
-- *Three faults* before the start fail a copy. A printer that declines a job for a fault gets none of its copies for
-  10 minutes. If it cannot print the job at all, it never gets one again (`farm_declines`).
+- *Three faults* before the start fail a copy. A printer that declines a job for a fault gets no copies of that job for
+  10 minutes; one that cannot print the job at all, none until a user edits or releases the job (`farm_declines`).
 - *Order.* Priority, due date, then the rank that users gave the job. Jobs with the same requirements form a `Kind`,
   so an offer reads only the kinds that fit the printer, along an index, however long the list is. For that index,
   `recount` keeps the number of waiting copies in the job's row, in the transaction that changes them.
@@ -181,7 +182,7 @@ class JobList:
     def held_copies(self, printer: str) -> list[HeldCopy]:
         """Return the copies that a printer holds, according to this list."""
         with self._database.read() as tx:
-            return [printer_actions.held_copy(copy) for copy in printer_actions.held_copies(tx, printer)]
+            return [printer_actions.to_held_copy(copy) for copy in printer_actions.held_copies(tx, printer)]
 
     def report(self, printer: str, report: Report) -> bool:
         """Apply a printer's report; False: it is about an old attempt, or contradicts a final state."""

@@ -1,7 +1,8 @@
 """Which printers fit a job, and why the others do not. Pure.
 
 Material, colour and nozzle must match what users entered for the printer: nothing else checks them. Volume and
-temperature rule out a printer only if they are certainly too small: the printer checks them again before a start.
+temperature rule out a printer only if they are certainly too small or too low: the printer checks them
+again before a start.
 """
 
 import math
@@ -79,7 +80,7 @@ def find_misfits(
 
 
 def kind_misfits(job: FarmJob, printer: str, presence: Presence) -> Iterator[tuple[str, str]]:
-    """Yield the misfits by name, group and tools. Jobs of a kind that name the same printers share them."""
+    """Yield the misfits in name, group and tools. Jobs of one kind that name the same printers share these misfits."""
     if job.printers and printer not in job.printers:
         yield "printer", f"{printer} is not among its printers ({', '.join(job.printers)})"
     if job.group and fold(job.group) != fold(presence.group):
@@ -93,13 +94,16 @@ def decline_misfit(decline: Decline) -> tuple[str, str]:
 
 
 def fits_machine(job: FarmJob, printer: str, presence: Presence) -> bool:
-    """Tell whether a printer that fits the job's kind also fits by name, size and temperature."""
+    """Tell whether a printer that fits the job's kind also fits in name, size and temperature."""
     is_allowed = not job.printers or printer in job.printers
     return is_allowed and next(machine_misfits(job, printer, presence), None) is None
 
 
 def _tool_misfits(job: FarmJob, printer: str, tools: list[Tool]) -> Iterator[tuple[str, str]]:
-    """Yield each requirement that no tool meets; each is checked only for the tools that meet those before it."""
+    """Yield each requirement that no tool meets.
+
+    A requirement is checked only with the tools that meet the earlier ones, if there are such tools.
+    """
     if needed := materials(job.material):
         if not {*needed} <= {fold(tool.material) for tool in tools}:
             loaded = _join_words({tool.material for tool in tools})
@@ -121,7 +125,7 @@ def _join_words(words: set[str]) -> str:
 
 
 def machine_misfits(job: FarmJob, printer: str, presence: Presence) -> Iterator[tuple[str, str]]:
-    """Yield the misfits by size and temperature, which printers of one model share."""
+    """Yield the misfits in size and temperature, which printers of one model share."""
     if job.extent and presence.size:
         for axis, needs, has in zip("XYZ", job.extent, presence.size, strict=True):
             if needs > has + (0.0 if axis == "Z" else PURGE_MM):

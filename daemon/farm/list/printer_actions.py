@@ -27,7 +27,7 @@ PAGE_SIZES = (4, 60, 1000)
 """Jobs of one kind that one query reads; the first page is small, because one of the first jobs usually fits."""
 
 MIN_CLOCK_STEP_S = 600.0
-"""If more than this, and more than a new lease's time, is left of a lease, the clock was set back."""
+"""A lease with more time left than this, and than a new lease has, shows that the clock was set back."""
 
 P = sa.bindparam
 
@@ -41,7 +41,7 @@ _CANDIDATES = (
     .where(
         jobs.c.kind == P("kind"),
         jobs.c.queued == sa.literal_column("1"),  # literal: PostgreSQL uses no partial index for a parameter
-        ~sa.exists().where(declines.c.job == jobs.c.id, declines.c.printer == P("printer"), rows.is_declined(P("now"))),
+        ~sa.exists().where(declines.c.job == jobs.c.id, declines.c.printer == P("printer"), rows.is_in_force(P("now"))),
     )
     .order_by(*ORDER)
     .limit(P("count"))
@@ -107,7 +107,7 @@ def held_copies(tx: Transaction, printer: str) -> list[FarmCopy]:
     return [rows.copy_of(row) for row in tx.rows(_HELD, printer=printer)]
 
 
-def held_copy(copy: FarmCopy) -> HeldCopy:
+def to_held_copy(copy: FarmCopy) -> HeldCopy:
     """Return a copy in the form in which its printer gets it."""
     state: Any = copy.state  # one of HELD_STATES
     return HeldCopy(copy=copy.id, attempt=copy.attempt, state=state, nonce=copy.nonce, cancel=copy.wish == "cancel")

@@ -21,7 +21,7 @@ MAX_IN = 500
 """Values in one SQL `IN (…)`; old versions of SQLite allow 999."""
 
 IS_HERE: Any = ~sa.exists().where(jobs.c.id == copies.c.job, jobs.c.site != "")
-"""The SQL condition that this list's printers, not those of a site, print a copy: both may have the same ids."""
+"""The SQL condition that a copy belongs to the printers of this list: a printer of a site may have the same id."""
 
 
 def copy_id(job: str, number: int) -> str:
@@ -106,7 +106,7 @@ _COUNTS = (
 _KINDS = sa.select(kinds)
 
 
-def is_declined(now: Any) -> Any:
+def is_in_force(now: Any) -> Any:
     """Return the SQL condition that a decline is in force: for good, or for a limited time.
 
     If more than FAULT_PAUSE_S seems to be left of a limited time, the clock was set back, and the decline is void.
@@ -117,7 +117,7 @@ def is_declined(now: Any) -> Any:
     return sa.and_(until > now, sa.or_(until >= forever, until <= now + longest))
 
 
-_DECLINES = sa.select(declines).where(declines.c.job == sa.bindparam("job"), is_declined(sa.bindparam("now")))
+_DECLINES = sa.select(declines).where(declines.c.job == sa.bindparam("job"), is_in_force(sa.bindparam("now")))
 
 
 def find_job(tx: Transaction, job_ref: str) -> Any:

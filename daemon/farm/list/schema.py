@@ -145,7 +145,7 @@ copies = Table(
 _index("farm_copies_job", copies.c.job, copies.c.state, copies.c.number)
 _index("farm_copies_held", copies.c.printer, copies.c.state)
 _index("farm_copies_leases", copies.c.lease_until, where=copies.c.state == "offered")
-_index("farm_copies_state", copies.c.state, copies.c.ended.desc(), copies.c.id)  # counts, and what printers hold
+_index("farm_copies_state", copies.c.state, copies.c.ended.desc(), copies.c.id)  # for counts, and all held copies
 _index("farm_copies_ended", copies.c.ended, copies.c.id, where=copies.c.ended.is_not(None))
 
 declines = Table(

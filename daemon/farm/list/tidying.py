@@ -11,8 +11,10 @@ from daemon.farm.messages import Presence
 
 DAY = 86_400.0  # s
 MAX_EVENT_AGE_S = 90 * DAY
+"""Seconds for which events are kept."""
+
 MAX_JOB_AGE_S = 730 * DAY
-"""Seconds for which events are kept, and ended jobs with their copies and the facts about their files."""
+"""Seconds for which ended jobs are kept, with their copies and the facts about their files."""
 
 MAX_EVENTS = 1_000_000
 MAX_DROPPED = 500

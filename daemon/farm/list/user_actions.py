@@ -120,7 +120,7 @@ def add(tx: Transaction, request: JobRequest) -> tuple[FarmJob, bool]:
 
 
 def _last_rank(tx: Transaction, priority: int, due: float | None, number: float) -> float:
-    """Return a rank after all jobs of a priority and due date; `number` is not enough if one has been moved further."""
+    """Return a rank after all jobs of a priority and due date: `number`, unless a job was moved beyond that."""
     where = (jobs.c.unfinished > 0, jobs.c.priority == priority, jobs.c.due == (FOREVER if due is None else due))
     last = tx.row(sa.select(jobs.c.position).where(*where).order_by(jobs.c.position.desc()).limit(1))
     return number if last is None else max(number, last.position + 1)

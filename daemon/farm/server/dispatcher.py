@@ -38,10 +38,10 @@ from gcode.frozen import frozen
 
 TICK_INTERVAL = 2.0  # between two checks of leases, and of changes by other servers
 REPEAT_OFFER_INTERVAL = 5.0  # after which an offer is sent again to a printer that is still ready
-RETRY_OFFER_INTERVAL = 30.0  # after which the list is asked again for a printer that no copy fitted, even if unchanged
+RETRY_OFFER_INTERVAL = 30.0  # after which the list, even if unchanged, is asked again for a printer that no copy fitted
 REPEAT_CANCEL_INTERVAL = 8.0  # after which an agent is asked again to end a print
 RENEW_INTERVAL = 10.0  # between two renewals of a lease by a download
-STORE_INTERVAL = 60.0  # between two presences of a printer that the list stores
+STORE_INTERVAL = 60.0  # between two presences that the list stores of a printer
 MAX_TASKS = 64  # orders, and presences to store, in progress at once
 
 log = structlog.get_logger()
@@ -89,7 +89,7 @@ class Dispatcher:
         self._check_soon = asyncio.Event()
         self._revision = 0
         self._has_waiting = True  # there may be copies to offer
-        self._time = asyncio.get_running_loop().time  # called from other threads, too
+        self._time = asyncio.get_running_loop().time
         self._started_at = self._time()
         self._last_event = -1
         self._renewed_at: dict[tuple[str, str, int], float] = {}

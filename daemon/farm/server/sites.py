@@ -187,7 +187,7 @@ class OwnSite:
         await self._find_added()
         try:
             await self._add_all(answer.jobs)
-        finally:  # even if a job cannot be added; not earlier, because a copy of a new job may be cancelled already
+        finally:  # after the jobs, because copies of a new job may be cancelled already; even if one cannot be added
             await self._cancel(answer.cancel)
         return len(changed) > MAX_COPIES or any(each not in self._added_jobs for each in self._open_jobs)
 
