@@ -138,7 +138,7 @@ def house(tmp_path, monkeypatch, pins):
         return await camera.picture(url, seconds)
 
     camera = Camera(monkeypatch)
-    monkeypatch.setattr(cameras, "picture", look)
+    monkeypatch.setattr(cameras, "fetch_picture", look)
 
     @asynccontextmanager
     async def build():
