@@ -34,7 +34,7 @@ def test_another_host_prints_intact_on_the_simulated_printer(peers, tmp_path, na
     host = hosts.octoprint(peers, tmp_path) if name == "octoprint" else hosts.printcore(peers)
     printer = SimulatedPrinter(tmp_path, 60, peers / "ports" / "printer")
     try:
-        host.connect(printer.link, 115200, PrintFile(part, 0, ""))
+        host.connect(printer.link, 115200, PrintFile(part, 0, "", 0.0))
         host.print_file(0.5, TIMEOUT)
         host.disconnect()
     finally:
