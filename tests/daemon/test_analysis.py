@@ -72,6 +72,19 @@ async def test_a_file_with_errors_is_not_printed(tmp_path):
         assert not client.service.jobs.active
 
 
+async def test_a_selected_file_that_is_replaced_on_the_disk_is_checked_as_it_is_now(tmp_path):
+    async with analysing(tmp_path) as client:
+        await upload(client, select="true")
+        await until_analysed(client)
+        (client.service.files.root / "a.gcode").write_bytes(OUTSIDE)  # as by a network share
+        refused = await client.post("/api/job", {"command": "start"})
+        assert refused.status == 409
+        assert "outside the build volume" in refused.error
+        assert not client.service.jobs.active
+        assert (await client.post("/api/job", {"command": "start", "force": True})).status == 204
+        assert (await client.get("/api/job")).json["job"]["file"]["size"] == len(OUTSIDE)
+
+
 async def test_a_file_with_errors_can_be_forced(tmp_path):
     async with analysing(tmp_path) as client:
         await upload(client, OUTSIDE, select="true")

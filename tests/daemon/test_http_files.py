@@ -376,6 +376,22 @@ async def test_a_list_without_print_statistics_is_rebuilt_when_they_are_back(tmp
         assert (await server.get("/api/files", headers={"If-None-Match": answer.headers["Etag"]})).status == 200
 
 
+async def test_the_selected_file_is_uploaded_again_while_the_core_is_away(tmp_path, monkeypatch):
+    async with api(tmp_path) as server:
+        await server.upload(("file", "a.gcode", b"G28\n"), ("select", b"true"))
+        ask = server.service.front.core._channel.ask
+
+        async def away(_question):
+            raise CoreAway("the core is away")
+
+        monkeypatch.setattr(server.service.front.core._channel, "ask", away)
+        assert (await server.upload(("file", "a.gcode", b"G28\nG1 X1\n"))).status == 201
+        assert (server.service.front.files.root / "a.gcode").read_bytes() == b"G28\nG1 X1\n"
+        monkeypatch.setattr(server.service.front.core._channel, "ask", ask)
+        assert (await server.post("/api/job", {"command": "start"})).status == 204
+        assert (await server.get("/api/job")).json["job"]["file"]["size"] == len(b"G28\nG1 X1\n")
+
+
 async def test_a_file_is_moved_and_deleted_while_the_core_is_away(tmp_path, monkeypatch):
     async with api(tmp_path) as server:
         await server.upload(("file", "a.gcode", b"G28\n"), ("select", b"true"))

@@ -105,3 +105,25 @@ async def test_a_print_that_is_not_recorded_goes_on_with_a_warning(tmp_path, mon
         assert (await server.post("/api/control/job", {"command": "start"})).status == 204
         await server.settle(1)
         assert "warning" not in (await server.get("/api/job")).json
+
+
+async def test_a_print_of_a_file_that_has_grown_since_it_was_selected_is_never_more_than_complete(tmp_path):
+    async with api(tmp_path) as server:
+        await server.upload(("file", "square.gcode", SQUARE), ("select", b"true"))
+        (server.service.front.files.root / "square.gcode").write_bytes(SQUARE * 50)
+        server.service.jobs.start()
+        completions = []
+        while server.service.jobs.active:
+            completions.append((await server.get("/api/job")).json["progress"]["completion"])
+            await server.settle(1)
+        assert max(completions) > 50
+        assert max(completions) <= 100
+
+
+async def test_the_start_of_a_missing_file_says_so(tmp_path):
+    async with api(tmp_path) as server:
+        await server.upload(("file", "square.gcode", SQUARE), ("select", b"true"))
+        (server.service.front.files.root / "square.gcode").unlink()
+        await server.post("/api/job", {"command": "start"})
+        await server.settle(1)
+        assert "square.gcode" in (await server.get("/api/job")).json["error"]

@@ -125,7 +125,7 @@ class Job:
 
     def progress(self, now: float) -> JobProgress:
         """Return how far the job is, or was at its end; the time left is estimated from its pace so far."""
-        elapsed, size = self.print_time(now), self.snapshot.selection.size
+        elapsed, size = self.print_time(now), (self.snapshot.file or self.snapshot.selection).size
         if self.state is JobState.COMPLETED:
             return JobProgress(100.0, size, elapsed, 0.0, None, self.lines)
         self.note_place()

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from daemon.bridge.words import FileStatistics, Selection
+from daemon.bridge.words import FileStatistics
 from daemon.errors import CoreAway, JobConflict, StoreError
 from daemon.front.access.access import FIRST
 from daemon.front.http.base import ApiHandler, Cached, is_true
@@ -14,7 +14,7 @@ from daemon.front.uploads.filenames import check_path
 from daemon.front.uploads.tree import TreeEntry
 from daemon.front.views import analysis
 from daemon.front.views.listing import Listing, of_entry, of_prints, refs
-from daemon.front.views.selection import of_selection
+from daemon.front.views.selection import of_selection, selection_of
 from daemon.http.errors import Refused
 
 _COMMANDS: dict[str, tuple[str, ...]] = {
@@ -86,7 +86,7 @@ class FilesHandler(Cached):
             Refused: the client has given up meanwhile.
         """
         patience = self.service.config.analysis.patience_s
-        is_known = await self.service.watch.check(_selection(entry, None), patience, touches=touches)
+        is_known = await self.service.watch.check(selection_of(entry, None), patience, touches=touches)
         self.check_time_left()
         return is_known
 
@@ -97,7 +97,7 @@ class FilesHandler(Cached):
             JobConflict: a job is active.
         """
         user = self.identity.name if self.identity is not None else FIRST
-        selection = _selection(entry, user)
+        selection = selection_of(entry, user)
         if keyed is not None:
             await keyed.begin(self, selection)
         else:
@@ -115,10 +115,6 @@ class FilesHandler(Cached):
         """Tell whether the selected file is this one, or is in this folder."""
         selected = self.service.jobs.selected
         return selected is not None and (selected.path == path or selected.path.startswith(f"{path}/"))
-
-
-def _selection(entry: TreeEntry, user: str | None) -> Selection:
-    return Selection(entry.path, entry.name, entry.size, entry.date, user, mtime_ns=entry.mtime_ns, sha1=entry.sha1)
 
 
 class AllFilesHandler(FilesHandler):

@@ -1,9 +1,12 @@
 """/api/job: start, restart, pause and cancel the print, and show its progress."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from daemon.errors import FileError
 from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.idempotency import keyed_request
+from daemon.front.views.selection import selection_of
 from daemon.http.errors import Refused
 from daemon.rest_of_print import DANGER, MARK, is_rest
 
@@ -51,12 +54,24 @@ class JobHandler(ApiHandler):
         return keyed is not None and await keyed.existing_print(self) is not None
 
     async def _start(self, data: dict[str, Any]) -> None:
+        await self._renew_selection()
         if not is_true(data.get("force", False)):
             await self._check()
         if (keyed := keyed_request(self, data, "start")) is not None:
             await keyed.begin(self)
         else:
             await self.service.jobs.start()
+
+    async def _renew_selection(self) -> None:
+        """Select the selected file again if it was replaced past the API: what is printed is what has to be checked."""
+        jobs = self.service.jobs
+        selected = None if jobs.active else jobs.selected
+        if selected is None:
+            return
+        with suppress(FileError):  # the start fails with the reason
+            entry = await self.service.files.info(selected.path)
+            if entry.type != "folder" and (entry.size, entry.mtime_ns) != (selected.size, selected.mtime_ns):
+                await jobs.select(selection_of(entry, selected.user))
 
     def _refuse_key(self, data: dict[str, Any]) -> None:
         """Refuse an idempotency key, which a restart would ignore."""

@@ -4,11 +4,11 @@ import asyncio
 import json
 import math
 import secrets
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from daemon.errors import JobConflict, NoSuchFile, UnfitFile, UploadBroken
+from daemon.errors import CoreAway, JobConflict, NoSuchFile, UnfitFile, UploadBroken
 from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.files import FilesHandler
 from daemon.front.http.idempotency import KeyedRequest, keyed_request
@@ -262,7 +262,8 @@ class UploadHandler(FilesHandler):
                     await self.service.jobs.start()
                 return True, start and fit
             if self.is_selected(entry.path):
-                await self.select(entry)  # for its new size and date
+                with suppress(CoreAway):  # nobody asked for it, and the start of a print does it too
+                    await self.select(entry)  # for its new size and date
         except JobConflict:
             pass
         return False, False

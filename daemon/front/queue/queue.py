@@ -25,6 +25,7 @@ from daemon.front.queue import changes
 from daemon.front.queue.document import BEGINNING, DONE, MISSING, REFUSED, Bed, Document, Entry
 from daemon.front.queue.store import QueueStore
 from daemon.front.uploads.files import FileStore
+from daemon.front.views.selection import selection_of
 from daemon.front.wake_loop import work_when_woken
 from gcode.errors import NozzledError
 
@@ -326,9 +327,7 @@ class Queue:
             file = await self._files.info(entry.path)
             if file.type == "folder":
                 raise NoSuchFile(f"{entry.path} is a folder")
-            selection = Selection(
-                file.path, file.name, file.size, file.date, entry.user, mtime_ns=file.mtime_ns, sha1=file.sha1
-            )
+            selection = selection_of(file, entry.user)
             if not entry.force:
                 await self._watch.check(selection, self._config.analysis.patience_s)
         except UnfitFile as error:
