@@ -73,7 +73,11 @@ class PrinterConfig:
         5.0, "Seconds between temperature requests while no heater is on and no job runs.", low=0.5, high=600
     )
     poll_active_s: float = option(
-        2.0, "Seconds between temperature requests or reports while a heater is on or a job runs.", low=0.5, high=600
+        2.0,
+        "Seconds between temperature requests while a heater is on or a job runs; a firmware that reports by itself "
+        "always reports at this interval.",
+        low=0.5,
+        high=600,
     )
 
 

@@ -56,7 +56,7 @@ class OracleCounters:
     max_in_flight: int = 0  # lines received and not yet answered
     clipped: int = 0  # moves that the soft endstops cut short
     clipped_laying: int = 0  # those of them that extruded
-    prevented: int = 0  # moves along the bed whose filament was not extruded: the hotend was cold, or it was too long
+    prevented: int = 0  # moves along the bed without their filament: the hotend was too cold, or the filament too long
     prevented_mm: float = 0.0  # of filament, in all
 
 
