@@ -9,12 +9,15 @@ from structlog.testing import capture_logs
 from daemon.config import Config, chosen_port
 from daemon.core.connection.connection import Connection
 from daemon.errors import PortNotAllowed
+from gcode.dialect import MARLIN
 from gcode.errors import CommandError, ForbiddenCommand
+from gcode.flight import LinkEstimate
+from gcode.modes import Modes
 from hal import ports
 from hal.driver import LinePrinter
 from hal.errors import AddressError, NoSuchPort, NotConnected, RecordingError
 from hal.ports import Port
-from hal.printer import ConnectionState
+from hal.printer import ConnectionState, FirmwareIdentity
 from hal.simulated.firmware import Firmware, FirmwareConfig
 from hal.simulated.memory import SimulatedTransport
 from hal.simulated.oracle import Oracle
@@ -519,6 +522,31 @@ async def test_listeners_get_events_of_every_printer(fake_ports):
         await until(lambda: len(fake_ports.addresses) == 2 and link.ready)
         news = [event.new for event in events if hasattr(event, "new")]
         assert news == [C.OPENING, C.HANDSHAKING, C.READY, C.FAULT, C.OPENING, C.HANDSHAKING, C.READY]
+
+
+PRUSA = Port("/dev/ttyACM0", BY_ID, "Prusa", 0x2C99, 2, "CZPX1", "1-1.2", "1.0")
+OTHER = Port("/dev/ttyUSB0", BY_ID + "-2", "CH340", 0x1A86, 0x7523, None, "1-1.3", "1.0")
+
+
+class Reattachable(LinePrinter):
+    """A printer that accepts any snapshot."""
+
+    async def reattach(self, snapshot, identity):  # noqa: ARG002 - the interface
+        await self.open()
+
+
+async def test_a_host_that_reattaches_knows_the_port_of_the_board(fake_ports, monkeypatch):
+    """The helper that turns heaters off gets the name of the port from it."""
+    device = PRUSA.device
+    monkeypatch.setattr("daemon.core.connection.making.create", lambda *_: Reattachable(SimulatedTransport(Firmware())))
+    monkeypatch.setattr(ports, "list_ports", lambda *_: [PRUSA, OTHER])
+    async with connection("serial:auto") as link:
+        link.remember("auto", 115200, device)  # as the previous process noted
+        await link.reattach("serial:auto", LinkEstimate(7, Modes()).snapshot(8, MARLIN), FirmwareIdentity())
+        assert (link.ready, link.device, link.stable_port) == (True, device, BY_ID)
+        monkeypatch.setattr(ports, "list_ports", lambda *_: [replace(PRUSA, path="/dev/ttyACM7", by_id=None)])
+        await link.reattach("serial:auto", LinkEstimate(7, Modes()).snapshot(8, MARLIN), FirmwareIdentity())
+        assert link.stable_port == "/dev/ttyACM7"
 
 
 # -- chosen over the API -----------------------------------------------------------------------------------

@@ -364,7 +364,9 @@ class Connection:
         snapshot = reattachment.snapshot
         while True:
             try:
-                printer = self._make(address, path=await self._ports.find_same_board(address))
+                path = await self._ports.find_same_board(address)
+                await self._ports.note_board(address, path)
+                printer = self._make(address, path=path)
                 await printer.reattach(snapshot, reattachment.identity)
             except NozzledError as error:
                 # the port is not there yet, another process still holds it, or the printer is still silent

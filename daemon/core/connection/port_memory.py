@@ -35,6 +35,7 @@ class PortMemory:
 
     async def note_board(self, address: Address, path: str) -> None:
         """Note which board is at `path`, which is about to be opened."""
+        self._trying = None
         if address.scheme == "serial":
             self._trying = address.target, await asyncio.to_thread(ports.port_at, path)
 
