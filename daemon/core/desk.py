@@ -48,7 +48,9 @@ T = TypeVar("T")
 _MOVE = re.compile(r"\s*(?:G0*(?:[0-35]|28|29|92)(?![\d.])|T\d|M(?:18|84)(?!\d))", re.IGNORECASE | re.ASCII)
 """Matches commands that change the position of the head or its coordinates."""
 
-_EXTRUDES = re.compile(r"\s*G0*[0-35](?![\d.]).*E", re.IGNORECASE | re.ASCII)
+_EXTRUDES = re.compile(r"\s*(?:G0*[0-35](?![\d.]).*E|G26(?![\d.])|M(?:600|701)(?!\d))", re.IGNORECASE | re.ASCII)
+"""Matches commands that may put something on the bed: moves with E, a test pattern (G26), and commands that load
+filament."""
 
 log = structlog.get_logger()
 

@@ -55,7 +55,7 @@ async def test_every_way_to_begin_a_print_begins_it_once(tmp_path):
         assert len(begun) == 3
 
 
-@pytest.mark.parametrize("extrusion", ["G1 E5 F300", "N7 G1 E5 F300*33", "G5 X10 I1 J1 P1 Q1 E5"])
+@pytest.mark.parametrize("extrusion", ["G1 E5 F300", "N7 G1 E5 F300*33", "G5 X10 I1 J1 P1 Q1 E5", "G26", "M701 L50"])
 async def test_a_print_that_needs_a_clear_bed_begins_only_on_one(tmp_path, extrusion):
     async with api(tmp_path) as server:
         begun = await begun_in(server)
