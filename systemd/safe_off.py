@@ -28,10 +28,10 @@ MAX_BAUDRATE, MAX_EXTRUDERS, MAX_FILE_BYTES = 20_000_000, 64, 1 << 20
 UNREADABLE = (OSError, ValueError, TypeError, AttributeError, LookupError, OverflowError, RecursionError)
 """Errors from a file with any content: none of them may keep the heaters on."""
 DELAYS = (0.0, 0.1, 0.3)  # s before each try; more than one, as the firmware may drop a command after a torn line
-STOPPED = (b"halted", b"start", b"emergency stop", b"state: shutdown", b"up and running")  # halted, or booting
-PULSE = 0.1  # s for which DTR is low
-CONFIRM = 5.0  # s to wait for a confirmation; a board boots in less
-FULL = 1.0  # s to wait for a port whose buffer is full
+STOP_SIGNS = (b"halted", b"start", b"emergency stop", b"state: shutdown", b"up and running")  # halted, or booting
+PULSE_S = 0.1  # s for which DTR is low
+CONFIRM_TIMEOUT = 5.0  # s to wait for a confirmation; a board boots in less
+WRITE_TIMEOUT = 1.0  # s to wait for a port whose buffer is full
 
 TCGETS2, TCSETS2, BOTHER, CBAUD = 0x802C542A, 0x402C542B, 0o10000, 0o10017  # for baudrates without a name
 
@@ -179,7 +179,7 @@ def make_safe(target: PrinterPort) -> bool:
         if _stopped(received := received + _listen(fd, 0.2)):
             return True
         _reset(fd)  # during M109 or a long move a firmware reads nothing
-        return _stopped(received + _listen(fd, CONFIRM, until=_stopped))
+        return _stopped(received + _listen(fd, CONFIRM_TIMEOUT, until=_stopped))
 
 
 def commands(extruders: int, *, chamber: bool) -> bytes:
@@ -190,7 +190,7 @@ def commands(extruders: int, *, chamber: bool) -> bytes:
 
 def _stopped(received: bytes) -> bool:
     text = received.lower()
-    return any(piece in text for piece in STOPPED)
+    return any(piece in text for piece in STOP_SIGNS)
 
 
 def _configure(fd: int, baudrate: int) -> None:
@@ -209,7 +209,7 @@ def _configure(fd: int, baudrate: int) -> None:
 
 
 def _write(fd: int, data: bytes) -> None:
-    end = time.monotonic() + FULL
+    end = time.monotonic() + WRITE_TIMEOUT
     while data and time.monotonic() < end:
         with suppress(BlockingIOError):
             data = data[os.write(fd, data) :]
@@ -235,7 +235,7 @@ def _reset(fd: int) -> None:
     """Pulse DTR, which resets most boards."""
     with suppress(OSError):  # a port without control lines
         fcntl.ioctl(fd, termios.TIOCMBIC, struct.pack("I", termios.TIOCM_DTR))
-        time.sleep(PULSE)
+        time.sleep(PULSE_S)
         fcntl.ioctl(fd, termios.TIOCMBIS, struct.pack("I", termios.TIOCM_DTR))
 
 

@@ -113,10 +113,10 @@ def _parse(words: list[str]) -> argparse.Namespace:
         parser.error(f"there is no command {name!r}: {hint}")
     args, unknown = parser.parse_known_args(words, argparse.Namespace(words=words))
     if unknown:
-        named = f"unrecognized arguments: {' '.join(unknown)}"
+        problem = f"unrecognized arguments: {' '.join(unknown)}"
         if not hasattr(args, "parser"):  # something precedes the command, so its module was not loaded
-            parser.error(f"{named}; options follow the command, see `nozzled --help`")
-        args.parser.error(f"{named}; see `{args.parser.prog} --help`")
+            parser.error(f"{problem}; options follow the command, see `nozzled --help`")
+        args.parser.error(f"{problem}; see `{args.parser.prog} --help`")
     return args
 
 

@@ -94,7 +94,9 @@ def run(args: argparse.Namespace) -> int:
             _say(f"            {_export(url, key)}")
             _say(f"printer     simulated Marlin, {args.speed:g} times faster than real time")
             _say("            at first, the time left is that of a real printer; it adapts during the print")
-            duration_s = asyncio.run(_print(OctoPrintClient(url, key), plain_name(path.name), content, leave=args.exit))
+            duration_s = asyncio.run(
+                _print(OctoPrintClient(url, key), plain_name(path.name), content, unattended=args.exit)
+            )
             is_exact = _summary(content, oracle, duration_s)
             if not args.exit:
                 _stay_up(url, key)
@@ -209,7 +211,7 @@ async def _new_links(client: OctoPrintClient) -> list[str]:
     return [str(each) for each in code["links"]]
 
 
-async def _print(client: OctoPrintClient, name: str, content: bytes, *, leave: bool) -> float:
+async def _print(client: OctoPrintClient, name: str, content: bytes, *, unattended: bool) -> float:
     """Print the file through the API; return how long it took, in seconds."""
     await _until(client, lambda job: job["state"] == "Operational", "the printer to be connected")
     try:
@@ -221,7 +223,7 @@ async def _print(client: OctoPrintClient, name: str, content: bytes, *, leave: b
     _say(f"file        {uploaded}, {len(content) / 1000:.0f} kB, uploaded over HTTP")
     _say("on the page you can watch, pause and cancel the print\n")
     await client.job.start()
-    return await _watch(client, content, leave=leave)
+    return await _watch(client, content, unattended=unattended)
 
 
 async def _until(client: OctoPrintClient, condition: Callable[[JobInformation], bool], what: str) -> None:
@@ -233,7 +235,7 @@ async def _until(client: OctoPrintClient, condition: Callable[[JobInformation], 
         raise DemoFailed(f"waited {TIMEOUT:g} s for {what}, without success") from None
 
 
-async def _watch(client: OctoPrintClient, content: bytes, *, leave: bool) -> float:
+async def _watch(client: OctoPrintClient, content: bytes, *, unattended: bool) -> float:
     """Show the progress until the job has ended; return how long it took, in seconds."""
     layers = [match.start() for match in _LAYER.finditer(content)]
     job = await client.job.get()
@@ -246,16 +248,16 @@ async def _watch(client: OctoPrintClient, content: bytes, *, leave: bool) -> flo
             details = f"{_layer(job, layers)}  {await _temperatures(client)}  {_time_left(job)}"
             progress.show(job["state"], percent, details)
             if job["state"] == PAUSED and not was_paused:
-                _report_pause(leave=leave)
+                _report_pause(unattended=unattended)
             was_paused = job["state"] == PAUSED
     if job["state"] != ENDED_WELL or job["progress"]["completion"] != 100.0:  # noqa: PLR2004 - percent
         raise DemoFailed(f"the print ended early: {job['state']} {job.get('error', '')}")
     return job["progress"]["printTime"] or 0.0
 
 
-def _report_pause(*, leave: bool) -> None:
+def _report_pause(*, unattended: bool) -> None:
     """Say how to resume the print; raise DemoFailed with --exit, which runs unattended."""
-    if leave:
+    if unattended:
         raise DemoFailed("the print is paused (M0 in the file, or over HTTP); with --exit the demo does not wait")
     tqdm.write("the print is paused: resume it on the page")
 

@@ -68,12 +68,12 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_FAILURE if any(each.level is Severity.BAD for each in results) else 0
 
 
-def _running_services() -> list[installed.Installed]:
+def _running_services() -> list[installed.InstalledService]:
     """Return the running services, one for each printer."""
     return [each for each in installed.services(local_daemon.ROOT) if each.runs]
 
 
-def _check_service(view: View, args: argparse.Namespace, service: installed.Installed) -> int:
+def _check_service(view: View, args: argparse.Namespace, service: installed.InstalledService) -> int:
     """Check one of several services and print the findings."""
     if not args.json:
         print(f"== {service.core}")

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from daemon.cli import DISK_FULL
-from daemon.cli.options import UNFIT
+from daemon.cli.options import EXIT_UNFIT
 from daemon.cli.remote import duration, expect_known_form, printable
 from daemon.client import AccessDenied, ClientError, Conflict, NotFound, RequestRefused, Unreachable
 from daemon.client.errors import NeverSent
@@ -31,7 +31,7 @@ KEY_FILES = ("~/.config/nozzled/farm.key", "/var/lib/nozzled-farm/admin.key")
 FOLLOW_INTERVAL = 2.0  # s between two requests for the log
 PAGE = 500  # jobs in one answer
 
-CODES: dict[type[ClientError], int] = {Unreachable: 3, AccessDenied: 4, NotFound: 5, Conflict: UNFIT}
+CODES: dict[type[ClientError], int] = {Unreachable: 3, AccessDenied: 4, NotFound: 5, Conflict: EXIT_UNFIT}
 
 
 @frozen
@@ -133,7 +133,7 @@ def _say(text: str, code: int) -> int:
 # -- submit ------------------------------------------------------------------------------------------------------
 
 
-def _for_submit(parser: argparse.ArgumentParser) -> None:
+def _declare_submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="G-code; each file becomes a job")
     parser.add_argument("--copies", type=_count, metavar="N", default=1, help="copies of each file (default: 1)")
     _add_fields(parser)
@@ -187,7 +187,7 @@ async def _submit(farm: FarmClient, args: argparse.Namespace) -> list[dict[str, 
         try:
             job = await _submit_file(farm, path, fields, key)
         except (ClientError, OSError, asyncio.CancelledError) as error:
-            _say(_interrupted(path.name, jobs, once, error), 1)
+            _say(_interruption_text(path.name, jobs, once, error), 1)
             raise
         jobs.append(job)
         if not args.json:
@@ -195,7 +195,7 @@ async def _submit(farm: FarmClient, args: argparse.Namespace) -> list[dict[str, 
     return jobs
 
 
-def _interrupted(name: str, jobs: list[dict[str, Any]], once: str, error: BaseException) -> str:
+def _interruption_text(name: str, jobs: list[dict[str, Any]], once: str, error: BaseException) -> str:
     """Return which files have become jobs, and how to repeat the command without making a job twice."""
     numbers = ", ".join(str(each["number"]) for each in jobs) or "none"
     is_refused = isinstance(error, RequestRefused | NeverSent | OSError)
@@ -243,7 +243,7 @@ async def _open_jobs(farm: FarmClient) -> list[dict[str, Any]]:
             return jobs
 
 
-def _for_status(parser: argparse.ArgumentParser) -> None:
+def _declare_status(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="include the last 100 jobs that have ended")
 
 
@@ -338,7 +338,7 @@ def _event(event: dict[str, Any], numbers: dict[str, int]) -> str:
     return "  ".join([when, *filter(None, parts)])
 
 
-def _for_logs(parser: argparse.ArgumentParser) -> None:
+def _declare_logs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-f", "--follow", action="store_true", help="show further events as they happen")
     parser.add_argument("-n", "--lines", type=_count, default=50, metavar="N", help="at most N events (default: 50)")
 
@@ -346,38 +346,38 @@ def _for_logs(parser: argparse.ArgumentParser) -> None:
 # -- changing ------------------------------------------------------------------------------------------------------
 
 
-def _for_job(parser: argparse.ArgumentParser) -> None:
+def _declare_job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", metavar="JOB", help="number of the job, from `nozzled farm status`")
 
 
-def _for_move(parser: argparse.ArgumentParser) -> None:
-    _for_job(parser)
+def _declare_move(parser: argparse.ArgumentParser) -> None:
+    _declare_job(parser)
     parser.add_argument("before", nargs="?", metavar="OTHER", help="job to put it before (default: to the end)")
 
 
-def _for_edit(parser: argparse.ArgumentParser) -> None:
-    _for_job(parser)
+def _declare_edit(parser: argparse.ArgumentParser) -> None:
+    _declare_job(parser)
     _add_fields(parser)
     parser.add_argument("--copies", type=_count, metavar="N", help="copies in all, including those that are done")
 
 
-def _for_hand_over(parser: argparse.ArgumentParser) -> None:
-    _for_job(parser)
+def _declare_hand_over(parser: argparse.ArgumentParser) -> None:
+    _declare_job(parser)
     parser.add_argument(
         "site", metavar="SITE", help="name of a site in the hub's configuration; a job cannot be taken back from a site"
     )
 
 
-def _for_copy(parser: argparse.ArgumentParser) -> None:
+def _declare_copy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("copy", metavar="COPY", help="id of the copy, from `nozzled farm why JOB`")
 
 
-def _for_settle(parser: argparse.ArgumentParser) -> None:
-    _for_copy(parser)
+def _declare_settle(parser: argparse.ArgumentParser) -> None:
+    _declare_copy(parser)
     parser.add_argument("state", choices=("done", "failed"), help="the result that you see at the printer")
 
 
-def _for_printer(parser: argparse.ArgumentParser) -> None:
+def _declare_printer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("printer", metavar="PRINTER", help="id of the printer, from `nozzled farm printers`")
 
 
@@ -414,7 +414,7 @@ def _format_copy(copy: dict[str, Any]) -> str:
     return printable(f"copy {copy['number']} is {_copy(copy)}")
 
 
-def _for_cancel(parser: argparse.ArgumentParser) -> None:
+def _declare_cancel(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", metavar="JOB", help="number of the job; with --copy, the id of a copy")
     parser.add_argument("--copy", action="store_true", help="cancel one copy, not the job")
 
@@ -461,7 +461,7 @@ async def _keys(farm: FarmClient, args: argparse.Namespace) -> Any:
     return [await farm.post("/keys", {"name": args.name, "scope": args.scope})]
 
 
-def _for_keys(parser: argparse.ArgumentParser) -> None:
+def _declare_keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "do", choices=("list", "add", "remove"), help="list, add or remove keys; a key is shown only when it is added"
     )
@@ -479,40 +479,43 @@ def _format_keys(keys: list[dict[str, Any]]) -> str:
 
 
 _ACTIONS = {
-    "submit": FarmAction("Submit files to the farm; each becomes a job.", _submit, arguments=_for_submit),
-    "status": FarmAction("Show the jobs, and why each waits.", _status, _format_status, _for_status),
-    "why": FarmAction("Show a job with its copies, and why it waits.", _why, _format_why, _for_job),
-    "edit": FarmAction("Change the fields of a job.", _edit, _job, _for_edit),
+    "submit": FarmAction("Submit files to the farm; each becomes a job.", _submit, arguments=_declare_submit),
+    "status": FarmAction("Show the jobs, and why each waits.", _status, _format_status, _declare_status),
+    "why": FarmAction("Show a job with its copies, and why it waits.", _why, _format_why, _declare_job),
+    "edit": FarmAction("Change the fields of a job.", _edit, _job, _declare_edit),
     "move": FarmAction(
-        "Move a job before another one, or to the end.", _move, lambda job: f"job {job['number']} is moved", _for_move
+        "Move a job before another one, or to the end.",
+        _move,
+        lambda job: f"job {job['number']} is moved",
+        _declare_move,
     ),
-    "hold": FarmAction("Begin no more copies of a job.", _of_job("hold"), _format_held, _for_job),
+    "hold": FarmAction("Begin no more copies of a job.", _of_job("hold"), _format_held, _declare_job),
     "release": FarmAction(
-        "Let further copies of a job on hold begin again.", _of_job("release"), _format_held, _for_job
+        "Let further copies of a job on hold begin again.", _of_job("release"), _format_held, _declare_job
     ),
     "hand-over": FarmAction(
         "Hand a whole job over to another site, for good.",
         _hand_over,
         lambda job: printable(f"job {job['number']} is handed over to the site {job['site']}"),
-        _for_hand_over,
+        _declare_hand_over,
     ),
-    "cancel": FarmAction("Cancel a job or one copy, even while it prints.", _cancel, _format_cancel, _for_cancel),
+    "cancel": FarmAction("Cancel a job or one copy, even while it prints.", _cancel, _format_cancel, _declare_cancel),
     "again": FarmAction(
-        "Print another copy in place of one that has failed or is an orphan.", _again, _format_copy, _for_copy
+        "Print another copy in place of one that has failed or is an orphan.", _again, _format_copy, _declare_copy
     ),
     "settle": FarmAction(
         "Record the result of a copy whose printer is away, after looking at the printer.",
         _settle,
         _format_copy,
-        _for_settle,
+        _declare_settle,
     ),
     "printers": FarmAction("Show the printers, and why each is not ready.", _printers, _format_printers),
     "clear": FarmAction(
         "Confirm that the bed of a printer is clear.",
         _clear,
         lambda answer: printable(f"{answer['printer']}: its bed is clear"),
-        _for_printer,
+        _declare_printer,
     ),
-    "logs": FarmAction("Show the events, who did what, the newest last.", _logs, arguments=_for_logs),
-    "key": FarmAction("List, add and remove keys of the farm.", _keys, _format_keys, _for_keys),
+    "logs": FarmAction("Show the events, who did what, the newest last.", _logs, arguments=_declare_logs),
+    "key": FarmAction("List, add and remove keys of the farm.", _keys, _format_keys, _declare_keys),
 }

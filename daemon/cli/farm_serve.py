@@ -33,13 +33,13 @@ def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         command.set_defaults(act=act, parser=command)
 
 
-def _of_serve(parser: argparse.ArgumentParser) -> None:
-    _of_list(parser)
+def _declare_serve(parser: argparse.ArgumentParser) -> None:
+    _declare_list(parser)
     parser.add_argument("--host", metavar="H", help="address to listen on (default: as configured)")
     parser.add_argument("--port", type=int, metavar="P", help="TCP port of API and page (default: as configured)")
 
 
-def _of_list(parser: argparse.ArgumentParser) -> None:
+def _declare_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="F", help=f"configuration file (default: {SYSTEM_FILE}, if it exists)"
     )
@@ -48,13 +48,13 @@ def _of_list(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _of_folder(parser: argparse.ArgumentParser) -> None:
+def _declare_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--folder", type=Path, default=FOLDER, metavar="DIR", help=f"folder that `init` made (default: {FOLDER})"
     )
 
 
-def _of_init(parser: argparse.ArgumentParser) -> None:
+def _declare_init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folder",
         type=Path,
@@ -89,7 +89,7 @@ def _of_init(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _of_enrol(parser: argparse.ArgumentParser) -> None:
+def _declare_enrol(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", metavar="ID", help="id of the printer or the site: 1 to 32 characters of a-z, 0-9 and -")
     parser.add_argument("--group", default="", metavar="G", help="group of the printer, which jobs may require")
     parser.add_argument(
@@ -97,17 +97,17 @@ def _of_enrol(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--site", action="store_true", help="enrol a site with a server of its own, not a printer")
     parser.add_argument("--to", type=Path, metavar="FILE", help="file for the enrolment (default: ID.farm)")
-    _of_folder(parser)
+    _declare_folder(parser)
 
 
-def _of_revoke(parser: argparse.ArgumentParser) -> None:
+def _declare_revoke(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", metavar="ID", help="id of the printer or the site")
-    _of_folder(parser)
+    _declare_folder(parser)
 
 
-def _of_backup(parser: argparse.ArgumentParser) -> None:
+def _declare_backup(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="a file that does not exist yet")
-    _of_list(parser)
+    _declare_list(parser)
 
 
 def _serve(args: argparse.Namespace) -> int:
@@ -229,9 +229,9 @@ def _print_reload(trouble: str) -> None:
 
 
 _ACTIONS: dict[str, tuple[str, Declare, Callable[[argparse.Namespace], int]]] = {
-    "serve": ("Run the farm's server, until SIGTERM or Ctrl-C.", _of_serve, _serve),
-    "init": ("Make the configuration, keys and certificates of the NATS beneath a farm.", _of_init, _init),
-    "enrol": ("Admit a printer (or a site): make its key, in a file that you copy to it.", _of_enrol, _enrol),
-    "revoke": ("Revoke the key of a printer (or a site).", _of_revoke, _revoke),
-    "backup": ("Copy the list of jobs (SQLite) to a file, while it is in use.", _of_backup, _backup),
+    "serve": ("Run the farm's server, until SIGTERM or Ctrl-C.", _declare_serve, _serve),
+    "init": ("Make the configuration, keys and certificates of the NATS beneath a farm.", _declare_init, _init),
+    "enrol": ("Admit a printer (or a site): make its key, in a file that you copy to it.", _declare_enrol, _enrol),
+    "revoke": ("Revoke the key of a printer (or a site).", _declare_revoke, _revoke),
+    "backup": ("Copy the list of jobs (SQLite) to a file, while it is in use.", _declare_backup, _backup),
 }

@@ -23,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_actions(parser, _ACTIONS)
 
 
-def _for_list(parser: argparse.ArgumentParser) -> None:
+def _declare_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recursive", action="store_true", help="include the contents of folders")
 
 
@@ -49,7 +49,7 @@ def _rows(entry: FileEntry) -> list[str]:
     return [line, *(row for child in entry.get("children", []) for row in _rows(child))]
 
 
-def _for_upload(parser: argparse.ArgumentParser) -> None:
+def _declare_upload(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
     parser.add_argument("--folder", default="", metavar="D", help="folder to put them in; created if necessary")
     parser.add_argument("--select", action="store_true", help="select the file, the last one of several")
@@ -107,11 +107,11 @@ def _format_uploads(answers: list[UploadAnswer]) -> str:
     return "\n".join(map(printable, paths)) + (f"  ({done})" if done else "")
 
 
-def _for_one(parser: argparse.ArgumentParser) -> None:
+def _declare_one(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", help="as the list shows it")
 
 
-def _for_some(parser: argparse.ArgumentParser) -> None:
+def _declare_some(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="as the list shows it; folders go with their contents")
 
 
@@ -124,8 +124,8 @@ async def _select(client: OctoPrintClient, args: argparse.Namespace) -> Any:
     await client.files.select(args.path)
 
 
-def _for_print(parser: argparse.ArgumentParser) -> None:
-    _for_one(parser)
+def _declare_print(parser: argparse.ArgumentParser) -> None:
+    _declare_one(parser)
     parser.add_argument("--force", action="store_true", help="print it even if the checks refuse it")
 
 
@@ -134,9 +134,9 @@ async def _print(client: OctoPrintClient, args: argparse.Namespace) -> Any:
 
 
 _ACTIONS = {
-    "list": Action("List the files.", _list, _format, _for_list),
-    "upload": Action("Upload files.", _upload, _format_uploads, _for_upload),
-    "select": Action("Make a file the one that `nozzled job start` prints.", _select, arguments=_for_one),
-    "print": Action("Select a file and print it.", _print, accepted_text, _for_print),
-    "delete": Action("Delete files or folders.", _delete, arguments=_for_some),
+    "list": Action("List the files.", _list, _format, _declare_list),
+    "upload": Action("Upload files.", _upload, _format_uploads, _declare_upload),
+    "select": Action("Make a file the one that `nozzled job start` prints.", _select, arguments=_declare_one),
+    "print": Action("Select a file and print it.", _print, accepted_text, _declare_print),
+    "delete": Action("Delete files or folders.", _delete, arguments=_declare_some),
 }

@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_actions(parser, _ACTIONS)
 
 
-def _for_filters(parser: argparse.ArgumentParser) -> None:
+def _declare_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", metavar="S", help="completed, failed, cancelled or interrupted; several with commas")
     parser.add_argument("--path", metavar="P", help="prints of this file")
     parser.add_argument("--search", metavar="T", help="prints with this text in the path")
@@ -41,8 +41,8 @@ def _query(args: argparse.Namespace, **more: str) -> dict[str, str]:
     return {name: str(value) for name, value in filters.items() if value is not None} | more
 
 
-def _for_list(parser: argparse.ArgumentParser) -> None:
-    _for_filters(parser)
+def _declare_list(parser: argparse.ArgumentParser) -> None:
+    _declare_filters(parser)
     parser.add_argument(
         "--limit", type=int, default=20, metavar="N", help="number of prints, the newest first (default: 20)"
     )
@@ -65,8 +65,8 @@ def _row(job: dict[str, Any]) -> str:
     )
 
 
-def _for_totals(parser: argparse.ArgumentParser) -> None:
-    _for_filters(parser)
+def _declare_totals(parser: argparse.ArgumentParser) -> None:
+    _declare_filters(parser)
     parser.add_argument("--by", choices=("month", "material", "state", "printer", "path"), default="month")
 
 
@@ -91,9 +91,9 @@ async def _csv(client: OctoPrintClient, args: argparse.Namespace) -> str:
 
 
 _ACTIONS = {
-    "list": Action("Show prints, the newest first.", _list, _format, _for_list),
-    "totals": Action("Show totals of time and filament.", _totals, _format_totals, _for_totals),
+    "list": Action("Show prints, the newest first.", _list, _format, _declare_list),
+    "totals": Action("Show totals of time and filament.", _totals, _format_totals, _declare_totals),
     "csv": Action(
-        "Write all prints as a table (CSV) for a spreadsheet.", _csv, lambda text: text.rstrip(), _for_filters
+        "Write all prints as a table (CSV) for a spreadsheet.", _csv, lambda text: text.rstrip(), _declare_filters
     ),
 }

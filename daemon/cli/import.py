@@ -64,7 +64,7 @@ async def _import(client: OctoPrintClient, inventory: "Inventory", args: argpars
 
         report = await transfer.send(client, inventory, show)
     sizes = await _sizes(client)
-    await asyncio.to_thread(_in_state, inventory, report, sizes, args)
+    await asyncio.to_thread(_import_into_state, inventory, report, sizes, args)
     await transfer.add_notes(client, inventory.notes, report)
     answer = {
         "uploads": report.uploads, "folders": report.folders, "there": report.existing_count, "prints": report.prints,
@@ -86,7 +86,9 @@ async def _sizes(client: OctoPrintClient) -> dict[str, int]:
     return sizes
 
 
-def _in_state(inventory: "Inventory", report: "MoveReport", sizes: dict[str, int], args: argparse.Namespace) -> None:
+def _import_into_state(
+    inventory: "Inventory", report: "MoveReport", sizes: dict[str, int], args: argparse.Namespace
+) -> None:
     """Import keys and statistics, which works only on the daemon's own computer."""
     from daemon.core.record.store import Store  # noqa: PLC0415 - for the name of its file
     from daemon.moving import transfer  # noqa: PLC0415 - as above

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daemon.cli.options import UNFIT, add_config, add_preset, configured
+from daemon.cli.options import EXIT_UNFIT, add_config, add_preset, configured
 from daemon.config import ProfileConfig
 from daemon.errors import FileError
 from daemon.packing.as_text import open_unpacked
-from gcode.analysis.about import About
+from gcode.analysis.about import FileMetadata
 from gcode.analysis.result import Analysis, Box
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Analyse and show; return UNFIT if the file has errors and would not be printed."""
+    """Analyse and show; return EXIT_UNFIT if the file has errors and would not be printed."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here; starting threads would take longer
     # NumPy, Pillow, matplotlib and a driver are imported only where needed: the imports take most of the time
     from daemon.front.analysis.file_analysis import analyse, machine  # noqa: PLC0415 - see above
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         print()
     else:
         _show(args.file, analysis, profile)
-    return UNFIT if analysis.errors else 0
+    return EXIT_UNFIT if analysis.errors else 0
 
 
 def _analyse_and_plot(path: Path, printer: "Machine", args: argparse.Namespace) -> Analysis:
@@ -132,7 +132,7 @@ def _show(file: Path, analysis: Analysis, profile: ProfileConfig) -> None:
 
 
 def _checked(profile: ProfileConfig) -> str:
-    if profile.sized:
+    if profile.has_size:
         return profile.name
     return "a printer of unknown size: choose a preset (nozzled config --preset list), or set [profile]"
 
@@ -171,7 +171,7 @@ def _rows(file: Path, analysis: Analysis) -> Iterator[tuple[str, str]]:
     yield "thumbnails", ", ".join(f"{each.width}x{each.height} {each.format}" for each in analysis.thumbnails)
 
 
-def _describe(about: About) -> Iterator[tuple[str, str]]:
+def _describe(about: FileMetadata) -> Iterator[tuple[str, str]]:
     """Yield what the slicer wrote about the file."""
     yield "printer", _plain(about.printer or "")
     heights = [("", about.layer_height), ("first ", about.first_layer_height)]

@@ -31,7 +31,7 @@ def _format(job: JobInformation) -> str:
     return as_table(job, datetime.now().astimezone())
 
 
-def _for_watch(parser: argparse.ArgumentParser) -> None:
+def _declare_watch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--interval", type=_seconds, default=1.0, metavar="S", help="seconds between updates (default: 1)"
     )
@@ -73,7 +73,7 @@ async def _temperatures(client: OctoPrintClient) -> dict[str, Any]:
         return {}
 
 
-def _for_start(parser: argparse.ArgumentParser) -> None:
+def _declare_start(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="print it even if the checks refuse it")
     parser.add_argument(
         "--once",
@@ -88,8 +88,8 @@ async def _start(client: OctoPrintClient, args: argparse.Namespace) -> None:
 
 _ACTIONS = {
     "status": Action("Show the print and its progress.", _status, _format),
-    "watch": Action("Show the progress in one line until the print ends.", _watch, arguments=_for_watch),
-    "start": Action("Print the selected file.", _start, accepted_text, _for_start),
+    "watch": Action("Show the progress in one line until the print ends.", _watch, arguments=_declare_watch),
+    "start": Action("Print the selected file.", _start, accepted_text, _declare_start),
     "pause": Action(
         "Pause the print; does nothing if it is paused.", lambda client, _: client.job.pause(), accepted_text
     ),

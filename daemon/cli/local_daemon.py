@@ -18,7 +18,7 @@ from daemon.config import Config, path_of, state_dir
 from daemon.errors import ConfigError
 from daemon.systemd import installed
 from daemon.systemd.directories import of_systemd
-from daemon.systemd.installed import Installed, Systemctl
+from daemon.systemd.installed import InstalledService, Systemctl
 from gcode.frozen import frozen
 
 ROOT = Path("/")
@@ -42,7 +42,7 @@ class LocalDaemon:
 
     config: Config
     state: Path
-    service: Installed | None
+    service: InstalledService | None
 
 
 def find(args: argparse.Namespace, environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> LocalDaemon:
@@ -65,7 +65,7 @@ def find(args: argparse.Namespace, environ: Mapping[str, str] = os.environ, root
     return LocalDaemon(config, service.state, service)
 
 
-def _service(args: argparse.Namespace, environ: Mapping[str, str], root: Path) -> Installed | None:
+def _service(args: argparse.Namespace, environ: Mapping[str, str], root: Path) -> InstalledService | None:
     """Return the installed service whose configuration is used; None: that of no service."""
     if args.config is not None or environ.get("NOZZLED_CONFIG"):
         path = path_of(args.config, environ)
@@ -142,7 +142,7 @@ def with_sudo(args: argparse.Namespace) -> str:
 def host_and_port(target: LocalDaemon, ask: Systemctl = installed.systemctl) -> tuple[str, int]:
     """Return host and port at which this machine reaches the daemon; port 0: any port."""
     host, port = target.config.http.host, target.config.http.port
-    if target.service is not None and not target.service.printer and (at := _first(installed.listening(ask))):
+    if target.service is not None and not target.service.printer and (at := _nearest(installed.listening(ask))):
         before, _, after = at.rpartition(":")
         host, port = before.strip("[]"), int(after)
     return reached_at(host), port
@@ -165,7 +165,7 @@ def _has_ipv6() -> bool:
     return True
 
 
-def _first(addresses: list[str]) -> str:
+def _nearest(addresses: list[str]) -> str:
     """Return an address that this machine reaches without the network, or else any address; "" if there is none."""
     hosts = {each: each.rpartition(":")[0].strip("[]") for each in addresses}
     local = [each for each, host in hosts.items() if host in _EVERYWHERE or host.startswith("127.") or host == "::1"]

@@ -76,11 +76,11 @@ def _format_test(test: dict[str, Any]) -> str:
     return "\n".join(printable(row) for row in rows)
 
 
-def _for_test(parser: argparse.ArgumentParser) -> None:
+def _declare_test(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", nargs="?", metavar="TARGET", help="name of the target (default: all)")
 
 
-def _for_classes(parser: argparse.ArgumentParser) -> None:
+def _declare_classes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "classes", nargs="+", metavar="CLASS", help="like done, paused; nozzled notify status lists them"
     )
@@ -100,8 +100,8 @@ def _format_choice(choice: dict[str, Any]) -> str:
 
 
 _ACTIONS = {
-    "test": Action("Send a test message and show the result.", _test, _format_test, _for_test),
+    "test": Action("Send a test message and show the result.", _test, _format_test, _declare_test),
     "status": Action("Show the targets and the results of the last messages.", _status, _format),
-    "tell": Action("Send messages of these classes from now on.", _switch(on=True), _format_choice, _for_classes),
-    "mute": Action("Send no messages of these classes.", _switch(on=False), _format_choice, _for_classes),
+    "tell": Action("Send messages of these classes from now on.", _switch(on=True), _format_choice, _declare_classes),
+    "mute": Action("Send no messages of these classes.", _switch(on=False), _format_choice, _declare_classes),
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 from daemon.config import Config, load, merge
 
-UNFIT = 6
+EXIT_UNFIT = 6
 """Exit code: the file is refused, or the request does not fit the printer's state."""
 
 HOST, PORT, STATE_DIR, ADDRESS, PRESET = (
@@ -49,7 +49,7 @@ def configured(args: argparse.Namespace, environ: Mapping[str, str] = os.environ
     """
     tables: dict[str, dict[str, Any]] = {}
     for name, value in vars(args).items():
-        section, of_the_configuration, key = name.partition(".")
-        if of_the_configuration and value is not None:
+        section, dot, key = name.partition(".")
+        if dot and value is not None:
             tables.setdefault(section, {})[key] = value
     return merge(load(args.config, environ), tables, "command line")

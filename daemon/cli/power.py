@@ -72,12 +72,12 @@ def _row(device: dict[str, Any]) -> str:
     return f"{device['name']}{of_printer}: {_WORDS[device['on']]}" + (f", {device['error']}" if device["error"] else "")
 
 
-def _for_switch(parser: argparse.ArgumentParser) -> None:
+def _declare_switch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("device", nargs="?", metavar="NAME", help="which switch (default: the printer's)")
 
 
-def _for_off(parser: argparse.ArgumentParser) -> None:
-    _for_switch(parser)
+def _declare_off(parser: argparse.ArgumentParser) -> None:
+    _declare_switch(parser)
     parser.add_argument("--force", action="store_true", help="even during a print or while it is hot")
 
 
@@ -104,12 +104,12 @@ def _format_switch(switch: dict[str, Any]) -> str:
 
 _ACTIONS = {
     "status": Action("Show switches, sensors, and whether the printer is about to be switched off.", _status, _format),
-    "on": Action("Switch the printer or another device on.", _on, _format_switch, _for_switch),
+    "on": Action("Switch the printer or another device on.", _on, _format_switch, _declare_switch),
     "off": Action(
         "Switch the printer or another device off; refused while the printer prints or is hot.",
         _off,
         _format_switch,
-        _for_off,
+        _declare_off,
     ),
     "cancel": Action("Cancel the announced automatic switch-off: the printer stays on.", _cancel),
 }

@@ -54,7 +54,7 @@ def _heaters(temperatures: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _for_connect(parser: argparse.ArgumentParser) -> None:
+def _declare_connect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", metavar="P", help="like /dev/ttyACM0 or VIRTUAL (default: the preferred printer)")
     parser.add_argument("--baudrate", type=int, metavar="B", help="bits per second (default: the preferred one)")
 
@@ -68,7 +68,7 @@ def _connecting_text(_: None) -> str:
     return "connecting; `nozzled printer status` shows the outcome"
 
 
-def _for_temperature(parser: argparse.ArgumentParser) -> None:
+def _declare_temperature(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "targets",
         nargs="*",
@@ -116,7 +116,7 @@ async def _temperature(client: OctoPrintClient, args: argparse.Namespace) -> Any
     return (await client.printer.get(exclude=["state", "sd"])).get("temperature", {})
 
 
-def _for_preheat(parser: argparse.ArgumentParser) -> None:
+def _declare_preheat(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("preset", metavar="NAME", help="as `presets` lists them, like PLA")
     parser.add_argument("--tool", type=_tool, metavar="T", help="like nozzle1 (default: the active one)")
 
@@ -158,7 +158,7 @@ def _degrees(value: float) -> str:
     return f"{value:g} °C" if value else "off"
 
 
-def _for_home(parser: argparse.ArgumentParser) -> None:
+def _declare_home(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("axes", nargs="*", metavar="AXIS", help="x, y or z (default: all)")
 
 
@@ -166,7 +166,7 @@ async def _home(client: OctoPrintClient, args: argparse.Namespace) -> None:
     await client.printer.home([axis.lower() for axis in args.axes] or ["x", "y", "z"])
 
 
-def _for_jog(parser: argparse.ArgumentParser) -> None:
+def _declare_jog(parser: argparse.ArgumentParser) -> None:
     for axis in "xyz":
         parser.add_argument(f"--{axis}", type=_number, metavar="MM", help="distance in mm")
     parser.add_argument(
@@ -181,7 +181,7 @@ async def _jog(client: OctoPrintClient, args: argparse.Namespace) -> None:
     await client.printer.jog(x=args.x, y=args.y, z=args.z, absolute=args.absolute, speed=args.speed)
 
 
-def _for_send(parser: argparse.ArgumentParser) -> None:
+def _declare_send(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("commands", nargs="+", metavar="GCODE", help="one command each, in quotes: 'M117 hello'")
 
 
@@ -191,7 +191,7 @@ async def _send(client: OctoPrintClient, args: argparse.Namespace) -> None:
 
 _ACTIONS = {
     "status": Action("Show connection, state and temperatures.", _status, _format),
-    "connect": Action("Start connecting to a printer.", _connect, _connecting_text, _for_connect),
+    "connect": Action("Start connecting to a printer.", _connect, _connecting_text, _declare_connect),
     "disconnect": Action(
         "Disconnect from the printer; this ends a print.",
         lambda client, _: client.connection.disconnect(),
@@ -201,12 +201,12 @@ _ACTIONS = {
         "Set heater targets, or show the temperatures.",
         _temperature,
         lambda temperatures: table(_heaters(temperatures or {})),
-        _for_temperature,
+        _declare_temperature,
     ),
     "presets": Action("List the temperature presets.", _presets, _preset_rows),
-    "preheat": Action("Heat to a preset's temperatures.", _preheat, arguments=_for_preheat),
+    "preheat": Action("Heat to a preset's temperatures.", _preheat, arguments=_declare_preheat),
     "cooldown": Action("Turn all heaters off.", _cooldown),
-    "home": Action("Move axes to their origin.", _home, arguments=_for_home),
-    "jog": Action("Move the head.", _jog, arguments=_for_jog),
-    "send": Action("Send G-code; the console of the page shows the answers.", _send, arguments=_for_send),
+    "home": Action("Move axes to their origin.", _home, arguments=_declare_home),
+    "jog": Action("Move the head.", _jog, arguments=_declare_jog),
+    "send": Action("Send G-code; the console of the page shows the answers.", _send, arguments=_declare_send),
 }

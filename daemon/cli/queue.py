@@ -35,7 +35,7 @@ def _format_entry(entry: dict[str, Any]) -> str:
     return printable(f"{entry['path']} waits as entry {entry['id']}")
 
 
-def _for_entry(parser: argparse.ArgumentParser) -> None:
+def _declare_entry(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "entry", type=_whole_number, metavar="ENTRY", help="its number, as `nozzled queue list` shows it"
     )
@@ -47,7 +47,7 @@ def _whole_number(text: str) -> int:
     return int(text)
 
 
-def _for_add(parser: argparse.ArgumentParser) -> None:
+def _declare_add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", help="path of the file among the uploads")
     parser.add_argument("--copies", type=int, metavar="N", help="number of copies (default: 1)")
     parser.add_argument("--notes", metavar="T", help="notes for the person at the printer")
@@ -67,8 +67,8 @@ async def _add(client: OctoPrintClient, args: argparse.Namespace) -> dict[str, A
     return await client.queue.add(args.path, **fields, **flags)
 
 
-def _for_move(parser: argparse.ArgumentParser) -> None:
-    _for_entry(parser)
+def _declare_move(parser: argparse.ArgumentParser) -> None:
+    _declare_entry(parser)
     parser.add_argument("place", type=_whole_number, metavar="PLACE", help="its new place; 1 is the first")
 
 
@@ -76,28 +76,28 @@ async def _clear_bed(client: OctoPrintClient, args: argparse.Namespace) -> dict[
     return await client.queue.bed(clear=not args.no)
 
 
-def _for_bed(parser: argparse.ArgumentParser) -> None:
+def _declare_bed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no", action="store_true", help="mark it as not clear")
 
 
 _ACTIONS = {
     "list": Action("Show the queue in order.", lambda client, _: client.queue.get(), _format),
-    "add": Action("Add a file.", _add, _format_entry, _for_add),
+    "add": Action("Add a file.", _add, _format_entry, _declare_add),
     "move": Action(
         "Move an entry to another place.",
         lambda client, args: client.queue.move(args.entry, max(0, args.place - 1)),
         _format,
-        _for_move,
+        _declare_move,
     ),
-    "remove": Action("Remove an entry.", lambda client, args: client.queue.remove(args.entry), _format, _for_entry),
+    "remove": Action("Remove an entry.", lambda client, args: client.queue.remove(args.entry), _format, _declare_entry),
     "retry": Action(
         "Queue an entry again that was refused or whose print failed.",
         lambda client, args: client.queue.retry(args.entry),
         _format,
-        _for_entry,
+        _declare_entry,
     ),
     "clear": Action("Remove all entries that are not being printed.", lambda client, _: client.queue.clear(), _format),
-    "clear-bed": Action("Confirm that the bed is clear: the next print starts.", _clear_bed, _format, _for_bed),
+    "clear-bed": Action("Confirm that the bed is clear: the next print starts.", _clear_bed, _format, _declare_bed),
     "pause": Action("Start no further print.", lambda client, _: client.queue.pause(), _format),
     "resume": Action("Start prints from the queue again.", lambda client, _: client.queue.resume(), _format),
 }

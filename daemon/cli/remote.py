@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from daemon.cli import local_daemon
 from daemon.cli.local_daemon import LocalDaemon
-from daemon.cli.options import UNFIT, add_config
+from daemon.cli.options import EXIT_UNFIT, add_config
 from daemon.client import (
     AccessDenied,
     BadAnswer,
@@ -44,7 +44,7 @@ class NotPrinted(ClientError):
 
 
 _CODES: dict[type[ClientError], int] = {
-    Unreachable: 3, AccessDenied: 4, NotFound: 5, Conflict: UNFIT, NotPrinted: UNFIT,
+    Unreachable: 3, AccessDenied: 4, NotFound: 5, Conflict: EXIT_UNFIT, NotPrinted: EXIT_UNFIT,
 }  # fmt: skip
 _FAILED = 1
 _START_HINT = "`nozzled serve` starts it; `systemctl status nozzled nozzled-front` shows an installed service"
@@ -161,7 +161,7 @@ def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:
     text = error.text if isinstance(error, RequestRefused) and error.text else str(error)
     shown = in_cli_words(text)
     if isinstance(error, AccessDenied) and not server.key:
-        shown = server.without_key
+        shown = server.no_key_text
     elif isinstance(error, AccessDenied) and text == INVALID_KEY:
         shown = f"{text}; it came from {server.key_source}"
     elif isinstance(error, NeverSent):
@@ -193,13 +193,13 @@ class Server:
     Attributes:
         url: its address.
         key: the API key; empty: none is known.
-        without_key: the message if there is no key.
+        no_key_text: the message if there is no key.
         key_source: where the key came from.
     """
 
     url: str
     key: str
-    without_key: str
+    no_key_text: str
     key_source: str
 
 
@@ -258,10 +258,10 @@ def _own_url(target: LocalDaemon) -> str:
     return local_daemon.url(host, port)
 
 
-def say_whose(does: str, environ: Mapping[str, str] = os.environ) -> None:
+def say_whose(clause: str, environ: Mapping[str, str] = os.environ) -> None:
     """If $NOZZLED_URL names another daemon, say on stderr that the command is for this computer's own daemon."""
     if url := environ.get(URL_ENVIRONMENT):
-        own = f"{does} this computer's own daemon, not {printable(url)} (${URL_ENVIRONMENT})"
+        own = f"{clause} this computer's own daemon, not {printable(url)} (${URL_ENVIRONMENT})"
         print(f"nozzled: {own}", file=sys.stderr)
 
 

@@ -63,21 +63,21 @@ def run(args: argparse.Namespace) -> int:
         FileError: the file has no such place, or a file cannot be read or written.
     """
     if args.file is None:
-        return _of_last_print(args)
+        return _continue_last_print(args)
     if args.layer is None and args.height is None and args.line is None:
         raise FileError("say where to continue: --layer, --height or --line")
-    return _of_file(args)
+    return _continue_file(args)
 
 
-def _of_last_print(args: argparse.Namespace) -> int:
+def _continue_last_print(args: argparse.Namespace) -> int:
     """Continue the last print: where it ended, unless another place is named."""
     if args.output is None:
         return last_print.resume(args, _check, partial(_ask_user, printed=True))
     with temporary_folder() as folder:
-        return last_print.fetch(args, folder) or _of_file(args)
+        return last_print.fetch(args, folder) or _continue_file(args)
 
 
-def _of_file(args: argparse.Namespace) -> int:
+def _continue_file(args: argparse.Namespace) -> int:
     plain = args.file.with_name(plain_name(args.file.name))
     output = args.output or plain.with_name(f"{plain.stem}-resumed{plain.suffix}")
     if output.exists() and output.samefile(args.file):

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     if not has_kept_file(state_dir(config, os.environ)):  # an unfinished print has to continue, even without the page
         _require_free_port(config.http)
     if not config.printer.address:
-        print(_without_printer(), file=sys.stderr)
+        print(_no_printer_text(), file=sys.stderr)
     return run_with(args, front_command(args))
 
 
@@ -88,7 +88,7 @@ def _bind_error(http: HttpConfig) -> OSError | None:
     return None
 
 
-def _without_printer() -> str:
+def _no_printer_text() -> str:
     """Return the message for a start without --printer; it lists the ports."""
     from shlex import quote  # noqa: PLC0415 - memory that a core with a printer does not need
 

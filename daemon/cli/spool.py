@@ -77,13 +77,13 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _for_tool(parser: argparse.ArgumentParser) -> None:
+def _declare_tool(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tool", type=_number, default=0, metavar="N", help="number of the tool (default: 0)")
 
 
-def _for_use(parser: argparse.ArgumentParser) -> None:
+def _declare_use(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("spool", type=_number, metavar="SPOOL", help="its number in Spoolman")
-    _for_tool(parser)
+    _declare_tool(parser)
 
 
 async def _use(client: OctoPrintClient, args: argparse.Namespace) -> Any:
@@ -101,6 +101,6 @@ async def _none(client: OctoPrintClient, args: argparse.Namespace) -> Any:
 _ACTIONS = {
     "status": Action("Show the spool on each tool, and how much filament is left.", _status, _format),
     "list": Action("List the spools that Spoolman has.", _list, _format_list),
-    "use": Action("Assign a spool to a tool.", _use, _format, _for_use),
-    "none": Action("Remove the spool from a tool.", _none, _format, _for_tool),
+    "use": Action("Assign a spool to a tool.", _use, _format, _declare_use),
+    "none": Action("Remove the spool from a tool.", _none, _format, _declare_tool),
 }

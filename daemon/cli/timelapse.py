@@ -57,7 +57,7 @@ def _format(films: Mapping[str, Any]) -> str:
     return "\n".join(printable(row) for row in rows)
 
 
-def _for_film(parser: argparse.ArgumentParser) -> None:
+def _declare_film(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="as `nozzled timelapse list` shows it")
 
 
@@ -85,9 +85,9 @@ async def _address(client: OctoPrintClient, args: argparse.Namespace) -> str:
 
 _ACTIONS = {
     "list": Action("List the films, and the recordings without a film.", _list, _format),
-    "delete": Action("Delete a film, or a recording without a film.", _delete, arguments=_for_film),
-    "render": Action("Make a film of a recording; refused during a print.", _render, arguments=_for_film),
+    "delete": Action("Delete a film, or a recording without a film.", _delete, arguments=_declare_film),
+    "render": Action("Make a film of a recording; refused during a print.", _render, arguments=_declare_film),
     "play-address": Action(
-        "Show an address for a player or a browser that needs no key for some minutes.", _address, str, _for_film
+        "Show an address for a player or a browser that needs no key for some minutes.", _address, str, _declare_film
     ),
 }

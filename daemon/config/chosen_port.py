@@ -16,7 +16,7 @@ CONSEQUENCE = "no printer is connected until a client asks for it"
 log = structlog.get_logger()
 
 
-def with_chosen(config: Config, folder: Path) -> Config:
+def with_chosen_port(config: Config, folder: Path) -> Config:
     """Return the configuration with the chosen port, unless the configuration file names a printer. Blocks."""
     if config.printer.address:
         return config

@@ -32,7 +32,7 @@ CHANGEABLE = frozenset({
 log = structlog.get_logger()
 
 
-def with_chosen(config: Config, folder: Path) -> Config:
+def with_chosen_printer(config: Config, folder: Path) -> Config:
     """Return the configuration with the chosen printer, unless the configuration file has a profile. Blocks."""
     if config.profile != ProfileConfig():
         return config

@@ -5,7 +5,7 @@ from pathlib import Path
 from daemon.errors import ConfigError
 
 
-def expanded(path: str) -> Path:
+def expand_home(path: str) -> Path:
     """Return a path with the home directory in place of `~` or `~USER` at its beginning.
 
     Raises:

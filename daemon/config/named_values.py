@@ -38,7 +38,7 @@ def example(line: str) -> str:
     return _NAME.sub("0", line)
 
 
-def filled(commands: Iterable[str], values: Mapping[str, str]) -> list[str]:
+def fill_in(commands: Iterable[str], values: Mapping[str, str]) -> list[str]:
     """Return the commands with their values filled in; those that name an unknown value are left out."""
     complete = (line for line in commands if all(name in values for name in names(line)))
     return [_NAME.sub(lambda match: values[match[1]], line) for line in complete]

@@ -19,7 +19,7 @@ class Option:
     high: float = math.inf
     choices: tuple[str, ...] = ()
     gcode: bool = False
-    each: type | None = None
+    table_type: type | None = None
 
 
 def option(
@@ -30,11 +30,11 @@ def option(
     high: float = math.inf,
     choices: tuple[str, ...] = (),
     gcode: bool = False,
-    each: type | None = None,
+    table_type: type | None = None,
 ) -> T:
     """Declare a key: its default, its comment and its allowed values.
 
-    With `gcode` the values are commands. With `each` the value is a list of tables. Each table becomes an instance of
-    this class, whose fields are declared in the same way; if tables have a name, the names must differ.
+    With `gcode` the values are commands. With `table_type` the value is a list of tables. Each table becomes an
+    instance of this class, whose fields are declared in the same way; if tables have a name, the names must differ.
     """
-    return field(default=default, metadata={"option": Option(doc, low, high, choices, gcode, each)})
+    return field(default=default, metadata={"option": Option(doc, low, high, choices, gcode, table_type)})

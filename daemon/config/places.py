@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from daemon.config.home import expanded
+from daemon.config.home import expand_home
 from daemon.config.sections import Config
 from daemon.errors import ConfigError
 from daemon.systemd.directories import of_systemd
@@ -21,7 +21,7 @@ def state_dir(config: Config, environ: Mapping[str, str]) -> Path:
         ConfigError: it is below a home directory, and there is none.
     """
     if config.paths.state_dir:
-        return expanded(config.paths.state_dir)
+        return expand_home(config.paths.state_dir)
     if directory := of_systemd(environ, "STATE_DIRECTORY"):
         return directory
     xdg = Path(environ.get("XDG_STATE_HOME", ""))
@@ -59,4 +59,4 @@ def stop_socket(environ: Mapping[str, str], state: Path) -> Path:
 
 def key_file(config: Config, state: Path) -> Path:
     """Return the file that holds the API key."""
-    return expanded(config.api.key_file) if config.api.key_file else state / "api-key"
+    return expand_home(config.api.key_file) if config.api.key_file else state / "api-key"

@@ -24,7 +24,7 @@ class Preset:
 
     id: str
     name: str
-    also: tuple[str, ...]
+    aliases: tuple[str, ...]
     profile: ProfileConfig
 
 
@@ -114,7 +114,7 @@ def _begins(own_name: str, plain: str) -> bool:
 
 
 def _names(preset: Preset) -> tuple[str, ...]:
-    return (preset.name, *preset.also)
+    return (preset.name, *preset.aliases)
 
 
 def _words(name: str) -> frozenset[str]:

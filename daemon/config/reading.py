@@ -108,12 +108,12 @@ def merge(base: Config, tables: Mapping[str, object], source: str) -> Config:
             continue  # the companion reads it
         section = getattr(base, name)
         if name == "profile":
-            section = _of_preset(section, table, source)
+            section = _preset_profile(section, table, source)
         sections[name] = merge_section(section, table, f"{source}: {name}.")
     return replace(base, **sections)
 
 
-def _of_preset(profile: ProfileConfig, table: Mapping[str, Any], source: str) -> ProfileConfig:
+def _preset_profile(profile: ProfileConfig, table: Mapping[str, Any], source: str) -> ProfileConfig:
     """Return the profile of the preset that the table names, else `profile`; the table's other keys override it."""
     from daemon.config.presets import find  # noqa: PLC0415 - it imports this package
 
@@ -139,7 +139,7 @@ def merge_section(section: T, table: Mapping[str, Any], prefix: str) -> T:
         _refuse_unknown(key, value, type(section), prefix)
         if not _fits(value, kinds[key], rules[key]):
             raise ConfigError(f"{prefix}{key} = {_quoted(value)}: must be {_allowed(kinds[key], rules[key])}")
-        if (cls := rules[key].each) is not None:
+        if (cls := rules[key].table_type) is not None:
             values[key] = _tables(value, cls, f"{prefix}{key}")
             continue
         if kinds[key] == Macros:
@@ -252,7 +252,7 @@ def _fits(value: object, kind: object, rule: Option) -> bool:
         return isinstance(value, bool)
     if kind is str:
         return _is_text(value) and (not rule.choices or value in rule.choices)
-    if kind == Macros or rule.each is not None:
+    if kind == Macros or rule.table_type is not None:
         return isinstance(value, list | tuple)
     if kind == Texts:
         return isinstance(value, list | tuple) and all(_is_text(each) and each.strip() for each in value)
@@ -277,8 +277,8 @@ def _allowed(kind: object, rule: Option) -> str:
         return "a list of texts, none of them empty or with a line break or another control character"
     if kind == Macros:
         return "a list of tables, each with name and commands"
-    if rule.each is not None:
-        return "a list of tables, each with " + ", ".join(each.name for each in fields(rule.each))
+    if rule.table_type is not None:
+        return "a list of tables, each with " + ", ".join(each.name for each in fields(rule.table_type))
     return f"a {'whole ' if kind is int else ''}number from {rule.low} to {rule.high}"
 
 

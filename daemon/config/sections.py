@@ -128,7 +128,7 @@ class ProfileConfig:
         return 1 if self.shared_nozzle else self.extruders
 
     @property
-    def sized(self) -> bool:
+    def has_size(self) -> bool:
         """The printer's size is known."""
         return self.width_mm > 0 or self.depth_mm > 0 or self.height_mm > 0
 
@@ -353,7 +353,7 @@ class WebcamConfig:
     webrtc_url: str = option("", "Address of a page that shows it by WebRTC.")
     hls_url: str = option("", "Address of its HLS stream, or of a page that plays it.")
     cameras: tuple[CameraConfig, ...] = option(
-        (), "Further cameras, each under [[webcam.cameras]] with a name and addresses.", each=CameraConfig
+        (), "Further cameras, each under [[webcam.cameras]] with a name and addresses.", table_type=CameraConfig
     )
 
 

@@ -16,29 +16,31 @@ def render_section(name: str, section: Any) -> str:
     """Write one section."""
     lines = [f"# {type(section).__doc__}", f"[{name}]"]
     kinds = get_type_hints(type(section))
-    of_preset = _of_preset(section)
+    of_preset = _preset_profile(section)
     for each in fields(section):
         rule = each.metadata["option"]
         limits = (
-            "" if kinds[each.name] in (bool, str, Texts, Macros) or rule.each else f" From {rule.low} to {rule.high}."
+            ""
+            if kinds[each.name] in (bool, str, Texts, Macros) or rule.table_type
+            else f" From {rule.low} to {rule.high}."
         )
         if rule.choices:
             limits = f" One of {', '.join(each or 'nothing' for each in rule.choices)}."
         lines.append(f"# {rule.doc}{limits} Default: {toml(each.default)}")
-        lines += _of_tables(rule.each) if rule.each else []
+        lines += _table_comments(rule.table_type) if rule.table_type else []
         value = getattr(section, each.name)
         is_preset = of_preset is not None and each.name != "preset" and value == getattr(of_preset, each.name)
         lines.append(f"{'# ' if is_preset else ''}{each.name} = {toml(value)}")
     return "\n".join(lines) + "\n"
 
 
-def _of_tables(cls: type) -> list[str]:
+def _table_comments(cls: type) -> list[str]:
     """Return the comment on the keys of one table of a list."""
     keys = ((each.name, each.metadata["option"], each.default) for each in fields(cls))
     return [f"#   {name}: {rule.doc} Default: {toml(default)}" for name, rule, default in keys]
 
 
-def _of_preset(section: Any) -> ProfileConfig | None:
+def _preset_profile(section: Any) -> ProfileConfig | None:
     """Return the profile of the preset, whose values are written as comments; None: no preset is chosen."""
     from daemon.config.presets import find  # noqa: PLC0415 - it reads a large file
 

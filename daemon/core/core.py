@@ -12,7 +12,7 @@ import structlog
 
 from daemon.boot import boot_id
 from daemon.config import UPLOADS, Config, ProfileConfig, chosen_port, runtime_file, state_dir
-from daemon.config.chosen_preset import with_chosen
+from daemon.config.chosen_preset import with_chosen_printer
 from daemon.core.connection.connection import Connection
 from daemon.core.connection.printer_settings import PrinterSettings
 from daemon.core.connection.recordings import Recordings
@@ -79,8 +79,8 @@ async def begin_core(
     store = Store(wall, _store_trouble)
     await store.open(folder)
     configured = config.profile != ProfileConfig()
-    config = await asyncio.to_thread(with_chosen, config, folder)
-    config = await asyncio.to_thread(chosen_port.with_chosen, config, folder)
+    config = await asyncio.to_thread(with_chosen_printer, config, folder)
+    config = await asyncio.to_thread(chosen_port.with_chosen_port, config, folder)
     stack.push_async_callback(close_in_time, store.close)
     uploads = folder / UPLOADS
     reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
@@ -102,7 +102,7 @@ async def begin_core(
         await disk.close()
 
     stack.push_async_callback(close_in_time, close_place)
-    if not config.profile.sized:
+    if not config.profile.has_size:
         log.info(
             "profile.unknown",
             consequence="no file is refused for its size",

@@ -6,7 +6,7 @@ from typing import Any
 from daemon.config.sections import unit_of
 from daemon.doctor.finding import Finding, Subject, good, note
 from daemon.doctor.view import View
-from daemon.systemd.installed import Installed
+from daemon.systemd.installed import InstalledService
 
 _WORDS = {True: "on", False: "off"}
 
@@ -21,7 +21,7 @@ def companions(_: View, subject: Subject) -> Iterator[Finding]:
             yield from check(state)
 
 
-def _start(name: str, service: Installed | None) -> str:
+def _start(name: str, service: InstalledService | None) -> str:
     if service is None:
         return "nozzled farm agent" if name == "farm" else f"nozzled {name} serve"
     return f"sudo systemctl enable --now {unit_of(name)}{f'@{service.printer}' if service.printer else ''}"

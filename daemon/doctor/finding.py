@@ -8,7 +8,7 @@ from typing import Any
 
 from daemon.config import Config
 from daemon.doctor.view import View
-from daemon.systemd.installed import Installed
+from daemon.systemd.installed import InstalledService
 from gcode.frozen import frozen
 
 
@@ -67,7 +67,7 @@ class Subject:
     config: Config = field(default_factory=Config)
     config_path: Path | None = None
     mistake: str = ""
-    service: Installed | None = None
+    service: InstalledService | None = None
     sockets: tuple[str, ...] = ()
     host: str = "127.0.0.1"
     port: int = 5000

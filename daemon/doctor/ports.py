@@ -58,11 +58,11 @@ def port(view: View, subject: Subject) -> Iterator[Finding]:
 
 
 def _check_automatic(existing: Sequence[Port]) -> Iterator[Finding]:
-    named = [each for each in existing if each.by_id or each.is_twin]
-    if len(named) == 1:
-        yield good(f"serial:auto finds one port: {named[0].address}")
-    elif named:
-        listed = ", ".join(each.address for each in named)
+    candidates = [each for each in existing if each.by_id or each.is_twin]
+    if len(candidates) == 1:
+        yield good(f"serial:auto finds one port: {candidates[0].address}")
+    elif candidates:
+        listed = ", ".join(each.address for each in candidates)
         yield bad("serial:auto finds several ports", f"set [printer] address to one of {listed}")
     else:
         yield bad("serial:auto finds no port", _port_fix(existing))

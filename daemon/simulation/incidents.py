@@ -28,7 +28,7 @@ class Incidents:
 
     def __init__(self, now: Callable[[], float]) -> None:
         """Prepare; `now` returns the time of the print."""
-        self.first: list[Incident] = []
+        self.records: list[Incident] = []
         self.further_count = 0
         self._now = now
         self._unusual = False  # the job is in a state that an undisturbed print never has
@@ -55,7 +55,7 @@ class Incidents:
         self._unusual = state not in _USUAL
 
     def _note(self, who: str, what: str) -> None:
-        if len(self.first) < MAX_INCIDENTS:
-            self.first.append(Incident(round(self._now(), 3), who, what))
+        if len(self.records) < MAX_INCIDENTS:
+            self.records.append(Incident(round(self._now(), 3), who, what))
         else:
             self.further_count += 1

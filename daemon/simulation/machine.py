@@ -49,7 +49,7 @@ def _allow_target(default: HeaterConfig, target: float) -> HeaterConfig:
 
 def add_size(profile: ProfileConfig, default: FirmwareConfig) -> ProfileConfig:
     """Return the profile; if it lacks a size, with that of the simulated printer."""
-    if profile.sized:
+    if profile.has_size:
         return profile
     x, y, z = default.volume
     return replace(profile, width_mm=x, depth_mm=y, height_mm=z)

@@ -82,11 +82,11 @@ class SimulationProgress:
 class MeteredTransport(SimulatedTransport):
     """The transport, which also counts the bytes sent to the printer."""
 
-    sent = 0
+    sent_bytes = 0
 
     def write(self, data: bytes) -> None:
         """Put bytes on the wire."""
-        self.sent += len(data)
+        self.sent_bytes += len(data)
         super().write(data)
 
 
@@ -227,7 +227,7 @@ class Simulation:
 
     def _sample(self) -> None:
         """Take a sample."""
-        lines, sent = self.witness.counters.accepted, self._transport.sent if self._transport else 0
+        lines, sent = self.witness.counters.accepted, self._transport.sent_bytes if self._transport else 0
         heaters = self._connection.heaters.items()
         sample = Sample(
             self._time,
@@ -302,7 +302,7 @@ class Simulation:
             faults=[
                 ScenarioFault(self._print_time(each.time), each.what, each.line) for each in self.firmware.fault_records
             ],
-            events=self._incidents.first,
+            events=self._incidents.records,
             more_events=self._incidents.further_count,
             clipped=witness.counters.clipped,
             clipped_laying=witness.counters.clipped_laying,

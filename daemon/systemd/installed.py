@@ -19,7 +19,7 @@ Systemctl = Callable[..., str]
 
 
 @frozen
-class Installed:
+class InstalledService:
     """An installed service.
 
     Attributes:
@@ -70,7 +70,7 @@ def is_installed(root: Path = Path("/")) -> bool:
     return (root / UNITS / f"{NAME}-front.service").is_file()
 
 
-def service_of(config: Path, root: Path = Path("/")) -> Installed | None:
+def service_of(config: Path, root: Path = Path("/")) -> InstalledService | None:
     """Return the service that uses this configuration file; None: no service does."""
     if not is_installed(root):
         return None
@@ -78,15 +78,15 @@ def service_of(config: Path, root: Path = Path("/")) -> Installed | None:
     return next((each for each in services(root) if each.config == path), None)
 
 
-def services(root: Path = Path("/")) -> Iterator[Installed]:
+def services(root: Path = Path("/")) -> Iterator[InstalledService]:
     """Yield all services that are installed and configured, the one for a single printer first."""
     if not is_installed(root):
         return
-    single = Installed(root)
+    single = InstalledService(root)
     if single.config.is_file():
         yield single
     for path in sorted((root / "etc" / NAME).glob("*.toml")):
-        yield Installed(root, path.stem)
+        yield InstalledService(root, path.stem)
 
 
 def systemctl(*words: str) -> str:

@@ -46,7 +46,7 @@ class Filament:
 
 
 @frozen
-class About:
+class FileMetadata:
     """The metadata of a file, in mm, s and °C; None: not in the file.
 
     Attributes:
@@ -71,11 +71,11 @@ class About:
     densities: tuple[float | None, ...] = ()
 
 
-def read_about(row: Slicer | None, version: str, facts: Mapping[str, str]) -> About:
+def read_metadata(row: Slicer | None, version: str, facts: Mapping[str, str]) -> FileMetadata:
     """Return the metadata in `facts`, by the keys of the slicer in `row`; None: the slicer is unknown."""
     fields = _Fields(row or OTHER, facts)
     layer = fields.number("layer height", _LENGTH)
-    return About(
+    return FileMetadata(
         slicer=row.name if row else None,
         version=version or (fields.text("version") if row else None),
         estimate=fields.estimate(),
@@ -181,8 +181,8 @@ class _Fields:
 
 
 def complete(
-    about: About, layers: "Sequence[Layer]", tools: "Sequence[ToolUse]", targets: Mapping[str, float]
-) -> About:
+    about: FileMetadata, layers: "Sequence[Layer]", tools: "Sequence[ToolUse]", targets: Mapping[str, float]
+) -> FileMetadata:
     """Return metadata completed by the commands of the file.
 
     Args:
@@ -209,7 +209,7 @@ def complete(
     )
 
 
-def _with_weights(about: About, tools: "Sequence[ToolUse]") -> tuple[Filament, ...]:
+def _with_weights(about: FileMetadata, tools: "Sequence[ToolUse]") -> tuple[Filament, ...]:
     """Return the filaments; if none has a weight, compute it from volume and density."""
     if any(each.weight is not None for each in about.filaments):
         return about.filaments

@@ -243,7 +243,7 @@ class Analyser:
         tools = totals.tools(settings.filament_diameters(comments.settings), self._machine.filament_diameter)
         area = max((use.volume_mm3 / use.length_mm for use in tools), default=self._machine.filament_area)
         filament = sum(tool.length_mm for tool in tools)
-        checks.finish(totals.bounds, comments, filament, complete=self._last in (b"\n", b"\r", b""))
+        checks.finish(totals.bounds, comments, filament, ends_with_line_end=self._last in (b"\n", b"\r", b""))
         return Analysis(
             size=self._size,
             commands=self._follower.count,

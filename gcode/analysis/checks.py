@@ -90,7 +90,7 @@ class Checks:
         self._cold_allowed = False
         self._where = Whereabouts(machine)
         self._cold_moves = 0  # moves that extrude after the hotend was turned off
-        self._forth = 0.0  # mm of filament that printing moves push out
+        self._pushed_mm = 0.0  # mm of filament that printing moves push out
         self._printing = 0  # moves that extrude
         self._idle = 0  # moves whose absolute E leaves the extruder where it is
         self._for_macros = False  # the file calls macros, so an unknown firmware has no limit of length
@@ -250,7 +250,7 @@ class Checks:
         if len(long_):
             text = f"moves {extruded[long_[0]]:.0f} mm of filament at once; are absolute and relative E mixed up?"
             self.add(Level.WARNING, "long extrusion", text, int(line[long_[0]]), len(long_))
-        self._forth += float(extruded[printing].sum())
+        self._pushed_mm += float(extruded[printing].sum())
         self._printing += int(printing.sum())
         much = np.flatnonzero(printing & (extruded * extruded > enough))
         if len(much) > _MAX_IMPLAUSIBLE:
@@ -266,14 +266,14 @@ class Checks:
         """Count moves whose absolute E leaves the extruder where it is."""
         self._idle += count
 
-    def finish(self, bounds: Bounds, comments: Comments, filament: float, *, complete: bool) -> None:
+    def finish(self, bounds: Bounds, comments: Comments, filament: float, *, ends_with_line_end: bool) -> None:
         """Check the whole file.
 
         Args:
             bounds: of its moves.
             comments: of the slicer; some slicers mark the end of their files by one.
             filament: mm used in total.
-            complete: the last line has a line end.
+            ends_with_line_end: the last line has a line end.
         """
         if bounds.printing is None or self._printed is None:
             self.add(Level.WARNING, "nothing", "the file prints nothing")
@@ -281,7 +281,7 @@ class Checks:
             if self._printed[0] < self._homing_line:
                 self.add(Level.WARNING, "unhomed", "prints before the axes are homed", self._printed[0])
             self._check_volume()
-            self._check_truncated(comments, complete=complete)
+            self._check_truncated(comments, ends_with_line_end=ends_with_line_end)
         self._check_relative_e(filament)
         if bounds.travel is not None:
             for axis, low, high, (least, most) in zip(
@@ -291,7 +291,7 @@ class Checks:
                     self._outside(Level.WARNING, "moves", axis, (low, high), (least, most))
 
     def _check_volume(self) -> None:
-        for each in self._where.outside(_MAX_PRESSED):
+        for each in self._where.find_overruns(_MAX_PRESSED):
             moved = [self._moved[axis] for axis in (each.axis if len(each.axis) == 1 else "XY") if axis in self._moved]
             level = Level.WARNING if moved else Level.ERROR
             origin = f"; {moved[0]} in the file moves the origin, so this may be wrong" if moved else ""
@@ -306,12 +306,12 @@ class Checks:
 
     def _check_relative_e(self, filament: float) -> None:
         """Detect relative E that is read as absolute: E goes back as far as forth, or does not move the extruder."""
-        back_and_forth = filament < _MIN_SHARE * self._forth and self._printing > _MAX_IMPLAUSIBLE
+        back_and_forth = filament < _MIN_SHARE * self._pushed_mm and self._printing > _MAX_IMPLAUSIBLE
         if back_and_forth or self._idle > max(_MAX_IMPLAUSIBLE, 4 * self._printing):
             text = "hardly any filament is extruded although the moves have an E: are absolute and relative E mixed up?"
             self.add(Level.WARNING, "little extrusion", text)
 
-    def _check_truncated(self, comments: Comments, *, complete: bool) -> None:
+    def _check_truncated(self, comments: Comments, *, ends_with_line_end: bool) -> None:
         if self._printed and self._end_line > self._printed[1]:
             return
         about = comments.about()
@@ -326,7 +326,7 @@ class Checks:
         elif comments.missing_layers:
             announced, present = comments.missing_layers
             self.add(Level.ERROR, "truncated", f"the file is cut off: it has {present} of its {announced} layers")
-        elif complete:
+        elif ends_with_line_end:
             self.add(Level.WARNING, "no end", "nothing turns heaters or motors off at the end; is the file complete?")
         else:  # only a warning, because some programs write no line end after the last line
             text = "nothing turns heaters or motors off at the end, and the last line has no end; is the file complete?"

@@ -3,7 +3,7 @@
 import re
 from dataclasses import field, replace
 
-from gcode.analysis.about import About, read_about
+from gcode.analysis.about import FileMetadata, read_metadata
 from gcode.analysis.objects import Objects
 from gcode.analysis.pictures import Pictures
 from gcode.analysis.slicers import Slicer, recognise
@@ -75,9 +75,9 @@ class Comments:
         """The slicer of the file."""
         return self._slicer
 
-    def about(self) -> About:
+    def about(self) -> FileMetadata:
         """Return the metadata read so far."""
-        return read_about(self._slicer, self._version, _with_temperatures(self._facts))
+        return read_metadata(self._slicer, self._version, _with_temperatures(self._facts))
 
     @property
     def block_is_open(self) -> bool:

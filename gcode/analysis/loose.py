@@ -44,8 +44,8 @@ def find_moves(text: Bytes, starts: Ints, at: Ints, kind: Bytes, heads: Ints, en
     numbered = plain & (kind[heads] == _N)
     if numbered.any():
         token = heads + (numbered & (heads < ends))
-        first, whole = _after_number(text, first, numbered)
-        plain = (at[token] == first) & (whole | ~numbered)
+        first, has_digit = _after_number(text, first, numbered)
+        plain = (at[token] == first) & (has_digit | ~numbered)
     digit = after_blanks(text, first + 1)
     digit = digit + ((text[digit] == _ZERO) & _is_digit(text[digit + 1]))
     code = text[digit] - _ZERO

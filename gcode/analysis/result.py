@@ -3,7 +3,7 @@
 from dataclasses import asdict, field
 from typing import Any
 
-from gcode.analysis.about import About
+from gcode.analysis.about import FileMetadata
 from gcode.frozen import frozen
 
 Point = tuple[float, float, float]
@@ -111,7 +111,7 @@ class Analysis:
     objects: tuple[str, ...] = ()
     slicer: str | None = None
     slicer_estimate_s: float | None = None
-    about: About = field(default_factory=About)
+    about: FileMetadata = field(default_factory=FileMetadata)
     settings: dict[str, str] = field(default_factory=dict)
     limits_from: str = "profile"
     planner: str = "Marlin"

@@ -118,13 +118,13 @@ class Corners:
         direction = delta / length
         nominal = np.maximum(np.maximum(feedrate, lowest), MIN_SPEED)
         with np.errstate(divide="ignore"):
-            turns = 1.0 / np.abs(direction)  # speed along the path per speed of the axis
-        nominal = np.minimum(nominal, _limit_along_path(limits.feedrates, turns))
-        acceleration = np.minimum(acceleration, _limit_along_path(limits.accelerations, turns))
+            path_per_axis = 1.0 / np.abs(direction)  # speed along the path per speed of the axis
+        nominal = np.minimum(nominal, _limit_along_path(limits.feedrates, path_per_axis))
+        acceleration = np.minimum(acceleration, _limit_along_path(limits.accelerations, path_per_axis))
         before = np.concatenate((self._direction, direction[:, :-1]), axis=1)
         slower = np.minimum(nominal, np.concatenate((self._nominal, nominal[:-1])))
         if limits.classic_jerk:
-            safe = np.minimum(nominal, _limit_along_path(limits.jerk, turns))
+            safe = np.minimum(nominal, _limit_along_path(limits.jerk, path_per_axis))
             safe_before = np.concatenate((self._safe, safe[:-1]))
             corner = _by_jerk(before, direction, slower, nominal, limits.jerk)
             alike = np.minimum(safe_before, safe) > ALIKE_SHARE * corner
@@ -147,10 +147,10 @@ def _lengths_and_limits(delta: Floats, limits: LimitRows) -> tuple[Floats, Float
     return np.where(extruder_only, extruded, length), acceleration, lowest
 
 
-def _limit_along_path(of_axes: Floats, turns: Floats) -> Floats:
+def _limit_along_path(of_axes: Floats, path_per_axis: Floats) -> Floats:
     """Return the limit along the path, set by the strictest axis."""
     x, y, z, e = of_axes
-    a, b, c, d = turns
+    a, b, c, d = path_per_axis
     return np.minimum(np.minimum(x * a, y * b), np.minimum(z * c, e * d))
 
 

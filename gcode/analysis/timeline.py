@@ -52,8 +52,8 @@ class Timeline:
         self._waits: list[TimedWait] = []
         self._points: list[tuple[int, float]] = []
         self._tick = 0.25  # s from one point to the next
-        self._begun = np.zeros(CAPACITY)  # start times of the last moves
-        self._rested = 0.0  # when the last wait ended
+        self._recent_begins = np.zeros(CAPACITY)  # start times of the last moves
+        self._wait_end = 0.0  # when the last wait ended
         self._has_rested = False  # since the last move taken
         self._around_waits: list[tuple[int, float]] = []  # points not in `_points` yet
 
@@ -68,32 +68,32 @@ class Timeline:
         self._waits = self._waits[len(due) :]
         run = np.concatenate(([0.0], np.cumsum(seconds)))
         begins = self.now + run[:-1]
-        rested, wait = None, 0.0
+        follows_wait, wait = None, 0.0
         if due or self._has_rested:
             waited = self._waits_before(due, run, layer)
             begins += waited
-            rested = np.diff(waited, prepend=0.0) > 0
+            follows_wait = np.diff(waited, prepend=0.0) > 0
             if count:
-                rested[0] |= self._has_rested
+                follows_wait[0] |= self._has_rested
                 self._has_rested = False
                 wait = float(waited[-1])
         self._layers.add_seconds(layer, seconds)
-        self._keep_points(self._take_times(begins, rested), offset)
+        self._keep_points(self._take_times(begins, follows_wait), offset)
         self._moves += count
         self.seconds["motion"] += float(run[-1])
         self.now += float(run[-1]) + wait
         return begins
 
-    def _take_times(self, begins: Floats, rested: Bools | None) -> Floats:
+    def _take_times(self, begins: Floats, follows_wait: Bools | None) -> Floats:
         """Return when the firmware takes each move into its planner, which is full except after a wait."""
-        begun = np.concatenate((self._begun, begins))
-        if rested is None:
-            self._begun = begun[-CAPACITY:]
-            return np.maximum(begun[: len(begins)], self._rested)
-        since = np.maximum.accumulate(np.where(rested, begins, self._rested))
-        self._begun = begun[-CAPACITY:]
-        self._rested = float(since[-1]) if len(since) else self._rested
-        return np.maximum(begun[: len(begins)], since)
+        all_begins = np.concatenate((self._recent_begins, begins))
+        if follows_wait is None:
+            self._recent_begins = all_begins[-CAPACITY:]
+            return np.maximum(all_begins[: len(begins)], self._wait_end)
+        since = np.maximum.accumulate(np.where(follows_wait, begins, self._wait_end))
+        self._recent_begins = all_begins[-CAPACITY:]
+        self._wait_end = float(since[-1]) if len(since) else self._wait_end
+        return np.maximum(all_begins[: len(begins)], since)
 
     def _waits_before(self, due: list[TimedWait], run: Floats, layer: Floats) -> Floats:
         """Return the total duration of all waits before each move."""

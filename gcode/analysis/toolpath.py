@@ -259,9 +259,9 @@ def _needed_chords(line: Floats, ends: Floats) -> Bools | None:
     heading = np.arctan2(steps[1], steps[0])
     second = np.minimum(begins + 1, len(line) - 1)
     turn = np.abs((heading[second] - heading[begins] + math.pi) % math.tau - math.pi)
-    together = np.sqrt(8 * SAGITTA / np.maximum(length[begins] * turn, 1e-9))
-    together = np.where(counts >= _FEW, np.clip(together, 1, counts), 1).astype(np.intp)
+    per_vertex = np.sqrt(8 * SAGITTA / np.maximum(length[begins] * turn, 1e-9))
+    per_vertex = np.where(counts >= _FEW, np.clip(per_vertex, 1, counts), 1).astype(np.intp)
     number = np.arange(len(line)) - np.repeat(begins, counts)
-    needed: Bools = (number + 1) % np.repeat(together, counts) == 0
+    needed: Bools = (number + 1) % np.repeat(per_vertex, counts) == 0
     needed[begins + counts - 1] = True
     return needed

@@ -53,15 +53,15 @@ class _Area:
             for positions in (begins, ends):
                 self._far = max(self._far, float(((positions[0] - x) ** 2 + (positions[1] - y) ** 2).max()))
 
-    def outside(self, machine: Machine, below: float) -> list[Overrun]:
-        """Return the axes that leave the printer's volume; Z may be `below` mm lower."""
+    def find_overruns(self, machine: Machine, max_pressed: float) -> list[Overrun]:
+        """Return the axes that leave the printer's volume; Z may be `max_pressed` mm lower."""
         box = self._extent.box
         if box is None:
             return []
         outside = [
             Overrun(axis, low, high, least, most)
             for axis, low, high, (least, most) in zip("XYZ", box.min, box.max, machine.volume, strict=True)
-            if low < least - (below if axis == "Z" else ROUNDING) or high > most + ROUNDING
+            if low < least - (max_pressed if axis == "Z" else ROUNDING) or high > most + ROUNDING
         ]
         radius = machine.radius
         if radius is not None and self._far > (radius + ROUNDING) ** 2:
@@ -104,13 +104,13 @@ class Whereabouts:
                 self._first.append((int(line[index]), np.stack((begins[:, index], ends[:, index]), axis=1)))
             self._others.add(begins[:, count:], ends[:, count:], None if count else box)
 
-    def outside(self, below: float) -> list[Overrun]:
-        """Return the axes on which the part leaves the printer's volume; Z may be `below` mm lower."""
+    def find_overruns(self, max_pressed: float) -> list[Overrun]:
+        """Return the axes on which the part leaves the printer's volume; Z may be `max_pressed` mm lower."""
         if self._has_marks:
-            return self._layers.outside(self._machine, below)
+            return self._layers.find_overruns(self._machine, max_pressed)
         until = self._first[-1][0] if len(self._first) == PURGE else math.inf
         start = max((line for line in self._starts if line < until), default=0)
         for line, positions in self._first:
             if line > start:
                 self._others.add(positions[:, :1], positions[:, 1:])
-        return self._others.outside(self._machine, below)
+        return self._others.find_overruns(self._machine, max_pressed)

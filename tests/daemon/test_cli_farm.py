@@ -152,7 +152,7 @@ def test_a_lost_answer_makes_no_second_job_and_the_uncertainty_is_reported(run, 
     output = run("submit", part, "--once", "k", code=3)
     assert "it is not known whether part.gcode became a job; jobs made before: none" in output
     assert "add --once k" in output
-    assert "has not become a job" in farm_jobs._interrupted("a", [{"number": 7}], "k", NeverSent("no"))
+    assert "has not become a job" in farm_jobs._interruption_text("a", [{"number": 7}], "k", NeverSent("no"))
 
 
 def test_the_list_is_copied_while_it_is_in_use(run, tmp_path):

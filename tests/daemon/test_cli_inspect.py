@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from daemon.cli import inspect, main
-from daemon.cli.options import UNFIT
+from daemon.cli.options import EXIT_UNFIT
 from daemon.front.analysis.plot import Samples
 from gcode.analysis.analyser import Analyser
 from gcode.analysis.machine import Machine
@@ -57,7 +57,7 @@ def test_errors_in_a_file_are_shown_and_have_their_own_exit_code(capsys, tmp_pat
     path = tmp_path / "bad.gcode"
     path.write_text("G28\nM104 S999\nG1 X10 E5\n")
     code, out, _ = inspected(capsys, path)
-    assert code == UNFIT
+    assert code == EXIT_UNFIT
     assert "error: the file heats tool0 to 999 °C, but the profile allows 300 °C (line 2)" in out
     assert "warning: nothing turns heaters or motors off" in out
 

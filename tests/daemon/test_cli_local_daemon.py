@@ -141,7 +141,7 @@ def test_an_unreadable_key_suggests_sudo_if_it_is_needed(machine, monkeypatch):
     monkeypatch.setattr("daemon.config.reading._read", lambda _: {})
     server = find_server(options(words=["job", "status"]))
     assert server.key == ""
-    assert "sudo nozzled job status" in server.without_key
+    assert "sudo nozzled job status" in server.no_key_text
 
 
 def test_no_key_is_created_while_another_daemon_serves_the_port(tmp_path, capsys, monkeypatch):

@@ -296,8 +296,8 @@ def test_the_key_of_this_machine_is_not_sent_to_a_given_address(settings, named)
 def test_an_unreadable_key_is_reported_with_its_path(settings, tmp_path):
     server = find_server(options(settings), {})
     assert server.key == ""
-    assert str(tmp_path / "state" / "api-key") in server.without_key
-    assert "creates the key when it first starts" in server.without_key
+    assert str(tmp_path / "state" / "api-key") in server.no_key_text
+    assert "creates the key when it first starts" in server.no_key_text
     with pytest.raises(ClientError, match="No such file"):
         find_server(options(settings, key_file=tmp_path / "none"), {})
     (tmp_path / "bytes").write_bytes(b"\xff")

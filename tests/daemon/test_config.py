@@ -43,8 +43,8 @@ def values_of(kind: object, rule: module.Option) -> st.SearchStrategy[Any]:
     line = LINE.filter(is_command) if rule.gcode else LINE
     if kind == module.Macros:
         return MACROS
-    if rule.each is not None:
-        return st.lists(section_of(rule.each), max_size=2, unique_by=lambda each: each.name.casefold()).map(tuple)
+    if rule.table_type is not None:
+        return st.lists(section_of(rule.table_type), max_size=2, unique_by=lambda each: each.name.casefold()).map(tuple)
     return {bool: st.booleans(), str: TEXT, Texts: st.lists(line, max_size=3).map(tuple)}[kind]
 
 
@@ -269,7 +269,7 @@ class Plugs:
     """Plugs."""
 
     wait_s: float = option(5.0, "Seconds.", low=0, high=60)
-    devices: tuple[Plug, ...] = option((), "The plugs.", each=Plug)
+    devices: tuple[Plug, ...] = option((), "The plugs.", table_type=Plug)
 
 
 PLUGS = '[power]\nwait_s = 7\n[[power.devices]]\nname = "printer"\nwatts = 250\n[[power.devices]]\nname = "light"\n'

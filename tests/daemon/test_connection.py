@@ -579,11 +579,11 @@ async def test_a_configured_or_simulated_printer_is_not_saved_as_a_choice(fake_p
 
 def test_a_choice_is_restored_at_the_next_start_if_it_is_still_valid(tmp_path):
     config = Config()
-    assert chosen_port.with_chosen(config, tmp_path) == config
+    assert chosen_port.with_chosen_port(config, tmp_path) == config
     chosen_port.save("serial:/dev/ttyX?baudrate=250000", tmp_path)
-    assert chosen_port.with_chosen(config, tmp_path).printer.address == "serial:/dev/ttyX?baudrate=250000"
+    assert chosen_port.with_chosen_port(config, tmp_path).printer.address == "serial:/dev/ttyX?baudrate=250000"
     own = replace(config, printer=replace(config.printer, address="sim"))
-    assert chosen_port.with_chosen(own, tmp_path) == own  # the file wins
+    assert chosen_port.with_chosen_port(own, tmp_path) == own  # the file wins
     for nonsense in (b"sim?oracle=/etc/passwd", b"\xff", b"", b"serial:/dev/x?parity=z"):
         (tmp_path / chosen_port.FILE).write_bytes(nonsense)
-        assert chosen_port.with_chosen(config, tmp_path) == config
+        assert chosen_port.with_chosen_port(config, tmp_path) == config

@@ -13,7 +13,7 @@ from daemon.doctor import cameras, companions, computer, ports, service
 from daemon.doctor.finding import Severity, Subject
 from daemon.doctor.run import CHECKS, findings
 from daemon.doctor.view import DiskSpace, Node, View, WebAnswer
-from daemon.systemd.installed import Installed
+from daemon.systemd.installed import InstalledService
 from hal.ports import Port
 
 NOW = 1_795_000_000.0  # in November 2026
@@ -74,7 +74,7 @@ def machine(tmp_path):
 
 
 def installed(machine):
-    return Installed(machine.root)
+    return InstalledService(machine.root)
 
 
 # -- the port ------------------------------------------------------------------------------------------------------
@@ -524,10 +524,10 @@ def test_a_companion_that_does_not_run_is_named_with_its_unit(machine):
     assert "-> nozzled power serve" in machine.worst(companions.companions, **away)[1]
     alone = machine.worst(companions.companions, service=installed(machine), **away)
     assert alone[1].endswith("sudo systemctl enable --now nozzled-power")
-    several = machine.worst(companions.companions, service=Installed(machine.root, "left"), **away)
+    several = machine.worst(companions.companions, service=InstalledService(machine.root, "left"), **away)
     assert several[1].endswith("sudo systemctl enable --now nozzled-power@left")
     farm = beside("farm", {}, away=True)
     assert "-> nozzled farm agent" in machine.worst(companions.companions, **farm)[1]
-    of_farm = machine.worst(companions.companions, service=Installed(machine.root, "left"), **farm)
+    of_farm = machine.worst(companions.companions, service=InstalledService(machine.root, "left"), **farm)
     assert of_farm[1].endswith("sudo systemctl enable --now nozzled-farm-agent@left")
     assert machine.look(companions.companions) == []

@@ -23,7 +23,7 @@ from daemon.doctor import bundle
 from daemon.doctor.finding import Subject, note
 from daemon.doctor.scrub import Scrubber
 from daemon.doctor.view import View
-from daemon.systemd.installed import Installed
+from daemon.systemd.installed import InstalledService
 from hal.ports import Port
 
 KEY = "Zx9kQ2v7Lw4pT8sN1mB6cR3yF5hJ0gD2aE8uI4oP7qW"
@@ -122,7 +122,7 @@ def subject(tmp_path, monkeypatch):
     tables = {"appearance": {"name": "Müller's Werkstatt"}, "profile": {"name": "mein-gehäuse"}}
     tables["webcam"] = {"stream_url": "http://cam.mueller.example:8080/?action=stream"}
     config = merge(Config(), tables, "test")
-    return view, Subject(state, config, tmp_path / "etc/nozzled.toml", service=Installed(tmp_path))
+    return view, Subject(state, config, tmp_path / "etc/nozzled.toml", service=InstalledService(tmp_path))
 
 
 def unpacked(data):
@@ -189,7 +189,7 @@ def test_users_hosts_and_camera_keys_are_not_in_the_bundle(tmp_path):
     config = merge(Config(), {"webcam": {"stream_url": "http://recorder/xgJuPN3Hf8YN8Tkb/stream"}}, "test")
     log = "camera.away url=/xgJuPN3Hf8YN8Tkb/stream; mosqanna refused by wohnzimmer-nas; küchenstecker is away"
     view = replace(View(), root=tmp_path, user="pi", run=lambda *_: log, ports=list)
-    details = Subject(tmp_path, config, path, service=Installed(tmp_path))
+    details = Subject(tmp_path, config, path, service=InstalledService(tmp_path))
     files = bundle.scrub(view, details, bundle.texts(view, details, [], {}))
     text = "".join(files.values())
     assert not [each for each in ("xgJuPN3", "mosqanna", "wohnzimmer", "küchen", "recorder") if each in text]

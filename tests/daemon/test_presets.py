@@ -15,7 +15,7 @@ def test_every_preset_is_a_valid_profile():
     for name, preset in presets().items():
         config = merge(Config(), {"profile": {"preset": name}}, "test")
         assert config.profile == preset.profile
-        assert config.profile.sized
+        assert config.profile.has_size
         assert all(check_command(each) for each in preset.profile.motion)
         values = {key: value for key, value in vars_of(preset.profile).items() if key != "preset"}
         assert merge(Config(), {"profile": values}, "test").profile.width_mm == preset.profile.width_mm

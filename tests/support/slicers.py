@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gcode.analysis.about import About
+from gcode.analysis.about import FileMetadata
 from gcode.analysis.comments import Comments
 from support.analysed import ROOT, analyse
 
@@ -18,7 +18,7 @@ def files() -> list[Path]:
     return sorted(FOLDER.glob("*.gcode"))
 
 
-def metadata(path: Path) -> About:
+def metadata(path: Path) -> FileMetadata:
     """Return the metadata in the file's comments, ignoring its commands."""
     comments = Comments()
     for number, line in enumerate(path.read_bytes().splitlines()):
@@ -27,7 +27,7 @@ def metadata(path: Path) -> About:
     return comments.about()
 
 
-def _found(about: About) -> dict[str, object]:
+def _found(about: FileMetadata) -> dict[str, object]:
     first = about.filaments[0] if about.filaments else None
     values = (
         about.version, about.estimate, about.layer_height, about.first_layer_height, about.first_layer_hotend,

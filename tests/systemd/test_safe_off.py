@@ -143,7 +143,7 @@ def script():
 
 def test_a_printer_that_confirms_nothing_is_reset(script, port, monkeypatch):
     resets = []
-    monkeypatch.setattr(script, "CONFIRM", 0.1)
+    monkeypatch.setattr(script, "CONFIRM_TIMEOUT", 0.1)
     monkeypatch.setattr(script, "_reset", resets.append)
     assert not script.make_safe(script.PrinterPort(port.path))
     assert len(resets) == 1

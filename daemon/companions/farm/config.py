@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from daemon.config import load_sections
-from daemon.config.home import expanded
+from daemon.config.home import expand_home
 from daemon.config.options import option
 from daemon.errors import ConfigError
 from daemon.farm.messages import PRINTER_ID, Tool
@@ -41,7 +41,7 @@ class FarmConfig:
     group: str = option("", "Group of printers that this one belongs to.")
     url: str = option("", "Address of the printer's page, for users; empty: the address that this process uses.")
     tools: tuple[FarmTool, ...] = option(
-        (), "Filament and nozzle of each tool, from tool 0 on, under [[farm.tools]].", each=FarmTool
+        (), "Filament and nozzle of each tool, from tool 0 on, under [[farm.tools]].", table_type=FarmTool
     )
 
 
@@ -80,7 +80,7 @@ def seed(config: FarmConfig, environ: Mapping[str, str]) -> str:
             if text and text != NO_SEED:
                 return text
     if config.seed_file:
-        path = expanded(config.seed_file)
+        path = expand_home(config.seed_file)
         try:
             return path.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from daemon.companions.mqtt.topics import MAX_LENGTH, clean
 from daemon.config import load_sections
-from daemon.config.home import expanded
+from daemon.config.home import expand_home
 from daemon.config.options import option
 from daemon.errors import ConfigError
 from gcode.frozen import frozen
@@ -100,7 +100,7 @@ def password(config: MqttConfig, environ: Mapping[str, str]) -> str | None:
         ConfigError: the password file cannot be read.
     """
     if config.password_file:
-        path = expanded(config.password_file)
+        path = expand_home(config.password_file)
         try:
             return path.read_text("utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from daemon.config.home import expanded
+from daemon.config.home import expand_home
 from daemon.errors import ConfigError
 
 MAX_TARGETS = 10
@@ -95,7 +95,7 @@ def _webhook(name: str, parameters: list[str], where: str) -> Target:
 def file_of(configured: str, folder: Path, environ: Mapping[str, str]) -> Path:
     """Return the targets file: as configured, else the credential, else from the environment, else in the folder."""
     if configured:
-        return expanded(configured)
+        return expand_home(configured)
     credentials = environ.get("CREDENTIALS_DIRECTORY")
     if credentials and (Path(credentials) / CREDENTIAL).exists():
         return Path(credentials) / CREDENTIAL

@@ -12,7 +12,7 @@ from daemon.companions.power.emergency import Emergency
 from daemon.companions.power.power import Power
 from daemon.companions.power.switch import Switch
 from daemon.config import path_of
-from daemon.config.home import expanded
+from daemon.config.home import expand_home
 from daemon.errors import ConfigError
 
 MAX_SECRET = 4096  # characters
@@ -26,7 +26,7 @@ def password(device: DeviceConfig, folder: Path | None = None) -> str:
     """
     if not device.password_file:
         return ""
-    path = expanded(device.password_file)
+    path = expand_home(device.password_file)
     credentials = os.environ.get("CREDENTIALS_DIRECTORY", "")
     places = [Path(credentials) / path] if credentials and not path.is_absolute() else []
     places.append((folder or Path()) / path)

@@ -82,7 +82,7 @@ class DeviceConfig:
 class PowerConfig:
     """Power of the printer and other devices; `nozzled power serve` switches it."""
 
-    devices: tuple[DeviceConfig, ...] = option((), "The switches.", each=DeviceConfig)
+    devices: tuple[DeviceConfig, ...] = option((), "The switches.", table_type=DeviceConfig)
     poll_s: float = option(5.0, "Seconds between queries of a switch's state.", low=1, high=600)
     locked_while_printing: bool = option(
         default=True, doc="Refuse to switch the printer off while it prints, is paused, heats or is hot, unless forced."
@@ -156,7 +156,7 @@ class FilamentConfig:
 class SensorsConfig:
     """Inputs at this computer's GPIO; `nozzled power serve` reads them."""
 
-    filament: tuple[FilamentConfig, ...] = option((), "Filament sensors.", each=FilamentConfig)
+    filament: tuple[FilamentConfig, ...] = option((), "Filament sensors.", table_type=FilamentConfig)
     stop_pin: str = option("", "Input of a stop button, like GPIO27: a contact to ground that opens when it is pushed.")
     stop_debounce_s: float = option(0.02, "Seconds for which the contact must be open.", low=0, high=0.5)
 

@@ -11,7 +11,7 @@ import structlog
 
 from daemon import __version__
 from daemon.config import LinkConfig
-from daemon.config.home import expanded
+from daemon.config.home import expand_home
 from hal.link_settings import LinkSettings
 from hal.printer import Conversation
 from hal.session_file import Record
@@ -44,7 +44,7 @@ class Recordings:
         if config.record:
             from hal import recorder  # noqa: PLC0415 - what is not switched on is not loaded
 
-            folder = expanded(config.record)
+            folder = expand_home(config.record)
             self._target = recorder.RecordingFolder(folder, config.record_max_mib << 20, config.record_keep)
         self._wall = wall
         self._faults = state / FAULTS

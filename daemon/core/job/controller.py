@@ -14,7 +14,7 @@ import structlog
 
 from daemon.bridge.words import JobProgress, JobState, Selection
 from daemon.config import Config
-from daemon.config.named_values import filled
+from daemon.config.named_values import fill_in
 from daemon.core.connection.connection import Connection
 from daemon.core.job.dead_man import DeadMan
 from daemon.core.job.effects import Effects
@@ -275,7 +275,7 @@ class JobController:
             self._postpone(job, "resume")
         elif job.machine.can("resume"):
             self._refuse_beside_panel_print()
-            job.snapshot.script.extend(filled(self._config.scripts.before_resume, values(job)))
+            job.snapshot.script.extend(fill_in(self._config.scripts.before_resume, values(job)))
             job.move("resume")
 
     def toggle(self) -> None:

@@ -31,7 +31,7 @@ import structlog
 
 from daemon.bridge.words import JobState
 from daemon.config import Config
-from daemon.config.named_values import filled
+from daemon.config.named_values import fill_in
 from daemon.core.job.calling_off import turn_heaters_off_and_rest, while_it_lives
 from daemon.core.job.file_check import sha1_of
 from daemon.core.job.file_mark import FileMark
@@ -496,7 +496,7 @@ class Effects:
     async def send_script(self, job: Job, commands: tuple[str, ...]) -> None:
         """Send the commands one after the other."""
         named_values = job.steps.recall(lambda: values(job))
-        for command in filled(commands, named_values):
+        for command in fill_in(commands, named_values):
             await job.steps.send(job.printer, self._check_heat(command))
 
 

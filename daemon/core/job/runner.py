@@ -7,7 +7,7 @@ import structlog
 
 from daemon.bridge.words import JobState
 from daemon.config import Config
-from daemon.config.named_values import filled
+from daemon.config.named_values import fill_in
 from daemon.core.connection.connection import Connection
 from daemon.core.job.calling_off import while_it_lives
 from daemon.core.job.effects import Effects
@@ -95,7 +95,7 @@ class Runner:
     def begin_print(self, predecessor: "Runner | None" = None) -> None:
         """Run the job as a new print, from the script `before_start` on."""
         job = self.job
-        job.snapshot.script.extend(filled(self._kit.config.scripts.before_start, values(job)))
+        job.snapshot.script.extend(fill_in(self._kit.config.scripts.before_start, values(job)))
         self._kit.survival.begin(job)
         log.info("job.starting", file=job.snapshot.selection.path, printer=job.printer.address)
         self.start(predecessor)

@@ -17,7 +17,7 @@ TIMEOUT = 900.0  # s for one file
 MAX_MEMORY_KIB = 2 * 1024 * 1024  # of address space
 
 SUCCESS_CODES = (0, 6)
-"""Exit codes of `nozzled inspect` after an analysis: the file is good, or has faults (`daemon.cli.options.UNFIT`)."""
+"""Exit codes of `nozzled inspect` after an analysis: the file is good, or has faults (`options.EXIT_UNFIT`)."""
 
 ERROR_PREFIX = "nozzled: "
 """How the last line on stderr begins if the file could not be analysed."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from daemon.config import LogConfig, load_sections
-from daemon.config.home import expanded
+from daemon.config.home import expand_home
 from daemon.config.options import option
 from daemon.config.writing import render_section
 from daemon.errors import ConfigError
@@ -151,7 +151,7 @@ def nats_address(config: FarmServerConfig, environ: Mapping[str, str]) -> NatsAd
 def _seed(nats: NatsConfig, environ: Mapping[str, str]) -> str:
     if nats.seed_file:
         try:
-            return expanded(nats.seed_file).read_text("utf-8").strip()
+            return expand_home(nats.seed_file).read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"nats.seed_file: cannot read {nats.seed_file}: {error}") from error
     if credentials := environ.get("CREDENTIALS_DIRECTORY"):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from daemon.config import Config
-from daemon.config.home import expanded
+from daemon.config.home import expand_home
 from daemon.errors import ConfigError
 from daemon.log.secrets import hide
 from daemon.private_file import write_private
@@ -47,7 +47,7 @@ class Keys:
             return cls(_validated(credential, f"the credential {CREDENTIAL}"))
         if not config.api.key_file:
             return cls(_load_own(state_dir / FILE), state_dir / FILE)
-        path = expanded(config.api.key_file)
+        path = expand_home(config.api.key_file)
         try:
             return cls(_validated(_read_or_create(path), str(path)), path)
         except OSError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daemon import __version__
-from daemon.config.home import expanded
+from daemon.config.home import expand_home
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.downloads import DownloadHandler
 from daemon.front.push.page_state import counters_of, figures_of, protection_of
@@ -64,7 +64,7 @@ def folders_of(service: "Front") -> dict[str, Path]:
     """Return the folders of the core's recordings, by kind."""
     record = service.config.link.record
     folders = {FAULTS: service.folder / FAULTS}
-    return folders | {SESSIONS: expanded(record)} if record else folders
+    return folders | {SESSIONS: expand_home(record)} if record else folders
 
 
 def list_recordings(folder: Path) -> list[dict[str, Any]]:

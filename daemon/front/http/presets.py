@@ -50,7 +50,7 @@ def _as_json(preset: Preset) -> dict[str, Any]:
     return {
         "id": preset.id,
         "name": preset.name,
-        "also": list(preset.also),
+        "also": list(preset.aliases),
         "width": profile.width_mm,
         "depth": profile.depth_mm,
         "height": profile.height_mm,

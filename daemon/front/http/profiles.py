@@ -140,7 +140,7 @@ def _profile(profile: ProfileConfig, resource: str) -> dict[str, Any]:
             "custom_box": _custom_box(profile),
         },
         "preset": profile.preset or None,
-        "sized": profile.sized,
+        "sized": profile.has_size,
         "firmware": profile.firmware or None,
         "maxTemperatures": {
             "hotend": profile.max_hotend_c,
@@ -152,7 +152,7 @@ def _profile(profile: ProfileConfig, resource: str) -> dict[str, Any]:
 
 def _custom_box(profile: ProfileConfig) -> dict[str, float] | bool:
     """Return OctoPrint's `custom_box`, the reach of the nozzle in mm; False if it is the volume above the bed."""
-    if not profile.sized or not any((profile.x_min_mm, profile.x_max_mm, profile.y_min_mm, profile.y_max_mm,
+    if not profile.has_size or not any((profile.x_min_mm, profile.x_max_mm, profile.y_min_mm, profile.y_max_mm,
                                      profile.z_min_mm, profile.z_max_mm)):  # fmt: skip
         return False
     centred = profile.origin == "center"
