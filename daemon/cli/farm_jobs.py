@@ -381,7 +381,7 @@ def _declare_printer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("printer", metavar="PRINTER", help="id of the printer, from `nozzled farm printers`")
 
 
-def _of_job(verb: str) -> Callable[[FarmClient, argparse.Namespace], Awaitable[Any]]:
+def _act_on_job(verb: str) -> Callable[[FarmClient, argparse.Namespace], Awaitable[Any]]:
     async def act(farm: FarmClient, args: argparse.Namespace) -> Any:
         return await farm.post(f"/jobs/{quote(args.job, safe='')}/{verb}")
 
@@ -489,9 +489,9 @@ _ACTIONS = {
         lambda job: f"job {job['number']} is moved",
         _declare_move,
     ),
-    "hold": FarmAction("Begin no more copies of a job.", _of_job("hold"), _format_held, _declare_job),
+    "hold": FarmAction("Begin no more copies of a job.", _act_on_job("hold"), _format_held, _declare_job),
     "release": FarmAction(
-        "Let further copies of a job on hold begin again.", _of_job("release"), _format_held, _declare_job
+        "Let further copies of a job on hold begin again.", _act_on_job("release"), _format_held, _declare_job
     ),
     "hand-over": FarmAction(
         "Hand a whole job over to another site, for good.",

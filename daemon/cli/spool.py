@@ -59,13 +59,13 @@ async def _status(client: OctoPrintClient, _: argparse.Namespace) -> Any:
 def _format(spoolman: dict[str, Any] | None) -> str:
     if spoolman is None:
         return _NOT_CONFIGURED
-    rows = [f"T{each['tool']}  {_of_tool(each)}" for each in spoolman["tools"]]
+    rows = [f"T{each['tool']}  {_tool_text(each)}" for each in spoolman["tools"]]
     rows += [f"{spoolman['owed'] / 1000:.1f} m not reported yet"] if spoolman["owed"] else []
     rows += [spoolman["away"]] if spoolman["away"] else []
     return "\n".join(printable(row) for row in rows)
 
 
-def _of_tool(tool: dict[str, Any]) -> str:
+def _tool_text(tool: dict[str, Any]) -> str:
     if tool["id"] is None:
         return "no spool"
     return f"{tool['id']}  " + (_describe(tool["spool"]) if tool["spool"] is not None else "not read from Spoolman yet")
