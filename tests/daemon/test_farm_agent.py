@@ -525,6 +525,23 @@ async def test_a_copy_settled_by_a_person_is_not_begun(tmp_path):
     assert place.agent.entry is None
 
 
+async def test_of_two_files_the_one_that_was_used_last_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "MAX_FILES", 2)
+    farm = FarmInMemory()
+    server, place = ListServer(farm), Place(farm, tmp_path, printer=FakePrinter(seconds=1, clears_after=1))
+    hashes = {}
+    async with meanwhile(server.run(), place.run()):
+        for name in "ABAC":
+            other = ListServer(farm, DATA + f";{name}\n".encode())
+            server.data, server.sha = other.data, other.sha
+            server.jobs.put_file(other.jobs.file(other.sha))
+            other.jobs.close()
+            server.submit()
+            await until(partial(ended, server), "its end")
+            hashes[server.sha] = name
+    assert [hashes[each] for each in place.agent._diary.notes.files] == ["A", "C"]
+
+
 async def test_only_the_last_files_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "MAX_FILES", 3)
     farm = FarmInMemory()

@@ -65,8 +65,8 @@ class FileLoader:
         stored = self._diary.notes.files.get(offer.sha256)
         if stored is None or not await self._printer.has_file(stored.printer_path, stored.sha1, stored.size):
             return None
-        others = {key: value for key, value in self._diary.notes.files.items() if key != offer.sha256}
-        if len(others) > 1:
+        if next(reversed(self._diary.notes.files)) != offer.sha256:  # else the diary need not be written
+            others = {key: value for key, value in self._diary.notes.files.items() if key != offer.sha256}
             self._diary.note(files={**others, offer.sha256: stored})
         return stored
 
