@@ -170,7 +170,7 @@ def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:
     elif isinstance(error, Unreachable) and server.url.lower().startswith("https:") and "certificate" not in text:
         shown = f"{text}; unless a proxy encrypts for nozzled, the address must begin with http://"
     elif isinstance(error, NotFound) and text == HTTPStatus.NOT_FOUND.phrase:  # nozzled's own texts differ
-        shown = f"{server.url} is not the address of a nozzled, like http://printer.local:5000: it answers {text!r}"
+        shown = f"{server.url} is not a nozzled's address such as http://printer.local:5000: it answers {text!r}"
     print(f"nozzled: {printable(shown)}", file=sys.stderr)
     if as_json:
         print(json.dumps({"error": text, "status": status}))

@@ -145,7 +145,7 @@ def base_url(text: str) -> str:
     except ValueError:  # UnicodeError among them: a name that no resolver takes
         usable = False
     if not usable or parts.query or parts.fragment:
-        raise ClientError(f"{text!r} is not the address of a server, like http://printer.local:5000")
+        raise ClientError(f"{text!r} is not a server's address such as http://printer.local:5000")
     return url
 
 

@@ -122,7 +122,7 @@ def test_keys_are_created_shown_once_and_removed(run, farm, monkeypatch, tmp_pat
     key_file.write_text(words[2])
     monkeypatch.delenv("NOZZLED_FARM_KEY")
     assert "hinge" in run("status")
-    assert "takes a key of scope control" in run("hold", "1", code=4)
+    assert "a key of scope control is needed" in run("hold", "1", code=4)
     monkeypatch.setenv("NOZZLED_FARM_KEY", farm.key)
     assert words[2] not in run("key", "list")
     run("key", "remove", "anna")

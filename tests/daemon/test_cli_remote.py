@@ -189,7 +189,7 @@ async def test_an_address_with_a_path_or_with_https_is_told_from_a_missing_servi
     monkeypatch.setattr("daemon.client.exchange.CONNECT_TIMEOUT", 0.2)
     async with listening(tmp_path / "state", "") as (_, url):
         refused = await Commands(f"{url}/printer", capsys)("job", "status", code=5)
-        assert refused.startswith(f"nozzled: {url}/printer is not the address of a nozzled, like http://printer.local:")
+        assert refused.startswith(f"nozzled: {url}/printer is not a nozzled's address such as http://printer.local:")
         refused = await Commands(url.replace("http:", "https:"), capsys)("job", "status", code=3)
         assert refused.endswith("; unless a proxy encrypts for nozzled, the address must begin with http://\n")
 
@@ -247,7 +247,7 @@ def test_a_usage_error_exits_2(words, capsys):
 
 def test_an_invalid_address_exits_1(capsys):
     assert main(["job", "status", "--url", "ftp://printer"]) == 1
-    assert "is not the address of a server" in capsys.readouterr().err
+    assert "is not a server's address" in capsys.readouterr().err
 
 
 # -- which daemon, which key ---------------------------------------------------------------------------------------

@@ -373,7 +373,7 @@ def test_addresses_may_be_abbreviated(address, used):
     ],
 )
 def test_an_invalid_address_is_refused_at_once(address):
-    with pytest.raises(ClientError, match="is not the address of a server"):
+    with pytest.raises(ClientError, match="is not a server's address"):
         OctoPrintClient(address)
 
 

@@ -45,7 +45,7 @@ class MqttConfig:
     discovery_prefix: str = option("homeassistant", "Home Assistant's discovery prefix.")
     migrate_from: tuple[str, ...] = option(
         (),
-        "Discovery topics of entities that another program has announced; the printer takes over those with its ids.",
+        "Discovery topics of another program's entities with the printer's unique ids; the printer replaces them.",
     )
     commands: bool = option(
         default=False,

@@ -16,12 +16,13 @@ class NotifyConfig:
 
     targets_file: str = option(
         "",
-        "File with the targets, for its owner alone (chmod 600), with lines like phone tgram://TOKEN/CHAT. Empty: "
+        'File with the targets, for its owner alone (chmod 600), with lines such as "phone tgram://TOKEN/CHAT". Empty: '
         "the credential nozzled.notify-targets, $NOZZLED_NOTIFY_TARGETS, or targets in the folder of the service.",
     )
     language: str = option("en", "Language of the messages.", choices=LANGUAGES)
     mute: tuple[str, ...] = option(
-        MUTED, f"Classes that are not sent, unless they are switched on in the page. All classes: {', '.join(CLASSES)}."
+        MUTED,
+        f"Classes that are not sent, unless they are switched on through the page. All classes: {', '.join(CLASSES)}.",
     )
     picture: bool = option(default=True, doc="Send the camera's picture with a message.")
     timeout_s: float = option(40.0, "Seconds that sending a message may take.", low=2, high=300)

@@ -67,7 +67,7 @@ def parse(text: str, source: str) -> list[Target]:
 def _target(words: list[str], where: str) -> Target:
     name, *parameters = words
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"{where}: a line must be NAME URL, like phone tgram://TOKEN/CHAT")
+        raise ConfigError(f'{where}: a line must be NAME URL, such as "phone tgram://TOKEN/CHAT"')
     if parameters and parameters[0].startswith(WEBHOOK):
         return _webhook(name, parameters, where)
     if len(parameters) != 1 or (match := _SCHEME.fullmatch(parameters[0])) is None:
@@ -130,7 +130,7 @@ def load(path: Path, environ: Mapping[str, str]) -> list[Target]:
 def how_to_add(path: Path, environ: Mapping[str, str]) -> str:
     """Return a sentence on how to add a target."""
     source = _source_of(path, environ)
-    text = f"put a line like phone tgram://TOKEN/CHAT into {source} (chmod 600)"
+    text = f'put a line such as "phone tgram://TOKEN/CHAT" into {source} (chmod 600)'
     if source == path:
         return text
     printer = source.name.removesuffix(".notify-targets") if source.parent.name == "nozzled" else ""

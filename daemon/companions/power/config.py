@@ -168,7 +168,7 @@ class SensorsConfig:
         """
         pins = [sensor.pin for sensor in self.filament] + ([self.stop_pin] if self.stop_pin else [])
         if "" in pins:
-            raise ConfigError("sensors.filament: pin is missing, like GPIO17")
+            raise ConfigError("sensors.filament: pin is missing: name one, such as GPIO17")
         if twice := next((pin for pin in pins if pins.count(pin) > 1), ""):
             raise ConfigError(f"sensors: {twice} is used twice")
 

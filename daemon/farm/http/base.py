@@ -62,7 +62,7 @@ class FarmHandler(BaseHandler):
         self.key, scope = await keys.identify(self.request_key(), self.request.remote_ip or "")
         needed = self.read_scope if self.request.method in ("GET", "HEAD") else self.write_scope
         if scope < needed:
-            raise KeyRefused(f"the key {self.key.name!r} does not allow this; it takes a key of scope {needed.label}")
+            raise KeyRefused(f"the key {self.key.name!r} does not allow this: a key of scope {needed.label} is needed")
         self.check_content_length()
         if self.request.method not in ("GET", "HEAD"):
             self.require_in_time()

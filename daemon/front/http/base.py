@@ -170,7 +170,7 @@ class ApiHandler(BaseHandler):
         needed = self.read_scope if self.request.method in ("GET", "HEAD") else self.write_scope
         if self.identity is not None and self.identity.scope < needed and not self.is_public:
             raise KeyRefused(
-                f"the key {self.identity.name!r} does not allow this; it takes a key of scope {needed.label}"
+                f"the key {self.identity.name!r} does not allow this: a key of scope {needed.label} is needed"
             )
 
     # -- the body ------------------------------------------------------------------------------------------

@@ -46,5 +46,5 @@ def _require_signable(path: object) -> None:
     is_plain = isinstance(path, str) and len(path) <= MAX_PATH_LENGTH and is_one_line(path)
     if not isinstance(path, str) or not is_plain or not _ADDRESSES.fullmatch(f"/{path.lstrip('/')}"):
         raise Refused(
-            400, f"{str(path)[:60]!r} is not the address of a file or a picture, like /downloads/files/local/a.gcode"
+            400, f"{str(path)[:60]!r} is not a file's or a picture's address such as /downloads/files/local/a.gcode"
         )

@@ -102,7 +102,7 @@ def test_invalid_settings_are_refused_by_name(tmp_path, text, why):
 
 def test_names_with_paths_are_refused(tmp_path):
     power, _ = configured(tmp_path, DEVICE + 'type = "relay"\nrelay = "../../tmp/x"\n')
-    with pytest.raises(DeviceError, match="is not the name of a relay"):
+    with pytest.raises(DeviceError, match="is not a relay's name"):
         make(power.devices[0])
     power, _ = configured(tmp_path, DEVICE + 'type = "mqtt"\naddress = "a:b"\ntopic = "x"\n')
     with pytest.raises(DeviceError, match="is not a broker's address"):

@@ -28,7 +28,7 @@ class HomeAssistant:
         self._web = Web(config.address, config.timeout_s, config.name)
         domain, dot, name = config.entity.partition(".")
         if not (dot and domain.isidentifier() and name.isidentifier()):
-            raise DeviceError(f"{config.name}: {excerpt(config.entity)!r} is not an entity, like switch.printer")
+            raise DeviceError(f"{config.name}: {excerpt(config.entity)!r} is not an entity such as switch.printer")
         self._entity, self._domain = config.entity, domain
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 

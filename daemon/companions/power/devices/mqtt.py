@@ -165,6 +165,6 @@ def _broker_address(config: DeviceConfig) -> tuple[str, int]:
         return port, DEFAULT_PORT
     if not host or not (port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65536):  # noqa: PLR2004 - ports
         raise DeviceError(
-            f"{config.name}: {excerpt(config.address)!r} is not a broker's address, like 192.168.1.5:1883"
+            f"{config.name}: {excerpt(config.address)!r} is not a broker's address such as 192.168.1.5:1883"
         )
     return host.strip("[]"), int(port)

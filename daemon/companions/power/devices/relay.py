@@ -29,7 +29,7 @@ class RelaySwitch:
             DeviceError: `relay` cannot be the name of an instance.
         """
         if not _INSTANCE.fullmatch(config.relay):
-            raise DeviceError(f"{config.name}: {excerpt(config.relay)!r} is not the name of a relay, like printer")
+            raise DeviceError(f"{config.name}: {excerpt(config.relay)!r} is not a relay's name such as printer")
         self._name, self._timeout_s = config.name, config.timeout_s
         self._unit = f"nozzled-relay@{config.relay}"
         self._socket = folder / f"{config.relay}.sock"

@@ -133,5 +133,5 @@ def base_url(address: str, name: str) -> str:
     except ValueError:
         usable = False
     if not usable or not is_one_line(url) or " " in url or parts.query or parts.fragment or "@" in parts.netloc:
-        raise DeviceError(f"{name}: {excerpt(address)!r} is not an address, like http://plug.local")
+        raise DeviceError(f"{name}: {excerpt(address)!r} is not an address such as http://plug.local")
     return url
