@@ -169,7 +169,7 @@ async def command(companion, payload, *, retained=False):
 
 async def test_nothing_is_subscribed_unless_commands_are_enabled(tmp_path, monkeypatch):
     async with api(tmp_path, switched_on=["mqtt"]) as server, publishing(server, monkeypatch) as companion:
-        assert companion._broker.subscribe == ["homeassistant/status"]
+        assert companion._broker.topics == ["homeassistant/status"]
         assert not any("command_topic" in each for each in described(companion)["components"].values())
 
 
@@ -182,7 +182,7 @@ async def test_commands_are_few_verbs_and_their_results_are_published(tmp_path, 
         api(tmp_path, switched_on=["mqtt"]) as server,
         publishing(server, monkeypatch, commands=True) as companion,
     ):
-        assert f"{BASE}/command" in companion._broker.subscribe
+        assert f"{BASE}/command" in companion._broker.topics
         await print_it(server)
         await asyncio.sleep(60)
         assert await command(companion, {"verb": "pause"}, retained=True) is None, "a retained one is an old one"
@@ -365,9 +365,7 @@ class LossyClient:
 async def test_a_lost_cancellation_does_not_keep_the_connection_alive(monkeypatch):
     client = LossyClient()
     monkeypatch.setattr(aiomqtt, "Client", lambda *_, **__: client)
-    broker = Broker(
-        MqttConfig(host="broker"), BrokerOutbox(), availability="availability", subscribe=(), on_message=None
-    )
+    broker = Broker(MqttConfig(host="broker"), BrokerOutbox(), availability="availability", topics=(), on_message=None)
     running = asyncio.create_task(broker.run())
     await asyncio.sleep(1)
     running.cancel()

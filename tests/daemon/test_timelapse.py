@@ -181,10 +181,10 @@ async def test_films_are_rendered_only_between_prints(tmp_path, camera, ffmpeg):
         await print_it(server, content=SHORT)
         await until(lambda: ffmpeg)
         [name] = pictures(server)
-        assert companion._film_queue.rendered_recording.name == name
+        assert companion._film_queue.recording_being_rendered.name == name
         await print_it(server, "next.gcode", SHORT, wait=False)
         await asyncio.sleep(5)
-        assert companion._film_queue.rendered_recording is None
+        assert companion._film_queue.recording_being_rendered is None
         assert not [*(tmp_path / "companions/timelapse/movies").iterdir()]
         for path in (name, "none"):
             answer = await server.post(f"/api/timelapse/unrendered/{path}", {"command": "render"})

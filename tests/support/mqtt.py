@@ -106,9 +106,9 @@ async def listener(port, topic="#", **options):
 class FakeBroker:
     """Replaces the connection: sends the messages of the outbox at once, to `sent`."""
 
-    def __init__(self, config, outbox, *, availability, subscribe, on_message, **options):
+    def __init__(self, config, outbox, *, availability, topics, on_message, **options):
         self.is_connected, self.trouble = True, None
-        self.outbox, self.on_message, self.subscribe, self.options = outbox, on_message, subscribe, options
+        self.outbox, self.on_message, self.topics, self.options = outbox, on_message, topics, options
         self.sent = []
 
     async def run(self):

@@ -30,7 +30,8 @@ class Agent:
 
     Attributes:
         on_change: called when something has changed that users see.
-        doubt: a sentence for users about a copy that the list, but not this printer, says is here; empty: none.
+        doubt: a sentence for users about a copy that is here according to the list, but not according to this printer;
+            empty: there is none.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class Agent:
     async def run(self) -> None:
         """Run all parts until cancelled."""
         self._end.on_connect = self._on_connect
-        self._printer.on_change = self._on_printer
+        self._printer.on_change = self._on_printer_change
         self._end.set_order_handler(self._carry_out)
         async with asyncio.TaskGroup() as group:
             for part in (
@@ -161,7 +162,7 @@ class Agent:
         self._is_reconnected = True
         self._on_change()
 
-    def _on_printer(self) -> None:
+    def _on_printer_change(self) -> None:
         """Wake the steps if something has changed that matters to them; temperatures do not."""
         view = self._printer.look()
         relevant = (view.is_known, view.is_idle, view.bed_clear, view.key)
@@ -179,12 +180,12 @@ class Agent:
         before, sent_at = None, float("-inf")
         loop = asyncio.get_running_loop()
         while True:
-            now = self.make_presence()
-            lasting = _without_volatile_values(now)
+            presence = self.make_presence()
+            lasting = _without_volatile_values(presence)
             if lasting != before or self._is_reconnected or loop.time() - sent_at >= BEAT_INTERVAL:
                 self._is_reconnected = False
                 with suppress(FarmUnreachable):
-                    await self._end.report_presence(now)
+                    await self._end.report_presence(presence)
                     before, sent_at = lasting, loop.time()
                 self.on_change()
             await asyncio.sleep(MIN_INTERVAL)

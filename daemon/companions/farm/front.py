@@ -28,7 +28,7 @@ FOLDER = "farm"
 MAX_SILENCE_S = 15.0  # without a message from the service, after which the printer's state is unknown
 CHECK_TIMEOUT = 900.0  # for the check of a file
 CHECK_INTERVAL = 1.0  # between two questions whether the check is done
-COMMAND_DEADLINE_S = 8.0  # after which the service ignores a command; after 10 s its user is told that it failed
+COMMAND_DEADLINE_S = 8.0  # after which the service ignores a command: after 10 s the user is told that it failed
 MAX_NAME = 120  # characters of a file's name
 CONFLICT, TOO_LATE, NO_ROOM, SERVER_ERROR = 409, 408, 507, 500  # HTTP status
 MAX_TOOLS = 16
@@ -153,7 +153,7 @@ class FrontPrinter:
 
     async def get_newest_job(self) -> JobMark | None:
         """Return the newest job in the printer's record; None: the record is empty."""
-        return _mark((await self._keyed("-", None))["last"])
+        return _mark((await self._ask_for_print("-", None))["last"])  # no print has the key "-"
 
     async def start(self, printer_path: str, key: str, within: float) -> None:
         """Print a file on the clear bed, once for each key, and not later than `within` seconds from now.
@@ -171,7 +171,7 @@ class FrontPrinter:
         """Return the outcome of the print with this key; None: no such print was ever requested."""
         if self.look().key == key:
             return PrintOutcome("printing")
-        answer = await self._keyed(key, job_before)
+        answer = await self._ask_for_print(key, job_before)
         if (recorded := answer["print"]) is None:
             is_same_record = job_before is not None and _mark(answer["behind"]) == job_before
             return None if is_same_record else PrintOutcome("doubtful")
@@ -189,7 +189,7 @@ class FrontPrinter:
             float(entry.get("filamentLength") or 0.0),
         )
 
-    async def _keyed(self, key: str, job_before: JobMark | None) -> Mapping[str, Any]:
+    async def _ask_for_print(self, key: str, job_before: JobMark | None) -> Mapping[str, Any]:
         query = f"key={quote(key, safe='')}" + (
             f"&behind={job_before.id}" if job_before is not None and job_before.id > 0 else ""
         )
@@ -241,7 +241,7 @@ class FrontPrinter:
             await self._ask(self._client.files.delete(printer_path))
 
     async def _command(self, path: str, command: Mapping[str, Any], within: float = COMMAND_DEADLINE_S) -> None:
-        """Send a command that the service ignores after `within` seconds: a user may have acted otherwise by then."""
+        """Send a command that the service ignores after `within` seconds, when a user may have done something else."""
         headers = {"Nozzled-Until": f"{self._wall() + within:.3f}"}
         await self._ask(self._client.post(path, command, headers))
 

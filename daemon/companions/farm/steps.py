@@ -290,11 +290,11 @@ class CopySteps:
             await self._close(entry)
 
     async def _claim(self, entry: DiaryEntry) -> None:
-        if await self._is_ours(entry):
+        if await self._obtain_claim(entry):
             self._may_have_started = False
             self.record(msgspec.structs.replace(entry, stage="starting"))
 
-    async def _is_ours(self, entry: DiaryEntry) -> bool:
+    async def _obtain_claim(self, entry: DiaryEntry) -> bool:
         """Claim a copy, or forget it if the list refuses; return whether the claim was granted."""
         answer = await self._end.claim(entry.copy, entry.attempt, entry.nonce)
         if answer.yes:
@@ -309,7 +309,7 @@ class CopySteps:
         """Start the print, unless it has begun already."""
         loop = asyncio.get_running_loop()
         if self._may_have_started:
-            # before the question: a pending start may begin after it
+            # read before the question: a start that is still pending may begin after the answer
             is_certain = loop.time() >= self._certain_at
             outcome = await self._printer.get_outcome(entry.key, entry.job_before)
             if outcome is not None:
@@ -325,7 +325,7 @@ class CopySteps:
             await asyncio.sleep(POLL_INTERVAL)
         elif reason := self._why_no_start():
             self._end_with(entry, self._report(entry, "not_begun", reason))
-        elif loop.time() - self._claimed_at < CLAIM_VALIDITY_S or await self._is_ours(entry):
+        elif loop.time() - self._claimed_at < CLAIM_VALIDITY_S or await self._obtain_claim(entry):
             await self._send(entry)
 
     async def _send(self, entry: DiaryEntry) -> None:
@@ -383,7 +383,7 @@ class CopySteps:
         self.on_change()
 
     async def _turn_off_heaters_of(self, entry: DiaryEntry) -> None:
-        """Turn off heaters that a file has left on, once, unless another print runs: users may come hours later."""
+        """Turn off, once, heaters that a file has left on, unless another print runs: no user may come for hours."""
         if self._checked_print == entry.key:
             return
         self._heated_print = entry.key

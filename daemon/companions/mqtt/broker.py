@@ -43,7 +43,7 @@ class Broker:
         outbox: BrokerOutbox,
         *,
         availability: str,
-        subscribe: Sequence[str],
+        topics: Sequence[str],
         on_message: MessageHandler,
         **options: Any,
     ) -> None:
@@ -53,7 +53,7 @@ class Broker:
             config: the section [mqtt].
             outbox: messages to send.
             availability: topic on which the broker publishes `offline` when this process is gone.
-            subscribe: topics to listen to.
+            topics: those to listen to.
             on_message: receives messages.
             options: `password`, `tls_context` and `identifier` of the connection.
         """
@@ -63,7 +63,7 @@ class Broker:
         self._config = config
         self._outbox = outbox
         self._availability = availability
-        self._subscribe = subscribe
+        self._topics = topics
         self._on_message = on_message
         self._options = options
 
@@ -117,7 +117,7 @@ class Broker:
                 raise
 
     async def _exchange_messages(self, client: aiomqtt.Client) -> None:
-        for each in self._subscribe:
+        for each in self._topics:
             await client.subscribe(each, qos=1)
         self._outbox.requeue_retained()
         # from here on `_connect_once` has to publish `offline`, even if this is cancelled before the broker answers

@@ -246,13 +246,13 @@ class MqttCompanion(Companion):
 
     async def _connect(self) -> None:
         config = self._config
-        subscribe = [f"{config.discovery_prefix}/status"] if config.home_assistant else []
-        subscribe += [self._topics.command] if config.commands else []
+        topics = [f"{config.discovery_prefix}/status"] if config.home_assistant else []
+        topics += [self._topics.command] if config.commands else []
         self._broker = Broker(
             config,
             self._outbox,
             availability=self._topics.availability,
-            subscribe=subscribe,
+            topics=topics,
             on_message=self._on_message,
             identifier=f"nozzled-{self._id}",
             **self._options,

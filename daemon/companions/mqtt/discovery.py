@@ -99,7 +99,7 @@ def describe_device(
 
 
 def device_name(name: str, entities: Iterable[str]) -> str:
-    """Return a name with which no entity's name begins: Home Assistant puts it before each of these names."""
+    """Return the device's name, which Home Assistant puts before each entity's: no entity's name may begin with it."""
     if any(each.casefold().startswith(name.casefold()) for each in entities):
         return f"{name} printer"
     return name

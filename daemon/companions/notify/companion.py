@@ -189,7 +189,10 @@ class Notify(Companion):
                 self._spool_wake.set()
 
     async def _report_ends(self, since: float | None, *, patient: bool) -> bool:
-        """Report ends from the history; return whether they are complete."""
+        """Report ends from the history; return whether they are complete.
+
+        If `patient`, report none while the history lacks the filament that one of the prints has used.
+        """
         jobs = await self._history()
         outbox = self._delivery.outbox
         if self._delivery.is_new:
@@ -346,7 +349,8 @@ class Notify(Companion):
             except ClientError as error:
                 log.info("spoolman.waits", reason=str(error))
             except OSError as error:
-                log.warning("spoolman.not_kept", reason=str(error), consequence="nothing is reported until it can be")
+                consequence = "nothing is reported until the ledger can be saved"
+                log.warning("spoolman.not_kept", reason=str(error), consequence=consequence)
             busy = self._is_printing or bool(stock.ledger.spools_due())
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._spoolman.every_s if busy else SPOOLS_INTERVAL):

@@ -78,7 +78,7 @@ class Ledger:
         return changed
 
     def has_ended(self, end: str) -> bool:
-        """Tell whether this print was closed."""
+        """Tell whether the print with this key, which has a date, was closed."""
         return end in self._ended_prints
 
     def close(self, end: str, job: str) -> None:

@@ -136,7 +136,7 @@ class Stock:
                 break  # the other spools would fail, too
             except SpoolmanRefused as error:
                 trouble = f"spool {spool}: {error}"
-                await self._refused(spool, error)
+                await self._settle_refusal(spool, error)
         if trouble != self.trouble:
             log.warning("spoolman.trouble" if trouble else "spoolman.well", reason=trouble)
         self.trouble = trouble
@@ -156,7 +156,7 @@ class Stock:
         await self._save()
         self.spools[number] = described
 
-    async def _refused(self, spool: int, error: SpoolmanRefused) -> None:
+    async def _settle_refusal(self, spool: int, error: SpoolmanRefused) -> None:
         async with self._lock:
             if error.gone:
                 self.ledger.write_off(spool)

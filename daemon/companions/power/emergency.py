@@ -65,7 +65,7 @@ class Emergency:
             return
         log.warning("power.stop_button")
         self.current_stop = ButtonStop(asyncio.get_running_loop().time(), self._cut_after)
-        for work in (self._until_confirmed(self.current_stop), self._cut_if_unconfirmed(self.current_stop)):
+        for work in (self._repeat_until_confirmed(self.current_stop), self._cut_if_unconfirmed(self.current_stop)):
             task = asyncio.create_task(work)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -88,7 +88,7 @@ class Emergency:
         for task in self._tasks:
             task.cancel()
 
-    async def _until_confirmed(self, stopping: ButtonStop) -> None:
+    async def _repeat_until_confirmed(self, stopping: ButtonStop) -> None:
         now = asyncio.get_running_loop().time
         while stopping.may_repeat(now()):
             self._accept_event.clear()

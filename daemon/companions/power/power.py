@@ -138,7 +138,7 @@ class Power(Companion):
         if self._config.cut_heater_fault and halt_kind(text[:1000]) in HEATER_FAULTS:
             self.cut("the firmware has halted because of a heater")
 
-    def _on_printer(self, switch: Switch, printer: PrinterReading) -> None:
+    def _check_missed_fault(self, switch: Switch, printer: PrinterReading) -> None:
         """Act on a fault whose event was missed while push was interrupted, but not on one from before our start."""
         if printer.fault and self._was_ready and not switch.is_cut:
             self._cut_if_heater_fault(printer.fault)
@@ -179,7 +179,7 @@ class Power(Companion):
         while True:
             # needed even without auto_off: the lock needs the last temperatures before a disconnection
             printer = await self.watch.read()
-            self._on_printer(switch, printer)
+            self._check_missed_fault(switch, printer)
             if self._config.auto_off:
                 self._plan = self._auto_off.plan(self._loop.time(), printer, on=switch.state)
             if self._plan.is_due:

@@ -63,7 +63,10 @@ class PrinterWatch:
         )
 
     def _last_command(self, at: float | None) -> float | None:
-        """Return the loop time of the last command: computed from an age, but not new with each answer."""
+        """Return the loop time of the last command.
+
+        It is computed from an age, so it varies a little from answer to answer: up to TOLERANCE_S is ignored.
+        """
         if at is not None and (self._commanded_at is None or at > self._commanded_at + TOLERANCE_S):
             self._commanded_at = at
         return self._commanded_at if at is not None else None

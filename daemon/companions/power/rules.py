@@ -136,7 +136,7 @@ class OffPlan:
 
 
 class AutoOff:
-    """Switches the printer off when it is idle and cold, after an announcement that any command cancels."""
+    """Plans the automatic off: when the printer is idle and cold, after an announcement that any command cancels."""
 
     def __init__(self, now: float, idle_s: float, cold: float, announce_s: float) -> None:
         """Start the idle time now, as earlier activity is unknown."""

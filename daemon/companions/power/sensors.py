@@ -96,9 +96,8 @@ class FilamentSensor:
         self._runout = Runout(present)
         self._timer: asyncio.TimerHandle | None = None
         self._pause_task: asyncio.Task[None] | None = None
-        self._next_pause: tuple[str, bool] | None = (
-            None  # after `_pause_task`: its reason, and whether the start was missed
-        )
+        # the pause to request after `_pause_task`: its reason, and whether the start of the print was missed
+        self._next_pause: tuple[str, bool] | None = None
         self._paused_print: int | None = None  # number of the last print that was paused for lack of filament
 
     @property

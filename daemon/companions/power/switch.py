@@ -58,7 +58,7 @@ class Switch:
         self.is_cut = False
         self._on_change = on_change
         self._lock = asyncio.Lock()
-        self._on_command: asyncio.Future[None] | None = None  # the command to switch on that is being sent
+        self._switch_on_task: asyncio.Future[None] | None = None  # sends a command to switch on
         self._cuts = 0  # number of emergency cuts
         self._unfinished_cuts = 0  # number of those after which the device is not known to be off yet
 
@@ -125,8 +125,8 @@ class Switch:
         """
         self._cuts += 1
         self.is_cut = True
-        if self._on_command is not None:
-            self._on_command.cancel()
+        if self._switch_on_task is not None:
+            self._switch_on_task.cancel()
         cut, loop = self._cuts, asyncio.get_running_loop()
         until, pauses = loop.time() + CUT_S, chain(CUT_PAUSES_S, repeat(CUT_PAUSES_S[-1]))
         self._unfinished_cuts += 1
@@ -176,7 +176,7 @@ class Switch:
     async def _send(self, *, on: bool, objection: Objection | None) -> None:
         sending = asyncio.ensure_future(self.device.on() if on else self.device.off())
         if on:
-            self._on_command = sending
+            self._switch_on_task = sending
         try:
             while not (await asyncio.wait((sending,), timeout=CHECK_INTERVAL if objection is not None else None))[0]:
                 reason = await objection() if objection is not None else None
@@ -186,8 +186,8 @@ class Switch:
                 raise DeviceError(self._describe_cut())
             sending.result()
         finally:
-            if self._on_command is sending:
-                self._on_command = None
+            if self._switch_on_task is sending:
+                self._switch_on_task = None
             sending.cancel()
 
     async def _turn_back(self) -> None:

@@ -1,4 +1,7 @@
-"""Makes the films, one after the other, while nothing is printed. When a print begins, the current film is dropped."""
+"""Makes the films, one after the other, while nothing is printed.
+
+A film that a print interrupts is made again after the print.
+"""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -41,7 +44,7 @@ class FilmQueue:
         self._is_idle = False
         self.look = FilmLook(config.height)
         self.waiting_recordings: list[Recording] = []
-        self.rendered_recording: Recording | None = None
+        self.recording_being_rendered: Recording | None = None
         self.on_done: Callable[[Recording], None] = lambda _: None
 
     @property
@@ -60,7 +63,7 @@ class FilmQueue:
 
     def add(self, recording: Recording) -> None:
         """Queue a film."""
-        if recording not in self.waiting_recordings and recording is not self.rendered_recording:
+        if recording not in self.waiting_recordings and recording is not self.recording_being_rendered:
             self.waiting_recordings.append(recording)
             self._wake.set()
 
@@ -86,14 +89,14 @@ class FilmQueue:
             return
         end = "" if recording.outcome in ("completed", "") else "-fail"
         name = f"{recording.name}{end}{suffix}"
-        part = self._films.movies / f".{name}{PART}"
+        part = self._films.movies_folder / f".{name}{PART}"
         payload = {
             "gcode": recording.file,
-            "movie": str(self._films.movies / name),
+            "movie": str(self._films.movies_folder / name),
             "movie_basename": name,
             "movie_prefix": recording.name,
         }
-        self.rendered_recording = recording
+        self.recording_being_rendered = recording
         self._on_change()
         self._send_event("MovieRendering", payload)
         try:
@@ -106,7 +109,7 @@ class FilmQueue:
             self.on_done(recording)
             log.info("timelapse.film", name=name, pictures=recording.frames)
         finally:
-            self.rendered_recording = None
+            self.recording_being_rendered = None
             with suppress(OSError):
                 part.unlink(missing_ok=True)
             self._on_change()
@@ -121,7 +124,7 @@ class FilmQueue:
             if suffix == ".mkv"
             else render.encode_arguments(recording.fps, recording.post_roll, self.look, part)
         )
-        await render.run([*limits, self._config.ffmpeg, *arguments], self._films.frames / recording.name)
+        await render.run([*limits, self._config.ffmpeg, *arguments], self._films.frames_folder / recording.name)
 
     async def _give_up(self, recording: Recording, error: Exception, payload: Mapping[str, Any]) -> None:
         """Keep the pictures, so that a user can fix the cause and try again."""

@@ -73,31 +73,31 @@ class Films:
     """The folders `frames` and `movies`."""
 
     def __init__(self, folder: Path, config: TimelapseConfig) -> None:
-        self.frames = folder / "frames"
-        self.movies = folder / "movies"
+        self.frames_folder = folder / "frames"
+        self.movies_folder = folder / "movies"
         self._config = config
         self._total_bytes = 0  # bytes of all pictures
 
     def open(self) -> list[Recording]:
         """Make the folders; return the existing recordings, the oldest first."""
-        for each in (self.frames, self.movies):
+        for each in (self.frames_folder, self.movies_folder):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for each in self.movies.glob(f".*{PART}"):
+        for each in self.movies_folder.glob(f".*{PART}"):
             each.unlink(missing_ok=True)
-        recordings = [each for each in map(self._read, self.frames.iterdir()) if each is not None]
+        recordings = [each for each in map(self._read, self.frames_folder.iterdir()) if each is not None]
         self._total_bytes = sum(each.bytes for each in recordings)
         return sorted(recordings, key=lambda each: each.began)
 
     def begin(self, recording: Recording) -> None:
         """Make the folder of a new recording."""
-        (self.frames / recording.name).mkdir(mode=0o700)
+        (self.frames_folder / recording.name).mkdir(mode=0o700)
         self.note(recording)
 
     def note(self, recording: Recording) -> None:
         """Save the description of a recording."""
         saved = {each.name for each in fields(Recording) if each.metadata.get("kept", True)}
         description = {name: value for name, value in asdict(recording).items() if name in saved}
-        path = self.frames / recording.name / DESCRIPTION_FILE
+        path = self.frames_folder / recording.name / DESCRIPTION_FILE
         path.with_suffix(PART).write_text(json.dumps(description))
         path.with_suffix(PART).replace(path)
 
@@ -118,7 +118,7 @@ class Films:
 
     def path_of(self, recording: Recording, number: int) -> Path:
         """Return the file of a picture."""
-        return self.frames / recording.name / f"{number:06d}.jpg"
+        return self.frames_folder / recording.name / f"{number:06d}.jpg"
 
     def _check_room(self, recording: Recording, size: int) -> None:
         config = self._config
@@ -126,7 +126,7 @@ class Films:
             raise NoRoom(f"the pictures of this print take {config.frames_mib} MiB already (timelapse.frames_mib)")
         if self._total_bytes + size > config.all_frames_mib * MIB:
             raise NoRoom(f"all pictures take {config.all_frames_mib} MiB already (timelapse.all_frames_mib)")
-        if shutil.disk_usage(self.frames).free < config.free_mib * MIB + size:
+        if shutil.disk_usage(self.frames_folder).free < config.free_mib * MIB + size:
             raise NoRoom(f"less than {config.free_mib} MiB are free on the disk (timelapse.free_mib)")
 
     def _read(self, folder: Path) -> Recording | None:
@@ -144,7 +144,7 @@ class Films:
 
     def _heal(self, recording: Recording) -> None:
         """Delete pictures that a power cut has left incomplete, and number the others without gaps."""
-        folder = self.frames / recording.name
+        folder = self.frames_folder / recording.name
         recording.frames = recording.bytes = 0
         for each in folder.glob(f"*{PART}"):
             each.unlink(missing_ok=True)
@@ -159,23 +159,23 @@ class Films:
 
     def drop(self, recording: Recording) -> None:
         """Delete the pictures of a print."""
-        shutil.rmtree(self.frames / recording.name, ignore_errors=True)
+        shutil.rmtree(self.frames_folder / recording.name, ignore_errors=True)
         self._total_bytes -= recording.bytes
 
     def finish(self, recording: Recording, part: Path, name: str) -> None:
         """Give a film its name, with the last picture as its thumbnail; delete the other pictures."""
-        part.replace(self.movies / name)
+        part.replace(self.movies_folder / name)
         with suppress(OSError):
-            self.path_of(recording, recording.frames).replace(self.movies / f"{name}{THUMBNAIL}")
+            self.path_of(recording, recording.frames).replace(self.movies_folder / f"{name}{THUMBNAIL}")
         self.drop(recording)
 
     def delete(self, name: str) -> bool:
         """Delete a film; return False if there is none of this name."""
-        path = self.movies / name
+        path = self.movies_folder / name
         if path.name != name or not _is_film(path):
             return False
         path.unlink(missing_ok=True)
-        (self.movies / f"{name}{THUMBNAIL}").unlink(missing_ok=True)
+        (self.movies_folder / f"{name}{THUMBNAIL}").unlink(missing_ok=True)
         return True
 
     def expire(self, recordings: list[Recording], now: float) -> list[Recording]:
@@ -193,7 +193,7 @@ class Films:
 
     def _age(self, recording: Recording, now: float) -> float:
         try:
-            return now - (self.frames / recording.name).stat().st_mtime
+            return now - (self.frames_folder / recording.name).stat().st_mtime
         except OSError:
             return 0.0
 
@@ -210,12 +210,12 @@ class Films:
                     "bytes": about.st_size,
                     "date": date_of(about.st_mtime),
                     "timestamp": about.st_mtime,
-                    "thumbnail": thumbnail if (self.movies / thumbnail).exists() else None,
+                    "thumbnail": thumbnail if (self.movies_folder / thumbnail).exists() else None,
                 })  # fmt: skip
         return sorted(films, key=lambda each: str(each["name"]))
 
     def _films(self) -> Iterator[Path]:
-        return (each for each in self.movies.iterdir() if _is_film(each))
+        return (each for each in self.movies_folder.iterdir() if _is_film(each))
 
 
 def folder_name(file: str, wall: float) -> str:

@@ -56,7 +56,7 @@ def plan_of(config: TimelapseConfig) -> FilmPlan:
 def apply_request(plan: FilmPlan, request: Mapping[str, Any]) -> FilmPlan:
     """Return the plan that a client requests.
 
-    As in OctoPrint, a request with a type that leaves out post roll, frame rate or rendering sets that to its default.
+    As in OctoPrint, if a request with a type leaves out post roll, frame rate or rendering, these get their defaults.
 
     Raises:
         Refusal: 400 for an invalid value.

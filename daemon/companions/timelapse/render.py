@@ -84,8 +84,8 @@ async def find_limits(memory_mib: int, environ: Mapping[str, str] = os.environ) 
     """Return the command that runs ffmpeg with limits: in a scope of systemd if possible, else by prlimit."""
     nice = ["nice", "-n", "19"]
     kind = [] if os.geteuid() == 0 else ["--user"]
-    runs = await asyncio.to_thread(RUNTIME.is_dir)
-    if runs and shutil.which("systemd-run") and (not kind or "XDG_RUNTIME_DIR" in environ):
+    has_systemd = await asyncio.to_thread(RUNTIME.is_dir)
+    if has_systemd and shutil.which("systemd-run") and (not kind or "XDG_RUNTIME_DIR" in environ):
         properties = [f"--property={each}" for each in ("CPUWeight=1", "IOWeight=1", f"MemoryMax={memory_mib}M")]
         scope = ["systemd-run", *kind, "--scope", "--quiet", "--collect", *properties]
         if await _can_run([*scope, "true"]):

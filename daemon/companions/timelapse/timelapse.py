@@ -57,7 +57,7 @@ class Timelapse(Companion):
 
     def describe_activity(self) -> str:
         """Return the line for `systemctl status`."""
-        if (rendering := self._film_queue.rendered_recording) is not None:
+        if (rendering := self._film_queue.recording_being_rendered) is not None:
             return f"making a film of {rendering.name}"
         recording = self._recorder.recording
         return f"{recording.name}: {recording.frames} pictures" if recording is not None else "waiting for a print"
@@ -249,7 +249,7 @@ class Timelapse(Companion):
         if do == "list":
             return Answer(200, await self._list_all())
         if do == "configure":
-            await self._configure(parameters, keep=scope == "admin")
+            await self._configure(parameters, may_save=scope == "admin")
         elif do == "delete":
             if not await self._on_disk(self._films.delete, str(parameters.get("name", ""))):
                 raise Refusal(404, "no such film")
@@ -273,14 +273,14 @@ class Timelapse(Companion):
         self._report_changes()
         return DONE
 
-    async def _configure(self, parameters: Mapping[str, Any], *, keep: bool) -> None:
+    async def _configure(self, parameters: Mapping[str, Any], *, may_save: bool) -> None:
         plan = apply_request(self._plan, parameters)
         was_off = self._plan.type == "off"
         self._set_plan(plan)
         if was_off:
             await self._update()  # a print may be running
         self.send_message("timelapse", plan.as_push_message())
-        if keep and str(parameters.get("save", "")).lower() in ("true", "yes", "y", "1"):
+        if may_save and str(parameters.get("save", "")).lower() in ("true", "yes", "y", "1"):
             try:
                 text = json.dumps(asdict(plan))
                 await self._on_disk(lambda: write_private(self.folder / PLAN, text, replace=True))
@@ -302,7 +302,7 @@ class Timelapse(Companion):
         raise Refusal(404, "no such recording")
 
     async def _drop(self, recording: Recording) -> None:
-        if recording is self._film_queue.rendered_recording:
+        if recording is self._film_queue.recording_being_rendered:
             raise Refusal(409, "a film of this recording is being made")
         if recording in self._film_queue.waiting_recordings:
             self._film_queue.waiting_recordings.remove(recording)
@@ -331,7 +331,7 @@ class Timelapse(Companion):
                 "name": recording.name, "pictures": recording.frames,
                 "skipped": recorder.skip_count, "missed": recorder.miss_count,
             },
-            "rendering": queue.rendered_recording.name if queue.rendered_recording is not None else None,
+            "rendering": queue.recording_being_rendered.name if queue.recording_being_rendered is not None else None,
             "waiting": len(queue.waiting_recordings),
         })  # fmt: skip
 
@@ -344,16 +344,16 @@ class Timelapse(Companion):
         }
 
     def _as_json(self, recording: Recording) -> dict[str, Any]:
-        is_recorded = recording is self._recorder.recording
-        is_rendered = recording is self._film_queue.rendered_recording
+        is_being_recorded = recording is self._recorder.recording
+        is_being_rendered = recording is self._film_queue.recording_being_rendered
         return {
             "name": recording.name,
             "size": size_of(recording.bytes),
             "bytes": recording.bytes,
             "date": date_of(recording.began),
-            "recording": is_recorded,
-            "rendering": is_rendered,
-            "processing": is_recorded or is_rendered,
+            "recording": is_being_recorded,
+            "rendering": is_being_rendered,
+            "processing": is_being_recorded or is_being_rendered,
             "pictures": recording.frames,
             "failed": recording.failed,
         }

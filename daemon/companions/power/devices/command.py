@@ -65,7 +65,7 @@ class CommandSwitch:
         output = bytearray()
         try:
             async with asyncio.timeout(seconds):
-                status = await _until_ended(process, output)
+                status = await _read_until_ended(process, output)
         except TimeoutError as error:
             raise DeviceError(f"{name}: {command[0]} has not ended within {seconds:g} s") from error
         finally:
@@ -77,11 +77,11 @@ class CommandSwitch:
         return bytes(output)
 
 
-async def _until_ended(process: Process, output: bytearray) -> int:
+async def _read_until_ended(process: Process, output: bytearray) -> int:
     """Read the output of a program until it ends; return its status.
 
-    A child in a session of its own, such as a daemon that the program starts, may keep the pipe open. asyncio's `wait`
-    would wait for that, too (until 3.12).
+    A child in a session of its own, such as a daemon that the program starts, may keep the pipe open. In Python
+    3.11, asyncio's `wait` would also wait until that pipe is closed.
     """
     reading = asyncio.ensure_future(_read(process, output))
     try:
