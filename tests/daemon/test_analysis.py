@@ -8,6 +8,7 @@ import json
 import pytest
 from PIL import Image
 
+from daemon.bridge.words import JobState
 from daemon.config import ProfileConfig
 from daemon.front.analysis.service import MAX_ATTEMPTS
 from gcode.errors import QueueFull
@@ -16,6 +17,7 @@ from support.analysed import sliced
 from support.analyses import GOOD, SIZED, InlineWorker, analysing, until_analysed, upload
 from support.http import NOW, form
 from support.pictures import picture, with_thumbnail
+from support.waiting import until
 
 OUTSIDE = GOOD.replace(b"X100", b"X900")
 
@@ -83,6 +85,20 @@ async def test_a_selected_file_that_is_replaced_on_the_disk_is_checked_as_it_is_
         assert not client.service.jobs.active
         assert (await client.post("/api/job", {"command": "start", "force": True})).status == 204
         assert (await client.get("/api/job")).json["job"]["file"]["size"] == len(OUTSIDE)
+
+
+async def test_a_restart_checks_a_file_that_was_replaced_during_its_print(tmp_path):
+    async with analysing(tmp_path) as client:
+        await upload(client, print="true")
+        await client.settle(1)
+        await client.post("/api/job", {"command": "pause"})
+        await until(lambda: client.service.jobs.state is JobState.PAUSED)
+        (client.service.files.root / "a.gcode").write_bytes(OUTSIDE)  # as by a network share
+        refused = await client.post("/api/job", {"command": "restart"})
+        assert refused.status == 409
+        assert "outside the build volume" in refused.error
+        assert client.service.jobs.state is JobState.PAUSED
+        assert (await client.post("/api/job", {"command": "restart", "force": True})).status == 204
 
 
 async def test_a_file_with_errors_can_be_forced(tmp_path):

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from daemon.bridge.words import Selection
 from daemon.errors import FileError
 from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.idempotency import keyed_request
@@ -39,6 +40,8 @@ class JobHandler(ApiHandler):
             elif command == "restart":
                 self._refuse_key(data)
                 await self._refuse_rest()
+                if not is_true(data.get("force", False)):
+                    await self._check_replacement()
                 await jobs.restart()
             else:
                 await jobs.cancel()
@@ -66,12 +69,23 @@ class JobHandler(ApiHandler):
         """Select the selected file again if it was replaced past the API: what is printed is what has to be checked."""
         jobs = self.service.jobs
         selected = None if jobs.active else jobs.selected
-        if selected is None:
-            return
-        with suppress(FileError):  # the start fails with the reason
+        if selected is not None and (replacement := await self._replacement(selected)) is not None:
+            await jobs.select(replacement)
+
+    async def _check_replacement(self) -> None:
+        """Check the file of the paused print if it was replaced since: a restart prints what is there now."""
+        selected = self.service.jobs.selected
+        if selected is not None and (replacement := await self._replacement(selected)) is not None:
+            await self.service.watch.check(replacement, self.service.config.analysis.patience_s)
+            self.check_time_left()
+
+    async def _replacement(self, selected: Selection) -> Selection | None:
+        """Return the selection of the file that is there instead of the selected one; None: it is the same, or none."""
+        with suppress(FileError):  # the print fails with the reason
             entry = await self.service.files.info(selected.path)
             if entry.type != "folder" and (entry.size, entry.mtime_ns) != (selected.size, selected.mtime_ns):
-                await jobs.select(selection_of(entry, selected.user))
+                return selection_of(entry, selected.user)
+        return None
 
     def _refuse_key(self, data: dict[str, Any]) -> None:
         """Refuse an idempotency key, which a restart would ignore."""
