@@ -276,13 +276,13 @@ class RemoteJobs:
     """The one job. A request that does not fit the job's state raises JobConflict.
 
     Attributes:
-        reason_to_hold: returns why no print may begin or resume now; None: prints may.
+        reason_not_to_print: returns why no print may begin or resume now; None: prints may.
         open_starts: the number of requests to begin or resume a print that the core has not answered yet.
     """
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self.reason_to_hold: Callable[[], str | None] = lambda: None
+        self.reason_not_to_print: Callable[[], str | None] = lambda: None
         self.open_starts = 0
 
     @property
@@ -423,7 +423,7 @@ class RemoteJobs:
 
     async def toggle(self) -> None:
         """Pause a running job, resume a paused one."""
-        if self.reason_to_hold() is None or self.state in _RESUMABLE:
+        if self.reason_not_to_print() is None or self.state in _RESUMABLE:
             with self._beginning():
                 await self._channel.ask(ask.Toggle())
         else:
@@ -473,7 +473,7 @@ class RemoteJobs:
 
     @contextmanager
     def _beginning(self) -> Iterator[None]:
-        if (reason := self.reason_to_hold()) is not None:
+        if (reason := self.reason_not_to_print()) is not None:
             raise JobConflict(reason)
         self.open_starts += 1
         try:

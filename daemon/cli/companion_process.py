@@ -51,7 +51,7 @@ def serve(name: str, make: MakeCompanion, args: argparse.Namespace, environ: Map
     path = args.config or (target.service.config if target.service is not None else None)
     if name not in switched_on(path, environ):
         sections = " or ".join(f"[{each}]" for each in COMPANIONS[name])
-        raise ConfigError(f"{name} is not switched on: add {sections} to the configuration file")
+        raise ConfigError(f"the companion {name} is not switched on: add {sections} to the configuration file")
     folder = own_folder(target.state, name, environ)
     writer = service_log.configure(target.config.log.level, target.config.log.format, part=name)
     sys.setswitchinterval(SWITCH_INTERVAL)

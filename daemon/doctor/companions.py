@@ -16,7 +16,7 @@ def companions(_: View, subject: Subject) -> Iterator[Finding]:
     for name, answer in subject.companions.items():
         state = answer.get("state")
         if answer.get("away") is not False or not isinstance(state, Mapping):
-            yield note(f"{name} is switched on, but not running", _start(name, subject.service))
+            yield note(f"the companion {name} is switched on, but not running", _start(name, subject.service))
         elif (check := _CHECKS.get(name)) is not None:
             yield from check(state)
 

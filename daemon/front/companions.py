@@ -24,6 +24,8 @@ MAX_WAITING = 16  # requests to one companion
 GOING_OFF = "goingOff"  # in the state of `power`: it is about to switch the printer off
 GOING_OFF_TIMEOUT = 25.0  # s for which such a report is valid: a running companion repeats it every 20 s
 
+LOWEST_REFUSAL_STATUS = 300  # a reply with this HTTP status or a higher one refuses the request
+
 MAX_MARKS = 256  # the latest marks of a companion's messages, by which repeated messages are recognised
 
 ALLOWED_MESSAGES: dict[str, frozenset[str]] = {
@@ -91,8 +93,8 @@ class Companions:
         """Return the companions for pages, by name."""
         return {name: {"state": each.state, "away": self.is_away(name)} for name, each in self._companions.items()}
 
-    def reason_to_hold(self) -> str | None:
-        """Return why no print may begin now: the printer is about to be switched off; None: prints may begin."""
+    def reason_not_to_print(self) -> str | None:
+        """Return why no print may begin or resume now: the printer is about to be switched off; None: prints may."""
         companion = self._companions.get("power")
         if companion is None or companion.state is None or companion.state.get(GOING_OFF) is not True:
             return None
@@ -181,9 +183,11 @@ class Companions:
         """
         companion = self._find(name)
         if self.is_away(name):
-            raise CompanionAway(f"{name} is switched on, but not running: sudo systemctl enable --now {unit_of(name)}")
+            raise CompanionAway(
+                f"the companion {name} is switched on, but not running: sudo systemctl enable --now {unit_of(name)}"
+            )
         if len(companion.waiting) >= MAX_WAITING:
-            raise CompanionAway(f"{name} is still busy with earlier requests")
+            raise CompanionAway(f"the companion {name} is still busy with earlier requests")
         number = next(self._numbers)
         request: Request = {"id": number, "do": do, "with": dict(parameters or {}), "scope": scope}
         reply: asyncio.Future[CompanionReply] = asyncio.get_running_loop().create_future()
@@ -194,7 +198,7 @@ class Companions:
             async with asyncio.timeout(within):
                 return await reply
         except TimeoutError:
-            raise CompanionAway(f"{name} has not answered within {within:g} s") from None
+            raise CompanionAway(f"the companion {name} has not answered within {within:g} s") from None
         finally:
             del companion.replies[number]
             if request in companion.waiting:  # not handed over yet, and the client no longer waits
@@ -213,7 +217,9 @@ class Companions:
             raise NoSuchCompanion(f"there is no companion {name!r}; there are: {', '.join(COMPANIONS)}")
         if name not in self._companions:
             sections = " or ".join(f"[{each}]" for each in COMPANIONS[name])
-            raise NoSuchCompanion(f"{name} is not switched on: the configuration file has no section {sections}")
+            raise NoSuchCompanion(
+                f"the companion {name} is not switched on: the configuration file has no section {sections}"
+            )
         return self._companions[name]
 
     def _on_sign_of_life(self, companion: _Companion) -> None:

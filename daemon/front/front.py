@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 @mutable
 class Front:
-    """The parts of the front, by which they reach each other; `folder` is the state directory."""
+    """The parts of the front, each of which reaches the others through this object; `folder` is the state directory."""
 
     config: Config
     core: RemoteCore
@@ -130,7 +130,7 @@ async def begin(
     stack.push_async_callback(close_in_time, history.close)
     companions = Companions(switched_on)
     stack.callback(companions.close)
-    core.jobs.reason_to_hold = companions.reason_to_hold
+    core.jobs.reason_not_to_print = companions.reason_not_to_print
     if switched_on:
         await asyncio.to_thread(_keys_of_companions, access, folder, switched_on)
     return Front(

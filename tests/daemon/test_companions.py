@@ -70,7 +70,7 @@ async def test_a_hanging_request_delays_no_other_and_ends(tmp_path):
         assert await client.companions.ask("power", "on") == {"was": {}}
         with pytest.raises(RequestRefused) as caught:
             await hanging
-        assert (caught.value.status, caught.value.text) == (503, "power has not answered within 10 s")
+        assert (caught.value.status, caught.value.text) == (503, "the companion power has not answered within 10 s")
 
 
 async def test_a_request_of_a_disconnected_client_is_not_carried_out(tmp_path):

@@ -102,13 +102,13 @@ async def test_the_queue_waits_while_the_printer_is_being_switched_off(tmp_path)
     async with queueing(tmp_path) as server:
         await filled(server, "a")
         jobs = server.service.front.jobs
-        jobs.reason_to_hold = lambda: "the printer is being switched off"
+        jobs.reason_not_to_print = lambda: "the printer is being switched off"
         await add(server, "a")
         assert (await command(server, "bed", clear=True)).status == 200
         await server.settle(12)
         assert server.begun == []
         assert (await server.get("/api/queue")).json["bed"]["clear"] is True
-        jobs.reason_to_hold = lambda: None
+        jobs.reason_not_to_print = lambda: None
         await printed(server, 1)
 
 

@@ -30,7 +30,7 @@ class Channel:
 def jobs_of(state, reason=REASON):
     channel = Channel(state)
     channel.jobs = jobs = RemoteJobs(channel)
-    jobs.reason_to_hold = lambda: reason
+    jobs.reason_not_to_print = lambda: reason
     return jobs, channel
 
 

@@ -3,12 +3,12 @@
 from typing import Any
 
 from daemon.front.access.companion_keys import key_name
+from daemon.front.companions import LOWEST_REFUSAL_STATUS
 from daemon.front.http.base import ApiHandler, is_true
 from daemon.http.errors import Refused
 
 PROFILE = "_default"  # OctoPrint's name of the one printer profile
 POWER = "power"  # the companion
-FIRST_REFUSAL = 300  # the power companion's answers with this HTTP status or a higher one are refusals
 _BAUDRATES = (300, 10_000_000)
 _MAX_DIGITS = 8
 
@@ -43,6 +43,9 @@ class ConnectionHandler(ApiHandler):
     async def post(self) -> None:
         """Connect in the background, or disconnect; `seen`: a user has read why the firmware halted.
 
+        With `find`, connecting tries the usual baudrates; with `save`, a printer that answers is also that of later
+        starts, if none is configured.
+
         `repair` and `fake_ack` do nothing: the link recovers on its own.
         """
         command, data = self.command(_COMMANDS)
@@ -73,7 +76,7 @@ class ConnectionHandler(ApiHandler):
         await self.service.connection.connect(port, rate, find=find, save=save)
 
     async def _switch_power_on(self, port: str | None, rate: int | None) -> bool:
-        """Have the power companion switch the printer on, if so configured; tell whether it will then connect it."""
+        """Have the power companion switch the printer on, if so configured; tell whether it also connects."""
         companions, identity = self.service.companions, self.identity
         power = companions.state(POWER) or {}
         if power.get("connects") is not True or power.get("on") is not False or companions.is_away(POWER):
@@ -82,7 +85,7 @@ class ConnectionHandler(ApiHandler):
             return False
         parameters = {"port": port, "baudrate": rate}
         reply = await companions.ask(POWER, "connect", parameters, scope=identity.scope.label)
-        if reply.status >= FIRST_REFUSAL:
+        if reply.status >= LOWEST_REFUSAL_STATUS:
             raise Refused(reply.status, str(reply.body.get("error")) if isinstance(reply.body, dict) else "no power")
         return True
 

@@ -2,12 +2,12 @@
 
 from daemon.errors import CompanionAway
 from daemon.front.access.scopes import Scope
+from daemon.front.companions import LOWEST_REFUSAL_STATUS
 from daemon.front.http.base import ApiHandler
 
 COMPANION = "power"
 _COMMANDS: dict[str, tuple[str, ...]] = {"turnPSUOn": (), "turnPSUOff": (), "togglePSU": (), "getPSUState": ()}
 _DO = {"turnPSUOn": "on", "turnPSUOff": "off", "togglePSU": "toggle"}
-FIRST_REFUSAL = 300  # the companion's answers with this HTTP status or a higher one are refusals
 
 
 class PsuHandler(ApiHandler):
@@ -31,7 +31,7 @@ class PsuHandler(ApiHandler):
         parameters = {"force": True} if data.get("force") is True else {}
         scope = self.identity.scope.label if self.identity is not None else ""
         reply = await self.service.companions.ask(COMPANION, _DO[command], parameters, scope=scope)
-        if reply.status >= FIRST_REFUSAL:
+        if reply.status >= LOWEST_REFUSAL_STATUS:
             self.set_status(reply.status)
             self.write_json(reply.body)
         else:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote
 
 from daemon.errors import CompanionAway
+from daemon.front.companions import LOWEST_REFUSAL_STATUS
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.companions import relay_request
 from daemon.front.http.downloads import SendingHandler
@@ -31,7 +32,7 @@ class FilmsHandler(ApiHandler):
             raise Refused(409, "there is no timelapse: the configuration file has no section [timelapse]")
         scope = self.identity.scope.label if self.identity is not None else ""
         reply = await companions.ask(NAME, do, parameters, scope=scope)
-        if reply.status >= 300:  # noqa: PLR2004 - HTTP's
+        if reply.status >= LOWEST_REFUSAL_STATUS:
             text = reply.body.get("error") if isinstance(reply.body, dict) else None
             raise Refused(reply.status, str(text or "the timelapse companion refused"))
 

@@ -27,7 +27,8 @@ class Entry:
         force: print the file even if the checks refuse it.
         state: one of the constants above; in a state of SKIPPED there is a `reason`.
         job: the number of its last job in the core's record.
-        begun: how many of its jobs have ended; part of the key of the next job, which has to be unique.
+        begun: the number of jobs that were begun for it and have ended; part of the key of the next job, which has
+            to be unique.
         behind: number and start of the job that was the last in the core's record before this entry's print. While the
             record has that job, it has not been replaced.
         user: name of the key that added it.

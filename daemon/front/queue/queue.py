@@ -142,25 +142,25 @@ class Queue:
 
     # -- requests ------------------------------------------------------------------------------------------
 
-    async def change(self, work: Callable[[Document], T], keyed: str | None = None) -> T:
+    async def change(self, work: Callable[[Document], T], mark: str | None = None) -> T:
         """Change the queue: `work` changes a copy, which replaces the queue once it is on the disk.
 
         Args:
             work: changes the copy, or raises an error; may return an entry that it added.
-            keyed: if `work` adds an entry for a request with an idempotency key: the request's mark.
+            mark: if `work` adds an entry for a request with an idempotency key: the mark of that request.
 
         Raises:
             StoreError: the queue cannot be loaded or stored, and is unchanged.
         """
         async with self._lock:
-            return await self._change(work, keyed)
+            return await self._change(work, mark)
 
-    async def _change(self, work: Callable[[Document], T], keyed: str | None = None) -> T:
+    async def _change(self, work: Callable[[Document], T], mark: str | None = None) -> T:
         await self._load()
         draft: Document = msgspec.convert(asdict(self.document), Document)
         result = work(draft)
         draft.revision += 1
-        await self._store.save(draft, (result, keyed) if isinstance(result, Entry) and keyed is not None else None)
+        await self._store.save(draft, (result, mark) if isinstance(result, Entry) and mark is not None else None)
         self.document = draft
         self._publish()
         return result
@@ -287,7 +287,7 @@ class Queue:
         if entry is None or self.reason_to_wait() is not None:
             self._publish_waiting_for_bed(entry)
             return False
-        if (reason := self._core.jobs.reason_to_hold()) is not None:
+        if (reason := self._core.jobs.reason_not_to_print()) is not None:
             raise JobConflict(reason)  # it passes in some seconds, and the bed stays clear
         await self._begin(entry)
         return True
@@ -380,7 +380,7 @@ class Queue:
         return True
 
     async def _is_in_record(self, behind: tuple[int, float] | None) -> bool:
-        """Tell whether the core's record certainly has not been replaced: it still has this job, its last one then."""
+        """Tell whether the core's record has certainly not been replaced: it still has this job, once its last one."""
         if behind is None:
             return False
         records = await self._core.jobs.print_records(behind[0] - 1, 1)

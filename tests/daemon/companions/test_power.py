@@ -180,9 +180,9 @@ async def test_an_off_command_that_timed_out_is_undone_when_a_print_begins(tmp_p
 async def test_a_companion_killed_while_switching_off_does_not_block_prints_for_long(tmp_path):
     async with bench(tmp_path) as rig:
         rig.server.service.companions.store_report("power", {"goingOff": True}, {})
-        assert rig.server.service.companions.reason_to_hold() is not None
+        assert rig.server.service.companions.reason_not_to_print() is not None
         await asyncio.sleep(26)
-        assert rig.server.service.companions.reason_to_hold() is None
+        assert rig.server.service.companions.reason_not_to_print() is None
 
 
 @pytest.mark.parametrize("wanted_by", ["command", "cancel"])
