@@ -30,7 +30,7 @@ SECTIONS = ("log", "appearance", "webcam", "macros")
 SOCKET_CHECK = 5.0  # s between two checks that the socket for fronts exists
 FRONT_TIMEOUT = 10.0  # the start of the core waits at most this long for the front to listen
 GC_THRESHOLD = (10_000, 20, 20)  # a line makes a few tuples and no cycles; Python's 700 means a collection every second
-SWITCH_INTERVAL = 0.0005  # s; a computing thread delays the loop by 0.1 ms, and by 5 ms at Python's default
+SWITCH_INTERVAL = 0.0005  # s; by which a computing thread may delay the loop; Python's default is 5 ms
 
 log = structlog.get_logger()
 

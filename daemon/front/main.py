@@ -29,7 +29,7 @@ from daemon.systemd.installed import listening_as
 from hal.printer import ConnectionState
 
 CONNECT_TIMEOUT = 1.0  # s that HTTP waits for the printer's connection
-SWITCH_INTERVAL = 0.0005  # s; a computing thread then delays the loop by 0.1 ms; with Python's default, by 5 ms
+SWITCH_INTERVAL = 0.0005  # s; by which a computing thread may delay the loop; Python's default is 5 ms
 SECTIONS = ("log", "appearance", "webcam", "macros")  # of the configuration that can change without a restart
 
 log = structlog.get_logger()
