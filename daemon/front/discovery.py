@@ -19,7 +19,7 @@ import structlog
 
 from daemon import OCTOPRINT_VERSION
 from daemon.config import Config
-from daemon.front.access.hosts import host_name
+from daemon.front.access import hosts
 from gcode.frozen import frozen
 
 AVAHI = Path("/run/avahi-daemon")  # exists while Avahi runs
@@ -59,7 +59,7 @@ class Discovery:
 
     def start(self) -> None:
         """Start announcing, in the background."""
-        if self._config.discovery.mdns and not is_loopback(self._config.http.host):
+        if self._config.discovery.mdns and not hosts.is_for_this_machine(self._config.http.host):
             self._task = asyncio.create_task(self._start())
 
     async def _start(self) -> None:
@@ -108,20 +108,12 @@ def announcement(config: Config, uuid: str, port: int) -> Announcement:
 
 def _short_name() -> str:
     """Return the first part of this machine's host name; never empty."""
-    return host_name().partition(".")[0] or "localhost"
+    return hosts.host_name().partition(".")[0] or "localhost"
 
 
 def _fitting(name: str) -> str:
     """Cut a name to the 63 bytes of a DNS label, without splitting a character."""
     return name.encode()[:63].decode(errors="ignore")
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach this address."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def lan_address(host: str) -> str | None:

@@ -15,7 +15,7 @@ from daemon.front.access.app_keys import (
     POLL_TIMEOUT,
     AppKeys,
 )
-from daemon.front.access.attempts import MAX_ADDRESSES, MAX_FAILED, REFILL_S, Attempts, network_of
+from daemon.front.access.attempts import MAX_ADDRESSES, MAX_WRONG_KEYS, REFILL_S, Attempts, network_of
 from daemon.front.access.scopes import Identity, Scope
 from daemon.front.access.sessions import LIFETIME_S, MAX_SESSIONS, Sessions
 
@@ -29,7 +29,7 @@ def fail(attempts, address, times, now=0.0):
 
 def test_a_few_wrong_keys_are_free_then_one_every_few_seconds():
     attempts = Attempts()
-    fail(attempts, "192.0.2.1", MAX_FAILED - 1)
+    fail(attempts, "192.0.2.1", MAX_WRONG_KEYS - 1)
     assert attempts.delay("192.0.2.1", 0.0) == 0.0
     attempts.count_wrong_key("192.0.2.1", 0.0)
     assert attempts.delay("192.0.2.1", 0.0) == pytest.approx(REFILL_S)
@@ -45,7 +45,7 @@ def test_no_rhythm_of_guessing_exceeds_the_bucket(pauses):
         if not attempts.delay("192.0.2.1", now):
             attempts.count_wrong_key("192.0.2.1", now)
             tried += 1
-    assert tried <= MAX_FAILED + now / REFILL_S
+    assert tried <= MAX_WRONG_KEYS + now / REFILL_S
 
 
 def test_wrong_keys_are_counted_for_the_log():

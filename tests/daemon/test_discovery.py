@@ -8,8 +8,8 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from daemon.front import discovery
-from daemon.front.access.hosts import name_for_others
-from daemon.front.discovery import AvahiFile, Discovery, announcement, is_loopback, lan_address, service_file
+from daemon.front.access import hosts
+from daemon.front.discovery import AvahiFile, Discovery, announcement, lan_address, service_file
 from support.http import config
 from support.processes import cannot_run
 from support.waiting import TIMEOUT
@@ -19,7 +19,7 @@ UUID = "4ff9fe5f-3257-41fc-8e83-fcba84824b20"
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.1.2.3"])
 def test_unreachable_addresses_are_loopback(host):
-    assert is_loopback(host)
+    assert hosts.is_for_this_machine(host)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_where_ipv6_has_a_public_address_the_one_for_ipv4_is_announced(monkeypat
 def test_whatever_the_host_name_is_the_service_is_announced(tmp_path, monkeypatch, host, shown):
     monkeypatch.setattr(socket, "gethostname", lambda: os.fsdecode(host))
     assert announcement(config(tmp_path), UUID, 5000).name == f"nozzled on {shown}"
-    assert f"http://{name_for_others('0.0.0.0', ())}:5000".encode()  # a link, for a QR code
+    assert f"http://{hosts.name_for_others('0.0.0.0', ())}:5000".encode()  # a link, for a QR code
 
 
 def test_the_service_file_has_the_fields_of_clients_and_escapes_names(tmp_path):
@@ -149,7 +149,7 @@ async def test_zeroconf_finds_the_announced_service(tmp_path, monkeypatch):
     except ImportError:
         cannot_run("zeroconf is not installed")
     monkeypatch.setattr(discovery, "AVAHI", tmp_path / "not there")
-    monkeypatch.setattr(discovery, "is_loopback", lambda _: False)
+    monkeypatch.setattr(discovery.hosts, "is_for_this_machine", lambda _: False)
     announcer = await started(config(tmp_path, appearance={"name": "Anna"}), monkeypatch, address="127.0.0.1")
     seeker = library.AsyncZeroconf(interfaces=["127.0.0.1"])
     try:

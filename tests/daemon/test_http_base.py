@@ -7,7 +7,7 @@ import structlog
 
 from daemon.errors import StateDirTaken
 from daemon.front import compression
-from daemon.front.access.attempts import MAX_FAILED
+from daemon.front.access.attempts import MAX_WRONG_KEYS
 from daemon.front.http.errors import STATUSES
 from daemon.http.base import MAX_JSON
 from daemon.http.errors import answer
@@ -29,7 +29,7 @@ async def test_every_address_is_403_without_a_key(tmp_path, method, path, key):
 @pytest.mark.parametrize("path", ["/", "/online.txt", "/robots.txt", "/favicon.ico"])
 async def test_a_probe_of_the_port_finds_the_server(tmp_path, path, key):
     async with api(tmp_path, "") as server:
-        for _ in range(2 * MAX_FAILED):  # apps probe with a made-up key, again and again
+        for _ in range(2 * MAX_WRONG_KEYS):  # apps probe with a made-up key, again and again
             answer = await server.get(path, key=key, headers={"Host": "127.0.0.1:5000"})
             assert answer.status == (204 if path == "/favicon.ico" else 200)
         assert (await server.get("/api/job", key="wrong")).status == 403  # none of it was an attempt

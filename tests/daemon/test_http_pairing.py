@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from daemon.errors import KeyRefused, TooManyRequests
-from daemon.front.access.attempts import MAX_FAILED
+from daemon.front.access.attempts import MAX_WRONG_KEYS
 from daemon.front.access.hosts import name_for_others
 from daemon.front.access.pairing import ALPHABET, LIFETIME_S, MAX_CODES, Pairing, normalise
 from daemon.front.access.scopes import Scope
@@ -98,11 +98,11 @@ async def test_only_an_admin_creates_codes(tmp_path):
 async def test_a_wrong_code_counts_as_a_wrong_key(tmp_path):
     async with api(tmp_path, "") as server:
         with capture_logs() as logged:
-            statuses = [(await pair(server, f"{number:012}")).status for number in range(MAX_FAILED + 2)]
-        assert statuses == [403] * MAX_FAILED + [429] * 2
+            statuses = [(await pair(server, f"{number:012}")).status for number in range(MAX_WRONG_KEYS + 2)]
+        assert statuses == [403] * MAX_WRONG_KEYS + [429] * 2
         assert (await server.get("/api/job", key="wrong")).status == 429
         refused = [each for each in logged if each["event"] == "access.code_refused"]
-        assert len(refused) == MAX_FAILED
+        assert len(refused) == MAX_WRONG_KEYS
         assert refused[0]["reason"] == "this code is wrong, used or expired; `nozzled pair` makes a new one"
 
 
@@ -126,7 +126,7 @@ async def test_neither_code_nor_key_reaches_a_log_or_a_file(tmp_path):
 async def test_an_invalid_code_or_name_is_refused_and_costs_no_try(tmp_path, body):
     async with api(tmp_path, "") as server:
         code = await code_of(server)
-        for _ in range(MAX_FAILED + 1):
+        for _ in range(MAX_WRONG_KEYS + 1):
             assert (await server.post("/api/pair", body, key=None, headers=HOST)).status == 400
         assert (await pair(server, code)).status == 201
 

@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from daemon.config import Config
-from daemon.front.access.attempts import MAX_FAILED
+from daemon.front.access.attempts import MAX_WRONG_KEYS
 from daemon.front.access.hosts import parse_origins
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
@@ -101,10 +101,10 @@ async def test_cve_2021_32561_and_2022_1430_and_2022_1432_reflected_text_is_neve
 async def test_cve_2022_2822_guessing_is_limited_per_address_whatever_its_headers_claim(tmp_path):
     async with api(tmp_path, "") as server:
         answers = []
-        for number in range(MAX_FAILED + 5):
+        for number in range(MAX_WRONG_KEYS + 5):
             headers = {"X-Forwarded-For": f"192.0.2.{number}"}
             answers.append(await server.get("/api/job", key=f"guess {number}", headers=headers))
-        assert [each.status for each in answers] == [403] * MAX_FAILED + [429] * 5
+        assert [each.status for each in answers] == [403] * MAX_WRONG_KEYS + [429] * 5
         assert 0 < int(answers[-1].headers["Retry-After"]) <= 60
         for _ in range(3):  # guessing locks no one out: a valid key is accepted from the same address
             assert (await server.get("/api/job")).status == 200
@@ -114,10 +114,10 @@ async def test_cve_2022_2822_guessing_is_limited_per_address_whatever_its_header
 async def test_a_wrong_key_is_logged_with_address_and_count_but_without_the_key(tmp_path):
     async with api(tmp_path, "") as server:
         with capture_logs() as logged:
-            for _ in range(MAX_FAILED + 5):
+            for _ in range(MAX_WRONG_KEYS + 5):
                 await server.get("/api/job", key="guess-guess-guess")
     refused = [each for each in logged if each["event"] == "access.key_refused"]
-    assert [each["wrong_keys"] for each in refused] == list(range(1, MAX_FAILED + 1))
+    assert [each["wrong_keys"] for each in refused] == list(range(1, MAX_WRONG_KEYS + 1))
     assert {each["address"] for each in refused} == {"192.0.2.9"}
     assert "guess" not in str(logged)
 

@@ -15,12 +15,12 @@ from daemon.front.access.attempts import Attempts
 from daemon.front.access.keyring import Keyring, digest
 from daemon.front.access.keys import INVALID_KEY, Keys
 from daemon.front.access.pairing import Pairing
-from daemon.front.access.scopes import FIRST, LOCAL, Identity, Scope
+from daemon.front.access.scopes import LOCAL, OWNER, Identity, Scope
 from daemon.front.access.sessions import Session, Sessions
 from daemon.front.access.signing import Signing
 from daemon.front.access.step_ups import StepUps
 
-__all__ = ["FIRST", "LOCAL", "Access"]
+__all__ = ["LOCAL", "OWNER", "Access"]
 
 REFRESH_INTERVAL = 1.0  # s between two reads of the key files: the command line changes them while the daemon runs
 NOTE_INTERVAL = 600.0  # s between two writes of when keys were last used
@@ -91,7 +91,7 @@ class Access:
         """Return the identity of a key; None if it is not valid. A wrong key is not counted here."""
         identity = self.keyring.identify(digest(key))
         if self.keys.accepts(key):
-            return Identity(FIRST, Scope.ADMIN, self._first_digest)
+            return Identity(OWNER, Scope.ADMIN, self._first_digest)
         if identity is None:
             stepped_up = self.step_ups.find(digest(key), _now())
             return stepped_up if stepped_up is not None and self.is_still_valid(stepped_up) else None
@@ -103,7 +103,7 @@ class Access:
         if digits is None:
             return None
         if self._first_digest.startswith(digits):
-            return Identity(FIRST, Scope.ADMIN, self._first_digest)
+            return Identity(OWNER, Scope.ADMIN, self._first_digest)
         for key in self.keyring.keys:
             if key.sha256.startswith(digits):
                 return Identity(key.name, Scope.named(key.scope), key.sha256)
@@ -152,12 +152,12 @@ class Access:
         """Count the cost of a client without a key (`access.anonymous`); tell whether it is within the budget."""
         return self._anonymous.spend(address, units, _now())
 
-    def has_overspent(self, network: str) -> bool:
-        """Tell whether clients without a key have spent this network's budget."""
-        return self._anonymous.has_overspent(network, _now())
+    def has_overspent(self, address: str) -> bool:
+        """Tell whether clients without a key have spent the budget of this address's network."""
+        return self._anonymous.has_overspent(address, _now())
 
     def refund(self, address: str, units: float) -> None:
-        """Give a client's cost back to its network's budget: the client has shown a session after all."""
+        """Give a cost back to the budget of this address's network: the client has shown a session after all."""
         self._anonymous.refund(address, units, _now())
 
     def begin_session(self, identity: Identity) -> Session:

@@ -35,11 +35,11 @@ class AnonymousCosts:
         return spent <= BURST
 
     def has_overspent(self, address: str, now: float) -> bool:
-        """Tell whether an address has no budget left for a request."""
+        """Tell whether the network's budget is too small for another request."""
         return self._spent_by(network_of(address), now) + REQUEST_COST > BURST
 
     def refund(self, address: str, units: float, now: float) -> None:
-        """Return a cost to the budget: the client has shown a key."""
+        """Give a cost back to the network's budget."""
         network = network_of(address)
         if network in self._spent:
             self._spent[network] = (max(0.0, self._spent_by(network, now) - units), now)

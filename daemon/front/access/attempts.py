@@ -8,7 +8,7 @@ import functools
 from collections import OrderedDict
 from ipaddress import IPv6Address, ip_address
 
-MAX_FAILED = 10  # wrong keys in a row
+MAX_WRONG_KEYS = 10  # at once
 REFILL_S = 6.0  # after so long, one more is allowed
 
 MAX_ADDRESSES = 1024
@@ -24,7 +24,7 @@ class Attempts:
     def delay(self, address: str, now: float) -> float:
         """Return the seconds until this address may send another wrong key; 0: it may now."""
         level, when, _ = self._level_of(address, now)
-        excess = level - (now - when) / REFILL_S - (MAX_FAILED - 1)
+        excess = level - (now - when) / REFILL_S - (MAX_WRONG_KEYS - 1)
         return max(0.0, excess * REFILL_S)
 
     def count_wrong_key(self, address: str, now: float) -> int:

@@ -33,7 +33,7 @@ def own_host_names(configured: Iterable[str]) -> frozenset[str]:
 
 def name_for_others(host: str, configured: Sequence[str]) -> str | None:
     """Return the name by which other devices reach a server listening on `host`; None: they cannot."""
-    if is_loopback(host) or host == "localhost":
+    if is_for_this_machine(host):
         return None
     if configured:
         return configured[0]
@@ -58,6 +58,11 @@ def is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_for_this_machine(host: str) -> bool:
+    """Tell whether only this machine can reach a server at this address or name."""
+    return host == "localhost" or is_loopback(host)
 
 
 def is_loopback(address: str) -> bool:

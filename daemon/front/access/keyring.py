@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.errors import BadKeyName, ConfigError, DamagedFile, KeyNameTaken, NoSuchKey
-from daemon.front.access.scopes import FIRST, Identity, Scope
+from daemon.front.access.scopes import OWNER, Identity, Scope
 from daemon.private_file import write_private
 from daemon.set_aside import make_way, set_aside
 from gcode.frozen import frozen
@@ -141,7 +141,7 @@ class Keyring:
             raise BadKeyName("a key's name must have 1 to 64 characters, on one line")
         key = key or new_key()
         with self._edit() as keys:
-            if name == FIRST or any(each.name == name for each in keys):
+            if name == OWNER or any(each.name == name for each in keys):
                 raise KeyNameTaken(f"there is a key {name} already")
             if len(keys) >= MAX_KEYS:
                 raise ConfigError(f"{self._path} has {MAX_KEYS} keys: revoke some first")

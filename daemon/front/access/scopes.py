@@ -4,10 +4,10 @@ from enum import IntEnum
 
 from gcode.frozen import frozen
 
-FIRST = "owner"
+OWNER = "owner"
 LOCAL = "_local"
-"""The names of the first key's identity, and of a local one without a key. FIRST is not `_api`: clients know that
-as OctoPrint's deprecated global key, and some refuse it."""
+"""The names of the first key and of a local client without a key, as identities. OWNER is not `_api`:
+clients know that as OctoPrint's deprecated global key, and some refuse it."""
 
 
 class Scope(IntEnum):

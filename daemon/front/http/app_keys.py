@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 from daemon.errors import BadKeyName, KeyRefused
 from daemon.front.access.app_keys import MAX_NAME, AppRequest, scope_of
-from daemon.front.access.scopes import FIRST, Scope
+from daemon.front.access.scopes import OWNER, Scope
 from daemon.front.http.base import ApiHandler, is_true
 from daemon.http.errors import Refused
 
@@ -147,7 +147,7 @@ class ManageHandler(AppKeysHandler):
 
     def get(self) -> None:
         """List the keys, and the open requests."""
-        keys = [{"app_id": key.name, "user_id": FIRST} for key in self.service.access.keyring.keys]
+        keys = [{"app_id": key.name, "user_id": OWNER} for key in self.service.access.keyring.keys]
         requests = self.service.access.app_keys.open_requests(self.now())
         self.write({"keys": keys, "pending": {each.user_token: self.as_json(each) for each in requests}})
 
@@ -162,7 +162,7 @@ class ManageHandler(AppKeysHandler):
             self.no_content()
             return
         key = await asyncio.to_thread(keyring.add, app, _scope(data.get("scope")))
-        self.write({"app_id": app, "user_id": FIRST, "api_key": key})
+        self.write({"app_id": app, "user_id": OWNER, "api_key": key})
 
 
 class DialogHandler(AppKeysHandler):

@@ -278,7 +278,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")  # Python's parser accepts NaN and Infinity, the standard does not
 
 
-class Cached(ApiHandler):
+class CachedHandler(ApiHandler):
     """Base of handlers whose answers change rarely: an ETag spares clients from fetching them twice."""
 
     tag: str | None = None  # what the ETag is computed from; None: the whole answer

@@ -4,12 +4,12 @@ import asyncio
 import functools
 from pathlib import Path
 
-from daemon.front.http.base import Cached
+from daemon.front.http.base import CachedHandler
 
 _LIBRARY = Path(__file__).parents[2] / "client" / "octoprint.mjs"  # importing its package would cost 20 ms
 
 
-class ClientLibraryHandler(Cached):
+class ClientLibraryHandler(CachedHandler):
     """/client/octoprint.mjs."""
 
     is_public = True  # a page's imports carry no key; the library holds no secrets

@@ -7,7 +7,7 @@ import hashlib
 import importlib
 import json
 
-from daemon.front.http.base import Cached
+from daemon.front.http.base import CachedHandler
 
 
 @functools.cache
@@ -23,7 +23,7 @@ def style_source(css: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()}"
 
 
-class OpenApiHandler(Cached):
+class OpenApiHandler(CachedHandler):
     """/api/openapi.json."""
 
     is_public = True
@@ -38,7 +38,7 @@ class OpenApiHandler(Cached):
         await self.compress()
 
 
-class DocsHandler(Cached):
+class DocsHandler(CachedHandler):
     """/api/docs."""
 
     is_public = True

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from daemon.bridge.words import FileStatistics
 from daemon.errors import CoreAway, JobConflict, StoreError
-from daemon.front.access.access import FIRST
-from daemon.front.http.base import ApiHandler, Cached, is_true
+from daemon.front.access.access import OWNER
+from daemon.front.http.base import ApiHandler, CachedHandler, is_true
 from daemon.front.http.idempotency import HEADER, KeyedRequest, keyed_request
 from daemon.front.uploads.filenames import check_path
 from daemon.front.uploads.tree import TreeEntry
@@ -26,7 +26,7 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
 }
 
 
-class FilesHandler(Cached):
+class FilesHandler(CachedHandler):
     """Base of the handlers that show files."""
 
     def resource(self, path: str) -> str:
@@ -96,7 +96,7 @@ class FilesHandler(Cached):
         Raises:
             JobConflict: a job is active.
         """
-        user = self.identity.name if self.identity is not None else FIRST
+        user = self.identity.name if self.identity is not None else OWNER
         selection = selection_of(entry, user)
         if keyed is not None:
             await keyed.begin(self, selection)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from daemon.errors import BadKeyName, KeyRefused, NoSuchKey
 from daemon.front.access import hosts
 from daemon.front.access.keyring import NamedKey
-from daemon.front.access.scopes import FIRST, Scope
+from daemon.front.access.scopes import OWNER, Scope
 from daemon.front.access.step_ups import LIFETIME_S
 from daemon.front.http.base import ApiHandler
 from daemon.front.invitation import invite, roots
@@ -70,7 +70,7 @@ class CodesHandler(ApiHandler):
     async def _roots(self) -> list[str]:
         """Return the page's address in this request or, if that works only on this machine, those for other devices."""
         host_name = hosts.host_of(self.request.host)
-        if not (hosts.is_loopback(host_name) or host_name == "localhost"):
+        if not hosts.is_for_this_machine(host_name):
             return [self.url("/")]
         hostnames, host = self.service.config.http.hostnames, self.settings["host"]
         if hosts.name_for_others(host, hostnames) is None:
@@ -146,8 +146,8 @@ class KeyHandler(ApiHandler):
         own = self.identity
         if own is None or (own.scope < Scope.ADMIN and own.name != name):
             raise KeyRefused("this needs a key of scope admin; other keys may only revoke themselves")
-        if name == FIRST:
-            raise NoSuchKey(f"the key {FIRST} cannot be revoked: `nozzled key --rotate` replaces it")
+        if name == OWNER:
+            raise NoSuchKey(f"the key {OWNER} cannot be revoked: `nozzled key --rotate` replaces it")
         await asyncio.to_thread(self.service.access.keyring.revoke, name)
         self.hub.check_keys()
         self.no_content()

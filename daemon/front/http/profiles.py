@@ -6,7 +6,7 @@ from typing import Any
 from daemon.config import ProfileConfig
 from daemon.errors import ConfigError, JobConflict
 from daemon.front.access.scopes import Scope
-from daemon.front.http.base import Cached
+from daemon.front.http.base import CachedHandler
 from daemon.front.http.connection import PROFILE
 from daemon.front.http.differences import differences
 from daemon.front.http.gcode import EXTRUDE_SPEED, JOG_SPEED
@@ -38,7 +38,7 @@ IGNORED = ("id", "color", "default", "current", "resource", "sized", "preset", "
 """Keys that clients merely send back, and those that follow from other keys."""
 
 
-class ProfilesHandler(Cached):
+class ProfilesHandler(CachedHandler):
     """/api/printerprofiles."""
 
     write_scope = Scope.ADMIN
@@ -52,7 +52,7 @@ class ProfilesHandler(Cached):
         raise JobConflict("the only printer profile is _default: change that one")
 
 
-class ProfileHandler(Cached):
+class ProfileHandler(CachedHandler):
     """/api/printerprofiles/<id>."""
 
     write_scope = Scope.ADMIN

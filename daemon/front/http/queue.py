@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from daemon.errors import NoSuchFile
-from daemon.front.access.access import FIRST
+from daemon.front.access.access import OWNER
 from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.idempotency import keyed_request
 from daemon.front.queue.changes import entry_as_json
@@ -42,7 +42,7 @@ class QueueingHandler(ApiHandler):
     @property
     def user(self) -> str:
         """The name of the key that the request came with."""
-        return self.identity.name if self.identity is not None else FIRST
+        return self.identity.name if self.identity is not None else OWNER
 
     async def add(self, data: dict[str, Any], what: str) -> None:
         """Add a file, and answer with its entry."""

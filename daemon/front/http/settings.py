@@ -11,7 +11,7 @@ from daemon.errors import ConfigError, JobConflict
 from daemon.front.access.scopes import Scope
 from daemon.front.choices import MAX_NAME_LENGTH, MAX_PRESETS, HeatPreset, fixed_keys_of
 from daemon.front.http import settings_shape
-from daemon.front.http.base import Cached
+from daemon.front.http.base import CachedHandler
 from daemon.front.http.differences import differences
 from daemon.http.errors import Refused
 
@@ -51,7 +51,7 @@ _HEATERS = {
 }
 
 
-class SettingsHandler(Cached):
+class SettingsHandler(CachedHandler):
     """/api/settings."""
 
     write_scope = Scope.ADMIN
@@ -72,7 +72,7 @@ class SettingsHandler(Cached):
         sections: dict[str, dict[str, Any]] = {}
         configured_keys = self._configured_keys()
         for key, value in differences(settings, current, IGNORED):
-            if key in CHANGEABLE and value == self._configured(key):
+            if key in CHANGEABLE and value == self._current_value(key):
                 continue  # unchanged, but shown to clients in another form
             if key in configured_keys:
                 section, name = CHANGEABLE[key]
@@ -90,8 +90,8 @@ class SettingsHandler(Cached):
             self.service.events.publish("SettingsUpdated", {})
         self.write(self._settings())
 
-    def _configured(self, key: str) -> object:
-        """Return the configured value, for which clients may be shown another address."""
+    def _current_value(self, key: str) -> object:
+        """Return the current value; clients may be shown another address in its place."""
         section, name = CHANGEABLE[key]
         return getattr(getattr(self.service, section), name)
 

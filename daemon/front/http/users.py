@@ -3,7 +3,7 @@
 from typing import Any
 
 from daemon.errors import JobConflict
-from daemon.front.access.scopes import FIRST, Identity, Scope, groups, permissions
+from daemon.front.access.scopes import OWNER, Identity, Scope, groups, permissions
 from daemon.front.http.base import ApiHandler
 from daemon.http.errors import Refused
 
@@ -57,7 +57,7 @@ class UsersHandler(ApiHandler):
         own = self.identity
         keys = [(each.name, Scope.named(each.scope)) for each in self.service.access.keyring.keys]
         if own is not None and own.scope is Scope.ADMIN:
-            return [(FIRST, Scope.ADMIN), *keys]
+            return [(OWNER, Scope.ADMIN), *keys]
         return [(own.name, own.scope)] if isinstance(own, Identity) else []
 
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import msgspec
 
 from daemon.bridge.words import FileStatistics
-from daemon.front.access.access import FIRST
+from daemon.front.access.access import OWNER
 from daemon.front.analysis.findings import Brief
 from daemon.front.analysis.store import FileKey
 from daemon.front.uploads.hashes import Hashes
@@ -130,7 +130,7 @@ def of_entry(entry: TreeEntry, base: str) -> dict[str, Any]:
         "size": entry.size,
         "date": entry.date,
         "origin": "local",
-        "user": FIRST,
+        "user": OWNER,
         "refs": refs(entry, base),
     }
 
