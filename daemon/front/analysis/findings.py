@@ -132,14 +132,14 @@ class Plan:
         after = bisect_right(self._offsets, offset)
         if after == 0:
             return 0.0
-        begin, start = self._offsets[after - 1], self._times[after - 1]
+        offset_before, time_before = self._offsets[after - 1], self._times[after - 1]
         if after == len(self._offsets):
-            return start
-        share = (offset - begin) / max(1, self._offsets[after] - begin)
-        return start + share * (self._times[after] - start)
+            return time_before
+        share = (offset - offset_before) / max(1, self._offsets[after] - offset_before)
+        return time_before + share * (self._times[after] - time_before)
 
     def seconds_after(self, offset: int) -> float:
-        """Return a planned time by which this offset, and a wait that follows it, are certainly over."""
+        """Return a planned time by which the line at this offset, and a wait after it, have certainly ended."""
         now = self.seconds_at(offset)
         later = self._times[bisect_right(self._offsets, offset) :]
         return next((seconds for seconds in later if seconds > now + _MIN_STEP), self.duration)
@@ -150,11 +150,12 @@ class Plan:
         after = bisect_right(points, offset, key=lambda point: int(point[0]))
         if after == 0:
             return 0.0
-        begin, length = points[after - 1]
+        offset_before, length = points[after - 1]
         if after == len(points):
             return float(length)
-        end, end_length = points[after]
-        return float(length + (offset - begin) / max(1, end - begin) * (end_length - length))
+        offset_after, length_after = points[after]
+        share = (offset - offset_before) / max(1, offset_after - offset_before)
+        return float(length + share * (length_after - length))
 
     def layer_at(self, offset: int) -> int:
         """Return the number of the layer at this offset; the first is 1, and 0 is before it."""

@@ -106,7 +106,10 @@ class Pace:
         self._last = (planned, elapsed)
 
     def lesson(self, elapsed: float) -> tuple[float, float] | None:
-        """Return planned and actual seconds of a completed print; None if they are not plausible."""
+        """Return planned and actual seconds of a completed print since its first layer began.
+
+        None: the print was too short, or its pace is not plausible.
+        """
         if self._anchor is None:
             return None
         planned_before, actual_before = self._anchor

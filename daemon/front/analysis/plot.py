@@ -13,7 +13,7 @@ from gcode.analysis.timed_moves import TimedMoves
 from gcode.frozen import frozen
 
 _BINS = 1000  # columns of the curves over time
-_TINY = 1e-6  # a move with more mm of filament extrudes; also, fewer s or mm count as zero
+_TINY = 1e-6  # s, mm of a move and mm of filament, up to which a value counts as zero
 _MIN_WAIT_S = 2.0  # shorter waits are not shown
 _MAX_MARKS = 25  # marked layers
 _PALE, _HEAT, _TRAVEL = "#c6dbef", "#e6550d", "#f4a261"
@@ -75,18 +75,18 @@ class Samples:
         # a long move counts in each bin that it spans, by its share of the time
         parts = np.maximum(last - first, 0) + 1
         move = np.repeat(np.arange(len(parts)), parts)
-        which = first[move] + np.arange(len(move)) - np.repeat(np.cumsum(parts) - parts, parts)
-        inside = np.minimum(ends[move], edges[which + 1]) - np.maximum(begins[move], edges[which])
+        bins = first[move] + np.arange(len(move)) - np.repeat(np.cumsum(parts) - parts, parts)
+        inside = np.minimum(ends[move], edges[bins + 1]) - np.maximum(begins[move], edges[bins])
         share = np.clip(inside / np.maximum(seconds[move], _TINY), 0.0, 1.0)
-        moving_s = np.bincount(which, share * seconds[move], _BINS)
+        moving_s = np.bincount(bins, share * seconds[move], _BINS)
         filament = np.maximum(extruded, 0.0) * area
         # the flow of moves below 1 mm is dominated by rounding
         long_moves_s = np.where(length >= 1.0, seconds, np.inf)
 
         def curve(amount: Floats, each: Floats) -> Curve:
             peak = np.zeros(_BINS)
-            np.maximum.at(peak, which, (amount / np.maximum(each, _TINY))[move])
-            mean = np.bincount(which, amount[move] * share, _BINS) / np.maximum(moving_s, _TINY)
+            np.maximum.at(peak, bins, (amount / np.maximum(each, _TINY))[move])
+            mean = np.bincount(bins, amount[move] * share, _BINS) / np.maximum(moving_s, _TINY)
             is_still = moving_s < _TINY
             return Curve(np.where(is_still, np.nan, mean), np.where(is_still, np.nan, np.maximum(peak, mean)))
 

@@ -95,7 +95,7 @@ class Analyses:
             run: analyses one file; None: in a worker process.
         """
         self._enabled = config.analysis.enabled
-        self._never_idle = config.analysis.priority == "low"
+        self._all_urgent = config.analysis.priority == "low"  # the other priority is idle
         self._uploads = uploads
         self._store = store
         self.toolpaths = Toolpaths(uploads.with_name(FOLDER))
@@ -189,12 +189,12 @@ class Analyses:
         findings = await self.find(key)
         if not self._enabled or (findings is not None and self.is_current(findings)):
             return findings
-        task = self.enqueue(key)
+        file = self.enqueue(key)
         self._queue.move_to_end(key, last=False)
-        self._make_urgent(task)
+        self._make_urgent(file)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):  # Python 3.11's wait_for may swallow a cancellation
-                await task.done.wait()
+                await file.done.wait()
         return self._cached.get(key)
 
     def is_current(self, findings: Findings | Brief) -> bool:
@@ -205,22 +205,22 @@ class Analyses:
         reported = (self._limits.settings, self._limits.firmware)
         return not any(reported) or summary.get("for_settings") == _checksum(reported)
 
-    def _make_urgent(self, task: QueuedFile) -> None:
-        """Make a task urgent; cancel a running task of low priority, which will start again later."""
+    def _make_urgent(self, file: QueuedFile) -> None:
+        """Have a file analysed at once; cancel a running analysis of low priority, which will start again later."""
         for each in self._queue.values():
             if each.running is not None and not each.urgent:
                 each.running.cancel()
-        task.urgent = True
+        file.urgent = True
 
     def enqueue(self, key: FileKey) -> QueuedFile:
         """Queue a file; if the queue is full, its oldest file is dropped."""
-        task = self._queue.get(key) or QueuedFile(key, asyncio.Event())
+        file = self._queue.get(key) or QueuedFile(key, asyncio.Event())
         if self._enabled:
-            self._queue[key] = task
+            self._queue[key] = file
             if len(self._queue) > MAX_QUEUE:
                 self._queue.popitem(last=False)[1].done.set()
             self._work_added.set()
-        return task
+        return file
 
     async def forget(self, under: str) -> None:
         """Drop the findings of a deleted file, or of all files in a deleted folder."""
@@ -258,42 +258,42 @@ class Analyses:
                 continue
             await self._analyse_next(next(iter(self._queue.values())))
 
-    async def _analyse_next(self, task: QueuedFile) -> None:
+    async def _analyse_next(self, file: QueuedFile) -> None:
         """Analyse one file; it leaves the queue unless it will be tried again."""
-        task.attempts += 1
+        file.attempts += 1
         limits = await self._current_limits()
         reported = (limits.settings, limits.firmware)
-        path = self._uploads / task.key.path
-        work = AnalysisTask(
-            path, self.toolpaths.new_path, limits.settings, task.urgent or self._never_idle, limits.firmware
+        path = self._uploads / file.key.path
+        task = AnalysisTask(
+            path, self.toolpaths.new_path, limits.settings, file.urgent or self._all_urgent, limits.firmware
         )
-        task.running = asyncio.ensure_future(self._run(work))
+        file.running = asyncio.ensure_future(self._run(task))
         try:
-            await asyncio.wait([task.running])
-            if task.running.cancelled():
-                task.attempts -= 1
+            await asyncio.wait([file.running])
+            if file.running.cancelled():
+                file.attempts -= 1
                 return
-            answer = task.running.result()
+            answer = file.running.result()
         except AnalysisFailed as error:
-            log.warning("analysis.failed", file=task.key.path, reason=str(error), attempt=task.attempts)
-            if task.attempts >= MAX_ATTEMPTS:
+            log.warning("analysis.failed", file=file.key.path, reason=str(error), attempt=file.attempts)
+            if file.attempts >= MAX_ATTEMPTS:
                 warning = f"the file could not be analysed: {error}"
-                self._complete(task, self._with_origin(Findings({"errors": [], "warnings": [warning]}), reported))
+                self._complete(file, self._with_origin(Findings({"errors": [], "warnings": [warning]}), reported))
             return
         finally:
-            await self._stop(task)
+            await self._stop(file)
         findings = self._with_origin(_findings(answer), reported)
         if toolpath_info(findings) is not None:
-            await self.toolpaths.store(task.key.path, lambda: self._queue.get(task.key) is task)
-        if self._complete(task, findings):
-            await self._store.put(task.key, findings)
+            await self.toolpaths.store(file.key.path, lambda: self._queue.get(file.key) is file)
+        if self._complete(file, findings):
+            await self._store.put(file.key, findings)
             self.revision += 1
 
-    async def _stop(self, task: QueuedFile) -> None:
-        if task.running is not None and not task.running.done():
-            task.running.cancel()
-            await asyncio.wait([task.running])
-        task.running = None
+    async def _stop(self, file: QueuedFile) -> None:
+        if file.running is not None and not file.running.done():
+            file.running.cancel()
+            await asyncio.wait([file.running])
+        file.running = None
 
     def _with_origin(self, findings: Findings, reported: tuple[tuple[str, ...], str]) -> Findings:
         """Add to findings the profile and settings that they were made for."""
@@ -302,16 +302,16 @@ class Analyses:
         )
         return findings
 
-    def _complete(self, task: QueuedFile, findings: Findings) -> bool:
-        """Take the file out of the queue; False: it was changed or deleted in the meantime."""
-        is_queued = self._queue.get(task.key) is task
+    def _complete(self, file: QueuedFile, findings: Findings) -> bool:
+        """Take a file out of the queue; False: it was changed or deleted in the meantime."""
+        is_queued = self._queue.get(file.key) is file
         if is_queued:
-            del self._queue[task.key]
-            self._cache(task.key, findings)
+            del self._queue[file.key]
+            self._cache(file.key, findings)
             self.revision += 1
             for listener in self._listeners:
-                listener(task.key, findings)
-        task.done.set()
+                listener(file.key, findings)
+        file.done.set()
         return is_queued
 
 

@@ -112,7 +112,7 @@ class Watch:
         Args:
             selected: the file.
             patience: time to wait, in s.
-            touches: a user has confirmed that the nozzle touches the part; otherwise the rest of a print is refused.
+            touches: a user has confirmed that the nozzle touches the part, as the rest of a print assumes.
 
         Raises:
             UnfitFile: it should not be printed. All clients are told, since the request may come from a program.

@@ -42,9 +42,9 @@ def _lower_priority(*, urgent: bool) -> None:
 
 def _analyse(task: dict[str, Any]) -> dict[str, Any]:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here, but each thread costs memory
-    from daemon.front.analysis.file_analysis import machine  # noqa: PLC0415 - as above
-    from daemon.front.analysis.thumbnails import in_all_sizes  # noqa: PLC0415 - as above
-    from daemon.front.analysis.toolpath_analysis import analyse_with_toolpath  # noqa: PLC0415 - loads NumPy
+    from daemon.front.analysis.file_analysis import machine  # noqa: PLC0415 - loads NumPy
+    from daemon.front.analysis.thumbnails import in_all_sizes  # noqa: PLC0415 - loads Pillow
+    from daemon.front.analysis.toolpath_analysis import analyse_with_toolpath  # noqa: PLC0415 - loads NumPy, too
 
     printer = machine(ProfileConfig(**task["profile"]), task["settings"], task["firmware"])
     analysis, toolpath = analyse_with_toolpath(Path(task["path"]), Path(task["toolpath"]), printer)
