@@ -48,13 +48,13 @@ class Announcer:
     def __init__(self, service: "Front") -> None:
         self._service = service
         self._text = status_of(service).text
-        self._before: JobState | None = None
+        self._previous_state: JobState | None = None
         self._was_selected = service.jobs.selected is not None
         service.connection.subscribe(self._on_printer)
         service.jobs.subscribe(self._on_job)
         service.analyses.subscribe(self._on_analysis)
         service.watch.on_refused(self._on_refused)
-        service.core.on_change(self._on_any)
+        service.core.on_change(self._on_change)
         service.core.on_trouble(lambda trouble: self._publish("Error", error=trouble, reason="safety"))
 
     def _publish(self, event: str, **payload: Any) -> None:
@@ -70,9 +70,9 @@ class Announcer:
             self._publish("PositionUpdate", **_position(event.axes), reason=None)
         elif isinstance(event, StopEnded):
             self._publish("EmergencyStop", confirmed=event.confirmed)
-        self._on_any()
+        self._on_change()
 
-    def _on_any(self) -> None:
+    def _on_change(self) -> None:
         """Publish a change of the state's text, and that the file was deselected."""
         self._on_selection()
         text = status_of(self._service).text
@@ -111,14 +111,14 @@ class Announcer:
             self._service.events.publish_plugin(PROMPT, {"action": "close"})
 
     def _on_job(self, state: JobState) -> None:
-        before, self._before = self._before, state
+        before, self._previous_state = self._previous_state, state
         if before is JobState.RESUMING and state is JobState.PRINTING:
             self._publish("PrintResumed", **self._job())
         if state is JobState.CANCELLED and self._service.jobs.active:
             return  # a restart: the new print has already begun, and OctoPrint publishes only the new print's events
         for event in _JOB_EVENTS.get(state, ()):
             self._publish(event, **self._job(), **self._end(state), **self._paused_at(state))
-        self._on_any()
+        self._on_change()
 
     def _on_refused(self, refusal: FileRefusal) -> None:
         self._publish("PrintRefused", name=refusal.name, path=refusal.path, origin="local", reasons=refusal.reasons)

@@ -115,7 +115,7 @@ class Hub:
             report = json.dumps({"time": int(self._service.wall()), **readings(event.heaters, is_heater)})
             for each in [*self._subscribers]:
                 each.add_temperatures(report)
-        self._changed()
+        self._note_change()
 
     def _on_state(self) -> None:
         """Pass the state to all subscribers, even if the next state follows at once."""
@@ -141,12 +141,12 @@ class Hub:
             message = _message_of(event)
             for each in [*self._subscribers]:
                 each.publish(event, message)
-        self._changed()
+        self._note_change()
 
-    def _changed(self) -> None:
+    def _note_change(self) -> None:
         self._snapshots.invalidate()
         for each in [*self._subscribers]:
-            each.changed()
+            each.note_change()
         self._ensure_ticking()
 
     def _ensure_ticking(self) -> None:
@@ -157,7 +157,7 @@ class Hub:
     def _tick(self) -> None:
         self._ticking = None
         self._motion.update()
-        self._changed()
+        self._note_change()
 
     def close(self) -> None:
         """Stop, and end every subscriber."""

@@ -1,4 +1,4 @@
-"""Pages: the messages to open pages: a snapshot that all pages share, its changes, and heartbeats.
+"""Pages: what open pages are sent: a snapshot that they all share, its changes, and heartbeats.
 
 A page that reads slowly needs no queue: its feed stores only which keys of the snapshot have changed.
 """
@@ -104,7 +104,7 @@ class Feed:
         self._states.clear()
         self._dropped, self.is_new = 0, self.console
 
-    def changed(self, keys: Iterable[str], recent_states: Sequence[str] = ()) -> None:
+    def note_changes(self, keys: Iterable[str], recent_states: Sequence[str] = ()) -> None:
         """Note changed keys; `recent_states` are the job's states since the last refresh, including the current one."""
         self._changed_keys.update(dict.fromkeys(keys))
         if recent_states:
@@ -342,7 +342,7 @@ class Pages:
         self._texts.update((key, json.dumps(values[key])) for key in changed)
         self.ready = True
         for feed in self._feeds:
-            feed.changed(changed, recent_states)
+            feed.note_changes(changed, recent_states)
 
     async def _refresh_file(self, now: float) -> None:
         """Look up the analysis of the selected file if another file is selected, or if there was no analysis yet."""

@@ -184,7 +184,7 @@ def _progress(service: "Front", printed: PanelPrint | None) -> dict[str, Any]:
     progress, outlook = service.jobs.progress, service.watch.outlook()
     completion = progress.completion
     if printed is not None:
-        completion = 100 * printed.position / printed.total if printed.total and printed.position is not None else None
+        completion = 100 * printed.position / printed.total if printed.total else None
     left = outlook.time_left if outlook is not None else progress.print_time_left
     return {
         "completion": _rounded(completion, 2),

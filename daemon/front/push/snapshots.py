@@ -112,7 +112,7 @@ class SnapshotCache:
         if self._task is None or _has_failed(self._task) or revision != self._revision or now - made_at >= MAX_AGE_S:
             self._key = (self._revision, now)
             self._task = asyncio.ensure_future(self._make())
-            self._task.add_done_callback(_has_failed)
+            self._task.add_done_callback(_has_failed)  # reads the error, of which asyncio would warn otherwise
         return await asyncio.shield(self._task)  # a cancelled caller must not cancel the task for the others
 
     def close(self) -> None:

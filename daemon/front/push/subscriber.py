@@ -104,7 +104,7 @@ class Subscriber:
         if self._session is not None:
             self._statuses.add(moment)
 
-    def changed(self) -> None:
+    def note_change(self) -> None:
         """Send the state when the next message is due: it has changed."""
         if self._session is None or not self._subscription.state or self._dirty:
             return
@@ -203,7 +203,7 @@ class Subscriber:
         self._subscription.events = _names(fields.get("events", False))
         self._subscription.plugins = _names(fields.get("plugins", False))
         self._show_page(fields.get("page", False))
-        self.changed()
+        self.note_change()
 
     def _show_page(self, options: object) -> None:
         """Start or stop sending the page's snapshot."""
