@@ -89,7 +89,7 @@ class FormBody:
 
 def _size(path: Path) -> int:
     status = path.stat()
-    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):  # reading a folder says that it is one
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):  # a folder is refused when it is read
         raise OSError(errno.EINVAL, "it is not a regular file, so its size is not known", str(path))
     return status.st_size
 

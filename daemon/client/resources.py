@@ -99,7 +99,7 @@ class QueueClient(_Resource):
         return await self._command("change", id=entry, **fields)
 
     async def move(self, entry: int, to: int) -> dict[str, Any]:
-        """Move an entry to another place; 0 is the first."""
+        """Move an entry to another index; 0 is the first."""
         return await self._command("move", id=entry, to=to)
 
     async def remove(self, entry: int) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class QueueClient(_Resource):
         return await self._command("clear")
 
     async def bed(self, *, clear: bool = True) -> dict[str, Any]:
-        """Say whether the bed is clear; the next print starts only when somebody has confirmed that it is."""
+        """Say whether the bed is clear; the next print starts only when a user has confirmed that it is."""
         return await self._command("bed", clear=clear)
 
     async def pause(self) -> dict[str, Any]:
@@ -276,7 +276,7 @@ class FilesClient(_Resource):
             origin: its storage.
             start: print it at once.
             force: print it even if the checks refuse it.
-            touches: confirms that the nozzle touches the part; without this, the rest of a lost print is refused.
+            touches: confirms that the nozzle touches the part; else a file with the rest of a print is refused.
         """
         arguments = {"print": start, "force": force or None, "touches": touches or None}
         await self._caller.command(_entry(path, origin), "select", **arguments)

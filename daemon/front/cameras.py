@@ -73,7 +73,7 @@ class Relay:
             self.failure = CameraError(f"the camera at {without_secrets(self.url)} has ended its stream")
         except CameraError as error:
             self.failure = error
-        except TimeoutError:  # an OSError too
+        except TimeoutError:  # before OSError, of which it is a kind
             self.failure = CameraError(f"the camera at {without_secrets(self.url)} has stopped sending")
         except OSError as error:
             self.failure = CameraError(f"the camera at {without_secrets(self.url)} hung up: {error.strerror or error}")

@@ -49,7 +49,7 @@ class ChosenValues:
     Attributes:
         sections: values by key of the configuration, by section.
         presets: the temperature presets; None: never changed.
-        file: the file as it was read; entries that this version does not know are preserved.
+        file: the contents of the file, with the entries that this version does not know.
     """
 
     sections: Mapping[str, Mapping[str, Any]]
@@ -90,19 +90,19 @@ class Choices:
 
     def appearance(self, config: Config) -> AppearanceConfig:
         """Return the appearance, as configured or chosen."""
-        return replace(config.appearance, **self._changeable("appearance", config.appearance))
+        return replace(config.appearance, **self._effective_choices("appearance", config.appearance))
 
     def webcam(self, config: Config) -> WebcamConfig:
         """Return the cameras, as configured or chosen."""
-        changeable = {"webcam": self._changeable("webcam", config.webcam)}  # checked when the file was read
-        chosen = merge(Config(), changeable, FILE).webcam
+        choices = self._effective_choices("webcam", config.webcam)  # checked when the file was read
+        chosen = merge(Config(), {"webcam": choices}, FILE).webcam
         fixed_keys = fixed_keys_of(config.webcam)
         return replace(
             config.webcam,
             **{each.name: getattr(chosen, each.name) for each in fields(chosen) if each.name not in fixed_keys},
         )
 
-    def _changeable(self, name: str, section: AppearanceConfig | WebcamConfig) -> dict[str, Any]:
+    def _effective_choices(self, name: str, section: AppearanceConfig | WebcamConfig) -> dict[str, Any]:
         """Return the choices for a section, without the keys that the configuration file sets."""
         fixed_keys = fixed_keys_of(section)
         return {key: value for key, value in self._chosen.sections.get(name, {}).items() if key not in fixed_keys}

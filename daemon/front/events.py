@@ -16,7 +16,7 @@ class FrontEvent:
     Attributes:
         name: of the event, the plug-in or the message.
         payload: its data.
-        kind: what it is among OctoPrint's push messages: an event, a plug-in's message, or a message of its own kind.
+        kind: how clients get it: as an event of OctoPrint, as the message of a plug-in, or as a message under its name.
     """
 
     name: str
@@ -46,9 +46,9 @@ class Events:
         """Publish a message of an OctoPrint plug-in."""
         self._notify(FrontEvent(plugin, data, "plugin"))
 
-    def publish_message(self, kind: str, payload: Mapping[str, Any]) -> None:
-        """Publish a message of its own kind, such as `timelapse`."""
-        self._notify(FrontEvent(kind, payload, "message"))
+    def publish_message(self, name: str, payload: Mapping[str, Any]) -> None:
+        """Publish a message that clients get under this name, such as `timelapse`."""
+        self._notify(FrontEvent(name, payload, "message"))
 
     def _notify(self, event: FrontEvent) -> None:
         for listener in tuple(self._listeners):

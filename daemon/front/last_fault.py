@@ -1,4 +1,4 @@
-"""LastFault: why the firmware halted, stored until a user dismisses it: the printer may be ready within seconds."""
+"""LastFault: why the firmware halted. A user has to dismiss it, as the printer may be ready again within seconds."""
 
 from collections.abc import Callable
 

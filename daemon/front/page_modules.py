@@ -11,17 +11,19 @@ import re
 FIRST = "app.mjs"
 """The main module; it and its imports are the first view."""
 
-_AT = r"(?:^|(?<=[;}]))"
+_STATEMENT_START = r"(?:^|(?<=[;}]))"
 _NAMES = r"\{(?P<names>[^{}]*)\}"
 _FROM = r'\s*from\s*"(?P<file>\.[^"]+)";?'
-_IMPORT = re.compile(rf"{_AT}import\s*(?:{_NAMES}|(?P<whole>[\w$]+|\*\s*as\s+[\w$]+)){_FROM}", re.MULTILINE)
-_EXPORT_FROM = re.compile(rf"{_AT}export\s*{_NAMES}{_FROM}", re.MULTILINE)
-_EXPORT_NAMES = re.compile(rf"{_AT}export\s*{_NAMES};?", re.MULTILINE)
-_EXPORT_DEFAULT = re.compile(rf"{_AT}export\s+default\s+", re.MULTILINE)
-_EXPORT_DECLARATION = re.compile(
-    rf"{_AT}export\s+(?P<kind>(?:async\s+)?function|class|const)\s+(?P<name>[\w$]+)", re.MULTILINE
+_IMPORT = re.compile(
+    rf"{_STATEMENT_START}import\s*(?:{_NAMES}|(?P<whole>[\w$]+|\*\s*as\s+[\w$]+)){_FROM}", re.MULTILINE
 )
-_UNKNOWN_FORM = re.compile(rf"{_AT}(?:import|export)\b(?!\s*[(.]).*", re.MULTILINE)
+_EXPORT_FROM = re.compile(rf"{_STATEMENT_START}export\s*{_NAMES}{_FROM}", re.MULTILINE)
+_EXPORT_NAMES = re.compile(rf"{_STATEMENT_START}export\s*{_NAMES};?", re.MULTILINE)
+_EXPORT_DEFAULT = re.compile(rf"{_STATEMENT_START}export\s+default\s+", re.MULTILINE)
+_EXPORT_DECLARATION = re.compile(
+    rf"{_STATEMENT_START}export\s+(?P<kind>(?:async\s+)?function|class|const)\s+(?P<name>[\w$]+)", re.MULTILINE
+)
+_UNKNOWN_FORM = re.compile(rf"{_STATEMENT_START}(?:import|export)\b(?!\s*[(.]).*", re.MULTILINE)
 _COMMENT = re.compile(
     r"^[ \t]*(?://.*|/\*\*(?:(?!\*/)[\s\S])*\*/[ \t]*)\n"  # on lines of its own
     r"|/\*\* @(?:type|param) (?:(?!\*/).)*\*/ ?"  # a type within a line
@@ -53,7 +55,7 @@ def join(sources: dict[str, str]) -> dict[str, str]:
     worker_modules = _of_workers(sources)
     for name, source in sources.items():
         if name not in order and name not in worker_modules:
-            modules[name] = _Module(name, order).as_later(source)
+            modules[name] = _Module(name, order).as_later_module(source)
     return modules
 
 
@@ -139,7 +141,7 @@ class _Module:
         self._check(text)
         return text
 
-    def as_later(self, source: str) -> str:
+    def as_later_module(self, source: str) -> str:
         """Return a module that is loaded later, with its imports from the joined file."""
         text = _COMMENT.sub("", source)
         text = _IMPORT.sub(self._import_later, text)
@@ -175,11 +177,11 @@ class _Module:
         self._exports.append(match["name"])
         return f"{match['kind']} {match['name']}"
 
-    def _is_first(self, match: re.Match[str]) -> bool:
+    def _is_in_first_view(self, match: re.Match[str]) -> bool:
         return _target(self._name, match) in self._order
 
     def _from_first(self, match: re.Match[str]) -> tuple[str, str]:
-        """Return a statement that imports a module from the joined file, and the module's local name there."""
+        """Return a statement that imports a module from the joined file, and the name that it gives the module."""
         variable = _variable(_target(self._name, match))
         self._count += 1
         own = f"{variable}_{self._count}"
@@ -187,13 +189,13 @@ class _Module:
         return f'import {{{variable} as {own}}} from "{up}{FIRST}"; ', own
 
     def _import_later(self, match: re.Match[str]) -> str:
-        if not self._is_first(match):
+        if not self._is_in_first_view(match):
             return match[0]
         statement, own = self._from_first(match)
         return statement + self._bind(match, own)
 
     def _export_later(self, match: re.Match[str]) -> str:
-        if not self._is_first(match):
+        if not self._is_in_first_view(match):
             return match[0]
         statement, own = self._from_first(match)
         return f"{statement}export const {_destructured(match['names'])} = {own};"

@@ -472,7 +472,7 @@ def test_a_print_whose_comments_and_moves_differ_in_height_is_refused(tmp_path, 
     if not shift:
         assert there(path, ResumeTarget(layer=4)).top == 1.0
         return
-    with pytest.raises(NoSuchPlace, match=r"the comments of made\.gcode have layer 4 at 1.2 mm"):
+    with pytest.raises(NoSuchPlace, match=r"by the comments of made\.gcode, layer 4 is at 1\.2 mm"):
         there(path, ResumeTarget(layer=4))
 
 

@@ -115,7 +115,7 @@ class History:
 
         Simultaneous requests share one copy.
 
-        Returns whether the copy is complete. If the core is away, it counts as complete.
+        Returns whether the copy is complete; True if the core is away.
 
         Raises:
             StoreError: the database cannot be written.

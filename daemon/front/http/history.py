@@ -119,7 +119,7 @@ class TotalsHandler(_QueryHandler):
         query = self.query()
         complete = await self.refresh()
         *totals, everything = await self.service.history.totals(query, by)
-        # a thread encodes them: by path there may be very many
+        # a thread encodes them: grouped by path, there may be very many
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         answer = {"by": by, "totals": totals, "all": everything, "complete": complete}
         self.write(await asyncio.to_thread(msgspec.json.encode, answer))

@@ -1,4 +1,4 @@
-"""Identify a request by its key, which works under any host name; without a key, tell whether it needs one."""
+"""Identify a request by its key. A key works under any host name; some requests need none."""
 
 from typing import TYPE_CHECKING
 

@@ -15,8 +15,8 @@ class KeyedPrintHandler(ApiHandler):
     async def get(self) -> None:
         """Return the print of the key, the last job, and the job whose number the client sends as `behind`.
 
-        A client sends the number of the job that was the last one when it asked before. If the answer does not have
-        that job, or with another date, the history has been replaced since.
+        A client sends the number of the job that was the last one at its previous request. If that job is missing from
+        the answer, or has another date, the core's record has been replaced since.
         """
         key, behind = self.get_query_argument("key", ""), self.get_query_argument("behind", "")
         if not 0 < len(key) <= MAX_KEY_LENGTH:

@@ -6,7 +6,7 @@ Schema = dict[str, Any]
 
 
 def obj(properties: dict[str, Schema], required: list[str] | None = None) -> Schema:
-    """Return the schema of an object; its properties are required, unless `required` names some. It may have more."""
+    """Return the schema of an object that has all these properties, or those in `required`; it may have more."""
     return {"type": "object", "properties": properties, "required": [*properties] if required is None else required}
 
 

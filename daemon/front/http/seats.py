@@ -44,7 +44,7 @@ class Seats:
         return len(self._anonymous) + self._keyed_count
 
     def take(self, network: str, close: Callable[[], None]) -> Seat | None:
-        """Take a seat for a new connection, if need be that of another without a key; None: all others have keys.
+        """Give a new connection a seat, if need be that of a connection without a key; None: all others have keys.
 
         Args:
             network: where the connection comes from.

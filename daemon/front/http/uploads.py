@@ -120,7 +120,7 @@ class UploadHandler(FilesHandler):
         self._claim = await self._stack.enter_async_context(self.service.files.room.claim(name))
         target = f"{secrets.token_hex(16)}.gcode" if path is None else _upload_path(path, name)
         self._upload = await self._stack.enter_async_context(self.service.files.upload(target, name=raw_name))
-        if self._is_over:  # it ended while this waited for the disk: the stack was closed before the upload was in it
+        if self._is_over:  # the upload ended during the wait for the disk; the stack was closed before it held the file
             await self._stack.aclose()
 
     def on_connection_close(self) -> None:
@@ -209,16 +209,18 @@ class UploadHandler(FilesHandler):
         await self._renew_analysis(entry)
         self.publish_file_event("FileAdded", entry)
         await self.service.queue.follow_upload(entry.path)
-        unfit = await self._reason_not_to_print(entry, fields)
-        selected, printing = await self._select(entry, fields, fit=not unfit)
+        reason = await self._reason_not_to_print(entry, fields)
+        selected, printing = await self._select(entry, fields, may_print=not reason)
         self._publish_upload(entry, fields, selected=selected, printing=printing)
-        self._answer(entry, unfit, selected=selected, printing=printing)
+        self._answer(entry, reason, selected=selected, printing=printing)
 
-    def _answer(self, entry: TreeEntry, unfit: str = "", *, selected: bool, printing: bool) -> None:
+    def _answer(self, entry: TreeEntry, not_printed: str = "", *, selected: bool, printing: bool) -> None:
         self.set_status(201)
         self.set_header("Location", self.resource(entry.path))
         answer = {"done": True, "effectiveSelect": selected, "effectivePrint": printing}
-        self.write({"files": {"local": self.brief(entry)}, **answer, **({"notPrinted": unfit} if unfit else {})})
+        self.write(
+            {"files": {"local": self.brief(entry)}, **answer, **({"notPrinted": not_printed} if not_printed else {})}
+        )
 
     async def _renew_analysis(self, entry: TreeEntry) -> None:
         """Have the file analysed, and forget the analysis of the one that it replaces."""
@@ -250,17 +252,17 @@ class UploadHandler(FilesHandler):
         done = {"effective_select": selected, "effective_print": printing}
         self.service.events.publish("Upload", {**file, **requested, **done})
 
-    async def _select(self, entry: TreeEntry, fields: dict[str, str], *, fit: bool) -> tuple[bool, bool]:
+    async def _select(self, entry: TreeEntry, fields: dict[str, str], *, may_print: bool) -> tuple[bool, bool]:
         """Select and print the file if requested and possible; return whether it is selected, and printing."""
         start = is_true(fields.get("print", ""))
         is_wanted = start or is_true(fields.get("select", ""))
         try:
             if is_wanted and self.status().flags["operational"]:
-                keyed = self._keyed if start and fit else None
+                keyed = self._keyed if start and may_print else None
                 await self.select(entry, keyed)
-                if start and fit and keyed is None:
+                if start and may_print and keyed is None:
                     await self.service.jobs.start()
-                return True, start and fit
+                return True, start and may_print
             if self.is_selected(entry.path):
                 with suppress(CoreAway):  # nobody asked for it, and the start of a print does it too
                     await self.select(entry)  # for its new size and date

@@ -175,8 +175,8 @@ def _require_same_heights(path: Path, place: ResumePlace, layers: Sequence["Laye
     is_laid = {steps - 1, steps, steps + 1} & place.laid_heights
     if not is_laid or ahead.top is None or abs(ahead.top - at.z) > tolerance:
         raise NoSuchPlace(
-            f"cannot tell how high the part is there: the comments of {path.name} have layer {len(layers)} at "
-            f"{at.z:g} mm above one at {top:g} mm, but its moves do not"
+            f"cannot tell how high the part is there: by the comments of {path.name}, layer {len(layers)} is at "
+            f"{at.z:g} mm and the layer below it at {top:g} mm, but the moves are at other heights"
         )
 
 
