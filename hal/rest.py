@@ -21,7 +21,7 @@ QUERY_TIMEOUT = 10.0
 """Seconds without an answer after which the position is queried again: the answer may be lost."""
 
 MAX_QUEUED = 40
-"""Queries after which the first has certainly been executed, answered or not: no firmware queues so many commands."""
+"""Queries after which the first has certainly been executed, answered or not: no firmware queues this many commands."""
 
 MAX_STRAY_OKS = 5
 """Queries that are enough for a firmware that says `ok` on execution: there are never as many stray `ok`s."""

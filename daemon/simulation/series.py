@@ -5,7 +5,7 @@ from dataclasses import field
 from gcode.frozen import mutable
 
 MAX_SAMPLES = 4096
-"""When there are so many samples, each pair is joined into one; an even number."""
+"""When there are this many samples, each pair is joined into one; an even number."""
 
 
 @mutable

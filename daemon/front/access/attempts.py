@@ -9,7 +9,7 @@ from collections import OrderedDict
 from ipaddress import IPv6Address, ip_address
 
 MAX_WRONG_KEYS = 10  # at once
-REFILL_S = 6.0  # after so long, one more is allowed
+REFILL_S = 6.0  # after this long, one more is allowed
 
 MAX_ADDRESSES = 1024
 

@@ -33,7 +33,7 @@ MAX_QUEUE = 1000  # waiting files
 MAX_CACHED = 32  # findings in memory
 TIMEOUT = 900.0  # s; 100 MB take less than half a minute on a small board
 MAX_ANSWER = 64 * 1024 * 1024  # bytes
-MAX_ATTEMPTS = 2  # a file that has made the process fail so often is not analysed until the next start
+MAX_ATTEMPTS = 2  # a file that has made the process fail this often is not analysed until the next start
 
 log = structlog.get_logger()
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from daemon.front.front import Front
 
 TIMEOUT = 2.0  # s for the core and for the disk
-MAX_AGE_S = 0.9  # one scrape serves all clients for so long: a hundred of them cost no more than one
+MAX_AGE_S = 0.9  # one scrape serves all clients for this long, so a hundred of them cost no more than one
 
 
 class MetricsHandler(ApiHandler):

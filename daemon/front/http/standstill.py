@@ -3,8 +3,8 @@
 import asyncio
 
 CHECK_INTERVAL = 1.0  # s between two looks at the clock
-THRESHOLD_S = 5.0  # so long without a look is a standstill
-RECENT_S = 5.0  # for so long after a standstill, requests from before it may still arrive
+THRESHOLD_S = 5.0  # this long without a look is a standstill
+RECENT_S = 5.0  # for this long after a standstill, requests from before it may still arrive
 
 
 class Standstill:

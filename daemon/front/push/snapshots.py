@@ -12,7 +12,7 @@ from typing import Any
 from daemon.front.push.statuses import Moment
 
 MAX_LINES = 300  # of the conversation with the printer that are stored for slow readers
-MAX_AGE_S = 0.5  # for so long a snapshot is reused if nothing happens
+MAX_AGE_S = 0.5  # a snapshot is reused for this long if nothing happens
 
 
 class PushedLines:

@@ -25,7 +25,7 @@ from gcode.frozen import frozen
 if TYPE_CHECKING:
     from daemon.front.front import Front
 
-LIFETIME_S = 1800.0  # a proposal can be confirmed for so long
+LIFETIME_S = 1800.0  # a proposal can be confirmed for this long
 MAX_OFFERS = 8  # open proposals
 MAX_NAMES = 99  # numbered names that the rest of one print may get
 RECORDS_TIMEOUT = 2.0  # s to wait for the latest records of the core
