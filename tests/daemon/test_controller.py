@@ -586,6 +586,15 @@ async def test_an_unfinished_job_of_the_previous_run_is_interrupted_and_heaters_
     await store.close()
 
 
+async def test_a_disconnect_turns_off_heaters_that_a_lost_print_may_have_left_on(tmp_path):
+    """Right after it has connected, the printer has reported neither its heaters nor a print from its SD card."""
+    async with house(tmp_path) as host:
+        host.jobs._heaters_off.is_due = True
+        await host.connection.disconnect()
+        assert host.accepted == ["M104 S0", "M140 S0"]
+        assert not host.jobs._heaters_off.is_due
+
+
 async def test_the_file_of_an_unfinished_job_may_be_gone(tmp_path):
     store = Store(lambda: 1000.0, _no_trouble)
     await store.open(tmp_path / "state")

@@ -103,6 +103,7 @@ class HeatersOff:
             return
         self._printer_left = printer  # noted here, because its last report may still show the old targets
         if await turn_heaters_off(printer, self._profile()):
+            self.is_due = False
             self._on_done()
         else:
             log.error("job.emergency_stop", reason="the printer did not acknowledge that its heaters are off")
