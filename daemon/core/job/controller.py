@@ -381,10 +381,13 @@ class JobController:
             runner.job.end("interrupt", reason)
             # while the job reattaches, the connection may have the printer before the job has it
             await self._heaters_off.turn_off_before_leaving(self._connection.printer or runner.job.printer)
-        elif (printer := self._connection.printer) is not None and printer.panel_print is None:
+        elif (
+            (printer := self._connection.printer) is not None
+            and printer.panel_print is None
             # if heaters off is due, the printer has just connected, and may not have reported its targets yet
-            if self._heaters_off.is_due or has_target(printer):
-                await self._heaters_off.turn_off_before_leaving(printer)
+            and (self._heaters_off.is_due or has_target(printer))
+        ):
+            await self._heaters_off.turn_off_before_leaving(printer)
         self.offsets.clear()
         await self.dead_man.turn_off()
         if runner is not None:
