@@ -426,7 +426,7 @@ async def test_the_command_takes_over_everything(tmp_path, monkeypatch):
     assert "not shown again" in shown
     args.url, args.config = "http://elsewhere", tmp_path / "none.toml"  # a configuration that cannot be read
     taken = MoveReport()
-    command._in_state(findings, taken, {}, args)
+    command._import_into_state(findings, taken, {}, args)
     assert len(taken.not_imported) == 2
     assert "on the daemon's own computer" in taken.not_imported[0]
 

@@ -3,14 +3,14 @@ import asyncio
 import pytest
 
 from daemon.config import PauseConfig, load
-from daemon.config.named_values import example, filled, unknown_names
+from daemon.config.named_values import example, fill_in, unknown_names
 from daemon.errors import ConfigError
 from support.house import MOVES, SCRIPTS, S, house
 
 
 def test_values_are_inserted_and_lines_with_an_unknown_one_left_out():
     known = {"z": "5.2", "bed_target": "60"}
-    assert filled(["M140 S{bed_target}", "G1 Z{z} ; {z}", "G1 X{x}", "M117 hello"], known) == [
+    assert fill_in(["M140 S{bed_target}", "G1 Z{z} ; {z}", "G1 X{x}", "M117 hello"], known) == [
         "M140 S60", "G1 Z5.2 ; 5.2", "M117 hello",
     ]  # fmt: skip
 
