@@ -153,7 +153,7 @@ def _may_retry(request: Request, error: ClientError) -> bool:
     if isinstance(error, NeverSent):
         return True
     is_temporary = isinstance(error, RequestRefused) and error.status in _TEMPORARY_STATUSES
-    return request.method == "GET" and (isinstance(error, Unreachable) or is_temporary)
+    return request.method in ("GET", "HEAD") and (isinstance(error, Unreachable) or is_temporary)
 
 
 def _reason(answer: HttpAnswer) -> str:

@@ -319,6 +319,12 @@ async def test_a_read_request_is_sent_up_to_three_times():
     assert asyncio.get_running_loop().time() - before == pytest.approx(1.5)
 
 
+async def test_a_request_for_headers_alone_reads_too():
+    client, exchange = client_of(Unreachable("lost"), answer(503), answer(200))
+    await client.head("/downloads/timelapse/a.mp4")
+    assert [each.method for each in exchange.sent] == ["HEAD"] * 3
+
+
 async def test_the_third_failure_is_an_error():
     client, exchange = client_of(*[Unreachable(f"lost {n}") for n in range(4)])
     with pytest.raises(Unreachable, match="lost 2"):
