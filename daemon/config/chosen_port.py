@@ -11,7 +11,7 @@ from daemon.set_aside import make_way
 
 FILE = "printer"
 MAX_ADDRESS = 1000  # characters
-CONSEQUENCE = "no printer is connected until a client asks for it"
+CONSEQUENCE = "no printer is connected until a client connects one"
 
 log = structlog.get_logger()
 

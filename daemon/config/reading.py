@@ -200,7 +200,7 @@ def _macro(table: object, key: str) -> Macro:
         each.name for each in fields(Macro)
     }:
         raise ConfigError(
-            f"{key} = {_quoted(table)}: must be a table with name, commands and, optionally, while_printing"
+            f"{key} = {_quoted(table)}: must have name and commands, may have while_printing, and nothing else"
         )
     name, commands, always = table["name"], table["commands"], table.get("while_printing", False)
     if not _is_text(name) or not name.strip() or len(name) > _MAX_SHOWN:
@@ -286,5 +286,14 @@ def _quoted(value: object) -> str:
     """Return a refused value for a message: as TOML if possible, and shortened."""
     from daemon.config.writing import toml  # noqa: PLC0415 - for a mistake alone
 
-    text = toml(value) if isinstance(value, bool) or _is_text(value) else repr(value)
+    text = toml(value) if _is_plain(value) else repr(value)
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
+
+
+def _is_plain(value: object) -> bool:
+    """Tell whether this value can be shown as TOML on one line."""
+    if isinstance(value, Mapping):
+        return all(map(_is_text, value)) and all(map(_is_plain, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, int | float) or _is_text(value)

@@ -160,7 +160,12 @@ class LinkConfig:
     )
     record: str = option("", "Directory for recordings, one for each connection; empty: no recordings.")
     record_max_mib: int = option(64, "Size at which a recording continues in another file, in MiB.", low=1, high=4096)
-    record_keep: int = option(10, "Number of recordings to keep; the oldest are deleted.", low=1, high=10_000)
+    record_keep: int = option(
+        10,
+        "Number of files to keep; the oldest are deleted, so a long recording loses its beginning.",
+        low=1,
+        high=10_000,
+    )
 
 
 ALL_OFF = ("M104 S0", "M140 S0", "M107", "M84")

@@ -1,5 +1,6 @@
 """Writes the configuration as TOML, each key with its meaning and default."""
 
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, get_type_hints
 
@@ -48,7 +49,7 @@ def _preset_profile(section: Any) -> ProfileConfig | None:
 
 
 def toml(value: object) -> str:
-    """Return, as TOML, a value that `load` has accepted; texts among such values hold no control characters."""
+    """Return a value as TOML; its texts hold no control characters, as `load` refuses them."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Macro):
@@ -61,7 +62,9 @@ def toml(value: object) -> str:
             if getattr(value, each.name) != each.default
         )
         return "{" + ", ".join(f"{name} = {toml(what)}" for name, what in changed) + "}"
-    if isinstance(value, tuple):
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name} = {toml(what)}" for name, what in value.items()) + "}"
+    if isinstance(value, list | tuple):
         return f"[{', '.join(map(toml, value))}]"
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
