@@ -74,7 +74,8 @@ def _declare_temperature(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=_target,
         metavar="HEATER=C",
-        help="like nozzle=210, bed=60 or bed=off; a second hotend is nozzle1; without any, show the temperatures",
+        help="like nozzle=210, bed=60 or bed=off; a second hotend is nozzle1; without any, show the temperatures "
+        "(nozzle is shown as tool0, nozzle1 as tool1)",
     )
 
 

@@ -284,11 +284,11 @@ def test_the_console_shows_sends_filters_and_keeps_a_refused_command(new_tab):
 def test_settings_are_stored_and_a_printer_preset_is_used(new_tab, service):
     tab = new_tab(color_scheme="light").open("settings")
     tab.is_in_state("Ready")
-    tab.page.get_by_role("combobox", name="Preset").select_option("mk3s")
+    tab.page.get_by_role("combobox", name="Printer model").select_option("mk3s")
     tab.button("Use").click()
     limits = tab.page.locator("dl.pairs", has_text="Limits")
     expect(limits).to_contain_text("210 mm")
-    tab.page.get_by_role("combobox", name="Preset").select_option("")
+    tab.page.get_by_role("combobox", name="Printer model").select_option("")
     tab.button("Use").click()
     expect(limits).not_to_contain_text("210 mm")
     tab.page.get_by_label("Theme").select_option("dark")

@@ -92,9 +92,9 @@ def test_a_request_that_only_reads_leaves_no_doubt_about_what_was_done(new_stage
 def test_a_preset_that_another_browser_chooses_is_shown(new_tab):
     tab, other = new_tab(**DESKTOP).open("settings"), new_tab(**DESKTOP).open("settings")
     for choice in ("mk3s", ""):
-        other.page.get_by_role("combobox", name="Preset").select_option(choice)
+        other.page.get_by_role("combobox", name="Printer model").select_option(choice)
         other.button("Use").click()
-        expect(tab.page.get_by_role("combobox", name="Preset")).to_have_value(choice)
+        expect(tab.page.get_by_role("combobox", name="Printer model")).to_have_value(choice)
 
 
 def is_post(route):
