@@ -1,8 +1,8 @@
 """Seats: the limits on connections, in total and per address. Pure.
 
-A connection that has shown a key keeps its seat. Of the others, the one that has sat longest loses its seat when a new
-connection needs one. So an owner can get in and show a key even from an attacker's address, or when all seats are
-taken.
+A connection that has shown a key keeps its seat, up to a limit per address. Of the others, the one that has sat longest
+loses its seat when a new connection needs one. So an owner can get in and show a key even from an attacker's address,
+or when all seats are taken.
 """
 
 from collections.abc import Callable
