@@ -222,7 +222,7 @@ class PrinterErrorHandler(ApiHandler):
     """/api/printer/error."""
 
     def get(self) -> None:
-        """Show the error that ended the connection or the last print; if there is none, the safety rule that is broken."""
+        """Show the error that ended the connection or the last print, or else the safety rule that is broken."""
         status = self.status()
         error = status.error or self.service.core.trouble or ""
         self.write({"error": error, "reason": "error" if status.flags["error"] else ""})
