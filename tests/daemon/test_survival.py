@@ -25,7 +25,7 @@ from hal.simulated.clock import run
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.personalities import FIRMWARES
 from support.house import InlineExecutor
-from support.mortal import SCRIPTS, HostLife, MortalDisk, World, until_state
+from support.mortal import SCRIPTS, HostLife, MortalDisk, World, until_over, until_state
 
 MOVES = [f"G1 X{n % 2 * 10} Y{n} E{n / 10:g} F6000" for n in range(60)]
 SLOW = 600  # simulated seconds
@@ -830,3 +830,35 @@ async def test_a_long_answer_does_not_keep_a_print_from_surviving(tmp_path):
         host.jobs.resume()
         await until_state(host, JobState.COMPLETED)
     assert moves_of(world) == MOVES
+
+
+async def test_a_connection_that_is_lost_again_during_a_long_command_has_the_whole_time_to_come_back(tmp_path):
+    world = World(tmp_path)
+    lines = ["G28", "G1 X1 F6000", "G4 S40", "G1 X2 F6000"]
+    async with world.host() as host:
+        host.jobs.select(world.write(lines))
+        host.jobs.start()
+        await until_state(host, JobState.PRINTING)
+        await asyncio.sleep(10)
+        for seconds_to_come_back in (1, 4):  # the printer reads nothing of the handshake in its dwell
+            world.firmware.plugged_at = world.clock.now + seconds_to_come_back
+            host.connection.printer._transport.unplug()
+            await until_state(host, JobState.REATTACHING)
+            await asyncio.sleep(world.config.printer.reattach_s + 2)
+        await until_over(host)
+        assert host.jobs.state is JobState.COMPLETED, host.jobs.error
+    assert [each.command for each in world.oracle.commands if each.command in lines] == lines
+
+
+async def test_a_plug_that_is_loose_for_ever_ends_the_print(tmp_path):
+    world = World(tmp_path)
+    async with world.host() as host:
+        host.jobs.select(world.write(["G28", "G1 X1 F6000", "G4 S3600", "G1 X2 F6000"]))
+        host.jobs.start()
+        await until_state(host, JobState.PRINTING)
+        await asyncio.sleep(10)
+        for _ in range(30):
+            world.firmware.plugged_at = world.clock.now + 1
+            host.connection.printer._transport.unplug()
+            await asyncio.sleep(5)
+        assert host.jobs.state is JobState.INTERRUPTED

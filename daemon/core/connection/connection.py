@@ -22,7 +22,7 @@ from gcode.flight import LinkEstimate, LinkSnapshot
 from gcode.frozen import frozen
 from gcode.modes import Modes
 from gcode.replies import Heaters
-from hal.errors import AddressError, HandshakeFailed, NotConnected, PortError
+from hal.errors import AddressError, HandshakeFailed, NotConnected, PortError, PortLost
 from hal.logbook import Logbook
 from hal.ports import UsbDevice
 from hal.printer import (
@@ -41,6 +41,7 @@ from hal.printer import (
 from hal.registry import Address, parse
 
 REOPEN_INTERVAL = 0.25  # s between two attempts to open the port again
+MAX_LOSSES = 5  # losses that give a printer more time to come back: with a loose plug the print stands still, hot
 STOP_TIMEOUT = 10.0  # s after which the user is told that the emergency stop could not be sent
 STABLE_AFTER = 10.0  # s for which a halted board has to stay READY before retries are as frequent as usual again
 MAX_RETRY = 30.0  # s between attempts to reach a halted board: each may reset it
@@ -358,11 +359,15 @@ class Connection:
             await self._connect(address, seek_board=seek_board)
 
     async def _reattach(self, address: Address, reattachment: "_Reattachment") -> None:
-        """Reattach; as long as the port is not there, try again for `reattach_s` seconds."""
+        """Reattach; as long as the port is not there, try again for `reattach_s` seconds.
+
+        If the printer was back, and is lost again, these seconds begin again, at most MAX_LOSSES times.
+        """
         loop = asyncio.get_running_loop()
-        end = loop.time() + self._config.printer.reattach_s
+        end, losses = loop.time() + self._config.printer.reattach_s, 0
         snapshot = reattachment.snapshot
         while True:
+            began, printer = loop.time(), None
             try:
                 path = await self._ports.find_same_board(address)
                 await self._ports.note_board(address, path)
@@ -370,6 +375,10 @@ class Connection:
                 await printer.reattach(snapshot, reattachment.identity)
             except NozzledError as error:
                 # the port is not there yet, another process still holds it, or the printer is still silent
+                if isinstance(error, PortLost) and printer is not None and printer.heard_at > began:
+                    losses += 1  # it was back, and is lost again
+                    if losses <= MAX_LOSSES:
+                        end = loop.time() + self._config.printer.reattach_s
                 if not isinstance(error, PortError | PrinterSilent) or loop.time() >= end:
                     self._error = error
                     _fail(reattachment.printer, error)
