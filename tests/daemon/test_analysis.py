@@ -101,6 +101,46 @@ async def test_a_restart_checks_a_file_that_was_replaced_during_its_print(tmp_pa
         assert (await client.post("/api/job", {"command": "restart", "force": True})).status == 204
 
 
+class GatedWorker(InlineWorker):
+    """Waits before it analyses."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate = asyncio.Event()
+
+    async def run(self, order):
+        await self.gate.wait()
+        return await super().run(order)
+
+
+@pytest.mark.parametrize("path", ["/api/job", "/api/files/local/a.gcode"])
+async def test_a_file_that_is_replaced_while_it_is_checked_is_not_printed_unchecked(tmp_path, path):
+    worker = GatedWorker()
+    async with analysing(tmp_path, worker=worker) as client:
+        await upload(client, select="true")
+        command = "start" if path == "/api/job" else "select"
+        starting = asyncio.create_task(client.post(path, {"command": command, "print": True}))
+        await client.settle(1)
+        assert not starting.done()
+        assert (await upload(client, OUTSIDE * 2)).status == 201
+        worker.gate.set()
+        answer = await starting
+        assert (answer.status, client.service.jobs.active) == (409, False)
+        assert "a.gcode was replaced while it was checked" in answer.error
+
+
+async def test_an_upload_that_another_replaces_while_it_is_checked_is_not_printed(tmp_path):
+    worker = GatedWorker()
+    async with analysing(tmp_path, worker=worker) as client:
+        uploading = asyncio.create_task(upload(client, print="true"))
+        await client.settle(1)
+        assert (await upload(client, OUTSIDE * 2)).status == 201
+        worker.gate.set()
+        answer = (await uploading).json
+        assert (answer["effectivePrint"], client.service.jobs.active) == (False, False)
+        assert "a.gcode was replaced while it was checked" in answer["notPrinted"]
+
+
 async def test_a_file_with_errors_can_be_forced(tmp_path):
     async with analysing(tmp_path) as client:
         await upload(client, OUTSIDE, select="true")

@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 
 from daemon.bridge.questions import Limits
+from daemon.bridge.words import Selection
 from daemon.config import Config, ProfileConfig
 from daemon.errors import AnalysisFailed, StoreError
 from daemon.front.analysis.findings import Brief, Findings, from_analysis, unreadable
@@ -128,6 +129,10 @@ class Analyses:
     async def first_bytes(self, path: str, size: int) -> bytes:
         """Return the first bytes of an uploaded file; empty if it cannot be read."""
         return await asyncio.to_thread(_first_bytes, self._uploads / path, size)
+
+    async def was_replaced(self, selected: Selection) -> bool:
+        """Tell whether another file than the selected one is at its path; False also if none is."""
+        return await asyncio.to_thread(_was_replaced, self._uploads / selected.path, selected)
 
     async def printer(self) -> dict[str, Any]:
         """Return profile, settings and firmware of the printer, for worker processes."""
@@ -329,6 +334,14 @@ def _first_bytes(path: Path, size: int) -> bytes:
     with suppress(OSError), path.open("rb") as file:
         return file.read(size)
     return b""
+
+
+def _was_replaced(path: Path, selected: Selection) -> bool:
+    with suppress(OSError):
+        status = path.stat()
+        is_changed = selected.mtime_ns not in (0, status.st_mtime_ns)  # a core of an older version does not know it: 0
+        return is_changed or status.st_size != selected.size
+    return False
 
 
 def _checksum(value: object) -> int:

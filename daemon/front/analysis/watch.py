@@ -9,7 +9,7 @@ import structlog
 
 from daemon.bridge.remote import RemoteJobs
 from daemon.bridge.words import JobState, Selection
-from daemon.errors import UnfitFile
+from daemon.errors import JobConflict, UnfitFile
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.forecast import Outlook, Pace, learnt_pace
 from daemon.front.analysis.service import Analyses
@@ -116,6 +116,7 @@ class Watch:
 
         Raises:
             UnfitFile: it should not be printed. All clients are told, since the request may come from a program.
+            JobConflict: another file is at its path now: an upload ends the wait for the findings of the earlier one.
         """
         findings = await self._analyses.wait(key_of(selected), patience)
         self.refusal = None
@@ -123,6 +124,8 @@ class Watch:
             self._refuse(selected, [DANGER], ADVICE)
         if findings is not None and findings.errors:
             self._refuse(selected, findings.errors, REMEDY)
+        if await self._analyses.was_replaced(selected):
+            raise JobConflict(f"{selected.name} was replaced while it was checked: try again")
         return findings is not None
 
     def _refuse(self, selected: Selection, reasons: list[str], remedy: str) -> NoReturn:

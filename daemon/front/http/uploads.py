@@ -239,7 +239,7 @@ class UploadHandler(FilesHandler):
             return ""
         try:
             await self.check(entry)
-        except UnfitFile as error:
+        except (UnfitFile, JobConflict) as error:
             return str(error)
         except Refused as error:  # the client has given up; the file stays
             return error.text
