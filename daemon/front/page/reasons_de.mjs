@@ -36,6 +36,7 @@ export const reasons = [
   ["{what} outside the build volume: {axis} from {low} to {high}, allowed {least} to {most}", "{what} außerhalb des Bauraums: {axis} von {low} bis {high}, erlaubt {least} bis {most}"],
   ["{path} exists", "{path} gibt es schon"],
   ["{path} is being printed", "{path} wird gerade gedruckt"],
+  ["{name} was replaced while it was checked: try again", "{name} wurde während der Prüfung ersetzt: Bitte noch einmal versuchen"],
   ["the key {name} does not allow this: a key of scope {scope} is needed", "Der Schlüssel {name} erlaubt das nicht; nötig ist einer für {scope}"],
   ["this API key is not valid", "Dieser Schlüssel gilt nicht"],
   ["this code is wrong, used or expired; `nozzled pair` makes a new one", "Dieser Code ist falsch, verbraucht oder abgelaufen; `nozzled pair` erzeugt einen neuen"],
