@@ -289,3 +289,38 @@ async def test_a_connection_lost_in_the_check_after_a_reboot_loses_no_line(tmp_p
         assert host.jobs.state is JobState.COMPLETED
     assert moves_of(world) == MOVES
     assert [each.command for each in world.oracle.commands].count("G4 S1") == 60
+
+
+async def test_a_print_whose_record_is_lost_takes_no_command_of_a_first_attempt_for_a_line(tmp_path, monkeypatch):
+    world = with_place(tmp_path / "world")
+    assert not await begun(world, float("inf"))
+    printed = len(moves_of(world))
+    async with world.host() as host:
+        host.jobs.select(world.write([*PART, *["G4 S1"] * 60]))
+        host.jobs.start()
+        await until_state(host, JobState.PRINTING)
+        await asyncio.sleep(12)
+    world.boot, world.reset_on_open = "another", False
+    (world.folder / "logbook").unlink()
+    world.disk.roll_back(0)  # both records are lost
+    counts, check, find = [], after_reboot.check_printer, after_reboot.find_place
+
+    async def noted(*args):
+        place = await find(*args)
+        counts.append(place.fed.lines)
+        return place
+
+    async def check_and_lose(job, *args):
+        if len(counts) == 1:
+            world.firmware.plugged_at = world.clock.now + 1
+            job.printer._transport.unplug()
+        await check(job, *args)
+
+    monkeypatch.setattr(after_reboot, "find_place", noted)
+    monkeypatch.setattr(after_reboot, "check_printer", check_and_lose)
+    async with world.host() as host:
+        await until_state(host, JobState.PAUSED, JobState.INTERRUPTED)
+        assert len(counts) == 2
+        assert counts[0] == counts[1]
+        assert host.jobs.state is JobState.PAUSED, host.jobs.error
+    assert moves_of(world)[printed:] == MOVES

@@ -243,10 +243,12 @@ class Places:
     def may_go(self, ticket: Ticket, waiting: int) -> bool:
         """Tell whether a command may be sent between the file's lines now; if not, the printer is woken when it may."""
         job, printer = self._job, self._connection.printer
-        if job is None or printer is None or not self._disk_usable or not self._may_be_known:
+        if job is None or printer is None:
             return True
-        if self._from_last_boot is not None:
+        if self._from_last_boot is not None:  # even if the disk fails: an attempt that begins again has to know it
             self._note_that_no_line_follows(self._from_last_boot, printer)
+        if not self._disk_usable or not self._may_be_known:
+            return True
         if self._stays_true:
             return True
         if ticket.urgent and not ticket.foreign:
