@@ -49,6 +49,16 @@ def test_reasons_are_shown_and_a_print_that_waits_for_a_user_has_no_end_time():
     ]
 
 
+def test_a_print_whose_printer_is_gone_is_not_shown_as_resuming():
+    lost = progress_of("Resuming", print={"id": 4, "key": None, "state": "reattaching"})
+    shown = as_table(lost, NOW)
+    assert shown.startswith("state       Reattaching to the print\n")
+    assert "ends" not in shown
+    line = as_line(lost, {}, NOW)
+    assert line.startswith("Reattaching to the print  parts/cube.gcode  [##")
+    assert "ends" not in line
+
+
 def test_a_print_without_an_analysis_has_neither_layers_nor_a_share():
     plain = progress_of()
     for name in ("timeCompletion", "layer", "layers"):
