@@ -38,7 +38,7 @@ class Residency:
     Attributes:
         target: in °C.
         waits_for_cooling: wait for cooling too (R); with S, a heater above the hysteresis ends the wait.
-        seconds: that the heater has to stay near the target.
+        seconds: for how long the heater has to stay near the target.
     """
 
     target: float

@@ -85,7 +85,7 @@ class LineProbe:
         self._due = now + PROBE_TIMEOUT
         # If the previous host left an order half-sent, that order swallows the first RESET, and the decoder then finds
         # no line end in the probe. So a second RESET is sent. A firmware that may lack a decoder and answer these
-        # bytes gets it only after a silence.
+        # bytes gets the second RESET only after a silence.
         resets = self._packing == "unreported" or (self._packing == "reported" and silent)
         return RESET + self._probe if resets else self._probe
 

@@ -204,7 +204,7 @@ class HostLink:
         self._outbox.held = True
 
     def release(self) -> None:
-        """Send lines of the job again."""
+        """Let lines of the job go: `hold` is over."""
         self._outbox.held = False
 
     def probe_soon(self) -> None:
@@ -393,8 +393,8 @@ class HostLink:
         if isinstance(reply, Busy | Wait):
             return
         ticket = self._flight.oldest_ticket
-        if self._answers and (over := self._answers.assign(reply, now, ticket)) is not None:
-            events += over
+        if self._answers and (done := self._answers.assign(reply, now, ticket)) is not None:
+            events += done
             return
         if ticket is not None and (self._dialect.ok_at == "execution" or may_answer(reply, ticket)):
             ticket.answer(reply.line)
@@ -511,9 +511,9 @@ class HostLink:
     def _on_receipt(self, ticket: Ticket, ok: str, now: float, events: list[LinkEvent]) -> None:
         """Await the answer to a command that was received; a long command may have none, so an echo follows it."""
         usual = self._dialect.answer_timeout
-        lasts = max_silence(ticket.command, 0.0, self._dialect.long_commands)
-        events += self._answers.on_ok(ticket, ok, now, lasts or usual, lasts=lasts > 0.0)
-        if lasts:
+        long_silence = max_silence(ticket.command, 0.0, self._dialect.long_commands)
+        events += self._answers.on_ok(ticket, ok, now, long_silence or usual, lasts=long_silence > 0.0)
+        if long_silence:
             self._outbox.queue.append(self._recovery.make_one_word_echo())
 
     def _on_wait(self, now: float, events: list[LinkEvent]) -> None:

@@ -171,5 +171,5 @@ def pack(text: bytes) -> bytes:
 
 
 def count_literals(text: bytes) -> int:
-    """Return how many literals `pack` adds, of one byte each, to the half byte of every character."""
+    """Return how many characters `pack` writes as a byte of their own, in addition to their half byte."""
     return len(text.translate(None, CHARACTERS))

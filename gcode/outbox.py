@@ -77,9 +77,8 @@ class Outbox:
         self._permits = permits
         self._pull: Pull | None = None
         self._lookahead: Line | None = None
-        self._reserved = self._reserved_end = (
-            maxsize  # commands alone get numbers from `_reserved` to `_reserved_end` - 1
-        )
+        # numbers from `_reserved` to `_reserved_end` - 1 are for commands, and for no line of the job
+        self._reserved = self._reserved_end = maxsize
 
     @property
     def dialect(self) -> Dialect:
@@ -177,7 +176,7 @@ class Outbox:
         return out
 
     def _take_all(self, now: float) -> bytes:
-        """Return the bytes that may go now, when not only lines of the job wait, or something is in doubt."""
+        """Return the bytes that may go now, if more than lines of the job waits, or something is in doubt."""
         flight, recovery = self._flight, self._recovery
         out = self._probe() if recovery.raw else b""
         if self.urgent:

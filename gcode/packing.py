@@ -41,7 +41,7 @@ MAX_REFUSALS = 3
 """After this many refusals of one line, packing is turned off."""
 
 MAX_DOUBTS = 3
-"""After the decoder has been in a wrong state for too long this many times, packing is turned off."""
+"""After this many wrong states of the decoder, each for too long, packing is turned off."""
 
 MAX_TROUBLE = 5
 """After this many resend requests, with fewer than CALM answered lines between each and the next, packing is turned

@@ -43,8 +43,8 @@ MAX_REPEATS = 10
 """After this many requests for one line without any progress, the conversation ends."""
 
 MAX_DOUBLED_OKS = 16
-"""Doubled oks make at most this many lines seem answered while line 1 has not been accepted. After more lines, a
-request for line 1 is damaged, or the board was reset."""
+"""Doubled oks can make lines seem answered although line 1 was not accepted, but at most this many. If more seem
+answered, a request for line 1 is damaged, or the board was reset."""
 
 MAX_PROBES = 3
 """Unanswered probes after which the printer counts as silent."""
@@ -66,7 +66,7 @@ MAX_TURNAROUND_S = 1.0
 """Seconds from a line to its answer that the wire alone may take; longer times are the printer's work."""
 
 MARGIN = 1.25
-"""Factor for the shortest turnaround: after the product, all answers to what was sent should have come."""
+"""After the shortest turnaround times this factor, all answers to what was sent should have come."""
 
 
 class Phase(Enum):
@@ -278,10 +278,12 @@ class Recovery:
         """
         self._reattached_at = self._doubted = None
         self._doubts = 0
-        before, end = self._request, max(self._request.end, flight.replay)
+        previous, end = self._request, max(self._request.end, flight.replay)
         lost = flight.rewind(number)  # each but the first may be refused too (marlin-plain-lines.txt, 12 lines at once)
-        again = sum(before.target <= each < before.end for each, _, _, _, _ in flight.lines) if before.early else 0
-        self.answered_early = min(before.early, again)
+        again = (
+            sum(previous.target <= each < previous.end for each, _, _, _, _ in flight.lines) if previous.early else 0
+        )
+        self.answered_early = min(previous.early, again)
         self._request = _Request(number, lost - 1, until, now, end)
         if self.probing and len(flight.lines) > self.answered_early and executes and not self._echo_is_unsent(flight):
             self._ask_for_echo()

@@ -273,7 +273,7 @@ class LinePrinter(LinkStatus):
             self._link.hold()
 
     def release(self) -> None:
-        """Send lines of the job again."""
+        """Let lines of the job go: `hold` is over."""
         if self._link is not None:
             self._link.release()
             self._pump.turn()

@@ -1,8 +1,8 @@
 """EmergencyStop: sends M112 several times, and finds out whether the firmware has stopped.
 
 The firmware confirms the stop, or the board boots. The port stays open until then, at most for CONFIRM_TIMEOUT,
-even though the conversation has ended. A stop that is requested again gets that time again, but only once: the warning
-that the printer did not confirm comes however often a user presses the button.
+even though the conversation has ended. A stop that is requested again gets that time again, but only once: a user who
+keeps pressing the button must not put off the warning that the printer did not confirm.
 """
 
 import asyncio

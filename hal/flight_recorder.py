@@ -31,7 +31,7 @@ class FlightRecorder:
         return to_lines(self._ring)
 
     def tail_since(self, time: float) -> list[str]:
-        """Return the last lines by the pieces that came after this time of the loop; the first line may be cut."""
+        """Return the lines in the pieces that came after this time of the loop; the first line may be cut."""
         return to_lines(pieces_since(self._ring, time))
 
     def complete_lines_since(self, time: float) -> "RecentLines":

@@ -26,7 +26,7 @@ class LinkSettings:
         compact: `auto`: moves go without superfluous blanks and zeros if the dialect allows it; `off`: as in the file.
         packing: `auto`: lines go packed (MeatPack) if the firmware unpacks them; `off`: never.
         extruders: number of hotends to turn off when the conversation fails.
-        outlasts_silence: the print may be resumed after a silence, so heaters stay on if a silence ends the connection.
+        outlasts_silence: the print may be reattached after a silence, so heaters stay on if that ends the connection.
         shared_nozzle: all tools share the hotend of tool 0.
         heated_chamber: there is a heated chamber, to be turned off too.
     """

@@ -54,7 +54,8 @@ _TAIL = struct.Struct(f"<I H {MAX_LONG_FRAME - MAX_FRAME}s I")
 _TAIL_SIZE = 176
 _PACKED = _TAILS + HISTORY * _TAIL_SIZE  # the byte for `may_expect_packed`; older versions do not read it
 _TOTAL = _PACKED + 8
-_RELATIVE, _RELATIVE_E, _INCHES, _MILLIMETRES, _HOMED, _M83, _OF_M83 = 1, 2, 4, 8, 16, 32, 64
+_RELATIVE, _RELATIVE_E, _INCHES, _MILLIMETRES, _HOMED, _M83 = 1, 2, 4, 8, 16, 32
+_HAS_M83 = 64  # the host that wrote the slot knew _M83
 
 
 @frozen
@@ -298,7 +299,7 @@ def _checksum(generation: int, text: bytes) -> int:
 def _pack_modes(modes: Modes) -> bytes:
     units = 0 if modes.inches is None else _INCHES if modes.inches else _MILLIMETRES
     return _MODES.pack(
-        modes.relative | modes.relative_e << 1 | units | modes.homed << 4 | modes.m83 << 5 | _OF_M83,
+        modes.relative | modes.relative_e << 1 | units | modes.homed << 4 | modes.m83 << 5 | _HAS_M83,
         -1 if modes.tool is None else modes.tool,
         -1 if modes.fan is None else modes.fan,
         modes.feedrate,
@@ -315,7 +316,7 @@ def _unpack_modes(packed: bytes) -> Modes:
         tool=None if tool < 0 else tool,
         fan=None if fan < 0 else fan,
         homed=bool(flags & _HOMED),
-        m83=bool(flags & (_M83 if flags & _OF_M83 else _RELATIVE_E)),  # an older host noted `relative_e` only
+        m83=bool(flags & (_M83 if flags & _HAS_M83 else _RELATIVE_E)),  # an older host noted `relative_e` only
     )
 
 

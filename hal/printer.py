@@ -337,7 +337,7 @@ class LineSink(Protocol):
         """Send no more lines of the job; `send` still works."""
 
     def release(self) -> None:
-        """Send lines of the job again."""
+        """Let lines of the job go: `hold` is over."""
 
     def probe_soon(self) -> None:
         """Probe once, after 2 s of silence: a user waits for the lines in flight."""

@@ -8,8 +8,8 @@ a link that would have sent a line earlier, because the recording does not show 
 temperatures (M105) and for a print from the SD card (M27) count as a user's commands: their timer drifts with the load
 of the recording machine.
 
-After the probe of a Repetier, a rerun may report a difference that is none: if it gives a waiting line to the link
-later than the host had it, the link sends an M105 to end the resend requests.
+After the probe of a Repetier, a rerun may report a difference that is none: if the rerun gives a waiting line to the
+link later than the recorded host did, the link sends an M105 to end the resend requests.
 """
 
 import asyncio

@@ -160,7 +160,8 @@ def _unzip(raw: bytes) -> tuple[bytes, str]:
         try:
             text += gzip.decompress(chunk, MAX_TEXT + 1 - len(text))
         except zlib.error as error:
-            if "incorrect" not in str(error):  # a wrong checksum at the end: the damage may be anywhere in the chunk
+            # "incorrect" is a wrong checksum at the end of the file: the damage may be anywhere before it
+            if "incorrect" not in str(error):
                 text += b"".join(_until_damage(before, chunk))
             return bytes(text[:MAX_TEXT]), _DAMAGED
         if len(text) > MAX_TEXT:

@@ -41,14 +41,14 @@ class AnyDesk(Protocol):
         """Return the core's present state."""
 
     def answer(
-        self, question: Question, *, may_wait: bool = True, before: float | None = None
+        self, question: Question, *, may_wait: bool = True, expires_at: float | None = None
     ) -> object | Awaitable[object]:
         """Return the answer, or an awaitable for it. Either raises NozzledError.
 
         Args:
             question: to be answered.
             may_wait: the answer may take longer than this turn of the loop; otherwise QueueFull is raised if it does.
-            before: when the question expires, in s of the loop; None: never. A print must not begin later.
+            expires_at: s of the loop after which a print must not begin; None: it may always begin.
         """
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
@@ -73,7 +73,7 @@ def answer(
     except msgspec.DecodeError as error:
         return refusal(message, OtherVersion(f"{NOT_UNDERSTOOD}: {error}"))
     try:
-        result = desk.answer(question, may_wait=may_wait, before=message.before)
+        result = desk.answer(question, may_wait=may_wait, expires_at=message.before)
     except Exception as error:  # noqa: BLE001 - `_refusal_for` reports bugs
         return _refusal_for(message, error, on_bug)
     return _answer_later(message, result, on_bug) if isinstance(result, Awaitable) else _encode_answer(message, result)

@@ -153,7 +153,7 @@ class Desk:
             counters=printer.counters if printer else Counters(),
             position=self._position,
             stop_confirmed=connection.stop_confirmed,
-            commanded_at=connection.commands.sent_at,
+            commanded_at=connection.commands.queued_at,
         )
 
     def _job(self) -> JobSummary:
@@ -176,14 +176,14 @@ class Desk:
     # -- questions -----------------------------------------------------------------------------------------
 
     def answer(
-        self, question: ask.Question, *, may_wait: bool = True, before: float | None = None
+        self, question: ask.Question, *, may_wait: bool = True, expires_at: float | None = None
     ) -> object | Awaitable[object]:
         """Return the answer, of the type that the question names; if answering takes longer, an awaitable for it.
 
         Args:
             question: to be answered.
             may_wait: the answer may take longer than this turn of the loop.
-            before: when the question expires, in s of the loop; None: never. A print does not begin later.
+            expires_at: s of the loop after which a print no longer begins; None: it may always begin.
 
         Raises:
             QueueFull: the answer takes longer, and may not.
@@ -192,7 +192,7 @@ class Desk:
         if (answer_at_once := self._immediate_answer(question)) is None:
             if not may_wait:
                 raise QueueFull(f"{MAX_OPEN} requests are not done yet; try again later")
-            return self._answer_and_tell(self._deferred_answer(question, before))
+            return self._answer_and_tell(self._deferred_answer(question, expires_at))
         result = answer_at_once()
         self._tell(None)
         return result
@@ -252,7 +252,7 @@ class Desk:
         if any(map(_EXTRUDES.match, plain)):
             self._bed.mark_used()
 
-    def _deferred_answer(self, question: ask.Question, before: float | None) -> Awaitable[object]:
+    def _deferred_answer(self, question: ask.Question, expires_at: float | None) -> Awaitable[object]:
         core = self._core
         match question:
             case ask.Connect(port=port, baudrate=baudrate):
@@ -269,7 +269,7 @@ class Desk:
                 return self._limits()
             case ask.UsePreset() | ask.ChangeProfile():
                 return self._choose_profile(question)
-        if (answering := self._from_record(question, before)) is not None:
+        if (answering := self._from_record(question, expires_at)) is not None:
             return answering
         raise NozzledError(f"the core has no answer to {type(question).__name__}")
 
@@ -277,7 +277,7 @@ class Desk:
         await self._core.connection.disconnect()
         self._core.jobs.unselect_if_idle()
 
-    def _from_record(self, question: ask.Question, before: float | None) -> Awaitable[object] | None:
+    def _from_record(self, question: ask.Question, expires_at: float | None) -> Awaitable[object] | None:
         store = self._core.store
         match question:
             case ask.AskStatistics(path=path):
@@ -289,17 +289,19 @@ class Desk:
             case ask.AskRecord(after=after, limit=limit):
                 return self._print_records(after, limit)
             case ask.StartKeyed():
-                return self._begin_print(question, before)
+                return self._begin_print(question, expires_at)
             case ask.AskKey(key=key):
                 return self._find_print(checks.check_job_key(key))
         return None
 
-    def _begin_print(self, question: ask.StartKeyed, before: float | None) -> Awaitable[object]:
+    def _begin_print(self, question: ask.StartKeyed, expires_at: float | None) -> Awaitable[object]:
         file = checks.check_selection(question.file) if question.file is not None else None
         key, mark = checks.check_job_key(question.key), checks.check_job_key(question.mark)
 
         def check() -> None:
-            if before is not None and asyncio.get_running_loop().time() > before:  # recording the print took too long
+            if (
+                expires_at is not None and asyncio.get_running_loop().time() > expires_at
+            ):  # recording the print took too long
                 raise TooLate("the print was not started: it could not be recorded before its client gave up")
             self._bed.require_count(question.bed)
 

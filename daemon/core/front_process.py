@@ -33,7 +33,7 @@ class FrontProcess:
 
     Attributes:
         failed_status: the exit status of a front that could not start, for example because of its configuration; the
-            whole service ends with this status. 0: every front has started.
+            whole service ends with this status. 0: the service does not end because of a front.
         has_worked: set once some front has given a sign of life.
     """
 

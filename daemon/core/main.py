@@ -30,7 +30,7 @@ SECTIONS = ("log", "appearance", "webcam", "macros")
 SOCKET_CHECK = 5.0  # s between two checks that the socket for fronts exists
 FRONT_TIMEOUT = 10.0  # the start of the core waits at most this long for the front to listen
 GC_THRESHOLD = (10_000, 20, 20)  # a line makes a few tuples and no cycles; Python's 700 means a collection every second
-SWITCH_INTERVAL = 0.0005  # s; by which a computing thread may delay the loop; Python's default is 5 ms
+SWITCH_INTERVAL = 0.0005  # s for which a computing thread may delay the loop; Python's default is 5 ms
 
 log = structlog.get_logger()
 
@@ -66,13 +66,13 @@ async def run(
         loop.add_signal_handler(number, stop.set)
     forget_job_type(environ)
     crashes = _slow_crashes(environ)
-    crashes.begin()
+    crashes.mark_start()
     sys.setswitchinterval(SWITCH_INTERVAL)
     async with AsyncExitStack() as stack:
         core = await begin_core(stack, config, environ, wall, extra_ports, descriptors)
         core.connection.subscribe(crashes.on_event)
         if core.connection.ready:
-            crashes.end()
+            crashes.remove_marks()
         supervision = Supervision(core, environ)
         stack.callback(supervision.stop)
         supervision.start()
@@ -101,7 +101,7 @@ async def run(
         gc.set_threshold(*GC_THRESHOLD)
         notify.ready()
         await stop.wait()
-        crashes.end()
+        crashes.remove_marks()
         if not await _hand_over(core, environ):
             # heaters first, before anything that may wait for a client or a disk
             await core.jobs.abandon("the service was stopped")

@@ -32,7 +32,7 @@ class SlowCrashes:
         self._path = folder / FILE if folder is not None else None
         self._clock = clock
 
-    def begin(self) -> None:
+    def mark_start(self) -> None:
         """Leave the mark of this start.
 
         Raises:
@@ -45,13 +45,13 @@ class SlowCrashes:
         marks = [mark for mark in self._read(self._path) if 0 <= now - mark < CRASH_PERIOD]
         if len(marks) >= MAX_CRASHES:
             raise KeepsCrashing(
-                f"the service has ended {len(marks)} times within {CRASH_PERIOD / 60:g} min "
-                "before the printer answered: it gives up, and the heaters are turned off"
+                f"the service has ended {len(marks)} times within {CRASH_PERIOD / 60:g} min, each time before the "
+                "printer answered: it gives up, and the heaters are turned off"
             )
         with suppress(OSError):  # the tmpfs is full: only systemd's limit remains
             self._path.write_text(json.dumps([*marks, now]))
 
-    def end(self) -> None:
+    def remove_marks(self) -> None:
         """Remove the marks: the printer has answered, or this process ends as it should."""
         if self._path is not None:
             with suppress(OSError):
@@ -60,7 +60,7 @@ class SlowCrashes:
     def on_event(self, event: Event) -> None:
         """Remove the marks when the printer is ready: it has acknowledged a line."""
         if isinstance(event, StateChanged) and event.new is ConnectionState.READY:
-            self.end()
+            self.remove_marks()
 
     @staticmethod
     def _read(path: Path) -> list[float]:

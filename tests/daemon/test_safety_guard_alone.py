@@ -39,7 +39,7 @@ class Bench:
             printer=self.printer,
             profile=ProfileConfig(),
             panel_print=None,
-            commands=SimpleNamespace(sent_at=0.0),
+            commands=SimpleNamespace(queued_at=0.0),
             subscribe=lambda _: None,
             on_profile=lambda _: None,
         )
@@ -162,7 +162,7 @@ async def test_heat_that_is_used_during_the_queries_stays_on(make, use):
     await bench.report(30 * MINUTE + 10, tool0=Reading(200.0, 200.0))
     assert bench.queries == 1
     if use == "a command":
-        bench.connection.commands.sent_at = asyncio.get_running_loop().time()
+        bench.connection.commands.queued_at = asyncio.get_running_loop().time()
     else:
         bench.guard._on_job(JobState.STARTING)
     await bench.report(2 * MINUTE, tool0=Reading(200.0, 200.0))

@@ -63,7 +63,7 @@ async def test_the_service_starts_whatever_is_in_place_of_its_files(tmp_path, mo
     forget_job_type(environ)
     assert job_type(environ) is None
     crashes = SlowCrashes(run, lambda: 1000.0)
-    crashes.begin()
+    crashes.mark_start()
     assert crashes._read(run / "starts") == [1000.0]
     async with AsyncExitStack() as stack:
         service = Service(await app.start(stack, config(state, "sim?speed=20"), environ, lambda: 1000.0))

@@ -20,14 +20,14 @@ READY = StateChanged(ConnectionState.HANDSHAKING, ConnectionState.READY)
 def crash(folder, times, every=11.0, since=1000.0):
     """Start this many times at equal intervals; return the time of the next start."""
     for number in range(times):
-        SlowCrashes(folder, lambda at=since + number * every: at).begin()
+        SlowCrashes(folder, lambda at=since + number * every: at).mark_start()
     return since + times * every
 
 
 def test_too_many_crashes_without_an_answer_end_the_restarts(tmp_path):
     now = crash(tmp_path, MAX_CRASHES)
     with pytest.raises(KeepsCrashing, match="5 times within 10 min"):
-        SlowCrashes(tmp_path, lambda: now).begin()
+        SlowCrashes(tmp_path, lambda: now).mark_start()
 
 
 def test_an_answering_printer_clears_the_marks(tmp_path):
@@ -41,14 +41,14 @@ def test_a_port_that_opens_is_no_answer(tmp_path):
     for old, new in pairwise((ConnectionState.OFFLINE, ConnectionState.OPENING, ConnectionState.HANDSHAKING)):
         SlowCrashes(tmp_path, lambda: now).on_event(StateChanged(old, new))
     with pytest.raises(KeepsCrashing):
-        SlowCrashes(tmp_path, lambda: now).begin()
+        SlowCrashes(tmp_path, lambda: now).mark_start()
 
 
 def test_an_orderly_end_is_no_crash(tmp_path):
     for _ in range(3 * MAX_CRASHES):
         crashes = SlowCrashes(tmp_path, lambda: 1000.0)
-        crashes.begin()
-        crashes.end()
+        crashes.mark_start()
+        crashes.remove_marks()
 
 
 def test_crashes_that_are_far_apart_are_not_counted_together(tmp_path):

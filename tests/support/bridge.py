@@ -132,7 +132,7 @@ class FakeDesk:
         self.snapshots += 1
         return Snapshot(**{"revision": self.snapshots, "job": JobSummary(state=self.state), **self.snapshot_fields})
 
-    def answer(self, question, *, may_wait=True, before=None):
+    def answer(self, question, *, may_wait=True, expires_at=None):
         result = self.answers(question)
         if asyncio.iscoroutine(result) and not may_wait:
             result.close()

@@ -1,1 +1,1 @@
-"""The connection to the one printer: its address, its serial port, and how both survive a lost connection."""
+"""The connection to the one printer: its address, its serial port, and connecting again after a loss."""

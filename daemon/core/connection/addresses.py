@@ -103,7 +103,7 @@ class Addresses:
     # -- at which baudrate ---------------------------------------------------------------------------------
 
     def baudrate(self, address: Address) -> int | None:
-        """Return the baudrate of an address; None: several are possible. Without a serial port, the usual one."""
+        """Return the baudrate of an address; None: several are possible. Addresses of other kinds get the usual one."""
         return self.rates(address)[0] if len(self.rates(address)) == 1 else None
 
     def rates(self, address: Address) -> tuple[int, ...]:

@@ -25,18 +25,18 @@ class ClientCommands:
     """The clients' commands of one connection.
 
     Attributes:
-        sent_at: when the last one was queued, in s of the loop's clock.
+        queued_at: when the last one was queued, in s of the loop's clock.
     """
 
     def __init__(self, connection: "Connection") -> None:
-        self.sent_at = 0.0
+        self.queued_at = 0.0
         self._connection = connection
         self._send_lock = asyncio.Lock()
 
     def submit(self, commands: Sequence[str]) -> None:
         """Check all commands, then queue them without waiting for the printer. An M112 among them stops it at once.
 
-        A command that revives a halted firmware (M999, FIRMWARE_RESTART) makes the connection connect and revive it.
+        A command that revives a halted firmware (M999, FIRMWARE_RESTART) connects again and revives the firmware.
 
         Raises:
             NotConnected: no printer is connected, or it is not ready; for M112 it need not be ready.
@@ -116,5 +116,5 @@ class ClientCommands:
         printer = self._connection.printer
         if printer is None or not self._connection.ready:
             raise NotConnected("the printer is not connected")
-        self.sent_at = asyncio.get_running_loop().time()
+        self.queued_at = asyncio.get_running_loop().time()
         printer.submit(*checked)

@@ -66,7 +66,7 @@ class PrinterSettings:
 def area_in(answer: Sequence[str]) -> dict[str, list[float]] | None:
     """Return the reach of X, Y and Z from an answer to M211 or M115: `min` and `max`; None: not reported."""
     for line in answer:
-        _, area, full = line.partition("area:{full:")  # of M115, before the area within the workspace
+        _, area, full = line.partition("area:{full:")  # M115; the area of work follows
         values = [float(each) for each in (_FULL_RANGE.findall(full)[:6] if area else _AXIS.findall(line))]
         if len(values) == 6 and "min" in line.lower():  # noqa: PLR2004 - three axes from and to
             return {"min": values[:3], "max": values[3:]}

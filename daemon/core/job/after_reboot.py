@@ -59,8 +59,8 @@ class ReattachedPlace:
         modes: those after that line.
         new_targets: the targets that lines after the place on the disk have set, in °C by heater; `tool` is the active
             tool's.
-        barrier_offset: the offset of the last line for the host before that place; None: there was none since the place
-            on the disk.
+        barrier_offset: the offset of the last line for the host between the place on the disk and `fed`; None: there is
+            none.
     """
 
     fed: JobPlace
@@ -169,18 +169,18 @@ def _check_heat(printer: Printer, stored: StoredPlace, place: ReattachedPlace, a
         place: has the targets that lines have set since.
         ahead: the targets that the next line sets: a host that waits for heat itself may already have set them.
     """
-    since = {_reported_name(printer, name): target for name, target in place.new_targets.items()}
-    soon = {_reported_name(printer, name): target for name, target in ahead.items()}
-    for name in stored.heat.keys() | since.keys():
+    new_targets = {_reported_name(printer, name): target for name, target in place.new_targets.items()}
+    next_targets = {_reported_name(printer, name): target for name, target in ahead.items()}
+    for name in stored.heat.keys() | new_targets.keys():
         before, target = stored.heat.get(name, (0.0, 0.0))
-        target, reading = since.get(name, target), printer.heaters.get(name)
+        target, reading = new_targets.get(name, target), printer.heaters.get(name)
         if reading is None and name not in stored.heat:
             continue  # the printer does not report this heater
         reported = None if reading is None else reading.target or 0.0
         if (
             reading is not None
             and reported is not None
-            and min(abs(reported - target), abs(reported - soon.get(name, target))) <= TARGET_TOLERANCE
+            and min(abs(reported - target), abs(reported - next_targets.get(name, target))) <= TARGET_TOLERANCE
         ):
             if reading.actual < min(before, reported) - MAX_COOLING:
                 raise CannotReattach(f"{name} has cooled from {before:.0f} to {reading.actual:.0f} °C")

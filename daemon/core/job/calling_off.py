@@ -90,8 +90,8 @@ def _heats_up(reading: Reading) -> bool:
 async def while_it_lives(printer: Printer, work: Coroutine[Any, Any, object], silence: float) -> None:
     """Do the work, however long it takes, unless the printer is silent for `silence` seconds.
 
-    A report that it still heats does not end a silence; after KNOB_TIMEOUT seconds, nor does one that it waits for its
-    user. Half-way through a silence the link probes the printer.
+    A report that the printer still heats does not end a silence. After KNOB_TIMEOUT seconds, a report that it waits for
+    its user does not end one either. Half-way through a silence the link probes the printer.
 
     Raises:
         TimeoutError: the printer was silent for too long; the text is for users.

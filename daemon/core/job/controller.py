@@ -347,12 +347,12 @@ class JobController:
             job=claim.job if claim is not None else None,
             claim=claim,
         )
-        before, self.runner = self.runner, Runner(self._kit, snapshot, printer)
+        previous, self.runner = self.runner, Runner(self._kit, snapshot, printer)
         self._error_is_seen = False
-        if before is not None:
-            before.is_replaced = True
+        if previous is not None:
+            previous.is_replaced = True
         # a job that failed may still be turning heaters off, which must not happen in the middle of the new job
-        self.runner.begin_print(before)
+        self.runner.begin_print(previous)
 
     def _announce(self, state: JobState) -> None:
         for listener in self._listeners:
@@ -362,7 +362,7 @@ class JobController:
         if self.active:
             return
         if self._job is not None:
-            self._job.heaters_are_off = True  # its script `after_failure` writes the snapshot again
+            self._job.heaters_are_off = True  # its script `after_failure` may still write its snapshot
         self._survival.note_heaters_off()
 
     def turn_heaters_off(self, trouble: Unsafe) -> None:

@@ -55,9 +55,7 @@ class DeadMan:
         self._connection = connection
         self._state = state
         self._printer: Printer | None = None  # the printer that the attributes below are about
-        self._set_seconds: int | None = (
-            None  # the seconds that were set last; None: not known, set by the previous host
-        )
+        self._set_seconds: int | None = None  # the seconds set last; None: only an earlier host may have set some
         self._m85_is_unknown = False  # the firmware has answered that it does not know M85
         self._sending: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None

@@ -210,7 +210,7 @@ class Effects:
         link = await self._survival.reattach(job)
         while job.printer.state is not ConnectionState.READY:  # lost again in the same turn
             if isinstance(job.printer.error, FirmwareHalted):
-                raise job.printer.error  # an emergency stop, which reattaching would break off
+                raise job.printer.error  # reattaching would break off an emergency stop
             link = await self._survival.reattach(job)
         job.may_reattach_again = True
         stored = self._survival.stored_place

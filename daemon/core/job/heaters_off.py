@@ -37,7 +37,7 @@ class HeatersOff:
         self.is_due = False
         self._profile = profile
         self._on_done = on_done
-        self._printer_left: Printer | None = None  # the last one for which `turn_off_before_leaving` was called
+        self._printer_made_safe: Printer | None = None  # the last one for which `turn_off_before_leaving` was called
         self._task: asyncio.Task[None] | None = None
 
     def turn_off_soon(self, printer: Printer, reason: str = LEFT_HOT) -> None:
@@ -99,9 +99,9 @@ class HeatersOff:
 
     async def turn_off_before_leaving(self, printer: Printer) -> None:
         """Turn the heaters off before the connection is closed; a second call for this printer does nothing."""
-        if printer.state is not ConnectionState.READY or printer is self._printer_left:
+        if printer.state is not ConnectionState.READY or printer is self._printer_made_safe:
             return
-        self._printer_left = printer  # noted here, because its last report may still show the old targets
+        self._printer_made_safe = printer  # noted here, because its last report may still show the old targets
         if await turn_heaters_off(printer, self._profile()):
             self.is_due = False
             self._on_done()

@@ -327,14 +327,14 @@ class Places:
             self._stall_timer.cancel()
         self._stall_timer = asyncio.get_running_loop().call_later(STALL_S, self._on_stall_timer, number)
 
-    def _on_stall_timer(self, before: int) -> None:
+    def _on_stall_timer(self, last_number: int) -> None:
         """Check that the file's lines approach the reserved number; if not, reserve the next number instead."""
         self._stall_timer = None
         printer = self._connection.printer
         if self._job is None or printer is None or not self._is_reserved or not self._latest.is_known:
             return
         (at, count), number = self._reservation, printer.next_number
-        if number == before < at and self._writing is None:
+        if number == last_number < at and self._writing is None:
             self._reserve(printer, number, count)
         self._watch_for_stall(number)
 

@@ -222,9 +222,9 @@ class Runner:
             job.printer.feed(None)
             job.printer.release()
         outcome = job.state.name
-        done, snapshot = job.print_time(job.ended_at), job.snapshot
+        print_time, snapshot = job.print_time(job.ended_at), job.snapshot
         kit.store.end_job(
-            snapshot.job, outcome, job.reason, job.lines, job.offset, done, snapshot.resends, snapshot.ejected
+            snapshot.job, outcome, job.reason, job.lines, job.offset, print_time, snapshot.resends, snapshot.ejected
         )
         if not self.is_replaced:
             await kit.effects.drop_kept_file()

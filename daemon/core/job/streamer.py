@@ -125,18 +125,18 @@ class FileStream:
         self.tally = Tally()  # counts underruns; the caller may replace it by that of all prints
         self._reading: asyncio.Future[bytes] | None = None
 
-    async def open(self, after: int = -1, passed: int = -1) -> None:
+    async def open(self, after: int = -1, barrier_offset: int = -1) -> None:
         """Open the file and read the first block.
 
         Args:
             after: offset of the last line that was sent; the stream begins after this line.
-            passed: offset of the last line for the host that has been dealt with.
+            barrier_offset: offset of the last line for the host that has been dealt with.
 
         Raises:
             OSError: it cannot be opened or read.
             CommandError: it is not text.
         """
-        start = max(after, passed)
+        start = max(after, barrier_offset)
         self._reader = Reader(max(start, 0))
         self._at = max(start, 0)
         opening = self._loop.run_in_executor(self._executor, self._open_file)
@@ -156,19 +156,19 @@ class FileStream:
             raise CommandError(f"the file is {packed}, not text: upload it to have it unpacked")
         self.is_rest = start < 0 and bool(self._blocks) and is_rest(self._blocks[0])
         if start >= 0:
-            await self._leave_out_first(done=passed >= start)
+            await self._leave_out_first(barrier_is_done=barrier_offset >= start)
 
     def _close_unused(self, opening: asyncio.Future[int]) -> None:
         """Close the descriptor of an `open` that was cancelled; the thread may open the file only later."""
         if not opening.cancelled() and opening.exception() is None:
             self._executor.submit(os.close, opening.result())
 
-    async def _leave_out_first(self, *, done: bool) -> None:
-        """Leave out the first line, which was sent before; `done`: the host too has done what that line means."""
+    async def _leave_out_first(self, *, barrier_is_done: bool) -> None:
+        """Leave out the first line, which was sent before, but stop at it if the host has not yet done its part."""
         while self._next_block() or await self._wait_for_block():
             for offset, command in self._reader:
                 barrier = self._understand(self._alter(command))
-                if not done and isinstance(barrier, CommandFirst):
+                if not barrier_is_done and isinstance(barrier, CommandFirst):
                     self._stop_at(offset, barrier)
                 return
 

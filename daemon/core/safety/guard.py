@@ -108,7 +108,7 @@ class Guard:
         minutes = self._config.safety.idle_heat_min
         if self._jobs.active or self._connection.panel_print is not None:
             self._used_at = now
-        used_at = max(self._used_at, self._connection.commands.sent_at)
+        used_at = max(self._used_at, self._connection.commands.queued_at)
         if minutes and any(self._targets.values()) and now - used_at >= minutes * 60 and self._query_task is None:
             self._query_task = asyncio.create_task(self._turn_off_unless_used(used_at))
             self._query_task.add_done_callback(self._on_query_end)
@@ -120,7 +120,7 @@ class Guard:
         if is_at_work:
             self._used_at = self._loop.time()
             log.info("safety.works_elsewhere", consequence="heaters stay on: the printer works for another host")
-        elif max(self._used_at, self._connection.commands.sent_at) == used_at and self._connection.ready:
+        elif max(self._used_at, self._connection.commands.queued_at) == used_at and self._connection.ready:
             minutes = self._config.safety.idle_heat_min
             self._act(f"a heater was left on for {minutes:g} min without a print or a command")
 
