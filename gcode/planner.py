@@ -36,9 +36,8 @@ MAX_LENGTH = 1e6  # mm; a longer move is a mistake
 _MIN_LIMIT, _MAX_LIMIT = 1e-3, 1e9  # a limit outside this range is a mistake, and ignored
 STRAIGHT_COSINE = 0.999999  # cosine of a turn that counts as none
 SHORT_LENGTH = 1.0  # mm; a slight corner before a shorter move is treated as part of a circle
-SLIGHT_COSINE = (
-    math.sqrt(0.5) + 1e-9
-)  # cosine of the largest slight turn: just under 45°, so that rounding decides nothing
+# cosine of the largest slight turn: just under 45°, so that rounding decides nothing
+SLIGHT_COSINE = math.sqrt(0.5) + 1e-9
 ALIKE_SHARE = 0.99 + 1e-9  # a corner slower than this share of both safe speeds is taken at the safe speed
 _FEW = range(2, BLOCKS // 2)  # short moves are slowed down while one of these numbers of moves waits
 

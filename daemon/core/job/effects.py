@@ -358,9 +358,8 @@ class Effects:
         goal = Goal(barrier.heater, barrier.target, barrier.waits_for_cooling)
         if not await wait_for_heat(job.printer, goal, self._config.job.heat_report_s, job.warn):
             log.info("job.heat_unseen", heater=barrier.heater, command=barrier.file_command.decode())
-            await job.printer.send(
-                barrier.file_command.decode()
-            )  # only the firmware knows the temperature of this heater
+            # only the firmware knows the temperature of this heater
+            await job.printer.send(barrier.file_command.decode())
 
     async def _wait_for_all(self, job: Job, barrier: WaitForAll) -> None:
         await job.printer.send("M105")  # the last report may be older than the targets

@@ -46,9 +46,8 @@ class Job:
     no_progress: str | None = None  # the warning that the print makes no progress
     notice: str | None = None  # the last of the other warnings
     unknown_words: set[str] = field(default_factory=set)  # code words that the firmware has reported as unknown
-    last_targets: dict[str, tuple[float, float]] = field(
-        default_factory=dict
-    )  # by heater: its last target in °C, and the time of that
+    # by heater: its last target in °C, and the time of that
+    last_targets: dict[str, tuple[float, float]] = field(default_factory=dict)
     trouble: ServiceError | None = None  # the error because of which the runner has to end the job
     counted_resends: tuple[Printer, int] | None = None  # how many of this printer's are already in the snapshot
 
