@@ -6,7 +6,6 @@ that a picture changes only if the page does.
 
 import json
 import math
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from conftest import Running
+from support.chromium import launch_options
 from support.farm_page import furnished
 from support.processes import EXAMPLE
 from support.stage import Stage
@@ -189,7 +189,7 @@ def main(names: list[str]) -> int:
     FOLDER.mkdir(exist_ok=True)
     chosen = names or [*PICTURES, "farm"]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(**launch_options())
         if "farm" in chosen:
             take_farm(browser)
         if chosen == ["farm"]:
