@@ -126,7 +126,7 @@ def _read_part(path: Path) -> RecordedSession:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise RecordingError(f"{path}: {error.strerror}") from error
+        raise RecordingError(f"cannot read {path}: {error.strerror}") from error
     text, cut = _unzip(raw)
     first, line_feed, body = text.partition(b"\n")
     if not line_feed:

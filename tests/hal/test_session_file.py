@@ -132,7 +132,7 @@ def test_any_bytes_are_a_session_or_an_error_with_a_reason(tmp_path_factory, raw
 
 
 def test_a_missing_file_is_named(file):
-    with pytest.raises(RecordingError, match=f"{file}: No such file"):
+    with pytest.raises(RecordingError, match=f"cannot read {file}: No such file"):
         read([file])
 
 

@@ -50,7 +50,7 @@ export const texts = {
   printers_shown_1: "1 Drucker wird gezeigt",
   none_found: "Kein Drucker passt.",
   no_printers: "Kein Drucker gehört zur Farm",
-  no_printers_what: "Auf diesem Server mit diesem Befehl für jeden Drucker einen Schlüssel erzeugen. Er sagt auch, was am Drucker zu tun ist.",
+  no_printers_what: "Auf diesem Server mit diesem Befehl für jeden Drucker einen Schlüssel erzeugen. Der Befehl sagt auch, was am Drucker zu tun ist.",
   picture_of: "Kamera von {name}",
   progress_of: "Fortschritt von {name}",
   time_left: "noch {time}, fertig {clock}",
