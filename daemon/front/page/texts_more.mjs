@@ -298,7 +298,7 @@ export const texts = {
   setup_find: "Try this port",
   setup_find_all: "Try all ports",
   setup_trying: "Trying {port}…",
-  setup_find_what: "nozzled tries the usual baudrates one after the other, which takes up to a minute. If a printer answers, nozzled connects to it at every start from then on, unless the configuration file names another one.",
+  setup_find_what: "nozzled tries the usual baudrates one after the other, which takes up to a minute for each port. If a printer answers, nozzled connects to it at every start from then on, unless the configuration file names another one.",
   setup_nobody: "No printer answers there.",
   setup_answers: "A printer answers at {port}.",
   setup_baud: "{baudrate} baud.",

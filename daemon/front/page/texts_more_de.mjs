@@ -282,7 +282,7 @@ export const texts = {
   setup_find: "Diesen Anschluss probieren",
   setup_find_all: "Alle Anschlüsse probieren",
   setup_trying: "Probiere {port}…",
-  setup_find_what: "nozzled probiert die üblichen Baudraten nacheinander; das dauert bis zu einer Minute. Antwortet ein Drucker, verbindet sich nozzled von da an bei jedem Start mit ihm, sofern die Konfigurationsdatei keinen anderen nennt.",
+  setup_find_what: "nozzled probiert die üblichen Baudraten nacheinander; das dauert bis zu einer Minute je Anschluss. Antwortet ein Drucker, verbindet sich nozzled von da an bei jedem Start mit ihm, sofern die Konfigurationsdatei keinen anderen nennt.",
   setup_nobody: "Dort antwortet kein Drucker.",
   setup_answers: "Ein Drucker antwortet an {port}.",
   setup_baud: "{baudrate} Baud.",
