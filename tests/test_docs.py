@@ -190,7 +190,6 @@ _SENTENCE = re.compile(r"\n\n|\n(?=\||- |\d\. )|(?<=[.:;])\s+")
 # sentences with such words and a figure that is a limit, a default or a fact about others
 _NOT_MEASURED = (
     "200 °C takes a minute, a bed of 60 °C 80 s",  # the analysis assumes it
-    "which takes up to 40 s the first time",  # the baudrates to try, each with its time-out
     "1 to 999 %",  # Marlin's limits of a factor
     "turnarounds above 20 ms",  # the bound of a histogram
     "The first view may take 14 requests and 60 KB",  # a test holds it to that
