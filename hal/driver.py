@@ -308,6 +308,10 @@ class LinePrinter(LinkStatus):
         self._reports.panel.end_prompt()
         await self.send(prompt.command(choice) if prompt else f"M876 S{choice}", urgent=True)
 
+    def forget_panel_print(self) -> None:
+        """Forget the print from the SD card until its place changes."""
+        self._reports.forget_card_print()
+
     def submit(self, *commands: str | bytes) -> None:
         """Queue a client's commands, all or none, without waiting for the answers."""
         if self._state is not ConnectionState.READY:

@@ -33,6 +33,7 @@ class Panel:
         self.prompt: Prompt | None = None
         self._draft: Prompt | None = None  # a prompt that is not complete yet
         self._opened: PanelPrint | None = None  # the file opened last
+        self._forgotten: PanelPrint | None = None  # does not count as a print again until its place changes
         self._idle = 0  # reports in a row that nothing is printed
         self._queries_left = 0  # until an unconfirmed print, which a client started, is dropped
 
@@ -50,7 +51,9 @@ class Panel:
             case SdSelected() if self._opened is not None and not by_host:
                 self._begin(self._opened)
             case SdProgress(position=position, total=total) if total:
-                self._begin(PanelPrint(self._name_of(total), position, total))
+                progress = PanelPrint(self._name_of(total), position, total)
+                if progress != self._forgotten:
+                    self._begin(progress)
             case SdIdle():
                 self._count_idle()
             case SdDone() | UnknownCommand(command="M27"):  # without M27 the end of the print would never show
@@ -79,8 +82,15 @@ class Panel:
             self.print = None
         return self.print is None
 
+    def forget_print(self) -> bool:
+        """Forget the print, which does not run, until its place changes; tell whether there was one."""
+        if self.print is None:
+            return False
+        self._forgotten, self.print = self.print, None
+        return True
+
     def _begin(self, panel_print: PanelPrint) -> None:
-        self.print = panel_print
+        self.print, self._forgotten = panel_print, None
         self._idle = self._queries_left = 0
 
     def _name_of(self, total: int) -> str | None:

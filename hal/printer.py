@@ -300,6 +300,9 @@ class CommandSink(Protocol):
         The firmware waits for the answer. Raises what `send` does.
         """
 
+    def forget_panel_print(self) -> None:
+        """Forget the print from the SD card until its place changes: it has proved not to run."""
+
     def submit(self, *commands: str | bytes) -> None:
         """Queue a client's commands, all or none, without waiting for the answers; raises what `send` does.
 

@@ -138,6 +138,12 @@ class Reports:
     def _query(self, ticket: Ticket) -> None:
         self._commands.send_ticket(ticket)
 
+    def forget_card_print(self) -> None:
+        """Forget the print from the SD card until its place changes."""
+        if self.panel.forget_print():
+            self._publish(PanelPrintChanged(None))
+            self._card.query_later()
+
     def _query_card(self, ticket: Ticket) -> None:
         if self.panel.count_query():
             self._publish(PanelPrintChanged(None))

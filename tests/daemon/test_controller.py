@@ -18,6 +18,7 @@ from daemon.errors import JobConflict
 from hal.errors import NotConnected, PortLost
 from hal.printer import ConnectionState, StateChanged
 from hal.simulated.firmware import FirmwareConfig
+from hal.simulated.personalities import FIRMWARES
 from support.house import MOVES, SCRIPTS, S, house, is_file_move
 
 # -- whole prints --------------------------------------------------------------------------------------------
@@ -593,6 +594,35 @@ async def test_a_disconnect_turns_off_heaters_that_a_lost_print_may_have_left_on
         await host.connection.disconnect()
         assert host.accepted == ["M104 S0", "M140 S0"]
         assert not host.jobs._heaters_off.is_due
+
+
+async def test_the_place_of_a_print_from_the_card_that_has_ended_keeps_nothing_hot(tmp_path):
+    """Marlin 1 reports a place whenever a card is in."""
+    async with house(tmp_path, firmware=FIRMWARES["marlin1"]) as host:
+        sd = host.board.sd
+        host.board.hotend.target = 200.0
+        sd.report = lambda _now: sd._say("SD printing byte 2999/3000")
+        host.jobs._heaters_off.is_due = True
+        host.jobs._heaters_off.turn_off_if_due(host.connection.printer, lambda: host.jobs.active)
+        await asyncio.sleep(30)
+        assert host.connection.panel_print is not None
+        await asyncio.sleep(60)
+        assert (host.board.hotend.target, host.jobs._heaters_off.is_due) == (0, False)
+        await host.connection.printer.send("M27")
+        assert host.connection.panel_print is None, "a job may begin"
+
+
+@pytest.mark.parametrize("seconds", [1, 30])
+async def test_a_disconnect_does_not_spare_a_print_from_the_card_that_may_have_ended(tmp_path, seconds):
+    async with house(tmp_path, firmware=FIRMWARES["marlin1"]) as host:
+        board, sd = host.board, host.board.sd
+        board.hotend.target = 200.0
+        sd.report = lambda _now: sd._say("SD printing byte 2999/3000")
+        host.jobs._heaters_off.is_due = True
+        host.jobs._heaters_off.turn_off_if_due(host.connection.printer, lambda: host.jobs.active)
+        await asyncio.sleep(seconds)
+        await host.connection.disconnect()
+        assert board.hotend.target == 0
 
 
 async def test_the_file_of_an_unfinished_job_may_be_gone(tmp_path):

@@ -17,12 +17,23 @@ class Printer:
 
     state = ConnectionState.READY
     identity = FirmwareIdentity()
+    busy = False
 
-    def __init__(self, position=None, answers="at once"):
-        self.panel_print = PanelPrint("CUBE.GCO", position, 3000) if position is not None else None
+    def __init__(self, position=None, answers="at once", reads_on=False):
+        self.position, self.reads_on, self.asked = position, reads_on, 0
         self.heaters = {}
         self.sent = []
         self.answers = answers
+
+    @property
+    def panel_print(self):
+        if self.position is None:
+            return None
+        self.asked += 1
+        return PanelPrint("CUBE.GCO", self.position + self.reads_on * self.asked, 3000)
+
+    def forget_panel_print(self):
+        self.position = None
 
     async def send(self, command, *, urgent=False):
         assert urgent
@@ -50,7 +61,8 @@ class Printer:
         (Printer(answers="never"), False, OFF, False),
         (Printer(answers="lost"), False, OFF, True),
         (Printer(position=0), False, OFF, False),  # the file may only have been selected
-        (Printer(position=900), False, ["M27"], False),
+        (Printer(position=900, reads_on=True), False, ["M27"], False),
+        (Printer(position=900), False, OFF, False),  # Marlin 1 reports the end of an earlier print
         (Printer(), True, ["M27"], False),  # the heat is that of a job that has begun meanwhile
     ],
 )
@@ -62,7 +74,8 @@ async def test_due_heaters_off_spares_only_a_print_that_uses_the_heat(printer, h
     assert not printer.sent, "it was not due"
     heaters_off.is_due = True
     heaters_off.turn_off_if_due(printer, lambda: has_job)
-    await asyncio.sleep(60)
+    await asyncio.sleep(90)
     assert printer.sent == sent
     assert heaters_off.is_due is still_due
     assert bool(done) is (sent == OFF and not still_due)
+    assert (printer.panel_print is None) is not printer.reads_on

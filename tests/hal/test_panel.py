@@ -92,6 +92,14 @@ def test_every_start_and_end_is_published_once(lines):
 # -- messages and prompts ------------------------------------------------------------------------------------
 
 
+def test_a_forgotten_print_counts_again_when_its_place_changes():
+    panel = Panel()
+    assert not panel.forget_print()
+    assert answers(panel, "SD printing byte 2999/3000") == [True]
+    assert panel.forget_print()
+    assert answers(panel, "SD printing byte 2999/3000", "SD printing byte 3/3000") == [False, True]
+
+
 def test_the_last_message_is_kept():
     panel = Panel()
     acted(panel, "notification Heating...", "pause", "notification Bed Level 3/9")

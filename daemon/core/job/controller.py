@@ -383,9 +383,9 @@ class JobController:
             await self._heaters_off.turn_off_before_leaving(self._connection.printer or runner.job.printer)
         elif (
             (printer := self._connection.printer) is not None
-            and printer.panel_print is None
-            # if heaters off is due, the printer has just connected, and may not have reported its targets yet
-            and (self._heaters_off.is_due or has_target(printer))
+            # if heaters off is due, the printer has just connected: it may not have reported its targets yet, and a
+            # print from its SD card is not certain yet
+            and (self._heaters_off.is_due or (printer.panel_print is None and has_target(printer)))
         ):
             await self._heaters_off.turn_off_before_leaving(printer)
         self.offsets.clear()

@@ -17,6 +17,10 @@ LEFT_HOT = "the last print was interrupted, and its heaters may still be on"
 CARD_TIMEOUT = 3.0
 """Seconds in which a printer that is connected again has to say whether it prints from its SD card."""
 
+CARD_PRINT_TIMEOUT = 60.0
+"""Seconds in which such a print has to read on in its file. Marlin 1 reports a place whenever a card is in, also the
+one at which an earlier print ended."""
+
 log = structlog.get_logger()
 
 
@@ -55,14 +59,12 @@ class HeatersOff:
             self._task = asyncio.create_task(self._turn_off_unless_used(printer, has_job))
 
     async def _turn_off_unless_used(self, printer: Printer, has_job: Callable[[], bool]) -> None:
-        # while the host was away, a user may have begun a print at the panel, which only an answer shows
-        with suppress(NozzledError, TimeoutError):
-            async with asyncio.timeout(CARD_TIMEOUT):
-                await printer.send("M27", urgent=True)
-        card_print = printer.panel_print
+        prints_from_card = await _prints_from_card(printer, has_job)
+        if has_job() or not prints_from_card:
+            printer.forget_panel_print()  # otherwise it would keep jobs from being started or resumed
         if has_job():
             self.is_due = False  # the heat belongs to the job that has begun meanwhile
-        elif card_print is not None and card_print.position:  # a file at byte 0 may only have been selected
+        elif prints_from_card and self.is_due:
             self.is_due = False
             log.warning("printer.stays_hot", reason="the printer prints from its SD card")
         elif self.is_due:
@@ -107,3 +109,26 @@ class HeatersOff:
             self._on_done()
         else:
             log.error("job.emergency_stop", reason="the printer did not acknowledge that its heaters are off")
+
+
+async def _prints_from_card(printer: Printer, has_job: Callable[[], bool]) -> bool:
+    """Tell whether the printer prints from its SD card: the place in the file changes. A job ends the wait for that.
+
+    While the host was away, a user may have begun a print at the panel, which only an answer to M27 shows.
+    """
+    with suppress(NozzledError, TimeoutError):
+        async with asyncio.timeout(CARD_TIMEOUT):
+            await printer.send("M27", urgent=True)
+    if (first := printer.panel_print) is None or not first.position:  # a file at byte 0 may only have been selected
+        return False
+    loop = asyncio.get_running_loop()
+    end = loop.time() + CARD_PRINT_TIMEOUT
+    while loop.time() < end and printer.state is ConnectionState.READY and not has_job():
+        if (now := printer.panel_print) is None:
+            return False
+        if now.position != first.position:
+            return True
+        if printer.busy:  # it heats, homes or probes, and reads on afterwards
+            end = loop.time() + CARD_PRINT_TIMEOUT
+        await asyncio.sleep(1)
+    return False
