@@ -31,7 +31,7 @@ SWITCH_INTERVAL = 0.0005  # s, as in the front
 log = structlog.get_logger()
 
 MakeCompanion = Callable[[OctoPrintClient, Path, Path | None], Companion]
-"""Makes a companion, on a running loop, from a client, its folder and the configuration file; None: none is named."""
+"""Makes a companion, on a running loop, from a client, the companion's folder and the configuration file, if any."""
 
 
 def serve(name: str, make: MakeCompanion, args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:

@@ -47,7 +47,7 @@ SPEED = 60.0
 CONFIG = '[log]\nformat = "json"\n[job]\nheat_up = "firmware"\n[safety]\ndead_man_min = 0\n'
 _EXPECTED_EVENTS = {"printer.not_protected"}  # of CONFIG: not shown as warnings
 TIMEOUT = 15.0  # for the daemon to start, connect, select a file, or end
-IN_MINUTES_FROM_S = 100.0  # time left from which it is shown in minutes
+LONG_TIME_LEFT_S = 100.0  # this much time left, or more, is shown in minutes
 POLL_INTERVAL = 0.25  # between two queries of the job
 LINE_INTERVAL = 2.0  # between two lines of progress, if stdout is not a terminal
 PAUSED, ENDED_WELL, ENDED = "Paused", "Operational", ("Operational", "Offline", "Offline after error")
@@ -200,7 +200,7 @@ def _details(event: dict[str, Any]) -> str:
 
 
 def _link(url: str, key: str) -> str:
-    """Return links to the page, one for each name of this machine; one browser gets a key of its own by them."""
+    """Return links to the page, one for each name of this machine; they let one browser in, with a key of its own."""
     links = asyncio.run(_new_links(OctoPrintClient(url, key)))
     return f"{' or '.join(links)}   (works once, within ten minutes)"
 
@@ -323,13 +323,13 @@ def _time_left(job: JobInformation) -> str:
     seconds = job["progress"]["printTimeLeft"]
     if seconds is None:
         return "           "
-    return f"{seconds / 60:3.0f} min left" if seconds >= IN_MINUTES_FROM_S else f"{seconds:3.0f} s left  "
+    return f"{seconds / 60:3.0f} min left" if seconds >= LONG_TIME_LEFT_S else f"{seconds:3.0f} s left  "
 
 
 def _summary(content: bytes, oracle: Path, duration_s: float) -> bool:
     """Compare the commands that the firmware accepted with the file; print and return the result."""
     expected = _commands(content)
-    accepted = [_in_full(json.loads(line)["command"].encode()) for line in oracle.read_text().splitlines()]
+    accepted = [_canonical_text(json.loads(line)["command"].encode()) for line in oracle.read_text().splitlines()]
     accepted = [each for each in accepted if not each.startswith(_SYNC)]
     lost, extra = compare(expected, accepted)
     _say(f"\n{len(expected)} commands in the file, {lost} lost, {extra} extra; {duration_s:.1f} s")
@@ -343,10 +343,10 @@ def _commands(content: bytes) -> list[str]:
     commands = [command for _, command in reader]
     reader.finish()
     commands += [command for _, command in reader]
-    return [_in_full(command) for command in commands if meaning(command, host_waits=False) is None]
+    return [_canonical_text(command) for command in commands if meaning(command, host_waits=False) is None]
 
 
-def _in_full(command: bytes) -> str:
+def _canonical_text(command: bytes) -> str:
     """Return a command in the form in which commands are compared."""
     return canonical_form(command).decode()
 

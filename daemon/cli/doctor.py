@@ -15,7 +15,7 @@ from typing import Any
 from daemon import __version__
 from daemon.cli import local_daemon
 from daemon.cli.options import add_config
-from daemon.cli.remote import find_server, printable, say_whose
+from daemon.cli.remote import find_server, printable, say_which_daemon
 from daemon.client import ClientError, OctoPrintClient, Unreachable
 from daemon.config import Config, path_of, state_dir
 from daemon.doctor import bundle
@@ -53,7 +53,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the checks and print the findings; return 0 if none is bad."""
     view = View()
-    say_whose("doctor checks")
+    say_which_daemon("doctor checks")
     if args.config is None and not os.environ.get("NOZZLED_CONFIG") and len(several := _running_services()) > 1:
         if args.bundle is not None:
             raise ConfigError(

@@ -77,7 +77,7 @@ def _run(args: argparse.Namespace) -> int:
             answer = asyncio.run(_act(url, action, args))
             text = json.dumps(answer) if args.json else action.show(answer)
     except ClientError as error:
-        return _failed(error, url, as_json=args.json)
+        return _report_failure(error, url, as_json=args.json)
     except OSError as error:
         if isinstance(error, BrokenPipeError) or error.errno in DISK_FULL:
             raise  # an error of the output, which `daemon.cli.main` reports
@@ -113,7 +113,7 @@ def _default_key_files() -> Iterator[Path]:
             yield Path(name).expanduser()
 
 
-def _failed(error: ClientError, url: str, *, as_json: bool) -> int:
+def _report_failure(error: ClientError, url: str, *, as_json: bool) -> int:
     status = error.status if isinstance(error, RequestRefused) else None
     text = error.text if isinstance(error, RequestRefused) and error.text else str(error)
     if as_json:
@@ -259,11 +259,11 @@ def _format_status(status: dict[str, Any]) -> str:
     if status["jobs"]:
         rows.append(f"{'job':>6}  {'done':>7}  file and requirements; why it waits")
     for job in status["jobs"]:
-        rows += [_job(job), *(f"        {why}" for why in job["why"][:3])]
+        rows += [_describe_job(job), *(f"        {why}" for why in job["why"][:3])]
     return "\n".join(printable(row) for row in rows or ["no job is open"])
 
 
-def _job(job: dict[str, Any]) -> str:
+def _describe_job(job: dict[str, Any]) -> str:
     counts = job["counts"]
     requirements = [
         job["material"],
@@ -283,12 +283,12 @@ async def _why(farm: FarmClient, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _format_why(job: dict[str, Any]) -> str:
-    rows = [_job(job), *(f"        {why}" for why in job["why"])]
-    rows += [f"        copy {copy['number']}: {_copy(copy)}" for copy in job["copy_list"]]
+    rows = [_describe_job(job), *(f"        {why}" for why in job["why"])]
+    rows += [f"        copy {copy['number']}: {_describe_copy(copy)}" for copy in job["copy_list"]]
     return "\n".join(printable(row) for row in rows)
 
 
-def _copy(copy: dict[str, Any]) -> str:
+def _describe_copy(copy: dict[str, Any]) -> str:
     where = f" at {copy['printer']}" if copy["printer"] else ""
     reason = f": {copy['reason']}" if copy["reason"] else ""
     orphan = " (orphan: its printer is away)" if copy["orphan"] else ""
@@ -411,7 +411,7 @@ def _format_held(job: dict[str, Any]) -> str:
 
 
 def _format_copy(copy: dict[str, Any]) -> str:
-    return printable(f"copy {copy['number']} is {_copy(copy)}")
+    return printable(f"copy {copy['number']} is {_describe_copy(copy)}")
 
 
 def _declare_cancel(parser: argparse.ArgumentParser) -> None:
@@ -482,7 +482,7 @@ _ACTIONS = {
     "submit": FarmAction("Submit files to the farm; each becomes a job.", _submit, arguments=_declare_submit),
     "status": FarmAction("Show the jobs, and why each waits.", _status, _format_status, _declare_status),
     "why": FarmAction("Show a job with its copies, and why it waits.", _why, _format_why, _declare_job),
-    "edit": FarmAction("Change the fields of a job.", _edit, _job, _declare_edit),
+    "edit": FarmAction("Change the fields of a job.", _edit, _describe_job, _declare_edit),
     "move": FarmAction(
         "Move a job before another one, or to the end.",
         _move,

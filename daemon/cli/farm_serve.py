@@ -34,12 +34,12 @@ def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 
 def _declare_serve(parser: argparse.ArgumentParser) -> None:
-    _declare_list(parser)
+    _declare_state(parser)
     parser.add_argument("--host", metavar="H", help="address to listen on (default: as configured)")
     parser.add_argument("--port", type=int, metavar="P", help="TCP port of API and page (default: as configured)")
 
 
-def _declare_list(parser: argparse.ArgumentParser) -> None:
+def _declare_state(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="F", help=f"configuration file (default: {SYSTEM_FILE}, if it exists)"
     )
@@ -107,7 +107,7 @@ def _declare_revoke(parser: argparse.ArgumentParser) -> None:
 
 def _declare_backup(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="a file that does not exist yet")
-    _declare_list(parser)
+    _declare_state(parser)
 
 
 def _serve(args: argparse.Namespace) -> int:

@@ -44,8 +44,8 @@ def _rows(entry: FileEntry) -> list[str]:
     size = "" if folder else f"{(entry.get('size') or 0) / 1000:,.0f} kB"
     date = entry.get("date")
     when = datetime.fromtimestamp(date, UTC).astimezone().strftime("%Y-%m-%d %H:%M") if date else ""
-    place = "sdcard:" if entry["origin"] == "sdcard" else ""
-    line = f"{size:>12}  {when:<16}  {place}{printable(entry['path'])}{'/' if folder else ''}"
+    prefix = "sdcard:" if entry["origin"] == "sdcard" else ""
+    line = f"{size:>12}  {when:<16}  {prefix}{printable(entry['path'])}{'/' if folder else ''}"
     return [line, *(row for child in entry.get("children", []) for row in _rows(child))]
 
 

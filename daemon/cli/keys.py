@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     if not hasattr(args, "work"):
         return remote.run(args)
     if args.config is None and getattr(args, STATE_DIR) is None:
-        remote.say_whose("add, list and revoke are for")
+        remote.say_which_daemon("add, list and revoke are for")
     target = local_daemon.find(args)
     local_daemon.require_rights(target, args)
     local_daemon.require_own_daemon(target, makes_a_key=args.work is _add)

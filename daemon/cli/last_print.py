@@ -12,8 +12,8 @@ from daemon.client import ClientError, OctoPrintClient
 from daemon.front.resuming.proposal import temperatures_text
 
 _WHOLE_LAYER = (
-    "Commands that it had buffered but not executed may be lost, so printing continues at the start of a layer; choose "
-    "another place with --layer, --height or --line."
+    "Commands that the printer had buffered but not executed may be lost, so printing continues at the start of a "
+    "layer; choose another place with --layer, --height or --line."
 )
 
 

@@ -62,7 +62,8 @@ def _format(companion: dict[str, Any]) -> str:
         for each in sensors.get("filament", [])
     ]
     if "stop" in sensors:
-        detour = "" if sensors["stop"].get("direct", True) else ", but through the front: no stop.sock on this computer"
+        is_direct = sensors["stop"].get("direct", True)
+        detour = "" if is_direct else ", but only through the front: this computer has no stop.sock"
         rows.append(f"stop button: {'PUSHED, or its wire is broken' if sensors['stop']['pushed'] else 'ready'}{detour}")
     return "\n".join(printable(row) for row in rows)
 
@@ -78,7 +79,7 @@ def _declare_switch(parser: argparse.ArgumentParser) -> None:
 
 def _declare_off(parser: argparse.ArgumentParser) -> None:
     _declare_switch(parser)
-    parser.add_argument("--force", action="store_true", help="even during a print or while it is hot")
+    parser.add_argument("--force", action="store_true", help="even while the printer prints or is hot")
 
 
 def _request(args: argparse.Namespace) -> dict[str, Any]:

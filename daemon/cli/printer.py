@@ -35,7 +35,7 @@ def _format(status: dict[str, Any]) -> str:
     port = connection["port"] and f"{connection['port']} at {connection['baudrate']} baud"
     state = printer.get("state", {})
     unconnected = "not connected; `nozzled printer connect` connects it" if connection["state"] == "Closed" else ""
-    ready = state.get("flags", {}).get("ready", False)  # so an error is that of the last print: `job status` shows it
+    ready = state.get("flags", {}).get("ready", False)  # then the error is that of the last print: see `job status`
     return table(
         {
             "state": connection["state"],

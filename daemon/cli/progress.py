@@ -62,7 +62,7 @@ def as_table(job: Json, now: datetime) -> str:
             else f"{duration(spent)} spent" + (_time_left(left) if is_under_way(job) else ""),
             "last print": end,
             "estimate": duration(job["job"].get("estimatedPrintTime")) if spent is None else "",
-            "ends": clock(now, left) if is_under_way(job) and not _waits(job) else "",
+            "ends": end_time(now, left) if is_under_way(job) and not _waits(job) else "",
         }
     )
 
@@ -80,12 +80,12 @@ def as_line(job: Json, temperatures: Json, now: datetime) -> str:
         parts.append(f"layer {layer}")
     parts += [f"{name} {reading['actual'] or 0:.0f}{_target(reading)} °C" for name, reading in temperatures.items()]
     if is_under_way(job) and not _waits(job) and progress["printTimeLeft"] is not None:
-        parts.append(f"{duration(progress['printTimeLeft'])} left, ends {clock(now, progress['printTimeLeft'])}")
+        parts.append(f"{duration(progress['printTimeLeft'])} left, ends {end_time(now, progress['printTimeLeft'])}")
     parts += [printable(str(text)) for text in (job.get("pauseReason"), job.get("error"), job.get("warning")) if text]
     return "  ".join(part for part in parts if part)
 
 
-def clock(now: datetime, left: float | None) -> str:
+def end_time(now: datetime, left: float | None) -> str:
     """Return the local time `left` seconds from now, with the day if it is not today."""
     if left is None:
         return ""

@@ -91,7 +91,7 @@ _ACTIONS = {
     ),
     "remove": Action("Remove an entry.", lambda client, args: client.queue.remove(args.entry), _format, _declare_entry),
     "retry": Action(
-        "Queue an entry again that was refused or whose print failed.",
+        "Queue an entry again after it was refused or its print failed.",
         lambda client, args: client.queue.retry(args.entry),
         _format,
         _declare_entry,

@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
             answer = asyncio.run(_act(server, action, args))
             text = json.dumps(answer) if args.json else action.show(answer)
     except ClientError as error:
-        return _failed(error, server, as_json=args.json)
+        return _report_failure(error, server, as_json=args.json)
     if text:
         print(text)
     return 0
@@ -156,7 +156,7 @@ def in_cli_words(reason: str) -> str:
     return re.sub(r'Send "force": true to (print it|switch it off) anyway', r"Use --force to \1 anyway", plain)
 
 
-def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:
+def _report_failure(error: ClientError, server: "Server", *, as_json: bool) -> int:
     status = error.status if isinstance(error, RequestRefused) else None
     text = error.text if isinstance(error, RequestRefused) and error.text else str(error)
     shown = in_cli_words(text)
@@ -258,7 +258,7 @@ def _own_url(target: LocalDaemon) -> str:
     return local_daemon.url(host, port)
 
 
-def say_whose(clause: str, environ: Mapping[str, str] = os.environ) -> None:
+def say_which_daemon(clause: str, environ: Mapping[str, str] = os.environ) -> None:
     """If $NOZZLED_URL names another daemon, say on stderr that the command is for this computer's own daemon."""
     if url := environ.get(URL_ENVIRONMENT):
         own = f"{clause} this computer's own daemon, not {printable(url)} (${URL_ENVIRONMENT})"

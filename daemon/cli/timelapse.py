@@ -88,6 +88,9 @@ _ACTIONS = {
     "delete": Action("Delete a film, or a recording without a film.", _delete, arguments=_declare_film),
     "render": Action("Make a film of a recording; refused during a print.", _render, arguments=_declare_film),
     "play-address": Action(
-        "Show an address for a player or a browser that needs no key for some minutes.", _address, str, _declare_film
+        "Show an address that a player or a browser can open without a key for some minutes.",
+        _address,
+        str,
+        _declare_film,
     ),
 }

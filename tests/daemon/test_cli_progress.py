@@ -8,7 +8,7 @@ import pytest
 
 from daemon.cli import job as job_command
 from daemon.cli.printer import _format, _target, heater
-from daemon.cli.progress import ProgressLine, as_line, as_table, clock
+from daemon.cli.progress import ProgressLine, as_line, as_table, end_time
 from daemon.client import Conflict
 
 NOW = datetime(2026, 11, 28, 22, 30)  # noqa: DTZ001 - the time of day here, whatever the zone
@@ -94,7 +94,7 @@ def test_one_line_has_everything():
     ],
 )
 def test_the_end_is_shown_as_a_time_of_day(left, shown):
-    assert clock(NOW, left) == shown
+    assert end_time(NOW, left) == shown
 
 
 async def test_watching_ends_if_the_core_does_not_return_with_its_print(capsys):
