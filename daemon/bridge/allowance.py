@@ -41,7 +41,7 @@ class Allowance:
 def await_charged(work: Awaitable[T], spend: Callable[[float], float]) -> Generator[Any, Any, T]:
     """Await `work`. Each of its turns is charged to `spend`, and followed by the delay that `spend` returns."""
     steps, clock = work.__await__(), asyncio.get_running_loop().time
-    step: Callable[[], Any] = lambda: next(steps)  # noqa: E731 - one of three
+    step: Callable[[], Any] = lambda: next(steps)  # noqa: E731 - the work's next step: next, send or throw
     while True:
         began, pause = clock(), 0.0
         try:

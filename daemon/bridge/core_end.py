@@ -39,7 +39,7 @@ MAX_UNREAD = 512 * 1024  # bytes that the front has not read; if there are more,
 READ_TIMEOUT = 5.0  # s after which a front that reads nothing is cut off
 SNAPSHOT_INTERVAL = 0.05  # s between two snapshots without an event
 PRINT_INTERVAL = 0.5  # s between two snapshots during a print
-MAX_EVENTS = 50.0  # per second, of those with which a printer may flood the bridge
+MAX_EVENTS = 50.0  # events per second, of the kinds with which a printer can flood the bridge
 MAX_VERSION = 40  # characters of a version in the log
 BACKLOG = 4  # fronts that wait to be accepted
 ACCEPT_RETRY = 1.0  # s for which no front is accepted when the process is out of descriptors
@@ -82,7 +82,7 @@ class CoreEnd:
         except OSError:
             make_way(path, "a new socket is made there")
         listener = socket.socket(socket.AF_UNIX)
-        before = os.umask(0o177)
+        old_mask = os.umask(0o177)
         try:
             listener.setblocking(False)  # noqa: FBT003 - the standard library's own signature
             listener.bind(str(path))
@@ -91,7 +91,7 @@ class CoreEnd:
             listener.close()
             raise
         finally:
-            os.umask(before)
+            os.umask(old_mask)
         self._stop_listening()
         self._listener, self._path = listener, path
         self._loop.add_reader(listener, self._accept)
@@ -105,9 +105,9 @@ class CoreEnd:
             self._listener.close()
             self._listener = None
 
-    async def serve(self, connected: socket.socket) -> None:
+    async def serve(self, sock: socket.socket) -> None:
         """Serve the front at the other end of a pair of sockets."""
-        await self._loop.create_connection(self._new_front, sock=connected)
+        await self._loop.create_connection(self._new_front, sock=sock)
 
     def close(self) -> None:
         """Hang up."""
@@ -166,10 +166,10 @@ class CoreEnd:
         self.say("error", "bridge.question_failed", exc_info=error)
 
 
-def user_of(connected: socket.socket) -> int:
+def user_of(sock: socket.socket) -> int:
     """Return the user id of the process at the other end, from the kernel (unix(7), SO_PEERCRED)."""
     size = struct.calcsize("3i")
-    _, user, _ = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    _, user, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
     return int(user)
 
 
@@ -376,8 +376,8 @@ class _FrontConnection(asyncio.Protocol):
         if self._cut_off_timer is not None:
             self._cut_off_timer.cancel()
             self._cut_off_timer = None
-        held, self._waiting_answers = self._waiting_answers, []
-        self._send_snapshot(*held)
+        answers, self._waiting_answers = self._waiting_answers, []
+        self._send_snapshot(*answers)
         if self._work_timer is None:
             self._answer_questions()
 

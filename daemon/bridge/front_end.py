@@ -55,9 +55,9 @@ class FrontEnd:
 
     # -- connecting ----------------------------------------------------------------------------------------
 
-    async def use(self, connected: socket.socket, on_end: Callable[[], None]) -> None:
+    async def use(self, sock: socket.socket, on_end: Callable[[], None]) -> None:
         """Use the core at the other end of a pair of sockets; `on_end` is called when the connection ends."""
-        await self._loop.create_connection(lambda: _CoreConnection(self, on_end), sock=connected)
+        await self._loop.create_connection(lambda: _CoreConnection(self, on_end), sock=sock)
 
     def keep_connected(self, path: Path) -> None:
         """Connect to the core's socket, and connect again whenever the connection is lost."""

@@ -134,7 +134,7 @@ class Connect(Question, tag="connect", frozen=True):
 
     Attributes:
         find: find the baudrate, by trying the usual ones.
-        save: make it the printer of later starts, if it answers and none is configured.
+        save: connect to this port at later starts too, if a printer answers there and the configuration names none.
     """
 
     port: str | None = None

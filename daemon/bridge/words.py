@@ -54,7 +54,7 @@ class Selection:
 
 
 TimeLeftOrigin = Literal["linear", "analysis", "mixed-analysis"]
-"""From what the time left is estimated, in OctoPrint's words."""
+"""What the time left is estimated from, in OctoPrint's words."""
 
 
 @frozen
