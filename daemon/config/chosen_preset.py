@@ -1,4 +1,4 @@
-"""The printer that was chosen over the API, in the state directory; it is used if the configuration has no profile.
+"""The profile that was chosen over the API, in the state directory; it is used if the configuration has none.
 
 It consists of the name of a preset and of changes to it; if another preset is chosen, the changes are dropped.
 """
@@ -32,8 +32,8 @@ CHANGEABLE = frozenset({
 log = structlog.get_logger()
 
 
-def with_chosen_printer(config: Config, folder: Path) -> Config:
-    """Return the configuration with the chosen printer, unless the configuration file has a profile. Blocks."""
+def with_chosen_profile(config: Config, folder: Path) -> Config:
+    """Return the configuration with the chosen profile, unless the configuration file has a profile. Blocks."""
     if config.profile != ProfileConfig():
         return config
     config = replace(config, profile=_chosen(folder))

@@ -16,7 +16,7 @@ NAMES = {
     "feedrate": "mm/min; the last F of the file",
     "tool": "number of the active tool",
     "fan": "speed of the part fan, 0 to 255",
-    "hotend_target": "°C; of the active tool; in a pause, its target before",
+    "hotend_target": "°C; of the active tool; in a pause, its target before the pause",
     "bed_target": "°C; as hotend_target",
     "lines": "lines of the file that the printer has acknowledged",
 }

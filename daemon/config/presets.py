@@ -106,7 +106,7 @@ def suggest(own_name: str) -> Preset | None:
 def _begins(own_name: str, plain: str) -> bool:
     """Tell whether a printer's own name is this name with an addition, such as the version of its board.
 
-    Names without a digit are too short for that: a Mini Kossel is no MINI, and a Kobra 3 is no Kobra.
+    Names without a digit are too general for that: a Mini Kossel is no MINI, and a Kobra 3 is no Kobra.
     """
     if len(plain) <= _MIN_PREFIX or not own_name.startswith(plain) or not re.search(r"\d", plain):
         return False

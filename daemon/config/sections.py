@@ -13,7 +13,7 @@ COMPANIONS = {
     "timelapse": ("timelapse",), "power": ("power", "sensors"), "notify": ("notify", "spoolman"),
     "mqtt": ("mqtt",), "farm": ("farm",),
 }  # fmt: skip
-"""By companion, a process beside core and front: its sections. A section in the file switches its companion on."""
+"""The sections of each companion, a process beside core and front. A section in the file switches its companion on."""
 
 
 def unit_of(companion: str) -> str:

@@ -12,7 +12,7 @@ import structlog
 
 from daemon.boot import boot_id
 from daemon.config import UPLOADS, Config, ProfileConfig, chosen_port, runtime_file, state_dir
-from daemon.config.chosen_preset import with_chosen_printer
+from daemon.config.chosen_preset import with_chosen_profile
 from daemon.core.connection.connection import Connection
 from daemon.core.connection.printer_settings import PrinterSettings
 from daemon.core.connection.recordings import Recordings
@@ -79,7 +79,7 @@ async def begin_core(
     store = Store(wall, _store_trouble)
     await store.open(folder)
     configured = config.profile != ProfileConfig()
-    config = await asyncio.to_thread(with_chosen_printer, config, folder)
+    config = await asyncio.to_thread(with_chosen_profile, config, folder)
     config = await asyncio.to_thread(chosen_port.with_chosen_port, config, folder)
     stack.push_async_callback(close_in_time, store.close)
     uploads = folder / UPLOADS
