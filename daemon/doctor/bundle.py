@@ -74,7 +74,7 @@ def texts(view: View, subject: Subject, findings: Sequence[Finding], responses: 
 
 
 def configuration(text: str) -> str:
-    """Return the configuration file without values of switches that may be secret: arguments, bodies, paths, users."""
+    """Return the configuration file without what may be secret of power switches: arguments, bodies, paths, users."""
     try:
         devices = tomllib.loads(text)["power"]["devices"]
         secrets = {secret for device in devices for secret in _secrets_of(device)}
@@ -138,7 +138,7 @@ def keys_of(view: View, subject: Subject) -> Iterator[str]:
     yield from (key.get("sha256", "") for key in _named_keys(view, subject))
     for url in _camera_urls(subject.config):
         yield from filter(_PATH_TOKEN.fullmatch, urlsplit(url).path.split("/"))
-    yield from (port.serial_number for port in view.ports() if port.serial_number and len(port.serial_number) > 3)  # noqa: PLR2004 - "0001" is nobody's
+    yield from (port.serial_number for port in view.ports() if port.serial_number and len(port.serial_number) > 3)  # noqa: PLR2004 - "0001" identifies no board
     yield from (each.printer for each in installed.services(view.root) if len(each.printer) > 3)  # noqa: PLR2004 - as above
 
 

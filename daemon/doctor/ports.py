@@ -144,7 +144,7 @@ def sandbox(view: View, subject: Subject) -> Iterator[Finding]:
         and view.run("systemctl", "show", "--property=PrivateNetwork", "--value", unit) == "yes"
     ):
         yield bad(
-            f"the printer is on the network, but the unit gives {unit} no network",
+            f"the printer is on the network, but {unit} may not use the network",
             f"sudo install -D -m 644 /usr/local/lib/nozzled/tcp.conf /etc/systemd/system/{unit}.d/tcp.conf; "
             f"sudo systemctl daemon-reload; sudo systemctl restart {unit.removesuffix('.service')}",
         )
@@ -152,7 +152,7 @@ def sandbox(view: View, subject: Subject) -> Iterator[Finding]:
     allowed = view.run("systemctl", "show", "--property=DeviceAllow", "--value", unit)
     if built_in is not None and allowed is not None and f"char-{built_in}" not in allowed and "/dev/tty" not in allowed:
         yield bad(
-            f"the unit does not let {unit} open built-in ports like {address}",
+            f"{unit} may not open built-in ports like {address}",
             f"sudo systemctl edit {unit.removesuffix('.service')}: [Service] DeviceAllow=char-{built_in} rw",
         )
 
