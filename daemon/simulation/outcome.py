@@ -124,7 +124,7 @@ class Outcome:
     pauses: list[PauseSpan] = field(default_factory=list)
 
     @property
-    def against(self) -> list[str]:
+    def flaws(self) -> list[str]:
         """The reasons why the part is not what the file describes; empty: it is."""
         # M commands that are left out, or that store settings, do not harm the part
         reasons = [each for each in self.errors if not each.startswith("M")]
@@ -142,11 +142,11 @@ class Outcome:
     @property
     def good(self) -> bool:
         """Whether every line arrived exactly once and the part came out."""
-        return self.exact and not self.against
+        return self.exact and not self.flaws
 
     def as_json(self) -> dict[str, Any]:
         """Return the outcome as an object for JSON."""
-        return {**asdict(self), "good": self.good, "against": self.against}
+        return {**asdict(self), "good": self.good, "against": self.flaws}
 
 
 @mutable

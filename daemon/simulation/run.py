@@ -18,7 +18,7 @@ from daemon.simulation import outcome
 from daemon.simulation.incidents import MAX_INCIDENTS, Incidents
 from daemon.simulation.outcome import LayerTime, Outcome, PauseSpan, ScenarioFault, Thermometer, UnderrunPlace
 from daemon.simulation.series import Sample, Series
-from daemon.simulation.stand_ins import InlineExecutor, NoStore, ReportingPrinter, UnkeptFile
+from daemon.simulation.stand_ins import FileWithoutLink, InlineExecutor, NoStore, ReportingPrinter
 from daemon.simulation.witness import PrintCheck, Witness
 from gcode.frozen import frozen
 from gcode.planner import CAPACITY
@@ -129,7 +129,7 @@ class Simulation:
         config = replace(plan.config, printer=replace(plan.config.printer, address="sim"))
         self._connection = Connection(config, make=self._make_printer)
         folder, logbook = plan.file.parent, self._connection.logbook
-        survival = Survival(self._connection, logbook, UnkeptFile(folder))
+        survival = Survival(self._connection, logbook, FileWithoutLink(folder))
         self._jobs = JobController(config, self._connection, NoStore(), folder, inline, survival)
         self._incidents = Incidents(lambda: self._time)
         self._heat = Thermometer()

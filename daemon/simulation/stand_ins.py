@@ -48,7 +48,7 @@ class NoStore(Store):
         return []
 
 
-class UnkeptFile(KeptFile):
+class FileWithoutLink(KeptFile):
     """The file of the job without a hard link: there is no next host, and nothing must be left on the disk."""
 
     def __init__(self, folder: Path) -> None:
@@ -75,7 +75,7 @@ class ReportingPrinter(LinePrinter):
     ) -> None:
         super().__init__(transport, settings, logbook)
         self._on_sent = on_sent
-        self._rest_watch.send = self.send
+        self._rest_watch.send = self.send  # so that its commands are reported too
 
     async def send(self, command: str, *, urgent: bool = False, step: int = 0) -> Sequence[str]:
         """Send one command between the lines of a job."""

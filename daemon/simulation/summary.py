@@ -52,15 +52,15 @@ def _verdict(outcome: Outcome) -> str:
 
 
 def _part(outcome: Outcome) -> str:
-    if not outcome.against:
+    if not outcome.flaws:
         return "came out"
-    return "did NOT come out: " + "; ".join(outcome.against)
+    return "did NOT come out: " + "; ".join(outcome.flaws)
 
 
 def _analysis(outcome: Outcome) -> Iterator[tuple[str, str]]:
     """Yield the findings of the analysis, and what the firmware did about them."""
     yield from (("warning", text) for text in outcome.warnings)
-    yield from (("error", text) for text in outcome.errors if text not in outcome.against)
+    yield from (("error", text) for text in outcome.errors if text not in outcome.flaws)
     if outcome.clipped:
         yield (
             "clipped",

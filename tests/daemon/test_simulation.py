@@ -200,7 +200,7 @@ def test_klippers_own_commands_are_counted(tmp_path):
 )
 def test_klippers_start_macros_home_and_heat(tmp_path, start, hotend):
     _, outcome = simulate(tmp_path, [start, *layer(0.2, 0), "END_PRINT"], firmware=FIRMWARES["klipper"])
-    assert (outcome.state, outcome.against, outcome.prevented) == ("COMPLETED", [], 0)
+    assert (outcome.state, outcome.flaws, outcome.prevented) == ("COMPLETED", [], 0)
     assert outcome.filament_mm == 4
     assert max(each.highest for each in outcome.temperatures.values()) == pytest.approx(hotend, abs=5)
 
