@@ -188,7 +188,7 @@ def complete(
     Args:
         about: the metadata.
         layers: of the file.
-        tools: the filament that they use.
+        tools: the filament that each tool uses.
         targets: of the heaters at the first extrusion, in °C.
     """
     heights = [layer.height for layer in layers[1:] if layer.height is not None]

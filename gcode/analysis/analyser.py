@@ -142,9 +142,9 @@ class Analyser:
         return timed
 
     def _homing_seconds(self, axis: int, distance: float) -> float:
-        parked = 0.0 if axis in self._homed else self._machine.homing_distance[axis]
+        initial_distance = 0.0 if axis in self._homed else self._machine.homing_distance[axis]
         self._homed.add(axis)
-        return self._machine.homing[axis].seconds(abs(distance) + parked)
+        return self._machine.homing[axis].seconds(abs(distance) + initial_distance)
 
     def _take_moves(self, piece: StraightMoves, columns: Floats, waits: list[BlockWait], rows: int) -> list[BlockWait]:
         """Take some moves; return the waits after them."""

@@ -15,7 +15,7 @@ Words64 = NDArray[np.uint64]
 MAX_SIZE = 15  # bytes of a number; a float holds that many digits exactly, so the result is that of `float`
 WORD = 8  # bytes of a load; there have to be as many bytes before and after each number
 
-_POWERS = 10.0 ** np.arange(256)  # by a byte
+_POWERS = 10.0 ** np.arange(256)  # indexed by a byte
 _MINUS, _PLUS = b"-+"
 
 

@@ -72,7 +72,7 @@ class _Heater:
         return min(at, self.target) if self._heats() else max(at, min(self.target, self.start), model.ambient)
 
     def seconds(self, now: float, target: float | None = None) -> float:
-        """Return the seconds until the heater reaches `target`, None: its own target; 0 if it never does."""
+        """Return the seconds until the heater reaches `target` (None: its own target); 0 if it never does."""
         target = self.target if target is None else target
         end, at = self._limit(), self.temperature(now)
         if at == target or (end - target) * (at - end) >= 0:

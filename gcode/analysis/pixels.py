@@ -20,7 +20,7 @@ _VERSION, _MARK = 3, 0x05DDC33C
 _SIX_BITS = bytes(range(48, 112)).replace(b"\\", b"~")
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _TO_BASE64 = bytes.maketrans(_SIX_BITS, _BASE64)
-_NEXT_32 = 7  # in place of a length: selects other 32 colours of the palette
+_NEXT_32 = 7  # in place of a length: selects 32 other colours of the palette
 
 _RED = bytes(byte & 0xF8 for byte in range(256))
 _BLUE = bytes((byte & 0x1F) << 3 for byte in range(256))

@@ -27,7 +27,8 @@ from gcode.planner import (
 )
 
 HORIZON = CAPACITY - 2
-"""Corners ahead of a move whose exit becomes final: one more move is executed, and there is room for another."""
+"""Moves that wait behind a move when its exit speed becomes final: that move has one place in the planner, and another
+place is free."""
 
 
 @frozen

@@ -22,7 +22,7 @@ FAR = 10_000 * UNITS
 """Units in 10 m; a position further away is moved to there."""
 
 LEVEL = 5  # of deflate; level 6 takes twice the time to save a hundredth of the bytes
-_MAX_TICKS = 2.0**31 - 1  # 248 days
+_MAX_NUMBER = 2.0**31 - 1  # of an int32: 248 days in ticks, 2 GiB
 _FEW = 4  # an arc of fewer chords keeps all, because their angle is not certain: the last one may be cut
 _GAP = 0.5 / UNITS  # mm
 
@@ -181,7 +181,7 @@ class Toolpath:
         rows = [
             np.array(firsts),
             _in_units(np.array(heights)),
-            np.minimum(times * TICKS, _MAX_TICKS).astype(np.int32),
+            np.minimum(times * TICKS, _MAX_NUMBER).astype(np.int32),
             np.array([layer.offset for layer in layers]),
             *np.array(self._chunks).T,
             np.array([self.bytes]),
@@ -227,8 +227,8 @@ def _vertices(timed: TimedMoves, ends: Floats) -> Numbers:
     vertices[_KIND] = np.where(moves.printing, moves.feature + 1, 0)
     vertices[_TOOL] = moves.tool
     vertices[_LAYER] = timed.layer
-    vertices[_TIME] = np.minimum((timed.begins + timed.seconds) * TICKS, _MAX_TICKS)
-    vertices[_OFFSET] = np.minimum(moves.offset, _MAX_TICKS)
+    vertices[_TIME] = np.minimum((timed.begins + timed.seconds) * TICKS, _MAX_NUMBER)
+    vertices[_OFFSET] = np.minimum(moves.offset, _MAX_NUMBER)
     return vertices
 
 
