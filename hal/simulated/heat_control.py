@@ -11,7 +11,7 @@ from hal.simulated.thermal import TICK
 FULL_POWER = 127
 
 _OUTPUT = 255.0  # full output of a PID (PID_MAX); the PWM gets half of it
-_FRESH = 0.05  # share of the newest slope in the smoothed one (1 - PID_K1)
+_NEW_SLOPE_SHARE = 0.05  # share of the newest slope in the smoothed one (1 - PID_K1)
 
 
 class Control(Protocol):
@@ -72,7 +72,7 @@ class PidControl:
         if not -gains.range <= error <= gains.range:
             self.restart()
             return FULL_POWER if error > 0 else 0
-        self._slope += _FRESH * (change / TICK - self._slope)
+        self._slope += _NEW_SLOPE_SHARE * (change / TICK - self._slope)
         highest = _OUTPUT / gains.i if gains.i > 0 else 0.0
         self._integral = min(max(self._integral + error * TICK, 0.0), highest)
         output = gains.p * error + gains.i * self._integral - gains.d * self._slope

@@ -21,7 +21,7 @@ _SETTLED = 1e-6  # °C from ambient at which a heater counts as cold
 _NOISES = 2039  # readings after which the noise repeats: 5 min
 _TICKS_IN_SLICE = 8
 _SLICE = _TICKS_IN_SLICE * TICK  # s over which the flow of filament is averaged: 1.25
-_MAX_FLOW = 600  # slices; the filament of a move of more than 12 min is melted sooner than in reality
+_MAX_SLICES = 600  # of one move; the filament of a move of more than 12 min is melted sooner than in reality
 _DRAUGHT = 3.0  # added to the load
 
 
@@ -192,7 +192,7 @@ class Heater:
         if seconds < _SLICE:  # nearly always
             flow[first] = flow.get(first, 0.0) + volume
             return
-        count = min(math.ceil(seconds / _SLICE), _MAX_FLOW)
+        count = min(math.ceil(seconds / _SLICE), _MAX_SLICES)
         for each in range(first, first + count):
             flow[each] = flow.get(each, 0.0) + volume / count
 

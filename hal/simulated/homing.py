@@ -39,8 +39,8 @@ def _home_axis(board: Board, axis: int) -> Wait:
 
 def _distance(board: Board, axis: int) -> float:
     """Return the distance to the endstop; before homing, only the machine knows it."""
-    parked = 0.0 if axis in board.modal.homed else board.config.power_on_position[axis]
-    return abs(board.modal.position[axis]) + parked
+    initial_distance = 0.0 if axis in board.modal.homed else board.config.power_on_position[axis]
+    return abs(board.modal.position[axis]) + initial_distance
 
 
 def _search(axis: int, distance: float, *, broken: bool) -> Sequence[tuple[float, float]]:

@@ -1,6 +1,6 @@
 """Inactivity: the firmware's timers for inactive time: M85 halts the firmware, M86 turns the heaters down.
 
-These are Marlin's rules. For M85 moves, homing and waits for heat count as activity; queries of temperatures do not.
+These are Marlin's rules. For M85, moves, homing and waits for heat count as activity; queries of temperatures do not.
 M86 (Marlin 2.1.3 with HOTEND_IDLE_TIMEOUT) requires moves while a hotend is hot. Klipper has an `idle_timeout` instead,
 which turns heaters and motors off; a move starts it.
 """
@@ -94,8 +94,8 @@ class Inactivity:
         if now < self._cool_at:
             return False
         over = idle_since + self.hotend_idle.seconds <= now
-        begun = now if over or idle_since == math.inf else idle_since
-        self._wait_until(self._halt_at, begun + self.hotend_idle.seconds)
+        start = now if over or idle_since == math.inf else idle_since
+        self._wait_until(self._halt_at, start + self.hotend_idle.seconds)
         return over
 
     def _wait_until(self, halt_at: float, cool_at: float) -> None:

@@ -33,7 +33,7 @@ class Unpacker:
         self._prusa = prusa
         self._table = bytearray(b"0123456789. \nGX\0")
         self._active = self._no_spaces = False
-        self._command_next = False
+        self._order_next = False
         self._signals = 0
         self._literals = 0  # characters to come unpacked
         self._second = 0  # the unpacked character that follows the first of these
@@ -42,14 +42,14 @@ class Unpacker:
         """Return the characters that one byte completes: none to four."""
         if byte == _SIGNAL:
             if self._signals:
-                self._command_next = True
+                self._order_next = True
                 self._signals = 0
             else:
                 self._signals = 1
             return b""
-        if self._command_next:
+        if self._order_next:
             self._execute(byte)
-            self._command_next = False
+            self._order_next = False
             return b""
         before = b""
         if self._signals:
@@ -80,15 +80,15 @@ class Unpacker:
             return bytes((first,))
         return bytes((first, self._table[high]))
 
-    def _execute(self, command: int) -> None:
-        if command == _ENABLE:
+    def _execute(self, order: int) -> None:
+        if order == _ENABLE:
             self._active = True
-        elif command == _DISABLE:
+        elif order == _DISABLE:
             self._active = False
-        elif command == _RESET:
+        elif order == _RESET:
             self._reset()
-        elif command in (_NO_SPACES, _SPACES):
-            self._no_spaces = command == _NO_SPACES
+        elif order in (_NO_SPACES, _SPACES):
+            self._no_spaces = order == _NO_SPACES
             self._table[_BLANK] = ord("E" if self._no_spaces else " ")
         self._report()
 

@@ -42,7 +42,7 @@ class SimulatedTransport:
     """Connects a host to a simulated firmware in the same process; a `hal.transport.Transport`.
 
     Args:
-        firmware: the printer; without `clock`, its time stands still between connections.
+        firmware: the printer; without `clock`, its time stands still between two transports.
         address: the printer's address.
         speed: seconds on the device for each second on the loop's clock.
         reset_on_open: whether opening resets the board, as DTR does on most.

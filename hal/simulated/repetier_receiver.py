@@ -56,29 +56,29 @@ class RepetierReceiver(Receiver):
     def _append(self, end: int) -> bool:
         """Move bytes up to the line's end from the buffer; tell whether the line is too long, and was cut."""
         piece = bytes(self._buffer if end < 0 else self._buffer[:end])
-        shown, comment, _ = piece.partition(b";")
+        code, comment, _ = piece.partition(b";")
         room = self._rules.max_line - len(self._partial)
-        if not self._in_comment and len(shown) >= room:
+        if not self._in_comment and len(code) >= room:
             del self._buffer[:room]
             self._partial = b""
             return True
         del self._buffer[: len(self._buffer) if end < 0 else end + 1]
         if not self._in_comment:
-            self._partial += shown
+            self._partial += code
             self._in_comment = bool(comment) and end < 0
         return False
 
     def _verdict(self, line: bytes) -> ReceivedLine | LineRefusal | SkippedLine | None:
-        shown = _COMMENT.split(line, maxsplit=1)[0]
-        text = _TEXT.search(shown)
-        head = shown[: text.end()] if text else shown
+        code = _COMMENT.split(line, maxsplit=1)[0]
+        text = _TEXT.search(code)
+        head = code[: text.end()] if text else code
         body, star, digits = head.partition(b"*")
         numbers = _NUMBER.findall(body)
         if numbers:
             self.last_seen = int(numbers[-1])
         if star and int(match[0] if (match := re.match(rb"\s*\d+", digits)) else 0) % 256 != checksum(body):
             return LineRefusal("checksum mismatch", checksum(body))
-        command = (body if text is None else shown.partition(b"*")[0]).decode("ascii", "replace")
+        command = (body if text is None else code.partition(b"*")[0]).decode("ascii", "replace")
         return self._number_line(bool(numbers), _LEADING_NUMBERS.sub("", command, count=1).strip())
 
     def _number_line(self, numbered: bool, command: str) -> ReceivedLine | LineRefusal | SkippedLine:

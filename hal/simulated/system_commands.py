@@ -24,9 +24,9 @@ def _stop_for_user(board: Board, command: Command) -> Wait:
 def wait_for_answer(board: Board, seconds: float = math.inf) -> Wait:
     """Wait for M108, M876 or the knob at the printer, for at most `seconds`."""
     board.is_waiting, board.busy_reason = True, texts.PAUSED_FOR_USER
-    answered = board.now + min(board.user_delay, seconds)
-    while board.is_waiting and board.now < answered:
-        yield answered
+    answer_at = board.now + min(board.user_delay, seconds)
+    while board.is_waiting and board.now < answer_at:
+        yield answer_at
     board.is_waiting, board.busy_reason = False, "processing"
 
 
