@@ -230,7 +230,7 @@ def _print_reload(trouble: str) -> None:
 
 _ACTIONS: dict[str, tuple[str, Declare, Callable[[argparse.Namespace], int]]] = {
     "serve": ("Run the farm's server, until SIGTERM or Ctrl-C.", _declare_serve, _serve),
-    "init": ("Make the configuration, keys and certificates of the NATS server beneath a farm.", _declare_init, _init),
+    "init": ("Make the configuration, keys and certificates of a farm's NATS server.", _declare_init, _init),
     "enrol": ("Admit a printer (or a site): make its key, in a file that you copy to it.", _declare_enrol, _enrol),
     "revoke": ("Revoke the key of a printer (or a site).", _declare_revoke, _revoke),
     "backup": ("Copy the list of jobs (SQLite) to a file, while it is in use.", _declare_backup, _backup),

@@ -52,7 +52,7 @@ def _rows(entry: FileEntry) -> list[str]:
 def _declare_upload(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
     parser.add_argument("--folder", default="", metavar="D", help="folder to put them in; created if necessary")
-    parser.add_argument("--select", action="store_true", help="select the file, the last one of several")
+    parser.add_argument("--select", action="store_true", help="select the file (the last one, if there are several)")
     parser.add_argument("--print", action="store_true", help="select the file and print it")
     parser.add_argument("--force", action="store_true", help="print it even if the checks refuse it")
     parser.add_argument("--plate", type=int, metavar="N", default=None, help="which plate of a .gcode.3mf")

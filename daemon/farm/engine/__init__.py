@@ -1,1 +1,1 @@
-"""Set-up of the NATS server beneath a farm: its configuration, users and certificates."""
+"""Set-up of a farm's NATS server: its configuration, users and certificates."""
