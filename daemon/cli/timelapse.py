@@ -48,7 +48,7 @@ async def _list(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, Any
 
 def _format(films: Mapping[str, Any]) -> str:
     if not films["enabled"]:
-        return "the companion timelapse is not switched on: the configuration file has no section [timelapse]"
+        return "the companion timelapse is not switched on: add [timelapse] to the configuration file"
     rows = [f"{each['date']}  {each['size']:>9}  {each['name']}" for each in films["files"]] or ["no films"]
     for each in films["unrendered"]:
         doing = "recording" if each["recording"] else "rendering" if each["rendering"] else each.get("failed")
