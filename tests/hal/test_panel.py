@@ -92,6 +92,13 @@ def test_every_start_and_end_is_published_once(lines):
 # -- messages and prompts ------------------------------------------------------------------------------------
 
 
+def test_a_place_at_the_end_of_the_file_begins_no_print():
+    panel = Panel()
+    assert answers(panel, "SD printing byte 3000/3000") == [False]
+    assert answers(panel, "SD printing byte 2999/3000", "SD printing byte 3000/3000") == [True, False]
+    assert panel.print is not None
+
+
 def test_a_forgotten_print_counts_again_when_its_place_changes():
     panel = Panel()
     assert not panel.forget_print()
