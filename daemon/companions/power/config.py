@@ -94,7 +94,8 @@ class PowerConfig:
     cold_c: float = option(50.0, "Temperature in °C below which hotends count as cold.", low=25, high=80)
     announce_s: float = option(
         60.0,
-        "Seconds between the announcement of an automatic switch-off and the switch-off itself, which any command cancels.",
+        "Seconds between the announcement of an automatic switch-off and the switch-off itself, which any command "
+        "cancels.",
         low=10,
         high=3600,
     )
