@@ -123,6 +123,15 @@ class FarmServerProcess(Child):
             connection.close()
 
 
+async def wait_until_sent(client):
+    """Wait until NATS has everything that a client of nats-py has sent so far.
+
+    The PING of `flush` overtakes what the flusher task has not written yet; by the first PONG, that task has run.
+    """
+    for _ in range(2):
+        await client.flush(60)
+
+
 class RecordingDuties:
     """Duties that record their calls; tests set the answers."""
 

@@ -17,7 +17,7 @@ from daemon.farm.carrier.subjects import SERVER_INBOX
 from daemon.farm.engine.folder import EngineFolder
 from daemon.farm.engine.users import make_key
 from daemon.farm.messages import FarmOrder, Offer, OrderAnswer, Presence, YesOrNo
-from support.nats import RecordingDuties, nats_server
+from support.nats import RecordingDuties, nats_server, wait_until_sent
 from support.waiting import meanwhile, until
 
 REPLY_TARGETS = [
@@ -135,7 +135,7 @@ async def messages_to(mk4):
     received = []
     for subject in ("farm.offer.mk4", "farm.order.mk4", "_INBOX_mk4.>"):
         await mk4.subscribe(subject, cb=_into(received))
-    await mk4.flush()
+    await wait_until_sent(mk4)
     return received
 
 
@@ -149,7 +149,7 @@ async def test_a_rogue_printer_can_neither_send_nor_receive_for_others(engine):
             await rogue.publish(subject, b'{"copy":"c","attempt":1,"nonce":"n","kind":"done","at":1,"boot":"b"}')
         for subject in SUBSCRIBED:
             await rogue.subscribe(subject, cb=_into(received))
-        await rogue.flush()
+        await wait_until_sent(rogue)
         await until(lambda: len(errors) >= len(PUBLISHED) + len(SUBSCRIBED), "NATS to refuse all of it")
         refused = "\n".join(errors).lower()
         for subject in PUBLISHED:
@@ -181,7 +181,7 @@ async def test_an_answer_goes_only_to_the_printer_that_asked(engine):
             for kind in ("file", "renew", "claim", "held", "report"):
                 await rogue.publish(f"farm.{kind}.rogue", question, reply=reply)
             await rogue.publish("$KV.printers.rogue", b'{"at":1,"boot":"b"}', reply=reply)
-        await rogue.flush()
+        await wait_until_sent(rogue)
         await until(lambda: "rogue" in duties.presences, "its presences")
         await asyncio.sleep(0.3)
         assert received == []
@@ -208,7 +208,7 @@ async def test_a_flood_from_one_printer_does_not_affect_the_others(engine):
             await rogue.publish(
                 "farm.claim.rogue", b'{"copy":"c","attempt":1,"nonce":"n"}', reply=f"_INBOX_rogue.{number}"
             )
-        await rogue.flush(60)
+        await wait_until_sent(rogue)
         assert await agent.claim("c", 1, "n") == YesOrNo(yes=True)
         claims = sum(printer == "rogue" for printer, _ in duties.claims)
         assert 0 < claims <= QUESTION_BURST + QUESTION_RATE * (loop.time() - began) + 1
