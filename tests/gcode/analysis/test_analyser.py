@@ -348,7 +348,7 @@ def test_memory_does_not_grow_with_waits(monkeypatch):
 
 @pytest.mark.nightly  # half a minute under tracemalloc
 def test_memory_for_waits_is_bounded_with_the_real_constants():
-    assert peak_with_waits(40_000) < 16e6
+    assert peak_with_waits(40_000) < 24e6  # 16.6e6, and 35.3e6 if all are stored
 
 
 _WAITS = st.sampled_from(["M104 S200", "M104 S0", "M104 T1 S99", "M109 S210", "M109 R50", "M140 S60", "M190 S50"])
