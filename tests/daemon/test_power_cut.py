@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.bridge.words import JobState
+from daemon.core.connection.connection import MAX_LOSSES
 from daemon.core.job import after_reboot
 from hal.printer import ConnectionState, StateChanged
 from hal.simulated.config import FirmwareConfig
@@ -324,3 +325,22 @@ async def test_a_print_whose_record_is_lost_takes_no_command_of_a_first_attempt_
         assert counts[0] == counts[1]
         assert host.jobs.state is JobState.PAUSED, host.jobs.error
     assert moves_of(world)[printed:] == MOVES
+
+
+async def test_a_connection_that_is_lost_in_every_check_ends_the_print(tmp_path, monkeypatch):
+    world = with_place(tmp_path / "world")
+    await cut_in_the_middle(world)
+    world.reset_on_open, check, losses = False, after_reboot.check_printer, []
+
+    async def check_and_lose(job, *args):
+        losses.append(world.clock.now)
+        world.firmware.plugged_at = world.clock.now + 1
+        job.printer._transport.unplug()
+        await check(job, *args)
+
+    monkeypatch.setattr(after_reboot, "check_printer", check_and_lose)
+    async with world.host() as host:
+        await asyncio.sleep(10 * 60)
+        assert host.jobs.state is JobState.INTERRUPTED
+        assert len(losses) == MAX_LOSSES + 1
+        assert world.firmware.board.hotend.target == 0

@@ -41,7 +41,7 @@ from hal.printer import (
 from hal.registry import Address, parse
 
 REOPEN_INTERVAL = 0.25  # s between two attempts to open the port again
-MAX_LOSSES = 5  # losses that give a printer more time to come back: with a loose plug the print stands still, hot
+MAX_LOSSES = 5  # losses while a print reattaches, after which it waits no longer: it stands still, hot
 STOP_TIMEOUT = 10.0  # s after which the user is told that the emergency stop could not be sent
 STABLE_AFTER = 10.0  # s for which a board has to stay READY after a halt before retries are as frequent as usual again
 MAX_RETRY = 30.0  # s between attempts to reach a halted board: each may reset it

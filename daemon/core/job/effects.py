@@ -237,6 +237,7 @@ class Effects:
     def _return_to_state(self, job: Job, *, asks: bool) -> None:
         """Return to the previous state, or to the one requested since; after a reboot ask the user first."""
         request, job.snapshot.wish = job.snapshot.wish, None
+        job.losses = 0
         printed = job.snapshot.state is JobState.PRINTING
         asks = asks and request is None and printed and self._config.job.after_reboot == "ask"
         job.machine.fire("back_to_cancelling" if request == "cancel" else BACK_TO[job.snapshot.state])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from daemon.bridge.words import JobState
+from daemon.core.connection.connection import MAX_LOSSES
 from daemon.core.job.pause_reason import text_before_pause
 from daemon.core.job.runner import Kit, trigger_for
 from daemon.errors import JobConflict, PrinterRefused
@@ -123,7 +124,11 @@ class PrinterEvents:
         if job is not None and job.state is JobState.REATTACHING:
             # the effect waits for the outcome; or it already has the printer, and now loses it again
             if job.may_reattach_again and event.new is ConnectionState.FAULT and isinstance(event.error, _LOST):
-                job.reattach_again()
+                if job.losses < MAX_LOSSES:
+                    job.reattach_again()
+                else:  # with a loose plug the print would stand still, hot, for ever
+                    heaters_off.is_due = True
+                    job.end(trigger_for(event.error), str(event.error))
             return
         if event.new is ConnectionState.FAULT and event.error is not None and job is not None:
             if isinstance(event.error, _LOST) and self._wait_for_connection(job):
