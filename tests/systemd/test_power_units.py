@@ -31,11 +31,11 @@ def test_switches_are_switched_from_inside_their_units(box):
     box.run("systemctl", "enable", "--now", "nozzled-power.service")
     box.until(lambda: "lamp: off" in box.run("nozzled", "power", "status", check=False), "the switches to be told of")
     assert box.run("nozzled", "power", "on", "lamp") == "lamp: on"
-    assert "fan: not known" in box.run("nozzled", "power", "status")
+    assert "fan: unknown" in box.run("nozzled", "power", "status")
     assert "nozzled-relay@fan" in box.run("nozzled", "power", "status")
     # there is no chip here: the holder runs as far as the kernel's answer
     lines = "LINE=17\\nCHIP=/dev/null\\n"
     box.shell(f"printf '{lines}' >/etc/nozzled/relay-fan.conf; systemctl start nozzled-relay@fan || true")
-    assert "/dev/null, line 17: " in box.journal("-u", "nozzled-relay@fan", "-o", "cat")
+    assert "/dev/null, GPIO line 17: " in box.journal("-u", "nozzled-relay@fan", "-o", "cat")
     box.run("systemctl", "stop", "nozzled-power.service", "nozzled-relay@fan.service")
     assert BoxDaemon(box).get("/api/companions/power")["state"]["devices"][0]["on"] is True, "an end switches nothing"
