@@ -153,22 +153,3 @@ def test_the_current_layer_is_shown_with_its_progress(new_tab, service, small):
     colours = canvas.evaluate(COLOURS)
     assert colours["--done"][1] > 0.2  # the side in front
     assert colours["--rest"][0] > 0.2
-
-
-def test_the_picture_is_of_the_layer_that_the_text_names(new_stage, service, small):
-    address = uploaded(service, small)
-    second = read(blob(service, address)).layers[1].start
-    stage = new_stage()
-    stage.show(
-        printer={"state": "ready", "text": "Paused"},
-        job={
-            "state": "paused",
-            "active": True,
-            "file": {"path": "small.gcode", "name": "small.gcode", "size": len(SMALL), "date": 1_795_000_000},
-            "progress": {"completion": 80.0, "layer": 2, "layers": 2, "planned": second - 0.2, "pace": 1.0},
-        },
-        toolpath=address,
-    )
-    stage.open()
-    expect(stage.page.locator(".toolpath h2")).to_have_text("Layer 2 of 2, 0.40 mm")
-    expect(stage.page.get_by_text("Layer 2 of 2", exact=True)).to_be_visible()

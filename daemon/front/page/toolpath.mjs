@@ -158,8 +158,7 @@ class LivePicture {
   /** @param {boolean} redraw Draw everything, not only what is new. */
   draw(redraw = false) {
     const {which, value} = progressOf();
-    const found = which === "times" ? this.toolpath.layerAtTime(value) : this.toolpath.layerAtOffset(value);
-    const index = Math.max(0, found, this.namedLayer());
+    const index = Math.max(0, which === "times" ? this.toolpath.layerAtTime(value) : this.toolpath.layerAtOffset(value));
     if (index !== this.index) this.load(index);
     const {layer} = this;
     if (!layer) return;
@@ -173,15 +172,6 @@ class LivePicture {
     const {left, bottom, scale} = this.view;
     this.nozzle.style.transform = `translate(${(left + (x / UNITS) * scale).toFixed(1)}px,${(bottom - (y / UNITS) * scale).toFixed(1)}px)`;
     this.updateLabel(layer, value, which);
-  }
-
-  /**
-   * The layer that the view Now names: it is found by the byte of the file. Seconds of the plan are interpolated, so at the
-   * beginning of a layer they may still be those of the layer before, and a paused print would be shown in two layers.
-   */
-  namedLayer() {
-    const {layer, layers} = latest.progress;
-    return layers === this.toolpath.layers ? layer - 1 : 0;
   }
 
   /** @param {Layer} layer @param {number} value @param {"times"|"offsets"} which */
