@@ -341,7 +341,7 @@ async def test_the_command_line_lists_deletes_renders_and_shows_where_to_play(tm
     async with api(tmp_path / "without") as server:
         client = in_memory(server)
         assert "add [timelapse] to the configuration file" in await does("list")
-        with pytest.raises(NotFound, match=r"has no section \[timelapse\]"):
+        with pytest.raises(NotFound, match=r"add \[timelapse\] to the configuration file"):
             await does("play-address", "part.mp4")
     async with api(tmp_path / "away", switched_on=["timelapse"]) as server:  # the front has the films
         client = in_memory(server)
