@@ -12,6 +12,10 @@ _BINARY, _GZIP, _ZIP = b"GCDE", b"\x1f\x8b", b"PK\x03\x04"
 _BOMS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _ENOUGH = 16  # characters that identify UTF-16 without a byte order mark
 
+# Control characters that text has, as `file` (libmagic) sees it, and the end mark of CP/M and DOS
+_TEXT_CONTROLS = b"\a\b\t\n\v\f\r\x1a\x1b"
+_NO_TEXT = frozenset(range(0x20)) - frozenset(_TEXT_CONTROLS)
+
 
 def packed_kind(beginning: bytes) -> str | None:
     """Return the kind of a packed file by its first bytes; None: it is text, or unknown."""
@@ -57,7 +61,7 @@ def check_content(name: str, beginning: bytes) -> None:
     Raises:
         NotPrintable: it is not text, or another kind of text.
     """
-    if b"\0" in beginning or beginning.startswith((b"PK\x03\x04", b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"\x1f\x8b")):
+    if beginning.startswith((b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"\x1f\x8b")) or not _NO_TEXT.isdisjoint(beginning):
         raise NotPrintable(f"{name} is not G-code: it is not text")
     if beginning.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"<", b"{") or beginning.startswith(b"#!"):
         raise NotPrintable(f"{name} is not G-code: it begins like a web page, a script or data")

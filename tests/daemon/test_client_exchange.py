@@ -25,6 +25,7 @@ from support.waiting import TIMEOUT
 pytestmark = pytest.mark.real_time
 
 LARGE = b"G1 X1\n" * 100_000
+NO_TEXT = b"\1" + os.urandom(3_000_000)  # random bytes alone may be text as far as they are looked at
 
 
 class Peer:
@@ -84,7 +85,7 @@ async def test_an_upload_that_is_refused_is_refused_before_its_bytes_are_sent(tm
     assert calls == []
 
 
-@pytest.mark.parametrize(("content", "name", "status"), [(os.urandom(3_000_000), "a.gcode", 415), (LARGE, "a.md", 415)])
+@pytest.mark.parametrize(("content", "name", "status"), [(NO_TEXT, "a.gcode", 415), (LARGE, "a.md", 415)])
 async def test_a_file_refused_for_its_content_gets_an_answer(tmp_path, content, name, status):
     async with listening(tmp_path, "") as (service, url), OctoPrintClient(url, KEY) as client:
         with pytest.raises(RequestRefused, match=r"is not (a )?G-code") as raised:

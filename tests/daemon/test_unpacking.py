@@ -17,7 +17,7 @@ from daemon.client import ClientError
 from daemon.errors import FileError, NotPrintable, StorageFull
 from daemon.front.uploads.unpacker import unpack_here, unpack_in_child
 from daemon.packing.as_text import open_unpacked
-from daemon.packing.kinds import packed_kind, plain_name
+from daemon.packing.kinds import SNIFF, check_content, packed_kind, plain_name
 from daemon.packing.unpacking import unpack
 from support import bgcode
 from support.analysed import analyse
@@ -339,3 +339,19 @@ async def test_the_process_that_unpacks_does_not_inherit_the_key(tmp_path, monke
     await unpack_in_child(tmp_path / "a.gz", tmp_path / "text", LIMIT, None)
     assert (tmp_path / "text").read_bytes() == TEXT
     assert [("PATH" in each, "NOZZLED_API_KEY" in each) for each in started] == [(True, False)]
+
+
+@given(
+    st.binary(max_size=40).filter(lambda head: not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"{", b"#!")))
+)
+@example(b"\xff\xd8")  # a picture
+@example(b"\x7fELF\2\1\1")  # a program
+def test_bytes_that_no_text_has_are_recognised_without_a_zero(head):
+    with pytest.raises(NotPrintable, match=r"^a\.gcode is not G-code: it is not text$"):
+        check_content("a.gcode", (head.replace(b"\0", b"\2") + b"\1").ljust(SNIFF, b"\n"))
+
+
+@pytest.mark.parametrize("text", [";\tЖЩЯ\r\n", ";\f\v\n", "G28\x1a", ";\x1b[1m\n"])
+def test_text_with_unusual_characters_is_text(text):
+    for encoding in "utf-8", "cp1251":
+        check_content("a.gcode", text.encode(encoding))
