@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 
 from daemon.config import Config, chosen_port
 from daemon.core.connection.connection import Connection
+from daemon.core.connection.losing import LossCount
 from daemon.errors import PortNotAllowed
 from gcode.dialect import MARLIN
 from gcode.errors import CommandError, ForbiddenCommand
@@ -540,12 +541,13 @@ async def test_a_host_that_reattaches_knows_the_port_of_the_board(fake_ports, mo
     device = PRUSA.device
     monkeypatch.setattr("daemon.core.connection.making.create", lambda *_: Reattachable(SimulatedTransport(Firmware())))
     monkeypatch.setattr(ports, "list_ports", lambda *_: [PRUSA, OTHER])
+    snapshot = LinkEstimate(7, Modes()).snapshot(8, MARLIN)
     async with connection("serial:auto") as link:
         link.remember("auto", 115200, device)  # as the previous process noted
-        await link.reattach("serial:auto", LinkEstimate(7, Modes()).snapshot(8, MARLIN), FirmwareIdentity())
+        await link.reattach("serial:auto", snapshot, FirmwareIdentity(), LossCount())
         assert (link.ready, link.device, link.stable_port) == (True, device, BY_ID)
         monkeypatch.setattr(ports, "list_ports", lambda *_: [replace(PRUSA, path="/dev/ttyACM7", by_id=None)])
-        await link.reattach("serial:auto", LinkEstimate(7, Modes()).snapshot(8, MARLIN), FirmwareIdentity())
+        await link.reattach("serial:auto", snapshot, FirmwareIdentity(), LossCount())
         assert link.stable_port == "/dev/ttyACM7"
 
 

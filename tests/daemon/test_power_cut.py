@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 
 from daemon.bridge.words import JobState
-from daemon.core.connection.connection import MAX_LOSSES
+from daemon.core.connection.losing import MAX_LOSSES
 from daemon.core.job import after_reboot
+from hal.driver import LinePrinter
+from hal.errors import PortLost
 from hal.printer import ConnectionState, StateChanged
 from hal.simulated.config import FirmwareConfig
 from support.mortal import HostLife, MortalDisk, PlaceDisk, World, until_over, until_state
@@ -344,3 +346,30 @@ async def test_a_connection_that_is_lost_in_every_check_ends_the_print(tmp_path,
         assert host.jobs.state is JobState.INTERRUPTED
         assert len(losses) == MAX_LOSSES + 1
         assert world.firmware.board.hotend.target == 0
+
+
+async def test_losses_while_reattaching_and_in_the_check_count_together(tmp_path, monkeypatch):
+    world = with_place(tmp_path / "world")
+    await cut_in_the_middle(world)
+    world.reset_on_open, check, reattach, losses = False, after_reboot.check_printer, LinePrinter.reattach, []
+
+    def unplug(printer):
+        losses.append(world.clock.now)
+        world.firmware.plugged_at = world.clock.now + 1
+        printer._transport.unplug()
+
+    async def reattach_and_lose(printer, *args):
+        await reattach(printer, *args)
+        if len(losses) % 2 == 0:
+            unplug(printer)
+            raise PortLost("the plug is loose")
+
+    async def check_and_lose(job, *args):
+        unplug(job.printer)
+        await check(job, *args)
+
+    monkeypatch.setattr(LinePrinter, "reattach", reattach_and_lose)
+    monkeypatch.setattr(after_reboot, "check_printer", check_and_lose)
+    async with world.host() as host:
+        await until_state(host, JobState.INTERRUPTED)
+        assert len(losses) == MAX_LOSSES + 1

@@ -10,7 +10,7 @@ from daemon.bridge.words import PortOptions
 from daemon.config import Config, ProfileConfig
 from daemon.core.connection.addresses import Addresses, port_name
 from daemon.core.connection.client_commands import ClientCommands
-from daemon.core.connection.losing import wait_until_lost
+from daemon.core.connection.losing import LossCount, wait_until_lost
 from daemon.core.connection.making import MakePrinter, PrinterMaker, settings_of
 from daemon.core.connection.port_keeper import PortKeeper
 from daemon.core.connection.port_memory import PortMemory
@@ -41,7 +41,6 @@ from hal.printer import (
 from hal.registry import Address, parse
 
 REOPEN_INTERVAL = 0.25  # s between two attempts to open the port again
-MAX_LOSSES = 5  # losses while a print reattaches, after which it waits no longer: it stands still, hot
 STOP_TIMEOUT = 10.0  # s after which the user is told that the emergency stop could not be sent
 STABLE_AFTER = 10.0  # s for which a board has to stay READY after a halt before retries are as frequent as usual again
 MAX_RETRY = 30.0  # s between attempts to reach a halted board: each may reset it
@@ -280,17 +279,18 @@ class Connection:
         return self._maker.make_absent(self._config, parse(address))
 
     def reattach(
-        self, address: str, snapshot: LinkSnapshot | LinkEstimate, identity: FirmwareIdentity
+        self, address: str, snapshot: LinkSnapshot | LinkEstimate, identity: FirmwareIdentity, losses: LossCount
     ) -> "asyncio.Future[Printer]":
         """Reattach, in the background, to the conversation that the previous host left at this address.
 
-        Attempts to open the port go on for `reattach_s`. The result of the future is the printer, READY for the line
-        after those that had been sent. If the future raises an error, attempts to connect begin.
+        Attempts to open the port go on for `reattach_s`; a printer that was back and is lost again is counted in
+        `losses`. The result of the future is the printer, READY for the line after those that had been sent. If the
+        future raises an error, attempts to connect begin.
         """
         self._reconnects = self._reconnects or (self._addresses.own is not None and str(self._addresses.own) == address)
         printer: asyncio.Future[Printer] = asyncio.get_running_loop().create_future()
         self._begin(
-            parse(address), reconnects=self._reconnects, reattachment=_Reattachment(snapshot, identity, printer)
+            parse(address), reconnects=self._reconnects, reattachment=_Reattachment(snapshot, identity, losses, printer)
         )
         return printer
 
@@ -361,10 +361,10 @@ class Connection:
     async def _reattach(self, address: Address, reattachment: "_Reattachment") -> None:
         """Reattach; as long as the port is not there, try again for `reattach_s` seconds.
 
-        If the printer was back, and is lost again, these seconds begin again, at most MAX_LOSSES times.
+        If the printer was back, and is lost again, these seconds begin again, as long as the LossCount allows it.
         """
         loop = asyncio.get_running_loop()
-        end, losses = loop.time() + self._config.printer.reattach_s, 0
+        end = loop.time() + self._config.printer.reattach_s
         snapshot = reattachment.snapshot
         while True:
             began, printer = loop.time(), None
@@ -375,10 +375,9 @@ class Connection:
                 await printer.reattach(snapshot, reattachment.identity)
             except NozzledError as error:
                 # the port is not there yet, another process still holds it, or the printer is still silent
-                if isinstance(error, PortLost) and printer is not None and printer.heard_at > began:
-                    losses += 1  # it was back, and is lost again
-                    if losses <= MAX_LOSSES:
-                        end = loop.time() + self._config.printer.reattach_s
+                was_back = printer is not None and printer.heard_at > began
+                if isinstance(error, PortLost) and was_back and reattachment.losses.add():
+                    end = loop.time() + self._config.printer.reattach_s
                 if not isinstance(error, PortError | PrinterSilent) or loop.time() >= end:
                     self._error = error
                     _fail(reattachment.printer, error)
@@ -585,6 +584,7 @@ class _Reattachment:
 
     snapshot: LinkSnapshot | LinkEstimate
     identity: FirmwareIdentity
+    losses: LossCount
     printer: "asyncio.Future[Printer]"
 
 

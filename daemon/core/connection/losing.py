@@ -1,8 +1,22 @@
-"""Waiting until a printer is lost."""
+"""Losses of a printer: waits for the next one, and counts those of a reattachment."""
 
 import asyncio
 
 from hal.printer import PrinterStatus, StateChanged
+
+MAX_LOSSES = 5
+
+
+class LossCount:
+    """Counts how often a print that reattaches has had its printer, and lost it again: with a loose plug, for ever."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def add(self) -> bool:
+        """Count a loss; tell whether the print waits for its printer once more: at most MAX_LOSSES times."""
+        self._count += 1
+        return self._count <= MAX_LOSSES
 
 
 async def wait_until_lost(printer: PrinterStatus) -> float:

@@ -32,6 +32,7 @@ import structlog
 from daemon.bridge.words import JobState
 from daemon.config import Config
 from daemon.config.named_values import fill_in
+from daemon.core.connection.losing import LossCount
 from daemon.core.job.calling_off import turn_heaters_off_and_rest, while_it_lives
 from daemon.core.job.file_check import sha1_of
 from daemon.core.job.file_mark import FileMark
@@ -237,7 +238,7 @@ class Effects:
     def _return_to_state(self, job: Job, *, asks: bool) -> None:
         """Return to the previous state, or to the one requested since; after a reboot ask the user first."""
         request, job.snapshot.wish = job.snapshot.wish, None
-        job.losses = 0
+        job.losses = LossCount()
         printed = job.snapshot.state is JobState.PRINTING
         asks = asks and request is None and printed and self._config.job.after_reboot == "ask"
         job.machine.fire("back_to_cancelling" if request == "cancel" else BACK_TO[job.snapshot.state])

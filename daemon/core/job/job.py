@@ -6,6 +6,7 @@ from dataclasses import field
 import structlog
 
 from daemon.bridge.words import JobProgress, JobState
+from daemon.core.connection.losing import LossCount
 from daemon.core.job.job_snapshot import Ending, JobSnapshot
 from daemon.core.job.machine import JobMachine
 from daemon.core.job.states import Trigger
@@ -35,7 +36,7 @@ class Job:
     feeds_printer: bool = False  # the printer takes its lines from `stream`
     was_reattached: bool = False  # at least once in this process
     may_reattach_again: bool = False  # it reattaches and has its printer; if that is lost again, it can start over
-    losses: int = 0  # of that printer, in the present reattachment
+    losses: LossCount = field(default_factory=LossCount)  # of that printer, in the present reattachment
     effect: asyncio.Task[None] | None = None  # that of the present state
     check_task: asyncio.Task[None] | None = None  # checks that the file is still what was uploaded
     lines: int = 0
@@ -86,7 +87,6 @@ class Job:
     def reattach_again(self) -> None:
         """Begin the effect of REATTACHING again: the connection was lost before the effect had found the place."""
         self.may_reattach_again = False
-        self.losses += 1
         if self.effect is not None:
             self.effect.cancel()
 

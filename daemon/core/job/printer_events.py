@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from daemon.bridge.words import JobState
-from daemon.core.connection.connection import MAX_LOSSES
 from daemon.core.job.pause_reason import text_before_pause
 from daemon.core.job.runner import Kit, trigger_for
 from daemon.errors import JobConflict, PrinterRefused
@@ -124,7 +123,7 @@ class PrinterEvents:
         if job is not None and job.state is JobState.REATTACHING:
             # the effect waits for the outcome; or it already has the printer, and now loses it again
             if job.may_reattach_again and event.new is ConnectionState.FAULT and isinstance(event.error, _LOST):
-                if job.losses < MAX_LOSSES:
+                if job.losses.add():
                     job.reattach_again()
                 else:  # with a loose plug the print would stand still, hot, for ever
                     heaters_off.is_due = True

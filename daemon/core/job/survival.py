@@ -163,7 +163,7 @@ class Survival:
             link = replace(link, fed=JobPlace(), place=JobPlace())
         job.lines, job.offset = link.place.lines, link.place.offset
         address, identity = job.snapshot.address, job.snapshot.identity
-        job.printer = await asyncio.shield(self._connection.reattach(address, link, identity))
+        job.printer = await asyncio.shield(self._connection.reattach(address, link, identity, job.losses))
         return link
 
     def continue_from(self, job: Job, fed: JobPlace, modes: Modes) -> None:
@@ -182,6 +182,8 @@ class Survival:
         estimate = LinkEstimate(stored.number, modes_of(stored.modes))
         snapshot = job.snapshot
         job.lines, job.offset = stored.lines, stored.offset
-        job.printer = await asyncio.shield(self._connection.reattach(snapshot.address, estimate, snapshot.identity))
+        job.printer = await asyncio.shield(
+            self._connection.reattach(snapshot.address, estimate, snapshot.identity, job.losses)
+        )
         if (latest := self.places.latest).is_known:
             self.stored_place = latest  # an attempt that lost its connection sent commands that are not the file's
