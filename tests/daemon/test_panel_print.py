@@ -71,7 +71,7 @@ async def test_a_panel_print_is_shown_and_a_start_is_409_meanwhile(tmp_path, wit
         for command in ("start", "restart", "pause", "cancel"):
             assert (await server.post("/api/job", {"command": command})).status == 409
         refused = await server.post("/api/job", {"command": "start"})
-        assert refused.error == "the printer prints from its SD card"
+        assert refused.error.startswith("the printer reports a print from its SD card; end it at the printer's panel")
         assert (await server.post("/api/printer/printhead", {"command": "jog", "x": 1})).status == 409
         await server.settle(30)
         assert (await server.get("/api/job")).json["job"]["file"]["name"] == "part.gcode"

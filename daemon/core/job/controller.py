@@ -321,7 +321,11 @@ class JobController:
 
     def _refuse_beside_panel_print(self) -> None:
         if self._connection.panel_print is not None:
-            raise JobConflict("the printer prints from its SD card")
+            # Marlin 1 reports a print that was aborted in the middle like one that waits, until the board is reset
+            raise JobConflict(
+                "the printer reports a print from its SD card; end it at the printer's panel, or reset the printer if "
+                "nothing is printed"
+            )
 
     def _active_job(self, command: Wish) -> Job:
         if self._job is None or not self.active:

@@ -16,6 +16,8 @@ export const reasons = [
   ["a print is in progress; cancel it first", "Ein Druck läuft: Zuerst abbrechen"],
   ["a print is in progress; the bed is not clear", "Ein Druck läuft: Das Bett ist nicht frei"],
   ["the printer prints from its SD card", "Der Drucker druckt von seiner SD-Karte"],
+  ["the printer reports a print from its SD card; end it at the printer's panel, or reset the printer if nothing is printed",
+   "Der Drucker meldet einen Druck von seiner SD-Karte; beende ihn am Bedienfeld des Druckers, oder setze den Drucker zurück, wenn nichts gedruckt wird"],
   ["the printer is busy ({state}): {name} stays on.", "Der Drucker ist beschäftigt ({state}): {name} bleibt an."],
   ["{heater} is heating to {target}: {name} stays on.", "{heater} heizt auf {target}: {name} bleibt an."],
   ["{heater} is at {actual}, and a hot hotend may clog without its fan{name} stays on.", "{heater} hat {actual}: Ohne seinen Lüfter kann ein heißes Hotend verstopfen{name} bleibt an."],
