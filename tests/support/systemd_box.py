@@ -236,7 +236,7 @@ def configure(box: Box, more: str = "", unit: str = "", front: str = "") -> None
     (box.folder / "test.conf").write_text(DROP_IN + unit)
     (box.folder / "front.conf").write_text(front)
     box.shell(
-        f"cp {SHARED}/nozzled.toml /etc/nozzled.toml;"
+        f"install -m 644 {SHARED}/nozzled.toml /etc/nozzled.toml;"
         "for unit in nozzled.service nozzled-safe-off@.service; do"
         f" mkdir -p /etc/systemd/system/$unit.d; cp {SHARED}/test.conf /etc/systemd/system/$unit.d/; done;"
         "mkdir -p /etc/systemd/system/nozzled-front.service.d;"
