@@ -79,14 +79,19 @@ def snapshot_of(camera: CameraConfig) -> str:
 
 def client_stream(name: str, camera: CameraConfig) -> str:
     """Return the address of the live picture for clients: one of ours if they cannot open the camera's."""
-    return own_address(name, "stream") if needs_us(camera.stream_url) else camera.stream_url
+    return own_address(name, "stream") if needs_us(camera.stream_url) else _public(camera.stream_url)
 
 
 def client_snapshot(name: str, camera: CameraConfig) -> str:
     """Return the address of the single picture for clients, in the same way."""
     if needs_us(camera.snapshot_url) or (not camera.snapshot_url and needs_us(camera.stream_url)):
         return own_address(name, "snapshot")
-    return camera.snapshot_url
+    return _public(camera.snapshot_url)
+
+
+def _public(url: str) -> str:
+    """Return an address that we do not relay, such as one with rtsp://, without the camera's password."""
+    return mask_secrets(url) if "://" in url else url  # a path on this server may need what is in its query
 
 
 def own_address(name: str, action: str) -> str:
@@ -114,9 +119,10 @@ def needs_us(url: str) -> bool:
     if parts.username is not None or _SECRET.search(parts.query) or host == "localhost" or host.endswith(".localhost"):
         return True
     try:
-        return ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
         return False
+    return address.is_loopback or address.is_unspecified  # 0.0.0.0, which streamers print as their address
 
 
 def mask_secrets(url: str) -> str:

@@ -2,9 +2,12 @@
 
 import asyncio
 import base64
+import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from ipaddress import ip_address
 from urllib.parse import SplitResult, unquote, urlsplit
+from weakref import WeakKeyDictionary
 
 from daemon.camera.mjpeg import MAX_HEADERS, MAX_PICTURE, PictureParts, jpeg
 from daemon.errors import CameraError
@@ -14,6 +17,12 @@ BLOCK = 64 * 1024  # bytes per read
 CONNECT_TIMEOUT = 3.0
 OK = 200
 _REDIRECTS = range(300, 400)
+
+_Addresses = list[str]
+_lookups: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Task[_Addresses]]]" = WeakKeyDictionary()
+"""The names that are being looked up, by the loop. A lookup occupies one of the few threads of asyncio's pool until the
+resolver gives up, which may be long after the picture was given up. If each new picture began another one, uploads and
+keys would have no thread left."""
 
 
 @frozen
@@ -125,9 +134,42 @@ def _split(url: str) -> SplitResult:
 
 async def _connect(parts: SplitResult) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     secure = parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
+    port, name = parts.port or (443 if secure else 80), parts.hostname or ""
     async with asyncio.timeout(CONNECT_TIMEOUT):
-        return await asyncio.open_connection(parts.hostname, port, ssl=secure or None, limit=BLOCK)
+        *others, last = await _look_up(name)
+        tls, tls_name = (True, name) if secure else (None, None)
+        for address in others:
+            with suppress(OSError):
+                return await asyncio.open_connection(address, port, limit=BLOCK, ssl=tls, server_hostname=tls_name)
+        return await asyncio.open_connection(last, port, limit=BLOCK, ssl=tls, server_hostname=tls_name)
+
+
+async def _look_up(name: str) -> _Addresses:
+    """Return the addresses of a host, at least one; simultaneous calls share one lookup."""
+    with suppress(ValueError):
+        ip_address(name)
+        return [name]
+    lookups = _lookups.setdefault(asyncio.get_running_loop(), {})
+    if (task := lookups.get(name)) is None:
+        task = lookups[name] = asyncio.create_task(_addresses_of(name))
+        task.add_done_callback(lambda done: _forget(lookups, name, done))
+    return await asyncio.shield(task)
+
+
+async def _addresses_of(name: str) -> _Addresses:
+    found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    return [_with_zone(*address) for *_, address in found]
+
+
+def _with_zone(address: str | int, _port: object, _flow: object = 0, zone: object = 0) -> str:
+    """Return an address as text; a link-local one (fe80::) holds only with the number of its interface."""
+    return f"{address}%{zone}" if zone and "%" not in str(address) else str(address)
+
+
+def _forget(lookups: "dict[str, asyncio.Task[_Addresses]]", name: str, task: "asyncio.Task[_Addresses]") -> None:
+    del lookups[name]
+    if not task.cancelled():
+        task.exception()  # asyncio would warn of an exception that nobody retrieves, if all callers have gone
 
 
 def _request(parts: SplitResult, headers: Mapping[str, str]) -> bytes:

@@ -1,5 +1,8 @@
 """Pictures of cameras: which answers count as one, size limits, and the addresses derived from others."""
 
+import asyncio
+import socket
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,6 +92,42 @@ async def test_a_closed_port_and_a_bad_address_are_reported():
             await fetch_picture(url, 1)
 
 
+async def test_a_resolver_that_hangs_is_asked_once_however_often_a_picture_is_wanted(monkeypatch):
+    """Each lookup occupies a thread of the pool that uploads and keys need, until the resolver gives up."""
+    asked, has_answer = [], asyncio.Event()
+
+    async def getaddrinfo(name, *_, **__):
+        asked.append(name)
+        await has_answer.wait()
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    for _ in range(3):
+        with pytest.raises(CameraError, match="does not answer"):
+            await fetch_picture("http://camera.example/", 5)
+    assert len(asked) == 1
+    has_answer.set()
+    await asyncio.sleep(0.1)
+    with pytest.raises(CameraError, match="Name or service not known"):
+        await fetch_picture("http://camera.example/", 5)
+    assert len(asked) == 2, "the next picture asks again"
+
+
+@pytest.mark.real_time
+async def test_a_camera_is_reached_at_the_address_that_answers(monkeypatch):
+    async def getaddrinfo(*_, **__):
+        kind = (socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+        return [
+            (socket.AF_INET6, *kind, ("fe80::9", 0, 0, 1)),  # the interface "lo", on which nothing has that address
+            (socket.AF_INET, *kind, ("127.0.0.1", 0)),
+        ]
+
+    async with camera() as device:
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+        assert await fetch_picture(device.url.replace("127.0.0.1", "camera.example") + STILL, TIMEOUT)
+        assert f"Host: camera.example:{device.port}" in device.headers[0]
+
+
 @pytest.mark.parametrize(
     ("stream", "snapshot", "from_stream", "from_snapshot"),
     [
@@ -119,6 +158,8 @@ def test_stream_and_snapshot_addresses_are_derived_from_each_other(stream, snaps
         ("http://127.0.0.1:8080/stream", "/webcam/?action=stream"),
         ("http://localhost/stream", "/webcam/?action=stream"),
         ("http://[::1]/stream", "/webcam/?action=stream"),
+        ("http://0.0.0.0:8080/stream", "/webcam/?action=stream"),
+        ("http://[::]:8080/stream", "/webcam/?action=stream"),
         ("http://anna:secret@camera/stream", "/webcam/?action=stream"),
         ("http://camera.local/stream", "http://camera.local/stream"),
         ("/webcam/?action=stream", "/webcam/?action=stream"),
@@ -137,6 +178,21 @@ def test_each_camera_has_a_name():
     by_name = addresses.cameras_of(WebcamConfig(cameras=(one, CameraConfig("Nozzle", "http://b/"))))
     assert list(by_name) == ["Camera 2", "Nozzle"]
     assert list(addresses.cameras_of(WebcamConfig(snapshot_url="http://c/", cameras=(one,)))) == ["classic", "Camera 2"]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("rtsp://anna:secret@camera:554/1", "rtsp://camera:554/1"),
+        ("webrtc://camera/1?password=secret&n=1", "webrtc://camera/1?password=***&n=1"),
+        ("http://anna:secret@[camera/", "http://[camera/"),
+        ("/cam/?token=abc", "/cam/?token=abc"),  # of a proxy in front of us: without the token it shows nothing
+    ],
+)
+def test_clients_do_not_see_the_password_in_an_address_that_is_not_relayed(url, shown):
+    camera = CameraConfig(stream_url=url, snapshot_url=url)
+    assert addresses.client_stream("Bed", camera) == shown
+    assert addresses.client_snapshot("Bed", camera) == shown
 
 
 @pytest.mark.parametrize(
