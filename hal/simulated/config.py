@@ -55,7 +55,7 @@ class FirmwareConfig:
         fans: the number of fans; the first one blows on the part.
         hotend_idle_timeout: M86 and M87 are understood.
         power_on_position: in mm from the endstops; it decides how long the first G28 takes.
-        limits: of motion, until M201 to M205 change them.
+        limits: of motion, until M201, M203, M204 and M205 change them.
     """
 
     emergency_parser: bool = False
