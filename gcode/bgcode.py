@@ -238,10 +238,12 @@ def _unpack(block: _Block, data: bytes) -> bytes:
     if block.compression == 1:
         inflate = zlib.decompressobj()
         result = inflate.decompress(data, block.unpacked_size + 1)
-        if len(result) != block.unpacked_size or not inflate.eof:
-            raise CommandError(
-                f"it has at least {len(result)} bytes when unpacked; its header says {block.unpacked_size}"
-            )
+        if len(result) > block.unpacked_size:
+            raise CommandError(f"when unpacked, it has more than the {block.unpacked_size} bytes that its header says")
+        if not inflate.eof:
+            raise CommandError("compressed data (deflate) is cut off")
+        if len(result) < block.unpacked_size:
+            raise CommandError(f"when unpacked, it has {len(result)} bytes; its header says {block.unpacked_size}")
         return result
     if block.compression in _HEATSHRINK:
         return decompress(data, *_HEATSHRINK[block.compression], block.unpacked_size)

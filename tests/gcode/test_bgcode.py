@@ -140,6 +140,22 @@ def test_more_bytes_than_announced_are_not_unpacked():
         decode(data)
 
 
+@pytest.mark.parametrize(
+    ("announced", "cut", "reason"),
+    [
+        (4, 2, r"block 1 \(G-code\) is damaged: compressed data \(deflate\) is cut off"),
+        (3, 0, "when unpacked, it has more than the 3 bytes that its header says"),
+        (9, 0, "when unpacked, it has 4 bytes; its header says 9"),
+    ],
+)
+def test_the_message_about_a_wrong_size_says_in_which_way_it_is_wrong(announced, cut, reason):
+    packed = zlib.compress(b"G28\n")
+    packed = packed[: len(packed) - cut]
+    data = bgcode.head(checked=False) + struct.pack("<HHII", 1, 1, announced, len(packed)) + b"\0\0" + packed
+    with pytest.raises(BgcodeError, match=reason):
+        decode(data)
+
+
 def test_tables_are_bounded():
     table = bgcode.table(bgcode.SLICER, {"k": "v" * 1_000_000}, bgcode.DEFLATE)
     with pytest.raises(BgcodeError, match=f"more than {MAX_METADATA} bytes"):
