@@ -223,7 +223,7 @@ class Packer:
         if refusals >= MAX_REFUSALS:
             self.give_up("the firmware keeps refusing a line")
         elif self._trouble >= MAX_TROUBLE:
-            self.give_up("the firmware requests too many lines again")
+            self.give_up("too many lines had to be sent again")
 
     def give_up(self, reason: str) -> None:
         """Send lines unpacked for the rest of the conversation."""
