@@ -38,7 +38,8 @@ STRAIGHT_COSINE = 0.999999  # cosine of a turn that counts as none
 SHORT_LENGTH = 1.0  # mm; a slight corner before a shorter move is treated as part of a circle
 # cosine of the largest slight turn: just under 45°, so that rounding decides nothing
 SLIGHT_COSINE = math.sqrt(0.5) + 1e-9
-ALIKE_SHARE = 0.99 + 1e-9  # a corner slower than this share of both safe speeds is taken at the safe speed
+# if both safe speeds are above this share of the corner's speed, the corner is taken at the safe speed
+ALIKE_SHARE = 0.99 + 1e-9
 _FEW = range(2, BLOCKS // 2)  # short moves are slowed down while one of these numbers of moves waits
 
 Vector = tuple[float, float, float, float]
