@@ -64,8 +64,8 @@ class _Expected:
     ticket: Ticket
     word: str
     ok: str
-    due: float  # when it ends, answered or not
-    limit: float  # when it ends even if more lines come
+    due: float  # when the answer ends if no more lines come
+    limit: float  # when the answer ends even if more lines come
     answered: bool = False
 
     def finish(self) -> Ticket:

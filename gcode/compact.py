@@ -15,8 +15,8 @@ _SPACED_MOVE = re.compile(rb"G(?:[0-3]|92)(?>(?: ++[XYZEFIJKRSP][+-]?(?:\d++(?:\
 
 _FRACTION = b"|".join(rb"(?<=\.\d{%d}0)" % digits for digits in range(1, 7))
 
-# What is dropped once the blanks are gone: a fraction of zeros after a digit; a zero in front of the point of another
-# fraction; the zeros at the end of such a fraction; the minus of a zero; a plus.
+# What is dropped once the blanks are gone: a fraction that is all zeros, after a digit; of any other fraction, the zero
+# in front of its point and the zeros at its end; the minus of a zero; a plus.
 _SUPERFLUOUS = re.compile(
     rb"\.(?<=\d\.)0*+(?!\d)"
     rb"|0(?:(?<=[A-Z+-]0)(?=\.\d*[1-9])|(?:" + _FRACTION + rb")0*+(?!\d))"

@@ -74,7 +74,7 @@ class Errors:
 
     @property
     def remedy(self) -> str:
-        """Advice to add to the reason of a halt; empty unless connecting again leaves the firmware halted."""
+        """Advice to add to the reason of a halt; empty unless the firmware stays halted when the host reconnects."""
         if self.revival is None or self.halt_test is None:
             return ""
         return f"; send {self.revival.decode()} or connect again"

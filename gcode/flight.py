@@ -44,8 +44,8 @@ HISTORY = 128
 """Lines kept for resends: more than any firmware's receive buffer and command queue hold together."""
 
 MAX_WIRE_NUMBER = 900_000
-"""The number on the wire at which numbers start over even during a job. It still has six digits, and a firmware that
-counts in floats can tell it from the next (up to 2^24)."""
+"""From this number on the wire, numbers start over even during a job, as soon as nothing is in flight. It still has six
+digits, and a firmware that counts in floats can tell it from the next (up to 2^24)."""
 
 RENUMBER_ABOVE = 100_000
 """The number on the wire above which numbers start over with the next job."""

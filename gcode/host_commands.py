@@ -96,7 +96,7 @@ class PauseUnlessKnown:
 
 @frozen
 class DwellUnlessKnown:
-    """Send `command`, a stop with a time; if the firmware reports that it does not know it, send `instead`."""
+    """Send `command`, a timed stop (`M0 S2`); send `instead` if the firmware does not know the command."""
 
     command: bytes
     instead: bytes

@@ -84,8 +84,8 @@ class LineProbe:
         self._probes += 1
         self._due = now + PROBE_TIMEOUT
         # If the previous host left an order half-sent, that order swallows the first RESET, and the decoder then finds
-        # no line end in the probe. So a second RESET is sent. A firmware that may lack a decoder and answer these
-        # bytes gets the second RESET only after a silence.
+        # no line end in the probe. So a second RESET is sent: at once if a firmware without a decoder ignores these
+        # bytes, otherwise only after a silence, as such a firmware would answer them.
         resets = self._packing == "unreported" or (self._packing == "reported" and silent)
         return RESET + self._probe if resets else self._probe
 

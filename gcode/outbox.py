@@ -30,7 +30,8 @@ Pull = Callable[[], Line | None]
 
 Permission = Callable[[Ticket, int], bool]
 """Takes a command and the number of waiting commands; tells whether that command may go between the lines of a job now.
-Whoever refuses has to call `reserve_numbers`, or have `data_to_send` called as soon as the command may go."""
+If not, the function sees to it that the command goes later: it calls `reserve_numbers`, or has `data_to_send` called
+as soon as the command may go."""
 
 LineRecorder = Callable[[Sent, int, Modes | None], None]
 """Records a line before it is on the wire, the number of the last line answered, and the modes in force after the new
@@ -158,7 +159,7 @@ class Outbox:
             or flight.replay < number
             or number >= flight.next_renumbering
         ):
-            # what seems to answer a line that was sent again may answer its first transmission
+            # a repeat measures no round trip: what seems to answer it may answer the line as it was sent before
             was_idle = was_idle and not flight.replaying
             out = self._take_all(now)
         elif self._pull is not None and not self.held:
@@ -226,7 +227,10 @@ class Outbox:
         return self._take_queued()
 
     def _renumbers(self) -> bool:
-        """Tell whether a line has to go out for numbers to start over; none has to if the firmware counts modulo."""
+        """Tell whether a line has to go out for numbers to start over.
+
+        If the firmware counts modulo or not at all, none has to: `Flight.wrap` does it without a line.
+        """
         counting = self._dialect.counting
         if self._dialect.counts_lines and counting.modulo is None:
             return self._flight.check_renumbering()

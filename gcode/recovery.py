@@ -43,8 +43,8 @@ MAX_REPEATS = 10
 """After this many requests for one line without any progress, the conversation ends."""
 
 MAX_DOUBLED_OKS = 16
-"""Doubled oks can make lines seem answered although line 1 was not accepted, but at most this many. If more seem
-answered, a request for line 1 is damaged, or the board was reset."""
+"""Before line 1 is accepted, doubled oks can make at most this many lines seem answered. If more seem answered, a
+request for line 1 is damaged, or the board was reset."""
 
 MAX_PROBES = 3
 """Unanswered probes after which the printer counts as silent."""
@@ -343,7 +343,8 @@ class Recovery:
             dialect: of the firmware; without line numbers it cannot be probed.
 
         Raises:
-            PrinterSilent: the printer answered none of MAX_PROBES probes, or was silent for as long.
+            PrinterSilent: MAX_PROBES probes had no answer, or a printer that cannot be probed was silent for as long as
+                that takes.
         """
         self._probes = self._probes + 1 if since == self._probed_at else 1
         self._probed_at = now
