@@ -45,7 +45,7 @@ MARLIN = Dialect(
     stop_confirmations=("halted", "m112 shutdown"),
     urgent_if_parser=frozenset({"M108", "M112", "M410", "M524", "M876"}),
     idle=IdleTraits(motors_on_command=_MOTORS_ON),
-    heat=HeatTraits(cooling_gives_up=(1.5, 60.0)),
+    heat=HeatTraits(cooling_stall=(1.5, 60.0)),
     continue_commands=(b"M108", b"M876 S0"),
     compact="E",  # gcode/parser.h, value_float ends a number at an E; forks that read it with strtod do not
     packing="reported",  # gcode/host/M115.cpp: Cap:MEATPACK
@@ -108,7 +108,7 @@ PRUSA_BUDDY = replace(
         min_extrude=170.0,
         s_waits_for_cooling=False,
         residency=5.0,
-        cooling_gives_up=MARLIN.heat.cooling_gives_up,
+        cooling_stall=MARLIN.heat.cooling_stall,
     ),
     continue_commands=MARLIN.continue_commands,
     compact=None,

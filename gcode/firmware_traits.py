@@ -103,7 +103,7 @@ class HeatTraits:
         min_extrude: °C below which it extrudes nothing, by default; None: no limit.
         reads_r: M109 and M190 know R, with which they wait for cooling too.
         s_waits_for_cooling: with S they wait for cooling too.
-        cooling_gives_up: (°C, s): a wait for cooling ends if the heater cools by less than this many °C in this many s;
+        cooling_stall: (°C, s): a wait for cooling ends if the heater cools by less than this many °C in this many s;
             None: it lasts until the target is reached.
         residency: seconds that a heater has to stay near its target before a wait ends, by default.
     """
@@ -111,7 +111,7 @@ class HeatTraits:
     min_extrude: float | None = 170.0
     reads_r: bool = True
     s_waits_for_cooling: bool = False
-    cooling_gives_up: tuple[float, float] | None = None
+    cooling_stall: tuple[float, float] | None = None
     residency: float = 10.0
 
 

@@ -225,7 +225,7 @@ class HostLink:
         Raises:
             QueueFull: more than MAX_QUEUED of them would wait.
         """
-        waiting = sum(ticket.foreign for ticket in self._outbox.queue)
+        waiting = sum(ticket.from_client for ticket in self._outbox.queue)
         if waiting + len(tickets) > MAX_QUEUED:
             raise QueueFull(
                 f"cannot queue {len(tickets)} more commands: {waiting} are waiting, and at most {MAX_QUEUED} may wait; "
@@ -490,8 +490,8 @@ class HostLink:
             return events
         _, raw, ordinal, offset, ticket = lines.popleft()
         flight.bytes -= len(raw)
-        if not lines and now - flight.idle_until < self._recovery.turnaround:
-            self._recovery.turnaround = now - flight.idle_until
+        if not lines and now - flight.idle_until < self._recovery.round_trip:
+            self._recovery.round_trip = now - flight.idle_until
         self._counters.lines_acknowledged += 1
         if ticket is None:
             self.place.lines = ordinal

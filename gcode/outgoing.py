@@ -66,16 +66,16 @@ def is_link_only(command: bytes) -> bool:
 class Ticket:
     """A command sent between the lines of a job, and the printer's answer."""
 
-    __slots__ = ("command", "done", "foreign", "replies", "step", "urgent")
+    __slots__ = ("command", "done", "from_client", "replies", "step", "urgent")
 
     MAX_REPLIES = 1000
     """Lines of an answer that are kept, because a firmware may never stop talking."""
 
-    def __init__(self, command: bytes, *, urgent: bool = False, foreign: bool = False, step: int = 0) -> None:
+    def __init__(self, command: bytes, *, urgent: bool = False, from_client: bool = False, step: int = 0) -> None:
         self.command = command
         self.step = step  # its number among the job's own commands, by which the next host identifies it; 0: none
         self.urgent = urgent  # goes out at once, before other commands and beyond the window
-        self.foreign = foreign  # from a client that does not wait for the answer: MAX_QUEUED limits these
+        self.from_client = from_client  # its sender does not wait for the answer: MAX_QUEUED limits these
         self.replies: list[str] = []
         self.done = False
 

@@ -13,7 +13,7 @@ next, and the host never guesses: in doubt, it finds out. There are three questi
 * Have all lines in flight been answered, or vanished? (REWINDING.) More lines may be on the wire behind a refused one.
   Each is refused in turn, or vanishes when the firmware flushes its receive buffer. A line sent too early would vanish
   with them, and a late resend request would look like a new one. So nothing is sent until all of them are answered, or
-  the connection has been quiet for longer than the shortest turnaround so far. Then the link sends from the requested
+  the connection has been quiet for longer than the shortest round trip so far. Then the link sends from the requested
   line on.
 * Is an `ok` lost, or is the command still running? (ECHOING.) Lines were accepted, but their oks are missing. The link
   sends an M118 after them. Its echo follows all earlier answers. So once the echo has come, a line that still has no
@@ -62,11 +62,11 @@ RESEND_OK_TIMEOUT = 0.5
 MAX_WAIT_S = 2.0
 """Seconds after which the link sends again even while the request is repeated."""
 
-MAX_TURNAROUND_S = 1.0
+MAX_ROUND_TRIP_S = 1.0
 """Seconds from a line to its answer that the wire alone may take; longer times are the printer's work."""
 
 MARGIN = 1.25
-"""After the shortest turnaround times this factor, all answers to what was sent should have come."""
+"""After the shortest round trip times this factor, all answers to what was sent should have come."""
 
 
 class Phase(Enum):
@@ -130,7 +130,7 @@ class Recovery:
             firmware took for a command.
         all_accepted_before: the number of the next new line, once it is known that all lines before it were accepted,
             or if the printer does not count lines; 0: not known.
-        turnaround: the shortest time from a line to its answer so far, in s.
+        round_trip: the shortest time from a line to its answer so far, in s.
         refused: the firmware has reported a line that it did not understand; see `_has_crossed`.
         answered_early: how many of the oldest lines in flight got their `ok` while they counted as refused.
     """
@@ -145,7 +145,7 @@ class Recovery:
     owed_ok: bool = False
     foreign_ok: bool = False
     all_accepted_before: int = 0
-    turnaround: float = MAX_TURNAROUND_S
+    round_trip: float = MAX_ROUND_TRIP_S
     refused: bool = False
     answered_early: int = 0
     _reattached_at: int | None = None  # while reattaching: the last line that the previous host knew to be answered
@@ -153,7 +153,7 @@ class Recovery:
     _requested: int = 0  # the highest line requested
     _repeats: int = 0  # requests since then for that line or an earlier one
     _crossings: int = 0  # requests in a row that came too soon
-    _wait: float = 0.0  # s to wait at least before sending again: answers take longer than the shortest turnaround
+    _wait: float = 0.0  # s to wait at least before sending again: answers take longer than the shortest round trip
     _doubted: int | None = None  # the number in the last request that made no sense
     _doubts: int = 0
     _probes: int = 0
@@ -217,8 +217,8 @@ class Recovery:
 
     def _answers_due(self, dialect: Dialect, now: float, wire_free: float) -> float:
         """Return when the last answer to the lines sent so far should have come."""
-        turnaround = self.turnaround if self.turnaround < MAX_TURNAROUND_S else 0.0
-        return max(now, wire_free + MARGIN * turnaround) + dialect.vanish_timeout
+        round_trip = self.round_trip if self.round_trip < MAX_ROUND_TRIP_S else 0.0
+        return max(now, wire_free + MARGIN * round_trip) + dialect.vanish_timeout
 
     def _doubt(self, number: int, flight: Flight, dialect: Dialect) -> None:
         """Probe before ending the conversation: `Resend: 1` may be a damaged `Resend: 123`."""
@@ -243,7 +243,7 @@ class Recovery:
         request without an error may be a late repeat (repetier-1.0.4-lines.txt).
         """
         refused, self.refused = self.refused, False
-        soon = now < wire_free + self.turnaround and self.turnaround < MAX_TURNAROUND_S
+        soon = now < wire_free + self.round_trip and self.round_trip < MAX_ROUND_TRIP_S
         return same and (soon or (repeats and not refused))
 
     def _count_request(self, number: int, flight: Flight, now: float, wire_free: float, *, repeats: bool) -> None:
@@ -259,7 +259,7 @@ class Recovery:
             return  # nothing was sent in between: a repeat (every 200 ms in repetier-1.0.4-lines.txt)
         elif self._has_crossed(number == self._requested, now, wire_free, repeats=repeats):
             self._crossings += 1  # it crossed with the line, or answers now take longer
-            self._wait = min(max(2 * self._wait, self.turnaround, 0.01), MAX_TURNAROUND_S)
+            self._wait = min(max(2 * self._wait, self.round_trip, 0.01), MAX_ROUND_TRIP_S)
         else:
             self._repeats += 1
         if self._repeats >= MAX_REPEATS or self._crossings >= MAX_CROSSED:

@@ -107,7 +107,7 @@ class Commands:
         """
         checked = [command if isinstance(command, bytes) else self.check(command) for command in commands]
         tickets = [
-            Ticket(command, foreign=True, urgent=_ENDS_A_WAIT.match(command) is not None)
+            Ticket(command, from_client=True, urgent=_ENDS_A_WAIT.match(command) is not None)
             for command in checked
             if not self._is_left_out(command)
         ]
@@ -131,7 +131,7 @@ class Commands:
             self._selecting = ticket
         elif _ASKS_POSITION.match(ticket.command):
             self.positions_due += 1
-        if ticket.foreign and _PRINTS.match(ticket.command):
+        if ticket.from_client and _PRINTS.match(ticket.command):
             self.on_card_print()
 
     def on_answer(self, ticket: Ticket) -> None:

@@ -150,7 +150,7 @@ def test_an_urgent_command_goes_first_and_beyond_the_window():
 
 
 def of_client(count=1):
-    return [Ticket(b"M105", foreign=True) for _ in range(count)]
+    return [Ticket(b"M105", from_client=True) for _ in range(count)]
 
 
 def test_too_many_waiting_commands_of_clients_are_refused_but_no_others():
@@ -926,7 +926,7 @@ def test_the_impossible_number_is_invalid_for_repetier(last):
 
 
 def asked_again(link, answer, times):
-    """Have a resent line requested this many times, each far later than the shortest turnaround."""
+    """Have a resent line requested this many times, each far later than the shortest round trip."""
     now = 1.0
     for _ in range(times):
         link.receive(answer, now)

@@ -86,13 +86,13 @@ def test_a_command_whose_ok_came_early_is_done():
     assert ticket.done
 
 
-def test_an_early_answer_measures_no_turnaround():
+def test_an_early_answer_measures_no_round_trip():
     """The answer is to a line sent earlier; if its time counted, everything would be sent again each time."""
     link, now = crossed(4)
-    assert link._recovery.turnaround > 0.05
+    assert link._recovery.round_trip > 0.05
     link.receive(b"ok\nok\nok\nok\n", now)
     link.tick(now + 1.0)
     link.data_to_send(now + 1.0)
     link.receive(b"Resend: 5\nok\n", now + 1.0)
     assert link.idle
-    assert link._recovery.turnaround > 0.05
+    assert link._recovery.round_trip > 0.05

@@ -133,7 +133,7 @@ class _Wait:
     def _aim_at(self, target: float) -> None:
         cool = self._goal.waits_for_cooling or self._dialect.heat.s_waits_for_cooling
         self._residency = Residency(target, cool, self._dialect.heat.residency)
-        self._cooling = Approach(*(self._dialect.heat.cooling_gives_up or MIN_COOLING))
+        self._cooling = Approach(*(self._dialect.heat.cooling_stall or MIN_COOLING))
         self._warming = Approach(*MIN_WARMING)
 
     def on_event(self, event: Event) -> None:

@@ -251,7 +251,7 @@ class Places:
             return True
         if self._stays_true:
             return True
-        if ticket.urgent and not ticket.foreign:
+        if ticket.urgent and not ticket.from_client:
             if self._latest.is_known:
                 self._store_unknown("heaters were being turned off")
             return True
