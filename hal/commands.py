@@ -16,7 +16,7 @@ _PRINTS = m_code(24, 32)  # print from the SD card
 _ASKS_POSITION = m_code(114)
 
 MAX_URGENT = 16
-"""How many commands of clients that end a wait may be unanswered."""
+"""At most this many urgent commands of clients may be unanswered; those that end a wait are urgent."""
 
 
 class AwaitedCommand(Ticket):

@@ -50,7 +50,7 @@ class Panel:
                 self._opened = PanelPrint(name.rpartition("/")[2][:MAX_TEXT], 0, size)
             case SdSelected() if self._opened is not None and not by_host:
                 self._begin(self._opened)
-            # at its end the file is that of an earlier print: Marlin 1 reports a place whenever a card is in
+            # a place at the end of its file is that of an earlier print: Marlin 1 reports a place whenever a card is in
             case SdProgress(position=position, total=total) if total and (position < total or before is not None):
                 progress = PanelPrint(self._name_of(total), position, total)
                 if progress != self._forgotten:

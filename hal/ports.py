@@ -142,7 +142,7 @@ def is_locked(path: str) -> bool:
 
 
 def auto_port(dev: Path = DEV, sys: Path = SYS) -> Port:
-    """Return the one port that `serial:auto` can mean: it has a name by id or a twin, and no process has locked it.
+    """Return the one port that `serial:auto` can mean: no process has locked it, and it has a twin or a name by id.
 
     Raises:
         NoSuchPort: there is no such port; says which ports there are.

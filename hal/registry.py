@@ -5,7 +5,7 @@
     serial:/dev/ttyACM0                      a serial port
     serial:/dev/ttyACM0?baudrate=250000
     /dev/ttyACM0                             short for serial:/dev/ttyACM0
-    serial:auto                              the one unlocked port with a name by id from udev
+    serial:auto                              the one unlocked port with a name by id from udev, or with a twin
     tcp:192.168.1.20:8080                    a serial port on the network, without DTR
     replay:/tmp/session.jsonl.gz             a recorded session in place of a printer
 

@@ -67,7 +67,7 @@ def recover_commands(records: Sequence[Record]) -> Iterator[SentCommand]:
 
 
 def _after_identity(records: Sequence[Record]) -> Iterator[SentCommand]:
-    """Yield each command after M115, without the link's own texts and, of a firmware that has one, the halt test."""
+    """Yield each command after M115, except the link's own texts and the halt test."""
     after = itertools.islice(_new_commands(records), 1, None)
     commands = (each for each in after if not each.command.startswith(_SYNC))
     first = next(commands, None)
