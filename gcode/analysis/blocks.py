@@ -73,7 +73,7 @@ class Blocks:
         self._partial = self._partial[:limit]
 
     def _without_bom(self, text: bytes) -> bytes:
-        """Remove a byte order mark; as many blanks at the end of the first line keep the others in place."""
+        """Remove a byte order mark; as many blanks at the end of the first line keep the offsets of the next ones."""
         if self._offset or not text.startswith(_BOM):
             return text
         end = text.find(b"\n")

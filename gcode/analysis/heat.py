@@ -62,14 +62,14 @@ class _Heater:
 
     model: HeatModel
     since: float
-    start: float
+    start_temperature: float
     target: float = 0.0
 
     def temperature(self, now: float) -> float:
         """Return the temperature now, in °C."""
-        model, end = self.model, self._limit()
-        at = end + (self.start - end) * math.exp(-(now - self.since) / model.time_constant)
-        return min(at, self.target) if self._heats() else max(at, min(self.target, self.start), model.ambient)
+        model, begin, end = self.model, self.start_temperature, self._limit()
+        at = end + (begin - end) * math.exp(-(now - self.since) / model.time_constant)
+        return min(at, self.target) if self._heats() else max(at, min(self.target, begin), model.ambient)
 
     def seconds(self, now: float, target: float | None = None) -> float:
         """Return the seconds until the heater reaches `target` (None: its own target); 0 if it never does."""
@@ -81,11 +81,11 @@ class _Heater:
 
     def set(self, target: float, now: float) -> None:
         """Set a new target."""
-        self.start, self.since = self.temperature(now), now
+        self.start_temperature, self.since = self.temperature(now), now
         self.target = target
 
     def _heats(self) -> bool:
-        return self.target > self.start
+        return self.target > self.start_temperature
 
     def _limit(self) -> float:
         return self.model.maximum if self._heats() else self.model.ambient

@@ -51,7 +51,7 @@ class Rows:
 
 
 class ModalTracker:
-    """Follows the commands of a block in order; then has its rows, and columns with the values in force at each row."""
+    """Follows the commands of a block in order; then `rows` returns its rows, and each `Stepwise` has their values."""
 
     def __init__(self, limits: MotionLimits, e_mode: EMode) -> None:
         self._e_mode = e_mode

@@ -55,7 +55,7 @@ class Path:
     """Follows the rows of blocks, in order."""
 
     def __init__(self) -> None:
-        self._logical = np.zeros(4)
+        self._coordinates = np.zeros(4)
         self._shift = np.zeros(3)
         self._feedrate = FEEDRATE
         self.homes: list[Home] = []  # of the last block
@@ -85,10 +85,10 @@ class Path:
         for axis in range(4):
             mode = modal.relative_e if axis == COLUMNS.index("E") else modal.relative
             relative = moves & mode.column(count) if not mode.is_constant or mode.last else None
-            after[axis] = _positions(words[axis], relative, self._logical[axis])
-            before[axis, :1], before[axis, 1:] = self._logical[axis], after[axis, :-1]
+            after[axis] = _positions(words[axis], relative, self._coordinates[axis])
+            before[axis, :1], before[axis, 1:] = self._coordinates[axis], after[axis, :-1]
         if count:
-            self._logical = after[:, -1].copy()
+            self._coordinates = after[:, -1].copy()
         delta = np.where(moves, after - before, 0.0)
         if not (modal.flow.is_constant and modal.flow.last == 1.0):
             delta[3] *= modal.flow.column(count)

@@ -114,10 +114,12 @@ def _tokens(text: bytes, kinds_of: bytes) -> tuple[_Tokens, Ints]:
 
 
 def _begins_as_move(text: Bytes, starts: Ints, after: Ints) -> tuple[Bools, Bytes]:
-    """Find the lines that begin with G0 to G3 and perhaps a blank, where `after` is the first token after that.
+    """Return which lines begin with G0 to G3, a blank or none, and then another token; and the number of the G.
 
-    Returns:
-        Which lines do, and the number of the G.
+    Args:
+        text: with some bytes after the last line.
+        starts: of the lines.
+        after: the index of the second token of each line; the G is the first.
     """
     code = text[starts + 1] - _ZERO
     third = text[starts + 2]
