@@ -227,7 +227,7 @@ async def interruption(cuts: Cuts) -> str:
 
 
 async def test_with_safe_a_print_is_interrupted(tmp_path):
-    assert "job.after_reboot is safe" in await interruption(await left_in_print(tmp_path, after_reboot="safe"))
+    assert '(job.after_reboot = "safe")' in await interruption(await left_in_print(tmp_path, after_reboot="safe"))
 
 
 async def test_a_print_is_not_resumed_on_a_board_that_lost_its_power(tmp_path):

@@ -170,7 +170,6 @@ class _Wait:
         """Set `is_unreported` or `trouble`, or warn, if the firmware keeps another target; tell whether it does."""
         if now - self._began < SETTLING_TIME:
             return False
-        instead = f"instead of {self._goal.target:g} °C"
         if (
             self._tool is not None
             and f"tool{self._tool}" != self.name
@@ -178,9 +177,12 @@ class _Wait:
         ):
             self.is_unreported = True  # the report is about the active tool, and the wait is for another one
         elif target == 0:
-            self.trouble = NoHeat(f"the firmware keeps {self.name} off {instead}, which may be above its limit")
+            self.trouble = NoHeat(
+                f"the firmware keeps {self.name} off: the target of {self._goal.target:g} °C may be above its limit"
+            )
         else:
-            self._warn(f"the firmware heats {self.name} to {target:g} °C {instead}, as its limit is lower")
+            targets = f"{target:g} °C instead of {self._goal.target:g} °C"
+            self._warn(f"the firmware heats {self.name} to {targets}, as its limit is lower")
         return True
 
     def _check_stall(self, actual: float, now: float) -> bool:

@@ -124,7 +124,7 @@ class Survival:
         if stored.unknown_reason is not None:
             raise CannotReattach(f"the computer rebooted during the print, and {stored.unknown_reason}")
         if self._connection.config.job.after_reboot == "safe":
-            raise CannotReattach("the computer rebooted during the print (job.after_reboot is safe)")
+            raise CannotReattach('the computer rebooted during the print (job.after_reboot = "safe")')
         # the time without power does not count as printing
         elapsed = asyncio.get_running_loop().time() - stored.written_at
         snapshot.started += elapsed
@@ -167,7 +167,7 @@ class Survival:
         return link
 
     def continue_from(self, job: Job, fed: JobPlace, modes: Modes) -> None:
-        """Set the place from which the job continues, once the printer has passed its checks (`keep_in_logbook`)."""
+        """Set the place from which the job is to continue; the printer's checks follow, and then `keep_in_logbook`."""
         job.printer.set_place(fed, modes)
         job.snapshot.first_line = 1
         job.lines, job.offset = fed.lines, fed.offset

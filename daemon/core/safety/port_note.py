@@ -39,7 +39,7 @@ class PortNote:
         connection = self._connection
         connection.subscribe(self._on_event)
         connection.on_profile(self._on_profile)
-        make_way(self._path, "which port the printer was on is unknown", os.R_OK)
+        make_way(self._path, "the port of the printer is not known", os.R_OK)
         with suppress(*UNREADABLE):  # there is no note, or another version has written it
             if not self._path.is_file():  # reading a pipe would block the start
                 return
