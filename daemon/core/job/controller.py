@@ -263,7 +263,7 @@ class JobController:
             job.move("pause")
 
     def resume(self) -> None:
-        """Resume the job if it is paused, or as soon as it is, if it is pausing; in any other state do nothing.
+        """Resume the job if it is paused; if it is pausing or reattaching, do so afterwards; otherwise do nothing.
 
         Raises:
             JobConflict: there is no job.

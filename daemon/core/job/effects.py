@@ -332,7 +332,7 @@ class Effects:
                 await self._wait_for_all(job, barrier)
             case PauseJob(reason=reason):
                 self._pause_for(job, reason)  # first, so that the gate is closed when the stream proceeds
-            case PrinterPauses():  # Prusa's M601 parks, and keeps heat and position (Marlin_main.cpp)
+            case PrinterPauses():  # Prusa's M601 parks, and M602 restores heat and position (Marlin_main.cpp)
                 job.snapshot.printer_paused = True
                 self._pause_for(job, f"the file asks for it: {barrier.command.decode()}")
             case PauseUnlessKnown():
