@@ -15,14 +15,14 @@ def connection_figures(printer: Conversation | None, waits: int) -> ConnectionFi
     figures = ConnectionFigures(stall=stall, waits=waits, memory=read_memory())
     if printer is None:
         return figures
-    took, limits, counters = printer.turnaround, printer.flow_control, printer.counters
-    answers = took.total
+    turnaround, limits, counters = printer.turnaround, printer.flow_control, printer.counters
+    answers = turnaround.total
     return ConnectionFigures(
         answers=answers,
-        p50=took.quantile(0.5) if answers else None,
-        p99=took.quantile(0.99) if answers else None,
-        late=took.counts[-1],
-        longest=took.longest if answers else None,
+        p50=turnaround.quantile(0.5) if answers else None,
+        p99=turnaround.quantile(0.99) if answers else None,
+        late=turnaround.counts[-1],
+        longest=turnaround.longest if answers else None,
         stall=stall,
         waits=waits,
         planner_empty=counters.planner_empty if counters.planner_reports else None,

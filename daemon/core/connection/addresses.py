@@ -84,7 +84,7 @@ class Addresses:
             return own if own and own.scheme == "sim" else parse("sim")
         if own and port in (own.target, str(own), f"{own.scheme}:{own.target}"):
             return own
-        # in a thread: the kinds of printers that are installed are read from the disk
+        # in a thread: looking for the backends of other distributions reads the disk
         address = await asyncio.to_thread(address_of, port)
         # clients get neither options of `sim` nor `replay`, as these read and write files
         if address.scheme != "serial" or not await self._is_allowed(address.target):
@@ -103,7 +103,7 @@ class Addresses:
     # -- at which baudrate ---------------------------------------------------------------------------------
 
     def baudrate(self, address: Address) -> int | None:
-        """Return the baudrate of an address; None: several are possible. Addresses of other kinds get the usual one."""
+        """Return the baudrate of an address; None: several are possible, as only with a serial port."""
         return self.rates(address)[0] if len(self.rates(address)) == 1 else None
 
     def rates(self, address: Address) -> tuple[int, ...]:

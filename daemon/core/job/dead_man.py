@@ -55,7 +55,7 @@ class DeadMan:
         self._connection = connection
         self._state = state
         self._printer: Printer | None = None  # the printer that the attributes below are about
-        self._set_seconds: int | None = None  # the seconds set last; None: only an earlier host may have set some
+        self._sent_seconds: int | None = None  # the seconds sent last; None: only an earlier host may have sent some
         self._m85_is_unknown = False  # the firmware has answered that it does not know M85
         self._sending: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -91,7 +91,7 @@ class DeadMan:
 
     def _begin(self, *, ready: bool) -> None:
         self._printer = self._connection.printer if ready else None
-        self._set_seconds = None
+        self._sent_seconds = None
         self._m85_is_unknown = False
         self._stop_timer()
         if ready:
@@ -109,7 +109,7 @@ class DeadMan:
 
     def _adjust(self) -> None:
         """Send M85 if the time that is needed differs from the one that was set last."""
-        if self._can_set_timer() and self._needed_seconds() != self._set_seconds:
+        if self._can_set_timer() and self._needed_seconds() != self._sent_seconds:
             self._send()
 
     def _can_set_timer(self) -> bool:
@@ -135,7 +135,7 @@ class DeadMan:
     def _send(self) -> None:
         printer, seconds = self._printer, self._needed_seconds()
         if printer is not None:
-            self._set_seconds = seconds
+            self._sent_seconds = seconds
             self._stop_timer()
             self._sending = asyncio.create_task(self._set_timer(printer, seconds))
             self._sending.add_done_callback(self._on_sent)
@@ -149,14 +149,14 @@ class DeadMan:
             log.debug("printer.dead_man_not_set", reason=str(error))  # lost; the next connection sets its own timer
             return
         if printer is self._printer and any(isinstance(parse(line.encode()), UnknownCommand) for line in answer):
-            self._m85_is_unknown, self._set_seconds = True, None
+            self._m85_is_unknown, self._sent_seconds = True, None
             self._warn()
 
     def _on_sent(self, _task: asyncio.Task[None]) -> None:
         self._sending = None
         if self._can_set_timer():
-            if self._set_seconds:
-                self._timer = asyncio.get_running_loop().call_later(self._set_seconds / REPEATS, self._repeat)
+            if self._sent_seconds:
+                self._timer = asyncio.get_running_loop().call_later(self._sent_seconds / REPEATS, self._repeat)
             self._adjust()
 
     def _repeat(self) -> None:
@@ -175,14 +175,14 @@ class DeadMan:
         printer = self._printer
         self._stop_timer()
         self._printer = None
-        if printer is None or not self._set_seconds or printer.state is not ConnectionState.READY:
+        if printer is None or not self._sent_seconds or printer.state is not ConnectionState.READY:
             return
         try:
             async with asyncio.timeout(RELEASE_TIMEOUT):
                 await self._set_timer(printer, 0)
         except TimeoutError:
             log.warning(
-                "printer.dead_man_left", consequence=f"the printer stops {self._set_seconds} s after its last move"
+                "printer.dead_man_left", consequence=f"the printer stops {self._sent_seconds} s after its last move"
             )
 
 

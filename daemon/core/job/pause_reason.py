@@ -56,7 +56,7 @@ class _Conversation:
         self._at_receipt = at_receipt
         self._unanswered: deque[tuple[str, str]] = deque()  # line number and code word
         self._last = ""  # the code word of the command that was acknowledged last
-        self._repeats = False  # the next ok belongs to a resend request
+        self._owed_ok = False  # the next ok belongs to a resend request
 
     def answers(self, line: str) -> bool:
         """Take a line; tell whether it belongs to the answer to a command that asks for an answer."""
@@ -70,11 +70,11 @@ class _Conversation:
             self._unanswered.clear()
             self._note_sent(_HELLO)  # sent now or soon: the answer to the greeting follows the banner
         elif isinstance(reply, Resend):
-            self._repeats = True
+            self._owed_ok = True
         elif acknowledges(reply):
-            if self._unanswered and not self._repeats:
+            if self._unanswered and not self._owed_ok:
                 self._last = self._unanswered.popleft()[1]
-            self._repeats = False
+            self._owed_ok = False
         oldest = self._unanswered[0][1] if self._unanswered else ""
         word = self._last if self._at_receipt else oldest
         return bool(word) and _EXECUTED.fullmatch(word) is None

@@ -204,7 +204,7 @@ class FileStream:
     def _prepare_ahead(self) -> None:
         """Make the next lines ready before the printer needs them, which saves 0.25 ms when it does.
 
-        A line that is not plain is not made ready ahead. If lines have not been read yet, this is not an underrun.
+        A line that is not plain is not made ready ahead. Lines that have not been read yet are no underrun here.
         """
         if not (self._ready or self._stopped or self._special_line or self._fd < 0):
             self._take_lines(ahead=True)
