@@ -24,6 +24,9 @@ from gcode.frozen import frozen
 
 AVAHI = Path("/run/avahi-daemon")  # exists while Avahi runs
 GOODBYE_TIMEOUT = 10.0  # s for the goodbye messages
+ADDRESS_INTERVAL = (
+    10.0  # s between two looks for an address: at boot the service starts before Wi-Fi and DHCP are ready
+)
 
 log = structlog.get_logger()
 
@@ -50,23 +53,23 @@ class Responder(Protocol):
 class Discovery:
     """Announces the daemon, if the network can reach it and there is a responder."""
 
-    def __init__(self, config: Config, uuid: str, port: int) -> None:
-        """Prepare the announcement."""
+    def __init__(self, config: Config, uuid: str, host: str, port: int) -> None:
+        """Prepare the announcement; `host` and `port` are those at which HTTP listens."""
         self._config = config
+        self._host = host
         self._announcement = announcement(config, uuid, port)
         self._responder: Responder | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Start announcing, in the background."""
-        if self._config.discovery.mdns and not hosts.is_for_this_machine(self._config.http.host):
+        if self._config.discovery.mdns and not hosts.is_for_this_machine(self._host):
             self._task = asyncio.create_task(self._start())
 
     async def _start(self) -> None:
         """Start the first available responder; its errors are only logged."""
         try:
-            address = await asyncio.to_thread(lan_address, self._config.http.host)
-            if address is None:
+            if (address := await self._find_address()) is None:
                 log.info("discovery.off", reason="no address of a local network")
                 return
             self._responder = await asyncio.to_thread(self._choose, address)
@@ -75,6 +78,16 @@ class Discovery:
                 log.info("discovery.announced", name=self._announcement.name, by=type(self._responder).__name__)
         except Exception as error:  # noqa: BLE001 - the library may raise anything, and printing must not depend on it
             log.warning("discovery.failed", reason=str(error) or type(error).__name__)
+
+    async def _find_address(self) -> str | None:
+        """Return the address to announce; a server that listens everywhere waits until there is one."""
+        is_waiting = False
+        while (address := await asyncio.to_thread(lan_address, self._host)) is None and self._host in hosts.EVERYWHERE:
+            if not is_waiting:
+                log.info("discovery.waits", reason="this computer has no address of a local network yet")
+                is_waiting = True
+            await asyncio.sleep(ADDRESS_INTERVAL)
+        return address
 
     def _choose(self, address: str) -> Responder | None:
         """Return the responder to use. Blocks."""
@@ -123,7 +136,7 @@ def lan_address(host: str) -> str | None:
     """
     if host == "::":  # by IPv4, too: most providers give public addresses for IPv6
         return _local(_outgoing(socket.AF_INET6)) or _local(_outgoing(socket.AF_INET))
-    return _local(_outgoing(socket.AF_INET) if host == "0.0.0.0" else host)  # noqa: S104 - a comparison
+    return _local(_outgoing(socket.AF_INET) if host in hosts.EVERYWHERE else host)
 
 
 def _local(address: str | None) -> str | None:

@@ -85,7 +85,8 @@ async def run(
         end.say_hello()
         if greet is not None:
             greet(await _invitation(front, listening), end.latest().printer)
-        discovery = Discovery(replace(front.config, appearance=front.appearance), front.uuid, listening.port)
+        described = replace(front.config, appearance=front.appearance)
+        discovery = Discovery(described, front.uuid, listening.host, listening.port)
         stack.push_async_callback(close_in_time, discovery.stop)
         discovery.start()
         if reread is not None:

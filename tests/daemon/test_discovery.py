@@ -31,14 +31,13 @@ def test_unreachable_addresses_are_loopback(host):
         ("8.8.8.8", None),
         ("127.0.0.1", None),
         ("printer.example", None),
-        ("", None),
     ],
 )
 def test_only_addresses_of_a_local_network_are_announced(host, address):
     assert lan_address(host) == address
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
 def test_a_service_listening_everywhere_is_announced_by_its_default_route(monkeypatch, host):
     routes = {socket.AF_INET: "192.168.7.7"}
     monkeypatch.setattr(discovery, "_outgoing", routes.get)
@@ -80,10 +79,10 @@ def test_a_name_fits_into_a_label_of_dns(tmp_path, name):
     assert label.startswith(name[:10])
 
 
-async def started(settings, monkeypatch, **patches):
-    """Return announcements that have begun; `address` is the computer's."""
-    monkeypatch.setattr(discovery, "lan_address", lambda _: patches.get("address", "192.168.1.5"))
-    announcer = Discovery(settings, UUID, 5000)
+async def started(settings, monkeypatch, host="0.0.0.0", address="192.168.1.5"):
+    """Return announcements that have begun; `host` is where HTTP listens, `address` the computer's."""
+    monkeypatch.setattr(discovery, "lan_address", lambda _: address)
+    announcer = Discovery(settings, UUID, host, 5000)
     announcer.start()
     if announcer._task is not None:
         await announcer._task
@@ -94,7 +93,7 @@ async def test_avahi_gets_a_file_that_is_removed_at_the_end(tmp_path, monkeypatc
     monkeypatch.setattr(discovery, "AVAHI", tmp_path)
     folder = tmp_path / "services"
     folder.mkdir()
-    settings = config(tmp_path, http={"host": "0.0.0.0"}, discovery={"avahi_services": str(folder)})
+    settings = config(tmp_path, discovery={"avahi_services": str(folder)})
     announcer = await started(settings, monkeypatch)
     assert isinstance(announcer._responder, AvahiFile)
     assert [each.name for each in folder.iterdir()] == ["nozzled-5000.service"]
@@ -103,23 +102,46 @@ async def test_avahi_gets_a_file_that_is_removed_at_the_end(tmp_path, monkeypatc
     await announcer.stop()
 
 
-@pytest.mark.parametrize(
-    "sections",
-    [
-        {"http": {"host": "127.0.0.1"}},
-        {"http": {"host": "0.0.0.0"}, "discovery": {"mdns": False}},
-    ],
-)
-async def test_nothing_is_announced_on_loopback_or_if_switched_off(tmp_path, monkeypatch, sections):
-    announcer = await started(config(tmp_path, **sections), monkeypatch)
+@pytest.mark.parametrize(("host", "mdns"), [("127.0.0.1", True), ("0.0.0.0", False)])
+async def test_nothing_is_announced_on_loopback_or_if_switched_off(tmp_path, monkeypatch, host, mdns):
+    announcer = await started(config(tmp_path, discovery={"mdns": mdns}), monkeypatch, host)
     assert announcer._task is None
+    await announcer.stop()
+
+
+@pytest.mark.parametrize("configured", ["127.0.0.1", "0.0.0.0"])
+async def test_what_counts_is_where_http_listens(tmp_path, monkeypatch, configured):
+    """A socket of systemd may listen elsewhere than [http] host says."""
+    folder = tmp_path / "services"
+    folder.mkdir()
+    monkeypatch.setattr(discovery, "AVAHI", tmp_path)
+    settings = config(tmp_path, http={"host": configured}, discovery={"avahi_services": str(folder)})
+    announcer = await started(settings, monkeypatch, "0.0.0.0")
+    assert [each.name for each in folder.iterdir()] == ["nozzled-5000.service"]
+    await announcer.stop()
+    announcer = await started(settings, monkeypatch, "127.0.0.1")
+    assert announcer._task is None
+
+
+async def test_a_service_that_starts_before_the_network_is_announced_when_there_is_an_address(tmp_path, monkeypatch):
+    folder = tmp_path / "services"
+    folder.mkdir()
+    addresses: list[str | None] = [None, None, None, "192.168.1.5"]
+    monkeypatch.setattr(discovery, "AVAHI", tmp_path)
+    monkeypatch.setattr(discovery, "lan_address", lambda _: addresses.pop(0))
+    announcer = Discovery(config(tmp_path, discovery={"avahi_services": str(folder)}), UUID, "0.0.0.0", 5000)
+    announcer.start()
+    await asyncio.sleep(2.5 * discovery.ADDRESS_INTERVAL)
+    assert list(folder.iterdir()) == []
+    await asyncio.sleep(discovery.ADDRESS_INTERVAL)
+    assert [each.name for each in folder.iterdir()] == ["nozzled-5000.service"]
     await announcer.stop()
 
 
 async def test_without_avahi_zeroconf_or_a_network_nothing_is_announced_and_nothing_fails(tmp_path, monkeypatch):
     monkeypatch.setattr(discovery, "AVAHI", tmp_path / "not there")
-    settings = config(tmp_path, http={"host": "0.0.0.0"})
-    announcer = await started(settings, monkeypatch, address=None)
+    settings = config(tmp_path)
+    announcer = await started(settings, monkeypatch, "8.8.8.8", None)
     assert announcer._responder is None
     monkeypatch.setitem(sys.modules, "zeroconf.asyncio", None)
     announcer = await started(settings, monkeypatch)
@@ -136,7 +158,7 @@ async def test_a_fault_of_the_responder_is_logged_and_ends_nothing(tmp_path, mon
             pass
 
     monkeypatch.setattr(Discovery, "_choose", lambda *_: Broken())
-    announcer = await started(config(tmp_path, http={"host": "0.0.0.0"}), monkeypatch)
+    announcer = await started(config(tmp_path), monkeypatch)
     await announcer.stop()
     assert "no multicast here" in capsys.readouterr().out
 
