@@ -45,6 +45,7 @@ NozzledError
         ├── IsAFolder            a folder where a file is needed
         ├── NotAFolder           a file where a folder is needed
         ├── NotPrintable         not a G-code file by its name ("part.stl")
+        ├── UncheckedFile        the file to print has been changed since it was checked
         ├── UploadBroken         the upload ended before it was complete
         └── StorageFull          no room left for the file
 """
@@ -250,6 +251,10 @@ class NotAFolder(FileError):
 
 class NotPrintable(FileError):
     """Not a G-code file, by its name."""
+
+
+class UncheckedFile(FileError):
+    """The file to print has been changed since it was checked."""
 
 
 class UploadBroken(FileError):

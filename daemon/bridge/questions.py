@@ -7,7 +7,7 @@ import msgspec
 from daemon.bridge.frames import MAX_QUESTION
 from daemon.bridge.messages import QuestionMessage, encode
 from daemon.bridge.snapshot import Struct
-from daemon.bridge.words import FileStatistics, KeyedPrint, PastPrint, PortOptions, PrintRecord, Selection
+from daemon.bridge.words import FileMark, FileStatistics, KeyedPrint, PastPrint, PortOptions, PrintRecord, Selection
 from gcode.errors import CommandError
 from gcode.outgoing import is_stop
 
@@ -194,14 +194,20 @@ class Select(Question, tag="select", frozen=True):
 
 
 class Start(Question, tag="start", frozen=True):
-    """Print the selected file."""
+    """Print the selected file.
+
+    With `checked_file` only this very file is printed, not another one that was selected or put in its place after the
+    front had checked it.
+    """
+
+    checked_file: FileMark | None = None
 
 
 class StartKeyed(Question, tag="begin", frozen=True):
     """Print a file (None: the selected one), unless a print with this key has begun before.
 
     This is another question than `Start`, so that a core too old for keys refuses it instead of beginning a print
-    twice. With `bed` the print begins only if `Snapshot.bed` still has that value.
+    twice. With `bed` the print begins only if `Snapshot.bed` still has that value; `checked_file` is as in `Start`.
     """
 
     file: Selection | None
@@ -209,6 +215,7 @@ class StartKeyed(Question, tag="begin", frozen=True):
     mark: str
     eject: bool = False
     bed: int | None = None
+    checked_file: FileMark | None = None
     answer: ClassVar[Any] = KeyedPrint
 
 
@@ -228,7 +235,9 @@ class AskRecord(Question, tag="record", frozen=True):
 
 
 class Restart(Question, tag="restart", frozen=True):
-    """Drop the paused job and print its file from the beginning."""
+    """Drop the paused job and print its file from the beginning; `checked_file` is as in `Start`."""
+
+    checked_file: FileMark | None = None
 
 
 class Pause(Question, tag="pause", frozen=True):

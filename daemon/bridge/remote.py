@@ -9,6 +9,7 @@ from daemon.bridge import questions as ask
 from daemon.bridge.events import JobChanged, SafetyBroken
 from daemon.bridge.snapshot import JobSummary, PrinterSummary, Snapshot
 from daemon.bridge.words import (
+    FileMark,
     FileStatistics,
     JobProgress,
     JobState,
@@ -369,13 +370,20 @@ class RemoteJobs:
         """Unselect the file."""
         await self._channel.ask(ask.Select(file=None))
 
-    async def start(self) -> None:
-        """Print the selected file."""
+    async def start(self, checked_file: FileMark | None = None) -> None:
+        """Print the selected file, if it is still the one that was checked; None: whichever it is."""
         with self._beginning():
-            await self._channel.ask(ask.Start())
+            await self._channel.ask(ask.Start(checked_file=checked_file))
 
     async def begin(
-        self, file: Selection | None, key: str, mark: str, *, eject: bool = False, bed: int | None = None
+        self,
+        file: Selection | None,
+        key: str,
+        mark: str,
+        *,
+        eject: bool = False,
+        bed: int | None = None,
+        checked_file: FileMark | None = None,
     ) -> KeyedPrint:
         """Print a file (None: the selected one), unless a print with this key has begun before; return its job.
 
@@ -385,6 +393,7 @@ class RemoteJobs:
             mark: identifies what the request asks for.
             eject: run the script that clears the bed when the print completes.
             bed: `RemoteCore.bed` when the user saw that the bed was clear; None: print in any case.
+            checked_file: the file that was checked, the only one to print; None: whichever file it is.
 
         Raises:
             JobConflict: the request does not fit the state, or something may be on the bed.
@@ -393,7 +402,7 @@ class RemoteJobs:
         """
         with self._beginning():
             keyed_print: KeyedPrint = await self._channel.ask(
-                ask.StartKeyed(file=file, key=key, mark=mark, eject=eject, bed=bed)
+                ask.StartKeyed(file=file, key=key, mark=mark, eject=eject, bed=bed, checked_file=checked_file)
             )
         return keyed_print
 
@@ -407,10 +416,10 @@ class RemoteJobs:
         jobs: list[PrintRecord] = await self._channel.ask(ask.AskRecord(after=after, limit=limit))
         return jobs
 
-    async def restart(self) -> None:
-        """Drop the paused job and print its file from the beginning."""
+    async def restart(self, checked_file: FileMark | None = None) -> None:
+        """Drop the paused job and print its file from the beginning, if it is the one that was checked; None: any."""
         with self._beginning():
-            await self._channel.ask(ask.Restart())
+            await self._channel.ask(ask.Restart(checked_file=checked_file))
 
     async def pause(self) -> None:
         """Pause the job. If it is pausing, forget a request to resume; if it is paused or ending, do nothing."""

@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import PurePosixPath
 
 from daemon.bridge.questions import MAX_COMMANDS
-from daemon.bridge.words import Selection
+from daemon.bridge.words import FileMark, Selection
 from daemon.errors import BadFileName, BadJobKey, ConfigError, PortNotAllowed
 from gcode.errors import CommandError, QueueFull
 from gcode.reader import MAX_LINE
@@ -21,6 +21,7 @@ MAX_PATH = 1024  # bytes
 MAX_TEXT = 255  # characters of a name
 MAX_OFFSET = 50.0  # °C
 MAX_INTEGER = 2**63 - 1  # SQLite's
+MAX_INODE = 2**64 - 1
 
 _HEATER = re.compile(r"tool\d{1,2}|bed|chamber")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
@@ -43,6 +44,15 @@ def check_selection(file: Selection) -> Selection:
     if file.sha1 is not None and not _SHA1.fullmatch(file.sha1):
         raise BadFileName("a SHA-1 has 40 hexadecimal digits")
     return file
+
+
+def check_file_mark(mark: FileMark | None) -> FileMark | None:
+    """Check what identifies a checked file, which is only compared; raises BadFileName."""
+    if mark is not None:
+        check_path(mark.path)
+        if not 0 <= mark.inode <= MAX_INODE:
+            raise BadFileName(f"a file's inode cannot be {mark.inode}")
+    return mark
 
 
 def check_path(relative: str) -> str:

@@ -74,8 +74,6 @@ class Desk:
         self._bed = BedWatch(core)
         jobs = core.jobs
         self._job_requests: dict[type[ask.Question], Callable[[], None]] = {
-            ask.Start: jobs.start,
-            ask.Restart: jobs.restart,
             ask.Pause: jobs.pause,
             ask.Resume: jobs.resume,
             ask.Toggle: jobs.toggle,
@@ -204,7 +202,7 @@ class Desk:
 
     def _immediate_answer(self, question: ask.Question) -> Callable[[], object] | None:
         """Return the function that answers within this turn of the loop; None: answering takes longer."""
-        if (request := self._job_requests.get(type(question))) is not None:
+        if (request := self._job_request(question)) is not None:
             return request
         jobs = self._core.jobs
         match question:
@@ -225,6 +223,16 @@ class Desk:
             case ask.AskTraffic():
                 return partial(self._traffic, question.since)
         return None
+
+    def _job_request(self, question: ask.Question) -> Callable[[], None] | None:
+        """Return the function that carries out a request about the job; None: the question is another one."""
+        jobs = self._core.jobs
+        match question:
+            case ask.Start(checked_file=checked_file):
+                return partial(jobs.start, checked_file=checks.check_file_mark(checked_file))
+            case ask.Restart(checked_file=checked_file):
+                return partial(jobs.restart, checks.check_file_mark(checked_file))
+        return self._job_requests.get(type(question))
 
     def _immediate_send(self, commands: list[str]) -> Callable[[], None] | None:
         """Return the function that sends a few commands, or an emergency stop; None: checking them takes longer."""
@@ -297,6 +305,7 @@ class Desk:
     def _begin_print(self, question: ask.StartKeyed, expires_at: float | None) -> Awaitable[object]:
         file = checks.check_selection(question.file) if question.file is not None else None
         key, mark = checks.check_job_key(question.key), checks.check_job_key(question.mark)
+        checked_file = checks.check_file_mark(question.checked_file)
 
         def check() -> None:
             if (
@@ -305,7 +314,7 @@ class Desk:
                 raise TooLate("the print was not started: it could not be recorded before its client gave up")
             self._bed.require_count(question.bed)
 
-        return self._keyed.begin(file, key, mark, eject=question.eject, check=check)
+        return self._keyed.begin(file, key, mark, eject=question.eject, checked_file=checked_file, check=check)
 
     async def _find_print(self, key: str) -> KeyedPrint | None:
         keyed_print = await self._keyed.find(key)

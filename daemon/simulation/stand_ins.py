@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from daemon.core.job.file_mark import FileMark
+from daemon.bridge.words import FileMark
 from daemon.core.job.kept_file import KeptFile
 from daemon.core.job.streamer import FileStream
 from daemon.core.record.store import JobRecord, NewJob, Store

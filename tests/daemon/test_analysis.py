@@ -4,6 +4,9 @@ import asyncio
 import base64
 import io
 import json
+import os
+from contextlib import contextmanager
+from unittest.mock import patch
 
 import pytest
 from PIL import Image
@@ -139,6 +142,124 @@ async def test_an_upload_that_another_replaces_while_it_is_checked_is_not_printe
         answer = (await uploading).json
         assert (answer["effectivePrint"], client.service.jobs.active) == (False, False)
         assert "a.gcode was replaced while it was checked" in answer["notPrinted"]
+
+
+@contextmanager
+def replacing_after_the_check(client, content=OUTSIDE):
+    """Put another file in the place of a.gcode, as a network share does, as soon as the front has checked it."""
+    watch, path = client.service.watch, client.service.files.root / "a.gcode"
+    check = watch.check
+
+    async def check_and_replace(*args, **kwargs):
+        passed = await check(*args, **kwargs)
+        other = path.with_suffix(".new")
+        other.write_bytes(content)
+        other.replace(path)
+        return passed
+
+    with patch.object(watch, "check", check_and_replace):
+        yield
+
+
+REQUESTS = {
+    "start": ("/api/job", {"command": "start"}),
+    "start with a key": ("/api/job", {"command": "start", "job": "k"}),
+    "select and print": ("/api/files/local/a.gcode", {"command": "select", "print": True}),
+    "select and print with a key": ("/api/files/local/a.gcode", {"command": "select", "print": True, "job": "k"}),
+    "reprint": ("/api/history/1", {"command": "reprint"}),
+}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+async def test_a_file_that_is_replaced_after_its_check_is_not_printed(tmp_path, name):
+    """Between the check by the front and the moment in which the core opens the file."""
+    path, body = REQUESTS[name]
+    async with analysing(tmp_path) as client:
+        await upload(client, select="true", print="true" if name == "reprint" else "")
+        await until_analysed(client)
+        await until(lambda: not client.service.jobs.active)
+        with replacing_after_the_check(client):
+            assert (await client.post(path, body)).status == 204
+        await until(lambda: client.service.jobs.state is JobState.FAILED)
+        error = (await client.get("/api/job")).json["error"]
+        assert "a.gcode was changed after it had been checked, so it was not printed: start it again" in error
+        refused = await client.post("/api/job", {"command": "start"})
+        assert (refused.status, "outside the build volume" in refused.error) == (409, True)
+
+
+async def test_an_upload_that_is_replaced_after_its_check_is_not_printed(tmp_path):
+    async with analysing(tmp_path) as client:
+        with replacing_after_the_check(client):
+            await upload(client, print="true")
+        await until(lambda: client.service.jobs.state is JobState.FAILED)
+
+
+async def test_a_file_of_the_same_size_and_time_that_replaces_the_checked_one_is_not_printed(tmp_path):
+    async with analysing(tmp_path) as client:
+        await upload(client, select="true")
+        path = client.service.files.root / "a.gcode"
+        before, start = path.stat(), client.service.jobs.start
+
+        def replace_and_start(*args, **kwargs):
+            other = path.with_suffix(".new")
+            other.write_bytes(OUTSIDE)
+            os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+            other.replace(path)
+            start(*args, **kwargs)
+
+        with patch.object(client.service.jobs, "start", replace_and_start):
+            await client.post("/api/job", {"command": "start"})
+        assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+        await until(lambda: client.service.jobs.state is JobState.FAILED)
+
+
+async def test_a_file_that_is_replaced_just_before_its_restart_is_not_printed(tmp_path):
+    async with analysing(tmp_path) as client:
+        await upload(client, print="true")
+        await client.settle(1)
+        await client.post("/api/job", {"command": "pause"})
+        await until(lambda: client.service.jobs.state is JobState.PAUSED)
+        restart = client.service.jobs.restart
+
+        def replace_and_restart(*args, **kwargs):
+            (client.service.files.root / "a.gcode").write_bytes(OUTSIDE)
+            restart(*args, **kwargs)
+
+        with patch.object(client.service.jobs, "restart", replace_and_restart):
+            assert (await client.post("/api/job", {"command": "restart"})).status == 204
+        await until(lambda: client.service.jobs.state is JobState.FAILED)
+
+
+async def test_a_file_that_another_client_selects_during_the_check_is_not_printed_unchecked(tmp_path):
+    async with analysing(tmp_path) as client:
+        await upload(client, OUTSIDE, name="b.gcode")
+        await upload(client, select="true")
+        check = client.service.watch.check
+
+        async def check_and_select(*args, **kwargs):
+            passed = await check(*args, **kwargs)
+            await client.post("/api/files/local/b.gcode", {"command": "select"})
+            return passed
+
+        with patch.object(client.service.watch, "check", check_and_select):
+            refused = await client.post("/api/job", {"command": "start"})
+        assert (refused.status, client.service.jobs.active) == (409, False)
+        assert refused.error == "b.gcode was selected while a.gcode was checked: select the file to print again"
+
+
+async def test_a_forced_file_is_printed_whatever_is_there(tmp_path):
+    async with analysing(tmp_path) as client:
+        await upload(client, select="true")
+        start = client.service.jobs.start
+
+        def replace_and_start(*args, **kwargs):
+            (client.service.files.root / "a.gcode").write_bytes(OUTSIDE)
+            start(*args, **kwargs)
+
+        with patch.object(client.service.jobs, "start", replace_and_start):
+            await client.post("/api/job", {"command": "start", "force": True})
+        await client.settle(1)
+        assert client.service.jobs.active
 
 
 async def test_a_file_with_errors_can_be_forced(tmp_path):

@@ -292,7 +292,7 @@ def test_unknown_fields_of_a_message_are_ignored():
     )
     desk = FakeDesk()
     assert isinstance(decode_from_core(answer(desk, message)), AnswerMessage)
-    assert desk.questions == [ask.Start()]
+    assert desk.questions == [ask.Start(checked_file=None)], "a front that names no checked file has none compared"
 
 
 NO_QUESTIONS = [

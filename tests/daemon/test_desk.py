@@ -16,7 +16,7 @@ from daemon.bridge.desk import MAX_OPEN
 from daemon.bridge.front_end import FrontEnd
 from daemon.bridge.memory import InMemory
 from daemon.bridge.remote import RemoteCore
-from daemon.bridge.words import FileStatistics, JobState, PortOptions, Selection
+from daemon.bridge.words import FileMark, FileStatistics, JobState, PortOptions, Selection
 from daemon.config import chosen_preset
 from daemon.core.core import begin_core
 from daemon.core.desk import Desk
@@ -230,6 +230,18 @@ async def test_no_file_outside_the_uploads_can_be_selected(tmp_path, path):
         with pytest.raises(BadFileName):
             await pair.ask(ask.AskStatistics(path=path))
         assert pair.core.jobs.selected is None
+
+
+@pytest.mark.parametrize("mark", [FileMark("../x.gcode", 1, 1, 1), FileMark("x.gcode", 1, 1, -1)], ids=str)
+async def test_an_impossible_checked_file_is_refused(tmp_path, mark):
+    async with house(tmp_path, address="") as pair:
+        for question in (
+            ask.Start(checked_file=mark),
+            ask.Restart(checked_file=mark),
+            ask.StartKeyed(file=PART, key="k", mark="m", checked_file=mark),
+        ):
+            with pytest.raises(BadFileName):
+                await pair.ask(question)
 
 
 BAD_FIELDS = [

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.bridge.words import JobState, Selection
-from daemon.core.job.file_mark import FileMark
+from daemon.bridge.words import FileMark, JobState, Selection
 from daemon.core.job.job_snapshot import NEEDED_KEYS, VERSION, Ending, JobSnapshot, dump, load, with_heaters_off
 from daemon.core.job.parking import ParkedPosition
 from gcode.modes import Modes

@@ -16,7 +16,7 @@ from daemon.core import core as core_building
 from daemon.core.desk import Desk
 from daemon.errors import CoreAway, JobConflict, StoreError, UnfitFile
 from daemon.front import front as front_building
-from daemon.front.analysis.watch import FileRefusal, Watch
+from daemon.front.analysis.watch import FileRefusal, PrintableFile, Watch
 from daemon.front.queue.document import Document, Entry
 from daemon.front.queue.store import QueueStore
 from hal.driver import LinePrinter
@@ -167,6 +167,29 @@ async def test_a_pause_and_a_print_of_another_client_hold_the_queue(tmp_path):
         assert server.begun == ["b.gcode"], "there is something on the bed now"
 
 
+async def test_a_file_that_is_replaced_after_its_check_waits_to_be_checked_again(tmp_path, monkeypatch):
+    async with queueing(tmp_path) as server:
+        await filled(server, "a")
+        check, path = server.service.watch.check, server.service.files.root / "a.gcode"
+
+        async def check_and_replace(chosen, patience, **more):
+            passed = await check(chosen, patience, **more)
+            path.write_bytes(cube("b", 20))
+            return passed
+
+        await add(server, "a")
+        with monkeypatch.context() as patched:
+            patched.setattr(server.service.watch, "check", check_and_replace)
+            await command(server, "bed", clear=True)
+            await server.settle(60)
+        [entry] = (await server.get("/api/queue")).json["entries"]
+        assert (entry["state"], entry["done"]) == ("waiting", 0)
+        assert "a.gcode was changed after it had been checked" in entry["reason"]
+        await command(server, "bed", clear=True)
+        await until(lambda: server.service.jobs.state is JobState.COMPLETED)
+        assert (await server.get("/api/queue")).json["entries"] == []
+
+
 async def test_a_print_begun_during_the_check_of_a_file_occupies_the_bed(tmp_path, monkeypatch):
     async with queueing(tmp_path) as server:
         await filled(server, "a", "b")
@@ -203,6 +226,7 @@ async def test_refused_and_deleted_files_are_skipped_and_moved_ones_followed(tmp
         async def check(selected, patience):
             if selected.name == "bad.gcode":
                 raise UnfitFile("it is too large")
+            return PrintableFile(None, has_findings=True)
 
         with patch("daemon.front.analysis.watch.Watch.check", lambda _, *arguments: check(*arguments)):
             await command(server, "bed", clear=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from daemon.bridge.words import JobProgress, JobState, Selection
+from daemon.bridge.words import FileMark, JobProgress, JobState, Selection
 from daemon.config import Config
 from daemon.config.named_values import fill_in
 from daemon.core.connection.connection import Connection
@@ -219,22 +219,34 @@ class JobController:
             raise JobConflict("Printer is not operational")
         return file
 
-    def start(self, file: Selection | None = None, claim: ClaimedJob | None = None) -> None:
+    def start(
+        self,
+        file: Selection | None = None,
+        claim: ClaimedJob | None = None,
+        checked_file: FileMark | None = None,
+    ) -> None:
         """Print a file, or the selected one.
 
         Args:
             file: becomes the selected one.
             claim: the record of a print with a key.
+            checked_file: the file that the front has checked, the only one to print; None: whichever file it is.
 
         Raises:
-            JobConflict: there is no printer or no file, or a print is in progress, perhaps from the printer's SD card.
+            JobConflict: there is no printer or no file, another file was selected during the check, or a print is in
+                progress, perhaps from the printer's SD card.
         """
-        self.selected = self.file_to_print(file)
-        self._begin(self.selected, claim)
+        selection = self.file_to_print(file)
+        if checked_file is not None and checked_file.path != selection.path:
+            raise JobConflict(
+                f"{selection.path} was selected while {checked_file.path} was checked: select the file to print again"
+            )
+        self.selected = selection
+        self._begin(selection, claim, checked_file)
         self._announce(JobState.STARTING)
 
-    def restart(self) -> None:
-        """Drop the paused job and print its file from the beginning.
+    def restart(self, checked_file: FileMark | None = None) -> None:
+        """Drop the paused job and print its file from the beginning; `checked_file` is as in `start`.
 
         Raises:
             JobConflict: no job is paused.
@@ -243,7 +255,8 @@ class JobController:
         if job is None or not job.machine.can("restart"):
             raise JobConflict("Printer does not have an active print job or is not paused")
         self._refuse_beside_panel_print()
-        self._begin(job.snapshot.selection)  # first, so that `active` never reads False in between
+        # first, so that `active` never reads False in between
+        self._begin(job.snapshot.selection, checked_file=checked_file)
         job.move("restart")
         self._announce(JobState.STARTING)
 
@@ -334,7 +347,9 @@ class JobController:
 
     # -- the life of a job ---------------------------------------------------------------------------------
 
-    def _begin(self, selection: Selection, claim: ClaimedJob | None = None) -> None:
+    def _begin(
+        self, selection: Selection, claim: ClaimedJob | None = None, checked_file: FileMark | None = None
+    ) -> None:
         printer = self._connection.printer
         if printer is None or not self._connection.ready:
             raise JobConflict("Printer is not operational")
@@ -352,6 +367,7 @@ class JobController:
             claim=claim,
         )
         previous, self.runner = self.runner, Runner(self._kit, snapshot, printer)
+        self.runner.job.checked_file = checked_file
         self._error_is_seen = False
         if previous is not None:
             previous.is_replaced = True

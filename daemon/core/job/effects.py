@@ -29,13 +29,12 @@ from typing import TypeVar
 
 import structlog
 
-from daemon.bridge.words import JobState
+from daemon.bridge.words import FileMark, JobState
 from daemon.config import Config
 from daemon.config.named_values import fill_in
 from daemon.core.connection.losing import LossCount
 from daemon.core.job.calling_off import turn_heaters_off_and_rest, while_it_lives
 from daemon.core.job.file_check import sha1_of
-from daemon.core.job.file_mark import FileMark
 from daemon.core.job.heat_wait import Goal, wait_for_heat
 from daemon.core.job.job import Job
 from daemon.core.job.named_values import values
@@ -56,7 +55,7 @@ from daemon.core.job.streamer import FileStream
 from daemon.core.job.survival import Survival
 from daemon.core.job.tally import Tally
 from daemon.core.record.store import Store
-from daemon.errors import CannotReattach, JobConflict
+from daemon.errors import CannotReattach, JobConflict, UncheckedFile
 from gcode.errors import CommandError, FirmwareHalted
 from gcode.heating import shift_target
 from gcode.host_commands import (
@@ -146,12 +145,18 @@ class Effects:
 
         Raises:
             OSError: the file cannot be opened or read.
+            UncheckedFile: it is not the file that the front has checked.
             StoreError: the print has a key, and its start cannot be recorded.
         """
         selection = job.snapshot.selection
         stream = job.stream = self._stream(job, self._uploads / selection.path, self._survival.kept_file.root)
         await stream.open()
         file_mark = await self._run_in_thread(self._survival.kept_file.keep, selection.path, stream)
+        if job.checked_file not in (None, file_mark):
+            raise UncheckedFile(
+                f"{selection.path} was changed after it had been checked, so it was not printed: start it again, and "
+                "the new file is checked"
+            )
         unchanged = (file_mark.size, file_mark.mtime_ns) == (selection.size, selection.mtime_ns)
         file = job.snapshot.file = replace(file_mark, sha1=selection.sha1 if unchanged else None)
         if job.snapshot.claim is not None:

@@ -5,7 +5,7 @@ from dataclasses import field
 
 import structlog
 
-from daemon.bridge.words import JobProgress, JobState
+from daemon.bridge.words import FileMark, JobProgress, JobState
 from daemon.core.connection.losing import LossCount
 from daemon.core.job.job_snapshot import Ending, JobSnapshot
 from daemon.core.job.machine import JobMachine
@@ -32,6 +32,7 @@ class Job:
     printer: Printer
     machine: JobMachine
     steps: Steps
+    checked_file: FileMark | None = None  # the only file to open, at the start of the print; None: not compared
     stream: FileStream | None = None
     feeds_printer: bool = False  # the printer takes its lines from `stream`
     was_reattached: bool = False  # at least once in this process

@@ -15,8 +15,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from daemon.bridge.words import JobState, Selection
-from daemon.core.job.file_mark import FileMark
+from daemon.bridge.words import FileMark, JobState, Selection
 from daemon.core.job.parking import ParkedPosition, modes_of, plain_modes
 from daemon.core.record.store import NewJob
 from gcode.frozen import frozen, mutable

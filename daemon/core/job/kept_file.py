@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from daemon.core.job.file_mark import FileMark
+from daemon.bridge.words import FileMark
 from daemon.core.job.streamer import FileStream
 
 NAME = "printing"

@@ -7,7 +7,7 @@ never begins, but its key is used up; a repeated request gets `NeverBegan`.
 import asyncio
 from collections.abc import Callable
 
-from daemon.bridge.words import JobState, KeyedPrint, Selection
+from daemon.bridge.words import FileMark, JobState, KeyedPrint, Selection
 from daemon.core.job.controller import JobController
 from daemon.core.job.job_snapshot import ClaimedJob
 from daemon.core.record.store import JobRecord, NewJob, Store
@@ -37,6 +37,7 @@ class KeyedPrints:
         mark: str,
         *,
         eject: bool = False,
+        checked_file: FileMark | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> KeyedPrint:
         """Print a file, unless a print with this key has begun before; return the job of the key.
@@ -46,6 +47,7 @@ class KeyedPrints:
             key: the key of this print.
             mark: identifies what the request asks for; it has to be the same each time.
             eject: run the script that clears the bed when the print completes.
+            checked_file: the file that the front has checked, the only one to print; None: whichever file it is.
             check: called just before the print begins; raises JobConflict or TooLate if it must not begin.
 
         Raises:
@@ -61,7 +63,7 @@ class KeyedPrints:
             number = await self._store.claim_job(self._record(selection, key, mark))
             try:
                 check()
-                self._jobs.start(selection, ClaimedJob(number, key, mark, eject))
+                self._jobs.start(selection, ClaimedJob(number, key, mark, eject), checked_file)
             except (JobConflict, TooLate):
                 await self._store.release_job(number)
                 raise

@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 
 from daemon.bridge.questions import Limits
-from daemon.bridge.words import Selection
+from daemon.bridge.words import FileMark
 from daemon.config import Config, ProfileConfig
 from daemon.errors import AnalysisFailed, StoreError
 from daemon.front.analysis.findings import Brief, Findings, from_analysis, unreadable
@@ -130,9 +130,9 @@ class Analyses:
         """Return the first bytes of an uploaded file; empty if it cannot be read."""
         return await asyncio.to_thread(_first_bytes, self._uploads / path, size)
 
-    async def was_replaced(self, selected: Selection) -> bool:
-        """Tell whether another file than the selected one is at its path; False also if none is."""
-        return await asyncio.to_thread(_was_replaced, self._uploads / selected.path, selected)
+    async def mark(self, path: str) -> FileMark | None:
+        """Return what identifies the uploaded file that is at this path now; None: there is none."""
+        return await asyncio.to_thread(_mark, self._uploads, path)
 
     async def printer(self) -> dict[str, Any]:
         """Return profile, settings and firmware of the printer, for worker processes."""
@@ -336,12 +336,11 @@ def _first_bytes(path: Path, size: int) -> bytes:
     return b""
 
 
-def _was_replaced(path: Path, selected: Selection) -> bool:
+def _mark(uploads: Path, path: str) -> FileMark | None:
     with suppress(OSError):
-        status = path.stat()
-        is_changed = selected.mtime_ns not in (0, status.st_mtime_ns)  # a core of an older version does not know it: 0
-        return is_changed or status.st_size != selected.size
-    return False
+        status = (uploads / path).stat()
+        return FileMark(path, status.st_size, status.st_mtime_ns, status.st_ino)
+    return None
 
 
 def _checksum(value: object) -> int:

@@ -8,7 +8,7 @@ from typing import NoReturn
 import structlog
 
 from daemon.bridge.remote import RemoteJobs
-from daemon.bridge.words import JobState, Selection
+from daemon.bridge.words import FileMark, JobState, Selection
 from daemon.errors import JobConflict, UnfitFile
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.forecast import Outlook, Pace, learnt_pace
@@ -34,6 +34,20 @@ class FileRefusal:
     name: str
     path: str
     reasons: list[str]
+
+
+@frozen
+class PrintableFile:
+    """A file that may be printed.
+
+    Attributes:
+        mark: what identifies the checked file, for the core, which opens it later; None: there is no file at its path,
+            and the print fails with that reason.
+        has_findings: the file has been analysed.
+    """
+
+    mark: FileMark | None
+    has_findings: bool
 
 
 class Watch:
@@ -104,10 +118,8 @@ class Watch:
         self._learnt = (printer, pace)
         return pace
 
-    async def check(self, selected: Selection, patience: float, *, touches: bool = False) -> bool:
+    async def check(self, selected: Selection, patience: float, *, touches: bool = False) -> PrintableFile:
         """Check a file before it is printed. A file whose findings do not come in time passes.
-
-        Returns whether there are findings.
 
         Args:
             selected: the file.
@@ -124,9 +136,10 @@ class Watch:
             self._refuse(selected, [DANGER], ADVICE)
         if findings is not None and findings.errors:
             self._refuse(selected, findings.errors, REMEDY)
-        if await self._analyses.was_replaced(selected):
+        mark = await self._analyses.mark(selected.path)
+        if mark is not None and not _is_selected(mark, selected):
             raise JobConflict(f"{selected.name} was replaced while it was checked: try again")
-        return findings is not None
+        return PrintableFile(mark, has_findings=findings is not None)
 
     def _refuse(self, selected: Selection, reasons: list[str], remedy: str) -> NoReturn:
         self.refusal = FileRefusal(selected.name, selected.path, reasons)
@@ -191,6 +204,12 @@ class Watch:
     async def _store_lesson(self, planned: float, actual: float) -> None:
         await self._store.learn(self._printer(), planned, actual)
         self._learnt = None
+
+
+def _is_selected(mark: FileMark, selected: Selection) -> bool:
+    """Tell whether the file is the one that was selected."""
+    is_changed = selected.mtime_ns not in (0, mark.mtime_ns)  # a core of an older version does not know it: 0
+    return not is_changed and mark.size == selected.size
 
 
 def key_of(selected: Selection) -> FileKey:

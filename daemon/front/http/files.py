@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from daemon.bridge.words import FileStatistics
+from daemon.bridge.words import FileMark, FileStatistics
 from daemon.errors import CoreAway, JobConflict, StoreError
 from daemon.front.access.access import OWNER
+from daemon.front.analysis.watch import PrintableFile
 from daemon.front.http.base import ApiHandler, CachedHandler, is_true
 from daemon.front.http.idempotency import HEADER, KeyedRequest, keyed_request
 from daemon.front.uploads.filenames import check_path
@@ -78,20 +79,22 @@ class FilesHandler(CachedHandler):
             return None
         return await listing.render(entry, self.tag, base, whole=whole)
 
-    async def check(self, entry: TreeEntry, *, touches: bool = False) -> bool:
-        """Wait for the analysis of a file before it is printed; tell whether there is one. See `Watch.check`.
+    async def check(self, entry: TreeEntry, *, touches: bool = False) -> PrintableFile:
+        """Wait for the analysis of a file before it is printed. See `Watch.check`.
 
         Raises:
             UnfitFile: the file should not be printed.
             Refused: the client has given up meanwhile.
         """
         patience = self.service.config.analysis.patience_s
-        is_known = await self.service.watch.check(selection_of(entry, None), patience, touches=touches)
+        check = await self.service.watch.check(selection_of(entry, None), patience, touches=touches)
         self.check_time_left()
-        return is_known
+        return check
 
-    async def select(self, entry: TreeEntry, keyed: KeyedRequest | None = None) -> None:
-        """Select a file; with a keyed request, also print it.
+    async def select(
+        self, entry: TreeEntry, keyed: KeyedRequest | None = None, checked_file: FileMark | None = None
+    ) -> None:
+        """Select a file; with a keyed request, also print it, if it is the file that was checked (None: in any case).
 
         Raises:
             JobConflict: a job is active.
@@ -99,7 +102,7 @@ class FilesHandler(CachedHandler):
         user = self.identity.name if self.identity is not None else OWNER
         selection = selection_of(entry, user)
         if keyed is not None:
-            await keyed.begin(self, selection)
+            await keyed.begin(self, selection, checked_file)
         else:
             await self.service.jobs.select(selection)
         self.service.events.publish("FileSelected", of_selection(selection))
@@ -170,11 +173,12 @@ class FileHandler(FilesHandler):
         if entry.type == "folder":
             raise Refused(404, f"{path} is a folder")
         self.require_operational()
+        checked_file = None
         if start and not force:
-            await self.check(entry, touches=is_true(data.get("touches", False)))
-        await self.select(entry, keyed)
+            checked_file = (await self.check(entry, touches=is_true(data.get("touches", False)))).mark
+        await self.select(entry, keyed, checked_file)
         if start and keyed is None:
-            await self.service.jobs.start()
+            await self.service.jobs.start(checked_file)
         self.no_content()
 
     async def _check_only(self, path: str) -> None:
@@ -182,8 +186,8 @@ class FileHandler(FilesHandler):
         entry = await self.service.files.info(path)
         if entry.type == "folder":
             raise Refused(404, f"{path} is a folder")
-        is_known = await self.check(entry)
-        self.write({"known": is_known or not self.service.config.analysis.enabled})
+        check = await self.check(entry)
+        self.write({"known": check.has_findings or not self.service.config.analysis.enabled})
 
     async def _unselect(self, path: str) -> None:
         self.require_operational()

@@ -224,11 +224,12 @@ class PrintHandler(_QueryHandler, FilesHandler, QueueingHandler):
             raise NoSuchFile(f"{job['path']} is a folder")
         self._require_same(job, entry, data)
         self.require_operational()
+        checked_file = None
         if not is_true(data.get("force", False)):
-            await self.check(entry)
-        await self.select(entry, keyed)
+            checked_file = (await self.check(entry)).mark
+        await self.select(entry, keyed, checked_file)
         if keyed is None:
-            await self.service.jobs.start()
+            await self.service.jobs.start(checked_file)
         self.no_content()
 
 

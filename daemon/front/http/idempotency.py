@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from daemon.bridge.front_end import patience_of_client
-from daemon.bridge.words import KeyedPrint, Selection
+from daemon.bridge.words import FileMark, KeyedPrint, Selection
 from daemon.front.http.base import ApiHandler
 from daemon.http.base import DEADLINE
 from daemon.http.errors import Refused
@@ -53,15 +53,20 @@ class KeyedRequest:
         set_job_headers(handler, keyed_print, is_replay=True)
         return keyed_print
 
-    async def begin(self, handler: ApiHandler, file: Selection | None = None) -> KeyedPrint:
-        """Print the file (None: the selected one), unless the key has begun a print; name the job in the headers."""
+    async def begin(
+        self, handler: ApiHandler, file: Selection | None = None, checked_file: FileMark | None = None
+    ) -> KeyedPrint:
+        """Print the file (None: the selected one), unless the key has begun a print; name the job in the headers.
+
+        With `checked_file` only that very file is printed.
+        """
         queue, count = handler.service.queue, None
         if self.bed_clear:
             await queue.load()
             if not queue.bed.clear:
                 raise Refused(409, "nobody has said that the bed is clear")
             count = queue.bed.count  # the core compares it when the print begins
-        begin = partial(handler.service.jobs.begin, file, self.key, self.mark, bed=count)
+        begin = partial(handler.service.jobs.begin, file, self.key, self.mark, bed=count, checked_file=checked_file)
         keyed_print = await queue.begin_unless_used(self.key, partial(self._begin_in_time, handler, begin))
         set_job_headers(handler, keyed_print, is_replay=keyed_print.again)
         return keyed_print

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from daemon.bridge.words import Selection
+from daemon.bridge.words import FileMark, Selection
 from daemon.errors import FileError
 from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.idempotency import keyed_request
@@ -40,9 +40,8 @@ class JobHandler(ApiHandler):
             elif command == "restart":
                 self._refuse_key(data)
                 await self._refuse_rest()
-                if not is_true(data.get("force", False)):
-                    await self._check_replacement()
-                await jobs.restart()
+                checked_file = None if is_true(data.get("force", False)) else await self._check_replacement()
+                await jobs.restart(checked_file)
             else:
                 await jobs.cancel()
         self.no_content()
@@ -58,12 +57,11 @@ class JobHandler(ApiHandler):
 
     async def _start(self, data: dict[str, Any]) -> None:
         await self._renew_selection()
-        if not is_true(data.get("force", False)):
-            await self._check()
+        checked_file = None if is_true(data.get("force", False)) else await self._check()
         if (keyed := keyed_request(self, data, "start")) is not None:
-            await keyed.begin(self)
+            await keyed.begin(self, checked_file=checked_file)
         else:
-            await self.service.jobs.start()
+            await self.service.jobs.start(checked_file)
 
     async def _renew_selection(self) -> None:
         """Select the selected file again if it was replaced past the API: what is printed is what has to be checked."""
@@ -72,12 +70,18 @@ class JobHandler(ApiHandler):
         if selected is not None and (replacement := await self._replacement(selected)) is not None:
             await jobs.select(replacement)
 
-    async def _check_replacement(self) -> None:
-        """Check the file of the paused print if it was replaced since: a restart prints what is there now."""
-        selected = self.service.jobs.selected
-        if selected is not None and (replacement := await self._replacement(selected)) is not None:
-            await self.service.watch.check(replacement, self.service.config.analysis.patience_s)
+    async def _check_replacement(self) -> FileMark | None:
+        """Check the file of the paused print if it was replaced since: a restart prints what is there now.
+
+        Returns what identifies the file that may be printed.
+        """
+        if (selected := self.service.jobs.selected) is None:
+            return None
+        mark = await self.service.analyses.mark(selected.path)
+        if (replacement := await self._replacement(selected)) is not None:
+            mark = (await self.service.watch.check(replacement, self.service.config.analysis.patience_s)).mark
             self.check_time_left()
+        return mark
 
     async def _replacement(self, selected: Selection) -> Selection | None:
         """Return the selection of the file that is there instead of the selected one; None: it is the same, or none."""
@@ -99,12 +103,14 @@ class JobHandler(ApiHandler):
         if selected is not None and is_rest(await analyses.first_bytes(selected.path, len(MARK))):
             raise Refused(409, f"cannot restart {selected.name}: {DANGER}. Cancel it, and continue from a layer")
 
-    async def _check(self) -> None:
-        """Check the selected file before it is printed, if a print can start at all."""
+    async def _check(self) -> FileMark | None:
+        """Check the selected file before it is printed, if a print can start at all; return what identifies it."""
         jobs = self.service.jobs
-        if jobs.selected is not None and not jobs.active:
-            await self.service.watch.check(jobs.selected, self.service.config.analysis.patience_s)
-            self.check_time_left()
+        if jobs.selected is None or jobs.active:
+            return None
+        check = await self.service.watch.check(jobs.selected, self.service.config.analysis.patience_s)
+        self.check_time_left()
+        return check.mark
 
     async def _pause(self, action: object) -> None:
         """Pause, resume or toggle; a missing job is reported before an unknown action."""

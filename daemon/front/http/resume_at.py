@@ -50,11 +50,12 @@ class ResumeAtHandler(FilesHandler):
         self.publish_file_event("FileAdded", entry)
         self.service.analyses.enqueue(key_of(entry))
         await self.service.queue.follow_upload(entry.path)
+        checked_file = None
         if not is_true(data.get("force", False)):
-            await self.check(entry, touches=True)
-        await self.select(entry, keyed)
+            checked_file = (await self.check(entry, touches=True)).mark
+        await self.select(entry, keyed, checked_file)
         if keyed is None:
-            await self.service.jobs.start()
+            await self.service.jobs.start(checked_file)
         self.resuming.forget(token)
         self.set_status(201)
         self.set_header("Location", self.resource(entry.path))

@@ -20,6 +20,7 @@ from daemon.http.errors import Refused
 from daemon.packing.kinds import SNIFF, check_content, packed_kind, plain_name
 
 if TYPE_CHECKING:
+    from daemon.bridge.words import FileMark
     from daemon.front.front import Front
     from daemon.front.uploads.room import Claim
     from daemon.http.upload_form import UploadForm
@@ -55,6 +56,7 @@ class UploadHandler(FilesHandler):
         self._is_complete = False
         self._is_over = False  # the client has gone, or its time is up
         self._keyed: KeyedRequest | None = None  # the print, if it is requested with a key
+        self._checked_file: FileMark | None = None  # the file that may be printed; None: it was not checked
         if self.request.method == "POST":
             self.max_body = service.config.http.max_upload_mib * 1024 * 1024
 
@@ -238,7 +240,7 @@ class UploadHandler(FilesHandler):
         if is_true(fields.get("force", "")):
             return ""
         try:
-            await self.check(entry)
+            self._checked_file = (await self.check(entry)).mark
         except (UnfitFile, JobConflict) as error:
             return str(error)
         except Refused as error:  # the client has given up; the file stays
@@ -259,9 +261,9 @@ class UploadHandler(FilesHandler):
         try:
             if is_wanted and self.status().flags["operational"]:
                 keyed = self._keyed if start and may_print else None
-                await self.select(entry, keyed)
+                await self.select(entry, keyed, self._checked_file)
                 if start and may_print and keyed is None:
-                    await self.service.jobs.start()
+                    await self.service.jobs.start(self._checked_file)
                 return True, start and may_print
             if self.is_selected(entry.path):
                 with suppress(CoreAway):  # nobody asked for it, and the start of a print does it too

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from daemon.bridge.remote import RemoteCore
-from daemon.bridge.words import KeyedPrint, PastPrint, Selection
+from daemon.bridge.words import FileMark, KeyedPrint, PastPrint, Selection
 from daemon.config import Config
 from daemon.errors import FileError, JobConflict, KeyReused, NeverBegan, NoSuchFile, StoreError, UnfitFile
 from daemon.front.analysis.watch import Watch
@@ -327,9 +327,9 @@ class Queue:
             file = await self._files.info(entry.path)
             if file.type == "folder":
                 raise NoSuchFile(f"{entry.path} is a folder")
-            selection = selection_of(file, entry.user)
+            selection, checked_file = selection_of(file, entry.user), None
             if not entry.force:
-                await self._watch.check(selection, self._config.analysis.patience_s)
+                checked_file = (await self._watch.check(selection, self._config.analysis.patience_s)).mark
         except UnfitFile as error:
             await self._skip(entry, REFUSED, "; ".join(error.reasons) or str(error))
         except FileError as error:
@@ -342,14 +342,16 @@ class Queue:
                 return
             behind = (last.id, last.started) if last is not None else None
             if await self.change(partial(changes.claim, number=entry.id, behind=behind)):
-                await self._print(entry, selection, bed)
+                await self._print(entry, selection, checked_file, bed)
 
-    async def _print(self, entry: Entry, selection: Selection, bed: Bed) -> None:
+    async def _print(self, entry: Entry, selection: Selection, checked_file: FileMark | None, bed: Bed) -> None:
         """Print an entry; if the core does not answer, `_follow_up` finds out whether it prints."""
         await self._store.note_print(self._key(entry), entry)
         key, eject = self._key(entry), bool(self._config.scripts.eject)
         try:
-            keyed_print = await self._core.jobs.begin(selection, key, MARK, eject=eject, bed=bed.count)
+            keyed_print = await self._core.jobs.begin(
+                selection, key, MARK, eject=eject, bed=bed.count, checked_file=checked_file
+            )
         except NeverBegan:
             return
         except (JobConflict, StoreError) as error:
