@@ -21,7 +21,7 @@ class ErrorTracker:
     """Follows the replies for errors, and for the reason of a halt.
 
     Attributes:
-        reason_due: when the wait for the reason of a halt ends; None: the firmware has not halted without giving one.
+        reason_due: when the wait for the reason of a halt ends; None: no reason is awaited.
         refusal: a refused line of the job, which is reported unless a resend request comes next.
     """
 

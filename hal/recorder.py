@@ -333,5 +333,5 @@ def _prune(recordings: RecordingFolder, kind: str, newest: Path) -> None:
     with contextlib.suppress(OSError):
         others = sorted(each for each in recordings.folder.glob(f"{kind}-*{_SUFFIX}") if each != newest)
         for each in others[: max(0, len(others) + 1 - recordings.max_files)]:
-            with contextlib.suppress(OSError):  # a file that cannot be removed must not keep others
+            with contextlib.suppress(OSError):  # a file that cannot be removed must not protect the others
                 each.unlink()

@@ -51,7 +51,7 @@ class PrinterSettings:
         self.firmware, self.area = printer.identity.name, None
         dialect = recognise(printer.identity.name)
         if dialect not in (MARLIN, PRUSA):
-            self.commands = ()  # this firmware does not report its limits as these commands
+            self.commands = ()  # this firmware reports no limits in this form
             return self.commands
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):

@@ -2,7 +2,7 @@
 
 The wait ends at the target that the firmware reports, because the firmware lowers targets to its own maximum and may
 report whole degrees. If the firmware does not report a heater, only the firmware itself can wait for it. Every wait
-ends; if it ends for another reason than the temperature, the user gets a message.
+ends; if it ends because the temperature does not come nearer to the target, the user gets a message.
 """
 
 import asyncio

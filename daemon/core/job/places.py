@@ -39,7 +39,7 @@ from hal.printer import Printer
 
 LEAD_S = 0.15
 """Seconds from the reservation of a number for a command until the file's lines reach that number. In this time the
-disk has to write the reservation. If the last write took more than half of that time, the lead is twice as long as that
+disk has to write the reservation. If a recent write took more than half of that time, the lead is twice as long as that
 write."""
 
 MAX_LEAD_S = 3.0
@@ -145,7 +145,8 @@ class Places:
         self._reservation = 0, 0  # (number, count): the last numbers reserved for commands, as the link counts
         self._base: int | None = None  # the link's number minus the number on the wire
         self._pace_from = 0.0, 0  # (time, number): the time at which that number was the next one; for the pace
-        self._write_seconds = self._write_started = 0.0  # of the last write, and of the present one
+        self._write_seconds = 0.0  # of the last write, or nine tenths of this value before it, if that is more
+        self._write_started = 0.0  # when the present write started, in s of the loop
         self._has_given_up = False
         self._retract_task: asyncio.Task[None] | None = None
         logbook.ask_before_commands(self.may_go)
