@@ -65,7 +65,7 @@ class MotionLimits:
         square_corner: Klipper's square_corner_velocity, in mm/s; 0: the planner is not Klipper's.
         cruise_ratio: Klipper's minimum_cruise_ratio.
         to_decel: max_accel_to_decel of older Klippers, in mm/s²; 0: it follows from `cruise_ratio`.
-        loose: these limits are guesses, and do not restrict what a file sets.
+        are_guesses: these limits are guesses, and do not restrict what a file sets.
     """
 
     feedrates: list[float] = field(default_factory=lambda: [300.0, 300.0, 5.0, 25.0])
@@ -82,7 +82,7 @@ class MotionLimits:
     square_corner: float = 0.0
     cruise_ratio: float = 0.5
     to_decel: float = 0.0
-    loose: bool = False
+    are_guesses: bool = False
 
     def note(self, command: Command, unit: float = 1.0) -> bool:
         """Apply M201, M203, M204 or M205; return whether the command is one of them.
@@ -121,7 +121,7 @@ class MotionLimits:
     def set_acceleration(self, acceleration: float) -> None:
         """Set the one acceleration that Klipper has for all moves of the tool, in mm/s²."""
         self.printing = self.travel = acceleration
-        if self.loose:  # the printer's configuration is unknown, and allows at least what a file sets
+        if self.are_guesses:  # the printer's configuration is unknown, and allows at least what a file sets
             self.retract = max(self.retract, EXTRUDE_SHARE * acceleration)
 
     def configure_extruder(self) -> None:
@@ -140,7 +140,7 @@ class MotionLimits:
         self.printing = _limit(command, "P", unit) or both or self.printing
         self.travel = _limit(command, "T", unit) or both or self.travel
         self.retract = _limit(command, "R", unit) or self.retract
-        if self.loose:
+        if self.are_guesses:
             fastest = max(self.printing, self.travel)
             self.accelerations[:2] = [max(each, fastest) for each in self.accelerations[:2]]
 
@@ -152,9 +152,9 @@ class MotionLimits:
         self.min_segment_time = _not_negative(command, "B", self.min_segment_time, 1e-6)
 
 
-def loosen(limits: MotionLimits) -> MotionLimits:
+def treat_as_guesses(limits: MotionLimits) -> MotionLimits:
     """Return limits that are guesses about the printer, and so do not restrict what a file sets."""
-    return replace(limits, feedrates=[_MAX_LIMIT] * 4, accelerations=[*limits.accelerations], loose=True)
+    return replace(limits, feedrates=[_MAX_LIMIT] * 4, accelerations=[*limits.accelerations], are_guesses=True)
 
 
 def convert_to_klipper(limits: MotionLimits) -> MotionLimits:

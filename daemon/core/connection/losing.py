@@ -8,7 +8,7 @@ MAX_LOSSES = 5
 
 
 class LossCount:
-    """Counts how often a print that reattaches has had its printer, and lost it again: with a loose plug, for ever."""
+    """Counts how often a print that reattaches loses its printer again; with a loose plug it would do so for ever."""
 
     def __init__(self) -> None:
         self._count = 0

@@ -33,7 +33,7 @@ from gcode.dialect import (
 )
 from gcode.errors import CommandError
 from gcode.firmware_traits import Dialect
-from gcode.planner import MotionLimits, convert_to_klipper, loosen
+from gcode.planner import MotionLimits, convert_to_klipper, treat_as_guesses
 from gcode.texts import words_of
 
 _PIECE = 256 * 1024  # bytes
@@ -59,12 +59,12 @@ def machine(profile: ProfileConfig, settings_: Sequence[str] = (), firmware: str
     dialect = known_dialect or MARLIN
     motion = settings_ or profile.motion
     plans_as_klipper = dialect.planner == "klipper"
-    limits = MotionLimits() if motion and not plans_as_klipper else loosen(MotionLimits())
+    limits = MotionLimits() if motion and not plans_as_klipper else treat_as_guesses(MotionLimits())
     if plans_as_klipper:
         limits = convert_to_klipper(limits)
     _apply(limits, motion)
     if motion and plans_as_klipper:
-        limits.loose = False
+        limits.are_guesses = False
         limits.configure_extruder()
     source = "printer" if settings_ else "profile" if motion else "defaults"
     return Machine(
@@ -200,7 +200,7 @@ def _with_limits_from_file(file: RawIOBase, printer: Machine) -> Machine:
     plans_as_klipper = printer.dialect.planner == "klipper"
     if not printer.dialect_known:
         plans_as_klipper = settings.is_for_klipper(head) or settings.is_for_klipper(tail)
-    base = loosen(MotionLimits())  # missing values limit nothing
+    base = treat_as_guesses(MotionLimits())  # missing values limit nothing
     limits = settings.limits_from_part(tail, base) or settings.limits_from_part(head, base)
     if limits is not None:
         return replace(printer, limits=convert_to_klipper(limits) if plans_as_klipper else limits, limits_from="file")

@@ -9,12 +9,12 @@ from gcode.analysis.klipper import KlipperCorners, KlipperProfile
 from gcode.analysis.machine import Machine
 from gcode.analysis.speeds import limit_rows
 from gcode.command import parse
-from gcode.planner import MotionLimits, convert_to_klipper, loosen
+from gcode.planner import MotionLimits, convert_to_klipper, treat_as_guesses
 from gcode.texts import words_of
 from support import klipper_planner
 from support.analysed import analyse
 
-LIMITS = convert_to_klipper(loosen(MotionLimits()))
+LIMITS = convert_to_klipper(treat_as_guesses(MotionLimits()))
 
 
 def vectorised(moves, limits=LIMITS, cuts=()):
@@ -56,7 +56,7 @@ def test_the_result_is_the_same_however_it_is_split(moves, cuts):
 
 def test_short_zigzags_are_limited_by_the_lower_acceleration():
     zigzag = [((0.5 if n % 2 else -0.5, 0.5, 0.0, 0.02), 300.0) for n in range(200)]
-    gentle, harsh = LIMITS, convert_to_klipper(loosen(MotionLimits()))
+    gentle, harsh = LIMITS, convert_to_klipper(treat_as_guesses(MotionLimits()))
     harsh.cruise_ratio = 0.0
     slow, fast = (vectorised(zigzag, each).sum() for each in (gentle, harsh))
     assert slow > 1.05 * fast
@@ -64,7 +64,7 @@ def test_short_zigzags_are_limited_by_the_lower_acceleration():
 
 
 def test_a_file_sets_speed_acceleration_and_corners():
-    machine = Machine(limits=convert_to_klipper(loosen(MotionLimits())), limits_from="defaults")
+    machine = Machine(limits=convert_to_klipper(treat_as_guesses(MotionLimits())), limits_from="defaults")
     moves = "".join(f"G1 X{n % 2 * 100} Y{n} F30000\n" for n in range(50))
     plain = analyse("G28\n" + moves, machine)
     set_ = analyse("G28\nSET_VELOCITY_LIMIT VELOCITY=600 ACCEL=20000 SQUARE_CORNER_VELOCITY=20\n" + moves, machine)
