@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 
-from daemon.bridge.memory import InMemory
+from daemon.bridge.memory import MemoryChannel
 from daemon.config import Config
 from daemon.core import core as core_building
 from daemon.core.core import Core
@@ -37,5 +37,5 @@ async def start(
         ServiceError: the state directory or a key cannot be used.
     """
     core = await core_building.begin_core(stack, config, environ, wall, extra_ports, descriptors)
-    front = await front_building.begin(stack, core.config, environ, wall, InMemory(Desk(core)), switched_on)
+    front = await front_building.begin(stack, core.config, environ, wall, MemoryChannel(Desk(core)), switched_on)
     return CoreAndFront(core, front)

@@ -1,12 +1,12 @@
 #!/usr/bin/python3 -I
 """Hold the GPIO line of a relay: `relay INSTANCE`, as nozzled-relay@INSTANCE.service runs it.
 
-The kernel releases a GPIO line when the process that holds the line ends, and then the relay drops out. So it is not
-held by the daemon, which is restarted and upgraded, but by this program, which does little else and needs only the
-system's Python. While it restarts itself, systemd holds the line (FDSTORE=1). It changes the line only on command: at
-its start it takes the line as it is, input or output.
+The kernel releases a GPIO line when the process that holds it ends, and then the relay drops out. So the GPIO line is
+not held by the daemon, which is restarted and upgraded, but by this program, which does little else and needs only the
+system's Python. While this program restarts, systemd holds the GPIO line (FDSTORE=1). The program changes the level
+only on command: at its start it takes the GPIO line as it is, input or output.
 
-The environment names the line: CHIP (/dev/gpiochip0), LINE (its offset, like 17), ACTIVE_LOW (yes or no). A client
+The environment names the GPIO line: CHIP (/dev/gpiochip0), LINE (its offset, like 17), ACTIVE_LOW (yes or no). A client
 sends get, on or off to its socket, and gets on, off, or error with the reason.
 """
 
@@ -25,7 +25,7 @@ FOLDER = Path("/run/nozzled-relay")
 MAX_QUESTION = 16  # bytes
 CLIENT_TIMEOUT = 2.0  # s to wait for a client
 FIRST_DESCRIPTOR = 3  # of those that systemd passes (SD_LISTEN_FDS_START)
-STORED = "relay"  # the name of the line in systemd's descriptor store
+STORED = "relay"  # the name of the GPIO line in systemd's descriptor store
 
 # linux/gpio.h, version 2 of the interface for user space
 GET_LINE, SET_CONFIG, GET_VALUES, SET_VALUES, GET_INFO = 0xC250B407, 0xC110B40D, 0xC010B40E, 0xC010B40F, 0xC100B405
@@ -45,19 +45,19 @@ class RelayLine:
     def __init__(
         self, chip: str, line: int, *, active_low: bool, descriptor: int | None, ioctl: Ioctl = fcntl.ioctl
     ) -> None:
-        """Take the line as it is, or take over its descriptor from systemd's store."""
+        """Take the GPIO line as it is, or take over its descriptor from systemd's store."""
         self._ioctl = ioctl
         self._chip, self._line, self._low = chip, line, active_low
         self.descriptor = self._take() if descriptor is None else descriptor
 
     def get(self) -> bool:
-        """Return whether the relay is on, by the level of the line."""
+        """Return whether the relay is on, by the level of the GPIO line."""
         values = bytearray(_VALUES.pack(0, 1))
         self._ioctl(self.descriptor, GET_VALUES, values)
         return bool(_VALUES.unpack(values)[0] & 1) != self._low
 
     def turn(self, *, on: bool) -> None:
-        """Set the level of the line; an input becomes an output with this level."""
+        """Set the level of the GPIO line; an input becomes an output with this level."""
         level = int(on != self._low)
         if self._is_output():
             self._ioctl(self.descriptor, SET_VALUES, bytearray(_VALUES.pack(level, 1)))
@@ -65,7 +65,7 @@ class RelayLine:
             self._ioctl(self.descriptor, SET_CONFIG, bytearray(config(OUTPUT, level)))
 
     def _take(self) -> int:
-        """Request the line without a direction, which does not change it; return its descriptor."""
+        """Request the GPIO line without a direction, which does not change it; return its descriptor."""
         request = bytearray(_REQUEST.pack(self._line, *[0] * 63, b"nozzled-relay", config(0, None), 1, 0, 0))
         with self._opened() as chip:
             self._ioctl(chip.fileno(), GET_LINE, request)
@@ -97,7 +97,7 @@ class _Chip:
 
 
 def config(flags: int, level: int | None) -> bytes:
-    """Return gpio_v2_line_config, for one line."""
+    """Return gpio_v2_line_config, for one GPIO line."""
     attribute = (OUTPUT_VALUES, level, 1) if level is not None else (0, 0, 0)
     return _CONFIG.pack(flags, 0 if level is None else 1, *attribute, *[0] * 27)
 
@@ -158,7 +158,7 @@ def listen(path: Path) -> socket.socket:
 
 
 def stored(environ: Mapping[str, str]) -> int | None:
-    """Return the descriptor of the line in systemd's store; None: it is not there."""
+    """Return the descriptor of the GPIO line in systemd's store; None: it is not there."""
     names = environ.get("LISTEN_FDNAMES", "").split(":")
     if environ.get("LISTEN_PID") != str(os.getpid()) or STORED not in names:
         return None

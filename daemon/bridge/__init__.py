@@ -18,7 +18,7 @@ not notice what the front does, and that either may be killed and restarted at a
 * The core trusts nothing that arrives. The size of a frame is limited, msgspec checks the types, `daemon.core.checks`
   checks the values, and the kernel says which user the process at the other end belongs to.
 * During an upgrade, core and front may be of different versions. Unknown fields are ignored, new fields have defaults,
-  and a question that the core does not know is refused with `OtherVersion` (`neighbours`).
+  and a question that the core does not know is refused with `OtherVersion` (`other_version`).
 
 `core_end` and `front_end` are the two ends. `memory` has both in one process, for tests; it encodes messages too.
 """

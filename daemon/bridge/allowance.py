@@ -32,10 +32,6 @@ class Allowance:
         self._at = now
         return max(0.0, -self._balance / self._share)
 
-    def wait(self, now: float) -> float:
-        """Return for how many seconds no time may be spent."""
-        return self.spend(0.0, now)
-
 
 @types.coroutine
 def await_charged(work: Awaitable[T], spend: Callable[[float], float]) -> Generator[Any, Any, T]:

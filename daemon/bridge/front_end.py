@@ -16,7 +16,7 @@ from daemon.bridge.desk import Listener
 from daemon.bridge.events import event_of
 from daemon.bridge.frames import Frames, frame
 from daemon.bridge.messages import AnswerMessage, EventMessage, Hello, RefusalMessage, SnapshotMessage, encode
-from daemon.bridge.neighbours import answer_of, decode_from_core
+from daemon.bridge.other_version import answer_of, decode_from_core
 from daemon.bridge.questions import Question, encode_question
 from daemon.bridge.snapshot import PrinterSummary, Snapshot
 from daemon.errors import CoreAway

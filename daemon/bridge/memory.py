@@ -17,7 +17,7 @@ from daemon.bridge.messages import (
     decode,
     encode,
 )
-from daemon.bridge.neighbours import answer_of, decode_from_core
+from daemon.bridge.other_version import answer_of, decode_from_core
 from daemon.bridge.questions import Question, encode_question
 from daemon.bridge.snapshot import Snapshot
 from hal.printer import Event
@@ -30,7 +30,7 @@ def _turn() -> object:
     return None
 
 
-class InMemory:
+class MemoryChannel:
     """A channel to a core in the same process; a snapshot is at most one turn of the event loop old."""
 
     def __init__(self, desk: AnyDesk) -> None:

@@ -36,7 +36,7 @@ COMMANDS = {
     "timelapse": "List, make and delete timelapse films; `serve` runs the process that records them.",
     "printer": "Show the printer of a running daemon; heat it, move it, send commands.",
     "mqtt": "Publish the state of printer and print to an MQTT broker, for Home Assistant and others.",
-    "farm": "Give jobs to a farm of printers, see why they wait; the farm's server and the agents beside its printers.",
+    "farm": "Give jobs to a farm of printers, and see why they wait; run its server and the agents beside printers.",
     "notify": "Send notifications about prints; test whether they arrive.",
     "spool": "Assign Spoolman's spools to tools, and show how much filament is left.",
     "power": "Switch the printer's power and other devices; show filament sensors and the stop button.",

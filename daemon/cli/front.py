@@ -95,7 +95,7 @@ def _end_with(leash: int) -> None:
 
 
 def _greet(invitation: "Invitation", printer: "PrinterSummary") -> None:
-    from daemon.cli.invited import invitation_text  # noqa: PLC0415 - QR codes are drawn on a terminal alone
+    from daemon.cli.invitation import invitation_text  # noqa: PLC0415 - QR codes are drawn on a terminal alone
 
     print(invitation_text(invitation.links, invitation.scope.label, invitation.lifetime_s), flush=True)
     if printer.error:

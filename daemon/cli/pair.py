@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from daemon.cli import key, remote
-from daemon.cli.invited import invitation_text
+from daemon.cli.invitation import invitation_text
 from daemon.cli.keys import SCOPE_HELP, SCOPES
 from daemon.cli.remote import Action, printable, table
 from daemon.client import OctoPrintClient

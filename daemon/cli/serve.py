@@ -95,9 +95,7 @@ def _no_printer_text() -> str:
     from hal.ports import is_locked, list_ports  # noqa: PLC0415 - as above
 
     ports = list_ports()
-    lines = [
-        "nozzled: no printer is configured: none is connected until a client connects one. To connect one at once:"
-    ]
+    lines = ["nozzled: no printer is configured; clients can connect one. To connect one at once, start with:"]
     for port in ports:
         note = "  (in use)" if is_locked(port.path) else ""
         lines.append(f"  --printer {quote(port.address)}  {port.description}{note}".rstrip())

@@ -35,8 +35,8 @@ class Unpacker:
         self._active = self._no_spaces = False
         self._order_next = False
         self._signals = 0
-        self._literals = 0  # characters to come unpacked
-        self._second = 0  # the unpacked character that follows the first of these
+        self._literals = 0  # characters that will come as they are
+        self._second = 0  # the character, already decoded, that follows the first of these
 
     def take(self, byte: int) -> bytes:
         """Return the characters that one byte completes: none to four."""

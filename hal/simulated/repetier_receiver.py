@@ -79,9 +79,9 @@ class RepetierReceiver(Receiver):
         if star and int(match[0] if (match := re.match(rb"\s*\d+", digits)) else 0) % 256 != checksum(body):
             return LineRefusal("checksum mismatch", checksum(body))
         command = (body if text is None else code.partition(b"*")[0]).decode("ascii", "replace")
-        return self._number_line(bool(numbers), _LEADING_NUMBERS.sub("", command, count=1).strip())
+        return self._verify_number(bool(numbers), _LEADING_NUMBERS.sub("", command, count=1).strip())
 
-    def _number_line(self, numbered: bool, command: str) -> ReceivedLine | LineRefusal | SkippedLine:
+    def _verify_number(self, numbered: bool, command: str) -> ReceivedLine | LineRefusal | SkippedLine:
         number = self.last_seen if numbered else None
         if command.upper().startswith("M110"):
             self.last_number, self._skips_left = self.last_seen, None

@@ -83,7 +83,7 @@ class LineRules:
         numbers: what is enforced about line numbers and checksums.
         refusal: the resend request; takes `reason`, `last`, `next` and `checksum`, the right one.
         reasons: the text of `reason`, where it differs from Marlin's; takes `next` and `number`; may have line breaks.
-        request: the resend request without a wrong line; empty: the last two lines of `refusal`.
+        request: the resend request if no line was wrong, as after M999; empty: the last two lines of `refusal`.
         asks_after: s of silence in the middle of a line, or before a requested line, after which the request
             is repeated; infinite: never.
         drops_after: s of silence after which an incomplete line is dropped, with `RX timeout`.

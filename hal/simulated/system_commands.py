@@ -56,7 +56,7 @@ def _print_time(board: Board, _command: Command) -> None:
 
 
 def _line_number(board: Board, command: Command) -> None:
-    """M110 N100; the receiver executes one with a line number."""
+    """M110 N100 in a line without a number; the receiver executes an M110 in a numbered line."""
     number = command.get("N")
     if number is not None:
         board.runner.set_line_number(int(number))

@@ -12,7 +12,7 @@ from daemon.core.front_process import CHECK_INTERVAL, MAX_SILENT
 def test_resting_as_asked_keeps_within_the_share(steps):
     allowance, now, spent = Allowance(share=0.1, saved=0.02), 1000.0, 0.0
     for seconds, pause in steps:
-        now += pause + allowance.wait(now)
+        now += pause + allowance.spend(0.0, now)
         spent += seconds
         now += seconds + allowance.spend(seconds, now + seconds)
         assert spent <= 0.1 * (now - 1000.0) + 0.02 + 1e-6
@@ -21,7 +21,7 @@ def test_resting_as_asked_keeps_within_the_share(steps):
 def test_a_clock_set_back_gives_no_extra_time():
     allowance = Allowance(share=0.1, saved=0.02)
     allowance.spend(0.02, 1000.0)
-    assert allowance.wait(10.0) == 0
+    assert allowance.spend(0.0, 10.0) == 0
     assert allowance.spend(0.01, 5.0) == pytest.approx(0.1)
 
 

@@ -25,7 +25,7 @@ from daemon.bridge.messages import (
     decode_known,
     encode,
 )
-from daemon.bridge.neighbours import answer_of, decode_from_core
+from daemon.bridge.other_version import answer_of, decode_from_core
 from daemon.bridge.snapshot import JobSummary, PrinterSummary, Snapshot
 from daemon.bridge.words import JobProgress, JobState, Selection
 from gcode import errors as gcode_errors
@@ -212,7 +212,7 @@ def test_garbage_always_raises_the_same_error(data):
         decode_known(data, FromFront)
 
 
-# -- neighbours of another version ------------------------------------------------------------------------------
+# -- another version ------------------------------------------------------------------------------------------
 
 
 def snapshot_of(**changes):

@@ -283,7 +283,7 @@ def test_serving_without_a_printer_lists_the_ports(tmp_path, empty, capsys, monk
     words = ["serve", "--config", str(empty), "--state-dir", str(tmp_path), "--port", "0"]
     assert main(words) == 0
     assert capsys.readouterr().err.splitlines() == [
-        "nozzled: no printer is configured: none is connected until a client connects one. To connect one at once:",
+        "nozzled: no printer is configured; clients can connect one. To connect one at once, start with:",
         "  --printer serial:/dev/serial/by-id/usb-Prusa  Prusa MK3",
         "  --printer serial:/dev/ttyACM1    (in use)",
         "  --printer sim  the simulated printer",

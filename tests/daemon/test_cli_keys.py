@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from daemon import app
-from daemon.cli import invited, main
+from daemon.cli import invitation, main
 from daemon.cli.options import HOST, PORT, STATE_DIR
 from daemon.cli.serve import front_command
 from daemon.front.access.keyring import Keyring, digest
@@ -139,12 +139,12 @@ async def test_a_link_lets_a_browser_in(capsys, tmp_path, monkeypatch):
 
 
 def test_a_link_has_a_qr_code_if_a_phone_can_open_it():
-    shown = invited.invitation_text(
+    shown = invitation.invitation_text(
         ["http://printer.local:5000/#pair=A", "http://192.0.2.7:5000/#pair=A"], "control", 600
     )
     assert "█" in shown
     assert "http://printer.local:5000/#pair=A\n  or http://192.0.2.7:5000/#pair=A\n" in shown
-    here = invited.invitation_text(["http://127.0.0.1:5000/#pair=A"], "admin", 600)
+    here = invitation.invitation_text(["http://127.0.0.1:5000/#pair=A"], "admin", 600)
     assert "█" not in here
     assert "--host 0.0.0.0" in here
 
