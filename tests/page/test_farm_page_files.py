@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -173,3 +174,13 @@ def waiting_sentences():
     yield from waiting({"mk3": ready}, {"mk3": []})
     for wish in ("material", "volume", "temperature"):
         yield from waiting({"mk3": ready}, {"mk3": [(wish, "mk3 does not")]}, material="PLA")
+
+
+def test_a_connection_that_replaces_another_is_kept(tmp_path):
+    """A user presses "Try now" while the old stream is still open."""
+    shutil.copytree(page_files.PRINTER_PAGE, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(page_files.FARM_PAGE, tmp_path, dirs_exist_ok=True)
+    script = Path(__file__).with_name("farm_page_link.mjs")
+    command = [program("node", "nodejs"), script, tmp_path]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout) == {"streams": 2, "state": "live"}

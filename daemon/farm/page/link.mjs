@@ -45,10 +45,11 @@ export function leave() {
 export function connect() {
   end.abort();
   clearTimeout(timer);
-  end = new AbortController();
+  const mine = new AbortController();
+  end = mine;
   if (!key()) return stop("nokey");
-  run(end.signal).catch(error => {
-    if (!end.signal.aborted) retry(error);
+  run(mine.signal).catch(error => {
+    if (!mine.signal.aborted) retry(error); // an aborted connection was replaced by a newer one, or ended on purpose
   });
 }
 
