@@ -54,7 +54,7 @@ def page_addresses(webcam: WebcamConfig) -> list[str]:
         url
         for each in cameras_of(webcam).values()
         for url in (each.stream_url, each.snapshot_url)
-        if url and not needs_us(url)
+        if url and not needs_relay(url)
     ]
 
 
@@ -79,12 +79,12 @@ def snapshot_of(camera: CameraConfig) -> str:
 
 def client_stream(name: str, camera: CameraConfig) -> str:
     """Return the address of the live picture for clients: one of ours if they cannot open the camera's."""
-    return own_address(name, "stream") if needs_us(camera.stream_url) else _public(camera.stream_url)
+    return own_address(name, "stream") if needs_relay(camera.stream_url) else _public(camera.stream_url)
 
 
 def client_snapshot(name: str, camera: CameraConfig) -> str:
     """Return the address of the single picture for clients, in the same way."""
-    if needs_us(camera.snapshot_url) or (not camera.snapshot_url and needs_us(camera.stream_url)):
+    if needs_relay(camera.snapshot_url) or (not camera.snapshot_url and needs_relay(camera.stream_url)):
         return own_address(name, "snapshot")
     return _public(camera.snapshot_url)
 
@@ -104,19 +104,27 @@ def is_whole(url: str) -> bool:
     return url.startswith(("http://", "https://"))
 
 
-def needs_us(url: str) -> bool:
-    """Tell whether clients need us to open the address: only this machine can, or it contains a secret.
+def needs_relay(url: str) -> bool:
+    """Tell whether we have to relay an address to clients: only this computer can open it, or it contains a secret.
 
     Browsers do not send the password in a picture's address, and viewers must not see one in its query.
     """
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
     except ValueError:
         return False
-    if not is_whole(url):
+    return is_whole(url) and (
+        parts.username is not None or _SECRET.search(parts.query) is not None or is_on_this_computer(url)
+    )
+
+
+def is_on_this_computer(url: str) -> bool:
+    """Tell whether an address leads to the computer that opens it, whichever that is."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
         return False
-    if parts.username is not None or _SECRET.search(parts.query) or host == "localhost" or host.endswith(".localhost"):
+    if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
         address = ip_address(host)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from daemon.camera.addresses import FIRST, cameras_of, needs_us, snapshot_of
+from daemon.camera.addresses import FIRST, cameras_of, is_on_this_computer, snapshot_of
 from daemon.camera.fetch import without_secrets
 from daemon.doctor.finding import Finding, Subject, good, note
 from daemon.doctor.view import View
@@ -27,7 +27,7 @@ def cameras(view: View, subject: Subject) -> Iterator[Finding]:
     configured = cameras_of(subject.config.webcam)
     for name, camera in configured.items():
         url = snapshot_of(camera)
-        if not url or not needs_us(url):
+        if not url or not is_on_this_computer(url):
             continue  # on another computer, which is not asked
         shown_name = camera.name if name != FIRST else "the camera"
         answer = view.fetch(url)

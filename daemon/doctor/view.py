@@ -76,13 +76,18 @@ def _run(words: Sequence[str]) -> str | None:
 
 def _fetch(url: str, *, any_status: bool = False) -> WebAnswer | None:
     """Return the answer of a web server of this machine; None: no answer, or an error."""
-    import http.client  # noqa: PLC0415 - only needed if there may be a camera
-    from urllib.parse import urlsplit  # noqa: PLC0415 - as above
+    import base64  # noqa: PLC0415 - only needed if there may be a camera
+    import http.client  # noqa: PLC0415 - as above
+    from urllib.parse import unquote, urlsplit  # noqa: PLC0415 - as above
 
     parts = urlsplit(url)
+    headers = {}
+    if parts.username is not None:
+        secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Authorization"] = f"Basic {base64.b64encode(secret.encode()).decode()}"
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=WEB_TIMEOUT)
     try:
-        connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+        connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), headers=headers)
         answer = connection.getresponse()
         if answer.status != http.client.OK and not any_status:
             return None

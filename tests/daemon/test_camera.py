@@ -206,5 +206,5 @@ def test_clients_do_not_see_the_password_in_an_address_that_is_not_relayed(url, 
     ],
 )
 def test_a_secret_in_the_query_is_hidden_too(url, needed, shown):
-    assert addresses.needs_us(url) == needed
+    assert addresses.needs_relay(url) == needed
     assert addresses.mask_secrets(url) == shown

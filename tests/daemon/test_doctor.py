@@ -4,7 +4,9 @@ import gzip
 import json
 import os
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -444,8 +446,26 @@ def test_a_camera_that_does_not_answer_is_reported(machine):
     assert machine.worst(cameras.cameras, config=local, fetch=lambda url, **_: there.get(url))[0] is Severity.GOOD
     odd = machine.worst(cameras.cameras, config=local, fetch=lambda *_, **__: WebAnswer("text/html", "", b""))
     assert "sends text/html" in odd[1]
-    other = with_camera(stream_url="http://cam.local/stream")
-    assert machine.look(cameras.cameras, config=other) == []
+    for elsewhere in ("http://cam.local/stream", "http://anna:x@cam.local/stream", "http://cam.local/stream?pwd=x"):
+        assert machine.look(cameras.cameras, config=with_camera(stream_url=elsewhere)) == []
+
+
+def test_a_camera_of_this_machine_gets_its_password(machine):
+    class Streamer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            is_allowed = self.headers.get("Authorization") == "Basic YW5uYTpmcm9nIQ=="  # anna:frog!
+            self.send_response(200 if is_allowed else 401)
+            self.send_header("Content-Type", "image/jpeg")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Streamer) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        config = with_camera(snapshot_url=f"http://anna:frog%21@127.0.0.1:{server.server_port}/snapshot")
+        assert machine.worst(cameras.cameras, config=config, fetch=View().fetch)[0] is Severity.GOOD
+        server.shutdown()
 
 
 def test_streamers_of_this_machine_are_found_with_their_addresses(machine):
