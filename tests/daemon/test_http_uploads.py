@@ -13,7 +13,7 @@ from daemon.front.uploads.files import Upload
 from support.http import NOW, api, form
 
 CONTENT = b"G28\r\n--frontie\r\nG1 X5\n--frontier\n\r\n--fronti" * 5  # near misses of the boundary inside
-LARGE = bytes(range(1, 252)) * 4000  # some 16 blocks
+LARGE = bytes(range(32, 252)) * 4500  # some 16 blocks
 
 
 @given(st.data())
