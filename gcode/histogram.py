@@ -4,8 +4,8 @@ from dataclasses import field
 
 from gcode.frozen import mutable
 
-WIDTH = 50e-6  # s
-PER_SECOND = 1 / WIDTH
+WIDTH_S = 50e-6  # s
+PER_SECOND = 1 / WIDTH_S
 BUCKETS = 400  # up to 20 ms; the last one counts longer durations
 
 
@@ -36,5 +36,5 @@ class Histogram:
         for bucket, count in enumerate(self.counts[:-1]):
             counted += count
             if counted >= rank:
-                return min((bucket + 1) * WIDTH, self.longest)
+                return min((bucket + 1) * WIDTH_S, self.longest)
         return self.longest

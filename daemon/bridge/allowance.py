@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeVar
 
 SHARE = 0.1
-MAX_SAVED = 0.02  # s that are saved while nothing is spent
-MAX_WAIT = 0.25  # s between two turns of a piece of work
-MAX_DEBT = 0.3
+MAX_SAVED_S = 0.02  # s that are saved while nothing is spent
+MAX_TURN_DELAY = 0.25  # s between two turns of a piece of work
+MAX_DEBT_S = 0.3
 """s of debt, which take 3 s to pay off at the share above. The first connect imports what the printer needs; this keeps
 a small computer busy for seconds. If all of that were debt, the front would be unread for so long that it counts as
 hung."""
@@ -19,7 +19,7 @@ T = TypeVar("T")
 class Allowance:
     """Counts the time that is spent. Times are the loop's, in s."""
 
-    def __init__(self, share: float = SHARE, saved: float = MAX_SAVED) -> None:
+    def __init__(self, share: float = SHARE, saved: float = MAX_SAVED_S) -> None:
         """Allow `share` of all time, and at most `saved` seconds at once."""
         self._share = share
         self._saved = self._balance = saved
@@ -28,7 +28,7 @@ class Allowance:
     def spend(self, seconds: float, now: float) -> float:
         """Spend time; return for how many seconds no more may be spent; 0: some time is left."""
         balance = min(self._saved, self._balance + max(0.0, now - self._at) * self._share) - seconds
-        self._balance = max(balance, -MAX_DEBT)
+        self._balance = max(balance, -MAX_DEBT_S)
         self._at = now
         return max(0.0, -self._balance / self._share)
 
@@ -50,7 +50,7 @@ def await_charged(work: Awaitable[T], spend: Callable[[float], float]) -> Genera
         try:
             value = yield waits_for
             if pause:
-                yield from asyncio.sleep(min(pause, MAX_WAIT)).__await__()
+                yield from asyncio.sleep(min(pause, MAX_TURN_DELAY)).__await__()
             step = lambda: steps.send(value)  # noqa: E731, B023 - as above, and used at once
         except BaseException as error:  # noqa: BLE001 - thrown into the work, such as a cancellation
             thrown = error

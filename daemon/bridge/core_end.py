@@ -28,12 +28,12 @@ from daemon.set_aside import make_way
 from hal.printer import Event, LogLevel, StateChanged
 
 MAX_QUESTIONS = 16
-MAX_TURN = 0.001
+MAX_TURN_S = 0.001
 """Limits per turn of the loop, in questions and in s; `allowance` limits the share of all time."""
 
-WAKE_COST = 0.0001  # s charged for waking up and reading, in addition to the answers
-THREAD_COST = 0.0005  # s charged for a question on which a thread works
-CONNECT_COST = 0.002  # s charged for a new front
+WAKE_COST_S = 0.0001  # s charged for waking up and reading, in addition to the answers
+THREAD_COST_S = 0.0005  # s charged for a question on which a thread works
+CONNECT_COST_S = 0.002  # s charged for a new front
 
 MAX_UNREAD = 512 * 1024  # bytes that the front has not read; if there are more, snapshots wait and events are dropped
 READ_TIMEOUT = 5.0  # s after which a front that reads nothing is cut off
@@ -42,7 +42,7 @@ PRINT_INTERVAL = 0.5  # s between two snapshots during a print
 MAX_EVENTS = 50.0  # events per second, of the kinds with which a printer can flood the bridge
 MAX_VERSION = 40  # characters of a version in the log
 BACKLOG = 4  # fronts that wait to be accepted
-ACCEPT_RETRY = 1.0  # s for which no front is accepted when the process is out of descriptors
+ACCEPT_RETRY_DELAY = 1.0  # s for which no front is accepted when the process is out of descriptors
 
 _RARE = (JobChanged, SafetyBroken, StateChanged)  # not counted in MAX_EVENTS
 
@@ -129,10 +129,10 @@ class CoreEnd:
             return
         except OSError as error:
             self.say("error", "bridge.no_room", reason=error.strerror or str(error))
-            self._pause_accepting(ACCEPT_RETRY)
+            self._pause_accepting(ACCEPT_RETRY_DELAY)
             return
         accepted.setblocking(False)  # noqa: FBT003 - as above
-        if wait := self.allowance.spend(CONNECT_COST, self._loop.time()):
+        if wait := self.allowance.spend(CONNECT_COST_S, self._loop.time()):
             self._pause_accepting(wait)
         if (user := user_of(accepted)) not in (os.geteuid(), 0):
             reason = f"the process at the other end belongs to user {user}"
@@ -239,7 +239,7 @@ class _FrontConnection(asyncio.Protocol):
             return
         answers: list[bytes] = []
         try:
-            count, more = self._take_some(answers, began + MAX_TURN)
+            count, more = self._take_some(answers, began + MAX_TURN_S)
         except (msgspec.DecodeError, ValueError) as error:
             self.cut_off(f"the front's message cannot be decoded: {error}")
             return
@@ -247,7 +247,7 @@ class _FrontConnection(asyncio.Protocol):
             self._send_snapshot(*answers)  # the snapshot first, so a client that has its answer sees the effect
         now = self._loop.time()
         # a turn that neither read nor answered is free: otherwise a front in debt would never be read again
-        wait = self._end.allowance.spend(now - began + WAKE_COST, now) if count or has_read else 0.0
+        wait = self._end.allowance.spend(now - began + WAKE_COST_S, now) if count or has_read else 0.0
         if more or wait:
             transport.pause_reading()
             self._work_timer = self._loop.call_later(wait, self._answer_questions)
@@ -286,7 +286,7 @@ class _FrontConnection(asyncio.Protocol):
         answering = answer(self._desk, question, self._end.on_bug, may_wait=len(questions) < MAX_OPEN)
         if isinstance(answering, bytes):
             return answering
-        self._end.allowance.spend(THREAD_COST, self._loop.time())
+        self._end.allowance.spend(THREAD_COST_S, self._loop.time())
         task = self._loop.create_task(self._answer_later(answering))
         questions.add(task)
         task.add_done_callback(questions.discard)

@@ -11,7 +11,7 @@ from daemon.client.body import FormBody
 from daemon.client.errors import BadAnswer, ClientError, NeverSent, RequestRefused, Unreachable, refusal
 from daemon.client.exchange import Exchange, HttpAnswer, Request
 
-PAUSES = (0.5, 1.0)
+PAUSES_S = (0.5, 1.0)
 """Seconds before each retry of a request; a restart of the daemon takes about one."""
 
 TIMEOUT = 30.0
@@ -111,7 +111,7 @@ class Caller:
 
     async def _send(self, request: Request) -> HttpAnswer:
         """Return the answer to a request; retry it if it only reads, or if it certainly was never sent."""
-        for pause in PAUSES:
+        for pause in PAUSES_S:
             try:
                 return await self._send_once(request)
             except ClientError as error:

@@ -18,7 +18,7 @@ from daemon.client.errors import BadAnswer, ClientError, RequestRefused, Unreach
 PING_INTERVAL = 20.0  # a vanished peer is detected after two of them
 CONNECT_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 1.0
-PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
+PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before each attempt to reconnect; the last one repeats."""
 
 MAX_MESSAGE = 4 * 1024 * 1024  # bytes; half an hour of temperatures in a history are some 100,000
@@ -65,7 +65,7 @@ class Push:
             socket = await self._reopen()
 
     async def _reopen(self) -> WebSocketClientConnection:
-        for pause in _endless(PAUSES):
+        for pause in _endless(PAUSES_S):
             await asyncio.sleep(pause)
             try:
                 return await self._open()

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from daemon.bridge.questions import TURNAROUNDS, CoreTally
 from daemon.core.job.tally import Tally
 from daemon.own_memory import read_memory
-from gcode.histogram import WIDTH, Histogram
+from gcode.histogram import WIDTH_S, Histogram
 from hal.loop import STALL_CLASSES_S, WatchedLoop
 from hal.printer import Conversation
 
@@ -37,6 +37,6 @@ def _by_bounds(histogram: Histogram) -> list[int]:
     counts = [0] * (len(TURNAROUNDS) + 1)
     *buckets, late = histogram.counts
     for bucket, count in enumerate(buckets, 1):
-        counts[bisect_left(TURNAROUNDS, bucket * WIDTH - WIDTH / 2)] += count
+        counts[bisect_left(TURNAROUNDS, bucket * WIDTH_S - WIDTH_S / 2)] += count
     counts[-1] += late
     return counts

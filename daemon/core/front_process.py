@@ -15,8 +15,8 @@ from daemon.bridge.core_end import CoreEnd, socket_pair
 from daemon.in_time import CLOSE_TIMEOUT
 
 FIRST_DELAY, MAX_DELAY = 0.1, 5.0  # before a restart; each delay is twice as long as the one before, up to the maximum
-MAX_DELAY_AFTER_WORK = 0.2  # s after a front that had worked, so that clients soon get answers again
-STABLE_AFTER = 30.0  # s; after a front that ran for this long, the next delay is FIRST_DELAY again
+MAX_AFTER_WORK_DELAY = 0.2  # s after a front that had worked, so that clients soon get answers again
+STABLE_AFTER_S = 30.0  # s; after a front that ran for this long, the next delay is FIRST_DELAY again
 CHECK_INTERVAL = 1.0  # a front gives a sign of life every second
 MAX_SILENT = 6  # checks in a row without a sign of life; then the front hangs
 MAX_STARTING = 90  # the same before its first sign of life: a small computer that is busy needs that long
@@ -118,10 +118,10 @@ class FrontProcess:
                 self.failed_status = status
                 self._give_up()
                 return
-            if self._loop.time() - began > STABLE_AFTER:
+            if self._loop.time() - began > STABLE_AFTER_S:
                 delay = FIRST_DELAY
             elif self._is_alive:
-                delay = min(delay, MAX_DELAY_AFTER_WORK)
+                delay = min(delay, MAX_AFTER_WORK_DELAY)
             log.warning("front.ended", status=status, again_in=delay)
             await asyncio.sleep(delay)
             delay = min(2 * delay, MAX_DELAY)

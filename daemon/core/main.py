@@ -27,7 +27,7 @@ from daemon.systemd.directories import of_systemd
 SECTIONS = ("log", "appearance", "webcam", "macros")
 """Sections of the configuration that can change during a print. The core itself uses only `log`."""
 
-SOCKET_CHECK = 5.0  # s between two checks that the socket for fronts exists
+SOCKET_CHECK_INTERVAL = 5.0  # s between two checks that the socket for fronts exists
 FRONT_TIMEOUT = 10.0  # the start of the core waits at most this long for the front to listen
 GC_THRESHOLD = (10_000, 20, 20)  # a line makes a few tuples and no cycles; Python's 700 means a collection every second
 SWITCH_INTERVAL = 0.0005  # s for which a computing thread may delay the loop; Python's default is 5 ms
@@ -129,7 +129,7 @@ async def listen(end: CoreEnd, path: Path) -> None:
 async def keep_listening(end: CoreEnd, path: Path) -> None:
     """Make the socket again whenever it is missing, because it could not be made or was deleted."""
     while True:
-        await asyncio.sleep(SOCKET_CHECK)
+        await asyncio.sleep(SOCKET_CHECK_INTERVAL)
         if not path.is_socket():  # noqa: ASYNC240 - a tmpfs
             await listen(end, path)
 

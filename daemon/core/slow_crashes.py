@@ -20,7 +20,7 @@ MAX_CRASHES = 5
 CRASH_PERIOD = 600.0
 """After MAX_CRASHES crashes within CRASH_PERIOD seconds the service gives up."""
 
-MAX_MARK = 1e12
+MAX_MARK_S = 1e12
 """Seconds; a greater number is not a mark, and might not fit into a float."""
 
 
@@ -69,4 +69,4 @@ class SlowCrashes:
         except (OSError, ValueError, RecursionError):
             return []
         marks = content if isinstance(content, list) else []
-        return [float(mark) for mark in marks if isinstance(mark, int | float) and abs(mark) < MAX_MARK]
+        return [float(mark) for mark in marks if isinstance(mark, int | float) and abs(mark) < MAX_MARK_S]

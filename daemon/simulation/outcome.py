@@ -10,7 +10,7 @@ from gcode.frozen import frozen, mutable
 
 BITS_A_BYTE = 10  # start bit, eight data bits, stop bit
 MIN_FILL = 4  # moves in the planner; with fewer, each late line slows the machine down
-_SAME = 1e-6  # s
+_SAME_S = 1e-6  # s
 WIRE_FULL = 0.8  # share of its capacity at which the wire counts as full
 
 
@@ -177,7 +177,7 @@ def find_bottlenecks(samples: Iterable[tuple[Sample, float]], baudrate: int | No
         if not is_starved(sample):
             continue
         began = sample.time - interval
-        if not stretches or stretches[-1].ended < began - _SAME:
+        if not stretches or stretches[-1].ended < began - _SAME_S:
             stretches.append(_Stretch(began, began))
         last = stretches[-1]
         last.ended = sample.time

@@ -6,7 +6,7 @@ Power is 0 to FULL_POWER, as Marlin reports it: software PWM of 7 bits.
 from typing import Protocol
 
 from gcode.frozen import frozen
-from hal.simulated.thermal import TICK
+from hal.simulated.thermal import TICK_S
 
 FULL_POWER = 127
 
@@ -72,9 +72,9 @@ class PidControl:
         if not -gains.range <= error <= gains.range:
             self.restart()
             return FULL_POWER if error > 0 else 0
-        self._slope += _NEW_SLOPE_SHARE * (change / TICK - self._slope)
+        self._slope += _NEW_SLOPE_SHARE * (change / TICK_S - self._slope)
         highest = _OUTPUT / gains.i if gains.i > 0 else 0.0
-        self._integral = min(max(self._integral + error * TICK, 0.0), highest)
+        self._integral = min(max(self._integral + error * TICK_S, 0.0), highest)
         output = gains.p * error + gains.i * self._integral - gains.d * self._slope
         return int(min(max(output, 0.0), _OUTPUT)) // 2
 
@@ -84,7 +84,7 @@ class BangBangControl:
 
     def __init__(self, rule: BangBang) -> None:
         self._rule = rule
-        self._ticks = max(1, round(rule.interval / TICK))
+        self._ticks = max(1, round(rule.interval / TICK_S))
         self._on = False
         self.restart()
 

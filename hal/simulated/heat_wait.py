@@ -8,7 +8,7 @@ import math
 
 from hal.simulated.board import Board, Wait
 from hal.simulated.heater import Heater
-from hal.simulated.thermal import TICK
+from hal.simulated.thermal import TICK_S
 
 WINDOW = 1.0  # °C around the target (TEMP_WINDOW)
 HYSTERESIS = 3.0  # °C (TEMP_HYSTERESIS)
@@ -62,7 +62,7 @@ class _Residency:
 
     def next_check(self, now: float) -> float:
         """Return when the next reading comes, or the wait ends."""
-        return min((int(now / TICK) + 1) * TICK, self._ends)
+        return min((int(now / TICK_S) + 1) * TICK_S, self._ends)
 
     def is_over(self, now: float) -> bool:
         """Check the reading; tell whether the wait is over."""

@@ -15,12 +15,12 @@ from functools import lru_cache
 from gcode.frozen import frozen
 from hal.simulated.heat_control import FULL_POWER, BangBang, Pid
 from hal.simulated.heat_protection import BED_LIMITS, CHAMBER_LIMITS, HOTEND_LIMITS, HeatProtection, ProtectionLimits
-from hal.simulated.thermal import BED_BODY, CHAMBER_BODY, HOTEND_BODY, TICK, Body, TwoMasses
+from hal.simulated.thermal import BED_BODY, CHAMBER_BODY, HOTEND_BODY, TICK_S, Body, TwoMasses
 
 _SETTLED = 1e-6  # °C from ambient at which a heater counts as cold
 _NOISES = 2039  # readings after which the noise repeats: 5 min
 _TICKS_IN_SLICE = 8
-_SLICE = _TICKS_IN_SLICE * TICK  # s over which the flow of filament is averaged: 1.25
+_SLICE_S = _TICKS_IN_SLICE * TICK_S  # s over which the flow of filament is averaged: 1.25
 _MAX_SLICES = 600  # of one move; the filament of a move of more than 12 min is melted sooner than in reality
 _DRAUGHT = 3.0  # added to the load
 
@@ -188,24 +188,24 @@ class Heater:
     def feed(self, volume: float, now: float, seconds: float = 0.0) -> None:
         """Melt `volume` mm³ of filament within `seconds` from the next slice on."""
         self._advance(now)
-        flow, first = self._filament, int(now / _SLICE) + 1
-        if seconds < _SLICE:  # nearly always
+        flow, first = self._filament, int(now / _SLICE_S) + 1
+        if seconds < _SLICE_S:  # nearly always
             flow[first] = flow.get(first, 0.0) + volume
             return
-        count = min(math.ceil(seconds / _SLICE), _MAX_SLICES)
+        count = min(math.ceil(seconds / _SLICE_S), _MAX_SLICES)
         for each in range(first, first + count):
             flow[each] = flow.get(each, 0.0) + volume / count
 
     # ── ticks ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def _advance(self, now: float) -> None:
-        last = int(now / TICK)
+        last = int(now / TICK_S)
         if last <= self._tick:
             return
         while self._tick < last and not self._is_settled():
             self._tick += 1
             if not self._tick % _TICKS_IN_SLICE and (self._filament or self._flow):
-                self._flow = self._filament.pop(self._tick // _TICKS_IN_SLICE, 0.0) / _SLICE
+                self._flow = self._filament.pop(self._tick // _TICKS_IN_SLICE, 0.0) / _SLICE_S
                 self._update_load()
             self._pass_tick()
             self._reading = self._read()
@@ -242,9 +242,9 @@ class Heater:
         if reading < self._hot_from:
             self._hot_since = math.inf
         elif self._hot_since == math.inf:
-            self._hot_since = self._tick * TICK
+            self._hot_since = self._tick * TICK_S
         if self.trip is None:
-            self.trip = self._protection.check(reading, self._tick * TICK)
+            self.trip = self._protection.check(reading, self._tick * TICK_S)
         if self.target:
             self._power = self.control.power(self.target, reading)
 
@@ -272,13 +272,13 @@ class Heater:
             self._on_plan()
 
     def _soonest_trip(self) -> float:
-        now = self._tick * TICK
+        now = self._tick * TICK_S
         if not self._is_checked:
             return math.inf
         if self.trip:
             return now
         soonest = min(self._protection.soonest_trip(now), now + self._time_to_extremes())
-        return max(math.ceil(soonest / TICK), self._tick + 1) * TICK if soonest < math.inf else math.inf
+        return max(math.ceil(soonest / TICK_S), self._tick + 1) * TICK_S if soonest < math.inf else math.inf
 
     def _time_to_extremes(self) -> float:
         """Return the seconds until a reading can be out of range; rather too few than too many."""

@@ -13,7 +13,7 @@ import math
 
 from gcode.frozen import frozen
 
-TICK = 0.15625
+TICK_S = 0.15625
 """Seconds between two readings: Marlin takes 0.16; 5/32 is exact in binary, so ticks and times agree."""
 
 _AIR_LAG_S = 10.0  # s in which a sensor in the air loses 63 % of its excess temperature
@@ -52,12 +52,12 @@ class TwoMasses:
 
     __slots__ = ("_body", "_factors", "_load", "block", "sensor")
 
-    def __init__(self, body: Body, seconds: float = TICK) -> None:
+    def __init__(self, body: Body, seconds: float = TICK_S) -> None:
         self._body = body
         self.block = self.sensor = body.ambient
         self.set_load(1.0, seconds)
 
-    def set_load(self, load: float, seconds: float = TICK) -> None:
+    def set_load(self, load: float, seconds: float = TICK_S) -> None:
         """Lose heat `load` times as fast as to still air, and step by `seconds` from now on."""
         self._load = load
         self._factors = transition(self._body, load, seconds)
@@ -75,8 +75,8 @@ class TwoMasses:
         """As `step`, with the sensor out of the block, in the air."""
         body = self._body
         end = body.ambient + (body.maximum - body.ambient) * power / self._load
-        self.block = end + (self.block - end) * math.exp(-TICK * self._load / body.time_constant)
-        self.sensor = body.ambient + (self.sensor - body.ambient) * math.exp(-TICK / _AIR_LAG_S)
+        self.block = end + (self.block - end) * math.exp(-TICK_S * self._load / body.time_constant)
+        self.sensor = body.ambient + (self.sensor - body.ambient) * math.exp(-TICK_S / _AIR_LAG_S)
 
     @property
     def hottest(self) -> float:

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.bridge.allowance import MAX_DEBT, MAX_WAIT, SHARE, Allowance, await_charged
+from daemon.bridge.allowance import MAX_DEBT_S, MAX_TURN_DELAY, SHARE, Allowance, await_charged
 from daemon.core.front_process import CHECK_INTERVAL, MAX_SILENT
 
 
-@given(st.lists(st.tuples(st.floats(0, MAX_DEBT), st.floats(0, 2)), max_size=30))
+@given(st.lists(st.tuples(st.floats(0, MAX_DEBT_S), st.floats(0, 2)), max_size=30))
 def test_resting_as_asked_keeps_within_the_share(steps):
     allowance, now, spent = Allowance(share=0.1, saved=0.02), 1000.0, 0.0
     for seconds, pause in steps:
@@ -52,7 +52,7 @@ async def test_a_task_that_spent_too_much_rests_before_it_continues():
 
     began = loop.time()
     await await_charged(work(), lambda _: 7.0)
-    assert loop.time() - began == pytest.approx(10 * MAX_WAIT)
+    assert loop.time() - began == pytest.approx(10 * MAX_TURN_DELAY)
 
 
 async def test_errors_and_cancellations_reach_the_awaited_task():
@@ -88,5 +88,5 @@ async def test_errors_and_cancellations_reach_the_awaited_task():
 
 def test_a_process_busy_for_long_is_heard_before_it_counts_as_hung():
     allowance = Allowance()
-    assert allowance.spend(5.0, 1000.0) == pytest.approx(MAX_DEBT / SHARE)
-    assert MAX_DEBT / SHARE < MAX_SILENT * CHECK_INTERVAL / 2
+    assert allowance.spend(5.0, 1000.0) == pytest.approx(MAX_DEBT_S / SHARE)
+    assert MAX_DEBT_S / SHARE < MAX_SILENT * CHECK_INTERVAL / 2

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from daemon.bridge import core_end
 from daemon.bridge import questions as ask
-from daemon.bridge.core_end import MAX_UNREAD, READ_TIMEOUT, WAKE_COST, CoreEnd, socket_pair, user_of
+from daemon.bridge.core_end import MAX_UNREAD, READ_TIMEOUT, WAKE_COST_S, CoreEnd, socket_pair, user_of
 from daemon.bridge.desk import MAX_OPEN
 from daemon.bridge.events import JobChanged
 from daemon.bridge.frames import LENGTH, MAX_QUESTION, Frames, frame
@@ -304,7 +304,7 @@ async def test_bytes_sent_one_by_one_get_the_same_share(desk):
         await asyncio.sleep(0.0001)
     assert not desk.questions
     assert 0.5 < loop.time() - began < 1
-    assert 0.05 < sum(spent) < 0.15, f"{len(spent)} times {WAKE_COST} s"
+    assert 0.05 < sum(spent) < 0.15, f"{len(spent)} times {WAKE_COST_S} s"
 
 
 async def test_the_number_of_long_questions_is_limited_even_over_reconnects(desk):
@@ -474,7 +474,7 @@ async def test_the_socket_is_private_and_removed_with_the_core(desk, tmp_path):
 
 
 async def test_a_socket_that_is_missing_or_cannot_be_created_is_created_later(desk, tmp_path, monkeypatch):
-    monkeypatch.setattr(main, "SOCKET_CHECK", 0.05)
+    monkeypatch.setattr(main, "SOCKET_CHECK_INTERVAL", 0.05)
     end, path = CoreEnd(desk), tmp_path / "run/core.sock"
     with capture_logs() as logs:
         await listen(end, path)

@@ -98,7 +98,7 @@ def test_the_word_help_prints_help(capsys):
 @pytest.mark.parametrize("words", [["printer", "preheat", "PLA"], ["printer", "connect", "--port", "/dev/ttyACM0"]])
 def test_an_option_of_a_command_is_not_the_setting_of_the_same_name(words, empty, capsys, monkeypatch):
     """The daemon's address comes from the configuration here, in which there are a port and a preset too."""
-    monkeypatch.setattr("daemon.client.caller.PAUSES", ())
+    monkeypatch.setattr("daemon.client.caller.PAUSES_S", ())
     empty.write_text("[http]\nport = 1\n")
     assert main([*words, "--config", str(empty)]) == 3
     assert "no answer from http://127.0.0.1:1: is nozzled running there?" in capsys.readouterr().err

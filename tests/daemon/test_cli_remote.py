@@ -185,7 +185,7 @@ async def test_a_missing_key_exits_4_and_explains_how_to_give_one(tmp_path, caps
 
 @pytest.mark.real_time
 async def test_an_address_with_a_path_or_with_https_is_told_from_a_missing_service(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("daemon.client.caller.PAUSES", ())
+    monkeypatch.setattr("daemon.client.caller.PAUSES_S", ())
     monkeypatch.setattr("daemon.client.exchange.CONNECT_TIMEOUT", 0.2)
     async with listening(tmp_path / "state", "") as (_, url):
         refused = await Commands(f"{url}/printer", capsys)("job", "status", code=5)
@@ -195,7 +195,7 @@ async def test_an_address_with_a_path_or_with_https_is_told_from_a_missing_servi
 
 
 def test_a_missing_service_exits_3(capsys, monkeypatch):
-    monkeypatch.setattr("daemon.client.caller.PAUSES", ())
+    monkeypatch.setattr("daemon.client.caller.PAUSES_S", ())
     assert main(["job", "status", "--url", "127.0.0.1:1", "--json"]) == 3
     output = capsys.readouterr()
     assert output.err.startswith("nozzled: no answer from 127.0.0.1:1: is nozzled running there?")
@@ -203,7 +203,7 @@ def test_a_missing_service_exits_3(capsys, monkeypatch):
 
 
 def test_an_address_without_its_port_is_pointed_out(capsys, monkeypatch):
-    monkeypatch.setattr("daemon.client.caller.PAUSES", ())
+    monkeypatch.setattr("daemon.client.caller.PAUSES_S", ())
     assert main(["job", "status", "--url", "http://printer.invalid"]) == 3
     assert capsys.readouterr().err.endswith("; the address names no port: most often it is :5000\n")
     assert main(["job", "status", "--url", "http://printer.invalid:5000"]) == 3

@@ -52,7 +52,7 @@ class Peer:
 
 @pytest.fixture
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(caller_module, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(caller_module, "PAUSES_S", (0.0, 0.0))
 
 
 async def test_a_file_is_uploaded_unchanged(tmp_path):

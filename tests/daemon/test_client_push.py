@@ -91,8 +91,8 @@ async def serving(*visits):
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(push_module, "PAUSES", (0.0,))
-    monkeypatch.setattr(caller_module, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(push_module, "PAUSES_S", (0.0,))
+    monkeypatch.setattr(caller_module, "PAUSES_S", (0.0, 0.0))
 
 
 async def first(count, url, key=KEY, **options):

@@ -63,7 +63,7 @@ async def test_a_front_that_has_worked_is_restarted_whatever_its_status():
 
 async def test_a_front_that_has_worked_is_restarted_soon(monkeypatch):
     monkeypatch.setattr(front_process, "FIRST_DELAY", 0.05)
-    monkeypatch.setattr(front_process, "MAX_DELAY_AFTER_WORK", 0.06)
+    monkeypatch.setattr(front_process, "MAX_AFTER_WORK_DELAY", 0.06)
     with capture_logs() as logs:
         async with running(WORKS + "time.sleep(0.05)\n" + KILLED):
             await until(lambda: len(ended(logs)) >= 5)

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.config import ProfileConfig
-from daemon.core.safety.rules import HEATERS_OFF_TIMEOUT, STOP_TIME, heaters_off_commands, turn_heaters_off
+from daemon.core.safety.rules import HEATERS_OFF_TIMEOUT, STOP_S, heaters_off_commands, turn_heaters_off
 from gcode.outgoing import job_line
 from gcode.replies import Reading
 from hal.driver import LinePrinter
@@ -121,7 +121,7 @@ async def test_a_deaf_printer_is_stopped_after_three_seconds():
     await asyncio.sleep(5)
     began = asyncio.get_running_loop().time()
     assert not await turn_heaters_off(printer, replace(ProfileConfig(), extruders=1))
-    assert asyncio.get_running_loop().time() - began == pytest.approx(HEATERS_OFF_TIMEOUT + STOP_TIME) == 3.5
+    assert asyncio.get_running_loop().time() - began == pytest.approx(HEATERS_OFF_TIMEOUT + STOP_S) == 3.5
     assert printer.state is ConnectionState.FAULT
     await asyncio.sleep(1)
     assert transport._firmware.board.hotend.target == 0

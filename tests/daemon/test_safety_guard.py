@@ -8,7 +8,7 @@ import pytest
 from daemon.bridge.words import JobState as S
 from daemon.config import Config, JobConfig, SafetyConfig
 from daemon.core.safety.guard import Guard
-from daemon.core.safety.rules import HOTEND, MAX_WITHOUT_REPORT
+from daemon.core.safety.rules import HOTEND, MAX_WITHOUT_REPORT_S
 from gcode.errors import CommandError
 from hal.printer import ConnectionState
 from hal.simulated.heat_protection import ProtectionLimits
@@ -101,9 +101,9 @@ async def test_heaters_without_reports_are_turned_off(tmp_path):
         await host.connection.commands.send(["M104 S200"])
         await asyncio.sleep(10)
         host.connection.printer._reports._take_temperatures = lambda _heaters: None  # whatever it says, it says no heat
-        await asyncio.sleep(MAX_WITHOUT_REPORT / 2)
+        await asyncio.sleep(MAX_WITHOUT_REPORT_S / 2)
         assert guard.trouble is None
-        await asyncio.sleep(MAX_WITHOUT_REPORT)
+        await asyncio.sleep(MAX_WITHOUT_REPORT_S)
         assert "no temperature was reported for 60 s" in guard.trouble
         assert targets(host) == (0, 0)
 

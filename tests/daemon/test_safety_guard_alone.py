@@ -11,7 +11,7 @@ from daemon.bridge.words import JobState
 from daemon.config import Config, PrinterConfig, ProfileConfig, SafetyConfig
 from daemon.core.safety import guard as guard_module
 from daemon.core.safety.guard import GRACE_PERIOD, Guard
-from daemon.core.safety.rules import CONFIRMATION_TIME, HOTEND, MAX_WITHOUT_REPORT
+from daemon.core.safety.rules import CONFIRMATION_S, HOTEND, MAX_WITHOUT_REPORT_S
 from gcode.replies import Reading
 from hal.printer import ConnectionState, PanelPrint, StateChanged, TemperaturesRead
 
@@ -101,19 +101,19 @@ async def test_reports_before_the_printer_is_ready_count_for_nothing(make):
 
 async def test_a_heater_may_cool_for_a_minute_before_the_next_rule_counts(make):
     bench = make()
-    await bench.report(CONFIRMATION_TIME + INTERVAL, tool0=TOO_HOT)
+    await bench.report(CONFIRMATION_S + INTERVAL, tool0=TOO_HOT)
     assert bench.done == ["off"]
     await bench.report(GRACE_PERIOD - 2 * INTERVAL, tool0=TOO_HOT)
     assert bench.done == ["off"]
-    await bench.report(CONFIRMATION_TIME + 4 * INTERVAL, tool0=TOO_HOT)
+    await bench.report(CONFIRMATION_S + 4 * INTERVAL, tool0=TOO_HOT)
     assert bench.done == ["off", "off", "stop"]
 
 
 async def test_a_heater_that_is_heated_again_is_watched_at_once(make):
     bench = make()
-    await bench.report(CONFIRMATION_TIME + INTERVAL, tool0=TOO_HOT)
+    await bench.report(CONFIRMATION_S + INTERVAL, tool0=TOO_HOT)
     await bench.report(INTERVAL, tool0=Reading(200.0, 0.0))
-    await bench.report(CONFIRMATION_TIME + 2 * INTERVAL, tool0=Reading(400.0, 210.0))
+    await bench.report(CONFIRMATION_S + 2 * INTERVAL, tool0=Reading(400.0, 210.0))
     assert bench.done == ["off", "off"], "and heaters off is tried first"
 
 
@@ -141,7 +141,7 @@ async def test_the_end_of_a_job_counts_as_use(make):
 
 async def test_a_new_print_forgets_the_trouble_of_the_last(make):
     bench = make()
-    await bench.report(CONFIRMATION_TIME + INTERVAL, tool0=TOO_HOT)
+    await bench.report(CONFIRMATION_S + INTERVAL, tool0=TOO_HOT)
     assert bench.guard.trouble is not None
     bench.guard._on_job(JobState.PRINTING)
     assert bench.guard.trouble is not None
@@ -189,11 +189,11 @@ async def test_missing_reports_turn_heaters_off_once_a_minute_and_cause_no_stop(
     """Without reports nobody knows whether heaters off has helped; a printer that does not take it gets M112 anyway."""
     bench = make()
     await bench.report(INTERVAL, tool0=Reading(200.0, 200.0))
-    await asyncio.sleep(MAX_WITHOUT_REPORT - 4)
+    await asyncio.sleep(MAX_WITHOUT_REPORT_S - 4)
     assert bench.done == []
     await asyncio.sleep(8)
     assert bench.done == ["off"]
-    await asyncio.sleep(MAX_WITHOUT_REPORT)
+    await asyncio.sleep(MAX_WITHOUT_REPORT_S)
     assert bench.done == ["off", "off"]
 
 
@@ -221,7 +221,7 @@ async def test_a_new_connection_starts_over(make):
     bench.lose()
     await asyncio.sleep(60 * MINUTE)
     bench.connect()
-    await asyncio.sleep(MAX_WITHOUT_REPORT - 5)
+    await asyncio.sleep(MAX_WITHOUT_REPORT_S - 5)
     await bench.report(4 * INTERVAL, tool0=Reading(20.0, 200.0))
     assert (bench.done, bench.queries) == ([], 0)
     await bench.report(29 * MINUTE, tool0=Reading(200.0, 200.0))
@@ -230,9 +230,9 @@ async def test_a_new_connection_starts_over(make):
 
 async def test_on_a_new_connection_heaters_off_comes_before_an_emergency_stop(make):
     bench = make()
-    await bench.report(CONFIRMATION_TIME + INTERVAL, tool0=TOO_HOT)
+    await bench.report(CONFIRMATION_S + INTERVAL, tool0=TOO_HOT)
     bench.lose()
     await asyncio.sleep(2 * GRACE_PERIOD)
     bench.connect()
-    await bench.report(CONFIRMATION_TIME + INTERVAL, tool0=TOO_HOT)
+    await bench.report(CONFIRMATION_S + INTERVAL, tool0=TOO_HOT)
     assert bench.done == ["off", "off"]

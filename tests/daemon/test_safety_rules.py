@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from daemon.config import ProfileConfig
 from daemon.core.safety.rules import (
     BED,
-    CONFIRMATION_TIME,
+    CONFIRMATION_S,
     HOTEND,
-    MAX_WITHOUT_REPORT,
-    MAX_WITHOUT_REPORT_ASKED,
+    MAX_WITHOUT_REPORT_ASKED_S,
+    MAX_WITHOUT_REPORT_S,
     HeaterWatch,
     longest_silence,
 )
@@ -151,13 +151,13 @@ def test_a_reading_above_the_maximum_has_to_be_confirmed():
     assert watch.find_broken_rule(Reading(921.0, 0.0), 0.0) is None, "one damaged digit"
     assert watch.find_broken_rule(Reading(21.0, 0.0), 2.0) is None
     assert watch.find_broken_rule(Reading(316.0, 0.0), 4.0) is None
-    assert "above its maximum of 300" in watch.find_broken_rule(Reading(316.0, 0.0), 4.0 + CONFIRMATION_TIME)
+    assert "above its maximum of 300" in watch.find_broken_rule(Reading(316.0, 0.0), 4.0 + CONFIRMATION_S)
 
 
 @pytest.mark.parametrize(("name", "highest"), [("tool0", 300), ("tool3", 300), ("bed", 120), ("chamber", 60)])
 def test_each_heater_has_its_own_maximum(name, highest):
     watch = HeaterWatch(name, replace(PROFILE, max_chamber_c=60.0))
-    for now in (0.0, CONFIRMATION_TIME):
+    for now in (0.0, CONFIRMATION_S):
         broken = watch.find_broken_rule(Reading(highest + 16.0, 0.0), now)
     assert f"above its maximum of {highest}" in broken
 
@@ -205,10 +205,10 @@ def test_two_short_deviations_are_not_one_long_one():
 @pytest.mark.parametrize(
     ("reports", "busy", "seconds"),
     [
-        (True, False, MAX_WITHOUT_REPORT),
-        (True, True, MAX_WITHOUT_REPORT_ASKED),
-        (False, False, MAX_WITHOUT_REPORT_ASKED),
-        (False, True, MAX_WITHOUT_REPORT_ASKED),
+        (True, False, MAX_WITHOUT_REPORT_S),
+        (True, True, MAX_WITHOUT_REPORT_ASKED_S),
+        (False, False, MAX_WITHOUT_REPORT_ASKED_S),
+        (False, True, MAX_WITHOUT_REPORT_ASKED_S),
     ],
 )
 def test_a_firmware_that_is_busy_or_has_to_be_asked_may_be_silent_for_longer(reports, busy, seconds):

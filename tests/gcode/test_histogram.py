@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcode.histogram import WIDTH, Histogram
+from gcode.histogram import WIDTH_S, Histogram
 
 
 def test_an_empty_histogram_has_no_quantiles():
@@ -15,7 +15,7 @@ def test_a_quantile_is_exact_to_a_bucket(durations, share):
     for duration in durations:
         histogram.add(duration)
     exact = sorted(durations)[max(0, min(len(durations) - 1, int(share * len(durations) + 0.999999) - 1))]
-    assert exact - WIDTH <= histogram.quantile(share) <= exact + WIDTH + 1e-12
+    assert exact - WIDTH_S <= histogram.quantile(share) <= exact + WIDTH_S + 1e-12
     assert histogram.total == len(durations)
     assert histogram.longest == max(durations)
 

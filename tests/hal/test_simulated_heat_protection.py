@@ -7,7 +7,7 @@ import pytest
 
 from hal.simulated.heat_protection import HOTEND_LIMITS, HeatProtection
 from hal.simulated.heater import BED, CHAMBER, HOTEND, HeaterFault
-from hal.simulated.thermal import TICK
+from hal.simulated.thermal import TICK_S
 from support.lone_printer import HALTED, LonePrinter
 
 
@@ -25,7 +25,7 @@ def test_a_heater_that_does_not_heat_fails_after_the_watch_period(command, heate
     printer.send(command)
     after, text = printer.trip()
     assert text == f"Error:Heating failed, system stopped! Heater_ID: {name}"
-    assert period <= after <= period + TICK
+    assert period <= after <= period + TICK_S
 
 
 def test_heating_is_watched_repeatedly():
@@ -35,7 +35,7 @@ def test_heating_is_watched_repeatedly():
     after, text = printer.trip()
     assert text == "Error:Heating failed, system stopped! Heater_ID: 0"
     # begun at 1 s and renewed at 21 s: at 41 s it is still warmer than then, at 61 s it is not warm enough
-    assert 30 + after == pytest.approx(60, abs=3 * TICK)
+    assert 30 + after == pytest.approx(60, abs=3 * TICK_S)
 
 
 def test_a_target_just_above_is_neither_watched_nor_reached_as_in_marlin():
@@ -58,13 +58,13 @@ def test_thermal_runaway_trips_one_period_after_the_last_warm_reading(command, h
     watcher = LonePrinter()  # another one, that is asked at each reading
     watcher.send(command, seconds=400)
     watcher.fail(HeaterFault.NO_HEAT, heater)
-    spied, tick = watcher.heat.find(heater), math.ceil(watcher.now / TICK)
-    while spied.temperature(tick * TICK) >= target - limits.runaway_below:
+    spied, tick = watcher.heat.find(heater), math.ceil(watcher.now / TICK_S)
+    while spied.temperature(tick * TICK_S) >= target - limits.runaway_below:
         tick += 1
     after, text = printer.trip()
     assert text == f"Error:Thermal Runaway, system stopped! Heater_ID: {name}"
     assert printer.firmware.halted
-    assert after == pytest.approx((tick - 1) * TICK + limits.runaway_period - watcher.now, abs=1e-9)
+    assert after == pytest.approx((tick - 1) * TICK_S + limits.runaway_period - watcher.now, abs=1e-9)
     assert broken.target == 0
 
 
@@ -110,7 +110,7 @@ def test_a_shorted_sensor_trips_maxtemp_at_once_even_when_all_is_off(heater, nam
     printer.fail(HeaterFault.SENSOR_SHORT, heater)
     after, text = printer.trip()
     assert text == f"Error:MAXTEMP triggered, system stopped! Heater_ID: {name}"
-    assert after <= TICK
+    assert after <= TICK_S
 
 
 def test_an_open_sensor_trips_mintemp_once_the_heater_is_on():
@@ -121,7 +121,7 @@ def test_an_open_sensor_trips_mintemp_once_the_heater_is_on():
     assert printer.send("M104 S200") == ["ok"]
     after, text = printer.trip()
     assert text == "Error:MINTEMP triggered, system stopped! Heater_ID: 0"
-    assert after <= TICK
+    assert after <= TICK_S
 
 
 def test_mintemp_trips_where_it_is_too_cold_to_heat():
@@ -251,4 +251,4 @@ def test_limits_can_be_set():
     printer = LonePrinter(hotend=config)
     printer.fail(HeaterFault.NO_HEAT)
     printer.send("M104 S200")
-    assert printer.trip()[0] == pytest.approx(5, abs=TICK)
+    assert printer.trip()[0] == pytest.approx(5, abs=TICK_S)

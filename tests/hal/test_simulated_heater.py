@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hal.simulated.heat_control import FULL_POWER, BangBang, Pid
 from hal.simulated.heater import BED, CHAMBER, HOTEND, Heater, HeaterFault
-from hal.simulated.thermal import TICK
+from hal.simulated.thermal import TICK_S
 
 STILL = replace(HOTEND, limits=replace(HOTEND.limits, maximum=340.0))  # room for tests of control
 
@@ -22,7 +22,7 @@ def heated(config=HOTEND, target=200.0, **more):
 
 
 def curve(heater, begin, end):
-    return [heater.temperature(begin + n * TICK) for n in range(round((end - begin) / TICK))]
+    return [heater.temperature(begin + n * TICK_S) for n in range(round((end - begin) / TICK_S))]
 
 
 def test_a_heater_without_power_stays_at_ambient():
@@ -70,7 +70,7 @@ def reference_pid(config, target, seconds):
 def test_pid_overshoots_and_settles_as_an_independent_integration_does(gains):
     config = replace(STILL, control=gains)
     heater, expected = heated(config), reference_pid(config, 200.0, 240)
-    readings = [heater.temperature((n + 1) * TICK) for n in range(len(expected))]
+    readings = [heater.temperature((n + 1) * TICK_S) for n in range(len(expected))]
     # the reference's power is on one reading later: it decides at the end of its first step
     assert readings[-1] == pytest.approx(expected[-1], abs=0.05)
     assert max(readings) == pytest.approx(max(expected), abs=0.05)
@@ -114,7 +114,7 @@ def test_filament_of_one_long_move_is_spread_over_it():
 
 def test_bang_bang_switches_at_the_target_at_intervals():
     heater = heated(replace(BED, control=BangBang(interval=5.0)), 60.0)
-    powers = [heater.power(100 + n * TICK) for n in range(2000)]
+    powers = [heater.power(100 + n * TICK_S) for n in range(2000)]
     assert set(powers) == {0, FULL_POWER}
     switched = [n for n in range(1, 2000) if powers[n] != powers[n - 1]]
     assert {(b - a) % 32 for a, b in pairwise(switched)} == {0}, "32 readings are 5 s"
@@ -188,7 +188,7 @@ def test_no_protection_trips_early(config, story):
     for pause, (what, value) in [*story, (400.0, ("set_fan", 0.0))]:
         while heater.due <= now + pause and not heater.trip:
             due = heater.due
-            heater.temperature(due - TICK)
+            heater.temperature(due - TICK_S)
             assert heater.trip is None, "a caller at the due time would be too late"
             heater.check(due)
             assert heater.trip or heater.due > due

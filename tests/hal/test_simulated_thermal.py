@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal.simulated.thermal import BED_BODY, HOTEND_BODY, TICK, Body, TwoMasses, transition
+from hal.simulated.thermal import BED_BODY, HOTEND_BODY, TICK_S, Body, TwoMasses, transition
 
 bodies = st.builds(
     Body,
@@ -19,12 +19,12 @@ bodies = st.builds(
 def stepped(body, power, seconds, *, load=1.0):
     masses = TwoMasses(body)
     masses.set_load(load)
-    for _ in range(round(seconds / TICK)):
+    for _ in range(round(seconds / TICK_S)):
         masses.step(power)
     return masses
 
 
-def integrated(body, power, seconds, *, load=1.0, dt=TICK / 32):
+def integrated(body, power, seconds, *, load=1.0, dt=TICK_S / 32):
     """Return (block, sensor) by Runge and Kutta's fourth-order method, from the equations in the module's head."""
 
     def slope(block, sensor):
@@ -79,7 +79,7 @@ def test_heat_is_neither_made_nor_lost_between_the_masses(body, load):
         masses.step(0.5)
         gained = masses.block + body.sensor_mass * masses.sensor - before
         middle = (block + masses.block) / 2 - body.ambient  # good for a tick: the curve is nearly straight
-        brought = (0.5 * (body.maximum - body.ambient) - load * middle) / body.time_constant * TICK
+        brought = (0.5 * (body.maximum - body.ambient) - load * middle) / body.time_constant * TICK_S
         assert gained == pytest.approx(brought, rel=2e-2, abs=1e-3)
 
 
@@ -95,7 +95,7 @@ def test_a_temperature_is_never_reached_before_the_computed_time(body, already, 
     masses = stepped(body, 1.0, already)
     soonest = masses.soonest_at(temperature)
     masses.set_load(load)
-    for _ in range(min(2000, math.floor(soonest / TICK) if soonest < math.inf else 2000)):
+    for _ in range(min(2000, math.floor(soonest / TICK_S) if soonest < math.inf else 2000)):
         masses.step(1.0)
         assert masses.hottest <= temperature + 1e-6
 
@@ -103,7 +103,7 @@ def test_a_temperature_is_never_reached_before_the_computed_time(body, already, 
 def test_a_sensor_in_the_air_cools_while_the_block_heats():
     masses = stepped(HOTEND_BODY, 0.5, 300)
     block, sensor = masses.block, masses.sensor
-    for _ in range(round(10 / TICK)):
+    for _ in range(round(10 / TICK_S)):
         masses.step_apart(1.0)
     assert masses.block > block + 10
     assert masses.sensor == pytest.approx(HOTEND_BODY.ambient + (sensor - HOTEND_BODY.ambient) * math.exp(-1))

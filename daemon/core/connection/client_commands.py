@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from daemon.core.connection.connection import Connection
 
 LONG_COMMAND = 1024  # bytes; a longer command is checked in a thread
-CHECK_TIME = 0.0005  # s for which commands are checked before the loop gets a turn
+CHECK_TURN_S = 0.0005  # s for which commands are checked before the loop gets a turn
 
 log = structlog.get_logger()
 
@@ -59,7 +59,7 @@ class ClientCommands:
             while basis != (connection.printer, connection.profile):  # both may change during the check
                 basis, checked, turn = (connection.printer, connection.profile), [], loop.time()
                 for command in commands:
-                    if loop.time() - turn >= CHECK_TIME:
+                    if loop.time() - turn >= CHECK_TURN_S:
                         await asyncio.sleep(0)
                         turn = loop.time()
                     if len(command) > LONG_COMMAND:

@@ -42,8 +42,10 @@ from hal.registry import Address, parse
 
 REOPEN_INTERVAL = 0.25  # s between two attempts to open the port again
 STOP_TIMEOUT = 10.0  # s after which the user is told that the emergency stop could not be sent
-STABLE_AFTER = 10.0  # s for which a board has to stay READY after a halt before retries are as frequent as usual again
-MAX_RETRY = 30.0  # s between attempts to reach a halted board: each may reset it
+STABLE_AFTER_S = (
+    10.0  # s for which a board has to stay READY after a halt before retries are as frequent as usual again
+)
+MAX_RETRY_INTERVAL = 30.0  # s between attempts to reach a halted board: each may reset it
 
 log = structlog.get_logger()
 
@@ -339,7 +341,7 @@ class Connection:
         while True:
             if self.printer is not None and self.ready:
                 reattachment, seek_board = None, True
-                if await wait_until_lost(self.printer) > STABLE_AFTER:
+                if await wait_until_lost(self.printer) > STABLE_AFTER_S:
                     delay = self._config.printer.retry_s
             # after a failed reattach the heaters may still be on, although `left_hot` does not say so yet
             retries = (
@@ -354,7 +356,7 @@ class Connection:
             if not retry_at_once:
                 await asyncio.sleep(delay)
             if isinstance(self._error, FirmwareHalted):
-                delay = min(2 * delay, max(MAX_RETRY, self._config.printer.retry_s))
+                delay = min(2 * delay, max(MAX_RETRY_INTERVAL, self._config.printer.retry_s))
             retry_at_once = False
             await self._connect(address, seek_board=seek_board)
 

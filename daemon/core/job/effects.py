@@ -76,7 +76,7 @@ from hal.printer import ConnectionState, Printer
 
 T = TypeVar("T")
 
-_MINUTE = 60.0  # s
+_MINUTE = 60.0
 _REBOOTED = "the computer rebooted during the print; the printer is as it was left, and resuming prints the next line"
 
 log = structlog.get_logger()

@@ -19,7 +19,7 @@ from hal.printer import Event, Printer, TemperaturesRead
 MAX_MISSING = 2
 """After this many reports without a heater, the firmware does not report it."""
 
-SETTLING_TIME = 10.0
+SETTLING_S = 10.0
 """Seconds after which an acknowledged command has been executed; until then reports may show the old target."""
 
 ROUNDING = 1.0
@@ -168,7 +168,7 @@ class _Wait:
 
     def _check_refusal(self, target: float, now: float) -> bool:
         """Set `is_unreported` or `trouble`, or warn, if the firmware keeps another target; tell whether it does."""
-        if now - self._began < SETTLING_TIME:
+        if now - self._began < SETTLING_S:
             return False
         if (
             self._tool is not None

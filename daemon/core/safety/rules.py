@@ -29,19 +29,19 @@ from hal.printer import Printer, PrinterStatus
 HEATERS_OFF_TIMEOUT = 3.0
 """Seconds in which a printer has to acknowledge heaters off; after that it gets an emergency stop."""
 
-STOP_TIME = 0.5
+STOP_S = 0.5
 """Seconds that an emergency stop needs before the connection may be closed: M112 is sent three times."""
 
 OVERSHOOT = 15.0
 """°C by which a healthy heater may exceed the highest target for a moment (Marlin's HOTEND_OVERSHOOT)."""
 
-CONFIRMATION_TIME = 3.0
+CONFIRMATION_S = 3.0
 """Seconds for which readings have to stay above the maximum: reports have no checksum, so a digit may be damaged."""
 
-MAX_WITHOUT_REPORT = 60.0
+MAX_WITHOUT_REPORT_S = 60.0
 """Maximum number of seconds without a report from a firmware that reports unasked, whatever it is doing."""
 
-MAX_WITHOUT_REPORT_ASKED = 900.0
+MAX_WITHOUT_REPORT_ASKED_S = 900.0
 """The same for a firmware that is busy or has to be asked: it does not answer while it homes, probes or dwells."""
 
 
@@ -115,7 +115,7 @@ class HeaterWatch:
             self._hot_since = math.inf
             return None
         self._hot_since = min(self._hot_since, now)
-        if now - self._hot_since < CONFIRMATION_TIME:
+        if now - self._hot_since < CONFIRMATION_S:
             return None
         return f"{self._name} is at {actual:.1f} °C, above its maximum of {self._hottest - OVERSHOOT:g} °C"
 
@@ -155,7 +155,7 @@ def longest_silence(printer: PrinterStatus) -> float:
     A busy firmware does not answer, and its reports may have been turned off (M155 S0).
     """
     reports = printer.identity.can("AUTOREPORT_TEMP")
-    return MAX_WITHOUT_REPORT if reports and not printer.busy else MAX_WITHOUT_REPORT_ASKED
+    return MAX_WITHOUT_REPORT_S if reports and not printer.busy else MAX_WITHOUT_REPORT_ASKED_S
 
 
 def heaters_off_commands(profile: ProfileConfig, reported: Heaters | None = None) -> list[str]:
@@ -187,6 +187,6 @@ async def turn_heaters_off(
             await answers
     except (NozzledError, TimeoutError):
         printer.emergency_stop(f"emergency stop: {why}")
-        await asyncio.sleep(STOP_TIME)
+        await asyncio.sleep(STOP_S)
         return False
     return True

@@ -9,7 +9,7 @@ from daemon.farm.list.database import Transaction
 from daemon.farm.list.schema import copies, declines, events, files, jobs, printers
 from daemon.farm.messages import Presence
 
-DAY = 86_400.0  # s
+DAY = 86_400.0
 MAX_EVENT_AGE_S = 90 * DAY
 """Seconds for which events are kept."""
 

@@ -13,7 +13,7 @@ from gcode.frozen import frozen
 VERSION = 7
 """Version of the findings; files with findings of another version are analysed again."""
 
-_MIN_STEP = 1.0  # s; points of the timeline that are closer count as one
+_MIN_STEP_S = 1.0  # s; points of the timeline that are closer count as one
 
 _DETAILS = ("layers", "timeline", "used", "m73")
 _PICTURES = "pictures"
@@ -142,7 +142,7 @@ class Plan:
         """Return a planned time by which the line at this offset, and a wait after it, have certainly ended."""
         now = self.seconds_at(offset)
         later = self._times[bisect_right(self._offsets, offset) :]
-        return next((seconds for seconds in later if seconds > now + _MIN_STEP), self.duration)
+        return next((seconds for seconds in later if seconds > now + _MIN_STEP_S), self.duration)
 
     def filament_at(self, offset: int, tool: int) -> float:
         """Return the filament, in mm, that a tool has used before this offset."""

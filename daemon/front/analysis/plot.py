@@ -13,7 +13,7 @@ from gcode.analysis.timed_moves import TimedMoves
 from gcode.frozen import frozen
 
 _BINS = 1000  # columns of the curves over time
-_TINY = 1e-6  # s, mm of a move and mm of filament, up to which a value counts as zero
+_TINY = 1e-6  # mm of a move or of filament, or s, up to which a value counts as zero
 _MIN_WAIT_S = 2.0  # shorter waits are not shown
 _MAX_MARKS = 25  # marked layers
 _PALE, _HEAT, _TRAVEL = "#c6dbef", "#e6550d", "#f4a261"
