@@ -24,9 +24,7 @@ from gcode.frozen import frozen
 
 AVAHI = Path("/run/avahi-daemon")  # exists while Avahi runs
 GOODBYE_TIMEOUT = 10.0  # s for the goodbye messages
-ADDRESS_INTERVAL = (
-    10.0  # s between two looks for an address: at boot the service starts before Wi-Fi and DHCP are ready
-)
+ADDRESS_INTERVAL = 10.0  # s between two looks for an address; at boot there is none before Wi-Fi and DHCP are ready
 
 log = structlog.get_logger()
 
