@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from hal.simulated.config import FirmwareConfig
 from support import bgcode
 from support.client import listening
 from support.house import SCRIPTS, house
-from support.http import KEY, api
+from support.http import KEY, NOW, api
 from support.reading import read_whole
 from support.waiting import TIMEOUT, until
 
@@ -271,20 +272,20 @@ SECOND = PART.index(";LAYER_CHANGE\n;Z:0.4")
 
 
 @asynccontextmanager
-async def stopped(tmp_path, text: str = PART, *, analysed: bool = False, **sections):
+async def stopped(tmp_path, text: str = PART, *, name: str = "part.gcode", analysed: bool = False, **sections):
     """A service whose print of a file was cancelled in its second layer; looks through files at once."""
     async with api(tmp_path / "state", "sim?speed=20", **sections) as host:
         host.application.settings["resuming"] = resuming = Resuming(host.service.front)
         resuming.find = at_once_too
         assert (await propose(host)).error == "nothing has been printed yet"
-        await host.upload(("file", "part.gcode", text.encode()), ("print", b"true"))
+        await host.upload(("file", name, text.encode()), ("print", b"true"))
         if analysed:
-            path = host.service.files.root / "part.gcode"
+            path = host.service.files.root / name
             key = FileKey(path.name, path.stat().st_size, int(path.stat().st_mtime))
             findings = from_analysis(analyse(path, machine(ProfileConfig())).as_json())
             await host.service.front.analyses._store.put(key, findings)
         await until(lambda: host.service.jobs.progress.offset > text.index(";Z:0.4") + 99)
-        assert (await propose(host)).error == "part.gcode is being printed"
+        assert (await propose(host)).error == f"{name} is being printed"
         await host.post("/api/job", {"command": "cancel"})
         await until(lambda: not host.service.jobs.active and host.service.connection.ready)
         yield host
@@ -376,6 +377,70 @@ async def test_an_empty_or_completed_print_cannot_be_resumed(tmp_path):
         await host.upload(("file", "short.gcode", b"G28\nG1 X1 F6000\n"), ("print", b"true"), ("force", b"true"))
         await until(lambda: not host.service.jobs.active)
         assert "has completed" in (await propose(host)).error
+
+
+async def test_a_print_that_comes_while_a_confirmation_waits_cancels_it(tmp_path):
+    """The part of the other print is on the bed by then, and the nozzle wherever that print left it."""
+    async with stopped(tmp_path) as host:
+        token, found = (await propose(host)).json["token"], asyncio.Event()
+
+        async def search(*arguments):
+            await found.wait()
+            return find_place(*arguments)
+
+        host.application.settings["resuming"].find = search
+        searching = asyncio.ensure_future(propose(host, layer=3))
+        await asyncio.sleep(1)
+        confirming = asyncio.ensure_future(start(host, token))  # waits for the search
+        await asyncio.sleep(1)
+        await host.upload(("file", "other.gcode", b"G28\nG1 X1 F6000\n"), ("print", b"true"), ("force", b"true"))
+        await until(lambda: host.service.jobs.state is S.COMPLETED)
+        found.set()
+        answer = await confirming
+        assert (answer.status, "not the last one" in answer.error) == (409, True)
+        assert not host.service.jobs.active
+        await searching
+
+
+async def test_a_rest_whose_client_gave_up_while_it_was_written_is_not_printed(tmp_path, monkeypatch):
+    async with stopped(tmp_path) as host:
+        token, write, loop = (await propose(host)).json["token"], Resuming.write_rest, asyncio.get_running_loop()
+        began = loop.time()
+        monkeypatch.setattr(host.service.house.front, "wall", lambda: NOW + loop.time() - began)
+
+        async def write_slowly(*arguments):
+            await asyncio.sleep(60)
+            return await write(*arguments)
+
+        monkeypatch.setattr(Resuming, "write_rest", write_slowly)
+        body = json.dumps({"command": "start", "token": token, "force": True}).encode()
+        headers = {"Content-Type": "application/json", "Nozzled-Until": f"{NOW + 30}"}
+        answer = await host.request("POST", "/api/resume-at", body, headers=headers)
+        assert (answer.status, host.service.jobs.active) == (408, False)
+
+
+async def test_a_rest_that_was_replaced_before_it_began_is_written_again(tmp_path):
+    async with stopped(tmp_path) as host:
+        token = (await propose(host)).json["token"]
+        resuming = host.application.settings["resuming"]
+        first = await resuming.write_rest(token)
+        assert await resuming.write_rest(token) == first, "it is written once"
+        other = host.service.files.root / first.path
+        other.write_text("; something else\nG28\n")
+        second = await resuming.write_rest(token)
+        assert (first.path, second.path) == ("part-from-layer-2.gcode", "part-from-layer-2-2.gcode")
+        assert host.uploaded()[second.path].endswith(PART[SECOND:].encode())
+        (host.service.files.root / second.path).unlink()
+        assert (await resuming.write_rest(token)).path == second.path
+        assert second.path in host.uploaded()
+
+
+@pytest.mark.parametrize("stem", ["x" * 249, "ü" * 124 + "x"])
+async def test_the_rest_of_a_file_with_the_longest_name_is_printed_under_a_shorter_one(tmp_path, stem):
+    async with stopped(tmp_path, name=f"{stem}.gcode") as host:
+        file = (await start(host, (await propose(host)).json["token"])).json["path"]
+        assert file.endswith("-from-layer-2.gcode")
+        assert file[:100] == stem[:100]
 
 
 async def test_no_start_script_is_sent_before_the_rest_of_a_print(tmp_path):

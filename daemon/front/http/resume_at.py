@@ -53,6 +53,8 @@ class ResumeAtHandler(FilesHandler):
         checked_file = None
         if not is_true(data.get("force", False)):
             checked_file = (await self.check(entry, touches=True)).mark
+        self.check_time_left()
+        await self.resuming.require_last(token)
         await self.select(entry, keyed, checked_file)
         if keyed is None:
             await self.service.jobs.start(checked_file)

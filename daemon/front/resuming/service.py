@@ -10,6 +10,7 @@ import re
 import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from daemon.errors import FileExists, JobConflict, NoSuchFile, NoSuchPlace
 from daemon.front.resuming.place import LIFT, PRIME
 from daemon.front.resuming.proposal import POWER_LOSS, Proposal, ResumeTarget, warnings
 from daemon.front.resuming.worker import Find, find_in_child
-from daemon.front.uploads.filenames import file_error
+from daemon.front.uploads.filenames import MAX_NAME, file_error
 from daemon.front.uploads.tree import TreeEntry
 from gcode.frozen import frozen
 
@@ -171,10 +172,25 @@ class Resuming:
             raise NoSuchPlace(f"{offer.path} has changed: request a new proposal")
         async with self._lock:
             offer = self._offers.get(token, offer)  # another client may have confirmed the proposal meanwhile
-            if (rest := offer.rest) is None:
+            if (rest := offer.rest) is None or not await self._is_stored(rest):
                 rest = await self._write(offer)
                 self._offers[token] = replace(offer, rest=rest)
         return rest
+
+    async def _is_stored(self, rest: TreeEntry) -> bool:
+        """Tell whether a file that was written for an earlier confirmation is still there, and still the same."""
+        with suppress(NoSuchFile):
+            return _is_same(await self._front.files.info(rest.path), rest.size, rest.mtime_ns)
+        return False
+
+    async def require_last(self, token: str) -> None:
+        """Check again that nothing has been printed since the proposal: writing and analysing may take minutes.
+
+        Raises:
+            JobConflict: a print is in progress, or there has been another print since the proposal.
+        """
+        if (offer := self._offers.get(token)) is not None:
+            await self._last(offer.job)
 
     def forget(self, token: str) -> None:
         """Drop a proposal that is being printed, so that it is not printed twice."""
@@ -243,7 +259,10 @@ def _is_same(entry: TreeEntry, size: int, mtime_ns: int) -> bool:
 
 
 def _rest_name(path: str, proposal: Proposal) -> str:
-    """Return the name of the rest of a file, which may itself be a rest."""
+    """Return the name of the rest of a file, which may itself be a rest. A name that would be too long is cut."""
     whole = PurePosixPath(path)
     where = f"line-{proposal.line}" if proposal.layer is None else f"layer-{proposal.layer}"
-    return str(whole.with_name(f"{_REST.sub('', whole.stem)}-from-{where}{whole.suffix}"))
+    end = f"-from-{where}{whole.suffix}"
+    room = MAX_NAME - len(end.encode()) - len(f"-{MAX_NAMES}")
+    stem = _REST.sub("", whole.stem).encode()[:room].decode(errors="ignore")
+    return str(whole.with_name(f"{stem}{end}"))
