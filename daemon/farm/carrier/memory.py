@@ -148,11 +148,13 @@ class FarmInMemory:
         """Ask one of the servers; raises FarmUnreachable."""
         try:
             async with asyncio.timeout(within):
-                return await self._question(printer, self._server(ask), lambda: self.reachable(printer))
+                return await self._exchange(printer, self._ask_in_turn(ask), lambda: self.reachable(printer))
         except TimeoutError:
             raise FarmUnreachable(f"the farm's server did not answer {printer} within {within:g} s") from None
 
-    def _server(self, ask: Callable[[Duties], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
+    def _ask_in_turn(self, ask: Callable[[Duties], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
+        """Return a function that asks the server whose turn it is; without a server it waits for ever."""
+
         async def deliver() -> T:
             duties = [server.duties for server in self._servers if server.duties is not None]
             if not duties:
@@ -173,11 +175,11 @@ class FarmInMemory:
 
         try:
             async with asyncio.timeout(within):
-                return await self._question(printer, deliver, lambda: self.reachable(printer))
+                return await self._exchange(printer, deliver, lambda: self.reachable(printer))
         except TimeoutError:
             raise FarmUnreachable(f"{printer}: its agent did not answer within {within:g} s") from None
 
-    async def _question(self, printer: str, ask: Callable[[], Awaitable[T]], reachable: Callable[[], bool]) -> T:
+    async def _exchange(self, printer: str, ask: Callable[[], Awaitable[T]], reachable: Callable[[], bool]) -> T:
         """Deliver a question and its answer; the caller may be cancelled before either arrives."""
         if not reachable():
             raise FarmUnreachable(f"{printer}: not connected to NATS")

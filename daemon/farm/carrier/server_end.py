@@ -179,7 +179,7 @@ class NatsServerEnd:
         )
         for kind, body in kinds:
             await subscribe(client, f"farm.{kind}.*", self._question_handler(kind, body), QUEUE)
-        # a wildcard would ask each site's leaf node for the subjects of all sites, but it may send only its own
+        # no wildcard: it would ask each leaf node for the subjects of all sites, and each may send only its own site's
         for site in self.sites:
             await subscribe(client, f"farm.site.{site}.*", self._on_site_question, QUEUE)
 

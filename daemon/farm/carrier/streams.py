@@ -60,7 +60,7 @@ STREAMS = (
 
 
 async def make_streams(js: JetStreamContext) -> list[str]:
-    """Create the missing streams; return a sentence about each setting in which the others differ from STREAMS."""
+    """Create missing streams; return a sentence about each setting in which an existing one differs from STREAMS."""
     texts = []
     for config in STREAMS:
         try:

@@ -32,7 +32,7 @@ Analyse = Callable[[Path, FileFacts, Path], Awaitable[FileFacts]]
 _BOUNDED = f'ulimit -v {MAX_MEMORY_KIB}; exec nice -n 5 "$@"'  # a user waits, but offers and claims go first
 
 
-async def analyse(path: Path, upload: FileFacts, picture: Path) -> FileFacts:
+async def analyse(path: Path, upload_facts: FileFacts, picture: Path) -> FileFacts:
     """Add an analysis to the facts about a file; if it fails, add a warning. Each printer checks the file again.
 
     Raises:
@@ -47,24 +47,24 @@ async def analyse(path: Path, upload: FileFacts, picture: Path) -> FileFacts:
         async with asyncio.timeout(TIMEOUT):
             out, err = await process.communicate()
     except TimeoutError:
-        return _with_warning(upload, f"the analysis took more than {TIMEOUT / 60:.0f} minutes")
+        return _with_warning(upload_facts, f"the analysis took more than {TIMEOUT / 60:.0f} minutes")
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     last = err.decode(errors="replace").strip().rpartition("\n")[2]
     if str(picture) in last and process.returncode not in SUCCESS_CODES:
-        return _with_warning(upload, "the analysis failed: its picture cannot be written to the farm's disk")
+        return _with_warning(upload_facts, "the analysis failed: its picture cannot be written to the farm's disk")
     if process.returncode not in SUCCESS_CODES and last.startswith(ERROR_PREFIX):
-        text = last.removeprefix(ERROR_PREFIX).replace(str(path), upload.name)
+        text = last.removeprefix(ERROR_PREFIX).replace(str(path), upload_facts.name)
         raise NotPrintable(_plain(text, MAX_WARNING))
     try:
-        return facts_of(await asyncio.to_thread(json.loads, out), upload)
+        return facts_of(await asyncio.to_thread(json.loads, out), upload_facts)
     except (ValueError, KeyError, TypeError):
-        return _with_warning(upload, f"the analysis failed: {last or f'it ended with {process.returncode}'}")
+        return _with_warning(upload_facts, f"the analysis failed: {last or f'it ended with {process.returncode}'}")
 
 
-def facts_of(report: dict[str, Any], upload: FileFacts) -> FileFacts:
+def facts_of(report: dict[str, Any], upload_facts: FileFacts) -> FileFacts:
     """Add the JSON of `nozzled inspect` to the facts about a file."""
     about, printing = report["about"], report["bounds"]["printing"]
     lengths = {each["tool"]: each["length_mm"] for each in report["tools"]}
@@ -75,10 +75,10 @@ def facts_of(report: dict[str, Any], upload: FileFacts) -> FileFacts:
         target for name, targets in report["temperatures"].items() if name.startswith("tool") for target in targets
     ]
     return FileFacts(
-        sha256=upload.sha256,
-        size=upload.size,
-        name=upload.name,
-        at=upload.at,
+        sha256=upload_facts.sha256,
+        size=upload_facts.size,
+        name=upload_facts.name,
+        at=upload_facts.at,
         material=_plain("; ".join(types), 64),
         colour=_plain((filaments[0]["colour"] or "") if filaments else "", 64),
         nozzle_mm=about["nozzle"] or 0.0,
@@ -94,8 +94,8 @@ def _extent(low: list[float], high: list[float]) -> tuple[float, float, float]:
     return (high[0] - low[0], high[1] - low[1], high[2])
 
 
-def _with_warning(upload: FileFacts, text: str) -> FileFacts:
-    return msgspec.structs.replace(upload, warnings=_bounded([text]))
+def _with_warning(upload_facts: FileFacts, text: str) -> FileFacts:
+    return msgspec.structs.replace(upload_facts, warnings=_bounded([text]))
 
 
 def _bounded(texts: list[str]) -> tuple[str, ...]:

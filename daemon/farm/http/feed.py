@@ -80,7 +80,7 @@ class FarmFeed:
             raise Refused(503, f"{MAX_WATCHERS} clients are watching already")
         self.watchers += 1
         if self._task is None or self._task.done():  # done: it has failed, which is logged
-            if self.watchers == 1:  # others know the version that they have, so it must not start over for them
+            if self.watchers == 1:  # others ask for the changes since their version, so the count must go on
                 self._drop_state()
             self._wake_event.set()
             self._task = asyncio.create_task(self._run())

@@ -26,7 +26,7 @@ MAX_ROWS = 500
 """Jobs, copies or events in one answer."""
 
 MAX_REASONS = 100
-"""Jobs in one answer whose reasons to wait are included."""
+"""Jobs in one answer that come with the reasons why they wait."""
 
 _KEY = re.compile(r"[!-~]{1,200}", re.ASCII)
 

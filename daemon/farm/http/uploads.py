@@ -86,26 +86,26 @@ class FarmUpload:
         name = shown_name(self.form.filename)
         if PurePosixPath(name).suffix.lower() not in SUFFIXES:
             raise Refused(415, f"{name} does not look like G-code: its name must end in {', '.join(SUFFIXES)}")
-        upload = FileFacts(sha256=self._hash.hexdigest(), size=self.size, name=name, at=self._farm.wall())
+        upload_facts = FileFacts(sha256=self._hash.hexdigest(), size=self.size, name=name, at=self._farm.wall())
         try:
-            facts = await self._farm.jobs.call(lambda jobs: jobs.file(upload.sha256))
+            facts = await self._farm.jobs.call(lambda jobs: jobs.file(upload_facts.sha256))
         except UnknownFile:
-            facts = upload
+            facts = upload_facts
         facts = msgspec.structs.replace(facts, name=name)  # the same bytes may be uploaded under another name
         if facts.extent is None:  # there was no analysis, or it ran out of memory or time
-            facts = await self._analyse(upload)
+            facts = await self._analyse(upload_facts)
         sha256, _ = await self._farm.files.add(self._path)
-        if sha256 != upload.sha256:
+        if sha256 != upload_facts.sha256:
             raise Refused(500, "the stored file differs from the upload: check the server's disk")
         await self._farm.jobs.call(lambda jobs: jobs.put_file(facts))
         return facts
 
-    async def _analyse(self, upload: FileFacts) -> FileFacts:
+    async def _analyse(self, upload_facts: FileFacts) -> FileFacts:
         """Analyse the file under its own suffix, which tells the analysis the format."""
-        picture = picture_of(self._farm.folder, upload.sha256)
+        picture = picture_of(self._farm.folder, upload_facts.sha256)
         await asyncio.to_thread(picture.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
-        await asyncio.to_thread(self._rename, PurePosixPath(upload.name).suffix.lower())
-        return await self._farm.analyse(self._path, upload, picture)
+        await asyncio.to_thread(self._rename, PurePosixPath(upload_facts.name).suffix.lower())
+        return await self._farm.analyse(self._path, upload_facts, picture)
 
     def _rename(self, suffix: str) -> None:
         self._path = self._path.rename(self._path.with_suffix(suffix))

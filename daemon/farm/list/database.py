@@ -92,7 +92,7 @@ class ListDatabase:
         try:
             self.migrate()
         except BaseException:
-            self.close()  # nobody else has it
+            self.close()  # the caller gets no object that it could close
             raise
 
     def close(self) -> None:

@@ -113,7 +113,7 @@ class JobList:
             return user_actions.edit(tx, job, changes, revision, by)
 
     def move(self, job: str, before: str | None, by: str = "") -> FarmJob:
-        """Move a job before another; None: after all of its priority and due date. Raises NoSuchJob, FarmConflict."""
+        """Move a job before another; None: behind all of its priority and due date. Raises NoSuchJob, FarmConflict."""
         with self.write() as tx:
             return user_actions.move(tx, job, before, by)
 

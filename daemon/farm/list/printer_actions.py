@@ -53,7 +53,10 @@ _FIRST_COPY = (
 
 
 def _compare_and_set(*conditions: Any, **to: Any) -> Any:
-    """Return a statement that changes a copy only if it still meets the conditions."""
+    """Return a statement that changes a copy only if it still meets the conditions.
+
+    Its parameters (`a_copy`, `an_attempt`) are not named like columns: SQLAlchemy reserves those names in an UPDATE.
+    """
     return sa.update(copies).where(copies.c.id == P("a_copy"), *conditions).values(**to)
 
 
@@ -238,6 +241,7 @@ def printable_line(text: str) -> str:
 
 
 def _give_back(tx: Transaction, copy: FarmCopy, report: Report) -> bool:
+    # without a reason nothing is wrong: a user was faster, or the printer is only not ready now
     is_fault = report.fits and bool(report.reason)
     if is_fault or not report.fits:
         until = tx.now + FAULT_PAUSE_S if report.fits else FOREVER

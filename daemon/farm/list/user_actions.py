@@ -317,7 +317,7 @@ def _set_copies(tx: Transaction, row: Any, count: int) -> None:
 
 
 def move(tx: Transaction, job_ref: str, before: str | None, by: str) -> FarmJob:
-    """Put a job just before another, or after all of its priority and due date.
+    """Put a job just before another, or after all jobs of its priority and due date.
 
     Its new rank is halfway between those of its neighbours.
 

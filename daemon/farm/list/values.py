@@ -13,7 +13,7 @@ FINAL_STATES: tuple[CopyState, ...] = ("done", "failed", "cancelled")
 """States that never change again."""
 
 HELD_STATES: tuple[CopyState, ...] = ("offered", "claimed", "printing")
-"""States in which a printer has the copy."""
+"""States in which a printer holds the copy."""
 
 BEGUN_STATES: tuple[CopyState, ...] = ("claimed", "printing")
 """States that only the printer's report or a user ends."""

@@ -36,14 +36,14 @@ function Past({copy}) {
 
 export function History() {
   const [filter, setFilter] = useState(/** @type {Record<string, string>} */ ({printer: "", state: "", q: ""}));
-  const [known, setKnown] = useState(/** @type {any[]|null} */ (null));
-  const [last, setLast] = useState(/** @type {any} */ (null)); // the last copy of this list, if there are more; null: there are none
+  const [rows, setRows] = useState(/** @type {any[]|null} */ (null));
+  const [last, setLast] = useState(/** @type {any} */ (null)); // the copy after which the list continues; null: it ends here
   const load = async (/** @type {any} */ after, isWanted = () => true) => {
-    const place = after && {before: after.ended, before_copy: after.id}; // many copies of a job can end at the same moment
-    const answer = await get(`api/farm/history?${query(filter, {limit: PAGE_SIZE, ...place})}`);
+    const cursor = after && {before: after.ended, before_copy: after.id}; // many copies of a job can end at the same moment
+    const answer = await get(`api/farm/history?${query(filter, {limit: PAGE_SIZE, ...cursor})}`);
     if (!isWanted()) return;
     const copies = answer.copies ?? [];
-    setKnown(after === null ? copies : [...(known ?? []), ...copies]);
+    setRows(after === null ? copies : [...(rows ?? []), ...copies]);
     setLast(copies.length < PAGE_SIZE ? null : copies.at(-1));
   };
   useEffect(() => {
@@ -51,7 +51,7 @@ export function History() {
     const show = (/** @type {string} */ text) => {
       if (isCurrent) fail.value = text;
     };
-    const timer = setTimeout(() => load(null, () => isCurrent).then(() => show(""), error => show(error.message)), known ? SEARCH_DELAY : 0);
+    const timer = setTimeout(() => load(null, () => isCurrent).then(() => show(""), error => show(error.message)), rows ? SEARCH_DELAY : 0);
     return () => {
       isCurrent = false;
       clearTimeout(timer);
@@ -65,8 +65,8 @@ export function History() {
         ${ids.value.map(each => html`<option key=${each} value=${each}>${short(each, 40)}</option>`)}</select></label>
       <label class="find">${t("find")} <input type="search" value=${filter.q} onInput=${put("q")} /></label>
       <${Act} label=${t("save_csv")} reads=${true} run=${() => save(filter)} fail=${fail} /></div><${Fail} of=${fail} />
-    ${known === null && !fail.value && html`<p class="empty">${t("loading")}</p>`}
-    ${known?.length === 0 && html`<p class="empty">${t("no_history")}</p>`}
-    <ul class="plainlist">${(known ?? []).map(each => html`<${Past} key=${each.id} copy=${each} />`)}</ul>
+    ${rows === null && !fail.value && html`<p class="empty">${t("loading")}</p>`}
+    ${rows?.length === 0 && html`<p class="empty">${t("no_history")}</p>`}
+    <ul class="plainlist">${(rows ?? []).map(each => html`<${Past} key=${each.id} copy=${each} />`)}</ul>
     ${last !== null && html`<${Act} label=${t("show_more")} reads=${true} run=${() => load(last)} fail=${fail} />`}</section>`;
 }

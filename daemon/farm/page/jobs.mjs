@@ -43,23 +43,23 @@ function Copy({copy, name}) {
 
 /** The details of a job: why it waits, its notes, and its copies. @param {{job: import("./kinds.mjs").FarmJob}} props */
 function Details({job}) {
-  const [known, setKnown] = useState(/** @type {any} */ (null));
+  const [wholeJob, setWholeJob] = useState(/** @type {any} */ (null));
   const [loadFail, setLoadFail] = useState("");
   useEffect(() => {
     let isMounted = true;
-    get(`api/farm/jobs/${address(job.id)}`).then(answer => isMounted && setKnown(answer), error => isMounted && setLoadFail(error.message));
+    get(`api/farm/jobs/${address(job.id)}`).then(answer => isMounted && setWholeJob(answer), error => isMounted && setLoadFail(error.message));
     return () => {
       isMounted = false;
     };
   }, [job]);
-  if (!known) return html`<p class="empty">${loadFail || t("loading")}</p>`;
-  const copies = known.copy_list ?? [];
+  if (!wholeJob) return html`<p class="empty">${loadFail || t("loading")}</p>`;
+  const copies = wholeJob.copy_list ?? [];
   return html`<div class="details">
-    ${(known.why ?? []).length > 0 && html`<div><h3>${t("why_waiting")}</h3>
-      <ul>${known.why.map((/** @type {string} */ each) => html`<li key=${each}>${short(sentence(each), 400)}</li>`)}</ul></div>`}
+    ${(wholeJob.why ?? []).length > 0 && html`<div><h3>${t("why_waiting")}</h3>
+      <ul>${wholeJob.why.map((/** @type {string} */ each) => html`<li key=${each}>${short(sentence(each), 400)}</li>`)}</ul></div>`}
     ${job.notes && html`<p>${short(job.notes, 1000)}</p>`}
     <p class="dim">${[job.seconds > 0 && t("one_takes", {time: duration(job.seconds)}),
-      t("submitted", {time: clock(known.created), who: short(known.by || "–", 40)})].filter(Boolean).join(" · ")}</p>
+      t("submitted", {time: clock(wholeJob.created), who: short(wholeJob.by || "–", 40)})].filter(Boolean).join(" · ")}</p>
     <ul class="plainlist">${copies.slice(0, MAX_COPIES).map((/** @type {any} */ each) => html`<${Copy} key=${each.id} copy=${each} name=${short(job.name, 60)} />`)}</ul>
     ${copies.length > MAX_COPIES && html`<p>${tn("and_more", copies.length - MAX_COPIES)}</p>`}</div>`;
 }

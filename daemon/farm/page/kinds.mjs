@@ -71,7 +71,7 @@ const BOUNDS = [["copies", 1, 1000], ["priority", -1000, 1000]];
 const MAX_NOZZLE = 10; // mm
 
 /**
- * The fields of a form as the API takes them; empty ones are left out, so that the file decides. `wrong` names an invalid field.
+ * The fields of a form as the API takes them; empty ones are left out, so that the server decides. `wrong` names an invalid field.
  * @param {Record<string, string>} form @param {(text: string) => number} typed @returns {{fields: Record<string, unknown>, wrong: string}}
  */
 export function fieldsOf(form, typed) {
@@ -106,7 +106,8 @@ export function localTime(seconds) {
 }
 
 /**
- * A user drags a job to an index: the id of the job before which it is put; null: after all others; undefined: it stays.
+ * Where a job goes that a user drags to the index `before`: the id of the job before which it is put; null: after all others;
+ * undefined: it stays.
  * @param {{id: string}[]} jobs @param {string} id @param {number} before
  */
 export function moveTarget(jobs, id, before) {

@@ -68,20 +68,20 @@ export function applyEvent(event, isWhole) {
 
 /** @param {Record<string, any>} views @param {boolean} isWhole */
 function applyPrinters(views, isWhole) {
-  let hasOthers = false;
+  let isSetChanged = false;
   if (isWhole) {
-    for (const id of printers.keys()) if (!(id in views)) hasOthers = printers.delete(id) || hasOthers;
+    for (const id of printers.keys()) if (!(id in views)) isSetChanged = printers.delete(id) || isSetChanged;
   }
   for (const [id, view] of Object.entries(views)) {
     const known = printers.get(id);
-    if (view === null) hasOthers = printers.delete(id) || hasOthers;
+    if (view === null) isSetChanged = printers.delete(id) || isSetChanged;
     else if (known) known.value = {...view, id};
     else {
       printers.set(id, signal({...view, id}));
-      hasOthers = true;
+      isSetChanged = true;
     }
   }
-  if (hasOthers) ids.value = [...printers.keys()].sort((a, b) => a.localeCompare(b, undefined, {numeric: true}));
+  if (isSetChanged) ids.value = [...printers.keys()].sort((a, b) => a.localeCompare(b, undefined, {numeric: true}));
   revision.value += 1;
 }
 

@@ -161,7 +161,7 @@ export const texts = {
   submit_title: "Files to print",
   submit_what: "Choose files or drop them here. Each one becomes a job.",
   choose_files: "Choose files…",
-  from_file: "Fields that you leave empty are filled in from the file.",
+  from_file: "Material and nozzle are taken from the file if you leave them empty.",
   field_copies: "Copies",
   field_material: "Material",
   field_colour: "Colour",

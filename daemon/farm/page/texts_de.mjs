@@ -147,7 +147,7 @@ export const texts = {
   submit_title: "Dateien drucken",
   submit_what: "Dateien auswählen oder hier ablegen. Aus jeder wird ein Auftrag.",
   choose_files: "Dateien auswählen…",
-  from_file: "Leere Felder werden aus der Datei übernommen.",
+  from_file: "Material und Düse werden aus der Datei übernommen, wenn sie leer sind.",
   field_copies: "Exemplare",
   field_material: "Material",
   field_colour: "Farbe",

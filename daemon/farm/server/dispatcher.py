@@ -38,7 +38,7 @@ from gcode.frozen import frozen
 
 TICK_INTERVAL = 2.0  # between two checks of leases, and of changes by other servers
 REPEAT_OFFER_INTERVAL = 5.0  # after which an offer is sent again to a printer that is still ready
-RETRY_OFFER_INTERVAL = 30.0  # after which the list, even if unchanged, is asked again for a printer that no copy fitted
+RETRY_OFFER_INTERVAL = 30.0  # after which a printer that no copy fitted is tried again, even if the list is unchanged
 REPEAT_CANCEL_INTERVAL = 8.0  # after which an agent is asked again to end a print
 RENEW_INTERVAL = 10.0  # between two renewals of a lease by a download
 STORE_INTERVAL = 60.0  # between two presences that the list stores of a printer
@@ -149,8 +149,8 @@ class Dispatcher:
     async def order(self, printer: str, order: FarmOrder, within: float = ORDER_TIMEOUT) -> OrderAnswer:
         """Send an order to a printer's agent and return its answer; raises FarmUnreachable."""
         state = self._printers.get(printer)
-        is_harmless = order.verb in ("picture", "cancel")
-        if not is_harmless and self._end.is_connected and (state is None or self.is_away(printer)):
+        may_be_late = order.verb in ("picture", "cancel")  # a picture changes nothing, and a cancel names its copy
+        if not may_be_late and self._end.is_connected and (state is None or self.is_away(printer)):
             silence = (
                 "has not reported yet" if state is None else f"was last heard {self._time() - state.heard_at:.0f} s ago"
             )

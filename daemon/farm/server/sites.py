@@ -187,7 +187,7 @@ class OwnSite:
         await self._find_added()
         try:
             await self._add_all(answer.jobs)
-        finally:  # after the jobs, because copies of a new job may be cancelled already; even if one cannot be added
+        finally:  # last, because a copy of a new job may be cancelled already; and even if a job could not be added
             await self._cancel(answer.cancel)
         return len(changed) > MAX_COPIES or any(each not in self._added_jobs for each in self._open_jobs)
 
