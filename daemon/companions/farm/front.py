@@ -111,7 +111,7 @@ class FrontPrinter:
         if values.get("printer.state") != "ready":
             return f"the printer is not ready: {values.get('printer.error') or values.get('printer.text') or 'unknown'}"
         if (values.get("job.file") or {}).get("origin") == "sdcard":
-            return "it prints from its own memory card"
+            return "it prints from its own SD card"
         if values.get("queue.next") and not values.get("queue.paused"):
             return "its own queue has something to print"
         return ""

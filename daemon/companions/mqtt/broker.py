@@ -52,7 +52,7 @@ class Broker:
         Args:
             config: the section [mqtt].
             outbox: messages to send.
-            availability: topic on which the broker publishes `offline` when this process is gone.
+            availability: topic with `online` or `offline`; the broker publishes the latter if this process dies.
             topics: those to listen to.
             on_message: receives messages.
             options: `password`, `tls_context` and `identifier` of the connection.

@@ -53,7 +53,7 @@ async def _heat(printer: OctoPrintClient, command: Mapping[str, Any]) -> None:
 
 
 async def _power(printer: OctoPrintClient, command: Mapping[str, Any]) -> None:
-    """Switch the printer's power. This never overrides the lock."""
+    """Switch the printer's power. This never overrides the lock that keeps it on, for example during a print."""
     if not isinstance(on := command.get("on"), bool):
         raise BadCommand("on must be true or false")
     await printer.companions.ask("power", "on" if on else "off")

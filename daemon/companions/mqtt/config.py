@@ -49,8 +49,8 @@ class MqttConfig:
     )
     commands: bool = option(
         default=False,
-        doc="Accept commands to pause, cancel, stop and heat from anyone who may publish them: set up the broker's "
-        "access rights first.",
+        doc="Accept commands to pause, resume, cancel, stop, heat and switch the power from anyone who may publish "
+        "them: set up the broker's access rights first.",
     )
     temperature_step_c: float = option(
         0.5, "A temperature that changes by this many °C is published at once.", low=0.1, high=50

@@ -23,7 +23,7 @@ class Topics:
 
     @property
     def availability(self) -> str:
-        """The topic with `online` (from this process) or `offline` (from the broker, when this process is gone)."""
+        """The topic with `online`, or `offline` once this process has ended; if it died, the broker publishes that."""
         return f"{self.base}/availability"
 
     @property

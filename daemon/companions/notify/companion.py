@@ -30,7 +30,7 @@ from daemon.private_file import write_private
 CHOICES = "choices.json"
 HISTORY_LIMIT = 20  # prints of the history to check for ends
 PAUSES_S = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 20.0)
-"""Seconds between queries of the history for a print's end, which the history has only a moment after the event."""
+"""Seconds between queries of the history for a print's end, which is recorded there a moment after the event."""
 
 FILAMENT_WAIT_S = 6.0  # for the filament that a print has used, before its end is reported
 TARGETS_INTERVAL = 30.0

@@ -1,8 +1,9 @@
 """Ledger: which spool is on which tool, and how much of its use was reported to Spoolman. Pure.
 
-Each metre is reported once, whatever fails. The length that a print has used of a spool is first entered as owed, then
-reported. A report is saved before it is sent, together with the used length of the spool at that time. If no answer
-comes, the used length shows later whether Spoolman has counted the report.
+Each metre is to be counted once, whatever fails. The length that a print has used of a spool is first entered as owed,
+then reported. A report is saved before it is sent, together with the used length of the spool at that time. If no
+answer comes, the used length shows later whether Spoolman has counted the report, once or twice. If that stays unclear,
+the report is assumed to be counted.
 """
 
 import math
@@ -57,7 +58,7 @@ class Ledger:
 
         Args:
             job: the print.
-            used: tool → mm so far; a value smaller than an earlier one is ignored (the daemon was killed in between).
+            used: tool → mm so far; a value smaller than an earlier one is ignored (the core was killed in between).
             final: the print has ended; later answers about it are ignored.
         """
         if job in self._closed_prints and not final:

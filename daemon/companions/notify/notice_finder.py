@@ -16,7 +16,7 @@ MAX_AGE_S = 12 * 3600.0
 """After a start of this process, ends of prints that are older than this are not reported."""
 
 REPEAT_AFTER_S = 60.0
-"""A condition that returns within this time is not reported again: a front that has just started reports none."""
+"""A condition that returns within this time is not reported again: a front that has just started lacks it at first."""
 
 RUNOUT_S = 600.0
 """A pause within this time after a reported runout is not reported: the runout has caused it."""

@@ -6,7 +6,7 @@ from typing import Any
 
 CLASSES = {
     "done": "A print is done.",
-    "failed": "A print has failed, or the service was interrupted in the middle of it.",
+    "failed": "A print has failed or was interrupted.",
     "cancelled": "A print was cancelled.",
     "paused": "A print was paused by its file, the printer or a filament sensor.",
     "back": "A print continues after its connection was lost.",

@@ -61,7 +61,7 @@ Send = Callable[[Target, Notification], Awaitable[str | None]]
 
 
 class Apprise:
-    """Sends by apprise, with a process for each message. The address goes to the standard input of this process."""
+    """Sends by apprise, in a process for each message, which gets the address on its standard input."""
 
     def __init__(self, seconds: float, program: tuple[str, ...] = ()) -> None:
         """Prepare.

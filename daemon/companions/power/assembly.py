@@ -28,16 +28,16 @@ def password(device: DeviceConfig, folder: Path | None = None) -> str:
         return ""
     path = expand_home(device.password_file)
     credentials = os.environ.get("CREDENTIALS_DIRECTORY", "")
-    places = [Path(credentials) / path] if credentials and not path.is_absolute() else []
-    places.append((folder or Path()) / path)
-    for place in places[:-1]:
+    candidates = [Path(credentials) / path] if credentials and not path.is_absolute() else []
+    candidates.append((folder or Path()) / path)
+    for candidate in candidates[:-1]:
         with suppress(OSError, UnicodeDecodeError):
-            return place.read_text("utf-8")[:MAX_SECRET].strip()
+            return candidate.read_text("utf-8")[:MAX_SECRET].strip()
     try:
-        return places[-1].read_text("utf-8")[:MAX_SECRET].strip()
+        return candidates[-1].read_text("utf-8")[:MAX_SECRET].strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"power.devices, {device.name}: password_file {places[-1]}: {reason}") from error
+        raise ConfigError(f"power.devices, {device.name}: password_file {candidates[-1]}: {reason}") from error
 
 
 def build(

@@ -1,4 +1,4 @@
-"""The companion `power`: switches, the printer's automatic off, and clients' requests."""
+"""The companion `power`: switches, the printer's automatic switch-off, and clients' requests."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ OCTOPRINT_PLUGIN = "psucontrol"  # apps for OctoPrint show its switch
 STATE_EVENT = "plugin_psucontrol_psu_state_changed"
 EVENTS = ["Connected", "EmergencyStop", "Error", "PrintStarted", "PrintResumed"]
 HEATER_FAULTS = ("runaway", "not_heating", "too_cold", "too_hot", "sensor")  # kinds of `halt_kind`
-ANNOUNCED_INTERVAL = 1.0  # between two readings of the printer's state while an off is announced
+ANNOUNCED_INTERVAL = 1.0  # between two readings of the printer's state while a switch-off is announced
 IDLE_INTERVAL = 5.0  # between two readings of the printer's state at other times
 QUEUE_INTERVAL = 10.0  # between two readings of the queue
 ROUNDING_S = 0.05  # tolerance for the age of our own commands: the front rounds ages
@@ -72,13 +72,13 @@ class Power(Companion):
         self._plan = OffPlan()
         self._off_at: tuple[float | None, int | None] = (None, None)  # by the loop's clock, and as a date
         self._reported_on: bool | None = None
-        self._is_going_off = False  # an automatic off is being carried out
-        self._no_automatic_off = asyncio.Event()  # set while no automatic off is being carried out
+        self._is_going_off = False  # an automatic switch-off is being carried out
+        self._no_automatic_off = asyncio.Event()  # set while no automatic switch-off is being carried out
         self._no_automatic_off.set()
         self._was_ready = False  # the printer was connected when it was last read
         self._is_cutting = False  # an emergency cut has not reported yet
-        self._offs_in_progress = 0  # number of offs that are being carried out
-        self._postponements = 0  # number of postponements of automatic offs
+        self._offs_in_progress = 0  # number of switch-offs that are being carried out
+        self._postponements = 0  # number of postponements of automatic switch-offs
         self._check_soon = asyncio.Event()
         self.inputs: Inputs | None = None
 
@@ -173,7 +173,7 @@ class Power(Companion):
         self._is_cutting = held
         self.report_changes()
 
-    # -- automatic off ---------------------------------------------------------------------------------------
+    # -- automatic switch-off --------------------------------------------------------------------------------
 
     async def _watch_printer(self, switch: Switch) -> None:
         while True:
@@ -250,7 +250,7 @@ class Power(Companion):
             self._plan = OffPlan()
         self._check_soon.set()
 
-    # -- automatic on ----------------------------------------------------------------------------------------
+    # -- automatic switch-on ---------------------------------------------------------------------------------
 
     async def _watch_queue(self, switch: Switch) -> None:
         """Switch the printer on when an entry is added to the queue, or, if the queue is paused, when it is resumed."""
@@ -273,7 +273,7 @@ class Power(Companion):
     # -- requests --------------------------------------------------------------------------------------------
 
     async def handle(self, do: str, parameters: Mapping[str, Any], scope: str) -> Answer:
-        """Switch, cancel an announced off, or connect; `force` overrides the lock."""
+        """Switch, cancel an announced switch-off, or connect; `force` overrides the lock."""
         if do not in ("on", "off", "toggle", "cancel", "connect"):
             raise Refusal(400, f"unknown command {do[:40]!r}; power has on, off, toggle, cancel and connect")
         if scope == "read":

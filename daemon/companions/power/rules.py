@@ -1,6 +1,7 @@
 """Rules for switching the printer off, on request and automatically. Pure; the time is passed in.
 
-A value that is unknown forbids it: without a connection the printer is not idle, and without a temperature not cold.
+An unknown value forbids the automatic switch-off: without a connection the printer is not idle, and without a
+temperature not cold. A user's request is refused if nozzled does not answer, but not for unknown temperatures.
 """
 
 import math
@@ -27,7 +28,7 @@ class PrinterReading:
     Attributes:
         is_known: the other values are valid; False: nozzled does not answer, or has not answered yet.
         is_ready: the printer is connected and answers.
-        is_busy: it prints, pauses, resumes, is cancelled or prints from its own card.
+        is_busy: it prints, pauses, resumes, is cancelled or prints from its own SD card.
         text: its state in words.
         heaters: the last report, by OctoPrint's names; without a connection, from the previous connection.
         heaters_at: when that report came; None: there was none.
@@ -122,12 +123,12 @@ def _find_heating(printer: PrinterReading) -> tuple[str, HeaterReading] | None:
 
 @dataclass(frozen=True, slots=True)
 class OffPlan:
-    """The plan of the automatic off.
+    """The plan of the automatic switch-off.
 
     Attributes:
-        off_at: the announced time; None: no off is announced.
+        off_at: the announced time; None: no switch-off is announced.
         is_due: the announced time has come.
-        reason: why no off is announced.
+        reason: why no switch-off is announced.
     """
 
     off_at: float | None = None
@@ -136,7 +137,10 @@ class OffPlan:
 
 
 class AutoOff:
-    """Plans the automatic off: when the printer is idle and cold, after an announcement that any command cancels."""
+    """Plans the automatic switch-off: when the printer is idle and cold, and only after an announcement.
+
+    Any command cancels it.
+    """
 
     def __init__(self, now: float, idle_s: float, cold: float, announce_s: float) -> None:
         """Start the idle time now, as earlier activity is unknown."""
@@ -170,7 +174,7 @@ class AutoOff:
         return OffPlan(self._off_at, is_due=now >= self._off_at)
 
     def cancel(self, now: float) -> bool:
-        """Restart the idle time; return whether an off had been announced."""
+        """Restart the idle time; return whether a switch-off had been announced."""
         announced, self._off_at, self._since = self._off_at is not None, None, now
         return announced
 

@@ -109,7 +109,7 @@ class Switch:
                 raise
 
     async def stay_on(self) -> None:
-        """Switch the device on again if an off may still take effect."""
+        """Switch the device on again if a switch-off may still take effect."""
         async with self._lock:
             if self.may_switch_off:
                 await self._turn_back()
@@ -146,7 +146,7 @@ class Switch:
                     await self._read()
 
     async def _cut(self, report: Callable[[str | None], None], until: float, pauses: Iterator[float]) -> None:
-        """Repeat the off until the device reports that it is off, or accepts the command without reporting a state."""
+        """Repeat the switch-off until the device reports that it is off, or, without a state, accepts the command."""
         loop = asyncio.get_running_loop()
         reason: str | None = f"{self.name} has not answered"
         impatience = loop.call_later(CUT_PATIENCE_S, lambda: report(reason))

@@ -77,7 +77,7 @@ class FrameRecorder:
         self._on_change()
 
     def on_layer(self, layer: int | None) -> None:
-        """Take a picture if this layer, which follows from the acknowledged lines of the file, is a new one."""
+        """Take a picture if this layer, that of the last acknowledged line, is a new one."""
         if not self._layers.is_due(layer) or self.recording is None or self.plan.type != "zchange":
             return
         if self._loop.time() - self._taken_at >= self.plan.min_delay:

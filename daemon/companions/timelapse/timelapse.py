@@ -171,7 +171,7 @@ class Timelapse(Companion):
         await self._conclude(recording)
 
     async def _conclude_others(self, *, certain: bool) -> bool:
-        """Conclude the other recordings, whose prints ended while this process was away; return whether all have ended.
+        """Conclude the other recordings whose prints have ended, unseen by this process; return whether all have ended.
 
         Args:
             certain: the current print is known, so all others have ended, whatever the history says.
