@@ -315,7 +315,8 @@ class Database:
 def transaction(db: sqlite3.Connection, *, durable: bool) -> Iterator[sqlite3.Connection]:
     """Run a transaction. A durable one survives a power cut, which may undo others of the last seconds.
 
-    In WAL mode NORMAL syncs at checkpoints only, which spares the SD card one fsync per job checkpoint.
+    In WAL mode, NORMAL syncs only when SQLite moves the log into the database: this spares the SD card an fsync each
+    time that the place of the print is stored.
     """
     db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     db.execute("BEGIN IMMEDIATE")

@@ -34,7 +34,7 @@ NozzledError
     │   ├── Unsafe               a rule of `daemon.core.safety.rules` is broken (a heater does not get warmer)
     │   ├── NoHeat               a heater that the file waits for stays cold (the firmware keeps it off)
     │   ├── PrinterRefused       the printer answered a line of the print with an error ("!! Must home axis first")
-    │   ├── CannotReattach           a job cannot be reattached (the computer rebooted)
+    │   ├── CannotReattach       a job cannot be reattached (the computer rebooted)
     │   └── StepsDiffer          the previous host sent other commands in this state: the configuration was changed
     └── FileError                a request about the folder of uploads
         ├── BadFileName          a name that is refused ("../x.gcode", NUL, 300 bytes long)
@@ -44,7 +44,7 @@ NozzledError
         ├── FileInUse            the file is being printed, or the folder holds such a file
         ├── IsAFolder            a folder where a file is needed
         ├── NotAFolder           a file where a folder is needed
-        ├── NotPrintable         not a G-code file by its name ("part.stl")
+        ├── NotPrintable         not a G-code file, by its name ("part.stl") or its content
         ├── UncheckedFile        the file to print has been changed since it was checked
         ├── UploadBroken         the upload ended before it was complete
         └── StorageFull          no room left for the file
@@ -250,7 +250,7 @@ class NotAFolder(FileError):
 
 
 class NotPrintable(FileError):
-    """Not a G-code file, by its name."""
+    """Not a G-code file, by its name or its content."""
 
 
 class UncheckedFile(FileError):

@@ -74,7 +74,7 @@ def texts(view: View, subject: Subject, findings: Sequence[Finding], responses: 
 
 
 def configuration(text: str) -> str:
-    """Return the configuration file without what may be secret of power switches: arguments, bodies, paths, users."""
+    """Return the configuration file without the possible secrets of power switches: arguments, bodies, paths, users."""
     try:
         devices = tomllib.loads(text)["power"]["devices"]
         secrets = {secret for device in devices for secret in _secrets_of(device)}

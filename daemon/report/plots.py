@@ -111,11 +111,11 @@ def paths(witness: Witness) -> str:
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(WIDTH, 2.6 * rows), layout="constrained")
         grid = figure.subplots(rows, COLUMNS, squeeze=False)
-        for position, axes in enumerate(grid.flat):
-            if position >= len(indices):
+        for number, axes in enumerate(grid.flat):
+            if number >= len(indices):
                 axes.set_axis_off()
                 continue
-            index = indices[position]
+            index = indices[number]
             _draw_layer(axes, moves, *time_of(index))
             if part := first if index == 0 else others:
                 axes.set(xlim=part[0], ylim=part[1])
@@ -132,8 +132,8 @@ def _material_square(
     if not material:
         return None
     ends = {*material, *(index - 1 for index in material)}  # a move begins where the previous one ended
-    x, y = ((min(places[index] for index in ends), max(places[index] for index in ends))
-            for places in (moves.x, moves.y))  # fmt: skip
+    x, y = ((min(positions[index] for index in ends), max(positions[index] for index in ends))
+            for positions in (moves.x, moves.y))  # fmt: skip
     half = max(1.0, 0.53 * max(x[1] - x[0], y[1] - y[0]))
     (across, along) = (sum(x) / 2, sum(y) / 2)
     return (across - half, across + half), (along - half, along + half)

@@ -47,7 +47,7 @@ class Heartbeat:
             self._beat()
 
     def stop(self) -> None:
-        """Stop the beats; the time that a stop may take is limited by other means."""
+        """Stop the beats; the time that the service may take to end is limited by other means."""
         if self._timer is not None:
             self._timer.cancel()
 
