@@ -80,7 +80,7 @@ class LinePrinter(LinkStatus):
 
     @property
     def baudrate(self) -> int | None:
-        """Bits per second on the wire; None where bytes take no time."""
+        """Bits per second on the wire; None: it is not known, or bytes take no time."""
         return self._transport.baudrate
 
     @property

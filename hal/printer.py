@@ -268,7 +268,7 @@ class CommandSink(Protocol):
     def fit(self, command: bytes) -> bytes | None:
         """Return a clean command as this firmware can read it: texts are cut, and lose what would end the line.
 
-        None: a text that is better not sent, because this firmware would look for commands in it.
+        None: a text that is better not sent: this firmware does not know the command, or would look for commands in it.
         """
 
     def check(self, command: str) -> bytes:
@@ -411,7 +411,7 @@ class Conversation(Protocol):
 
     @property
     def baudrate(self) -> int | None:
-        """Bits per second on the wire; None where bytes take no time."""
+        """Bits per second on the wire; None: it is not known, or bytes take no time."""
 
     @property
     def counters(self) -> Counters:

@@ -114,7 +114,7 @@ class SerialTransport:
         """Open and lock the port.
 
         Raises:
-            PortError: one of its subclasses, with a sentence that says what the user can do.
+            PortError: the port cannot be opened; says why, and what the user can do.
         """
         await self._open(partial(open_port, toggle_parity=self._toggle_parity), on_data, on_lost)
 
@@ -122,7 +122,7 @@ class SerialTransport:
         """Open without a reset: use the adopted descriptor, or open the port and keep its settings.
 
         Raises:
-            PortError: one of its subclasses, with a sentence that says what the user can do.
+            PortError: the port cannot be opened; says why, and what the user can do.
         """
         await self._open(self._reopen_port, on_data, on_lost)
 
@@ -286,7 +286,7 @@ def open_port(path: str, baudrate: int, *, toggle_parity: bool = False) -> seria
             (https://github.com/OctoPrint/OctoPrint/issues/673).
 
     Raises:
-        PortError: one of its subclasses, with a sentence that says what the user can do.
+        PortError: the port cannot be opened; says why, and what the user can do.
     """
     if path == AUTO:
         path = ports.auto_port().path
@@ -316,7 +316,7 @@ def reopen_port(path: str, baudrate: int, fd: int = -1) -> serial.Serial:
         fd: an open descriptor of the port; -1: there is none.
 
     Raises:
-        PortError: one of its subclasses, with a sentence that says what the user can do.
+        PortError: the port cannot be opened; says why, and what the user can do.
     """
     if path == AUTO:
         path = ports.auto_port().path

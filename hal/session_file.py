@@ -9,7 +9,7 @@ is a record:
     [0.031250,"<","start\n"]                bytes from the printer
 
 Times are seconds since the opening of the connection. Events are `open`, `reopen` (without a reset of the board),
-`close`, `reset` (a pulse of DTR), `lost REASON` and `dropped N` (the recorder could not keep up with N pieces).
+`close`, `reset` (a pulse of DTR), `lost REASON` and `dropped N` (N pieces are missing: the disk was full or too slow).
 
 The writer ends each flush on a byte boundary of the compressed stream (Z_SYNC_FLUSH), so a file that was cut off by a
 crash is readable up to its last flush. A session may consist of several files, its parts.
@@ -55,7 +55,7 @@ class SessionHeader:
     Attributes:
         date: of the opening of the connection, ISO 8601; in a dump of the flight recorder, of its first record.
         address: of the printer.
-        baudrate: of the wire; None: bytes take no time.
+        baudrate: of the wire; None: it is not known, or bytes take no time.
         software: version of the program that wrote it.
         settings: of the link, by the names in `hal.link_settings.LinkSettings`.
         part: 1 for the first file of a session, 2 for the next, and so on.

@@ -19,7 +19,7 @@ class Transport(Protocol):
 
     @property
     def baudrate(self) -> int | None:
-        """Bits per second on the wire; None: bytes take no time."""
+        """Bits per second on the wire; None: it is not known, or bytes take no time."""
 
     async def open(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
         """Open the connection without waiting for a printer to answer.
@@ -29,7 +29,7 @@ class Transport(Protocol):
             on_lost: called once if the connection is lost; the transport is closed by then.
 
         Raises:
-            PortError: one of its subclasses, with a sentence that says what the user can do.
+            PortError: the port cannot be opened; says why, and what the user can do.
         """
 
     def write(self, data: bytes) -> None:
@@ -50,5 +50,5 @@ class Reopenable(Protocol):
         """Open as `Transport.open` does, but without a reset of the board, and without losing its unread bytes.
 
         Raises:
-            PortError: one of its subclasses, with a sentence that says what the user can do.
+            PortError: the port cannot be opened; says why, and what the user can do.
         """
