@@ -30,6 +30,8 @@ LINES_A_TURN = 32  # the most lines that are made ready at once
 BLOCKS_A_TURN = 2  # the most blocks that are searched for a line before the loop gets a turn
 MAX_LOGGED = 10  # left-out lines that are logged one by one; further ones are only counted
 
+_NO_TEXT = "this firmware does not know the command, or would take its text for commands"
+
 FIRMWARE_WAITS = partial(meaning, host_waits=False)
 """What a line means where the firmware waits for temperatures."""
 
@@ -282,7 +284,7 @@ class FileStream:
         """Return the line, cut to what the firmware reads: a line that the firmware cuts is never acknowledged."""
         fitting_command = self._receiver().fit(command)
         if fitting_command is None:
-            self._leave_out(offset, command, "this firmware would take the text for a command")
+            self._leave_out(offset, command, _NO_TEXT)
         elif len(fitting_command) > self._max_command:
             self._fail(
                 f"the line at byte {offset} has {len(fitting_command)} characters, "
