@@ -151,7 +151,7 @@ class Dialect:
             that matters.
         learns_window: the size of the command queue, as reported by ADVANCED_OK, overrides `window_lines`.
         ok_after_resend: a resend request is followed by an `ok` of its own.
-        answer_timeout: seconds without any byte before the link probes.
+        answer_timeout: seconds without a sign of life before the link probes.
         long_commands: first words, in upper case, of further commands that may take minutes (see `gcode.patience`).
         vanish_timeout: seconds of silence until the lines behind a bad one count as vanished.
         ok_at: when a line gets its `ok`: on execution (a move: once it is in the planner), or on receipt, so that the

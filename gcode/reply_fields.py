@@ -11,7 +11,7 @@ from gcode.frozen import frozen
 
 @frozen
 class Reading:
-    """Temperature and target of one sensor in °C; `target` is None for a sensor without a heater."""
+    """Temperature and target of one sensor in °C; `target` is None if the report has none that is plausible."""
 
     actual: float
     target: float | None = None

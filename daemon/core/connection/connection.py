@@ -238,7 +238,8 @@ class Connection:
     ) -> None:
         """Connect in the background; `state` and `error` have the outcome. A halted firmware is revived.
 
-        If this daemon's printer does not answer, attempts go on until it does; another printer is tried once.
+        If this daemon's printer does not answer, attempts go on until it does; another printer is tried once,
+        unless its firmware has halted.
 
         Args:
             port: path or address of this daemon's printer, of a listed port, or of a port that a glob allows; or
