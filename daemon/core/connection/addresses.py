@@ -103,7 +103,7 @@ class Addresses:
     # -- at which baudrate ---------------------------------------------------------------------------------
 
     def baudrate(self, address: Address) -> int | None:
-        """Return the baudrate of an address; None: several are possible, as only with a serial port."""
+        """Return the baudrate of an address; None: several are possible; only a serial port has several."""
         return self.rates(address)[0] if len(self.rates(address)) == 1 else None
 
     def rates(self, address: Address) -> tuple[int, ...]:
