@@ -55,6 +55,9 @@ async def test_a_hotend_that_does_not_heat_fails_the_job(tmp_path, heat_up):
         host.board.hotend.fail(None, host.board.now)
         await asyncio.sleep(600)
         assert len(troubles) == 1, "once it is off nothing is told again"
+        host.start(MOVES)
+        await host.until(S.COMPLETED)
+        assert guard.trouble is None, "a new print, though it heats nothing"
 
 
 async def test_a_whole_print_with_a_pause_breaks_no_rule(tmp_path):

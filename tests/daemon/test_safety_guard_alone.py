@@ -6,6 +6,7 @@ from functools import partial
 from types import SimpleNamespace
 
 import pytest
+from structlog.testing import capture_logs
 
 from daemon.bridge.words import JobState
 from daemon.config import Config, PrinterConfig, ProfileConfig, SafetyConfig
@@ -103,8 +104,8 @@ async def test_a_heater_may_cool_for_a_minute_before_the_next_rule_counts(make):
     bench = make()
     await bench.report(CONFIRMATION_S + INTERVAL, tool0=TOO_HOT)
     assert bench.done == ["off"]
-    await bench.report(GRACE_PERIOD - 2 * INTERVAL, tool0=TOO_HOT)
-    assert bench.done == ["off"]
+    await bench.report(GRACE_PERIOD + INTERVAL, tool0=TOO_HOT)
+    assert bench.done == ["off"], "and then the rule has to be broken anew"
     await bench.report(CONFIRMATION_S + 4 * INTERVAL, tool0=TOO_HOT)
     assert bench.done == ["off", "off", "stop"]
 
@@ -115,6 +116,23 @@ async def test_a_heater_that_is_heated_again_is_watched_at_once(make):
     await bench.report(INTERVAL, tool0=Reading(200.0, 0.0))
     await bench.report(CONFIRMATION_S + 2 * INTERVAL, tool0=Reading(400.0, 210.0))
     assert bench.done == ["off", "off"], "and heaters off is tried first"
+
+
+async def test_a_printer_whose_heaters_are_off_is_not_asked_whether_it_is_used(make):
+    bench = make()
+    await bench.report(100 * MINUTE, tool0=Reading(20.0, 0.0), bed=Reading(20.0, 0.0))
+    assert (bench.done, bench.queries, bench.guard.trouble) == ([], 0, None)
+
+
+async def test_queries_that_fail_are_logged_and_asked_again(make):
+    bench = make()
+    bench.query_time = "nonsense"  # to sleep for
+    with capture_logs() as logs:
+        await bench.report(30 * MINUTE + 10, tool0=Reading(200.0, 200.0))
+    assert {entry["event"] for entry in logs} == {"safety.bug"}
+    bench.query_time = MINUTE
+    await bench.report(2 * MINUTE, tool0=Reading(200.0, 200.0))
+    assert bench.done == ["off"]
 
 
 @pytest.mark.parametrize("used_by", ["a job", "the panel"])
@@ -172,10 +190,12 @@ async def test_heat_that_is_used_during_the_queries_stays_on(make, use):
 async def test_queries_of_a_lost_connection_turn_no_heater_off_on_the_next(make):
     bench = make()
     await bench.report(30 * MINUTE + 10, tool0=Reading(200.0, 200.0))
+    errors = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
     bench.lose()
     bench.connect()
     await bench.report(2 * MINUTE, tool0=Reading(200.0, 200.0))
-    assert (bench.done, bench.queries) == ([], 1)
+    assert (bench.done, bench.queries, errors) == ([], 1, [])
 
 
 async def test_missing_reports_do_not_matter_while_no_heater_is_on(make):
@@ -188,7 +208,7 @@ async def test_missing_reports_do_not_matter_while_no_heater_is_on(make):
 async def test_missing_reports_turn_heaters_off_once_a_minute_and_cause_no_stop(make):
     """Without reports nobody knows whether heaters off has helped; a printer that does not take it gets M112 anyway."""
     bench = make()
-    await bench.report(INTERVAL, tool0=Reading(200.0, 200.0))
+    await bench.report(10 * INTERVAL, tool0=Reading(200.0, 200.0))
     await asyncio.sleep(MAX_WITHOUT_REPORT_S - 4)
     assert bench.done == []
     await asyncio.sleep(8)
@@ -203,6 +223,17 @@ async def test_reports_may_be_as_rare_as_they_are_asked_for(make):
     await asyncio.sleep(190)
     assert bench.done == []
     await asyncio.sleep(40)
+    assert bench.done == ["off"]
+
+
+async def test_the_end_of_a_long_command_shortens_the_silence_that_is_allowed(make):
+    bench = make()
+    bench.printer.busy = True  # it may be silent for 15 minutes
+    bench.connect()
+    await bench.report(INTERVAL, tool0=Reading(200.0, 200.0))
+    await asyncio.sleep(MAX_WITHOUT_REPORT_S / 2)
+    bench.printer.busy = False
+    await asyncio.sleep(MAX_WITHOUT_REPORT_S)
     assert bench.done == ["off"]
 
 
