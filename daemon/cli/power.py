@@ -69,8 +69,10 @@ def _format(companion: dict[str, Any]) -> str:
 
 
 def _row(device: dict[str, Any]) -> str:
-    of_printer = " (the printer's)" if device["printer"] else ""
-    return f"{device['name']}{of_printer}: {_WORDS[device['on']]}" + (f", {device['error']}" if device["error"] else "")
+    name, of_printer = device["name"], " (the printer's)" if device["printer"] else ""
+    # an error names the device first, as it is also shown alone: "plug: cannot …", "plug does not answer"
+    error = (device["error"] or "").removeprefix(name).removeprefix(":").lstrip()
+    return f"{name}{of_printer}: {_WORDS[device['on']]}" + (f", {error}" if error else "")
 
 
 def _declare_switch(parser: argparse.ArgumentParser) -> None:

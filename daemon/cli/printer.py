@@ -4,6 +4,7 @@ import argparse
 import re
 from typing import Any
 
+from daemon.cli.progress import state_text
 from daemon.cli.remote import Action, add_actions, printable, run, table
 from daemon.client import Conflict, OctoPrintClient
 
@@ -18,13 +19,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def _status(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, Any]:
-    """Return connection and printer; without a connection `printer` is None, and `error` says why if it is known."""
-    connection = await client.connection.get()
+    """Return connection and printer; without a connection `printer` is None, and `error` says why if it is known.
+
+    `print` is that of the job's answer, if OctoPrint's state does not tell whether there is a printer.
+    """
+    current = (await client.connection.get())["current"]
+    job = await client.job.get() if current["state"] == "Resuming" else {}
+    status = {"connection": current, **({"print": job["print"]} if job.get("print") else {})}
     try:
-        return {"connection": connection["current"], "printer": await client.printer.get()}
+        return {**status, "printer": await client.printer.get()}
     except Conflict:
         error = (await client.job.get()).get("error")
-        return {"connection": connection["current"], "printer": None, **({"error": error} if error else {})}
+        return {**status, "printer": None, **({"error": error} if error else {})}
 
 
 _RECONNECT = "`nozzled printer connect` connects it again, once the cause is gone"
@@ -38,7 +44,7 @@ def _format(status: dict[str, Any]) -> str:
     ready = state.get("flags", {}).get("ready", False)  # then the error is that of the last print: see `job status`
     return table(
         {
-            "state": connection["state"],
+            "state": state_text({"state": connection["state"], "print": status.get("print")}),
             "error": (not ready and state.get("error")) or status.get("error") or unconnected,
             "fix": _RECONNECT if connection["state"] == "Offline after error" else "",
             "port": port or "",

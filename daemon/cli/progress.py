@@ -49,7 +49,7 @@ def as_table(job: Json, now: datetime) -> str:
         end, error = f"{end}: {error}" if error else end, ""
     return table(
         {
-            "state": _state(job),
+            "state": state_text(job),
             "error": error,
             "paused": _reason(job.get("pauseReason")),
             "refused": _refused(job),
@@ -72,7 +72,7 @@ def as_line(job: Json, temperatures: Json, now: datetime) -> str:
     progress = job["progress"]
     share = progress.get("timeCompletion")
     percent = progress["completion"] if share is None else share
-    parts = [_end(job) or _state(job), printable(job["job"]["file"]["path"] or job["job"]["file"]["name"] or "")]
+    parts = [_end(job) or state_text(job), printable(job["job"]["file"]["path"] or job["job"]["file"]["name"] or "")]
     if percent is not None and is_under_way(job):
         full = round(percent / 100 * _WIDTH)
         parts.append(f"[{'#' * full}{'-' * (_WIDTH - full)}] {percent:.0f} %")
@@ -125,7 +125,7 @@ def _end(job: Json) -> str:
     return "" if is_under_way(job) or state not in ENDED else str(state)
 
 
-def _state(job: Json) -> str:
+def state_text(job: Json) -> str:
     """Return the state; for a lost printer OctoPrint's clients are told `Resuming`, which a person would believe."""
     return "Reattaching to the print" if _is_lost(job) else str(job["state"])
 

@@ -6,10 +6,15 @@ from datetime import datetime
 
 import pytest
 
+from daemon.bridge.words import JobState
 from daemon.cli import job as job_command
-from daemon.cli.printer import _format, _target, heater
+from daemon.cli import power
+from daemon.cli.printer import _format, _status, _target, heater
 from daemon.cli.progress import ProgressLine, as_line, as_table, end_time
 from daemon.client import Conflict
+from support.client import in_memory
+from support.http import api
+from support.waiting import until
 
 NOW = datetime(2026, 11, 28, 22, 30)  # noqa: DTZ001 - the time of day here, whatever the zone
 
@@ -204,6 +209,25 @@ def test_a_disconnected_printer_is_shown_with_the_reason():
         "error       /dev/ttyUSB0 is held by brltty (pid 7)",
         "fix         `nozzled printer connect` connects it again, once the cause is gone",
     ]
+
+
+async def test_a_printer_that_is_gone_is_not_shown_as_resuming(tmp_path):
+    async with api(tmp_path, printer={"address": "sim", "reattach_s": 60.0}) as server:
+        await server.print(b"G28\n" + b"G1 X10 F60\nG1 X90\n" * 20)
+        server.service.connection.printer._transport.unplug()
+        await until(lambda: server.service.jobs.state is JobState.REATTACHING)
+        status = await _status(in_memory(server), argparse.Namespace())
+        assert status["connection"]["state"] == "Resuming"  # OctoPrint's word for it
+        assert _format(status).splitlines()[0].split(None, 1) == ["state", "Reattaching to the print"]
+
+
+@pytest.mark.parametrize("word", ["has not answered over MQTT", "cannot reach /run/nozzled-fan.sock: no such file"])
+def test_a_switch_that_does_not_answer_is_named_once(word):
+    fan = {"name": "fan", "on": None, "printer": False, "error": f"fan{':' if 'reach' in word else ''} {word}"}
+    plug = {"name": "plug", "on": True, "printer": True, "error": None}
+    state = {"devices": [fan, plug], "offAt": None, "auto": False, "waits": None, "sensors": {}}
+    shown = power._format({"away": False, "state": state}).splitlines()
+    assert shown == [f"fan: unknown, {word}", "plug (the printer's): on"]
 
 
 def test_on_a_printer_that_is_ready_an_error_is_that_of_the_last_print():
