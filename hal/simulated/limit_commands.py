@@ -1,6 +1,7 @@
 """Commands that set limits, factors and guards of motion."""
 
 from gcode.command import Command
+from hal.simulated import texts
 from hal.simulated.board import Board
 
 _MIN_DEVIATION, _MAX_DEVIATION = 0.01, 0.3  # mm; the range of M205 J in Marlin
@@ -25,8 +26,8 @@ def _soft_endstops(board: Board, command: Command) -> None:
     if "S" in command:
         modal.soft_endstops = bool(command.number("S", 0.0))
     state = "ON" if modal.soft_endstops else "OFF"
-    highest = " ".join(f"{axis}{value:.2f}" for axis, value in zip("XYZ", board.config.volume, strict=True))
-    board.say(f"echo:Soft endstops: {state}  Min:  X0.00 Y0.00 Z0.00   Max:  {highest}")
+    lowest, highest = texts.format_reach(board.config)
+    board.say(f"echo:Soft endstops: {state}  Min:  {lowest}   Max:  {highest}")
 
 
 def _speed(board: Board, command: Command) -> None:

@@ -60,9 +60,9 @@ def _soft_endstops(board: Board, command: Command) -> None:
     """M211."""
     if "S" in command:
         board.modal.soft_endstops = bool(command.number("S", 0.0))
-    highest = " ".join(f"{axis}{value:.2f}" for axis, value in zip("XYZ", board.config.volume, strict=True))
+    lowest, highest = texts.format_reach(board.config)
     board.say(f"  M211 S{board.modal.soft_endstops:d} ; {'ON' if board.modal.soft_endstops else 'OFF'}")
-    board.say(f"  Min:  X0.00 Y0.00 Z0.00   Max:  {highest}")
+    board.say(f"  Min:  {lowest}   Max:  {highest}")
 
 
 def _set_position(board: Board, command: Command) -> None:

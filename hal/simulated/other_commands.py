@@ -6,6 +6,7 @@ Sources: klipper.txt and teacup-heat.txt in tests/data/transcripts; Smoothieware
 import re
 
 from gcode.command import Command
+from gcode.planner import AXES
 from hal.simulated.board import Board, Handler, Wait
 from hal.simulated.motion_commands import TABLE as MOVES
 
@@ -62,16 +63,19 @@ def guard_move(move: Handler) -> Handler:
     """Return a move as Klipper makes it: it is refused before homing, and out of range."""
 
     def move_within(board: Board, command: Command) -> Wait | None:
-        target = [board.modal.position[axis] for axis in range(4)]
-        for axis, letter in enumerate("XYZE"):
+        modal, config = board.modal, board.config
+        target = modal.position.copy()
+        for axis, letter in enumerate(AXES):
             value = command.get(letter)
             if value is not None:
-                target[axis] = value + (target[axis] if board.modal.relative else 0.0)
+                is_relative = modal.relative_e if letter == "E" else modal.relative
+                target[axis] = value + (target[axis] if is_relative else -modal.offset[axis])
         target_text = f"{target[0]:.3f} {target[1]:.3f} {target[2]:.3f} [{target[3]:.3f}]"
-        if any(letter in command and axis not in board.modal.homed for axis, letter in enumerate("XYZ")):
+        if any(letter in command and axis not in modal.homed for axis, letter in enumerate("XYZ")):
             board.say(f"!! Must home axis first: {target_text}")
             return None
-        if not all(0 <= at <= highest for at, highest in zip(target[:3], board.config.volume, strict=True)):
+        reach = zip(config.lowest, target[:3], config.volume, strict=True)
+        if not all(lowest <= at <= highest for lowest, at, highest in reach):
             board.say(f"!! Move out of range: {target_text}")
             return None
         return move(board, command)

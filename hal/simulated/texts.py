@@ -31,11 +31,6 @@ _CAPABILITIES = """
     CHAMBER_TEMPERATURE:0 COOLER_TEMPERATURE:0 MEATPACK:0
 """
 
-_AREA = (
-    "area:{full:{min:{x:0.00,y:0.00,z:0.00},max:{x:200.00,y:200.00,z:200.00}},"
-    "work:{min:{x:0.00,y:0.00,z:0.00},max:{x:200.00,y:200.00,z:200.00}}}"
-)
-
 
 def make_identity(config: FirmwareConfig) -> list[str]:
     """Return the answer to M115."""
@@ -55,8 +50,27 @@ def make_identity(config: FirmwareConfig) -> list[str]:
     return [
         _IDENTITY,
         *(f"Cap:{name}:{value}" for name, value in capabilities.items()),
-        *([_AREA] if config.host_actions else []),
+        *([_area(config)] if config.host_actions else []),
     ]
+
+
+def _area(config: FirmwareConfig) -> str:
+    """Return the line about the volume that the nozzle reaches."""
+    lowest, highest = (
+        ",".join(f"{axis}:{value:.2f}" for axis, value in zip("xyz", corner, strict=True))
+        for corner in (config.lowest, config.volume)
+    )
+    reach = f"{{min:{{{lowest}}},max:{{{highest}}}}}"
+    return f"area:{{full:{reach},work:{reach}}}"
+
+
+def format_reach(config: FirmwareConfig) -> tuple[str, str]:
+    """Return the lowest and the highest X, Y and Z that the nozzle reaches."""
+    return _format_corner(config.lowest), _format_corner(config.volume)
+
+
+def _format_corner(corner: tuple[float, float, float]) -> str:
+    return " ".join(f"{axis}{value:.2f}" for axis, value in zip("XYZ", corner, strict=True))
 
 
 def format_axes(values: list[float]) -> str:

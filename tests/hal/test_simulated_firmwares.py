@@ -2,6 +2,7 @@
 
 import pytest
 
+from daemon.core.connection.printer_settings import area_in
 from gcode.framing import checksum
 from hal.simulated.personalities import FIRMWARES
 from hal.simulated.scenario import Fault, Scenario
@@ -273,6 +274,25 @@ def test_klippers_timer_is_set_and_started_again(command, seconds):
     assert board.send(command) == [f"// idle_timeout: Timeout set to {seconds:.2f} s", "ok"]
     assert not _is_off_at(board, began + seconds - 1)
     assert _is_off_at(board, began + seconds + 1)
+
+
+def test_klipper_refuses_a_move_by_where_it_ends_on_the_machine():
+    board = printer("klipper", lowest=(-115.0, -115.0, 0.0), volume=(115.0, 115.0, 230.0))
+    board.send("G28", seconds=60)
+    assert board.send("G1 X-110 Y-110 F6000", seconds=10) == ["ok"], "the middle of its bed is 0"
+    assert board.send("G1 X-120")[0] == "!! Move out of range: -120.000 -110.000 0.000 [0.000]"
+    board.send("G92 X0", seconds=1)
+    assert board.send("G1 X200", seconds=10) == ["ok"]
+    assert board.send("G1 X230")[0].startswith("!! Move out of range: 120.000")
+
+
+@pytest.mark.parametrize("name", ["marlin-advok", "marlin21"])
+def test_marlin_reports_the_volume_that_its_nozzle_reaches(name):
+    board = printer(name, lowest=(0.0, -4.0, 0.0), volume=(255.0, 212.5, 210.0))
+    reach = {"min": [0.0, -4.0, 0.0], "max": [255.0, 212.5, 210.0]}
+    assert area_in(board.send("M211", seconds=1)) == reach
+    if name == "marlin-advok":
+        assert area_in(board.send("M115", seconds=1)) == reach
 
 
 def test_a_move_puts_off_klippers_timer():
