@@ -24,8 +24,10 @@ async def _status(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, A
     `print` is that of the job's answer, if OctoPrint's state does not tell whether there is a printer.
     """
     current = (await client.connection.get())["current"]
-    job = await client.job.get() if current["state"] == "Resuming" else {}
-    status = {"connection": current, **({"print": job["print"]} if job.get("print") else {})}
+    status: dict[str, Any] = {"connection": current}
+    if current["state"] == "Resuming":
+        job: Any = await client.job.get()
+        status["print"] = job.get("print")
     try:
         return {**status, "printer": await client.printer.get()}
     except Conflict:
