@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from gcode.frozen import frozen, mutable
 from gcode.outgoing import Ticket
-from gcode.replies import FirmwareInfo, PositionReply, Reply, SdIdle, SdProgress, Temperatures, UnknownCommand
+from gcode.replies import FirmwareInfo, PositionReply, Reply, SdIdle, SdPaused, SdProgress, Temperatures, UnknownCommand
 
 END_QUIET_S = 0.2
 """Seconds without a line, after the `ok` of a command or the last line of its answer, that end the answer."""
@@ -54,7 +54,7 @@ _RECOGNITIONS = {
     "M114": _Recognition(lambda reply, _: isinstance(reply, PositionReply), comes_in_order=True),
     "M115": _Recognition(lambda reply, _: isinstance(reply, FirmwareInfo), comes_in_order=True),
     "M118": _Recognition(_is_m118_echo, comes_in_order=True),
-    "M27": _Recognition(lambda reply, _: isinstance(reply, SdProgress | SdIdle), comes_in_order=False),
+    "M27": _Recognition(lambda reply, _: isinstance(reply, SdProgress | SdIdle | SdPaused), comes_in_order=False),
 }
 """By code word; any other command may be answered by any text."""
 
@@ -134,7 +134,7 @@ class Answers:
                 self._expected.remove(expected)
                 done.append(expected.finish())
             return done
-        if isinstance(reply, Temperatures | PositionReply | SdProgress | SdIdle):
+        if isinstance(reply, Temperatures | PositionReply | SdProgress | SdIdle | SdPaused):
             return None
         if oldest is not None and _answers_before_its_ok(reply, oldest):
             return None

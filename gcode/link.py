@@ -47,6 +47,7 @@ from gcode.replies import (
     Reply,
     Resend,
     SdIdle,
+    SdPaused,
     SdProgress,
     Temperatures,
     Text,
@@ -329,7 +330,7 @@ class HostLink:
             case Resend(number=number):
                 self._on_resend(number, now, events)
                 return
-            case Temperatures(waiting=False) | SdProgress() | SdIdle():
+            case Temperatures(waiting=False) | SdProgress() | SdIdle() | SdPaused():
                 pass  # the firmware reports these unasked: no sign that it works on a command
             case BoardStarted():
                 raise PrinterReset("the board restarted: position, temperatures and line number are gone")

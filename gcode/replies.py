@@ -170,6 +170,11 @@ class SdIdle(Reply):
 
 
 @frozen
+class SdPaused(Reply):
+    """A print from the SD card is paused: Prusa's firmware 3.x says so in place of its progress."""
+
+
+@frozen
 class SdDone(Reply):
     """A print from the SD card has ended."""
 
@@ -401,6 +406,8 @@ def _parse_card_line(line: str, text: str) -> Reply:
         return SdProgress(line, int(match[1]), int(match[2]))
     if text.startswith("Not SD printing"):
         return SdIdle(line)
+    if text.startswith("SD print paused"):
+        return SdPaused(line)
     if text.startswith("Done printing file"):
         return SdDone(line)
     if text.startswith("File opened:"):

@@ -5,7 +5,7 @@ All of it comes from the printer's replies, which are not trusted: sizes are lim
 
 from dataclasses import replace
 
-from gcode.replies import HostAction, Reply, SdDone, SdIdle, SdOpened, SdProgress, SdSelected, UnknownCommand
+from gcode.replies import HostAction, Reply, SdDone, SdIdle, SdOpened, SdPaused, SdProgress, SdSelected, UnknownCommand
 from hal.printer import PanelPrint, Prompt
 
 MAX_TEXT = 250
@@ -50,15 +50,14 @@ class Panel:
                 self._opened = PanelPrint(name.rpartition("/")[2][:MAX_TEXT], 0, size)
             case SdSelected() if self._opened is not None and not by_host:
                 self._begin(self._opened)
-            # a place at the end of its file is that of an earlier print: Marlin 1 reports a place whenever a card is in
-            case SdProgress(position=position, total=total) if total and (position < total or before is not None):
-                progress = PanelPrint(self._name_of(total), position, total)
-                if progress != self._forgotten:
-                    self._begin(progress)
+            case SdProgress(position=position, total=total) if total:
+                self._note_place(PanelPrint(self._name_of(total), position, total))
+            case SdPaused():
+                self._begin(self.print or self._opened or PanelPrint(None, 0, 0))
             case SdIdle():
                 self._count_idle()
             case SdDone() | UnknownCommand(command="M27"):  # without M27 the end of the print would never show
-                self.print = None
+                self._end()
         return (before is None) != (self.print is None)
 
     def expect_print(self) -> bool:
@@ -90,9 +89,30 @@ class Panel:
         self._forgotten, self.print = self.print, None
         return True
 
+    @property
+    def has_forgotten_print(self) -> bool:
+        """A print was forgotten, and the printer still reports its place."""
+        return self._forgotten is not None
+
+    def _note_place(self, place: PanelPrint) -> None:
+        """Take a place in a file. Marlin 1 and Repetier report one whenever a card is in, whether they print or not.
+
+        Without a print, a place at the end is that of an earlier one, and byte 0 that of a file that a client selects.
+        """
+        if self.print is None:
+            if 0 < place.position < place.total and place != self._forgotten:
+                self._begin(place)
+        elif place.position >= place.total and place.position == self.print.position:
+            self._count_idle()  # the report of the end was lost
+        else:
+            self._begin(place)
+
     def _begin(self, panel_print: PanelPrint) -> None:
         self.print, self._forgotten = panel_print, None
         self._idle = self._queries_left = 0
+
+    def _end(self) -> None:
+        self.print = self._forgotten = None
 
     def _name_of(self, total: int) -> str | None:
         """Return the name of the file that was opened last if it has this size."""
@@ -101,7 +121,7 @@ class Panel:
     def _count_idle(self) -> None:
         self._idle += 1
         if self._idle >= IDLE_REPORTS:
-            self.print = None
+            self._end()
 
     def note_action(self, action: HostAction) -> None:
         """Take a message or a part of a prompt; other actions are of no concern."""

@@ -16,6 +16,7 @@ from gcode.replies import (
     SdDone,
     SdIdle,
     SdOpened,
+    SdPaused,
     SdProgress,
     SdSelected,
     Targets,
@@ -102,7 +103,7 @@ class Reports:
 
     @property
     def busy(self) -> bool:
-        """Within the last BUSY_PERIOD, the firmware has reported that it is busy."""
+        """Within the last BUSY_PERIOD, the firmware has reported that it is busy, or that it waits for heat."""
         return self._loop.time() - self._busy_at < BUSY_PERIOD
 
     def on_feed(self, *, job_is_fed: bool) -> None:
@@ -110,6 +111,7 @@ class Reports:
         self.job_is_fed = job_is_fed
         if job_is_fed and self._temperatures.is_scheduled:  # the timer may have been set for an idle printer
             self._temperatures.query_later()
+        self._card.query_later()
 
     def stop(self) -> None:
         """Stop the queries."""
@@ -122,13 +124,15 @@ class Reports:
             case Busy():
                 self._busy_at, self._busy_with = self._loop.time(), reply.reason
             case Temperatures() | Ok() if reply.heaters:
+                if isinstance(reply, Temperatures) and reply.waiting:
+                    self._busy_at, self._busy_with = self._loop.time(), "heating"
                 self._take_temperatures(reply.heaters)
             case Targets():
                 self._take_targets(reply.targets)
             case HostAction():
                 self.panel.note_action(reply)
                 self._publish(ActionRequested(reply.name, reply.argument))
-            case SdOpened() | SdSelected() | SdProgress() | SdIdle() | SdDone() | UnknownCommand():
+            case SdOpened() | SdSelected() | SdProgress() | SdPaused() | SdIdle() | SdDone() | UnknownCommand():
                 self._note_card(reply)
             case PositionReply():
                 self._publish(PositionRead(reply.axes))
@@ -175,7 +179,10 @@ class Reports:
     def _card_interval(self) -> float | None:
         """Return the seconds between queries of a print from the SD card; None: none runs, or reports come unasked."""
         reports = self._handshake.identity.can("AUTOREPORT_SD_STATUS")
-        if self._pump.has_ended or self.panel.print is None or (reports and not self.panel.is_doubtful):
+        if self._pump.has_ended or (reports and not self.panel.is_doubtful):
+            return None
+        # a forgotten print may read on: it was paused at the panel
+        if self.panel.print is None and (self.job_is_fed or not self.panel.has_forgotten_print):
             return None
         return self.settings.card_interval
 

@@ -54,6 +54,23 @@ class Printer:
         pass
 
 
+class MovingPrinter(Printer):
+    """Reports one place after the other, each for 10 s."""
+
+    def __init__(self, places):
+        super().__init__()
+        self.places, self.begins = places, asyncio.get_running_loop().time()
+        self.is_forgotten = False
+
+    @property
+    def panel_print(self):
+        place = self.places[min(int(asyncio.get_running_loop().time() - self.begins) // 10, len(self.places) - 1)]
+        return PanelPrint(None, *place) if place and not self.is_forgotten else None
+
+    def forget_panel_print(self):
+        self.is_forgotten = True
+
+
 @pytest.mark.parametrize(
     ("printer", "has_job", "sent", "still_due"),
     [
@@ -79,3 +96,35 @@ async def test_due_heaters_off_spares_only_a_print_that_uses_the_heat(printer, h
     assert heaters_off.is_due is still_due
     assert bool(done) is (sent == OFF and not still_due)
     assert (printer.panel_print is None) is not printer.reads_on
+
+
+@pytest.mark.parametrize(
+    ("places", "spared"),
+    [
+        ([(2900, 3000), (0, 5000)], False),  # a client selects a file
+        ([(2900, 3000), (0, 5000), (40, 5000)], True),  # and prints it
+        ([(2900, 3000), (40, 5000)], False),
+        ([(2900, 3000), (40, 3000), (80, 3000)], True),  # the user prints the same file again
+        ([(900, 3000), None], False),
+    ],
+)
+async def test_only_a_print_that_reads_on_in_its_file_is_spared(places, spared):
+    printer = MovingPrinter(places)
+    heaters_off = HeatersOff(ProfileConfig, lambda: None)
+    heaters_off.is_due = True
+    heaters_off.turn_off_if_due(printer, lambda: False)
+    await asyncio.sleep(10 * 60)
+    assert printer.sent == (["M27"] if spared else OFF)
+
+
+async def test_a_printer_that_is_busy_is_given_more_than_a_minute_to_read_on():
+    printer = Printer(position=900)
+    printer.busy = True
+    heaters_off = HeatersOff(ProfileConfig, lambda: None)
+    heaters_off.is_due = True
+    heaters_off.turn_off_if_due(printer, lambda: False)
+    await asyncio.sleep(10 * 60)
+    assert printer.sent == ["M27"]
+    printer.busy = False
+    await asyncio.sleep(70)
+    assert printer.sent == OFF

@@ -14,7 +14,7 @@ from hal.simulated.firmware import Firmware, FirmwareConfig
 from hal.simulated.memory import SimulatedTransport
 from hal.simulated.oracle import Oracle
 from support.fake_transport import FakeTransport, connected
-from support.recordings import RecordedPrinter
+from support.recordings import JobSource, RecordedPrinter
 
 
 class Simulated(SimulatedTransport):
@@ -115,6 +115,44 @@ async def test_a_print_stopped_at_the_panel_is_noticed():
         transport._firmware.board.sd.stop()
         await asyncio.sleep(16)
         assert printer.panel_print is None
+
+
+async def test_a_forgotten_print_that_reads_on_is_noticed():
+    """It was paused at the panel. Marlin 1, which does not report by itself, shows that in answers to M27 alone."""
+    transport = Scripted(M115=b"FIRMWARE_NAME:Marlin\n", M27=b"SD printing byte 900/3000\n")
+    async with connected(transport, card_interval=5.0) as printer:
+        await printer.send("M27")
+        printer.forget_panel_print()
+        await asyncio.sleep(60)
+        assert printer.panel_print is None
+        transport._answers["M27"] = b"SD printing byte 1000/3000\n"
+        await asyncio.sleep(6)
+        assert printer.panel_print == PanelPrint(None, 1000, 3000)
+
+
+async def test_a_forgotten_print_is_not_queried_during_a_job():
+    transport = Scripted(M115=b"FIRMWARE_NAME:Marlin\n", M27=b"SD printing byte 900/3000\n")
+    async with connected(transport, card_interval=5.0) as printer:
+        await printer.send("M27")
+        printer.forget_panel_print()
+        printer.feed(JobSource(b""))
+        sent = len(transport.written)
+        await asyncio.sleep(20)
+        assert not [line for line in transport.written[sent:] if b"M27" in line]
+        printer.feed(None)
+        await asyncio.sleep(6)
+        assert [line for line in transport.written[sent:] if b"M27" in line]
+
+
+async def test_a_printer_that_waits_for_heat_is_busy():
+    transport = Scripted(M115=b"FIRMWARE_NAME:Marlin\n")
+    async with connected(transport) as printer:
+        transport.say(b"T:21.0 E:0 B:21.0\n")
+        assert printer.busy
+        await asyncio.sleep(60)
+        assert not printer.busy
+        transport.say(b"T:21.0 /0.0 B:21.0 /0.0\n")
+        assert not printer.busy
 
 
 async def test_a_board_without_m27_is_queried_once():

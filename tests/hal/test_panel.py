@@ -104,7 +104,41 @@ def test_a_forgotten_print_counts_again_when_its_place_changes():
     assert not panel.forget_print()
     assert answers(panel, "SD printing byte 2999/3000") == [True]
     assert panel.forget_print()
+    assert panel.has_forgotten_print
     assert answers(panel, "SD printing byte 2999/3000", "SD printing byte 3/3000") == [False, True]
+    assert not panel.has_forgotten_print
+
+
+@pytest.mark.parametrize("lines", [["Not SD printing"] * IDLE_REPORTS, ["Done printing file"]])
+def test_a_forgotten_print_that_is_over_is_not_waited_for(lines):
+    panel = Panel()
+    answers(panel, "SD printing byte 2999/3000")
+    panel.forget_print()
+    assert answers(panel, *lines) == [False] * len(lines)
+    assert not panel.has_forgotten_print
+
+
+def test_a_file_at_its_beginning_is_no_print_beside_a_forgotten_one():
+    panel = Panel()
+    answers(panel, "SD printing byte 2999/3000")
+    panel.forget_print()
+    assert answers(panel, "SD printing byte 0/5000", "SD printing byte 41/5000") == [False, True]
+
+
+def test_a_print_that_stays_at_its_end_is_over():
+    panel = Panel()
+    answers(panel, "SD printing byte 2999/3000")
+    at_end = ["SD printing byte 3000/3000"] * (IDLE_REPORTS + 2)
+    assert answers(panel, *at_end) == [False] * IDLE_REPORTS + [True, False]
+    assert panel.print is None
+
+
+def test_a_paused_print_is_one():
+    panel = Panel()
+    assert answers(panel, "SD print paused") == [True]
+    assert panel.print == PanelPrint(None, 0, 0)
+    answers(panel, "SD printing byte 41/5000", *["SD print paused"] * 5)
+    assert panel.print == PanelPrint(None, 41, 5000)
 
 
 def test_the_last_message_is_kept():

@@ -112,7 +112,7 @@ class HeatersOff:
 
 
 async def _prints_from_card(printer: Printer, has_job: Callable[[], bool]) -> bool:
-    """Tell whether the printer prints from its SD card: the place in the file changes. A job ends the wait for that.
+    """Tell whether the printer prints from its SD card: it reads on in a file. A job ends the wait for that.
 
     While the host was away, a user may have begun a print at the panel, which only an answer to M27 shows.
     """
@@ -126,8 +126,9 @@ async def _prints_from_card(printer: Printer, has_job: Callable[[], bool]) -> bo
     while loop.time() < end and printer.state is ConnectionState.READY and not has_job():
         if (now := printer.panel_print) is None:
             return False
-        if now.position != first.position:
+        if now.total == first.total and now.position > first.position:
             return True
+        first = now  # another file may have been selected, or the same one been begun again
         if printer.busy:  # it heats, homes or probes, and reads on afterwards
             end = loop.time() + CARD_PRINT_TIMEOUT
         await asyncio.sleep(1)
