@@ -17,7 +17,8 @@ from daemon.cli import local_daemon
 from daemon.cli.remote import find_server
 from daemon.client import OctoPrintClient
 from daemon.companions.companion import Companion
-from daemon.config import COMPANIONS, switched_on
+from daemon.config import switched_on
+from daemon.config.sections import describe_switched_off
 from daemon.ending import STDERR, leave_threads_behind
 from daemon.errors import ConfigError
 from daemon.systemd import notify
@@ -50,8 +51,7 @@ def serve(name: str, make: MakeCompanion, args: argparse.Namespace, environ: Map
     target = local_daemon.find(args, environ)
     path = args.config or (target.service.config if target.service is not None else None)
     if name not in switched_on(path, environ):
-        sections = " or ".join(f"[{each}]" for each in COMPANIONS[name])
-        raise ConfigError(f"the companion {name} is not switched on: add {sections} to the configuration file")
+        raise ConfigError(describe_switched_off(name))
     folder = own_folder(target.state, name, environ)
     writer = service_log.configure(target.config.log.level, target.config.log.format, part=name)
     sys.setswitchinterval(SWITCH_INTERVAL)

@@ -13,6 +13,7 @@ from daemon.cli.companion import add_companion
 from daemon.cli.remote import Action, printable, run
 from daemon.client import NotFound, OctoPrintClient
 from daemon.companions.companion import Companion
+from daemon.config.sections import describe_switched_off
 
 __all__ = ["EXAMPLE", "arguments", "run"]
 
@@ -48,7 +49,7 @@ async def _list(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, Any
 
 def _format(films: Mapping[str, Any]) -> str:
     if not films["enabled"]:
-        return "the companion timelapse is not switched on: add [timelapse] to the configuration file"
+        return describe_switched_off("timelapse")
     rows = [f"{each['date']}  {each['size']:>9}  {each['name']}" for each in films["files"]] or ["no films"]
     for each in films["unrendered"]:
         doing = "recording" if each["recording"] else "rendering" if each["rendering"] else each.get("failed")

@@ -21,6 +21,12 @@ def unit_of(companion: str) -> str:
     return "nozzled-farm-agent" if companion == "farm" else f"nozzled-{companion}"
 
 
+def describe_switched_off(companion: str) -> str:
+    """Return the message about a companion that is not switched on, with the sections that switch it on."""
+    sections = " or ".join(f"[{each}]" for each in COMPANIONS[companion])
+    return f"the companion {companion} is not switched on: add {sections} to the configuration file"
+
+
 @frozen
 class HttpConfig:
     """The HTTP server."""

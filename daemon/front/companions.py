@@ -13,7 +13,7 @@ from dataclasses import field
 from itertools import count
 from typing import Any
 
-from daemon.config.sections import COMPANIONS, unit_of
+from daemon.config.sections import COMPANIONS, describe_switched_off, unit_of
 from daemon.errors import CompanionAway, NoSuchCompanion
 from gcode.frozen import frozen, mutable
 
@@ -216,10 +216,7 @@ class Companions:
         if name not in COMPANIONS:
             raise NoSuchCompanion(f"there is no companion {name!r}; there are: {', '.join(COMPANIONS)}")
         if name not in self._companions:
-            sections = " or ".join(f"[{each}]" for each in COMPANIONS[name])
-            raise NoSuchCompanion(
-                f"the companion {name} is not switched on: the configuration file has no section {sections}"
-            )
+            raise NoSuchCompanion(describe_switched_off(name))
         return self._companions[name]
 
     def _on_sign_of_life(self, companion: _Companion) -> None:

@@ -8,6 +8,7 @@ import pytest
 from daemon.cli.companion_process import own_folder
 from daemon.client.errors import AccessDenied, NotFound, RequestRefused
 from daemon.companions.companion import Answer, Companion, Refusal
+from daemon.config.sections import describe_switched_off
 from daemon.errors import CompanionAway
 from daemon.front.access.companion_keys import create_keys, key_path
 from daemon.front.companions import AWAY_TIMEOUT, POLL_TIMEOUT, Companions
@@ -206,12 +207,14 @@ async def test_a_companion_not_switched_on_does_not_exist(tmp_path):
         client = in_memory(server)
         assert await client.get("/api/companions") == {"companions": {}}
         for path in ("/api/companions/power", "/api/companions/power/requests"):
-            with pytest.raises(NotFound, match=r"no section \[power\] or \[sensors\]"):
+            with pytest.raises(NotFound, match=r"power is not switched on: add \[power\] or \[sensors\] to the config"):
                 await client.get(path)
         with pytest.raises(NotFound, match="there is no companion 'oven'"):
             await client.get("/api/companions/oven")
         with pytest.raises(NotFound):
             await client.companions.ask("power", "on")
+        refused = await server.post("/api/timelapse", {"type": "off"})
+        assert (refused.status, refused.error) == (409, describe_switched_off("timelapse"))
         assert not (tmp_path / "companions").exists()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote
 
+from daemon.config.sections import describe_switched_off
 from daemon.errors import CompanionAway
 from daemon.front.companions import LOWEST_REFUSAL_STATUS
 from daemon.front.http.base import ApiHandler
@@ -29,7 +30,7 @@ class FilmsHandler(ApiHandler):
     async def _ask(self, do: str, parameters: Mapping[str, Any]) -> None:
         companions = self.service.companions
         if not companions.is_on(NAME):
-            raise Refused(409, "there is no timelapse: the configuration file has no section [timelapse]")
+            raise Refused(409, describe_switched_off(NAME))
         scope = self.identity.scope.label if self.identity is not None else ""
         reply = await companions.ask(NAME, do, parameters, scope=scope)
         if reply.status >= LOWEST_REFUSAL_STATUS:
