@@ -1,6 +1,6 @@
 """A relay at this computer's GPIO, switched by a process of its own (`nozzled-relay@.service`).
 
-That process holds the GPIO pin, so the relay keeps its level when the companion restarts. Its socket takes one of the
+That process holds the GPIO line, so the relay keeps its level when the companion restarts. Its socket takes one of the
 words get, on and off, and answers with on, off, or error and the reason.
 """
 
@@ -20,7 +20,7 @@ _MAX_LINE = 400  # bytes of an answer
 
 
 class RelaySwitch:
-    """A relay whose GPIO pin nozzled-relay@.service holds."""
+    """A relay whose GPIO line nozzled-relay@.service holds."""
 
     def __init__(self, config: DeviceConfig, folder: Path = FOLDER) -> None:
         """Prepare; `folder` holds the sockets.
@@ -43,7 +43,7 @@ class RelaySwitch:
         await self._ask(b"off")
 
     async def sense(self) -> bool | None:
-        """Return whether the relay is on, by the level of its pin."""
+        """Return whether the relay is on, by the level of its GPIO line."""
         return await self._ask(b"get")
 
     async def close(self) -> None:
