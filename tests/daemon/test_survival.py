@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from daemon.bridge.words import JobState
 from daemon.config import PauseConfig
+from daemon.core.connection.losing import MAX_LOSSES
 from daemon.core.job import file_check
 from daemon.core.job.file_check import READ_INTERVAL, sha1_of
 from gcode import flight
@@ -727,6 +728,33 @@ async def test_a_connection_lost_again_while_the_file_is_opened_ends_nothing(tmp
         assert found == [True]
         assert host.jobs.state is JobState.COMPLETED
     assert moves_of(world) == MOVES
+
+
+async def test_losses_between_which_the_print_goes_on_are_not_added_up(tmp_path, monkeypatch):
+    world = World(tmp_path)
+    lines = ["G28", *["G1 X1 F6000", "G1 X2 F6000", "G4 S2"] * 60]
+    async with world.host() as host:
+        host.jobs.select(world.write(lines))
+        host.jobs.start()
+        find, finds = host.jobs._effects._run_in_thread, []
+
+        async def find_the_second_time(*work):
+            finds.append(work)
+            if len(finds) % 2:
+                pull_the_cable(world, host, 1)
+                await asyncio.sleep(0.5)  # the disk
+            return await find(*work)
+
+        for _ in range(MAX_LOSSES + 2):
+            await until_state(host, JobState.PRINTING)
+            await asyncio.sleep(5)
+            monkeypatch.setattr(host.jobs._effects, "_run_in_thread", find_the_second_time)
+            pull_the_cable(world, host, 1)
+            await until_state(host, JobState.REATTACHING)
+        await until_over(host)
+        assert host.jobs.state is JobState.COMPLETED, host.jobs.error
+    assert len(finds) > 2 * (MAX_LOSSES + 1)
+    assert [each.command for each in world.oracle.commands if each.command in lines] == lines
 
 
 @pytest.mark.parametrize("pulls", [1, 3])
