@@ -72,6 +72,32 @@ async def test_double_slashes_count_as_one_and_a_trailing_slash_is_not_found(tmp
         assert (await server.post("/nowhere", {})).error == "Not Found"
 
 
+@pytest.mark.parametrize("scheme", ["http", "HTTPS"])
+async def test_a_request_target_may_be_a_whole_address(tmp_path, scheme):
+    async with api(tmp_path, "") as server:
+        await server.upload(("file", "a.gcode", b"G28\n"))
+        answer = await server.get(f"{scheme}://192.0.2.1:80/api/files?recursive=true")
+        assert [each["refs"]["resource"] for each in answer.json["files"]] == [
+            "http://192.0.2.1:80/api/files/local/a.gcode"
+        ]
+        assert (await server.get(f"{scheme}://192.0.2.1//api//version?a=http://b/c")).status == 200
+        assert "nozzled" in (await server.get(f"{scheme}://192.0.2.1")).body.decode()
+        for malformed in ("://", "://you@192.0.2.1/api/version", ":///api/version", "://a,b/api/version"):
+            assert (await server.get(scheme + malformed)).status == 404
+
+
+async def test_the_host_of_a_whole_address_counts_and_not_the_header(tmp_path):
+    """As RFC 9112 says in 3.2.2; the page is shown only under this computer's own names, against DNS rebinding."""
+    async with api(tmp_path, "") as server:
+        for target, header, status in (
+            ("/", "evil.example", 403),
+            ("http://evil.example/", "127.0.0.1", 403),
+            ("http://127.0.0.1/", "evil.example", 200),
+        ):
+            headers = {"Host": header, "Accept": "text/html"}
+            assert (await server.get(target, headers=headers, key=None)).status == status
+
+
 async def test_a_wrong_method_is_405_with_the_allowed_ones(tmp_path):
     async with api(tmp_path, "") as server:
         response = await server.delete("/api/job")

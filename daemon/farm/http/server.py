@@ -9,6 +9,7 @@ from typing import Any
 
 import tornado.web
 from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPServerRequest
 from tornado.iostream import IOStream
 
 from daemon.errors import AddressInUse
@@ -39,6 +40,7 @@ from daemon.farm.http.printers import (
 from daemon.farm.http.seams import FarmSeams
 from daemon.farm.http.uploads import SHA256, FarmFilesHandler, FileFactsHandler, ThumbnailsHandler, remove_leftovers
 from daemon.farm.messages import PRINTER_ID
+from daemon.http.request_target import use_origin_form
 
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 JOB = rf"{UUID}|[0-9]{{1,9}}"
@@ -48,6 +50,15 @@ MAX_HEADERS = 16 * 1024  # bytes of a request
 MAX_CONNECTIONS = 512  # at once
 IDLE_TIMEOUT = 120.0  # without a request
 BODY_TIMEOUT = 3600.0  # for the body of a request
+
+
+class FarmApplication(tornado.web.Application):
+    """Tornado's application, which accepts each form of a request target."""
+
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
+        """Find the handler of the request's path."""
+        use_origin_form(request)
+        return super().find_handler(request, **kwargs)
 
 
 def make_app(farm: FarmSeams) -> tornado.web.Application:
@@ -82,7 +93,7 @@ def make_app(farm: FarmSeams) -> tornado.web.Application:
         (r"/page/([a-z0-9_-]+\.[a-z0-9]+)", FarmPageHandler, shared),
         (r"/page/(vendor/[a-z0-9_-]+\.[a-z0-9]+)", FarmPageHandler, shared),
     ]
-    return tornado.web.Application(
+    return FarmApplication(
         routes,
         default_handler_class=FarmNotFound,
         default_handler_args=shared,

@@ -40,6 +40,7 @@ from daemon.front.push.hub import Hub
 from daemon.front.views.job import JobView
 from daemon.front.views.listing import Listing
 from daemon.front.views.temperatures import TemperatureHistory
+from daemon.http.request_target import use_origin_form
 from gcode.frozen import frozen
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Application(tornado.web.Application):
 
     def find_handler(self, request: tornado.httputil.HTTPServerRequest, **kwargs: Any) -> Any:
         """Find the handler of the request's normalised path."""
+        use_origin_form(request)
         path = request.path
         if path.startswith("/api/files%2"):
             path = re.sub("%2[Ff]", "/", path)

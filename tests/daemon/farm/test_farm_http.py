@@ -75,6 +75,7 @@ async def test_all_but_page_and_description_need_a_key_of_the_right_scope(tmp_pa
             assert [answer.status for answer in tried] == may
         bearer = await api.get("/api/farm", key=None, headers={"Authorization": f"Bearer {keys['read']}"})
         assert (bearer.json["who"], bearer.json["scope"]) == ("a read", "read")
+        assert (await api.get("http://farm.example:5080/api/farm", key=keys["read"])).json["who"] == "a read"
 
 
 async def test_only_hashes_of_keys_are_stored_and_the_last_admin_stays(tmp_path):
