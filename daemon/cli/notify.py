@@ -55,8 +55,9 @@ def _format(companion: dict[str, Any]) -> str:
     rows = [not_running("notify")] if companion["away"] else []
     rows += [state["problem"]] if state.get("problem") else []
     rows += [f"{each['name']:<12}  {each['kind']}" for each in state.get("targets", ())]
-    muted = [name for name, on in state.get("classes", {}).items() if not on]
-    rows += [f"muted: {', '.join(muted)}"] if muted else []
+    for title, wanted in (("sent", True), ("muted", False)):
+        names = [name for name, on in state.get("classes", {}).items() if on is wanted]
+        rows += [f"{title}: {', '.join(names)}"] if names else []
     rows += [_result(each) for each in state.get("results", ())]
     return "\n".join(printable(row) for row in rows)
 
@@ -101,7 +102,7 @@ def _format_choice(choice: dict[str, Any]) -> str:
 
 _ACTIONS = {
     "test": Action("Send a test message and show the result.", _test, _format_test, _declare_test),
-    "status": Action("Show the targets and the results of the last messages.", _status, _format),
+    "status": Action("Show the targets, the classes, and the results of the last messages.", _status, _format),
     "tell": Action("Send messages of these classes from now on.", _switch(on=True), _format_choice, _declare_classes),
     "mute": Action("Send no messages of these classes.", _switch(on=False), _format_choice, _declare_classes),
 }

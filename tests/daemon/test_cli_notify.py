@@ -6,6 +6,7 @@ import pytest
 
 from daemon.cli import notify, spool
 from daemon.client.errors import ClientError, NotFound
+from daemon.companions.notify.notices import CLASSES
 from support.client import in_memory
 from support.fake_spoolman import FakeSpoolman
 from support.http import api
@@ -35,7 +36,12 @@ async def test_messages_are_tested_and_spools_listed(tmp_path):
         assert await output_of(notify, client, "test", "hook") == "hook: 401; trying again"
         assert await output_of(notify, client, "mute", "done") == "done is muted"
         assert await output_of(notify, client, "tell", "cancelled", "done") == "cancelled and done are sent"
-        assert (await output_of(notify, client, "status")).splitlines()[0] == "hook          webhook"
+        target, sent, *others = (await output_of(notify, client, "status")).splitlines()
+        assert target == "hook          webhook"
+        assert sent == f"sent: {', '.join(CLASSES)}"
+        assert not any(each.startswith("muted") for each in others)
+        await output_of(notify, client, "mute", "done")
+        assert "\nmuted: done\n" in await output_of(notify, client, "status")
         assert await output_of(spool, client, "status") == "T0  no spool"
         assert await output_of(spool, client, "list") == "    3  Prusament  Galaxy Black  PLA  1000 g left"
         assert await output_of(spool, client, "use", "3") == "T0  3  Prusament  Galaxy Black  PLA  1000 g left"
