@@ -7,7 +7,7 @@ import {JobFields} from "./job_fields.mjs";
 import {countsOf, fieldsOf, localTime, moveTarget} from "./kinds.mjs";
 import {Orphans} from "./orphans.mjs";
 import {dropMark, Grip} from "./reorder.mjs";
-import {whyRead} from "./state.mjs";
+import {whyReadOnly} from "./state.mjs";
 import {jobs, orphans} from "./store.mjs";
 import {Act, ask, attempt, Fail} from "./widgets.mjs";
 
@@ -110,13 +110,13 @@ function Job({job, at, last, isLive}) {
     no: t("cancel_no"),
   });
   const named = (/** @type {string} */ label) => `${label}: ${name}`;
-  return html`<li class=${`card job-row ${isLive ? dropMark(job.id, at, last) : ""}`}><div class="job-top">${isLive && last > 0 && !whyRead.value && html`<${Grip} id=${job.id} at=${at}
+  return html`<li class=${`card job-row ${isLive ? dropMark(job.id, at, last) : ""}`}><div class="job-top">${isLive && last > 0 && !whyReadOnly.value && html`<${Grip} id=${job.id} at=${at}
       title=${t("drag")} move=${(/** @type {number} */ before) => move(job.id, before)} fail=${fail} />`}
       <div class="what"><h2>${name} <small>#${job.number}${job.copies > 1 ? ` · ${tn("copies_n", job.copies)}` : ""}</small></h2>
         <p class="dim">${[job.held && t("is_held", {who: short(job.held_by || "–", 40)}), job.site && t("at_site", {site: short(job.site, 40)}), requirements(job),
           job.due && t("due_at", {time: clock(job.due)})].filter(Boolean).join(" · ")}</p><${Counts} job=${job} /></div></div>
     <div class="row"><button type="button" aria-expanded=${open === "details"} aria-label=${named(details)} onClick=${toggle("details")}>${details}</button>
-      <button type="button" disabled=${Boolean(whyRead.value)} aria-expanded=${open === "edit"} aria-label=${named(t("edit"))} onClick=${toggle("edit")}>${t("edit")}</button>
+      <button type="button" disabled=${Boolean(whyReadOnly.value)} aria-expanded=${open === "edit"} aria-label=${named(t("edit"))} onClick=${toggle("edit")}>${t("edit")}</button>
       ${isLive && html`<${Act} label="↑" name=${t("move_up", {name})} run=${() => move(job.id, at - 1)} off=${at === 0 ? t("is_first") : ""} fail=${fail} />
         <${Act} label="↓" name=${t("move_down", {name})} run=${() => move(job.id, at + 2)} off=${at === last ? t("is_last") : ""} fail=${fail} />`}
       <${Act} label=${t(job.held ? "release" : "hold")} name=${named(t(job.held ? "release" : "hold"))} run=${() => post(`${path}/${job.held ? "release" : "hold"}`, {})} fail=${fail} />

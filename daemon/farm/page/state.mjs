@@ -5,7 +5,7 @@ import {isStale, me, net} from "./store.mjs";
 import {t} from "./words.mjs";
 
 /** Why this browser cannot change anything now; empty: it can. */
-export const whyRead = computed(() => {
+export const whyReadOnly = computed(() => {
   if (me.value.scope === "read") return t("why_read");
   return net.value.state !== "live" || isStale.value ? t("why_no_link") : "";
 });

@@ -5,7 +5,7 @@ import {number, short, size, t, tn, typed, why} from "./farm_words.mjs";
 import {html, signal, useEffect, useRef, useState} from "./html.mjs";
 import {JobFields} from "./job_fields.mjs";
 import {fieldsOf} from "./kinds.mjs";
-import {whyRead} from "./state.mjs";
+import {whyReadOnly} from "./state.mjs";
 import {Fail} from "./widgets.mjs";
 
 const MAX_ROWS = 200;
@@ -90,7 +90,7 @@ export function Submit() {
   function submit(/** @type {Event} */ event) {
     event.preventDefault();
     const {fields, wrong} = fieldsOf(form.value, typed);
-    fail.value = whyRead.value || (wrong ? t("wrong_field", {field: t(`field_${wrong}`)}) : chosen ? "" : t("no_file"));
+    fail.value = whyReadOnly.value || (wrong ? t("wrong_field", {field: t(`field_${wrong}`)}) : chosen ? "" : t("no_file"));
     if (fail.value) return;
     rows.value = rows.value.map(each => (each.state === "chosen" ? {...each, fields, state: "waiting"} : each));
     runUploads();
@@ -113,5 +113,5 @@ export function Submit() {
     <ul class="plainlist">${rows.value.map(row => html`<${UploadRow} key=${row.id} row=${row} />`)}</ul>
     <${JobFields} form=${form.value} set=${(/** @type {any} */ value) => (form.value = value)} />
     <p class="dim">${t("from_file")}</p><${Fail} of=${fail} />
-    <button type="submit" class="main" aria-disabled=${Boolean(whyRead.value) || !chosen}>${tn("submit_files", Math.max(1, chosen))}</button></form>`;
+    <button type="submit" class="main" aria-disabled=${Boolean(whyReadOnly.value) || !chosen}>${tn("submit_files", Math.max(1, chosen))}</button></form>`;
 }

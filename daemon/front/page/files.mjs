@@ -6,7 +6,7 @@ import {Details, outcome} from "./inspect.mjs";
 import {refused, showRefusal} from "./refusal.mjs";
 import {Choose, chosen, countOf, foldersIn, NewFolder, Several} from "./several.mjs";
 import {sureToStart} from "./start.mjs";
-import {isActive, isIdle, whyNoPrinter, whyRead} from "./state.mjs";
+import {isActive, isIdle, whyNoPrinter, whyReadOnly} from "./state.mjs";
 import {filesChanged, job, net, short} from "./store.mjs";
 import {Thumbnail} from "./thumbnail.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
@@ -60,8 +60,8 @@ function isUnsent({state}) {
 
 /** @param {Iterable<File>} files @param {string} [into] The folder; by default the one that is shown now. */
 export function addUploads(files, into = folder.value) {
-  if (whyRead.value) {
-    fail.value = whyRead.value;
+  if (whyReadOnly.value) {
+    fail.value = whyReadOnly.value;
     return;
   }
   for (const file of files) {
@@ -273,16 +273,16 @@ export function Files({rest}) {
   };
   return html`<section class="card" aria-label=${t("view_files")}>
     <div class="row apart tools">
-      <label class=${`button upload ${whyRead.value ? "" : "main"}`} title=${whyRead.value}>${t("upload")}<input type="file" class="hidden" multiple
-        accept=${ENDINGS} disabled=${Boolean(whyRead.value)} onChange=${choose} /></label>
+      <label class=${`button upload ${whyReadOnly.value ? "" : "main"}`} title=${whyReadOnly.value}>${t("upload")}<input type="file" class="hidden" multiple
+        accept=${ENDINGS} disabled=${Boolean(whyReadOnly.value)} onChange=${choose} /></label>
       <label class="find"><span class="hidden">${t("search")}</span><input type="search" placeholder=${t("search")} value=${search.value} onInput=${onValue(find)} /></label>
       <label><span class="roomy">${t("sort")}</span><select value=${order.value} onChange=${onValue(value => (order.value = value))}>
         ${Object.keys(ORDERS).map(name => html`<option key=${name} value=${name}>${t(`sort_${name}`)}</option>`)}</select></label>
-      <span class="row"><button type="button" disabled=${Boolean(whyRead.value)} onClick=${() => setMaking(true)}>${t("new_folder")}</button>
-      <button type="button" disabled=${Boolean(whyRead.value)} aria-pressed=${chosen.value !== null}
+      <span class="row"><button type="button" disabled=${Boolean(whyReadOnly.value)} onClick=${() => setMaking(true)}>${t("new_folder")}</button>
+      <button type="button" disabled=${Boolean(whyReadOnly.value)} aria-pressed=${chosen.value !== null}
         onClick=${() => (chosen.value = chosen.value ? null : new Set())}>${t("choose_several")}</button></span>
     </div>
-    <p class="dim">${whyRead.value || html`<span class="roomy">${t("drop_here")} · </span>`}${list.value ? t("free", {free: size(list.value.free)}) : ""}</p>
+    <p class="dim">${whyReadOnly.value || html`<span class="roomy">${t("drop_here")} · </span>`}${list.value ? t("free", {free: size(list.value.free)}) : ""}</p>
     <${Fail} of=${fail} /><${Fail} of=${listFail} />
     ${uploads.value.length > 0 && html`<ul class="plainlist">${uploads.value.map(entry => html`<${Upload} key=${entry.id} entry=${entry} />`)}</ul>`}
     ${making && html`<${NewFolder} parent=${rest} close=${() => setMaking(false)} onDone=${load} />`}

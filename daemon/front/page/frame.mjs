@@ -3,7 +3,7 @@
 import {Failure, gcode, post} from "./api.mjs";
 import {html, signal, useEffect, useRef, useState} from "./html.mjs";
 import {tryNow} from "./link.mjs";
-import {degrees, ending, heatAge, heaterName, heaters, isActive, percent, state, target, whyRead} from "./state.mjs";
+import {degrees, ending, heatAge, heaterName, heaters, isActive, percent, state, target, whyReadOnly} from "./state.mjs";
 import {accessRequests, age, GRACE, isAdmin, isGone, isStale, job, net, newVersion, now, printer, server, short} from "./store.mjs";
 import {Act, dialogs, Fail, Icon} from "./widgets.mjs";
 import {duration, t, tn} from "./words.mjs";
@@ -59,7 +59,7 @@ export function Stop() {
     sendStop();
   }
   return html`<div class="stopbox">
-    <button type="button" id="stop" class=${`${holding ? "holding" : ""} ${whyRead.value ? "weak" : ""}`} title=${whyRead.value} onPointerDown=${down} onPointerUp=${up}
+    <button type="button" id="stop" class=${`${holding ? "holding" : ""} ${whyReadOnly.value ? "weak" : ""}`} title=${whyReadOnly.value} onPointerDown=${down} onPointerUp=${up}
       onPointerCancel=${up} onPointerLeave=${up} onClick=${click}
       onContextMenu=${(/** @type {Event} */ event) => event.preventDefault()}><span class=${hint ? "hint" : ""} aria-live="polite">${hint || t("stop")}</span></button>
   </div>`;
@@ -87,7 +87,7 @@ function Freshness() {
     return newVersion.value
       ? html`<p class="fresh warn">${t("updated")} <${Again} label=${t("reload")} run=${() => location.reload()} /></p>`
       : html`<p class="fresh">${server.value.name ? `${short(server.value.name, 40)} · ` : ""}${heatAge.value ? html`<span
-        class="warn">${t("heat_old", {age: duration(heatAge.value)})}</span>` : t("fresh")}${whyRead.value && html`<span>${t("may_look")}</span>`}<${AccessBadge} /></p>`;
+        class="warn">${t("heat_old", {age: duration(heatAge.value)})}</span>` : t("fresh")}${whyReadOnly.value && html`<span>${t("may_look")}</span>`}<${AccessBadge} /></p>`;
   }
   if (link === "boot" && !reason && gone < GRACE) return html`<p class="fresh">${t("state_boot")}</p>`;
   if (link === "lost" && gone < GRACE && !isStale.value) return html`<p class="fresh">${t("fresh_lost")}</p>`;

@@ -7,7 +7,7 @@ import {Picture} from "./picture.mjs";
 import {Refusal} from "./refusal.mjs";
 import {sureToStart} from "./start.mjs";
 import {degrees, ending, halted, heaterName, heaters, isActive, isIdle, isSilent, material, percent, printsCold, state, thisPrint,
-  waitsForPrinter, whyNoPrinter, whyRead} from "./state.mjs";
+  waitsForPrinter, whyNoPrinter, whyReadOnly} from "./state.mjs";
 import {clockOffset, heardAt, isGone, isNew, job, printer, profile, sections, server, short, thumbnail, toolpath} from "./store.mjs";
 import {Act, ask, Fail, untilIdle} from "./widgets.mjs";
 import {clock, duration, loadMoreTexts, sentence, t, why} from "./words.mjs";
@@ -75,7 +75,7 @@ function Buttons() {
       : html`<${Act} key="pause" kind="main" label=${t("pause")} busy=${t("pausing")} off=${off || (isChanging ? state.value.word : "")}
           run=${() => pause("pause")} done=${isIn("pausing", "paused")} fail=${fail} />`}
     <${Act} key="cancel" kind="danger" label=${t("cancel")} busy=${t("cancelling")}
-      off=${key === "reattaching" ? whyRead.value || (isCancelledAway() ? t("away_given_up") : "") : off || (key === "cancelling" ? state.value.word : "")}
+      off=${key === "reattaching" ? whyReadOnly.value || (isCancelledAway() ? t("away_given_up") : "") : off || (key === "cancelling" ? state.value.word : "")}
       sure=${sureToCancel} run=${cancel} done=${() => isIn("cancelling")() || isCancelledAway()} fail=${fail} />
   </div>`;
 }
@@ -128,7 +128,7 @@ function Job() {
             ${last?.reason && !wasStopped(last) && !isShownBelow(last.reason) ? html`<span class="bad">${sentence(short(last.reason))}</span>` : ""}</p>
             ${last?.outcome === "completed" && stillHeated.value && html`<p class="dim">${t("still_heated", {heaters: stillHeated.value})}</p>`}
             ${last?.outcome === "interrupted" && html`<p class="dim">${printer.value.state === "ready" ? "" : t("interrupted_hot")} ${t("interrupted_what")}</p>`}
-            <${Lazy} when=${["interrupted", "failed"].includes(last?.outcome) && !whyRead.value} load=${goOn} />`}
+            <${Lazy} when=${["interrupted", "failed"].includes(last?.outcome) && !whyReadOnly.value} load=${goOn} />`}
       <${Buttons} />
       <${Fail} of=${fail} />
     </div>

@@ -3,7 +3,7 @@
 import {get, post} from "./api.mjs";
 import {html, onValue, signal, useEffect, useState} from "./html.mjs";
 import {dropMark, Grip} from "./reorder.mjs";
-import {isActive, isIdle, whyRead} from "./state.mjs";
+import {isActive, isIdle, whyReadOnly} from "./state.mjs";
 import {sections, short} from "./store.mjs";
 import {Act, ask, attempt, Fail} from "./widgets.mjs";
 import {t, tn, typed, why} from "./words.mjs";
@@ -90,13 +90,13 @@ function Entry({entry, at, last}) {
   const isBusy = entry.state === "printing" || entry.state === "beginning";
   const name = short(entry.name, 80);
   const bad = ["refused", "missing", "failed"].includes(entry.state);
-  return html`<li class=${`past queued ${dropMark(entry.id, at, last)}`}>${last > 0 && !whyRead.value && html`<${EntryGrip} entry=${entry} at=${at} />`}
+  return html`<li class=${`past queued ${dropMark(entry.id, at, last)}`}>${last > 0 && !whyReadOnly.value && html`<${EntryGrip} entry=${entry} at=${at} />`}
     <span class="what"><b>${short(entry.name, 120)}</b>
       <small>${[t(`queued_${entry.state}`), entry.copies > 1 && t("copies_done", {done: entry.done, copies: entry.copies}), short(entry.material ?? "", 60)].filter(Boolean).join(" · ")}</small>
       ${entry.notes && html`<small>${short(entry.notes, 200)}</small>`}
       ${entry.reason && html`<small class=${bad ? "bad" : "dim"}>${short(why(entry.reason), 300)}</small>`}</span>
     <span class="row">${bad && html`<${Act} label=${t("try_again")} name=${`${t("try_again")} ${name}`} run=${command({command: "retry", id: entry.id})} fail=${fail} />`}
-      <button type="button" disabled=${Boolean(whyRead.value)} aria-expanded=${editing}
+      <button type="button" disabled=${Boolean(whyReadOnly.value)} aria-expanded=${editing}
         aria-label=${`${t("change")} ${name}`} onClick=${() => setEditing(!editing)}>${t("change")}</button>
       <${Act} label="↑" name=${t("queue_up", {name})} run=${command({command: "move", id: entry.id, to: at - 1})} off=${at === 0 ? t("queue_first") : ""} fail=${fail} />
       <${Act} label="↓" name=${t("queue_down", {name})} run=${command({command: "move", id: entry.id, to: at + 1})} off=${at === last ? t("queue_last") : ""} fail=${fail} />

@@ -3,7 +3,7 @@
 import {get, post} from "./api.mjs";
 import {html, onChecked, onValue, signal, useEffect, useRef, useState} from "./html.mjs";
 import {showRefusal} from "./refusal.mjs";
-import {degrees, heaterName, isActive, whyNoPrinter, whyRead} from "./state.mjs";
+import {degrees, heaterName, isActive, whyNoPrinter, whyReadOnly} from "./state.mjs";
 import {job, short} from "./store.mjs";
 import {Act, attempt, Fail, Modal, overlay} from "./widgets.mjs";
 import {clock, number, sentence, t} from "./words.mjs";
@@ -16,7 +16,7 @@ const fail = signal("");
 
 /** Whether a print can be continued: it ended early, after some of its lines, and its file is there. @param {any} each Of the history. */
 function canContinue(each) {
-  return EARLY_ENDS.includes(String(each?.state)) && each.offset > 0 && each.fileExists !== false && !isActive.value && !whyRead.value;
+  return EARLY_ENDS.includes(String(each?.state)) && each.offset > 0 && each.fileExists !== false && !isActive.value && !whyReadOnly.value;
 }
 
 /** The button for the last print. @param {{each: any}} props */

@@ -68,12 +68,12 @@ export function thisPrint() {
 export const isIdle = () => !isActive.value;
 
 /** Why this browser may not change anything; empty: it may. */
-export const whyRead = computed(() => (me.value.name && !me.value.control && !isAdmin.value ? t("why_read") : ""));
+export const whyReadOnly = computed(() => (me.value.name && !me.value.control && !isAdmin.value ? t("why_read") : ""));
 
 /** Why the printer cannot take commands now; empty: it can. */
 export const whyNoPrinter = computed(() => {
   if (net.value.state !== "live") return t("why_no_link");
-  if (whyRead.value) return whyRead.value;
+  if (whyReadOnly.value) return whyReadOnly.value;
   if (printer.value.state !== "ready") return t("why_no_printer");
   return "";
 });

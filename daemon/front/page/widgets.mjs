@@ -2,7 +2,7 @@
 
 import {choice} from "./api.mjs";
 import {html, onValue, signal, useEffect, useRef, useState} from "./html.mjs";
-import {whyRead} from "./state.mjs";
+import {whyReadOnly} from "./state.mjs";
 import {plain, t, typed, why} from "./words.mjs";
 
 const ACTION_TIMEOUT = 10000; // ms in which the state has to change after an action
@@ -27,7 +27,7 @@ export function isMeant(event) {
  *   action changes nothing, so a browser that may only watch can do it
  */
 export function Act({label, busy, run, sure, done, off: reason, fail, kind = "", name, title, timeout = ACTION_TIMEOUT, reads = false}) {
-  const off = reason || (reads ? "" : whyRead.value);
+  const off = reason || (reads ? "" : whyReadOnly.value);
   const [pending, setPending] = useState(false);
   const timer = useRef(0);
   const sent = useRef(false);
