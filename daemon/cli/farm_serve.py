@@ -14,8 +14,8 @@ from daemon.errors import ConfigError
 from daemon.private_file import write_private
 
 if TYPE_CHECKING:
-    from daemon.farm.engine.folder import EngineFolder
-    from daemon.farm.engine.users import Enrolment
+    from daemon.farm.nats_server.folder import NatsFolder
+    from daemon.farm.nats_server.users import Enrolment
 
 FOLDER = Path("/etc/nozzled-farm")
 SYSTEM_FILE = Path("/etc/nozzled-farm.toml")
@@ -122,7 +122,7 @@ def _serve(args: argparse.Namespace) -> int:
 
 
 def _init(args: argparse.Namespace) -> int:
-    folder = _engine(args)
+    folder = _nats_folder(args)
     name = socket.gethostname()
     hosts = args.host or [name, *([] if "." in name else [f"{name}.local"])]
     hub = _enrolment(args.hub) if args.hub is not None else None
@@ -153,7 +153,7 @@ def _init(args: argparse.Namespace) -> int:
 def _enrolment(path: Path) -> "Enrolment":
     import msgspec  # noqa: PLC0415 - only for set-up
 
-    from daemon.farm.engine.users import Enrolment  # noqa: PLC0415 - as above
+    from daemon.farm.nats_server.users import Enrolment  # noqa: PLC0415 - as above
 
     try:
         return msgspec.json.decode(path.read_bytes(), type=Enrolment)
@@ -166,7 +166,7 @@ def _enrolment(path: Path) -> "Enrolment":
 def _enrol(args: argparse.Namespace) -> int:
     import msgspec  # noqa: PLC0415 - only for `enrol`
 
-    folder = _engine(args)
+    folder = _nats_folder(args)
     target: Path = args.to or Path(f"{args.id}.farm")
     if target.exists():
         raise ConfigError(f"{target} already exists: choose another file with --to")
@@ -190,7 +190,7 @@ def _enrol(args: argparse.Namespace) -> int:
 
 
 def _revoke(args: argparse.Namespace) -> int:
-    folder = _engine(args)
+    folder = _nats_folder(args)
     folder.revoke(args.id)
     _print_reload(folder.reload())
     print(printable(f"{args.id} is revoked. It still finishes the print that it has begun."))
@@ -212,12 +212,12 @@ def _backup(args: argparse.Namespace) -> int:
     return 0
 
 
-def _engine(args: argparse.Namespace) -> "EngineFolder":
+def _nats_folder(args: argparse.Namespace) -> "NatsFolder":
     try:
-        from daemon.farm.engine.folder import EngineFolder  # noqa: PLC0415 - only for set-up
+        from daemon.farm.nats_server.folder import NatsFolder  # noqa: PLC0415 - only for set-up
     except ModuleNotFoundError as error:
         raise _not_installed(error) from error
-    return EngineFolder(args.folder)
+    return NatsFolder(args.folder)
 
 
 def _not_installed(error: ModuleNotFoundError) -> ConfigError:

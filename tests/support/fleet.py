@@ -17,7 +17,7 @@ from contextlib import closing, redirect_stdout, suppress
 import msgspec
 
 from daemon.cli import main
-from daemon.farm.engine.folder import EngineFolder
+from daemon.farm.nats_server.folder import NatsFolder
 from support.nats import FarmServerProcess, NatsProcess
 from support.processes import NOZZLED, TIMEOUT, TOKEN, Child, SimulatedPrinter, free_port, until
 
@@ -145,20 +145,22 @@ class Fleet:
         self._cleared = {}
 
     def start(self):
-        engine = EngineFolder(self.folder / "engine")
+        nats_folder = NatsFolder(self.folder / "nats")
         self.folder.mkdir(exist_ok=True)
-        engine.init(["127.0.0.1"], free_port(), self.folder / "store")
-        self.nats = NatsProcess(engine.path, None)
+        nats_folder.init(["127.0.0.1"], free_port(), self.folder / "store")
+        self.nats = NatsProcess(nats_folder.path, None)
         port = self.nats.port
-        self._nats_config = f'ca_file = "{engine.path / "ca.pem"}"\nseed_file = "{engine.path / "server.seed"}"\n'
+        self._nats_config = (
+            f'ca_file = "{nats_folder.path / "ca.pem"}"\nseed_file = "{nats_folder.path / "server.seed"}"\n'
+        )
         for number in range(self.count):
-            enrolment = engine.enrol(f"p{number}")
+            enrolment = nats_folder.enrol(f"p{number}")
             enrolment = msgspec.structs.replace(enrolment, servers=[f"tls://127.0.0.1:{port}"])
             name, more = f"p{number}", ""
             if self._broker is not None:
                 more = f'[mqtt]\nhost = "127.0.0.1"\nport = {self._broker}\nid = "{name}"\n'
             self.printers.append(FleetPrinter(self.folder / name, name, enrolment, self._speed, more))
-        engine.reload()
+        nats_folder.reload()
         self.nats.reload()
         self.start_server()
         for printer in self.printers:

@@ -1,11 +1,11 @@
-"""The example's containers of the engines: the files they read exist, where init puts them."""
+"""The example's containers of a farm: the files they read exist, where init puts them."""
 
 from pathlib import Path
 
 import yaml
 
 from daemon.cli.farm_serve import FOLDER, PORT, STORE
-from daemon.farm.engine.folder import CONF
+from daemon.farm.nats_server.folder import CONF
 
 EXAMPLE = Path(__file__).parents[2] / "examples/farm/compose.yaml"
 

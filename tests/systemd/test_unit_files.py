@@ -15,7 +15,7 @@ from daemon.config import DiscoveryConfig, HttpConfig, core_socket, stop_socket
 from daemon.config.sections import COMPANIONS, unit_of
 from daemon.core.safety.rules import HEATERS_OFF_TIMEOUT
 from daemon.core.supervision import JOB_TYPE
-from daemon.farm.engine.folder import CONF, GROUP, SEED
+from daemon.farm.nats_server.folder import CONF, GROUP, SEED
 from daemon.farm.server.config import NO_SEED, SEED_CREDENTIAL, STATE
 from daemon.front.access.keys import CREDENTIAL
 from daemon.systemd.descriptors import HTTP

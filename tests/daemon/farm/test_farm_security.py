@@ -14,9 +14,9 @@ from daemon.farm.carrier.connect import NatsAddress, tls_context
 from daemon.farm.carrier.errors import FarmUnreachable
 from daemon.farm.carrier.server_end import QUESTION_BURST, QUESTION_RATE, NatsServerEnd
 from daemon.farm.carrier.subjects import SERVER_INBOX
-from daemon.farm.engine.folder import EngineFolder
-from daemon.farm.engine.users import make_key
 from daemon.farm.messages import FarmOrder, Offer, OrderAnswer, Presence, YesOrNo
+from daemon.farm.nats_server.folder import NatsFolder
+from daemon.farm.nats_server.users import make_key
 from support.nats import RecordingDuties, nats_server, wait_until_sent
 from support.waiting import meanwhile, until
 
@@ -38,7 +38,7 @@ SUBSCRIBED = [
 ]  # fmt: skip
 
 
-class Engine:
+class FarmNats:
     """NATS with two printers, mk4 and rogue."""
 
     def __init__(self, process, folder):
@@ -71,22 +71,22 @@ class Engine:
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory):
+def farm_nats(tmp_path_factory):
     path = tmp_path_factory.mktemp("farm")
-    folder = EngineFolder(path)
+    folder = NatsFolder(path)
     folder.init(["127.0.0.1"], 4222, path / "store")
     with nats_server(path, None) as process:
-        yield Engine(process, folder)
+        yield FarmNats(process, folder)
 
 
 @pytest.mark.real_time
-async def test_access_needs_a_key_of_the_farm_and_encryption(engine):
+async def test_access_needs_a_key_of_the_farm_and_encryption(farm_nats):
     for key in {}, {"nkeys_seed_str": make_key()[0]}:
-        # the engine says why and closes the connection, which the client may notice first, as it is still sending
+        # NATS says why and closes the connection, which the client may notice first, as it is still sending
         with pytest.raises((nats.errors.Error, ConnectionResetError)) as refusal:
-            await nats.connect(engine.url, tls=tls_context(engine.ca), allow_reconnect=False, **key)
+            await nats.connect(farm_nats.url, tls=tls_context(farm_nats.ca), allow_reconnect=False, **key)
         assert refusal.errisinstance(ConnectionResetError) or "authorization" in str(refusal.value).lower()
-    reader, writer = await asyncio.open_connection("127.0.0.1", engine.process.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", farm_nats.process.port)
     assert b'"tls_required":true' in await reader.readline()
     writer.write(b'CONNECT {"verbose":true}\r\nPING\r\n')
     assert b"PONG" not in await reader.read(-1)
@@ -94,22 +94,22 @@ async def test_access_needs_a_key_of_the_farm_and_encryption(engine):
 
 
 @pytest.mark.real_time
-async def test_a_server_with_another_certificate_is_refused(engine, tmp_path):
-    other = EngineFolder(tmp_path / "other")
+async def test_a_server_with_another_certificate_is_refused(farm_nats, tmp_path):
+    other = NatsFolder(tmp_path / "other")
     other.init(["127.0.0.1"], 4222, tmp_path / "store")
-    agent = NatsAgentEnd("mk4", engine.address("mk4", str(tmp_path / "other/ca.pem")))
+    agent = NatsAgentEnd("mk4", farm_nats.address("mk4", str(tmp_path / "other/ca.pem")))
     async with meanwhile(agent.run()):
         await until(lambda: "certificate" in agent.trouble, "the agent to say what is wrong")
         assert not agent.is_connected
     with pytest.raises(ssl.SSLError):
-        tls_context(engine.ca).load_verify_locations(cadata="no certificate")
+        tls_context(farm_nats.ca).load_verify_locations(cadata="no certificate")
 
 
 @pytest.mark.real_time
-async def test_a_printer_does_its_work_with_the_least_permissions(engine):
+async def test_a_printer_does_its_work_with_the_least_permissions(farm_nats):
     server, agent, duties = (
-        NatsServerEnd(engine.address("server")),
-        NatsAgentEnd("good", engine.address("good")),
+        NatsServerEnd(farm_nats.address("server")),
+        NatsAgentEnd("good", farm_nats.address("good")),
         RecordingDuties(),
     )
     duties.contents = os.urandom(700_000)
@@ -140,9 +140,13 @@ async def messages_to(mk4):
 
 
 @pytest.mark.real_time
-async def test_a_rogue_printer_can_neither_send_nor_receive_for_others(engine):
-    server, duties = NatsServerEnd(engine.address("server")), RecordingDuties()
-    async with meanwhile(server.run(duties)), engine.raw("rogue") as (rogue, errors), engine.raw("mk4") as (mk4, _):
+async def test_a_rogue_printer_can_neither_send_nor_receive_for_others(farm_nats):
+    server, duties = NatsServerEnd(farm_nats.address("server")), RecordingDuties()
+    async with (
+        meanwhile(server.run(duties)),
+        farm_nats.raw("rogue") as (rogue, errors),
+        farm_nats.raw("mk4") as (mk4, _),
+    ):
         await until(lambda: server.is_connected and duties.connections, "the server")
         received = await messages_to(mk4)
         for subject in PUBLISHED:
@@ -163,9 +167,9 @@ async def test_a_rogue_printer_can_neither_send_nor_receive_for_others(engine):
 
 
 @pytest.mark.real_time
-async def test_an_answer_goes_only_to_the_printer_that_asked(engine):
-    server, duties = NatsServerEnd(engine.address("server")), RecordingDuties()
-    async with meanwhile(server.run(duties)), engine.raw("rogue") as (rogue, _), engine.raw("mk4") as (mk4, _):
+async def test_an_answer_goes_only_to_the_printer_that_asked(farm_nats):
+    server, duties = NatsServerEnd(farm_nats.address("server")), RecordingDuties()
+    async with meanwhile(server.run(duties)), farm_nats.raw("rogue") as (rogue, _), farm_nats.raw("mk4") as (mk4, _):
         await until(lambda: server.is_connected and duties.connections, "the server")
         received = await messages_to(mk4)
         for long in (
@@ -194,13 +198,13 @@ async def test_an_answer_goes_only_to_the_printer_that_asked(engine):
 
 
 @pytest.mark.real_time
-async def test_a_flood_from_one_printer_does_not_affect_the_others(engine):
+async def test_a_flood_from_one_printer_does_not_affect_the_others(farm_nats):
     server, agent, duties = (
-        NatsServerEnd(engine.address("server")),
-        NatsAgentEnd("mk4", engine.address("mk4")),
+        NatsServerEnd(farm_nats.address("server")),
+        NatsAgentEnd("mk4", farm_nats.address("mk4")),
         RecordingDuties(),
     )
-    async with meanwhile(server.run(duties), agent.run()), engine.raw("rogue") as (rogue, _):
+    async with meanwhile(server.run(duties), agent.run()), farm_nats.raw("rogue") as (rogue, _):
         await until(lambda: server.is_connected and agent.is_connected and duties.connections, "both")
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -215,22 +219,22 @@ async def test_a_flood_from_one_printer_does_not_affect_the_others(engine):
 
 
 @pytest.mark.real_time
-async def test_a_revoked_printer_is_disconnected_at_once_and_enrolled_again_with_a_new_key(engine):
-    engine.keys["lost"] = engine.folder.enrol("lost", "large").seed
-    assert engine.folder.reload() == ""
-    agent = NatsAgentEnd("lost", engine.address("lost"))
+async def test_a_revoked_printer_is_disconnected_at_once_and_enrolled_again_with_a_new_key(farm_nats):
+    farm_nats.keys["lost"] = farm_nats.folder.enrol("lost", "large").seed
+    assert farm_nats.folder.reload() == ""
+    agent = NatsAgentEnd("lost", farm_nats.address("lost"))
     async with meanwhile(agent.run()):
         await until(lambda: agent.is_connected, "the agent to be let in")
-        engine.folder.revoke("lost")
-        assert engine.folder.reload() == ""
+        farm_nats.folder.revoke("lost")
+        assert farm_nats.folder.reload() == ""
         await until(lambda: not agent.is_connected and "revoked" in agent.trouble, "the agent to be put out")
         with pytest.raises(FarmUnreachable, match="revoked"):
             await agent.fetch_holdings()
-        old = engine.keys["lost"]
-        engine.keys["lost"] = engine.folder.enrol("lost").seed
-        assert engine.folder.reload() == ""
-        assert engine.keys["lost"] != old
-        again = NatsAgentEnd("lost", engine.address("lost"))
+        old = farm_nats.keys["lost"]
+        farm_nats.keys["lost"] = farm_nats.folder.enrol("lost").seed
+        assert farm_nats.folder.reload() == ""
+        assert farm_nats.keys["lost"] != old
+        again = NatsAgentEnd("lost", farm_nats.address("lost"))
         async with meanwhile(again.run()):
             await until(lambda: again.is_connected, "the new key to be let in")
             assert not agent.is_connected

@@ -10,11 +10,11 @@ from daemon.farm.carrier.agent_end import NatsAgentEnd
 from daemon.farm.carrier.connect import NatsAddress, tls_context
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.carrier.memory import FarmInMemory
-from daemon.farm.engine.folder import EngineFolder
 from daemon.farm.list.job_list import JobList
 from daemon.farm.list.site_jobs import MAX_ROWS
 from daemon.farm.list.values import FileFacts, JobRequest
 from daemon.farm.messages import Presence, Report, Tool
+from daemon.farm.nats_server.folder import NatsFolder
 from daemon.farm.server.files import FarmFiles
 from daemon.farm.server.list_thread import ListThread
 from daemon.farm.server.sites import MAX_JOBS, OwnSite, SiteHub
@@ -263,7 +263,7 @@ async def test_a_site_gets_only_its_own_jobs_and_files(tmp_path):
 async def test_a_site_is_cut_off_and_reconnects_over_two_real_nats_servers(tmp_path):
     places, servers = {}, []
     for name in ("hub", "munich"):
-        places[name] = EngineFolder(tmp_path / name)
+        places[name] = NatsFolder(tmp_path / name)
     places["hub"].init(["127.0.0.1"], 4222, tmp_path / "hub/store", leaf_port=free_port())
     with nats_server(tmp_path / "hub", None) as hub_nats:
         enrolled = places["hub"].enrol("munich", role="site")

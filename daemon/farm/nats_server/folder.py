@@ -12,8 +12,8 @@ import msgspec
 
 from daemon.errors import ConfigError
 from daemon.farm.carrier.subjects import is_printer
-from daemon.farm.engine import certificates
-from daemon.farm.engine.users import Enrolment, NatsUser, make_key, render_users
+from daemon.farm.nats_server import certificates
+from daemon.farm.nats_server.users import Enrolment, NatsUser, make_key, render_users
 from daemon.private_file import write_private
 
 CONF, USERS, FACTS, SEED, PID = "nats.conf", "users.conf", "farm.json", "server.seed", "nats.pid"
@@ -25,7 +25,7 @@ _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,250}[A-Za-z0-9])?")
 _GROUP = re.compile(r"[\w .-]{0,60}")
 
 
-class EngineFacts(msgspec.Struct, kw_only=True):
+class NatsFacts(msgspec.Struct, kw_only=True):
     """The facts about a farm's NATS that later commands need; stored in farm.json.
 
     Attributes:
@@ -47,7 +47,7 @@ class EngineFacts(msgspec.Struct, kw_only=True):
     users: list[NatsUser] = []
 
 
-class EngineFolder:
+class NatsFolder:
     """The folder with the configuration, keys and certificates of a farm's NATS."""
 
     def __init__(self, path: Path) -> None:
@@ -55,7 +55,7 @@ class EngineFolder:
 
     def init(
         self, hosts: Sequence[str], port: int, store: Path, *, leaf_port: int = 0, hub: Enrolment | None = None
-    ) -> EngineFacts:
+    ) -> NatsFacts:
         """Make the folder and everything in it.
 
         Args:
@@ -81,7 +81,7 @@ class EngineFolder:
             self.make_certificate(hosts)
             seed, public = make_key()
             write_private(self.path / SEED, seed + "\n", replace=True)
-            facts = EngineFacts(
+            facts = NatsFacts(
                 hosts=hosts,
                 port=port,
                 leaf_port=leaf_port,
@@ -105,10 +105,10 @@ class EngineFolder:
             self._share(self.path / name, 0o640)
         (self.path / certificates.CA).chmod(0o644)
 
-    def read_facts(self) -> EngineFacts:
+    def read_facts(self) -> NatsFacts:
         """Read the facts; raises ConfigError."""
         try:
-            return msgspec.json.decode((self.path / FACTS).read_bytes(), type=EngineFacts)
+            return msgspec.json.decode((self.path / FACTS).read_bytes(), type=NatsFacts)
         except OSError as error:
             raise ConfigError(
                 f"{self.path / FACTS}: {error.strerror} (`nozzled farm init` makes it; --folder names another folder)"
@@ -181,13 +181,13 @@ class EngineFolder:
 
     # -- files -------------------------------------------------------------------------------------------------------
 
-    def _save(self, facts: EngineFacts) -> None:
+    def _save(self, facts: NatsFacts) -> None:
         try:
             self._write_users(facts)
         except OSError as error:
             raise ConfigError(f"{error.filename or self.path}: {error.strerror or error}") from error
 
-    def _write_users(self, facts: EngineFacts) -> None:
+    def _write_users(self, facts: NatsFacts) -> None:
         """Write farm.json before users.conf, because `revoke` cannot find a key that is only in users.conf."""
         self._write(FACTS, msgspec.json.format(msgspec.json.encode(facts).decode()))
         self._write(USERS, render_users(facts.users))
@@ -203,7 +203,7 @@ class EngineFolder:
             path.chmod(mode)
 
 
-def _render_conf(folder: Path, facts: EngineFacts, hub: Enrolment | None) -> str:
+def _render_conf(folder: Path, facts: NatsFacts, hub: Enrolment | None) -> str:
     """Return the configuration of NATS."""
     tls = (
         f'{{ cert_file: "{folder / certificates.CERTIFICATE}", key_file: "{folder / certificates.KEY}", '

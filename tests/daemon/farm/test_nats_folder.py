@@ -10,15 +10,15 @@ import pytest
 from daemon import cli
 from daemon.errors import ConfigError
 from daemon.farm.carrier.subjects import SERVER_INBOX
-from daemon.farm.engine import certificates
-from daemon.farm.engine.folder import EngineFolder
-from daemon.farm.engine.users import NatsUser, render_users
+from daemon.farm.nats_server import certificates
+from daemon.farm.nats_server.folder import NatsFolder
+from daemon.farm.nats_server.users import NatsUser, render_users
 
 
 @pytest.fixture(scope="module")
 def farm(tmp_path_factory):
-    path = tmp_path_factory.mktemp("engine")
-    EngineFolder(path).init(["farm.local", "192.0.2.7"], 4333, path / "store")
+    path = tmp_path_factory.mktemp("nats")
+    NatsFolder(path).init(["farm.local", "192.0.2.7"], 4333, path / "store")
     return path
 
 
@@ -39,21 +39,21 @@ def test_init_writes_keys_for_their_owner_alone_and_durable_streams(farm):
 def test_init_does_not_touch_an_existing_farm(farm):
     before = (farm / "server.seed").read_bytes()
     with pytest.raises(ConfigError, match="has a farm already"):
-        EngineFolder(farm).init(["other"], 1, farm)
+        NatsFolder(farm).init(["other"], 1, farm)
     assert (farm / "server.seed").read_bytes() == before
 
 
 @pytest.mark.parametrize("host", ["", "a b", "a,DNS:evil", "a\nb", '"', "-x", "farm.local:4222"])
 def test_init_refuses_an_invalid_host_name(tmp_path, host):
     with pytest.raises(ConfigError, match="not a host name"):
-        EngineFolder(tmp_path / "new").init([host], 4222, tmp_path)
+        NatsFolder(tmp_path / "new").init([host], 4222, tmp_path)
     assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("host", [f"{'a' * 60}.example.org", "2001:db8::7"])
 def test_long_names_and_addresses_get_a_certificate(tmp_path, host):
-    EngineFolder(tmp_path / "new").init([host], 4222, tmp_path / "store")
-    [address] = EngineFolder(tmp_path / "new").enrol("mk3").servers
+    NatsFolder(tmp_path / "new").init([host], 4222, tmp_path / "store")
+    [address] = NatsFolder(tmp_path / "new").enrol("mk3").servers
     assert address == f"tls://{f'[{host}]' if ':' in host else host}:4222"
 
 
@@ -67,7 +67,7 @@ def test_an_openssl_that_hangs_or_fails_is_a_sentence(tmp_path, monkeypatch, scr
     monkeypatch.setattr(certificates, "TIMEOUT", 0.5)
     monkeypatch.setattr(certificates.shutil, "which", lambda _: str(program))
     with pytest.raises(ConfigError, match=reason):
-        EngineFolder(tmp_path / "new").init(["farm.local"], 4222, tmp_path / "store")
+        NatsFolder(tmp_path / "new").init(["farm.local"], 4222, tmp_path / "store")
 
 
 def test_an_enrolment_has_all_that_a_printer_needs_and_its_seed_is_not_stored(farm, tmp_path, monkeypatch, capsys):
@@ -88,7 +88,7 @@ def test_an_enrolment_has_all_that_a_printer_needs_and_its_seed_is_not_stored(fa
 
 
 def test_a_name_is_enrolled_once_and_revoked_by_name(farm):
-    folder = EngineFolder(farm)
+    folder = NatsFolder(farm)
     first = folder.enrol("mini-1")
     with pytest.raises(ConfigError, match="enrolled already"):
         folder.enrol("mini-1")
@@ -105,7 +105,7 @@ def test_a_name_is_enrolled_once_and_revoked_by_name(farm):
 @pytest.mark.parametrize("name", ["", "MK3", "a" * 33, "a.b", "a*", "a>", 'a"', "a b", "ä", "mk3\n"])
 def test_a_name_with_characters_of_subjects_is_refused(farm, name):
     with pytest.raises(ConfigError, match="a-z, 0-9"):
-        EngineFolder(farm).enrol(name)
+        NatsFolder(farm).enrol(name)
 
 
 def test_a_printer_named_server_is_not_the_server():
@@ -118,7 +118,7 @@ def test_a_printer_named_server_is_not_the_server():
 def test_only_nats_gets_a_signal(farm, pid):
     (farm / "store").mkdir(exist_ok=True)
     (farm / "store/nats.pid").write_text(pid)
-    assert "will read its users when it starts" in EngineFolder(farm).reload()
+    assert "will read its users when it starts" in NatsFolder(farm).reload()
 
 
 def test_a_site_is_set_up_from_the_enrolment_of_its_hub(tmp_path, monkeypatch, capsys):
