@@ -5,7 +5,6 @@ import os
 import socket
 import time  # noqa: TID251 - as in `serve`: the wall clock is injected from here
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -199,15 +198,11 @@ def _revoke(args: argparse.Namespace) -> int:
 
 def _backup(args: argparse.Namespace) -> int:
     try:
-        from daemon.farm.list.job_list import JobList  # noqa: PLC0415 - only for `backup`
-        from daemon.farm.server.config import list_url, read_config, state_folder  # noqa: PLC0415 - as above
+        from daemon.farm.list.database import back_up  # noqa: PLC0415 - only for `backup`
+        from daemon.farm.server.config import find_state_folder, list_url, read_config  # noqa: PLC0415 - as above
     except ModuleNotFoundError as error:
         raise _not_installed(error) from error
-    if args.file.exists():
-        raise ConfigError(f"{args.file} exists: name a new file")
-    url = list_url(read_config(args.config, os.environ), state_folder(os.environ, args.state))
-    with closing(JobList(url, time.time)) as jobs:
-        jobs.backup(args.file)
+    back_up(list_url(read_config(args.config, os.environ), find_state_folder(os.environ, args.state)), args.file)
     print(printable(f"{args.file} has a copy of the list"))
     return 0
 

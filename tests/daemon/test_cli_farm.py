@@ -2,6 +2,7 @@
 
 import errno
 import json
+from contextlib import closing
 
 import pytest
 
@@ -9,6 +10,8 @@ from daemon.cli import farm_jobs, main
 from daemon.client import Unreachable
 from daemon.client.errors import NeverSent
 from daemon.farm.client import FarmClient
+from daemon.farm.list.job_list import JobList
+from daemon.farm.list.values import FileFacts
 from support.farm_page import furnished
 
 NOW = 1_800_000_000.0
@@ -160,8 +163,14 @@ def test_the_list_is_copied_while_it_is_in_use(run, tmp_path):
     config = tmp_path / "farm.toml"
     config.write_text("")
     options = ("--state", str(state_folder), "--config", str(config))
-    assert "has a copy of the list" in run("backup", str(copy), *options)
-    assert copy.read_bytes().startswith(b"SQLite format 3")
+    assert f"there is no list at {state_folder / 'farm.db'}" in run("backup", str(copy), *options, code=1)
+    assert not state_folder.exists(), "the folder of a mistyped name is not made"
+    state_folder.mkdir()
+    with closing(JobList(f"sqlite:///{state_folder / 'farm.db'}", lambda: 1.0)) as jobs:
+        jobs.put_file(FileFacts(sha256="0" * 64, size=1, name="a.gcode"))
+        assert "has a copy of the list" in run("backup", str(copy), *options)
+    with closing(JobList(f"sqlite:///{copy}", lambda: 1.0)) as jobs:
+        assert jobs.file("0" * 64).name == "a.gcode"
     assert "name a new file" in run("backup", str(copy), *options, code=1)
 
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -142,17 +142,37 @@ class ListDatabase:
                 for index in table.indexes:  # a new index needs no new version: an older nozzled works with it too
                     index.create(connection, checkfirst=True)
 
-    def backup(self, target: Path) -> None:
-        """Copy the whole list to an SQLite file, while it is in use."""
-        if not self.is_sqlite:
-            raise ConfigError("a list in PostgreSQL is backed up by pg_dump")
-        raw = self._engine.raw_connection()
-        try:
-            raw.driver_connection.execute("VACUUM INTO ?", (str(target),))  # type: ignore[union-attr]  # it is open
-        except sqlite3.Error as error:
-            raise StoreError(f"the farm's database cannot be copied to {target}: {error}") from error
-        finally:
-            raw.close()
+
+def back_up(url: str, target: Path) -> None:
+    """Copy the whole list to a new SQLite file, while it is in use.
+
+    The list itself stays as it is: the server that uses it may be of an older version than we are.
+
+    Raises:
+        ConfigError: the URL names no list in SQLite, there is no such file, or the new one exists or cannot be made.
+        StoreError: the list cannot be copied; no part of a copy is left.
+    """
+    parsed = _parse(url)
+    if parsed.get_backend_name() != "sqlite":
+        raise ConfigError("a list in PostgreSQL is backed up by pg_dump")
+    source = Path(parsed.database or "")
+    if not source.is_file():  # SQLite would create it, and the copy would be empty
+        raise ConfigError(
+            f"there is no list at {source}: name its folder with --state, or the server's configuration with --config"
+        )
+    try:
+        target.open("xb").close()  # ours, so that it may be removed if the copy fails
+    except FileExistsError:
+        raise ConfigError(f"{target} exists: name a new file") from None
+    except OSError as error:
+        raise ConfigError(f"{target} cannot be made: {error.strerror}") from error
+    try:
+        with closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True)) as database:
+            database.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            database.execute("VACUUM INTO ?", (str(target),))
+    except sqlite3.Error as error:
+        target.unlink(missing_ok=True)  # with a full disk half of it is there, which looks like a backup
+        raise StoreError(f"the farm's database cannot be copied to {target}: {error}") from error
 
 
 @contextmanager
@@ -172,13 +192,17 @@ def _cause(error: sa.exc.DBAPIError) -> str:
     return str(error.orig).partition("\n")[0]
 
 
-def _engine(url: str) -> sa.Engine:
+def _parse(url: str) -> sa.URL:
     try:
-        parsed = sa.make_url(url)
+        return sa.make_url(url)
     except sa.exc.ArgumentError:
         raise ConfigError(
             "the URL of the farm's database cannot be read: write sqlite:////path/farm.db or postgresql://…"
         ) from None
+
+
+def _engine(url: str) -> sa.Engine:
+    parsed = _parse(url)
     kind = parsed.get_backend_name()
     if kind not in SCHEMES:
         raise ConfigError(f"the farm's database can be sqlite or postgresql, not {kind!r}")

@@ -31,7 +31,6 @@ Synchronous; one thread calls it. Every method is one transaction. `printer_acti
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 
 from daemon.farm.list import old_files, printer_actions, queries, rows, site_jobs, tidying, user_actions, wait_reasons
 from daemon.farm.list.database import ListDatabase, Transaction
@@ -68,10 +67,6 @@ class JobList:
     def close(self) -> None:
         """Close the database."""
         self._database.close()
-
-    def backup(self, target: Path) -> None:
-        """Copy a list in SQLite to a file, while it is in use."""
-        self._database.backup(target)
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:

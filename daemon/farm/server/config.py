@@ -123,13 +123,18 @@ def render_config(config: FarmServerConfig) -> str:
     return "\n".join(render_section(name, getattr(config, name)) for name in SECTIONS)
 
 
+def find_state_folder(environ: Mapping[str, str], chosen: Path | None = None) -> Path:
+    """Return the path of the folder for list, keys and cache, which may not exist yet."""
+    return chosen or of_systemd(environ, "STATE_DIRECTORY") or STATE
+
+
 def state_folder(environ: Mapping[str, str], chosen: Path | None = None) -> Path:
     """Return the folder for list, keys and cache: the chosen one, else systemd's, else /var/lib/nozzled-farm.
 
     Raises:
         ConfigError: it cannot be created.
     """
-    folder = chosen or of_systemd(environ, "STATE_DIRECTORY") or STATE
+    folder = find_state_folder(environ, chosen)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

@@ -31,6 +31,7 @@ from daemon.farm.errors import (
     UnknownFile,
 )
 from daemon.farm.list import matching, printer_actions, rows, schema, wait_reasons
+from daemon.farm.list.database import back_up
 from daemon.farm.list.job_list import JobList
 from daemon.farm.list.values import BEGUN_STATES, FAULT_PAUSE_S, FINAL_STATES, FileFacts, JobChanges, JobRequest
 from daemon.farm.messages import Presence, Report, Tool
@@ -571,12 +572,46 @@ def test_printers_are_remembered_until_they_are_forgotten(farm):
     assert farm.load_presences() == {}
 
 
+def test_a_backup_leaves_the_list_to_the_server_that_uses_it(tmp_path, wall):
+    """Users make one before they restart the server of an older version."""
+    url, copy = f"sqlite:///{tmp_path / 'farm.db'}", tmp_path / "copy.db"
+    JobList(url, wall).close()
+    with closing(sqlite3.connect(tmp_path / "farm.db")) as database, database:
+        database.execute("UPDATE farm_counters SET value = 1 WHERE name = 'schema'")
+    back_up(url, copy)
+    for path in (tmp_path / "farm.db", copy):
+        with closing(sqlite3.connect(path)) as database:
+            assert database.execute("SELECT value FROM farm_counters WHERE name = 'schema'").fetchone() == (1,)
+
+
+def test_a_backup_that_fails_leaves_nothing_that_looks_like_one(tmp_path, wall):
+    url = f"sqlite:///{tmp_path / 'farm.db'}"
+    farm = JobList(url, wall)
+    farm.put_file(FileFacts(sha256=SHA, size=1, name="a.gcode"))
+    farm.close()
+    with (tmp_path / "farm.db").open("r+b") as file:
+        file.truncate(20_000)  # the copy breaks off at the missing pages
+    with pytest.raises(StoreError, match="cannot be copied"):
+        back_up(url, tmp_path / "copy.db")
+    with pytest.raises(ConfigError, match=r"there is no list at .*none\.db"):
+        back_up(f"sqlite:///{tmp_path / 'none.db'}", tmp_path / "copy.db")
+    with pytest.raises(ConfigError, match="pg_dump"):
+        back_up("postgresql://x/y", tmp_path / "copy.db")
+    with pytest.raises(ConfigError, match=r"copy\.db cannot be made: Not a directory"):
+        back_up(url, tmp_path / "farm.db" / "copy.db")
+    (tmp_path / "other.db").touch()
+    with pytest.raises(ConfigError, match="exists"):
+        back_up(url, tmp_path / "other.db")
+    assert (tmp_path / "other.db").exists()
+    assert [each.name for each in tmp_path.iterdir() if each.name.startswith(("copy", "none"))] == []
+
+
 def test_the_list_is_stored_and_a_newer_schema_is_not_touched(tmp_path, wall):
     url = f"sqlite:///{tmp_path / 'farm.db'}"
     farm = JobList(url, wall)
     farm.put_file(FileFacts(sha256=SHA, size=1, name="a.gcode"))
     job = submit(farm)
-    farm.backup(tmp_path / "backup.db")
+    back_up(url, tmp_path / "backup.db")
     farm.close()
     for name in ("farm.db", "backup.db"):
         again = JobList(f"sqlite:///{tmp_path / name}", wall)
