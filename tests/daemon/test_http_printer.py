@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.front.http import gcode
+from gcode.modes import Modes
 from support.http import NOW, api
 
 PATHS = ["", "/tool", "/bed", "/chamber"]
@@ -257,6 +258,17 @@ async def test_unsupported_features_are_empty_or_404(tmp_path):
         assert (await server.post("/api/printer/command", {"script": "nightly"})).status == 404
         assert (await server.get("/api/printer/command/custom")).json == {"controls": []}
         assert (await server.get("/api/printer/error")).json == {"error": "", "reason": ""}
+
+
+@pytest.mark.parametrize(
+    ("commands", "sent"),
+    [
+        (lambda modes: gcode.jog({"x": 5}, modes), ["G21", "G91", "G0 X5 F6000", "G20", "G90", "M82", "G1 F60"]),
+        (lambda modes: gcode.extrude({"amount": 5}, modes), ["G21", "M83", "G1 E5 F300", "G20", "G90", "M82", "G1 F60"]),
+    ],
+)
+def test_a_feedrate_in_inches_is_restored_in_inches(commands, sent):
+    assert commands(Modes(inches=True, feedrate=b"60")) == sent
 
 
 @given(st.floats(-1e7, 1e7))

@@ -33,7 +33,7 @@ def jog(data: Mapping[str, Any], modes: Modes) -> list[str]:
     words = [word(axis.upper(), value) for axis, value in moves.items()]
     move = " ".join(["G0", *words, word("F", speed)])
     positioning = "G90" if data.get("absolute") is True else "G91"
-    return _in_millimetres([positioning, move, *modes.commands_to_restore_motion()], modes)
+    return [*_in_millimetres([positioning, move], modes), *modes.commands_to_restore_motion()]
 
 
 def home(axes: object) -> list[str]:
@@ -52,10 +52,14 @@ def extrude(data: Mapping[str, Any], modes: Modes) -> list[str]:
     """
     amount = number(data["amount"], "amount", -_MAX_MOVE, _MAX_MOVE)
     move = f"G1 {word('E', amount)} {word('F', _speed(data, EXTRUDE_SPEED))}"
-    return _in_millimetres(["M83", move, *modes.commands_to_restore_motion()], modes)
+    return [*_in_millimetres(["M83", move], modes), *modes.commands_to_restore_motion()]
 
 
 def _in_millimetres(commands: list[str], modes: Modes) -> list[str]:
+    """Return the commands between the units that they need and those of the printer.
+
+    The printer's units have to be back before its feedrate is restored, which is in these units, too.
+    """
     return ["G21", *commands, "G20"] if modes.inches else commands
 
 
