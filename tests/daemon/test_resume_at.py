@@ -610,6 +610,8 @@ def test_a_moved_origin_is_refused(origin):
     ("START_PRINT BED_TEMP=60 EXTRUDER_TEMP=215", r"temperature of the hotend \(perhaps 'START_PRINT BED_TEMP=60"),
     ("M104 S0", "does not set a temperature of the hotend$"),
     ("M302 P1", None),
+    ("M302 P0", "does not set a temperature of the hotend$"),
+    ("M302 S170", "does not set a temperature of the hotend$"),
     ("M109 R200", None),
 ])  # fmt: skip
 def test_a_print_without_known_temperatures_is_refused(tmp_path, start, problem):

@@ -105,7 +105,8 @@ class ResumePlace:
     @property
     def extrudes_cold(self) -> bool:
         """Whether the file allows cold extrusion (M302), for paste for example."""
-        return any(code == "M302" for code, *_ in self.settings)
+        commands = [parse(text) for (code, *_), text in self.settings.items() if code == "M302"]
+        return bool(commands) and _allows_cold_extrusion(commands[-1])
 
     def note(self, line: bytes) -> None:
         """Follow one command of the file."""
@@ -217,6 +218,12 @@ class ResumePlace:
         if target is not None:
             name = f"tool{command.number('T', self.modes.tool or 0):.0f}" if heater == "tool" else heater
             self.targets[name] = target
+
+
+def _allows_cold_extrusion(command: Command) -> bool:
+    """Tell whether an M302 allows cold extrusion at any temperature: by P1, S0 or, in old firmwares, no word."""
+    flag = command.get("P")
+    return not command.get("S") if flag is None else flag != 0
 
 
 def place_before(commands: Iterable[tuple[int, bytes]], offset: int, e_mode: EMode | None = "last") -> ResumePlace:

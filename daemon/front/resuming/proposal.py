@@ -159,24 +159,26 @@ def _require_same_heights(path: Path, place: ResumePlace, layers: Sequence["Laye
 
     A Z offset in the slicer may be in the moves and not in the comments; the part is as high as the moves made it.
     """
-    at = layers[-1]
-    if at.z is None:
+    layer = layers[-1]
+    if layer.z is None:
         return  # `_top` has refused it
-    ahead = deepcopy(place)
-    ahead.top = None
-    for begins, command in _commands(path):
-        if begins >= offset:
-            ahead.note(command)
-            if ahead.top is not None:
+    next_place = deepcopy(place)
+    next_place.top = None
+    for line_offset, command in _commands(path):
+        if line_offset >= offset:
+            next_place.note(command)
+            if next_place.top is not None:
                 break
-    layer_height, steps = at.height or _DEFAULT_LAYER, in_hundredths(top)
-    is_spiral = any(each in place.laid_heights for each in range(in_hundredths(top - layer_height) + 3, steps - 2))
+    layer_height, top_hundredths = layer.height or _DEFAULT_LAYER, in_hundredths(top)
+    is_spiral = any(
+        each in place.laid_heights for each in range(in_hundredths(top - layer_height) + 3, top_hundredths - 2)
+    )
     tolerance = layer_height if is_spiral else 2 * _TOLERANCE
-    is_laid = {steps - 1, steps, steps + 1} & place.laid_heights
-    if not is_laid or ahead.top is None or abs(ahead.top - at.z) > tolerance:
+    is_laid = {top_hundredths - 1, top_hundredths, top_hundredths + 1} & place.laid_heights
+    if not is_laid or next_place.top is None or abs(next_place.top - layer.z) > tolerance:
         raise NoSuchPlace(
             f"cannot tell how high the part is there: by the comments of {path.name}, layer {len(layers)} is at "
-            f"{at.z:g} mm and the layer below it at {top:g} mm, but the moves are at other heights"
+            f"{layer.z:g} mm and the layer below it at {top:g} mm, but the moves are at other heights"
         )
 
 
