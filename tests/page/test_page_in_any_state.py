@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import expect
@@ -281,6 +282,31 @@ def test_axe_finds_nothing_in_dialogs(new_stage, axe):
     stage.show(**STATES["state_stopped"])
     stage.page.get_by_label("I have read these").check()
     assert faults_of(stage) == []
+
+
+def test_earlier_prints_follow_the_print_with_the_id_0(new_stage):
+    def answer(route):
+        before = parse_qs(urlsplit(route.request.url).query).get("before", [""])[0]
+        route.fulfill(json=pages[before])
+
+    first, oldest = {**HISTORY[0], "id": 0}, {**HISTORY[0], "id": -1, "name": "oldest.gcode"}
+    pages = {"": {"jobs": [first], "next": 0}, "0": {"jobs": [oldest], "next": None}}
+    stage = new_stage(**DESKTOP)
+    stage.page.route("**/api/history?*", answer)
+    stage.answer("**/api/history/totals?*", TOTALS)
+    stage.open()
+    stage.go("history")
+    stage.button("Show earlier ones").click()
+    expect(stage.page.locator("main")).to_contain_text("oldest.gcode")
+
+
+def test_no_presets_are_shown_if_an_admin_has_removed_them_all(new_stage):
+    stage = new_stage(**DESKTOP)
+    stage.answer("**/api/settings", {"temperature": {"profiles": []}})
+    stage.open()
+    stage.is_in_state("Ready")
+    expect(stage.button("All off")).to_be_visible()
+    expect(stage.page.locator(".presets button")).to_have_count(1)
 
 
 def test_a_lost_print_continues_after_the_user_has_checked_the_part(new_stage, axe):

@@ -21,7 +21,7 @@ const totals = signal(/** @type {any} */ (null));
 const by = signal("month");
 const jobs = signal(/** @type {any[]|null} */ (null));
 const fail = signal("");
-const ending = signal("");
+const outcomeFilter = signal("");
 const word = signal("");
 
 const TONES = {completed: "good", failed: "bad", interrupted: "bad", cancelled: "warn"};
@@ -31,7 +31,7 @@ const SIGNS = {completed: "✓", failed: "✕", interrupted: "✕", cancelled: "
 function searchQuery() {
   const query = new URLSearchParams();
   if (word.value.trim()) query.set("q", word.value.trim().slice(0, 100));
-  if (ending.value) query.set("state", ending.value);
+  if (outcomeFilter.value) query.set("state", outcomeFilter.value);
   return query;
 }
 
@@ -41,14 +41,14 @@ let requests = 0;
 function load(before = null) {
   const query = searchQuery();
   query.set("limit", String(PAGE_SIZE));
-  if (before) query.set("before", String(before));
+  if (before !== null) query.set("before", String(before)); // 0 is the id of an imported print
   const number = ++requests;
   return attempt(fail, async () => {
     const answer = await get(`api/history?${query}`);
     if (number !== requests) return; // there is a newer request
-    jobs.value = before ? [...(jobs.value ?? []), ...answer.jobs] : answer.jobs;
+    jobs.value = before !== null ? [...(jobs.value ?? []), ...answer.jobs] : answer.jobs;
     next.value = answer.next ?? null;
-    if (before) return;
+    if (before !== null) return;
     const sums = await get(`api/history/totals?by=${by.value}&${searchQuery()}`);
     if (number === requests) totals.value = sums;
   });
@@ -111,7 +111,7 @@ export function History() {
   useEffect(() => {
     const timer = setTimeout(() => load(), search ? SEARCH_DELAY : 0);
     return () => clearTimeout(timer);
-  }, [job.value.state, job.value.active, search, ending.value, by.value]);
+  }, [job.value.state, job.value.active, search, outcomeFilter.value, by.value]);
   const rows = jobs.value ?? [];
   const isBehind = rows.length > 0 && !job.value.active && !(outcomeOf(rows[0]) in TONES); // the answer was on its way when the print ended
   useEffect(() => {
@@ -120,11 +120,11 @@ export function History() {
   }, [isBehind, jobs.value]);
   return html`<${Queue} /><section class="card" aria-label=${t("history")}><h2>${t("history")}</h2>
     <div class="row tools"><label>${t("search")} <input type="search" value=${word.value} onInput=${onValue(value => (word.value = value))} /></label>
-      <label>${t("ended")} <select value=${ending.value} onChange=${onValue(value => (ending.value = value))}><option value="">${t("ended_any")}</option>
+      <label>${t("ended")} <select value=${outcomeFilter.value} onChange=${onValue(value => (outcomeFilter.value = value))}><option value="">${t("ended_any")}</option>
         ${Object.keys(TONES).map(name => html`<option key=${name} value=${name}>${t(`ended_${name}`)}</option>`)}</select></label></div>
     <${Fail} of=${fail} /><${Totals} />
     ${jobs.value === null && !fail.value && html`<p class="empty">${t("loading")}</p>`}
-    ${jobs.value && rows.length === 0 && html`<p class="empty">${t(search || ending.value ? "no_match_history" : "no_history")}</p>`}
+    ${jobs.value && rows.length === 0 && html`<p class="empty">${t(search || outcomeFilter.value ? "no_match_history" : "no_history")}</p>`}
     <ul class="plainlist">${rows.map(each => {
       const outcome = t(`ended_${outcomeOf(each)}`);
       return html`<li key=${each.id} class="past"><b class=${`sign ${TONES[outcomeOf(each)] ?? ""}`} aria-hidden="true">${SIGNS[outcomeOf(each)] ?? "…"}</b>
@@ -135,7 +135,7 @@ export function History() {
           ${each.notes && html`<small>${short(each.notes, 300)}</small>`}
           ${each.reason && html`<small class="dim">${short(why(each.reason), 300)}</small>`}</span>
         ${outcomeOf(each) in TONES && html`<span
-          class="row">${!search && !ending.value && each === rows[0] && html`<${Continue} each=${each} />`}<${Again} each=${each} /></span>`}</li>`;
+          class="row">${!search && !outcomeFilter.value && each === rows[0] && html`<${Continue} each=${each} />`}<${Again} each=${each} /></span>`}</li>`;
     })}</ul>
     ${next.value !== null && html`<button type="button" onClick=${() => load(next.value)}>${t("earlier")}</button>`}</section>`;
 }

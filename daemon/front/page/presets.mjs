@@ -9,18 +9,14 @@ import {t} from "./words.mjs";
 
 /** @typedef {{name: string, extruder: number|null, bed: number|null, chamber?: number|null}} Preset */
 
-/** Presets while none are configured, °C. @type {Preset[]} */
-const DEFAULTS = [{name: "PLA", extruder: 215, bed: 60}, {name: "PETG", extruder: 240, bed: 80}, {name: "ABS", extruder: 250, bed: 100}, {name: "TPU", extruder: 225, bed: 50}];
-
 const presets = signal(/** @type {Preset[]|null} */ (null));
 const fail = signal("");
 
 async function load() {
   try {
-    const {profiles} = (await get("api/settings")).temperature;
-    presets.value = profiles.length ? profiles : DEFAULTS;
+    presets.value = (await get("api/settings")).temperature.profiles;
   } catch {
-    presets.value ??= DEFAULTS; // loaded again with the next connection
+    // loaded again with the next connection
   }
 }
 
