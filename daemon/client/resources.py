@@ -353,7 +353,7 @@ class PrinterClient(_Resource):
         await self._caller.command("/api/printer/printhead", "feedrate", factor=round(percent))
 
     async def flow_rate(self, percent: float) -> None:
-        """Set the flow of filament, in percent; it is rounded for the same reason."""
+        """Set the flow of filament, in percent; it is rounded, as the API would read a fraction as a factor."""
         await self._caller.command("/api/printer/tool", "flowrate", factor=round(percent))
 
     async def send(self, *commands: str) -> None:

@@ -1,4 +1,7 @@
-"""The answers of the API, as types, with the fields that OctoPrint 1.11 and this daemon share; there may be more."""
+"""The answers of the API, as types: the fields that this daemon shares with OctoPrint 1.11, and some of its own.
+
+There may be more.
+"""
 
 from typing import Any, Literal, NotRequired, TypedDict
 

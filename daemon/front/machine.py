@@ -37,7 +37,7 @@ def describe(folder: Path, sys: Path = SYS) -> dict[str, Any]:
 
 
 def power(sys: Path = SYS) -> dict[str, Any]:
-    """Return a Raspberry Pi's power troubles, now and since boot."""
+    """Return what a Raspberry Pi reports of low voltage and heat, now and since boot."""
     try:
         bits = int(_text(sys / "devices/platform/soc/soc:firmware/get_throttled") or "", 16)
     except ValueError:

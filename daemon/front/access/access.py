@@ -110,7 +110,7 @@ class Access:
         return None
 
     def _refusal(self, address: str) -> KeyRefused | TooManyAttempts:
-        """Count a wrong key, and return its refusal; it is logged unless the address has sent too many."""
+        """Return the refusal of a wrong key, which is counted and logged unless the address has sent too many."""
         now = _now()
         if delay := self._attempts.delay(address, now):
             return TooManyAttempts("too many wrong API keys from this address, try again later", delay)
@@ -122,7 +122,7 @@ class Access:
 
         Raises:
             KeyRefused: the code is not valid.
-            TooManyAttempts: the code is not valid, and this address has sent too many wrong codes.
+            TooManyAttempts: this address has sent too many wrong codes or keys; a valid code is refused as well.
         """
         now = _now()
         if delay := self._attempts.delay(address, now):
@@ -139,7 +139,7 @@ class Access:
 
         Raises:
             KeyRefused: the code or key is not valid, or has another scope.
-            TooManyAttempts: it is not valid, and this address has sent too many wrong codes or keys.
+            TooManyAttempts: this address has sent too many wrong codes or keys; only a valid key is accepted then.
         """
         scope = self.pair(secret, address) if is_code else self.identify(secret, address).scope
         if scope < Scope.ADMIN:

@@ -211,7 +211,7 @@ class Analyses:
         return not any(reported) or summary.get("for_settings") == _checksum(reported)
 
     def _make_urgent(self, file: QueuedFile) -> None:
-        """Have a file analysed at once; cancel a running analysis of low priority, which will start again later."""
+        """Have a file analysed at once; cancel a running analysis for which no client waits: it starts again later."""
         for each in self._queue.values():
             if each.running is not None and not each.urgent:
                 each.running.cancel()

@@ -1,1 +1,1 @@
-"""The front's database: data that can be recomputed, and the queue, which cannot."""
+"""The front's database: data that can be recomputed; the queue and the notes on prints, which cannot."""

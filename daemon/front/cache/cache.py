@@ -36,7 +36,9 @@ class Cache(Database):
     file = "front.db"
     lock = "front.lock"
     lock_scope = "the front's part of "
-    damage_consequence = "the queue, hashes of files, analyses and learnt print times start empty"
+    damage_consequence = (
+        "the queue and the notes on prints start empty, as do hashes of files, analyses and learnt print times"
+    )
     schema = Path(__file__).with_name("schema")
 
     def __init__(self, on_trouble: Callable[[Exception], None]) -> None:

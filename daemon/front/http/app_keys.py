@@ -121,7 +121,7 @@ class DecisionHandler(AppKeysHandler):
     write_scope = Scope.ADMIN
 
     async def post(self, token: str) -> None:
-        """Allow or refuse; `scope` (ours) is the scope of the key, by default control."""
+        """Allow or refuse; `scope`, which OctoPrint does not have, is the scope of the key, by default control."""
         data = self.json_body()
         if "decision" not in data:
             raise Refused(400, "No decision provided")

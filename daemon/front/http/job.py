@@ -64,7 +64,7 @@ class JobHandler(ApiHandler):
             await self.service.jobs.start(checked_file)
 
     async def _renew_selection(self) -> None:
-        """Select the selected file again if it was replaced past the API: what is printed is what has to be checked."""
+        """Select the selected file again if it was replaced without the API: the file to check is the one to print."""
         jobs = self.service.jobs
         selected = None if jobs.active else jobs.selected
         if selected is not None and (replacement := await self._replacement(selected)) is not None:

@@ -77,7 +77,7 @@ def _job() -> dict[str, dict[str, Operation]]:
                 409,
                 body=one_of(
                     _command("start", force_=BOOLEAN, job_=JOB_KEY),
-                    _command("restart"),
+                    _command("restart", force_=BOOLEAN),
                     _command("cancel"),
                     _command("pause", action_={"enum": ["pause", "resume", "toggle"]}),
                 ),
@@ -128,7 +128,7 @@ def _files() -> dict[str, dict[str, Operation]]:
     listing = _cached(_operation("List the uploads.", done=ref("Files"), parameters=[recursive]))
     path = _in_path("path", "The path of the file or folder.")
     commands = one_of(
-        _command("select", print_=BOOLEAN, force_=BOOLEAN, job_=JOB_KEY, bedClear_=BOOLEAN),
+        _command("select", print_=BOOLEAN, force_=BOOLEAN, touches_=BOOLEAN, job_=JOB_KEY, bedClear_=BOOLEAN),
         _command("unselect"),
         _command("check"),
         _command("copy", destination=TEXT),
@@ -407,7 +407,7 @@ def _plugins() -> dict[str, dict[str, Operation]]:
     manage["responses"]["204"] = {"description": "Revoked."}
     prompt = obj({"text": TEXT, "choices": array(TEXT)}, required=[])
     note = obj({"timestamp": nullable("integer"), "message": TEXT})
-    choice = _command("select", choice={"type": "integer", "minimum": 0})
+    choice = _command("select", choice={"type": "integer", "minimum": 0}, prompt_=TEXT)
     return {
         "/api/plugin/appkeys": {"get": _operation("List the keys, and the open requests.", done=keys), "post": manage},
         "/api/plugin/action_command_notification": {

@@ -23,7 +23,7 @@ class PsuHandler(ApiHandler):
         self.write({"isPSUOn": (companions.state(COMPANION) or {}).get("on") is True})
 
     async def post(self) -> None:
-        """Switch the power; with `force` (ours) even during a print."""
+        """Switch the power; with `force`, which the plug-in does not have, even during a print."""
         command, data = self.command(_COMMANDS)
         if command == "getPSUState":
             self.get()

@@ -68,7 +68,7 @@ class SystemCommandHandler(CommandsHandler):
     """/api/system/commands/core/<action>."""
 
     async def post(self, action: str) -> None:
-        """Run a command; during a print, which it would end, refuse."""
+        """Run a command; during a print, which a shutdown or reboot would end, refuse them all."""
         command = self.configured().get(action)
         if command is None:
             raise Refused(404, f"no command {action} is configured in the section [system]")

@@ -303,7 +303,7 @@ def _joined(folder: str, name: str) -> str:
 
 
 def _check_whole(upload: Upload, fields: dict[str, str]) -> None:
-    """Refuse a file whose size or hash differs from the form's `size` or `sha1` (fields of ours)."""
+    """Refuse a file whose size or hash differs from the form's `size` or `sha1`, which OctoPrint does not have."""
     size, sha1 = fields.get("size", ""), fields.get("sha1", "").strip().lower()
     if size and size != str(upload.received_bytes):
         raise UploadBroken(f"the file arrived with {upload.received_bytes} bytes, but the client announced {size[:20]}")

@@ -39,7 +39,9 @@ class Motion:
 
     def _on_front_event(self, event: FrontEvent) -> None:
         if event.name == "Home":
-            self._is_homing_published = not self._homed  # a later update sees the axes homed
+            self._is_homing_published = (
+                not self._homed
+            )  # if they are homed already, no update will see them become homed
 
     def begin(self) -> None:
         """Take the current state as the start: only later changes are published."""

@@ -33,9 +33,9 @@ PATIENT_INTERVAL = 5.0  # s instead of REFRESH_INTERVAL and PRINT_INTERVAL, if a
 PRINT_INTERVAL = 1.0  # s between two refreshes during a print without events
 CONSOLE_INTERVAL = 0.5  # s between two reads of the conversation, while a console is open
 RETRY_INTERVAL = 5.0  # s until a missing analysis is looked up again
-MAX_STATES = 16  # of the job that wait for a page
+MAX_STATES = 16  # states of the job that wait to be sent to a page
 STATE = "job.state"
-MAX_LINES = 500  # of the console that wait for a page
+MAX_LINES = 500  # lines of the console that wait to be sent to a page
 
 TRANSITIONS = (StateChanged, JobChanged, SafetyBroken, StopEnded, PanelPrintChanged, ActionRequested)
 """Events that pages are sent at once."""
@@ -59,7 +59,7 @@ def _power() -> list[str] | None:
 
 
 async def _hash_of_files() -> str:
-    """Return the hash of the page's files; reading them takes more than a MiB."""
+    """Return the hash of the page's files; reading them needs more than a MiB of memory."""
     from daemon.front.page_files import files  # noqa: PLC0415 - as above
 
     if not files().digest:

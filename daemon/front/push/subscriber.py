@@ -1,7 +1,7 @@
 """Subscriber: one client of the push messages. A slow reader takes a limited amount of memory.
 
 A task writes to the client. While it is busy, at most MAX_EVENTS messages wait. That the state has changed is only
-noted, and the newest state is sent.
+noted: the client then gets the newest state, after the texts of the last states before it (`statuses`).
 """
 
 import asyncio
