@@ -100,7 +100,7 @@ class Companions:
             return None
         if _now() - companion.reported_at >= GOING_OFF_TIMEOUT:
             return None
-        return "the printer is being switched off: start the print when that is done"
+        return "the printer is being switched off: switch it on again before you print"
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` when `as_json` may have changed."""

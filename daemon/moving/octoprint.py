@@ -40,11 +40,17 @@ FOLDERS = {
     "timelapse": "timelapses",
     "watched": "files in the watched folder",
     "slicingProfiles": "slicing profiles",
-    "scripts": "G-code scripts; ours are in [scripts] of the configuration",
+    "scripts": "G-code scripts",
     "virtualSd": "the virtual printer's SD card",
     "translations": "translations",
 }
 """Folders that may be anywhere → what in them is not imported."""
+
+ADVICE = {
+    "G-code scripts": ": set them in [scripts] of the configuration",
+    "system commands": ": set them in [system] of the configuration",
+}
+"""What is not imported → where it can be set."""
 
 FACTORY_PROFILE = ("Generic RepRap Printer", 200.0, 200.0, 200.0)
 """Model, width, depth and height of a profile that was never changed."""
@@ -173,12 +179,12 @@ def _add_metadata(inventory: Inventory, path: Path, folder: str) -> None:
         return
     display_names = []
     for name, value in metadata.items():
-        entry, at = _mapping(value), f"{folder}/{name}" if folder else name
-        _add_prints(inventory, at, entry)
+        entry, file_path = _mapping(value), f"{folder}/{name}" if folder else name
+        _add_prints(inventory, file_path, entry)
         if notes := _join_notes(entry.get("notes")):
-            inventory.notes[at] = notes
+            inventory.notes[file_path] = notes
         if (display := _text(entry.get("display"))) and display != name:
-            display_names.append(f"{display} ({at})")
+            display_names.append(f"{display} ({file_path})")
     if display_names:
         inventory.not_imported.append(f"display names of files: {_some(display_names)}")
 
@@ -298,7 +304,7 @@ def _add_port_hint(inventory: Inventory, serial: dict[str, Any]) -> None:
     port, rate = _text(serial.get("port")), _number(serial.get("baudrate"))
     if port and port not in ("AUTO", "VIRTUAL"):
         address = f"serial:{port}" + (f"?baudrate={rate:g}" if rate else "")
-        inventory.hints.append(f'OctoPrint used the printer at: [printer] address = "{address}"')
+        inventory.hints.append(f'to use the same port as OctoPrint, set [printer] address = "{address}"')
 
 
 # -- not imported ----------------------------------------------------------------------------------------------------
@@ -313,17 +319,17 @@ def _list_not_imported(base: Path, config: dict[str, Any], folders: dict[str, Pa
         if what and name in folders:
             walk = Walk(folders[name], what)
             if files := sum(1 for _ in walk.files()):
-                yield f"{what} ({count_of(files, 'file')})"
+                yield f"{what} ({count_of(files, 'file')}){ADVICE.get(what, '')}"
             yield from walk.trouble
     for section, key, what in (
         ("events", "subscriptions", "programs run at events"),
-        ("system", "actions", "system commands; ours are in [system] of the configuration"),
+        ("system", "actions", "system commands"),
         ("controls", "", "custom controls"),
         ("terminalFilters", "", "terminal filters"),
     ):
         value = config.get(section)
         if entries := len(_list(_mapping(value).get(key) if key else value)):
-            yield f"{what} ({entries})"
+            yield f"{what} ({entries}){ADVICE.get(what, '')}"
     if scripts := _mapping(_mapping(config.get("scripts")).get("gcode")):
         yield f"G-code scripts in the settings: {', '.join(map(str, scripts))}"
     if _mapping(config.get("api")).get("key"):
@@ -358,7 +364,7 @@ def _yaml(path: Path) -> Any:
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")  # noqa: PLR2004 - as above
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")  # noqa: PLR2004 - enough to recognise them by
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Walk:
     def files(self) -> Iterator[tuple[str, str]]:
         """Yield the folder below the root, "" for the root itself, and the name of each file."""
         allowance = MAX_ENTRIES
-        for folder, folders, files in os.walk(self._root, onerror=self._unreadable):
+        for folder, folders, files in os.walk(self._root, onerror=self._report_unreadable):
             below = self._below(folder)
             if below:
                 self.folders.append(below)
@@ -59,9 +59,9 @@ class Walk:
         if len(self.trouble) < MAX_REPORTED:
             self.trouble.append(trouble)
         elif len(self.trouble) == MAX_REPORTED:
-            self.trouble.append(f"more folders of {self._name} for such reasons")
+            self.trouble.append(f"further folders of {self._name}, for reasons like these")
 
-    def _unreadable(self, error: OSError) -> None:
+    def _report_unreadable(self, error: OSError) -> None:
         if error.filename is not None and not (isinstance(error, FileNotFoundError) and self._is_root(error.filename)):
             self._report(f"the folder {self._printable(error.filename)}: {error.strerror}; try with sudo")
 

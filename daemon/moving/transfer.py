@@ -21,7 +21,7 @@ from daemon.moving.inventory import EarlierPrint, Inventory, SourceUpload, count
 from gcode.frozen import mutable
 
 LOCK_TIMEOUT = 10.0  # for the daemon's own writes to its database
-HISTORY_DELAY = 15  # within which the history has rows that were added to the database
+HISTORY_DELAY = 15  # until the history has copied prints that were added to the database
 MIN_KEY = 24  # characters; a shorter key is not imported, because it could be guessed
 REASON = "printed by OctoPrint, which does not record why a print ended"
 
@@ -69,7 +69,7 @@ async def send(
         await _send_upload(client, upload, report)
     show(len(inventory.uploads), len(inventory.uploads))
     for folder in inventory.folders:
-        with _noting_refusals(report, f"the folder {folder}"):
+        with _note_refusals(report, f"the folder {folder}"):
             await client.files.make_folder(folder)
             report.folders.append(folder)
     return report
@@ -97,15 +97,15 @@ async def _send_settings(client: OctoPrintClient, inventory: Inventory, report: 
     if profile:
         volume = " x ".join(f"{profile['volume'].get(side, 0):g}" for side in ("width", "depth", "height"))
         name = " / ".join(profile[key] for key in ("name", "model") if key in profile)
-        with _noting_refusals(report, "the printer profile"):
+        with _note_refusals(report, "the printer profile"):
             await client.patch("/api/printerprofiles/_default", {"profile": profile})
             report.settings["profile"] = f"{name}, {volume} mm"
     if inventory.name:
-        with _noting_refusals(report, f"the name {inventory.name}"):
+        with _note_refusals(report, f"the name {inventory.name}"):
             await client.post("/api/settings", {"appearance": {"name": inventory.name}})
             report.settings["name"] = inventory.name
     if inventory.webcam:
-        with _noting_refusals(report, "the webcam"):
+        with _note_refusals(report, "the webcam"):
             await client.post("/api/settings", {"webcam": inventory.webcam})
             report.settings["webcam"] = str(
                 inventory.webcam.get("streamUrl") or inventory.webcam.get("snapshotUrl", "")
@@ -120,7 +120,7 @@ async def _send_presets(client: OctoPrintClient, presets: list[dict[str, Any]], 
     names = []
     for each in presets:
         replaced = [old for old in existing if str(old["name"]).casefold() != each["name"].casefold()] + [each]
-        with _noting_refusals(report, f"the preset {each['name']}"):
+        with _note_refusals(report, f"the preset {each['name']}"):
             await client.post("/api/settings", {"temperature": {"profiles": replaced}})
             existing = replaced
             names.append(each["name"])
@@ -129,7 +129,7 @@ async def _send_presets(client: OctoPrintClient, presets: list[dict[str, Any]], 
 
 
 @contextmanager
-def _noting_refusals(report: MoveReport, what: str) -> Iterator[None]:
+def _note_refusals(report: MoveReport, what: str) -> Iterator[None]:
     """Report a refusal instead of raising it."""
     try:
         yield
@@ -151,7 +151,7 @@ async def add_notes(client: OctoPrintClient, notes: dict[str, str], report: Move
         if not jobs:
             report.not_imported.append(f"the notes of {path}, which has no print in the history: {text}")
         elif not jobs[0]["notes"]:
-            with _noting_refusals(report, f"the notes of {path}"):
+            with _note_refusals(report, f"the notes of {path}"):
                 await client.history.note(jobs[0]["id"], text)
                 report.notes += 1
         elif jobs[0]["notes"] != text:

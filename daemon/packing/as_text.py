@@ -16,13 +16,13 @@ def temporary_folder(prefix: str = "nozzled-") -> Iterator[Path]:
     """Yield the path of a folder that is deleted afterwards.
 
     Raises:
-        FileError: no folder can be made, for example because all places for it are read-only or full.
+        FileError: no folder can be made, for example because all folders for it are read-only or full.
     """
     try:
         folder = TemporaryDirectory(prefix=prefix)
     except OSError as error:
         reason = f"cannot make a temporary folder: {error.strerror}"
-        raise FileError(f"{reason}; make room there, or name another place by TMPDIR") from error
+        raise FileError(f"{reason}; make room there, or name another folder by TMPDIR") from error
     with folder as path:
         yield Path(path)
 

@@ -18,7 +18,7 @@ from daemon.packing.kinds import SNIFF, check_content, packed_kind, utf16_codec
 from gcode.bgcode import BgcodeDecoder
 from gcode.errors import CommandError
 
-MAX_PLATES = 1000  # of a 3MF
+MAX_NAMES = 10_000  # of the files in a 3MF that are searched for plates
 
 _PIECE = 256 * 1024
 # Other errors of zipfile: an unknown version or method, a password, senseless sizes.
@@ -189,7 +189,7 @@ class _Utf16:
 def _plate(packed: BinaryIO, plate: int | None) -> Iterator[bytes]:
     """Yield the G-code of a plate of a 3MF, with its thumbnail."""
     with zipfile.ZipFile(packed) as archive:
-        names = archive.namelist()[: MAX_PLATES * 10]
+        names = archive.namelist()[:MAX_NAMES]
         plates = {int(match[1]): name for name in names if (match := _PLATE.fullmatch(name))}
         if not plates:
             raise NotPrintable(

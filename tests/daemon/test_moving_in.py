@@ -60,7 +60,7 @@ def test_data_not_imported_is_named():
     left = "\n".join(octoprint.read(BASE).not_imported)
     for each in (
         "1 file that is not G-code: model.stl", "bedlevelvisualizer, my_plugin", "timelapses (1 file)",
-        "1 user with passwords", "G-code scripts; ours are in [scripts] of the configuration (1 file)", "Other",
+        "1 user with passwords", "G-code scripts (1 file): set them in [scripts] of the configuration", "Other",
         "y_min_mm = -4", "the global API key",
     ):  # fmt: skip
         assert each in left
@@ -199,9 +199,9 @@ def test_only_some_of_very_many_unreadable_folders_are_named(base):
     reasons = [
         each
         for each in octoprint.read(base).not_imported
-        if "link to another folder" in each or "for such reasons" in each
+        if "link to another folder" in each or "for reasons like these" in each
     ]
-    assert (len(reasons), reasons[-1]) == (31, "more folders of timelapses for such reasons")
+    assert (len(reasons), reasons[-1]) == (31, "further folders of timelapses, for reasons like these")
 
 
 @pytest.mark.parametrize("name", ["uploads", "timelapse", "watched", "printerProfiles"])

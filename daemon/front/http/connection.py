@@ -43,8 +43,8 @@ class ConnectionHandler(ApiHandler):
     async def post(self) -> None:
         """Connect in the background, or disconnect; `seen`: a user has read why the firmware halted.
 
-        With `find`, connecting tries the usual baudrates; with `save`, a printer that answers is also that of later
-        starts, if none is configured.
+        With `find`, connecting tries the usual baudrates; with `save`, the core remembers a printer that answers, for
+        later starts, if none is configured.
 
         `repair` and `fake_ack` do nothing: the link recovers on its own.
         """
@@ -66,8 +66,8 @@ class ConnectionHandler(ApiHandler):
         if data.get("printerProfile") not in (None, PROFILE):
             raise Refused(400, "Invalid printer profile")
         rate = None if baudrate in (None, 0, "AUTO") else _baudrate(baudrate)  # 0 and AUTO: as configured
-        going_on = self.service.jobs.active or self.service.connection.panel_print is not None
-        if going_on and self.service.connection.ready:
+        is_printing = self.service.jobs.active or self.service.connection.panel_print is not None
+        if is_printing and self.service.connection.ready:
             # OctoPrint would drop the connection, and the print with it
             raise Refused(409, "a print is in progress; to abandon it, disconnect first")
         if await self._switch_power_on(port, rate):
@@ -86,7 +86,8 @@ class ConnectionHandler(ApiHandler):
         parameters = {"port": port, "baudrate": rate}
         reply = await companions.ask(POWER, "connect", parameters, scope=identity.scope.label)
         if reply.status >= LOWEST_REFUSAL_STATUS:
-            raise Refused(reply.status, str(reply.body.get("error")) if isinstance(reply.body, dict) else "no power")
+            text = reply.body.get("error") if isinstance(reply.body, dict) else None
+            raise Refused(reply.status, str(text or "the power companion did not switch the printer on: see its log"))
         return True
 
 

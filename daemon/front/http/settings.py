@@ -201,7 +201,10 @@ def _checked(key: str, value: object) -> object:
     if key.endswith("Url") and isinstance(value, str) and value:
         value = value.strip()
         if not value.startswith(("http://", "https://", "webrtc://", "webrtcs://", "rtsp://", "/")):
-            raise Refused(400, f"{key} must be an address that begins with http://, https://, webrtc://, rtsp:// or /")
+            raise Refused(
+                400,
+                f"{key} must be an address that begins with http://, https://, webrtc://, webrtcs://, rtsp:// or /",
+            )
         if not _is_address(value):
             raise Refused(400, f"{key} is not an address that a browser can open: {value[:100]}")
     return value

@@ -86,14 +86,16 @@ FAMILIES: dict[str, Family] = {
     "companion_up": _gauge("1 while a companion runs, for each that is switched on.", "companion"),
     # -- the machine
     "disk_free_bytes": _gauge("Free space on the disk of the state directory."),
-    "disk_size_bytes": _gauge("Size of that disk."),
+    "disk_size_bytes": _gauge("Size of the disk of the state directory."),
     "host_memory_available_bytes": _gauge("Memory available to programs."),
     "host_memory_size_bytes": _gauge("Memory of the machine."),
     "host_load1": _gauge("Load average of the machine over one minute."),
     "host_uptime_seconds": _gauge("Uptime of the machine."),
     "host_temperature_celsius": _gauge("Temperature of the processor."),
     "host_throttled": _gauge("Raspberry Pi: 1 during undervoltage, a cap, throttling or a soft heat limit.", "reason"),
-    "host_throttled_since_boot": _gauge("Raspberry Pi: 1 if that has happened since boot.", "reason"),
+    "host_throttled_since_boot": _gauge(
+        "Raspberry Pi: 1 if there has been undervoltage, a cap, throttling or a soft heat limit since boot.", "reason"
+    ),
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ export const reasons = [
   ["the printer is busy ({state}): {name} stays on.", "Der Drucker ist beschäftigt ({state}): {name} bleibt an."],
   ["{heater} is heating to {target}: {name} stays on.", "{heater} heizt auf {target}: {name} bleibt an."],
   ["{heater} is at {actual}, and a hot hotend may clog without its fan{name} stays on.", "{heater} hat {actual}: Ohne seinen Lüfter kann ein heißes Hotend verstopfen{name} bleibt an."],
-  ["the printer is being switched off: start the print when that is done", "Der Drucker wird gerade ausgeschaltet: Den Druck danach starten"],
+  ["the printer is being switched off: switch it on again before you print", "Der Drucker wird gerade ausgeschaltet: Vor dem Drucken wieder einschalten"],
   ["too late: {name} has been switched off", "Zu spät: {name} ist ausgeschaltet"],
   ["{name} is being switched off and does not answer", "{name} wird ausgeschaltet und antwortet nicht"],
   ["the queue is paused", "Die Warteschlange ist pausiert"],
