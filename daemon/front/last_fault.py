@@ -8,7 +8,7 @@ from gcode.frozen import frozen
 from gcode.halt_kind import halt_kind
 from hal.printer import ConnectionState, Event, StateChanged
 
-STOPPED = "emergency stop"
+STOP_REASON = "emergency stop"
 """The beginning of the reason for a halt by a user's emergency stop, which clients show in another way."""
 
 MAX_TEXT = 500  # characters
@@ -37,7 +37,7 @@ class LastFault:
         if not isinstance(event, StateChanged) or event.new is not ConnectionState.FAULT:
             return
         text = str(event.error or "")[:MAX_TEXT]
-        if isinstance(event.error, FirmwareHalted) and not text.startswith(STOPPED):
+        if isinstance(event.error, FirmwareHalted) and not text.startswith(STOP_REASON):
             self.fault = StoredFault(int(self._wall()), text, halt_kind(text))
 
     def subscribe(self, listener: Callable[[], None]) -> None:

@@ -26,7 +26,7 @@ _QUOTED = re.compile(r'"(?:\\.|[^"\\])*"?')
 _EXTENDED = re.compile(r";\s*filename\*\s*=\s*([\w-]+)'[^']*'([^;\s]*)", re.IGNORECASE | re.ASCII)
 
 
-class FileBegins(str):
+class FileStart(str):
     """Marks the beginning of the form's file; the text is its name, as the client sent it."""
 
     __slots__ = ()
@@ -63,7 +63,7 @@ class UploadForm:
         except MultipartError as error:
             raise UploadBroken(f"the form cannot be read: {_reason(error)}") from error
 
-    def feed(self, piece: bytes) -> Iterator[FileBegins | bytes]:
+    def feed(self, piece: bytes) -> Iterator[FileStart | bytes]:
         """Yield what this piece of the body has of the file: its name where it begins, then bytes.
 
         Raises:
@@ -103,13 +103,13 @@ class UploadForm:
         value = self._values.get(name)
         return None if value is None else value.decode(errors="replace")
 
-    def _begin(self, part: MultipartSegment) -> Iterator[FileBegins]:
+    def _begin(self, part: MultipartSegment) -> Iterator[FileStart]:
         filename = _filename(part)
         if part.name == "file" and filename:
             if self.filename is not None:
                 raise UploadBroken("the form contains more than one file")
             self.filename, self._part = filename, ""
-            yield FileBegins(filename)
+            yield FileStart(filename)
         elif part.name and filename is None and (self._names is None or part.name in self._names):
             self._part = part.name
             self._values[part.name] = b""

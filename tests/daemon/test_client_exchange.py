@@ -17,7 +17,7 @@ from daemon.client import caller as caller_module
 from daemon.client.body import FormBody
 from daemon.client.errors import FileChanged, NeverSent
 from daemon.client.exchange import Request, TornadoExchange
-from daemon.http.upload_form import FileBegins, UploadForm
+from daemon.http.upload_form import FileStart, UploadForm
 from support.client import listening
 from support.http import KEY
 from support.waiting import TIMEOUT
@@ -218,5 +218,5 @@ async def test_the_server_reads_a_form_as_the_client_wrote_it(name, folder, cont
     events = list(reader.feed(body))
     reader.end()
     assert reader.fields == {"path": folder, "select": "true"}
-    assert [str(event) for event in events if isinstance(event, FileBegins)] == [name]
-    assert b"".join(event for event in events if not isinstance(event, FileBegins)) == content
+    assert [str(event) for event in events if isinstance(event, FileStart)] == [name]
+    assert b"".join(event for event in events if not isinstance(event, FileStart)) == content

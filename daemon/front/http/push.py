@@ -31,7 +31,7 @@ HEARTBEAT_INTERVAL = 25.0
 """Seconds between two heartbeats: proxies close connections that are silent for a minute."""
 
 MAX_MESSAGE = 64 * 1024
-MAX_FRAMES = 64  # messages in one frame of a client
+MAX_MESSAGES_PER_FRAME = 64  # of a client
 TOO_MANY = "too many clients are connected"
 
 PADDING = b"h" * 2048 + b"\n"  # old browsers buffer that much before they pass anything on
@@ -192,7 +192,7 @@ def _unframe(frame: str | bytes) -> list[str]:
     except (ValueError, RecursionError):
         return []
     messages = data if isinstance(data, list) else [data]
-    return [each for each in messages[:MAX_FRAMES] if isinstance(each, str)]
+    return [each for each in messages[:MAX_MESSAGES_PER_FRAME] if isinstance(each, str)]
 
 
 # -- without WebSocket -------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ class Queue:
             wall: returns the Unix time in s.
         """
         self.document = Document()
-        self._not_loaded: str | None = "the queue has not been read yet"
+        self._load_error: str | None = "the queue has not been read yet"
         self._store = store
         self._core = core
         self._files = files
@@ -94,23 +94,23 @@ class Queue:
         Raises:
             StoreError: it cannot be loaded; nor can it be changed now, as that would overwrite it.
         """
-        if self._not_loaded is not None:
+        if self._load_error is not None:
             async with self._lock:
                 await self._load()
         return self.document
 
     async def _load(self) -> None:
-        if self._not_loaded is None:
+        if self._load_error is None:
             return
         try:
             self.document = await self._store.load()
         except StoreError as error:
             reason = f"the queue cannot be read, so it cannot be changed either: {error}"
-            if reason != self._not_loaded:
+            if reason != self._load_error:
                 log.warning("queue.unusable", reason=str(error), consequence="nothing of it is printed or changed")
-            self._not_loaded = reason
+            self._load_error = reason
             raise StoreError(reason) from error
-        self._not_loaded = None
+        self._load_error = None
         self._publish()
 
     async def close(self) -> None:
@@ -126,8 +126,8 @@ class Queue:
     def reason_to_wait(self) -> str | None:
         """Return why the next print does not begin; None: it can, one is under way, or no entry waits."""
         document, jobs = self.document, self._core.jobs
-        if self._not_loaded is not None:
-            return self._not_loaded
+        if self._load_error is not None:
+            return self._load_error
         if document.next_entry() is None or document.entry_under_way() is not None:
             return None
         if document.paused:
@@ -382,23 +382,25 @@ class Queue:
         return True
 
     async def _is_in_record(self, behind: tuple[int, float] | None) -> bool:
-        """Tell whether the core's record has certainly not been replaced: it still has this job, once its last one."""
+        """Tell whether the core's record was certainly not replaced: it still has the last job before the print."""
         if behind is None:
             return False
         records = await self._core.jobs.print_records(behind[0] - 1, 1)
         return bool(records) and (records[0].id, records[0].started) == behind
 
-    async def _finish(self, entry: Entry, ended: KeyedPrint) -> None:
-        if not ended.began:
-            await self.change(partial(changes.put_back, number=entry.id, job=ended.job, reason=ended.reason))
-        elif ended.state == "completed":
+    async def _finish(self, entry: Entry, keyed_print: KeyedPrint) -> None:
+        if not keyed_print.began:
+            await self.change(
+                partial(changes.put_back, number=entry.id, job=keyed_print.job, reason=keyed_print.reason)
+            )
+        elif keyed_print.state == "completed":
             bed = Bed()
-            if ended.ejected and ended.bed is not None:
-                bed = Bed(clear=True, by=EJECT_SCRIPT, at=self._wall(), after=ended.job, count=ended.bed)
-            await self.change(partial(changes.note_printed, number=entry.id, job=ended.job, bed=bed))
+            if keyed_print.ejected and keyed_print.bed is not None:
+                bed = Bed(clear=True, by=EJECT_SCRIPT, at=self._wall(), after=keyed_print.job, count=keyed_print.bed)
+            await self.change(partial(changes.note_printed, number=entry.id, job=keyed_print.job, bed=bed))
         else:
-            reason = f"{ended.state}: {ended.reason}" if ended.reason else ended.state
-            await self.change(partial(changes.note_failed, number=entry.id, job=ended.job, reason=reason))
+            reason = f"{keyed_print.state}: {keyed_print.reason}" if keyed_print.reason else keyed_print.state
+            await self.change(partial(changes.note_failed, number=entry.id, job=keyed_print.job, reason=reason))
 
     async def _skip(self, entry: Entry, state: str, reason: str) -> None:
         log.warning("queue.skipped", file=entry.path, state=state, reason=reason)
