@@ -230,7 +230,7 @@ def test_counts_are_true(new_stage):
     stage.is_in_state("Ready")
     stage.page.get_by_role("log").wait_for()
     stage.send({"console": {"lines": [], "dropped": 1}})
-    expect(stage.page.get_by_role("log")).to_contain_text("1 line left out")
+    expect(stage.page.get_by_role("log")).to_contain_text("1 line not shown")
 
 
 def test_a_toolpath_that_could_not_be_loaded_is_tried_again(new_stage):

@@ -25,7 +25,7 @@ SMALL = (
 
 READ = """async path => {
   const {src} = document.querySelector("script[src*=app]");
-  const {placeAt, reached, Toolpath} = await import(src.replace("app.mjs", "toolpath_data.mjs"));
+  const {positionAt, Toolpath, verticesDone} = await import(src.replace("app.mjs", "toolpath_data.mjs"));
   const end = new AbortController();
   const toolpath = await Toolpath.open(path, end.signal);
   const found = {layers: toolpath.firsts.map((first, index) => [first, toolpath.heights[index], toolpath.starts[index],
@@ -39,8 +39,8 @@ READ = """async path => {
     const {x, y, kind, points} = layer;
     found.drawn.push([index, [...x], [...y], [...kind]]);
     for (const which of ["times", "offsets"]) layer[which].forEach((at, place) => {
-      const [before, then] = [reached(layer, at - 0.001, which), reached(layer, at, which)];
-      found.reached.push([before, points[place] + 1, then, placeAt(layer, x.length)]);
+      const [before, then] = [verticesDone(layer, at - 0.001, which), verticesDone(layer, at, which)];
+      found.reached.push([before, points[place] + 1, then, positionAt(layer, x.length)]);
     });
   }
   return found;

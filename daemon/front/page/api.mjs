@@ -87,7 +87,7 @@ export class Failure extends Error {
  */
 
 /**
- * Send a request with the temporary admin's key, if this browser has one. That key becomes invalid early if nozzled restarts or
+ * Send a request with this browser's temporary key of scope admin, if it has one. That key becomes invalid early if nozzled restarts or
  * another tab gives it up; then the request is repeated with this browser's own key.
  * @param {string} path @param {Options} [options] @returns {Promise<Response>}
  */

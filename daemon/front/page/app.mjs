@@ -118,9 +118,9 @@ async function enter(code) {
 
 applyTheme(choice("theme"));
 const code = codeInAddress();
-const spoken = setLanguage(choice("language") || navigator.language || "en");
+const textsLoaded = setLanguage(choice("language") || navigator.language || "en");
 if (!code) start(); // the login runs while the page is painted for the first time
-await spoken;
+await textsLoaded;
 const root = /** @type {HTMLElement} */ (document.getElementById("page"));
 root.textContent = "";
 render(html`<${App} />`, root);

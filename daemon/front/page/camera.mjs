@@ -64,9 +64,9 @@ export function Camera() {
   const cameras = webcam?.webcams ?? [];
   const camera = cameras.find((/** @type {any} */ each) => each.name === chosen) ?? cameras[0];
   const {compat = {}, extras = {}, flipH, flipV, rotate90} = camera ?? {};
-  const live = usable(compat.stream, extras.proxied?.stream);
-  const address = live || usable(compat.snapshot, extras.proxied?.snapshot);
-  const single = !live && Boolean(address);
+  const stream = usable(compat.stream, extras.proxied?.stream);
+  const address = stream || usable(compat.snapshot, extras.proxied?.snapshot);
+  const single = !stream && Boolean(address);
   useEffect(() => setSource(""), [address]);
   useEffect(() => {
     if (!isVisible || !address) return;

@@ -1,4 +1,4 @@
-/** The temperatures of the last half hour as a line chart, with a summary in words for screen readers. */
+/** The temperatures of the last half hour as curves, with a summary in words for screen readers. */
 
 import {computed, html, useEffect, useRef, useState} from "./html.mjs";
 import {heaterName, heaterRank} from "./state.mjs";
@@ -7,7 +7,7 @@ import {t} from "./words.mjs";
 
 const SPAN = 1800; // s
 const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [240, 36, 76, 12, 28];
-const MAX_POINTS = 360; // of a line
+const MAX_POINTS = 360; // of a curve
 /** Changes every two seconds, in which the chart moves by a third of a pixel. */
 const redrawTick = computed(() => Math.floor(now.value / 2000));
 
@@ -24,15 +24,15 @@ export function Chart() {
     if (box.current) watch.observe(box.current);
     return () => watch.disconnect();
   }, []);
-  return html`<div ref=${box}><${Lines} width=${width} /></div>`;
+  return html`<div ref=${box}><${Curves} width=${width} /></div>`;
 }
 
 /** @param {{width: number}} props */
-function Lines({width: WIDTH}) {
+function Curves({width: WIDTH}) {
   void redrawTick.value; // moves on as time passes
   const end = Date.now() / 1000;
-  const known = temperatures.peek().length ? temperatures.peek() : temperatures.value; // subscribes only until the first point has come
-  const rows = known.filter(([at]) => at > end - SPAN);
+  const points = temperatures.peek().length ? temperatures.peek() : temperatures.value; // subscribes only until the first point has come
+  const rows = points.filter(([at]) => at > end - SPAN);
   if (!rows.length) return html`<p class="empty chart">${t("chart_empty")}</p>`;
   const names = [...new Set(rows.flatMap(([, row]) => Object.keys(row)))].sort((a, b) => heaterRank(a) - heaterRank(b)).slice(0, 6);
   const colours = coloursOf(names);
@@ -59,12 +59,12 @@ function Lines({width: WIDTH}) {
       return point;
     }).join("");
   };
-  const lines = [];
-  for (let value = 0; value <= ceiling; value += step(top)) lines.push(value);
+  const rules = [];
+  for (let value = 0; value <= ceiling; value += step(top)) rules.push(value);
   const ends = labels(names, rows, y);
   return html`<figure class=${isStale.value ? "chart past-it" : "chart"}>
     <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label=${summary(names, rows)}>
-      ${lines.map(value => html`<g key=${value} class="rule"><path d=${`M${LEFT} ${y(value)}H${WIDTH - RIGHT}`} />
+      ${rules.map(value => html`<g key=${value} class="rule"><path d=${`M${LEFT} ${y(value)}H${WIDTH - RIGHT}`} />
         <text x=${LEFT - 6} y=${y(value) + 4} text-anchor="end">${value}</text></g>`)}
       ${(WIDTH < 420 ? [30, 15, 0] : [30, 20, 10, 0]).map(minutes => html`<text key=${minutes} class="axis" x=${x(end - minutes * 60)} y=${HEIGHT - 6}
         text-anchor="middle">${minutes ? t("chart_ago", {n: minutes}) : t("chart_now")}</text>`)}
@@ -83,20 +83,20 @@ function coloursOf(names) {
 }
 
 /**
- * Heights of the names at the ends of the lines, moved apart where they would overlap.
+ * Heights of the names at the ends of the curves, moved apart where they would overlap.
  * @param {string[]} names @param {any[]} rows @param {(value: number) => number} y
  */
 function labels(names, rows, y) {
   const last = rows.at(-1)[1];
   const wanted = names.map((name, index) => ({index, at: y(last[name]?.[0] ?? 0) + 4})).sort((a, b) => a.at - b.at);
-  const places = /** @type {number[]} */ ([]);
+  const heights = /** @type {number[]} */ ([]);
   let before = -Infinity;
   for (const each of wanted) {
     before = Math.max(each.at, before + 15);
-    places[each.index] = before;
+    heights[each.index] = before;
   }
   const over = before - (HEIGHT - BOTTOM + 4);
-  return over > 0 ? places.map(place => place - over) : places;
+  return over > 0 ? heights.map(height => height - over) : heights;
 }
 
 /** @param {string[]} names @param {any[]} rows */

@@ -7,6 +7,6 @@ const MANY_RESENDS = 0.01; // share of the lines
 /** @param {number} sent @param {number} resends @returns {[string, string]} Tone and text. */
 export function connectionQuality(sent, resends) {
   const isBad = resends / Math.max(1, sent) > MANY_RESENDS;
-  const [tone, verdict] = isBad ? ["bad", "line_bad"] : resends ? ["warn", "line_some"] : ["good", "line_good"];
-  return [tone, `${t("line_resends", {resends: number(resends), sent: number(sent)})} ${t(verdict)}`];
+  const [tone, verdict] = isBad ? ["bad", "connection_bad"] : resends ? ["warn", "connection_some"] : ["good", "connection_good"];
+  return [tone, `${t("connection_resends", {resends: number(resends), sent: number(sent)})} ${t(verdict)}`];
 }

@@ -3,7 +3,7 @@
 import {address, get, postStart, remove, upload} from "./api.mjs";
 import {html, onValue, signal, useEffect, useState} from "./html.mjs";
 import {Details, outcome} from "./inspect.mjs";
-import {refused, showRefusal} from "./refusal.mjs";
+import {refusedFile, showRefusal} from "./refusal.mjs";
 import {Choose, chosen, countOf, foldersIn, NewFolder, Several} from "./several.mjs";
 import {sureToStart} from "./start.mjs";
 import {isActive, isIdle, whyNoPrinter, whyReadOnly} from "./state.mjs";
@@ -47,7 +47,7 @@ export async function load() {
 
 // -- uploads -----------------------------------------------------------------------------------------------
 
-/** The list with at most MAX_UPLOADS entries, and all that still have to be sent. @param {any[]} entries */
+/** The list without its oldest entries that have been sent, as far as it has more than MAX_UPLOADS. @param {any[]} entries */
 function shortened(entries) {
   let surplus = entries.length - MAX_UPLOADS;
   return entries.filter(each => isUnsent(each) || surplus-- <= 0);
@@ -161,7 +161,7 @@ function Upload({entry}) {
 
 /** @param {{path: string}} file */
 async function print(file) {
-  refused.value = null;
+  refusedFile.value = null;
   try {
     await postStart(`api/files/local/${address(file.path)}`, {command: "select", print: true});
     location.hash = "#now";
@@ -202,20 +202,20 @@ async function erase(file) {
 
 /** @param {{file: any}} props */
 function Row({file}) {
-  const known = file.gcodeAnalysis ?? {};
+  const analysis = file.gcodeAnalysis ?? {};
   const isOpen = openPath.value === file.path;
   if (file.type === "folder") {
     return html`<li class="file"><${Choose} file=${file} /><a class="what" href=${`#files/${address(file.path)}`}><b>${short(file.name, 100)}/</b>
       <small>${tn("files", countOf(file))}</small></a>
       <div class="row"><${Act} label=${t("delete")} name=${`${t("delete")} ${short(file.name, 80)}`} sure=${() => sureToErase(file)} run=${() => erase(file)} fail=${fail} /></div></li>`;
   }
-  const time = file.statistics?.averagePrintTime?._default ?? known.estimatedPrintTime;
+  const time = file.statistics?.averagePrintTime?._default ?? analysis.estimatedPrintTime;
   return html`<li class="file"><${Choose} file=${file} />
     <${Thumbnail} path=${file.thumbnail} />
     <button type="button" class="plain what" aria-expanded=${isOpen} onClick=${() => (openPath.value = isOpen ? "" : file.path)}>
       <b>${short(file.name, 100)}</b>
       <small>${[time && duration(time), size(file.size), clock(file.date), outcome(file)].filter(Boolean).join(" · ")}</small>
-      ${known.errors?.length > 0 && html`<small class="bad">${tn("refused_count", known.errors.length)}</small>`}
+      ${analysis.errors?.length > 0 && html`<small class="bad">${tn("refused_count", analysis.errors.length)}</small>`}
     </button>
     <div class="row apart"><${Print} file=${file} />
       <${Act} label=${t("delete")} name=${`${t("delete")} ${short(file.name, 80)}`} sure=${() => sureToErase(file)} run=${() => erase(file)} fail=${fail} /></div>

@@ -13,16 +13,16 @@ const HINT_TIME = 3000; // ms that the hint is shown after a finger was lifted t
 const connectFail = signal("");
 
 /** What became of the last Stop, as a sentence; empty: none was pressed, or the printer has answered. */
-export const stopped = signal("");
+export const stopText = signal("");
 
 async function sendStop() {
-  stopped.value = t("stop_sending");
+  stopText.value = t("stop_sending");
   try {
     await gcode({command: "M112"}, {late: true}); // a stop is right however late it comes
-    stopped.value = t("stop_sent");
+    stopText.value = t("stop_sent");
   } catch (error) {
-    if (error instanceof Failure && error.status === 0) stopped.value = t("stop_unknown"); // it may have been sent
-    else stopped.value = t("stop_failed", {text: error instanceof Failure ? error.message : String(error)});
+    if (error instanceof Failure && error.status === 0) stopText.value = t("stop_unknown"); // it may have been sent
+    else stopText.value = t("stop_failed", {text: error instanceof Failure ? error.message : String(error)});
   }
 }
 
@@ -79,18 +79,18 @@ function Again({label, run}) {
   return html`<button type="button" class="small again" aria-label=${label} title=${label} onClick=${run}><span>${label}</span></button>`;
 }
 
-/** How fresh the values are. The line is always there, so that nothing moves when the connection is lost. */
+/** How fresh the values are. This is always there, so that nothing moves when the connection is lost. */
 function Freshness() {
   const {state: link, since, retryAt, reason} = net.value;
-  const gone = (now.value - since) / 1000;
+  const seconds = (now.value - since) / 1000;
   if (link === "live" && !isStale.value) {
     return newVersion.value
       ? html`<p class="fresh warn">${t("updated")} <${Again} label=${t("reload")} run=${() => location.reload()} /></p>`
       : html`<p class="fresh">${server.value.name ? `${short(server.value.name, 40)} · ` : ""}${heatAge.value ? html`<span
         class="warn">${t("heat_old", {age: duration(heatAge.value)})}</span>` : t("fresh")}${whyReadOnly.value && html`<span>${t("may_look")}</span>`}<${AccessBadge} /></p>`;
   }
-  if (link === "boot" && !reason && gone < GRACE) return html`<p class="fresh">${t("state_boot")}</p>`;
-  if (link === "lost" && gone < GRACE && !isStale.value) return html`<p class="fresh">${t("fresh_lost")}</p>`;
+  if (link === "boot" && !reason && seconds < GRACE) return html`<p class="fresh">${t("state_boot")}</p>`;
+  if (link === "lost" && seconds < GRACE && !isStale.value) return html`<p class="fresh">${t("fresh_lost")}</p>`;
   const old = age.value === null ? t("fresh_never") : t("fresh_old", {age: age.value});
   const wait = Math.ceil((retryAt - now.value) / 1000);
   const next = wait > 0 ? t("fresh_next", {n: wait}) : t("fresh_trying");
@@ -122,17 +122,17 @@ function Announcer() {
 
 /** After a Stop: whether the printer confirmed it, and how to reconnect. */
 function StopResult() {
-  const known = printer.value.stop;
+  const stopAnswer = printer.value.stop;
   useEffect(() => {
-    if (known) stopped.value = ""; // from here on the printer's answer is shown instead
-  }, [known]);
-  if (!stopped.value && !known) return null;
-  const bad = known === "unconfirmed" || (!known && stopped.value !== t("stop_sent") && stopped.value !== t("stop_sending"));
-  const text = known && !isGone.value ? t(known === "confirmed" ? "stop_confirmed" : "stop_unconfirmed") : stopped.value;
+    if (stopAnswer) stopText.value = ""; // from here on the printer's answer is shown instead
+  }, [stopAnswer]);
+  if (!stopText.value && !stopAnswer) return null;
+  const bad = stopAnswer === "unconfirmed" || (!stopAnswer && stopText.value !== t("stop_sent") && stopText.value !== t("stop_sending"));
+  const text = stopAnswer && !isGone.value ? t(stopAnswer === "confirmed" ? "stop_confirmed" : "stop_unconfirmed") : stopText.value;
   return html`<p class=${bad ? "notice bad" : "notice warn"} role="alert"><span>${text}</span>
-    ${known && html`<${Act} label=${t("stop_next")} busy=${t("connecting")} fail=${connectFail}
+    ${stopAnswer && html`<${Act} label=${t("stop_next")} busy=${t("connecting")} fail=${connectFail}
       run=${() => post("api/connection", {command: "connect"})} done=${() => printer.value.state !== "fault"} /><${Fail} of=${connectFail} />`}
-    <button type="button" class="small" onClick=${() => (stopped.value = "")} hidden=${Boolean(known)}>${t("close")}</button></p>`;
+    <button type="button" class="small" onClick=${() => (stopText.value = "")} hidden=${Boolean(stopAnswer)}>${t("close")}</button></p>`;
 }
 
 /** Views that are part of another one in the navigation. */

@@ -8,15 +8,15 @@ import {Act, attempt, Fail} from "./widgets.mjs";
 import {clock, duration, number, sentence, size, t, tn} from "./words.mjs";
 
 const INTERVAL = 10000; // ms between two requests
-const LOW = 0.1; // share of a disk, or of the memory: less should not be free
+const MIN_FREE = 0.1; // share of a disk, or of the memory, that should be free
 
-const known = signal(/** @type {any} */ (null));
+const health = signal(/** @type {any} */ (null));
 const fail = signal("");
 const fileFail = signal("");
 
 function load() {
   return attempt(fail, async () => {
-    known.value = await get("api/health");
+    health.value = await get("api/health");
   });
 }
 
@@ -36,20 +36,20 @@ function meaning(link) {
   const {sent, resends, badChecksums, wrongNumbers, timeouts, figures} = link;
   const sentences = [connectionQuality(sent, resends)];
   if (resends) sentences.push(["", t("resends_why", {wrong: number(badChecksums), missed: number(wrongNumbers), other: number(resends - badChecksums - wrongNumbers)})]);
-  if (timeouts) sentences.push(["warn", tn("line_timeouts", timeouts)]);
+  if (timeouts) sentences.push(["warn", tn("connection_timeouts", timeouts)]);
   if (!figures?.answers) return sentences;
   const waits = figures.late + figures.waits;
-  sentences.push(waits ? ["warn", tn("line_waited", waits)] : ["good", t("line_never_waited")]);
+  sentences.push(waits ? ["warn", tn("connection_waited", waits)] : ["good", t("connection_never_waited")]);
   return sentences;
 }
 
 function PrinterConnection() {
   const link = connectionFigures.value;
   const gone = isGone.value || !link || typeof link.sent !== "number" || printer.value.state === "offline";
-  if (gone) return html`<section class="card" aria-label=${t("line")}><h2>${t("line")}</h2><p class="empty">${t("no_line")}</p></section>`;
+  if (gone) return html`<section class="card" aria-label=${t("printer_connection")}><h2>${t("printer_connection")}</h2><p class="empty">${t("no_figures")}</p></section>`;
   const {figures} = link;
   const window = figures && [figures.windowLines && tn("window_lines", figures.windowLines), figures.windowBytes && t("window_bytes", {n: number(figures.windowBytes)})].filter(Boolean).join(", ");
-  return html`<section class="card" aria-label=${t("line")}><h2>${t("line")}</h2>
+  return html`<section class="card" aria-label=${t("printer_connection")}><h2>${t("printer_connection")}</h2>
     ${meaning(link).map(([tone, text]) => html`<p key=${text} class=${tone}>${text}</p>`)}
     <${Pairs} rows=${[
       [t("sent"), number(link.sent)],
@@ -80,10 +80,10 @@ function Recording({kind, entry}) {
 }
 
 function Recordings() {
-  const {faults = [], sessions = [], recording} = known.value ?? {};
+  const {faults = [], sessions = [], recording} = health.value ?? {};
   return html`<section class="card" aria-label=${t("faults")}><h2>${t("faults")}</h2>
     <p class="dim">${t("faults_what")}</p>
-    ${known.value && !faults.length && html`<p class="empty">${t("no_faults")}</p>`}
+    ${health.value && !faults.length && html`<p class="empty">${t("no_faults")}</p>`}
     <ul class="plainlist">${faults.map((/** @type {any} */ each) => html`<${Recording} key=${each.name} kind="faults" entry=${each} />`)}</ul>
     <h2>${t("recordings")}</h2>
     ${!sessions.length && html`<p class="dim">${t(recording ? "no_recordings" : "recording_off")}</p>`}
@@ -116,8 +116,8 @@ function loadText({load: value, processors}) {
 }
 
 function Machine() {
-  const {machine = {}, memory = {}, recordTrouble} = known.value ?? {};
-  const isLow = (/** @type {any} */ each) => each?.total && each.free / each.total < LOW;
+  const {machine = {}, memory = {}, recordTrouble} = health.value ?? {};
+  const isLow = (/** @type {any} */ each) => each?.total && each.free / each.total < MIN_FREE;
   const room = (/** @type {any} */ each) => each?.total ? html`<span
     class=${isLow(each) ? "warn" : ""}>${t("free_of", {free: size(each.free), total: size(each.total)})}</span>` : null;
   return html`<section class="card" aria-label=${t("machine")}><h2>${t("machine")}</h2>

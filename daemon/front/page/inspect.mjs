@@ -12,37 +12,37 @@ const ENDS = 65536; // bytes at the beginning and end of a file in which slicers
 const MAX_SETTINGS = 1000;
 const fail = signal("");
 
-/** @param {any} known */
-function figures(known) {
-  const metres = Object.values(known.filament ?? {}).reduce((sum, /** @type {any} */ each) => sum + (each?.length ?? 0), 0) / 1000;
-  const {dimensions, times = {}} = known;
+/** @param {any} analysis */
+function figures(analysis) {
+  const metres = Object.values(analysis.filament ?? {}).reduce((sum, /** @type {any} */ each) => sum + (each?.length ?? 0), 0) / 1000;
+  const {dimensions, times = {}} = analysis;
   const mm = (/** @type {number} */ value) => number(value, value < 10 ? 1 : 0);
   return [
-    [t("plan"), known.estimatedPrintTime && duration(known.estimatedPrintTime)],
+    [t("plan"), analysis.estimatedPrintTime && duration(analysis.estimatedPrintTime)],
     [t("plan_heating"), times.heating > 1 && duration(times.heating)],
-    [t("plan_slicer"), known.slicerEstimate && duration(known.slicerEstimate)],
-    [t("layers"), known.layers && number(known.layers)],
-    [t("layer_height"), known.layer_height && `${number(known.layer_height, 2)} mm`],
-    [t("first_layer"), known.first_layer_height && `${number(known.first_layer_height, 2)} mm`],
+    [t("plan_slicer"), analysis.slicerEstimate && duration(analysis.slicerEstimate)],
+    [t("layers"), analysis.layers && number(analysis.layers)],
+    [t("layer_height"), analysis.layer_height && `${number(analysis.layer_height, 2)} mm`],
+    [t("first_layer"), analysis.first_layer_height && `${number(analysis.first_layer_height, 2)} mm`],
     [t("dimensions"), dimensions && `${mm(dimensions.width)} × ${mm(dimensions.depth)} × ${mm(dimensions.height)} mm`],
-    [t("filament"), [known.filament_type, metres > 0 && `${number(metres, 1)} m`, known.filament_weight_total && `${number(known.filament_weight_total)} g`].filter(Boolean).join(", ")],
-    [t("temperatures"), heats(known)],
-    [t("nozzle_size"), known.nozzle_diameter && `${number(known.nozzle_diameter, 2)} mm`],
-    [t("sliced_for"), known.printer_model],
-    [t("slicer"), [known.slicer, known.slicer_version].filter(Boolean).join(" ")],
+    [t("filament"), [analysis.filament_type, metres > 0 && `${number(metres, 1)} m`, analysis.filament_weight_total && `${number(analysis.filament_weight_total)} g`].filter(Boolean).join(", ")],
+    [t("temperatures"), heats(analysis)],
+    [t("nozzle_size"), analysis.nozzle_diameter && `${number(analysis.nozzle_diameter, 2)} mm`],
+    [t("sliced_for"), analysis.printer_model],
+    [t("slicer"), [analysis.slicer, analysis.slicer_version].filter(Boolean).join(" ")],
   ].filter(([, value]) => value);
 }
 
-/** @param {any} known */
-function heats(known) {
-  return [["nozzle", known.first_layer_extr_temp], ["bed", known.first_layer_bed_temp], ["chamber", known.chamber_temp]]
+/** @param {any} analysis */
+function heats(analysis) {
+  return [["nozzle", analysis.first_layer_extr_temp], ["bed", analysis.first_layer_bed_temp], ["chamber", analysis.chamber_temp]]
     .filter(([, value]) => value).map(([name, value]) => `${t(name)} ${value} °C`).join(", ");
 }
 
-/** @param {{known: any}} props */
-function Findings({known}) {
-  const rows = [...(known.errors ?? []).map((/** @type {string} */ each) => ["bad", t("error"), each]),
-    ...(known.warnings ?? []).map((/** @type {string} */ each) => ["", t("warning"), each])];
+/** @param {{analysis: any}} props */
+function Findings({analysis}) {
+  const rows = [...(analysis.errors ?? []).map((/** @type {string} */ each) => ["bad", t("error"), each]),
+    ...(analysis.warnings ?? []).map((/** @type {string} */ each) => ["", t("warning"), each])];
   if (!rows.length) return html`<p class="good">${t("checked_fine")}</p>`;
   return html`<ul>${rows.map(([tone, head, each], index) => html`<li key=${index} class=${tone}>${head}: ${short(why(each), 400)}</li>`)}</ul>`;
 }
@@ -125,13 +125,13 @@ function ToolpathView({path}) {
 
 /** @param {{file: any, onMoved: () => Promise<unknown>}} props */
 export function Details({file, onMoved}) {
-  const known = file.gcodeAnalysis;
+  const analysis = file.gcodeAnalysis;
   const last = file.prints?.last;
   const [queued, setQueued] = useState(0);
   return html`<div class="details">
     ${file.thumbnail && html`<${Picture} path=${file.thumbnail} alt=${t("picture_of", {name: short(file.name, 80)})} />`}
-    ${known ? html`<${Findings} known=${known} />
-      <dl class="pairs">${figures(known).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${short(value, 120)}</dd></div>`)}</dl>
+    ${analysis ? html`<${Findings} analysis=${analysis} />
+      <dl class="pairs">${figures(analysis).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${short(value, 120)}</dd></div>`)}</dl>
       ${file.toolpath && html`<${ToolpathView} path=${file.toolpath} />`}
       <${Layers} path=${file.path} />` : html`<p class="dim">${t("not_analysed")}</p>`}
     ${last && html`<p class="dim">${tn("printed_times", (file.prints.success ?? 0) + (file.prints.failure ?? 0))}${" "}

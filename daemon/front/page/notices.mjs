@@ -56,15 +56,15 @@ function spoolName({id, vendor, name, material, left_weight: left}) {
 
 /** @param {{stock: any, away: boolean}} props */
 function Spools({stock, away}) {
-  const [known, setKnown] = useState(/** @type {any[]} */ ([]));
-  const load = () => request("spools").then(answer => setKnown(answer.spools), error => (spoolFail.value = error.message));
+  const [allSpools, setAllSpools] = useState(/** @type {any[]} */ ([]));
+  const load = () => request("spools").then(answer => setAllSpools(answer.spools), error => (spoolFail.value = error.message));
   useEffect(() => void (away || load()), [away]);
   const use = (/** @type {number} */ tool) => async (/** @type {any} */ event) => {
     spoolFail.value = "";
     const spool = event.target.value === "" ? null : Number(event.target.value);
     await request("spool", {tool, spool}).catch(error => (spoolFail.value = error.message));
   };
-  const choices = (/** @type {any} */ {id, spool}) => (id === null || known.some(each => each.id === id) ? known : [spool ?? {id, left_weight: null}, ...known]);
+  const choices = (/** @type {any} */ {id, spool}) => (id === null || allSpools.some(each => each.id === id) ? allSpools : [spool ?? {id, left_weight: null}, ...allSpools]);
   return html`<section class="card" aria-label=${t("spools")}><h2>${t("spools")}</h2>
     ${stock.away && html`<p class="warn">${short(stock.away, 300)}</p>`}
     ${stock.tools.map((/** @type {any} */ each) => html`<div class="row" key=${each.tool}><label>T${each.tool} <select value=${String(each.id ?? "")} disabled=${away}

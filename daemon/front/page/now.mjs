@@ -97,8 +97,8 @@ function wasStopped(last) {
 
 /** Whether one of the notices already shows this reason. @param {string} reason */
 function isShownBelow(reason) {
-  const {state: line, error} = printer.value;
-  return halted.value?.text === reason || (["fault", "offline"].includes(line) && [error, null].includes(reason));
+  const {state: connection, error} = printer.value;
+  return halted.value?.text === reason || (["fault", "offline"].includes(connection) && [error, null].includes(reason));
 }
 
 /** The heaters that are still on, with their temperatures: not every slicer turns the bed off at the end. */
@@ -163,16 +163,16 @@ function whatToDo(kind) {
  * @returns {any[]}
  */
 function noticeRows() {
-  const {message, trouble, error, stop, state: line} = printer.value;
+  const {message, trouble, error, stop, state: connection} = printer.value;
   const {pauseReason, warning, error: failed} = job.value;
   const power = server.value.power ?? [];
   const waits = waitsForPrinter.value;
   const halt = halted.value;
   return [
     waits && {tone: "warn", head: t(isSilent.value ? "silent" : "away"), text: error ?? failed, what: t(isCancelledAway() ? "away_given_up" : "away_what")},
-    line === "fault" && !waits && !stop && {tone: "bad", head: t(halt ? "fault" : "no_connection"), text: error ?? failed, what: halt ? whatToDo(halt.kind) : t("no_connection_what"), connects: true},
-    line === "offline" && !waits && !isNew.value && {tone: "warn", head: t("state_offline"), text: error, what: t("offline_what"), connects: true},
-    halt && line !== "fault" && {tone: "bad", head: t("halted_at", {clock: clock(halt.at)}), text: halt.text, what: whatToDo(halt.kind), seen: true},
+    connection === "fault" && !waits && !stop && {tone: "bad", head: t(halt ? "fault" : "no_connection"), text: error ?? failed, what: halt ? whatToDo(halt.kind) : t("no_connection_what"), connects: true},
+    connection === "offline" && !waits && !isNew.value && {tone: "warn", head: t("state_offline"), text: error, what: t("offline_what"), connects: true},
+    halt && connection !== "fault" && {tone: "bad", head: t("halted_at", {clock: clock(halt.at)}), text: halt.text, what: whatToDo(halt.kind), seen: true},
     power.length > 0 && {tone: "warn", head: t("power_low"), text: power.map((/** @type {string} */ each) => t(`power_${each}`)).join(", "), what: t("power_low_what")},
     printsCold.value && {tone: "bad", head: t("cold"), what: t("cold_what")},
     trouble && {tone: "bad", head: t("trouble"), text: trouble},
@@ -245,8 +245,8 @@ function hideUnknown() {
 }
 
 export function Now() {
-  const {state: line, address} = printer.value;
-  if (line === "offline" && !address) isNew.value = true;
+  const {state: connection, address} = printer.value;
+  if (connection === "offline" && !address) isNew.value = true;
   return html`<div class="grid two"><div><${Lazy} when=${isNew.value && !isGone.value}
     load=${setup} />${(!isNew.value || isActive.value) && html`<${Job} />`}<${Notices} />
     <${Lazy} when=${!isActive.value && !whyNoPrinter.value && !halted.value} load=${heatUp} />

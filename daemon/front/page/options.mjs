@@ -7,7 +7,7 @@ import {isAdmin, printer, sections, short} from "./store.mjs";
 import {Act, attempt, Fail} from "./widgets.mjs";
 import {plain, t, typed} from "./words.mjs";
 
-const known = signal(/** @type {any} */ (null));
+const settings = signal(/** @type {any} */ (null));
 const loadFail = signal("");
 const cameraFail = signal("");
 const presetFail = signal("");
@@ -15,7 +15,7 @@ const profileFail = signal("");
 
 function load() {
   return attempt(loadFail, async () => {
-    known.value = await get("api/settings");
+    settings.value = await get("api/settings");
   });
 }
 
@@ -43,7 +43,7 @@ function changed(list, at, fields) {
   return list.map((each, index) => (index === at ? {...each, ...fields} : each));
 }
 
-/** The changes that were made after some of them were sent. @param {Record<string, any>} changes @param {Record<string, any>} sent */
+/** The changes that have not been sent: those whose values differ from the sent ones. @param {Record<string, any>} changes @param {Record<string, any>} sent */
 export function unsent(changes, sent) {
   return Object.fromEntries(Object.entries(changes).filter(([name, value]) => value !== sent[name]));
 }
@@ -51,8 +51,8 @@ export function unsent(changes, sent) {
 const CAMERA_FIELDS = [["name", "camera_name"], ["streamUrl", "camera_stream"], ["snapshotUrl", "camera_snapshot"], ["webrtcUrl", "camera_webrtc"]];
 
 function CameraSettings() {
-  const {appearance, nozzled} = known.value;
-  const webcam = nozzled?.webcam ?? known.value.webcam; // with the addresses as configured, which only an admin gets
+  const {appearance, nozzled} = settings.value;
+  const webcam = nozzled?.webcam ?? settings.value.webcam; // with the addresses as configured, which only an admin gets
   const [changes, setChanges] = useState(/** @type {Record<string, any>} */ ({}));
   const [reload, setReload] = useState(false);
   const fixed = (/** @type {string} */ name) => (nozzled?.fixed ?? []).includes(name);
@@ -63,7 +63,7 @@ function CameraSettings() {
   const {name = appearance.name ?? "", streamUrl = webcam.streamUrl ?? "", snapshotUrl = webcam.snapshotUrl ?? ""} = changes;
   const save = async () => {
     const {name: given, ...camera} = changes;
-    known.value = await post("api/settings", {...(given !== undefined && {appearance: {name: given}}), ...(Object.keys(camera).length && {webcam: camera})});
+    settings.value = await post("api/settings", {...(given !== undefined && {appearance: {name: given}}), ...(Object.keys(camera).length && {webcam: camera})});
     if (Object.keys(camera).length) setReload(true);
     setChanges(now => unsent(now, changes));
   };
@@ -89,7 +89,7 @@ function CameraSettings() {
 }
 
 function PresetSettings() {
-  const {profiles} = known.value.temperature;
+  const {profiles} = settings.value.temperature;
   const hasChamber = "chamber" in (printer.value.heaters ?? {}) || profiles.some((/** @type {any} */ each) => each.chamber);
   const [rows, setRows] = useState(/** @type {any[]|null} */ (null));
   const text = (/** @type {any} */ value) => String(value ?? "");
@@ -99,7 +99,7 @@ function PresetSettings() {
   const save = async () => {
     const list = shown.map((/** @type {any} */ each) => ({name: each.name.trim(), extruder: numberOrNone(each.extruder, t("nozzle")),
       bed: numberOrNone(each.bed, t("bed")), chamber: numberOrNone(each.chamber, t("chamber"))}));
-    known.value = await post("api/settings", {temperature: {profiles: list}});
+    settings.value = await post("api/settings", {temperature: {profiles: list}});
     setRows(now => (now === rows ? null : now));
   };
   return html`<section class="card" aria-label=${t("presets")}><h2>${t("presets")}</h2><p class="dim">${t("presets_what")}</p>
@@ -127,7 +127,7 @@ function ProfileSettings() {
   const load = () => get("api/printerprofiles/_default").then(setProfile, error => (profileFail.value = error.message));
   useEffect(() => void load(), [sections.value.profile]);
   if (!profile) return null;
-  const off = known.value.nozzled?.profileFixed ? t("profile_fixed") : isActive.value ? t("why_printing") : whyNoAdmin();
+  const off = settings.value.nozzled?.profileFixed ? t("profile_fixed") : isActive.value ? t("why_printing") : whyNoAdmin();
   const set = (/** @type {string} */ name) => (/** @type {any} */ value) => setChanges({...changes, [name]: value});
   const save = async () => {
     /** @type {Record<string, any>} */
@@ -161,6 +161,6 @@ function ProfileSettings() {
 
 export function Options() {
   useEffect(() => void load(), [sections.value.settings?.revision]);
-  if (!known.value) return html`<${Fail} of=${loadFail} />`;
+  if (!settings.value) return html`<${Fail} of=${loadFail} />`;
   return html`<${ProfileSettings} /><${PresetSettings} /><${CameraSettings} />`;
 }

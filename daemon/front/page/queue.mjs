@@ -12,7 +12,7 @@ import {t, tn, typed, why} from "./words.mjs";
 const MAX_COPIES = 999;
 const MAX_LENGTH = {notes: 1000, material: 60}; // characters
 
-const known = signal(/** @type {any} */ (null));
+const shownQueue = signal(/** @type {any} */ (null));
 const fail = signal("");
 
 let newest = 0; // the number of the latest request
@@ -26,7 +26,7 @@ async function show(request) {
   const number = newest;
   const queue = await request();
   // the latest request always counts: the revisions of a queue that was lost begin anew
-  if (number === newest || !(queue.revision < known.value?.revision)) known.value = queue;
+  if (number === newest || !(queue.revision < shownQueue.value?.revision)) shownQueue.value = queue;
 }
 
 function load() {
@@ -40,15 +40,15 @@ function command(body) {
 
 /** Ask before the bed is marked as clear, as that may start the next print. */
 function sureOfBed() {
-  const waiting = () => known.value?.entries.find((/** @type {any} */ each) => each.state === "waiting");
+  const waiting = () => shownQueue.value?.entries.find((/** @type {any} */ each) => each.state === "waiting");
   const next = waiting();
-  if (!next || known.value.paused) return Promise.resolve(true);
+  if (!next || shownQueue.value.paused) return Promise.resolve(true);
   return ask({title: t("bed_title"), body: t("bed_body", {name: short(next.name, 80)}), yes: t("bed_yes"), no: t("start_no"), kind: "main",
     holds: () => isIdle() && waiting()?.id === next.id});
 }
 
 function sureToClear() {
-  const count = known.value.entries.length;
+  const count = shownQueue.value.entries.length;
   return ask({title: tn("queue_clear_title", count), body: t("queue_clear_body"), yes: t("queue_clear"), no: t("keep_it")});
 }
 
@@ -110,16 +110,16 @@ export function Queue() {
     if (part) load();
   }, [part?.revision, part?.waiting]);
   if (!part) return null;
-  const {entries = [], paused, bed, waiting} = known.value ?? {};
+  const {entries = [], paused, bed, waiting} = shownQueue.value ?? {};
   return html`<section class="card" aria-label=${t("queue")}><h2>${t("queue")}</h2>
-    ${known.value && html`<p>${isActive.value ? t("bed_in_use") : bed?.clear ? t("bed_clear") : t("bed_not_clear")}${paused ? ` ${t("queue_paused")}` : ""}</p>
+    ${shownQueue.value && html`<p>${isActive.value ? t("bed_in_use") : bed?.clear ? t("bed_clear") : t("bed_not_clear")}${paused ? ` ${t("queue_paused")}` : ""}</p>
       ${waiting && bed?.clear && entries.length > 0 && html`<p class="warn">${short(why(waiting), 300)}</p>`}
       <div class="row"><${Act} kind=${bed?.clear ? "" : "main"} label=${t(bed?.clear ? "bed_unclear" : "bed_is_clear")}
         sure=${bed?.clear ? undefined : sureOfBed} off=${isActive.value ? t("why_printing") : ""} run=${command({command: "bed", clear: !bed?.clear})} fail=${fail} />
         <${Act} label=${t(paused ? "queue_resume" : "queue_pause")} run=${command({command: paused ? "resume" : "pause"})} fail=${fail} />
         ${entries.length > 0 && html`<${Act} kind="danger" label=${t("queue_clear")} sure=${sureToClear} run=${command({command: "clear"})} fail=${fail} />`}</div>`}
     <${Fail} of=${fail} />
-    ${known.value && !entries.length && html`<p class="empty">${t("queue_empty")}</p>`}
+    ${shownQueue.value && !entries.length && html`<p class="empty">${t("queue_empty")}</p>`}
     <ol class="plainlist">${entries.map((/** @type {any} */ each, /** @type {number} */ at) => html`<${Entry} key=${each.id} entry=${each} at=${at}
       last=${entries.length - 1} />`)}</ol></section>`;
 }

@@ -9,37 +9,37 @@ import {t, tn, why} from "./words.mjs";
 
 const fail = signal("");
 /** The file that was just refused; null: none. */
-export const refused = signal(/** @type {{path: string, name: string, reasons: string[]}|null} */ (null));
+export const refusedFile = signal(/** @type {{path: string, name: string, reasons: string[]}|null} */ (null));
 
 /**
  * Show why a file was refused, if its own errors are the reason; otherwise throw the error.
  * @param {unknown} error Of the request to print it. @param {string} path
  */
 export async function showRefusal(error, path) {
-  const known = error instanceof Failure && error.status === 409 ? await get(`api/files/local/${address(path)}`).catch(() => null) : null;
-  if (!known?.gcodeAnalysis?.errors?.length || whyNoPrinter.value || isActive.value) throw error;
-  refused.value = {path, name: known.name, reasons: [/** @type {Error} */ (error).message]};
+  const file = error instanceof Failure && error.status === 409 ? await get(`api/files/local/${address(path)}`).catch(() => null) : null;
+  if (!file?.gcodeAnalysis?.errors?.length || whyNoPrinter.value || isActive.value) throw error;
+  refusedFile.value = {path, name: file.name, reasons: [/** @type {Error} */ (error).message]};
 }
 
 /** The refusal as a dialog over any view. */
 export function Refused() {
-  const close = () => (refused.value = null);
-  if (!refused.value) return null;
-  return html`<${Modal} name="refused" close=${close}><${Refusal} ...${refused.value} onDone=${close} /><//>`;
+  const close = () => (refusedFile.value = null);
+  if (!refusedFile.value) return null;
+  return html`<${Modal} name="refused" close=${close}><${Refusal} ...${refusedFile.value} onDone=${close} /><//>`;
 }
 
 /** @param {{path: string, name: string, reasons?: string[]|string, onDone?: () => void}} props */
 export function Refusal({path, name, reasons, onDone}) {
-  const given = Array.isArray(reasons) ? reasons : reasons ? [reasons] : [];
-  const [known, setKnown] = useState(/** @type {{errors: string[], warnings: string[]}|null} */ (null));
+  const ownReasons = Array.isArray(reasons) ? reasons : reasons ? [reasons] : [];
+  const [analysis, setAnalysis] = useState(/** @type {{errors: string[], warnings: string[]}|null} */ (null));
   const [read, setRead] = useState(false);
   useEffect(() => {
     setRead(false);
     fail.value = "";
-    get(`api/files/local/${address(path)}`).then(file => setKnown(file.gcodeAnalysis ?? null), () => setKnown(null));
+    get(`api/files/local/${address(path)}`).then(file => setAnalysis(file.gcodeAnalysis ?? null), () => setAnalysis(null));
   }, [path]);
-  const errors = known?.errors?.length ? known.errors : given;
-  const warnings = known?.warnings ?? [];
+  const errors = analysis?.errors?.length ? analysis.errors : ownReasons;
+  const warnings = analysis?.warnings ?? [];
   return html`<section class="card notice bad refusal" role="alert">
     <h2 id="refused">${t("refused_title", {name: short(name, 80)})}</h2>
     <p>${tn("refused_count", errors.length)}</p>

@@ -35,8 +35,8 @@ function Connection() {
   const [rate, setRate] = useState("");
   const load = () => get("api/connection").then(answer => setOptions(answer.options), error => (connectFail.value = error.message));
   useEffect(() => void load(), [printer.value.state]);
-  const {state: line, address, baudrate, firmware, error} = printer.value;
-  const isConnected = line === "ready" || line === "opening" || line === "handshaking";
+  const {state: connection, address, baudrate, firmware, error} = printer.value;
+  const isConnected = connection === "ready" || connection === "opening" || connection === "handshaking";
   const ports = options?.ports ?? [];
   const connect = () => post("api/connection", {command: "connect", save: true, ...(port && {port}), ...(rate && (rate === "find" ? {find: true} : {baudrate: Number(rate)}))});
   return html`<section class="card" aria-label=${t("connection")}><h2>${t("connection")}</h2>
@@ -64,13 +64,13 @@ function Connection() {
 // -- printer -----------------------------------------------------------------------------------------------
 
 function PrinterCard() {
-  const [known, setKnown] = useState(/** @type {any} */ (null));
+  const [models, setModels] = useState(/** @type {any} */ (null));
   const [chosen, setChosen] = useState(/** @type {string|null} */ (null));
-  const load = () => get("api/printerpresets").then(setKnown, error => (printerFail.value = error.message));
+  const load = () => get("api/printerpresets").then(setModels, error => (printerFail.value = error.message));
   useEffect(() => void load(), [printer.value.state, sections.value.profile]); // the printer names its model; another browser may choose a preset
   const {name, width, depth, height, extruders, maxHotend, maxBed} = profile.value;
-  const current = known?.current ?? "";
-  const suggested = known?.presets?.find((/** @type {any} */ each) => each.id === known.suggested);
+  const current = models?.current ?? "";
+  const suggested = models?.presets?.find((/** @type {any} */ each) => each.id === models.suggested);
   const use = async (/** @type {string|null} */ preset) => {
     await post("api/printerpresets", {command: "use", preset});
     setChosen(now => (now === (preset ?? "") ? null : now)); // the user may have chosen another one meanwhile
@@ -81,11 +81,11 @@ function PrinterCard() {
       <div><dt>${t("volume")}</dt><dd>${width && depth && height ? `${width} × ${depth} × ${height} mm` : t("unknown")}</dd></div>
       <div><dt>${t("extruders")}</dt><dd>${extruders ?? "–"}</dd></div>
       <div><dt>${t("limit")}</dt><dd>${maxHotend ?? "–"} / ${maxBed ?? "–"} °C</dd></div></dl>
-    ${suggested && current !== suggested.id && html`<p>${t("suggested", {type: short(known.machineType, 60)})} <${Act} label=${t("use_preset", {name: short(suggested.name, 60)})}
+    ${suggested && current !== suggested.id && html`<p>${t("suggested", {type: short(models.machineType, 60)})} <${Act} label=${t("use_preset", {name: short(suggested.name, 60)})}
       run=${() => use(suggested.id)} off=${isAdmin.value ? "" : t("why_no_admin")} fail=${printerFail} /></p>`}
     <div class="row"><label>${t("preset")} <select value=${chosen ?? current} onChange=${onValue(setChosen)}>
       <option value="">${t("no_preset")}</option>
-      ${(known?.presets ?? []).map((/** @type {any} */ each) => html`<option key=${each.id} value=${each.id}>${short(each.name, 60)}</option>`)}</select></label>
+      ${(models?.presets ?? []).map((/** @type {any} */ each) => html`<option key=${each.id} value=${each.id}>${short(each.name, 60)}</option>`)}</select></label>
       <${Act} label=${t("use")} run=${() => use(chosen || null)}
         off=${!isAdmin.value ? t("why_no_admin") : chosen === null || chosen === current ? t("preset_same") : isActive.value ? t("why_printing") : ""} fail=${printerFail} /></div>
     <${Fail} of=${printerFail} /></section>`;
@@ -99,7 +99,7 @@ function HealthSummary() {
   return html`<section class="card" aria-label=${t("health")}><h2>${t("health")}</h2>
     ${typeof sent === "number" && !isGone.value
       ? html`<p>${connectionQuality(sent, resends ?? 0)[1]}</p>`
-      : html`<p class="empty">${t("no_line")}</p>`}
+      : html`<p class="empty">${t("no_figures")}</p>`}
     ${trouble && html`<p class="bad">${short(trouble, 400)}</p>`}
     ${protection && !protection.after && html`<p class="warn">${t("unprotected", {reason: sentence(short(protection.reason))})}</p>`}
     <a class="button" href="#health">${t("health_more")}</a>

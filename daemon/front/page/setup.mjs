@@ -75,15 +75,15 @@ function PortStep() {
 }
 
 function PresetStep() {
-  const [known, setKnown] = useState(/** @type {any} */ (null));
+  const [models, setModels] = useState(/** @type {any} */ (null));
   const [chosen, setChosen] = useState("");
   const ready = printer.value.state === "ready";
-  const load = () => get("api/printerpresets").then(setKnown, error => (presetFail.value = error.message));
+  const load = () => get("api/printerpresets").then(setModels, error => (presetFail.value = error.message));
   useEffect(() => {
     if (ready) load();
   }, [ready]);
-  const current = known?.current ?? "";
-  const wanted = chosen || known?.suggested || current;
+  const current = models?.current ?? "";
+  const wanted = chosen || models?.suggested || current;
   const {width, depth, height, configured} = profile.value;
   const use = async () => {
     await post("api/printerpresets", {command: "use", preset: wanted});
@@ -92,8 +92,8 @@ function PresetStep() {
   };
   return html`<${Step} number=${3} name=${t("setup_preset")} done=${Boolean(width)}>
     ${width ? html`<p>${short(profile.value.name ?? "", 60)}: ${width} × ${depth} × ${height} mm</p>` : html`<p>${t("setup_preset_what")}</p>`}
-    ${ready && known && !configured && html`<div class="row"><label>${t("preset")} <select value=${wanted} onChange=${onValue(setChosen)}>
-      <option value="">${t("no_preset")}</option>${known.presets.map((/** @type {any} */ each) => html`<option key=${each.id}
+    ${ready && models && !configured && html`<div class="row"><label>${t("preset")} <select value=${wanted} onChange=${onValue(setChosen)}>
+      <option value="">${t("no_preset")}</option>${models.presets.map((/** @type {any} */ each) => html`<option key=${each.id}
         value=${each.id}>${short(each.name, 60)}</option>`)}</select></label>
       <${Act} label=${t("use")} run=${use} fail=${presetFail}
         off=${!isAdmin.value ? t("why_no_admin") : !wanted || wanted === current ? t("preset_same") : isActive.value ? t("why_printing") : ""} /></div>`}

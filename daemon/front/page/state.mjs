@@ -35,17 +35,17 @@ export const printsCold = computed(() => {
 export const state = computed(() => {
   if (net.value.state === "boot") return {key: "boot", word: t("state_boot"), icon: "busy", tone: "dim"};
   if (isGone.value) return {key: "unknown", word: t("state_unknown"), icon: "offline", tone: "bad"};
-  const {state: line, text} = printer.value;
-  if (line === "ready" && job.value.active && job.value.state in ACTIVE) {
+  const {state: connection, text} = printer.value;
+  if (connection === "ready" && job.value.active && job.value.state in ACTIVE) {
     const key = /** @type {keyof typeof ACTIVE} */ (job.value.state);
     const tone = key === "paused" ? "warn" : "good";
     return {key, word: t(`job_${key}`), icon: ACTIVE[key], tone};
   }
-  if (line === "ready" && /SD/.test(text)) return {key: "sd", word: t("state_sd"), icon: "printing", tone: "good"};
+  if (connection === "ready" && /SD/.test(text)) return {key: "sd", word: t("state_sd"), icon: "printing", tone: "good"};
   if (waitsForPrinter.value) return {key: "away", word: t(isSilent.value ? "state_handshaking" : "state_away"), icon: "busy", tone: "warn"};
-  if (line === "ready" && halted.value) return {key: "ready", word: t("state_after_fault"), icon: "fault", tone: "warn"};
-  if (line in ICONS) {
-    const key = /** @type {keyof typeof ICONS} */ (line);
+  if (connection === "ready" && halted.value) return {key: "ready", word: t("state_after_fault"), icon: "fault", tone: "warn"};
+  if (connection in ICONS) {
+    const key = /** @type {keyof typeof ICONS} */ (connection);
     if (key === "fault" && printer.value.stop) return {key, word: t("state_stopped"), icon: "fault", tone: "bad"};
     const tone = key === "fault" ? "bad" : key === "ready" ? "good" : "dim";
     return {key, word: t(`state_${key}`), icon: ICONS[key], tone};
@@ -61,8 +61,8 @@ export const isPrinting = computed(() => isActive.value && job.value.state !== "
 /** A predicate: whether the print that is in progress now still is. @returns {() => boolean} */
 export function thisPrint() {
   const which = () => `${job.value.id} ${job.value.file?.path}`;
-  const known = which();
-  return () => isActive.value && which() === known;
+  const before = which();
+  return () => isActive.value && which() === before;
 }
 /** Whether nothing is being printed. */
 export const isIdle = () => !isActive.value;

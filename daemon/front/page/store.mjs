@@ -37,7 +37,7 @@ export const toolpath = computed(() => sections.value.toolpath ?? null);
 /** Whose key this browser has, and what it allows. */
 export const me = signal({name: "", admin: false, control: false});
 
-/** A temporary admin's key, in memory only. `until` as performance.now(). */
+/** This browser's temporary key of scope admin, in memory only. `until` as performance.now(). */
 export const adminKey = signal({key: "", until: 0});
 /** Whether this browser has an admin's rights: by its own key, or by a temporary one. */
 export const isAdmin = computed(() => me.value.admin || (adminKey.value.key !== "" && now.value < adminKey.value.until));
@@ -137,7 +137,7 @@ export function insertHistory(points, since) {
   temperatures.value = [...before, ...points.filter(([at]) => at > since && at < end), ...after].slice(-MAX_POINTS);
 }
 
-/** @param {{lines?: unknown[], dropped?: number}} dialogue Lines as [way, time, text]; `dropped` were left out before them. */
+/** @param {{lines?: unknown[], dropped?: number}} dialogue Lines as [way, time, text]; `dropped`: how many before them were lost. */
 export function addConsoleLines(dialogue) {
   const fresh = /** @type {{id: number, way: string, text: string}[]} */ ([]);
   if (dialogue.dropped) fresh.push({id: ++lineId, way: "gap", text: String(dialogue.dropped)});

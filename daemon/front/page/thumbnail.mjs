@@ -4,39 +4,39 @@ import {post} from "./api.mjs";
 import {html, useEffect, useState} from "./html.mjs";
 
 const BATCH = 200; // addresses in one request
-const MAX_KNOWN = 2000; // addresses
+const MAX_ADDRESSES = 2000;
 const MAX_TRIES = 5;
 const RETRY_DELAY = 2000; // ms
 const LIFETIME = 9 * 60e3; // ms; the server's addresses expire after ten minutes
 
 /** @type {Map<string, {address: Promise<string>, until: number}>} */
-const known = new Map();
+const addresses = new Map();
 /** @type {Map<string, (address: string) => void>} */
-let wanted = new Map();
+let waiting = new Map();
 
 async function sign() {
-  const batch = [...wanted];
-  wanted = new Map();
+  const batch = [...waiting];
+  waiting = new Map();
   for (let at = 0; at < batch.length; at += BATCH) {
     const some = batch.slice(at, at + BATCH);
     const {links} = await post("api/links", {paths: some.map(([path]) => path)}).catch(() => ({links: {}}));
     for (const [path, done] of some) {
-      if (!links[path]) known.delete(path);
+      if (!links[path]) addresses.delete(path);
       done((links[path] ?? "").replace(/^\//, ""));
     }
   }
 }
 
-/** The signed address of a picture; those that are wanted at the same moment share a request. @param {string} path @returns {Promise<string>} */
+/** The signed address of a picture; those that are requested at the same moment share a request. @param {string} path @returns {Promise<string>} */
 function addressOf(path) {
-  const old = known.get(path);
+  const old = addresses.get(path);
   if (old && performance.now() < old.until) return old.address;
-  if (known.size > MAX_KNOWN) known.clear();
+  if (addresses.size > MAX_ADDRESSES) addresses.clear();
   const address = new Promise(resolve => {
-    if (!wanted.size) setTimeout(sign);
-    wanted.set(path, resolve);
+    if (!waiting.size) setTimeout(sign);
+    waiting.set(path, resolve);
   });
-  known.set(path, {address, until: performance.now() + LIFETIME});
+  addresses.set(path, {address, until: performance.now() + LIFETIME});
   return address;
 }
 

@@ -64,24 +64,24 @@ function Pictures({of, off, load}) {
 
 export function Films() {
   const {state, away} = sections.value.companions?.timelapse ?? {};
-  const [known, setKnown] = useState(/** @type {any} */ (null));
+  const [films, setFilms] = useState(/** @type {any} */ (null));
   const [playing, setPlaying] = useState("");
-  const load = () => void get("api/timelapse?unrendered=true").then(setKnown, error => (fail.value = error.message));
+  const load = () => void get("api/timelapse?unrendered=true").then(setFilms, error => (fail.value = error.message));
   useEffect(() => {
-    const timer = setTimeout(load, known ? RELOAD_DELAY : 0);
+    const timer = setTimeout(load, films ? RELOAD_DELAY : 0);
     return () => clearTimeout(timer);
   }, [state?.revision, away]);
-  if (!known) return html`<${Fail} of=${fail} />`;
+  if (!films) return html`<${Fail} of=${fail} />`;
   const off = away ? t("films_away") : "";
   return html`<section class="card" aria-label=${t("films")}><h2>${t("films")}</h2>
     ${off && html`<p class="warn">${off}</p>`}
     ${state?.trouble && html`<p class="warn">${short(state.trouble, 300)}</p>`}
-    <${Plan} config=${known.config} off=${off} load=${load} />
+    <${Plan} config=${films.config} off=${off} load=${load} />
     ${playing && html`<video class="film" controls src=${playing}></video>`}
-    ${known.files.length > 0 ? html`<ul class="plainlist">
-      ${known.files.map((/** @type {any} */ each) => html`<${Film} key=${each.name} film=${each} off=${off} load=${load} play=${setPlaying} />`)}</ul>`
+    ${films.files.length > 0 ? html`<ul class="plainlist">
+      ${films.files.map((/** @type {any} */ each) => html`<${Film} key=${each.name} film=${each} off=${off} load=${load} play=${setPlaying} />`)}</ul>`
       : html`<p class="dim">${t("films_none")}</p>`}
-    ${known.unrendered?.length > 0 && html`<h3>${t("films_unrendered")}</h3><ul class="plainlist">
-      ${known.unrendered.map((/** @type {any} */ each) => html`<${Pictures} key=${each.name} of=${each} off=${off} load=${load} />`)}</ul>`}
+    ${films.unrendered?.length > 0 && html`<h3>${t("films_unrendered")}</h3><ul class="plainlist">
+      ${films.unrendered.map((/** @type {any} */ each) => html`<${Pictures} key=${each.name} of=${each} off=${off} load=${load} />`)}</ul>`}
     <${Fail} of=${fail} /></section>`;
 }

@@ -2,7 +2,7 @@
 
 import {effect, html, onValue, useEffect, useLayoutEffect, useRef, useState} from "./html.mjs";
 import {isStale, job, profile, toolpath as toolpathPath} from "./store.mjs";
-import {placeAt, reached, Toolpath, UNITS} from "./toolpath_data.mjs";
+import {positionAt, Toolpath, UNITS, verticesDone} from "./toolpath_data.mjs";
 import {bedOf, drawBed, drawLayer, fit, KINDS, palette, viewOf} from "./toolpath_draw.mjs";
 import {number, t} from "./words.mjs";
 
@@ -138,7 +138,7 @@ export function Live() {
       ${!toolpath && html`<p class="empty">${fail || t("loading")}</p>`}</div></section>`;
 }
 
-/** Draws what has changed: within a layer only the new lines. The nozzle is an element of its own, so that it moves without a redraw. */
+/** Draws what has changed: within a layer only the new segments. The nozzle is an element of its own, so that it moves without a redraw. */
 class LivePicture {
   /** @param {Toolpath} toolpath @param {HTMLCanvasElement} sheet @param {HTMLElement} nozzle @param {(layer: string, done: string) => void} setLabel */
   constructor(toolpath, sheet, nozzle, setLabel) {
@@ -162,13 +162,13 @@ class LivePicture {
     if (index !== this.index) this.load(index);
     const {layer} = this;
     if (!layer) return;
-    const done = Math.max(0, Math.min(layer.count, reached(layer, value, which)));
+    const done = Math.max(0, Math.min(layer.count, verticesDone(layer, value, which)));
     const whole = redraw || !this.view || done < this.done;
     if (!whole && done === this.done) return;
     if (whole) this.drawRest();
     if (done > this.done) drawLayer(this.context, this.view, layer, {begin: this.done, end: done, colour: this.colours.done});
     this.done = done;
-    const [x, y] = placeAt(layer, done);
+    const [x, y] = positionAt(layer, done);
     const {left, bottom, scale} = this.view;
     this.nozzle.style.transform = `translate(${(left + (x / UNITS) * scale).toFixed(1)}px,${(bottom - (y / UNITS) * scale).toFixed(1)}px)`;
     this.updateLabel(layer, value, which);
@@ -199,7 +199,7 @@ class LivePicture {
     }
   }
 
-  /** Draw everything but the lines that are done. */
+  /** Draw everything but the segments that are done. */
   drawRest() {
     const {context, width, height} = fit(this.sheet);
     this.context = context;
@@ -225,7 +225,7 @@ export function Inspect({path}) {
   const [solid, setSolid] = useState(false);
   const [shown, setShown] = useState(/** @type {{layer: Layer, below: Layer|null}|null} */ (null));
   const [layerFail, setLayerFail] = useState("");
-  /** Kinds of lines that have been shown: the legend has these. */
+  /** Kinds of segments that have been shown: the legend has these. */
   const [kinds, setKinds] = useState(/** @type {number[]} */ ([]));
   useEffect(() => setIndex(toolpath ? Math.floor(toolpath.layers / 2) : 0), [toolpath]);
   useLayoutEffect(() => { // before the next frame, so that a layer that is loaded already appears in it

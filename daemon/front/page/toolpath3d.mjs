@@ -1,5 +1,5 @@
 /**
- * A part in 3D, as lines drawn by WebGL2, with 8 bytes per vertex. It is drawn when something changes, never in a loop. While it
+ * A part in 3D, as segments drawn by WebGL2, with 8 bytes per vertex. It is drawn when something changes, never in a loop. While it
  * moves, layers of a large part are left out; on a device that is too slow, they always are.
  */
 
@@ -21,10 +21,10 @@ function clamped(value) {
 }
 
 const VERTEX = `#version 300 es
-layout(location=0) in vec4 place;
+layout(location=0) in vec4 position;
 uniform mat4 camera; uniform vec3 scale; uniform float top;
 flat out int kind; out float high;
-void main() { kind = int(place.w); high = clamp(place.z * scale.z / max(top, 1e-3) * .5 + .5, 0., 1.); gl_Position = camera * vec4(place.xyz * scale, 1.); }`;
+void main() { kind = int(position.w); high = clamp(position.z * scale.z / max(top, 1e-3) * .5 + .5, 0., 1.); gl_Position = camera * vec4(position.xyz * scale, 1.); }`;
 const FRAGMENT = `#version 300 es
 precision mediump float;
 flat in int kind; in float high; uniform vec3 colours[18]; uniform int hidden; out vec4 colour;
@@ -66,7 +66,7 @@ export class Scene {
     this.radius = Math.hypot(box[2] - box[0], box[3] - box[1], this.height) / 2;
     this.unit = Math.max(1, this.radius / (MAX_COORDINATE / 4)); // coordinates beyond four times the radius are clamped
     this.program = this.compile();
-    this.places = Object.fromEntries(["camera", "scale", "top", "colours", "hidden"].map(name => [name, gl.getUniformLocation(this.program, name)]));
+    this.uniforms = Object.fromEntries(["camera", "scale", "top", "colours", "hidden"].map(name => [name, gl.getUniformLocation(this.program, name)]));
     this.listen();
     this.load(setKinds);
   }
@@ -190,20 +190,20 @@ export class Scene {
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     gl.enable(gl.DEPTH_TEST);
     gl.useProgram(this.program);
-    gl.uniformMatrix4fv(this.places.camera, false, this.camera(width / height));
-    gl.uniform3f(this.places.scale, this.unit, this.unit, this.unit);
-    gl.uniform1f(this.places.top, this.height / 2);
-    gl.uniform3fv(this.places.colours, /** @type {Float32Array} */ (this.colours));
-    gl.uniform1i(this.places.hidden, this.hidden ?? 0);
+    gl.uniformMatrix4fv(this.uniforms.camera, false, this.camera(width / height));
+    gl.uniform3f(this.uniforms.scale, this.unit, this.unit, this.unit);
+    gl.uniform1f(this.uniforms.top, this.height / 2);
+    gl.uniform3fv(this.uniforms.colours, /** @type {Float32Array} */ (this.colours));
+    gl.uniform1i(this.uniforms.hidden, this.hidden ?? 0);
     const [first, end] = [this.toolpath.firsts[what.bottom], this.toolpath.end(what.top)];
     const step = this.slow || ((this.moving || !this.loaded) && end - first > MAX_MOVING) ? Math.ceil((end - first) / MAX_MOVING) : 1;
-    if (step === 1) this.lines(first, end);
-    else for (let layer = what.top; layer >= what.bottom; layer -= step) this.lines(this.toolpath.firsts[layer], this.toolpath.end(layer));
+    if (step === 1) this.drawSegments(first, end);
+    else for (let layer = what.top; layer >= what.bottom; layer -= step) this.drawSegments(this.toolpath.firsts[layer], this.toolpath.end(layer));
     this.bed();
     this.watch(began, this.loaded && !this.moving ? step : 0);
-    const left = this.moving || !this.loaded ? this.step : step;
-    if (left !== this.step) {
-      this.step = left;
+    const stepAtRest = this.moving || !this.loaded ? this.step : step;
+    if (stepAtRest !== this.step) {
+      this.step = stepAtRest;
       this.reportLoaded(this.part ?? 0);
     }
   }
@@ -229,8 +229,8 @@ export class Scene {
     setTimeout(look, 0);
   }
 
-  /** Draw the lines to these vertices, as far as they are loaded. @param {number} first @param {number} end */
-  lines(first, end) {
+  /** Draw the segments to these vertices, as far as they are loaded. @param {number} first @param {number} end */
+  drawSegments(first, end) {
     const {gl} = this;
     for (const part of this.parts) {
       const [from, until] = [Math.max(first, part.first), Math.min(end, part.first + part.count)];
@@ -250,12 +250,12 @@ export class Scene {
     const corners = circle
       ? Array.from({length: 65}, (_, index) => [x + (box[2] - x) * Math.cos(index * 0.098175), y + (box[3] - y) * Math.sin(index * 0.098175)])
       : [[box[0], box[1]], [box[2], box[1]], [box[2], box[3]], [box[0], box[3]], [box[0], box[1]]];
-    const place = (/** @type {number} */ mm, /** @type {number} */ axis) => clamped((mm * UNITS - middle[axis]) / unit);
-    const data = new Int16Array(corners.flatMap(corner => [place(corner[0], 0), place(corner[1], 1), place(0, 2), 1]));
+    const coordinate = (/** @type {number} */ mm, /** @type {number} */ axis) => clamped((mm * UNITS - middle[axis]) / unit);
+    const data = new Int16Array(corners.flatMap(corner => [coordinate(corner[0], 0), coordinate(corner[1], 1), coordinate(0, 2), 1]));
     const colours = new Float32Array(54);
     for (let index = 0; index < 18; index += 1) colours.set(this.bedColour ?? [], 3 * index);
-    gl.uniform3fv(this.places.colours, colours);
-    gl.uniform1i(this.places.hidden, 0);
+    gl.uniform3fv(this.uniforms.colours, colours);
+    gl.uniform1i(this.uniforms.hidden, 0);
     this.store(-1, 0, data);
     const part = /** @type {Part} */ (this.parts.pop());
     gl.drawArrays(gl.LINE_STRIP, 0, corners.length);

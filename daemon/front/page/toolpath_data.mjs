@@ -328,7 +328,7 @@ export class Toolpath {
  * vertices reached, with the way to the next one as a fraction.
  * @param {Layer} layer @param {number} value @param {"times"|"offsets"} which
  */
-export function reached(layer, value, which) {
+export function verticesDone(layer, value, which) {
   const {points, x, y, begin: start} = layer;
   const checkpoints = layer[which];
   const after = Toolpath.last(checkpoints, value) + 1;
@@ -341,15 +341,15 @@ export function reached(layer, value, which) {
   for (let index = from; index <= until; index += 1) whole += length(index);
   let way = (whole * (value - checkpoints[after - 1])) / Math.max(checkpoints[after] - checkpoints[after - 1], 1e-9);
   for (let index = from; index <= until; index += 1) {
-    const line = length(index);
-    if (way < line) return index + way / line;
-    way -= line;
+    const segment = length(index);
+    if (way < segment) return index + way / segment;
+    way -= segment;
   }
   return until + 1;
 }
 
-/** The position of the nozzle, in units. @param {Layer} layer @param {number} done As `reached` returns it. */
-export function placeAt(layer, done) {
+/** The position of the nozzle, in units. @param {Layer} layer @param {number} done As `verticesDone` returns it. */
+export function positionAt(layer, done) {
   const index = Math.min(Math.floor(done), layer.count - 1);
   const share = Math.min(1, done - index);
   const before = index > 0 ? [layer.x[index - 1], layer.y[index - 1]] : layer.begin;

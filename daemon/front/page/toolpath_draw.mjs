@@ -6,8 +6,8 @@ import {UNITS} from "./toolpath_data.mjs";
 
 export const KINDS = ["travel", "other", "outer", "inner", "overhang", "infill", "solid", "top", "bottom", "bridge", "gap",
   "ironing", "skirt", "raft", "support", "interface", "tower"];
-const LINE_WIDTH = 0.42; // mm, as a nozzle of 0.4 mm lays it
-const FINE = 2; // px of width up to which the shape of a line's ends is not visible
+const SEGMENT_WIDTH = 0.42; // mm, as a nozzle of 0.4 mm lays it
+const FINE = 2; // px of width up to which the shape of a segment's ends is not visible
 const MARGIN = 12; // px
 
 /** All colours, from the element's style. @param {Element} element */
@@ -69,8 +69,8 @@ export function drawBed(context, view, profile, colours) {
 }
 
 /**
- * Draw the lines of a layer that lead to the vertices from `begin` up to `end`, whose fraction is part of one more line. `colour`
- * is one for all kinds, or a list by kind.
+ * Draw the segments of a layer that lead to the vertices from `begin` up to `end`; a fraction in `end` is that share of the next
+ * segment. `colour` is one for all kinds, or a list by kind.
  * @param {CanvasRenderingContext2D} context @param {View} view @param {Layer} layer
  * @param {{begin?: number, end?: number, colour: string|string[], hidden?: Set<number>, travel?: boolean}} how
  */
@@ -78,7 +78,7 @@ export function drawLayer(context, view, layer, {begin = 0, end = layer.count, c
   const {x: xs, y: ys, kind: kinds} = layer;
   const {scale, left, bottom} = view;
   const one = scale / UNITS;
-  const wide = Math.max(1, Math.min(LINE_WIDTH * scale, 6) * 0.8);
+  const wide = Math.max(1, Math.min(SEGMENT_WIDTH * scale, 6) * 0.8);
   const paths = /** @type {Path2D[]} */ ([]); // by kind; a colour for all kinds uses index 1
   const whole = Math.min(layer.count, Math.ceil(end));
   let index = Math.floor(begin);

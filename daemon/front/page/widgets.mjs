@@ -1,4 +1,4 @@
-/** Buttons that show what is pending, dialogs, the one question, fields for numbers, icons. */
+/** Buttons that show what is pending, dialogs, the question before something is lost, fields for numbers, icons. */
 
 import {choice} from "./api.mjs";
 import {html, onValue, signal, useEffect, useRef, useState} from "./html.mjs";

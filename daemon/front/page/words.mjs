@@ -37,10 +37,10 @@ export async function setLanguage(wanted) {
   const code = wanted.slice(0, 2).toLowerCase();
   const mine = ++switches;
   const [first, rest, whys] = OTHERS[/** @type {keyof typeof OTHERS} */ (code)] ?? [];
-  const [known, ...modules] = await Promise.all([whys, wantsMore && MORE, first, wantsMore && rest].map(name => name && import(name)));
+  const [reasonsModule, ...textModules] = await Promise.all([whys, wantsMore && MORE, first, wantsMore && rest].map(name => name && import(name)));
   if (mine !== switches) return; // another language has been chosen since
-  reasons.value = (known?.reasons ?? []).map(reason);
-  texts.value = Object.assign({}, english, ...modules.map(module => module?.texts));
+  reasons.value = (reasonsModule?.reasons ?? []).map(reason);
+  texts.value = Object.assign({}, english, ...textModules.map(module => module?.texts));
   language.value = first ? code : "en";
   document.documentElement.lang = language.value;
 }
