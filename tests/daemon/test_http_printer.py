@@ -264,7 +264,10 @@ async def test_unsupported_features_are_empty_or_404(tmp_path):
     ("commands", "sent"),
     [
         (lambda modes: gcode.jog({"x": 5}, modes), ["G21", "G91", "G0 X5 F6000", "G20", "G90", "M82", "G1 F60"]),
-        (lambda modes: gcode.extrude({"amount": 5}, modes), ["G21", "M83", "G1 E5 F300", "G20", "G90", "M82", "G1 F60"]),
+        (
+            lambda modes: gcode.extrude({"amount": 5}, modes),
+            ["G21", "M83", "G1 E5 F300", "G20", "G90", "M82", "G1 F60"],
+        ),
     ],
 )
 def test_a_feedrate_in_inches_is_restored_in_inches(commands, sent):
