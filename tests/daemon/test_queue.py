@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daemon.bridge.memory import InMemory
+from daemon.bridge.memory import MemoryChannel
 from daemon.bridge.remote import RemoteJobs
 from daemon.bridge.words import JobState
 from daemon.core import core as core_building
@@ -279,16 +279,16 @@ async def test_a_restarted_front_remembers_a_clear_bed_unless_something_was_prin
         while not core.connection.ready:  # noqa: ASYNC110 - as clients do
             await asyncio.sleep(0.1)
         desk = Desk(core)
-        async with front_of(core, tmp_path, InMemory(desk)) as front:
+        async with front_of(core, tmp_path, MemoryChannel(desk)) as front:
             await front.queue.set_bed(clear=True, by="me")
-        async with front_of(core, tmp_path, InMemory(desk)) as front:
+        async with front_of(core, tmp_path, MemoryChannel(desk)) as front:
             await asyncio.sleep(10)
             assert front.queue.document.bed.clear
         panel = core.connection.printer._reports.panel
         for begins in (True, False):  # while there is no front
             panel.expect_print() if begins else setattr(panel, "print", None)
             core.connection.printer._reports._publish(PanelPrintChanged(panel.print))
-        async with front_of(core, tmp_path, InMemory(desk)) as front:
+        async with front_of(core, tmp_path, MemoryChannel(desk)) as front:
             await asyncio.sleep(10)
             assert not front.queue.document.bed.clear
 
@@ -380,7 +380,7 @@ async def front_of(core, folder, channel):
         yield await front_building.begin(stack, config(folder), BOOT, lambda: NOW, channel)
 
 
-class Lossy(InMemory):
+class Lossy(MemoryChannel):
     """A bridge that may break before a question has arrived, or before its answer has."""
 
     lost_before = lost_after = -1
