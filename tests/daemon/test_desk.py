@@ -14,7 +14,7 @@ from daemon.bridge import questions as ask
 from daemon.bridge.core_end import CoreEnd
 from daemon.bridge.desk import MAX_OPEN
 from daemon.bridge.front_end import FrontEnd
-from daemon.bridge.memory import InMemory
+from daemon.bridge.memory import MemoryChannel
 from daemon.bridge.remote import RemoteCore
 from daemon.bridge.words import FileMark, FileStatistics, JobState, PortOptions, Selection
 from daemon.config import chosen_preset
@@ -61,7 +61,7 @@ async def house(folder, form="memory", address="sim?oracle={}", **sections):
         (folder / "uploads" / "part.gcode").write_text("G28\nG1 X10 F6000\nG1 X20\n")
         desk = Desk(core)
         if form == "memory":
-            yield House(core, InMemory(desk), folder)
+            yield House(core, MemoryChannel(desk), folder)
             return
         end, front = CoreEnd(desk), FrontEnd()
         connected(end, front)
