@@ -88,6 +88,44 @@ async def test_a_board_that_does_not_answer_is_not_remembered(plugged):
     assert memory.device("/dev/ttyACM0") == PRUSA.device
 
 
+async def connect_unlisted(plugged, memory, target, path):
+    """Open a port that is not listed just before, as its name is missing for a moment."""
+    plugged.clear()
+    await memory.note_board(parse(f"serial:{target}"), path)
+    memory.confirm_board()
+
+
+@pytest.mark.parametrize("target", ["/dev/ttyACM0", "auto", PRUSA.by_id])
+async def test_a_board_is_remembered_although_its_name_by_id_was_missing_for_a_moment(plugged, target):
+    plugged.append(PRUSA)
+    memory = await known(target, PRUSA)
+    await connect_unlisted(plugged, memory, target, PRUSA.by_id)
+    assert memory.device(target) == PRUSA.device
+    assert memory.stable_name(target) == PRUSA.by_id
+    after_a_restart = PortMemory()
+    after_a_restart.remember(PRUSA.by_id, PRUSA.device)
+    await connect_unlisted(plugged, after_a_restart, PRUSA.by_id, PRUSA.by_id)
+    assert after_a_restart.device(PRUSA.by_id) == PRUSA.device
+
+
+@pytest.mark.parametrize(
+    ("port", "path"),
+    [
+        (PRUSA, PRUSA.path),
+        (replace(PRUSA, serial_number=None), PRUSA.by_id),
+        (replace(PRUSA, is_twin=True), PRUSA.by_id),
+        (PRUSA, "/dev/serial/by-id/usb-another-if00"),
+    ],
+    ids=["path", "no serial number", "twin", "another name"],
+)
+async def test_an_unlisted_port_that_may_have_another_board_is_forgotten(plugged, port, path):
+    plugged.append(port)
+    memory = await known("/dev/ttyACM0", port)
+    await connect_unlisted(plugged, memory, "/dev/ttyACM0", path)
+    assert memory.device("/dev/ttyACM0") is None
+    assert memory.stable_name("/dev/ttyACM0") == "/dev/ttyACM0"
+
+
 async def test_an_unknown_port_keeps_its_path(plugged):
     plugged.append(Port("/dev/ttyAMA0"))
     memory = await known("/dev/ttyAMA0", plugged[0])

@@ -6,6 +6,7 @@ take any other board. So from the first connection on, what identifies the board
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 from hal import ports
 from hal.errors import NoSuchPort
@@ -19,7 +20,7 @@ class PortMemory:
     def __init__(self) -> None:
         self._devices: dict[str, UsbDevice] = {}
         self._stable: dict[str, str] = {}  # the port's most stable name
-        self._trying: tuple[str, Port | None] | None = None
+        self._trying: tuple[str, str, Port | None] | None = None  # target, path, and the port if it was listed
 
     def remember(self, target: str, device: UsbDevice) -> None:
         """Note the board that an earlier process knew at this port."""
@@ -37,19 +38,31 @@ class PortMemory:
         """Note which board is at `path`, which is about to be opened."""
         self._trying = None
         if address.scheme == "serial":
-            self._trying = address.target, await asyncio.to_thread(ports.port_at, path)
+            self._trying = address.target, path, await asyncio.to_thread(ports.port_at, path)
 
     def confirm_board(self) -> None:
         """Remember the board at the path that was opened: a printer has answered there."""
         if self._trying is None:
             return
-        target, port = self._trying
+        target, path, port = self._trying
+        known = self._devices.get(target)
+        if port is None and known is not None and self._is_name_of(known, target, path):
+            return
         self._devices.pop(target, None)
         self._stable.pop(target, None)
         if port is not None:
             self._stable[target] = port.address.removeprefix("serial:")
         if port is not None and port.device is not None:
             self._devices[target] = port.device
+
+    def _is_name_of(self, device: UsbDevice, target: str, path: str) -> bool:
+        """Tell whether a path belongs to this board alone, so a board that answers there is it, even if it is unlisted.
+
+        That is so for a name by id with a serial number: udev removes such a name for a moment when it looks at the
+        board again, and the port may be opened just after. Any other path may lead to another board by now.
+        """
+        is_by_id = Path(path).parent.name == "by-id" and path in (target, self._stable.get(target))
+        return is_by_id and device.serial_number is not None and not device.is_twin
 
     async def find_path(self, address: Address, *, seek_board: bool) -> str:
         """Return the path for a new connection.
