@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from daemon.simulation.incidents import Incident
-from daemon.simulation.outcome import Bottleneck, Outcome, describe_moves
+from daemon.simulation.outcome import Bottleneck, Outcome, UnderrunPlace, describe_moves
 
 _NUMBER = re.compile(r"\d+")
 
@@ -25,12 +25,7 @@ def summarise(outcome: Outcome, name: str) -> Iterator[str]:
     yield f"  peak       {outcome.peak_lines_per_s} lines/s, {outcome.peak_bytes_per_s:.0f} bytes/s{_wire(outcome)}"
     yield from _heat(outcome)
     yield f"  underruns  {outcome.underruns}, {outcome.underruns_s:.2f} s in all"
-    yield from _first_lines(
-        [
-            f"{format_duration(each.time_s)} line {each.line}, {each.duration_s:.3f} s"
-            for each in outcome.underrun_places
-        ]
-    )
+    yield from _first_lines([_underrun(each) for each in outcome.underrun_places])
     yield from _bottlenecks(outcome)
     yield from _events(outcome)
 
@@ -101,6 +96,11 @@ def _heat(outcome: Outcome) -> Iterator[str]:
         yield f"  {name:9}  up to {span.highest:.1f} °C{target}"
 
 
+def _underrun(place: UnderrunPlace) -> str:
+    line = "" if place.line is None else f" line {place.line},"  # a firmware may not number its lines
+    return f"{format_duration(place.time_s)}{line} {place.duration_s:.3f} s"
+
+
 def _bottlenecks(outcome: Outcome) -> Iterator[str]:
     if not outcome.bottlenecks:
         yield "  limit      the machine: the planner always had moves to plan with"
@@ -127,7 +127,7 @@ def _events(outcome: Outcome) -> Iterator[str]:
         first = {each.what: each for each in reversed(outcome.faults)}
         yield from _first_lines(
             [
-                f"{count} times {what}, first at {format_duration(first[what].time_s)}"
+                f"{what} {'once,' if count == 1 else f'{count} times, first'} at {format_duration(first[what].time_s)}"
                 for what, count in kinds.most_common()
             ]
         )

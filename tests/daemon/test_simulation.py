@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.simulation.incidents import Incident
-from daemon.simulation.outcome import find_bottlenecks
+from daemon.simulation.outcome import ScenarioFault, UnderrunPlace, find_bottlenecks
 from daemon.simulation.run import Simulation, SimulationError, SimulationPlan
 from daemon.simulation.series import MAX_SAMPLES, Sample, Series
 from daemon.simulation.summary import summarise
@@ -83,6 +83,15 @@ def test_an_outcome_is_json(tmp_path):
         "0:01:39 job PAUSED",
         "0:01:40 job PAUSED",
     ]
+
+
+def test_a_summary_counts_faults_and_names_late_lines(tmp_path):
+    _, outcome = simulate(tmp_path, PRINT)
+    faults = [ScenarioFault(60.0, "flip", 7), ScenarioFault(70.0, "reset", 8), ScenarioFault(80.0, "flip", 9)]
+    places = [UnderrunPlace(10.0, 5, 0.25), UnderrunPlace(20.0, None, 0.5)]
+    lines = [line.strip() for line in summarise(replace(outcome, faults=faults, underrun_places=places), "x")]
+    assert lines[-3:] == ["faults     3", "flip 2 times, first at 0:01:00", "reset once, at 0:01:10"]
+    assert {"0:00:10 line 5, 0.250 s", "0:00:20 0.500 s"} < set(lines)
 
 
 def test_a_print_over_a_disturbed_connection_is_exact_and_its_faults_are_listed(tmp_path):
