@@ -145,6 +145,15 @@ async def test_many_changes_are_few_snapshots(desk):
     assert 10 / core_end.PRINT_INTERVAL <= len(front.messages("seen")) <= 10 / core_end.SNAPSHOT_INTERVAL + 2
 
 
+async def test_many_changes_at_rest_are_few_snapshots_too(desk):
+    """Somebody jogs, or a heater is reported all the time."""
+    front = fake_front(CoreEnd(desk))
+    for _ in range(1000):
+        desk.tell(None)
+        await asyncio.sleep(0.01)
+    assert 0.9 * 10 / core_end.SNAPSHOT_INTERVAL <= len(front.messages("seen")) <= 10 / core_end.SNAPSHOT_INTERVAL + 2
+
+
 async def test_snapshots_come_twice_a_second_in_a_silent_print_and_never_at_rest(desk):
     desk.printing = True
     front = fake_front(CoreEnd(desk))
@@ -307,6 +316,18 @@ async def test_bytes_sent_one_by_one_get_the_same_share(desk):
     assert 0.05 < sum(spent) < 0.15, f"{len(spent)} times {WAKE_COST_S} s"
 
 
+async def test_a_question_that_a_thread_works_on_costs_more(desk):
+    end = CoreEnd(desk)
+    spent, spend = [], end.allowance.spend
+    end.allowance.spend = lambda seconds, now: spent.append(seconds) or spend(seconds, now)
+    desk.answers = lambda _: asyncio.sleep(1)
+    front = fake_front(end)
+    front.say(question_message(1, ask.ListPorts()))
+    await asyncio.sleep(2)
+    assert front.messages("answered")
+    assert sum(spent) == pytest.approx(core_end.THREAD_COST_S + WAKE_COST_S)
+
+
 async def test_the_number_of_long_questions_is_limited_even_over_reconnects(desk):
     end = CoreEnd(desk)
     done = asyncio.Event()
@@ -465,12 +486,47 @@ def test_the_kernel_identifies_the_process_of_a_connection():
 async def test_the_socket_is_private_and_removed_with_the_core(desk, tmp_path):
     path = tmp_path / "core.sock"
     path.write_text("left over")
-    end = CoreEnd(desk)
-    await end.listen(path)
+    end, mask = CoreEnd(desk), os.umask(0o022)
+    try:
+        await end.listen(path)
+        assert os.umask(0o022) == 0o022, "other files of the core are not made so private"
+    finally:
+        os.umask(mask)
     assert path.is_socket()
     assert path.stat().st_mode & 0o777 == 0o600
     end.close()
     assert not path.exists()
+
+
+@pytest.mark.real_time
+async def test_no_socket_of_the_core_can_block_its_loop(desk, tmp_path):
+    """A front that does not read would stop the wire."""
+    end, path = CoreEnd(desk), tmp_path / "core.sock"
+    await end.listen(path)
+    front = FrontEnd()
+    front.keep_connected(path)
+    await front.wait_for_snapshot()
+    ours, theirs = socket_pair()
+    for each in (end._listener, end._front._transport.get_extra_info("socket"), ours):
+        assert each.gettimeout() == 0
+    assert theirs.gettimeout() is None, "the other process sets its own"
+    ours.close()
+    theirs.close()
+    await front.close()
+    end.close()
+    await asyncio.sleep(0.01)
+
+
+async def test_a_core_that_ends_while_it_accepts_no_front_leaves_nothing_behind(desk, tmp_path):
+    errors, loop = [], asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: errors.append(context))
+    end = CoreEnd(desk)
+    await end.listen(tmp_path / "core.sock")
+    end._pause_accepting(core_end.ACCEPT_RETRY_DELAY)
+    end.close()
+    end.close()
+    await asyncio.sleep(2 * core_end.ACCEPT_RETRY_DELAY)
+    assert errors == []
 
 
 async def test_a_socket_that_is_missing_or_cannot_be_created_is_created_later(desk, tmp_path, monkeypatch):
