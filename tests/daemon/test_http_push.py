@@ -415,6 +415,56 @@ async def test_a_heartbeat_waits_for_the_frame_before_it(tmp_path, monkeypatch):
         assert most == 1
 
 
+@pytest.mark.parametrize("transport", ["xhr", "xhr_streaming"])
+async def test_messages_that_follow_the_last_frame_of_an_answer_come_in_the_next_answers(
+    tmp_path, monkeypatch, transport
+):
+    """Each answer has one frame here, and the next message is there before that frame has been sent."""
+    monkeypatch.setattr(push.StreamHandler, "padding", b"")
+    monkeypatch.setattr(push.StreamHandler, "size", 1)
+    async with served(tmp_path) as (_, address):
+        begun, following = [], iter(f'{{"n": {n}}}' for n in range(1, 5))
+        begin, flush = push.Streams.begin, push.StreamHandler.flush
+        monkeypatch.setattr(push.Streams, "begin", lambda *args: begun.append(args[0]) or begin(*args))
+
+        def flush_and_follow(handler, *args, **kwargs):
+            if not handler._finished and (text := next(following, None)):
+                begun[0].open["polled"].subscriber.offer(text)
+            return flush(handler, *args, **kwargs)
+
+        monkeypatch.setattr(push.StreamHandler, "flush", flush_and_follow)
+        frames = []
+        while not frames or b'{"n": 4}' not in frames[-1]:
+            reader, writer = await send(address, f"/sockjs/123/polled/{transport}")
+            answer = await read_until(reader, b"\r\n0\r\n\r\n")
+            writer.close()
+            frames.append(answer.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n0\r\n\r\n").partition(b"\r\n")[2])
+        assert all(frame.count(b"\n") == 1 for frame in frames), frames
+        messages = b"".join(frames)
+        assert [messages.count(b'{"n": %d}' % n) for n in range(1, 5)] == [1, 1, 1, 1]
+
+
+async def test_a_message_that_waits_for_a_heartbeat_comes_in_the_next_answer(tmp_path, monkeypatch):
+    """The heartbeat ends the answer of a client that polls."""
+    monkeypatch.setattr(push, "HEARTBEAT_INTERVAL", 0.05)
+    poll = STREAM.removesuffix("_streaming")
+    async with api(tmp_path, "") as server:
+        reads, begun = asyncio.Event(), []
+        begin = push.Streams.begin
+        monkeypatch.setattr(push.Streams, "begin", lambda *args: begun.append(args[0]) or begin(*args))
+        assert (await server.request("POST", poll)).body == b"o\n"
+        assert b"connected" in (await server.request("POST", poll)).body
+        with monkeypatch.context() as patched:
+            patched.setattr(ResponseRecorder, "_done", lambda _: asyncio.ensure_future(reads.wait()))
+            beating = asyncio.create_task(server.request("POST", poll))
+            await asyncio.sleep(0.2)
+            begun[0].open["session"].subscriber.offer('"waits"')
+            await asyncio.sleep(0.1)
+            reads.set()
+            assert (await beating).body == b"h\n"
+        assert (await server.request("POST", poll)).body == b'a["waits"]\n'
+
+
 async def test_the_heartbeat_of_a_closing_socket_ends_quietly(monkeypatch):
     async def closing(*_):
         raise ConnectionResetError

@@ -234,9 +234,13 @@ class StreamSession:
             self._expiry = asyncio.get_running_loop().call_later(RECONNECT_TIMEOUT, self.close)
 
     async def _send(self, texts: Sequence[str]) -> None:
-        while (receiver := self._receiver) is None or not self._attached.is_set():  # a request may just have ended
-            await self._attached.wait()
-        await receiver.write_frame_line(_frame(texts))
+        frame, is_sent = _frame(texts), False
+        while not is_sent:
+            while (receiver := self._receiver) is None or not self._attached.is_set():  # a request may just have ended
+                await self._attached.wait()
+            is_sent = await receiver.write_frame_line(frame)
+            if not is_sent and self._receiver is receiver:  # its answer ends in a moment: wait for the next request
+                self._attached.clear()
 
     def close(self) -> None:
         """End the session; idempotent."""
@@ -343,17 +347,20 @@ class StreamHandler(SessionHandler):
             except TimeoutError:
                 await self._flush(b"h\n")
 
-    async def write_frame_line(self, frame: str) -> None:
-        """Write a frame; return when it is sent."""
-        await self._flush(frame.encode() + b"\n")
+    async def write_frame_line(self, frame: str) -> bool:
+        """Write a frame, and return when it is sent; False: it was not written, as the answer is at its end."""
+        return await self._flush(frame.encode() + b"\n")
 
-    async def _flush(self, data: bytes) -> None:
+    async def _flush(self, data: bytes) -> bool:
         async with self._flushing:
+            if self.end.is_set():  # a write beside Tornado's own last one would never end, and a later one would fail
+                return False
             self._written += len(data)
             self.write(data)
             await self.flush()
-        if self._written >= self.size:
-            self.end.set()
+            if self._written >= self.size:
+                self.end.set()
+        return True
 
     def on_connection_close(self) -> None:
         """End the request when the client disconnects; its session waits for the next."""
