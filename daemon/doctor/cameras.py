@@ -76,7 +76,7 @@ def _find_go2rtc(view: View) -> Iterator[_Streamer]:
     answer = view.fetch("http://127.0.0.1:1984/api/streams")
     try:
         names = [*json.loads(answer.body)] if answer is not None else []
-    except ValueError:
+    except (ValueError, TypeError):  # another program has this port
         return
     for name in names[:MAX_STREAMS]:
         source = quote(str(name), safe="")

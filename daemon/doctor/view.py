@@ -85,7 +85,8 @@ def _fetch(url: str, *, any_status: bool = False) -> WebAnswer | None:
     if parts.username is not None:
         secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers["Authorization"] = f"Basic {base64.b64encode(secret.encode()).decode()}"
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=WEB_TIMEOUT)
+    connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = connect(parts.hostname or "", parts.port, timeout=WEB_TIMEOUT)
     try:
         connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), headers=headers)
         answer = connection.getresponse()

@@ -468,6 +468,25 @@ def test_a_camera_of_this_machine_gets_its_password(machine):
         server.shutdown()
 
 
+def test_a_camera_with_https_is_asked_with_tls(monkeypatch):
+    """Else its password would go over the network as it is, and the camera would not answer."""
+    asked = []
+
+    class Connection:
+        def __init__(self, host, port, **_):
+            asked.append((host, port))
+
+        def request(self, *_, **__):
+            raise OSError
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("http.client.HTTPSConnection", Connection)
+    assert View().fetch("https://anna:x@localhost/snapshot") is None
+    assert asked == [("localhost", None)]
+
+
 def test_streamers_of_this_machine_are_found_with_their_addresses(machine):
     answers = {
         "http://127.0.0.1:8080/?action=snapshot": WebAnswer("image/jpeg", "MJPG-Streamer/0.2", b""),
@@ -486,8 +505,9 @@ def test_streamers_of_this_machine_are_found_with_their_addresses(machine):
         'webrtc_url = "http://THIS-COMPUTER:8889/NAME"',
     ):
         assert setting in text
-    broken = {"http://127.0.0.1:1984/api/streams": WebAnswer("application/json", "", b"{")}
-    assert machine.look(cameras.cameras, config=Config(), fetch=lambda url, **_: broken.get(url)) == []
+    for body in (b"{", b"null", b"7", b"[]"):
+        other = {"http://127.0.0.1:1984/api/streams": WebAnswer("application/json", "", body)}
+        assert machine.look(cameras.cameras, config=Config(), fetch=lambda url, there=other, **_: there.get(url)) == []
 
 
 def beside(name, state, *, away=False):
