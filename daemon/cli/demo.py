@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     with temporary_folder("nozzled-demo-") as folder:
         oracle = folder / "oracle.jsonl"
         printer = f"sim?speed={args.speed:g}&oracle={quote(str(oracle))}"
-        with _daemon(folder, printer, args.host) as (url, key):
+        with _daemon(folder, printer, args.host) as (url, key, watch):
             _say(f"page        {_link(url, key)}")
             if os.environ.get("SSH_CONNECTION") and name_for_others(args.host, ()) is None:
                 _say(_ssh_hint())
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
             )
             is_exact = _summary(content, oracle, duration_s)
             if not args.exit:
-                _stay_up(url, key)
+                _stay_up(url, key, watch)
     return 0 if is_exact else 1
 
 
@@ -129,8 +129,8 @@ def _ssh_hint() -> str:
 
 
 @contextlib.contextmanager
-def _daemon(folder: Path, printer: str, host: str) -> Iterator[tuple[str, str]]:
-    """Run a daemon in a process of its own; yield its URL and key, and end it with SIGTERM."""
+def _daemon(folder: Path, printer: str, host: str) -> Iterator[tuple[str, str, "_LogWatch"]]:
+    """Run a daemon in a process of its own; yield its URL, its key and its log, and end it with SIGTERM."""
     key = secrets.token_hex(32)  # the environment may hold the key of another daemon
     command = [sys.executable, "-m", "daemon", "serve", "--state-dir", str(folder / "state"), "--port", "0"]
     command += ["--host", host]
@@ -146,7 +146,7 @@ def _daemon(folder: Path, printer: str, host: str) -> Iterator[tuple[str, str]]:
     )
     watch = _LogWatch(process)
     try:
-        yield watch.url(), key
+        yield watch.url(), key, watch
     finally:
         process.terminate()
         try:
@@ -161,6 +161,7 @@ class _LogWatch:
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._url_known = threading.Event()
+        self._ended = threading.Event()
         self._url = ""
         self._process = process
         self._warnings: list[str] = []
@@ -171,10 +172,15 @@ class _LogWatch:
             raise DemoFailed("the daemon did not start: " + (" ".join(self._warnings[-3:]) or "it logged no reason"))
         return self._url
 
+    def wait(self) -> None:
+        """Wait until the daemon has ended."""
+        self._ended.wait()
+
     def _read(self) -> None:
         for line in self._process.stderr or ():
             self._read_line(line)
         self._url_known.set()
+        self._ended.set()
 
     def _read_line(self, line: str) -> None:
         try:
@@ -391,14 +397,15 @@ def _edits(old: list[str], new: list[str]) -> int:
     raise AssertionError("deleting all of old and inserting all of new always suffices")
 
 
-def _stay_up(url: str, key: str) -> None:
+def _stay_up(url: str, key: str, watch: _LogWatch) -> None:
     _say(
         "\nThe daemon stays up until Ctrl-C. On the page, Print prints the file again. For one more browser:\n"
         f"  {_link(url, key)}\n"
         f"The API:\n  curl -H 'X-Api-Key: {key}' {url}/api/job"
     )
     with contextlib.suppress(KeyboardInterrupt):
-        threading.Event().wait()
+        watch.wait()
+        raise DemoFailed("the daemon has ended by itself; its last messages are above")
 
 
 def _say(text: str) -> None:

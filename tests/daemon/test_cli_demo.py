@@ -4,6 +4,7 @@ import contextlib
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -123,7 +124,7 @@ def test_without_a_terminal_progress_is_occasional_lines_and_the_last_one(capsys
 def test_over_ssh_the_demo_says_how_another_computer_can_open_the_page(monkeypatch, capsys, tmp_path):
     @contextlib.contextmanager
     def no_daemon(_folder, _printer, _host):
-        yield "http://127.0.0.1:44595", "the-key"
+        yield "http://127.0.0.1:44595", "the-key", None
 
     async def no_print(*_args, **_kwargs):
         raise DemoFailed("there is no daemon")
@@ -144,6 +145,16 @@ def test_over_ssh_the_demo_says_how_another_computer_can_open_the_page(monkeypat
     assert "0.0.0.0" not in output("--host", "192.0.2.2")
     monkeypatch.setattr(demo, "_HERE", tmp_path / "daemon" / "cli" / "demo.py")
     assert "nozzled demo --host 0.0.0.0; nothing is encrypted" in output()
+
+
+def test_a_daemon_that_ends_after_the_print_ends_the_demo(monkeypatch, capsys):
+    """Before, the demo said that it stays up, and waited for ever."""
+    monkeypatch.setattr(demo, "_link", lambda _url, _key: "a link")
+    event = '{"event": "service.hangs", "level": "error", "reason": "the disk"}'
+    watch = demo._LogWatch(SimpleNamespace(stderr=[event]))
+    with pytest.raises(DemoFailed, match="has ended by itself"):
+        demo._stay_up("http://127.0.0.1:44595", "the-key", watch)
+    assert "service.hangs: the disk" in capsys.readouterr().err
 
 
 def test_the_demo_says_how_other_commands_reach_it(monkeypatch):
