@@ -402,6 +402,28 @@ async def test_a_print_that_comes_while_a_confirmation_waits_cancels_it(tmp_path
         await searching
 
 
+async def test_of_two_confirmations_at_once_only_one_prints_even_if_it_is_cancelled(tmp_path, monkeypatch):
+    async with stopped(tmp_path) as host:
+        token, write = (await propose(host)).json["token"], Resuming.write_rest
+        second_may_go_on, confirmations = asyncio.Event(), []
+
+        async def write_both(*arguments):
+            rest = await write(*arguments)
+            confirmations.append(rest)
+            if len(confirmations) == 2:
+                await second_may_go_on.wait()
+            return rest
+
+        monkeypatch.setattr(Resuming, "write_rest", write_both)
+        first, second = (asyncio.ensure_future(start(host, token)) for _ in range(2))
+        assert (await first).status == 201
+        await host.post("/api/job", {"command": "cancel"})
+        await until(lambda: not host.service.jobs.active and host.service.connection.ready)
+        second_may_go_on.set()
+        assert (await second).status == 409
+        assert not host.service.jobs.active
+
+
 async def test_a_rest_whose_client_gave_up_while_it_was_written_is_not_printed(tmp_path, monkeypatch):
     async with stopped(tmp_path) as host:
         token, write, loop = (await propose(host)).json["token"], Resuming.write_rest, asyncio.get_running_loop()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 LIFETIME_S = 1800.0  # a proposal can be confirmed for this long
 MAX_OFFERS = 8  # open proposals
 MAX_NAMES = 99  # numbered names that the rest of one print may get
+EXPIRED = "this proposal has expired: request a new one, check it, and confirm it"
 RECORDS_TIMEOUT = 2.0  # s to wait for the latest records of the core
 
 _BLOCK = 256 * 1024  # bytes
@@ -166,7 +167,7 @@ class Resuming:
         """
         offer = self._offers.get(token)
         if offer is None or asyncio.get_running_loop().time() > offer.expires_at:
-            raise NoSuchPlace("this proposal has expired: request a new one, check it, and confirm it")
+            raise NoSuchPlace(EXPIRED)
         _, entry = await self._last(offer.job)
         if not _is_same(entry, offer.proposal.size, offer.proposal.mtime_ns):
             raise NoSuchPlace(f"{offer.path} has changed: request a new proposal")
@@ -188,9 +189,11 @@ class Resuming:
 
         Raises:
             JobConflict: a print is in progress, or there has been another print since the proposal.
+            NoSuchPlace: another client's confirmation has begun the print, or newer proposals have replaced this one.
         """
-        if (offer := self._offers.get(token)) is not None:
-            await self._last(offer.job)
+        if (offer := self._offers.get(token)) is None:
+            raise NoSuchPlace(EXPIRED)
+        await self._last(offer.job)
 
     def forget(self, token: str) -> None:
         """Drop a proposal that is being printed, so that it is not printed twice."""
