@@ -138,7 +138,7 @@ class KeyRefused(AccessError):
 
 
 class TooManyAttempts(AccessError):
-    """Too many wrong keys came from one address; no key from it is checked for `wait` seconds."""
+    """Too many wrong keys came from one address; for `wait` seconds, only a valid key from it gets another answer."""
 
     def __init__(self, text: str, wait: float) -> None:
         super().__init__(text)

@@ -9,6 +9,7 @@ import os
 import queue
 import sys
 import threading
+from contextlib import suppress
 from typing import Any, TextIO
 
 import structlog
@@ -16,6 +17,7 @@ import structlog
 from daemon.log.secrets import without_keys
 
 MAX_QUEUED = 10_000  # lines; further ones are dropped and counted
+CLOSE_TIMEOUT = 2.0  # for the stream to take a line, then for the lines that are queued
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -44,9 +46,10 @@ class LogWriter:
         return self
 
     def close(self) -> None:
-        """Write what is queued and end the thread."""
-        self._lines.put(None)
-        self._thread.join(timeout=2)
+        """Write what is queued and end the thread; give up on a stream that stalls, and lose what is queued."""
+        with suppress(queue.Full):
+            self._lines.put(None, timeout=CLOSE_TIMEOUT)
+            self._thread.join(timeout=CLOSE_TIMEOUT)
 
     def _run(self) -> None:
         while (line := self._lines.get()) is not None:

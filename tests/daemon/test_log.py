@@ -109,6 +109,22 @@ def test_a_stalled_stream_blocks_nothing_and_dropped_entries_are_counted(monkeyp
     assert lines == ["first", "(5 log lines were dropped)", *(f"line {number}" for number in range(10))]
 
 
+def test_the_end_does_not_wait_for_a_stream_that_stalls_while_the_queue_is_full(monkeypatch):
+    monkeypatch.setattr(service_log, "MAX_QUEUED", 3)
+    monkeypatch.setattr(service_log, "CLOSE_TIMEOUT", 0.1)
+    stream = Stalled()
+    writer = LogWriter(stream)
+    writer.msg("first")
+    assert stream.reached.wait(TIMEOUT)
+    for number in range(3):
+        writer.msg(f"line {number}")
+    end = threading.Thread(target=writer.close, daemon=True)
+    end.start()
+    end.join(TIMEOUT / 2)
+    assert not end.is_alive()
+    stream.go_on.set()
+
+
 def test_a_stream_that_fails_ends_nothing():
     stream = io.StringIO()
     stream.close()
