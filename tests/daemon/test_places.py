@@ -171,7 +171,7 @@ async def test_the_content_of_the_disk_has_the_names_that_other_versions_know():
     places = Places(disk, connection, Logbook())
     places._store(stored)
     await places.close()
-    names = "page why number lines offset least gaps until modes heat clock"
+    names = "page why number lines offset least gaps until modes heat clock hot_printer"
     assert sorted(json.loads(disk.text)) == sorted(names.split())
     written = {"page": {"job": 7}, "number": 812, "lines": 800, "offset": 30_112, "gaps": [[840, 1]], "modes": modes}
     for text in (disk.text, json.dumps(written | {"later": 1}).encode()):

@@ -373,3 +373,43 @@ async def test_losses_while_reattaching_and_in_the_check_count_together(tmp_path
     async with world.host() as host:
         await until_state(host, JobState.INTERRUPTED)
         assert len(losses) == MAX_LOSSES + 1
+
+
+@pytest.mark.parametrize("reboots", [False, True])
+@pytest.mark.parametrize("ended_by", ["this boot", "the next boot"])
+async def test_heaters_that_a_host_could_not_turn_off_are_turned_off_by_the_next_host(tmp_path, ended_by, reboots):
+    """The host that ends the print dies before it has reached the printer."""
+    world = with_place(tmp_path / "world")
+    if ended_by == "the next boot":
+        await cut_in_the_middle(world)
+        world.config = replace(world.config, job=replace(world.config.job, after_reboot="safe"))
+        world.firmware.plugged_at = world.clock.now + 100
+    world.client_connects = ended_by == "this boot"
+    async with world.host() as host:
+        world.reset_on_open = False
+        if ended_by == "this boot":
+            host.jobs.select(world.write([*PART, *["G4 S1"] * 60]))
+            host.jobs.start()
+            await asyncio.sleep(12)
+            world.firmware.plugged_at = world.clock.now + 100
+            host.connection.printer._transport.unplug()
+        await until_state(host, JobState.INTERRUPTED)
+        await asyncio.sleep(1)
+        assert world.firmware.board.hotend.target == 200
+    world.client_connects = False
+    for _ in range(2):  # this host may die too
+        if reboots:
+            world.boot += "+"
+            (world.folder / "logbook").unlink()
+            world.disk.roll_back()
+        async with world.host():
+            await asyncio.sleep(1)
+    async with world.host() as host:
+        await asyncio.sleep(120)
+        assert host.connection.ready
+        assert world.firmware.board.hotend.target == 0
+        world.firmware.board.hotend.target = 200.0  # by its user
+    async with world.host() as host:
+        await asyncio.sleep(10)
+        assert host.connection.ready
+        assert world.firmware.board.hotend.target == 200, "no longer that of the print"

@@ -63,21 +63,34 @@ class Leftovers:
             log.warning(
                 "job.cannot_go_on", reason=obstacle, consequence="heaters are turned off as soon as the printer answers"
             )
-        if runner is None:
-            self._survival.places.forget()
+        places = self._survival.places
+        hot_printer = places.latest.hot_printer
         # even if the store has no record of the job
-        leftover = Leftover(runner, heaters_may_be_on=obstacle is not None)
+        may_be_on = obstacle is not None or hot_printer is not None
+        leftover = Leftover(runner, heaters_may_be_on=may_be_on, printer=hot_printer or None)
         unfinished = await self._read_unfinished_jobs()
         continued = snapshot if runner is not None else None
         if continued is not None and continued.file and all(record.id != continued.job for record in unfinished):
             # its record was lost: the disk was full, or the database was damaged
             continued.job = await self._store.begin_job(continued.record(continued.file))
-        for record in unfinished:
-            if continued is None or record.id != continued.job:
-                state, ending = _ending_of(record, snapshot, obstacle)
-                leftover = await self._record(record, state, ending, runner)
+        ends = [
+            (record, *_ending_of(record, snapshot, obstacle))
+            for record in unfinished
+            if continued is None or record.id != continued.job
+        ]
+        if ends:
+            record, _, ending = ends[-1]
+            leftover = replace(
+                leftover, heaters_may_be_on=ending.hot or hot_printer is not None, printer=record.printer
+            )
         if snapshot is not None and snapshot.ending is not None and snapshot.ending.hot:
             leftover = replace(leftover, heaters_may_be_on=True, printer=snapshot.address)
+        if runner is None:
+            # before the ends are recorded, or a host that follows before the printer has answered would not know it
+            await places.forget((leftover.printer or "") if leftover.heaters_may_be_on else None)
+        for record, state, ending in ends:
+            selection = await self._record(record, state, ending)
+            leftover = replace(leftover, outcome=(state, ending.reason), selection=selection)
         return leftover
 
     async def _read_unfinished_jobs(self) -> list[JobRecord]:
@@ -87,11 +100,11 @@ class Leftovers:
             log.error("store.unreadable", reason=str(error), consequence="how the last prints ended is not recorded")  # noqa: TRY400 - no bug
             return []
 
-    async def _record(self, record: JobRecord, state: JobState, ending: Ending, runner: Runner | None) -> Leftover:
+    async def _record(self, record: JobRecord, state: JobState, ending: Ending) -> Selection | None:
+        """Record how a job ended; return its file."""
         self._store.end_job(record.id, state.name, ending.reason, ending.lines, ending.offset, ending.print_time)
         log.warning("job.recorded_late", file=record.path, outcome=state.name, reason=ending.reason)
-        selection = await asyncio.to_thread(self._select_again, record)
-        return Leftover(runner, (state, ending.reason), selection, heaters_may_be_on=ending.hot, printer=record.printer)
+        return await asyncio.to_thread(self._select_again, record)
 
     def _select_again(self, record: JobRecord) -> Selection | None:
         try:

@@ -95,6 +95,8 @@ class StoredPlace:
         modes: those after line `number`, as JSON has them.
         heat: actual temperature and target of each heater that is on, in °C.
         written_at: when it was written, in s of that boot's clock.
+        hot_printer: the address of the printer whose heaters may be on because of a print that has ended; empty: its
+            address is not known; None: no such print has left any on.
     """
 
     snapshot: dict[str, Any] = field(default_factory=dict)
@@ -108,6 +110,12 @@ class StoredPlace:
     modes: dict[str, Any] = field(default_factory=dict)
     heat: dict[str, tuple[float, float]] = field(default_factory=dict)
     written_at: float = 0.0
+    hot_printer: str | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """It says nothing that the next host needs."""
+        return not self.snapshot and self.hot_printer is None
 
     @property
     def is_known(self) -> bool:
@@ -174,9 +182,20 @@ class Places:
         if self._latest.snapshot.get("job") != job.snapshot.job:
             self._store_unknown("its note was not on the disk yet")  # the content of the disk is of another print
 
-    def forget(self) -> None:
-        """Note on the disk that there is no unfinished job."""
-        self._clear()
+    async def forget(self, hot_printer: str | None) -> None:
+        """Note on the disk that there is no unfinished job; return when heaters that may be on have been noted.
+
+        Args:
+            hot_printer: as in `StoredPlace`.
+        """
+        self._clear(hot_printer)
+        if hot_printer is not None:
+            await self._wait_until_written()
+
+    def note_heaters_off(self) -> None:
+        """Note that the heaters which a print has left on are off."""
+        if self._latest.hot_printer is not None:
+            self._clear()
 
     @property
     def latest(self) -> StoredPlace:
@@ -191,7 +210,7 @@ class Places:
         self._has_given_up = self._has_given_up and self._writing is not None  # an earlier write still hangs
         if not (job.printer.dialect.counts_lines and job.printer.dialect.enforces_order):
             self._clear()  # this printer cannot be asked which line it wants
-        elif self._on_disk.snapshot or self._latest.snapshot:
+        elif not (self._on_disk.is_empty and self._latest.is_empty):
             self._store_unknown(_REASONS[JobState.STARTING])  # the disk's content is of the previous job
 
     def on_state(self, job: Job) -> None:
@@ -202,7 +221,9 @@ class Places:
         if state is JobState.REATTACHING:
             self._drop_reservation()  # lost lines are sent again under their old numbers; the others wait for `feed`
         elif state.ended:
-            self._clear()
+            ending = job.snapshot.ending
+            # a reboot before the heaters are off loses the logbook, in which the snapshot says so too
+            self._clear(job.snapshot.address if ending is not None and ending.hot else None)
         elif state is not JobState.PAUSED or job.snapshot.printer_paused:
             self._store_unknown(_REASONS.get(state, "the printer was in a pause of its own"))
 
@@ -222,6 +243,10 @@ class Places:
         self._base = job.printer.next_number - job.printer.next_on_wire
         self._pace_from = asyncio.get_running_loop().time(), job.printer.next_number
         self._store(self._make_place(number=number, fed=self._logbook.sent_place, modes=modes))
+        await self._wait_until_written()
+
+    async def _wait_until_written(self) -> None:
+        """Wait until the disk has the latest place, or has failed."""
         while self._writing is not None and not self._has_given_up:
             if self._task is not None:
                 await asyncio.wait([self._task], timeout=DISK_TIMEOUT)
@@ -343,14 +368,14 @@ class Places:
         self._drop_reservation()
         self._store(self._make_place(unknown_reason=unknown_reason))
 
-    def _clear(self) -> None:
+    def _clear(self, hot_printer: str | None = None) -> None:
         self._job = self._from_last_boot = None
         self._drop_reservation()
         if self._stall_timer is not None:
             self._stall_timer.cancel()
             self._stall_timer = None
-        if self._on_disk.snapshot or self._latest.snapshot:
-            self._store(StoredPlace())
+        if hot_printer is not None or not (self._on_disk.is_empty and self._latest.is_empty):
+            self._store(StoredPlace(hot_printer=hot_printer))
 
     def _make_place(
         self,
@@ -433,7 +458,9 @@ class Places:
         """Replace the content of the disk, which would lead to a wrong place, as soon as the disk works again."""
         while self._has_given_up:
             stored = (
-                StoredPlace() if self._job is None else self._make_place(unknown_reason="the disk had failed by then")
+                StoredPlace(hot_printer=self._latest.hot_printer)
+                if self._job is None
+                else self._make_place(unknown_reason="the disk had failed by then")
             )
             try:
                 await disk.put(_as_text(stored))

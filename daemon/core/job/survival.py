@@ -89,6 +89,7 @@ class Survival:
         """Note that the heaters of the last job, which has ended, are off."""
         if snapshot := self._logbook.read():
             self._logbook.write(with_heaters_off(snapshot))
+        self.places.note_heaters_off()
 
     async def snapshot(self) -> JobSnapshot | None:
         """Return the snapshot that the previous host left; None: it left no job.
