@@ -138,9 +138,13 @@ async def _act(server: "Server", action: Action, args: argparse.Namespace) -> An
 
 _PLAIN_WORDS = {
     "Printer is not operational": "the printer is not ready; `nozzled printer status` says why",
-    "Printer is not operational or currently printing": "the printer is not ready, or it is printing",
+    "Printer is not operational or currently printing: pause the print first, or wait until it ends": (
+        "the printer is printing; pause the print first (`nozzled job pause`), or wait until it ends"
+    ),
     "Printer already has an active print job, did you mean 'restart'?": "a print is in progress",
-    "Printer does not have an active print job or is not paused": "no print is paused, so none can be restarted",
+    "Printer does not have an active print job or is not paused: `restart` needs a paused print": (
+        "no print is paused, so none can be restarted"
+    ),
     "Printer is neither printing nor paused, 'pause' command cannot be performed": "no print is in progress",
     "no file is selected: there is nothing to start": "no file is selected; `nozzled files select PATH` selects one",
     "Printer is neither printing nor paused, 'cancel' command cannot be performed": "no print is in progress",

@@ -92,7 +92,9 @@ async def test_a_print_is_followed_from_upload_to_cancel(tmp_path, capsys):
         assert "active print job" in refused["error"]
         assert await nozzled("job", "start", code=6) == "nozzled: a print is in progress\n"
         assert await nozzled("job", "restart", code=6) == ("nozzled: no print is paused, so none can be restarted\n")
-        assert await nozzled("printer", "home", code=6) == "nozzled: the printer is not ready, or it is printing\n"
+        assert await nozzled("printer", "home", code=6) == (
+            "nozzled: the printer is printing; pause the print first (`nozzled job pause`), or wait until it ends\n"
+        )
         await nozzled("job", "cancel")
         await nozzled.until_state("Operational")
         for request in ("pause", "cancel"):

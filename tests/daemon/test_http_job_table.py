@@ -20,7 +20,7 @@ COMMANDS = {
 }
 
 ACTIVE = "Printer already has an active print job, did you mean 'restart'?"
-NOT_PAUSED = "Printer does not have an active print job or is not paused"
+NOT_PAUSED = "Printer does not have an active print job or is not paused: `restart` needs a paused print"
 NO_JOB = "Printer is neither printing nor paused, '{}' command cannot be performed"
 INVALID = "command is invalid"
 UNKNOWN = "Unknown action"

@@ -188,7 +188,10 @@ async def test_films_are_rendered_only_between_prints(tmp_path, camera, ffmpeg):
         assert not [*(tmp_path / "companions/timelapse/movies").iterdir()]
         for path in (name, "none"):
             answer = await server.post(f"/api/timelapse/unrendered/{path}", {"command": "render"})
-            assert (answer.status, answer.error) == (409, "Printer is currently printing, cannot render timelapse")
+            assert (answer.status, answer.error) == (
+                409,
+                "Printer is currently printing, cannot render timelapse: try again after the print",
+            )
         assert (await server.delete("/api/timelapse/unrendered/none")).status == 404
         [one, two] = (await films(server))["unrendered"]
         assert sorted([one["recording"], two["recording"]]) == [False, True]

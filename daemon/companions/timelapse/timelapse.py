@@ -257,7 +257,7 @@ class Timelapse(Companion):
             await self._drop(self._recording_of(parameters))
         elif do == "render":
             if not self._film_queue.is_idle:
-                raise Refusal(409, "Printer is currently printing, cannot render timelapse")
+                raise Refusal(409, "Printer is currently printing, cannot render timelapse: try again after the print")
             recording = self._recording_of(parameters)
             recording.wanted, recording.failed = True, ""
             recording.outcome = recording.outcome or "interrupted"

@@ -253,7 +253,9 @@ class JobController:
         """
         job = self._job
         if job is None or not job.machine.can("restart"):
-            raise JobConflict("Printer does not have an active print job or is not paused")
+            raise JobConflict(
+                "Printer does not have an active print job or is not paused: `restart` needs a paused print"
+            )
         self._refuse_beside_panel_print()
         # first, so that `active` never reads False in between
         self._begin(job.snapshot.selection, checked_file=checked_file)

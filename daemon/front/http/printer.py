@@ -17,6 +17,10 @@ from gcode.outgoing import is_stop
 if TYPE_CHECKING:
     from daemon.front.front import Front
 
+# OctoPrint's words, then ours
+_PRINTING = "Printer is currently printing: pause the print first, or wait until it ends"
+_NOT_AT_REST = "Printer is not operational or currently printing: pause the print first, or wait until it ends"
+
 
 class HeaterHandler(ApiHandler):
     """Base of the handlers that show temperatures."""
@@ -109,7 +113,7 @@ class ToolHandler(HeaterHandler):
             }
         )
         if command == "extrude" and status.flags["printing"]:
-            raise Refused(409, "Printer is currently printing")
+            raise Refused(409, _PRINTING)
         await self.service.connection.send(await self._commands(command, data))
         self.no_content()
 
@@ -142,7 +146,7 @@ class BedHandler(HeaterHandler):
 
     heater = "bed"
     target_code = "M140"
-    absence = "Printer does not have a heated bed"
+    absence = "Printer does not have a heated bed: if it has one, set heated_bed in [profile]"
 
     def has_heater(self) -> bool:
         """Tell whether the printer has this heater."""
@@ -179,7 +183,7 @@ class ChamberHandler(BedHandler):
 
     heater = "chamber"
     target_code = "M141"
-    absence = "Printer does not have a heated chamber"
+    absence = "Printer does not have a heated chamber: if it has one, set heated_chamber in [profile]"
 
     def has_heater(self) -> bool:
         """Tell whether the printer has this heater."""
@@ -194,7 +198,7 @@ class PrintheadHandler(ApiHandler):
         status = self.require_operational()
         command, data = self.command({"jog": [], "home": ["axes"], "feedrate": ["factor"]})
         if command != "feedrate" and status.flags["printing"]:
-            raise Refused(409, "Printer is not operational or currently printing")
+            raise Refused(409, _NOT_AT_REST)
         if command == "jog":
             commands = gcode.jog(data, self.service.connection.modes)
         elif command == "home":

@@ -107,7 +107,7 @@ class UnrenderedHandler(ApiHandler):
         """Have a film rendered from these pictures, unless a print is under way."""
         self.command({"render": ()})
         if self.status().flags["printing"] or self.status().flags["paused"]:
-            raise Refused(409, "Printer is currently printing, cannot render timelapse")
+            raise Refused(409, "Printer is currently printing, cannot render timelapse: try again after the print")
         await relay_request(self, NAME, "render", {"name": name})
 
     async def delete(self, name: str) -> None:

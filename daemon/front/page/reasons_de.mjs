@@ -10,7 +10,7 @@ export const reasons = [
   ["the printer asks for it", "Der Drucker verlangt es"],
   ["the file asks for it: {command}", "Die Datei verlangt es: {command}"],
   ["Printer is not operational", "Der Drucker ist nicht bereit"],
-  ["Printer is currently printing", "Der Drucker druckt gerade"],
+  ["Printer is currently printing: pause the print first, or wait until it ends", "Der Drucker druckt gerade: Den Druck zuerst pausieren, oder sein Ende abwarten"],
   ["the printer is not connected", "Der Drucker ist nicht verbunden"],
   ["a print is in progress; to abandon it, disconnect first", "Ein Druck läuft: Um ihn aufzugeben, zuerst trennen"],
   ["a print is in progress; cancel it first", "Ein Druck läuft: Zuerst abbrechen"],
