@@ -19,6 +19,7 @@ from daemon.private_file import write_private
 CONF, USERS, FACTS, SEED, PID = "nats.conf", "users.conf", "farm.json", "server.seed", "nats.pid"
 GROUP = "nozzled-farm"
 PROGRAM = "nats-server"
+MAX_PORT = 65535
 SERVER = "server"
 HUB, HUB_CA = "hub", "hub-ca.pem"
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,250}[A-Za-z0-9])?")
@@ -51,7 +52,7 @@ class NatsFolder:
     """The folder with the configuration, keys and certificates of a farm's NATS."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path.absolute()  # NATS, and our next command, may run in another folder
 
     def init(
         self, hosts: Sequence[str], port: int, store: Path, *, leaf_port: int = 0, hub: Enrolment | None = None
@@ -66,14 +67,19 @@ class NatsFolder:
             hub: for a site: the enrolment that the hub has made for it.
 
         Raises:
-            ConfigError: a host is not valid, a file cannot be written, or the folder has a farm already.
+            ConfigError: a host or a port is not valid, a file cannot be written, or the folder has a farm already.
         """
         if (self.path / FACTS).exists():
             raise ConfigError(f"{self.path} has a farm already: name an empty folder for a new one")
         for host in hosts:
             if not _HOST.fullmatch(host) or (":" in host and not certificates.is_address(host)):
                 raise ConfigError(f"{host[:60]!r} is not a host name or an IP address")
-        hosts = [*dict.fromkeys((*hosts, "localhost", "127.0.0.1"))]
+        for number, option in ((port, "--port"), (leaf_port or 1, "--sites")):
+            if not 1 <= number <= MAX_PORT:
+                raise ConfigError(f"{option} must be from 1 to {MAX_PORT}, not {number}")
+        if port == leaf_port:
+            raise ConfigError(f"printers and sites need different ports, but --port and --sites are both {port}")
+        hosts, store = [*dict.fromkeys((*hosts, "localhost", "127.0.0.1"))], store.absolute()
         try:
             self.path.mkdir(mode=0o755, parents=True, exist_ok=True)  # everybody may read the authority's certificate
             store.mkdir(mode=0o700, parents=True, exist_ok=True)  # NATS only starts if it can write its pid file

@@ -20,6 +20,7 @@ from gcode.frozen import frozen
 SYSTEM_FILE = Path("/etc/nozzled-farm.toml")
 STATE = Path("/var/lib/nozzled-farm")
 SEED_CREDENTIAL = "nozzled-farm.seed"
+MAX_PORT = 65535
 NO_SEED = "#"  # the unit's credential if no seed is set
 
 
@@ -113,7 +114,13 @@ def read_config(path: Path | None, environ: Mapping[str, str]) -> FarmServerConf
 
 
 def with_address(config: FarmServerConfig, host: str | None, port: int | None) -> FarmServerConfig:
-    """Return the configuration with another host and port to listen on; None keeps the configured one."""
+    """Return the configuration with another host and port to listen on; None keeps the configured one.
+
+    Raises:
+        ConfigError: there is no such port.
+    """
+    if port is not None and not 0 <= port <= MAX_PORT:  # the resolver would listen at port 34463 for 99999
+        raise ConfigError(f"--port must be from 0 to {MAX_PORT}, not {port}")
     http = replace(config.http, host=host or config.http.host, port=config.http.port if port is None else port)
     return replace(config, http=http)
 

@@ -4,6 +4,7 @@ import json
 import os
 import stat
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,33 @@ def test_init_refuses_an_invalid_host_name(tmp_path, host):
     with pytest.raises(ConfigError, match="not a host name"):
         NatsFolder(tmp_path / "new").init([host], 4222, tmp_path)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("port", "leaf_port", "problem"),
+    [
+        (0, 0, "--port must be from 1 to 65535, not 0"),
+        (65536, 0, "--port must be"),
+        (4222, -1, "--sites must be"),
+        (4222, 4222, "need different ports"),
+    ],
+)
+def test_init_refuses_a_port_with_which_nats_would_not_start(tmp_path, port, leaf_port, problem):
+    with pytest.raises(ConfigError, match=problem):
+        NatsFolder(tmp_path / "new").init(["farm.local"], port, tmp_path / "store", leaf_port=leaf_port)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_farm_that_is_made_by_relative_names_works_from_any_folder(tmp_path, monkeypatch):
+    """NATS would not find its certificate; `revoke` would not find NATS, and say that it does not run."""
+    monkeypatch.chdir(tmp_path)
+    NatsFolder(Path("new")).init(["farm.local"], 4222, Path("store"))
+    text = (tmp_path / "new/nats.conf").read_text()
+    for path in ("new/server.pem", "new/server.key", "store/nats.pid", "store"):
+        assert f'"{tmp_path / path}"' in text
+    monkeypatch.chdir("/")
+    (tmp_path / "store/nats.pid").write_text(f"{os.getpid()}")
+    assert f"process {os.getpid()} is" in NatsFolder(tmp_path / "new").reload()
 
 
 @pytest.mark.parametrize("host", [f"{'a' * 60}.example.org", "2001:db8::7"])

@@ -59,6 +59,9 @@ def test_the_list_is_in_the_state_folder_unless_configured(tmp_path):
     assert list_url(FarmServerConfig(), folder) == f"sqlite:///{tmp_path}/state/farm.db"
     assert with_address(FarmServerConfig(), "0.0.0.0", 0).http.port == 0
     assert with_address(FarmServerConfig(), None, None) == FarmServerConfig()
+    for port in (-1, 65536, 99999):
+        with pytest.raises(ConfigError, match=f"--port must be from 0 to 65535, not {port}"):
+            with_address(FarmServerConfig(), None, port)
 
 
 def test_two_servers_cannot_share_a_folder(tmp_path):
