@@ -11,6 +11,7 @@ from daemon.farm.messages import Presence
 from support.axe import faults_of
 from support.browser import Tab, tabs
 from support.farm_page import furnished
+from support.processes import until
 
 pytestmark = pytest.mark.real_time
 
@@ -242,3 +243,46 @@ def test_a_job_is_edited_as_it_is_and_only_as_it_was_seen(new_tab, shared):
         if count < 120:
             tab.button("Show more").click()
     expect(tab.button("Show more")).to_have_count(0)
+
+
+def test_a_stream_without_an_answer_is_tried_again(new_tab):
+    tab, streams = new_tab(**DESKTOP), []
+
+    def answer_the_second(route):
+        streams.append(route)
+        if len(streams) > 1:
+            route.continue_()
+
+    tab.page.clock.install()
+    tab.page.route("**/api/farm/events", answer_the_second)
+    tab.open()
+    until(lambda: tab.page.wait_for_timeout(50) or streams, "a stream")
+    tab.page.clock.run_for(12_500)
+    tab.page.wait_for_timeout(300)
+    tab.page.clock.run_for(1_000)
+    until(lambda: tab.page.wait_for_timeout(50) or len(streams) > 1, "another stream")
+
+
+def test_more_of_an_older_search_does_not_replace_the_result_of_a_newer_one(new_tab, shared):
+    shared.do(lambda jobs: jobs.put_file(FileFacts(sha256="e" * 64, size=9, name="many.gcode")))
+    job = shared.do(lambda jobs: jobs.add(JobRequest(sha256="e" * 64, name="many.gcode", copies=120)))
+    shared.do(lambda jobs: jobs.cancel_job(job.id))
+    tab, late = new_tab(**DESKTOP), []
+    page = tab.page
+
+    def hold(route):
+        late.append(route)
+
+    page.route("**/api/farm/history?*before=*", hold)
+    tab.open("history")
+    past = page.locator("main .past")
+    expect(past).to_have_count(50)
+    with page.expect_request("**/api/farm/history?*before=*"):
+        tab.button("Show more").click()
+    page.get_by_label("Find").fill("bracket left")
+    expect(past.first).to_contain_text("bracket left")
+    count = past.count()
+    with page.expect_response("**/api/farm/history?*before=*"):
+        late[0].continue_()
+    page.wait_for_timeout(300)
+    expect(past).to_have_count(count)

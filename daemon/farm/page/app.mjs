@@ -65,7 +65,7 @@ function App() {
 applyTheme(choice("theme"));
 start(); // the first request runs while the page is painted for the first time
 keepTicking();
-await setLanguage(choice("language") || navigator.language || "en");
+await setLanguage(choice("language") || navigator.language || "en").catch(() => {}); // then it is in English
 const root = /** @type {HTMLElement} */ (document.getElementById("page"));
 root.textContent = "";
 render(html`<${App} />`, root);

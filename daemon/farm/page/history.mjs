@@ -2,7 +2,7 @@
 
 import {get, picture} from "./api.mjs";
 import {clock, duration, short, t, why} from "./farm_words.mjs";
-import {html, onValue, signal, useEffect, useState} from "./html.mjs";
+import {html, onValue, signal, useEffect, useRef, useState} from "./html.mjs";
 import {ids} from "./store.mjs";
 import {Act, Fail} from "./widgets.mjs";
 
@@ -38,7 +38,9 @@ export function History() {
   const [filter, setFilter] = useState(/** @type {Record<string, string>} */ ({printer: "", state: "", q: ""}));
   const [rows, setRows] = useState(/** @type {any[]|null} */ (null));
   const [last, setLast] = useState(/** @type {any} */ (null)); // the copy after which the list continues; null: it ends here
-  const load = async (/** @type {any} */ after, isWanted = () => true) => {
+  const newest = useRef(filter);
+  newest.current = filter;
+  const load = async (/** @type {any} */ after, isWanted = () => newest.current === filter) => {
     const cursor = after && {before: after.ended, before_copy: after.id}; // many copies of a job can end at the same moment
     const answer = await get(`api/farm/history?${query(filter, {limit: PAGE_SIZE, ...cursor})}`);
     if (!isWanted()) return;

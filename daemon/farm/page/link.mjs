@@ -63,14 +63,26 @@ function retry(error) {
   timer = setTimeout(connect, wait);
 }
 
+/**
+ * Wait for an answer of the server, which may hang; the next connection aborts a request that took too long.
+ * @template Answer @param {Promise<Answer>} answer @returns {Promise<Answer>}
+ */
+function inTime(answer) {
+  let watch = 0;
+  const silence = /** @type {Promise<never>} */ (new Promise((_, reject) => {
+    watch = setTimeout(() => reject(new Failure(0, "")), STALE * 2000);
+  }));
+  return Promise.race([answer, silence]).finally(() => clearTimeout(watch));
+}
+
 /** @param {AbortSignal} signal */
 async function run(signal) {
   const answer = await get("api/farm");
   if (signal.aborted) return;
   me.value = {name: answer.who ?? "", scope: answer.scope ?? "control"};
   farm.value = {name: answer.name ?? "", version: answer.version ?? "", trouble: answer.nats?.trouble ?? ""};
-  // not by `get`, whose timeout is for a whole answer: here a read that takes too long ends the stream
-  const response = await fetch("api/farm/events", {headers: {"X-Api-Key": key()}, signal, cache: "no-store", credentials: "omit"});
+  // not by `get`, whose timeout is for a whole answer
+  const response = await inTime(fetch("api/farm/events", {headers: {"X-Api-Key": key()}, signal, cache: "no-store", credentials: "omit"}));
   if (!response.ok || !response.body) throw new Failure(response.status, "", Number(response.headers.get("Retry-After")) || 0);
   let isFirst = true;
   const read = eventReader((event, data) => {
@@ -82,8 +94,7 @@ async function run(signal) {
   });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   for (;;) {
-    const watch = setTimeout(() => reader.cancel(), STALE * 2000);
-    const {value, done} = await reader.read().finally(() => clearTimeout(watch));
+    const {value, done} = await inTime(reader.read());
     if (done) throw new Failure(0, "");
     heardAt.value = performance.now();
     read(value);
