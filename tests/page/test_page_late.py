@@ -38,9 +38,9 @@ TURN = """state => {
 }"""
 
 
-def new_key(service, name):
-    """Return a new key of scope control."""
-    code = service.request("POST", "/api/pair/codes", b"{}", JSON)[1]["code"]
+def new_key(service, name, scope="control"):
+    """Return a new key."""
+    code = service.request("POST", "/api/pair/codes", json.dumps({"scope": scope}).encode(), JSON)[1]["code"]
     return service.request("POST", "/api/pair", json.dumps({"code": code, "name": name}).encode(), JSON)[1]["key"]
 
 
@@ -359,3 +359,107 @@ def test_a_layer_that_cannot_be_loaded_is_not_requested_with_every_update(new_st
         stage.page.clock.run_for(2_000)
         stage.show(**late, toolpath=toolpath)
     until(lambda: stage.page.wait_for_timeout(50) or len(parts) > seen, "another request")
+
+
+def findings(*errors):
+    return {"gcodeAnalysis": {"errors": errors, "warnings": []}}
+
+
+def refused(name, *reasons):
+    return {"refused": {"path": name, "name": name, "reasons": reasons}}
+
+
+def test_a_refused_file_is_shown_with_its_own_findings_only(new_stage):
+    """Otherwise a tick for one file would force the print of another."""
+    stage, late = new_stage(**DESKTOP), []
+
+    def hold(route):
+        late.append(route)
+
+    refusal, has_read = stage.page.locator(".refusal"), stage.page.get_by_label("I have read these")
+    stage.page.route("**/api/files/local/a.gcode", hold)
+    stage.answer("**/api/files/local/b.gcode", findings("b is hot"))
+    stage.open().is_in_state("Ready")
+    stage.show(job=refused("a.gcode", "a is refused"))
+    has_read.check()
+    stage.show(job=refused("b.gcode", "b is refused"))
+    expect(refusal.locator("li")).to_have_text("b is hot")
+    expect(has_read).not_to_be_checked()
+    with stage.page.expect_response("**/api/files/local/a.gcode"):
+        late[0].fulfill(json=findings("a is hot"))
+    stage.page.wait_for_timeout(300)
+    expect(refusal.locator("li")).to_have_text("b is hot")
+    has_read.check()
+    stage.page.unroute("**/api/files/local/b.gcode")
+    stage.answer("**/api/files/local/b.gcode", findings("b is too large"))
+    stage.show(job=refused("b.gcode", "the new b is refused"))  # the file was replaced
+    expect(refusal.locator("li")).to_have_text("b is too large")
+    expect(has_read).not_to_be_checked()
+
+
+def test_the_page_connects_again_after_a_clock_was_set(new_stage):
+    """A Raspberry Pi without a clock sets its own once it is online."""
+    stage = new_stage(**DESKTOP).open()
+    stage.is_in_state("Ready")
+    stage.show(server={"time": stage.page.evaluate("Date.now()") / 1000 - 3600})
+    statuses = []
+    stage.page.on("response", lambda response: response.url.endswith("/login") and statuses.append(response.status))
+    stage.lose()
+    stage.show()
+    stage.page.clock.fast_forward(10_000)
+    until(lambda: stage.page.wait_for_timeout(50) or statuses, "a login")
+    assert set(statuses) == {200}
+
+
+def test_an_unlocked_browser_that_may_only_watch_uploads(new_tab, service):
+    key = new_key(service, "watcher", scope="read")
+    tab = new_tab(**DESKTOP)
+    tab.page.add_init_script(f"localStorage.setItem('nozzled.key', {json.dumps(key)})")
+    tab.page.goto(f"{tab.root}#settings")
+    tab.page.get_by_label("Admin key or code").fill(TOKEN)
+    tab.button("Unlock").click()
+    expect(tab.page.get_by_text("Unlocked for")).to_be_visible()
+    tab.go("files")
+    upload = {"name": "first.gcode", "mimeType": "text/plain", "buffer": b"G28\n"}
+    with tab.page.expect_response("**/api/files/local") as answer:
+        tab.page.locator("input[type=file]").set_input_files(upload)
+    assert answer.value.status == 201
+    # the rights end early
+    assert service.request("DELETE", "/api/stepup", None, {"X-Api-Key": key})[0] == 204
+    tab.page.locator("input[type=file]").set_input_files({**upload, "name": "second.gcode"})
+    expect(tab.page.locator("main li", has_text="second.gcode").first).to_contain_text("does not allow this")
+    tab.go("settings")
+    expect(tab.button("Unlock")).to_be_visible()
+
+
+def test_the_page_is_in_english_until_other_texts_are_loaded(new_tab):
+    tab = new_tab(**DESKTOP)
+    tab.context.add_init_script("localStorage.setItem('nozzled.language', 'de')")
+    tab.page.route("**/texts_de.mjs", lambda route: route.abort())
+    tab.open()
+    tab.is_in_state("Ready")
+    expect(tab.page.locator("#stop")).to_have_text("Stop")
+    tab.page.unroute("**/texts_de.mjs")
+    tab.go("files")
+    tab.is_in_state("Bereit")
+
+
+def test_a_late_answer_to_a_request_for_access_does_not_replace_a_key(new_tab, service):
+    tab, polls = new_tab(**DESKTOP), []
+
+    def hold(route):
+        polls.append(route)
+
+    tab.page.goto(tab.root)
+    tab.page.route("**/plugin/appkeys/request/*", hold)
+    tab.button("Ask").click()
+    until(lambda: tab.page.wait_for_timeout(50) or polls, "a poll")
+    code = service.request("POST", "/api/pair/codes", b"{}", JSON)[1]["code"]
+    tab.page.get_by_label("Code").fill(code)
+    tab.button("Pair").click()
+    tab.is_in_state("Ready")
+    key = tab.page.evaluate("localStorage.getItem('nozzled.key')")
+    polls[0].fulfill(json={"api_key": "of another scope"})
+    tab.page.wait_for_timeout(500)
+    assert tab.page.evaluate("localStorage.getItem('nozzled.key')") == key
+    tab.is_in_state("Ready")

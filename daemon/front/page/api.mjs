@@ -89,17 +89,22 @@ export class Failure extends Error {
 /**
  * Send a request with this browser's temporary key of scope admin, if it has one. That key becomes invalid early if nozzled restarts or
  * another tab gives it up; then the request is repeated with this browser's own key.
- * @param {string} path @param {Options} [options] @returns {Promise<Response>}
+ * @template Answer @param {(used: string) => Promise<Answer>} run @returns {Promise<Answer>}
  */
-async function request(path, options = {}) {
-  const admin = options.withKey === undefined && adminKey.value.until > performance.now() ? adminKey.value.key : "";
+async function withBestKey(run) {
+  const admin = adminKey.value.until > performance.now() ? adminKey.value.key : "";
   try {
-    return await send(path, options, admin || (options.withKey === undefined ? key() : options.withKey));
+    return await run(admin || key());
   } catch (error) {
     if (!admin || !(error instanceof Failure) || ![403, 429].includes(error.status)) throw error;
     if (adminKey.value.key === admin) adminKey.value = {key: "", until: 0};
-    return request(path, options);
+    return withBestKey(run);
   }
+}
+
+/** @param {string} path @param {Options} [options] @returns {Promise<Response>} */
+function request(path, options = {}) {
+  return options.withKey === undefined ? withBestKey(used => send(path, options, used)) : send(path, options, options.withKey);
 }
 
 /** @param {string} path @param {Options} options @param {string|null} used The key. */
@@ -242,10 +247,10 @@ export function upload(file, folder, overwrite, onProgress, onStart) {
  * @returns {Promise<any>}
  */
 export function sendForm(path, form, headers, onProgress, onStart) {
-  return new Promise((resolve, reject) => {
+  return withBestKey(used => new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", path);
-    for (const [name, value] of Object.entries({"X-Api-Key": key(), ...headers})) request.setRequestHeader(name, value);
+    for (const [name, value] of Object.entries({"X-Api-Key": used, ...headers})) request.setRequestHeader(name, value);
     request.responseType = "json";
     request.upload.onprogress = event => onProgress(event.total ? event.loaded / event.total : 0);
     request.onload = () =>
@@ -256,12 +261,13 @@ export function sendForm(path, form, headers, onProgress, onStart) {
     request.onabort = () => reject(new Failure(-1, t("upload_stopped")));
     onStart(() => request.abort());
     request.send(form);
-  });
+  }));
 }
 
 /** Ask whose key this is, and open a session for the socket. @param {string} [withKey] */
 export async function login(withKey) {
-  const answer = await post("api/login", {passive: true}, {timeout: 5000, withKey: withKey ?? key()});
+  // without a deadline: a clock may have been set since the page last knew the server's time
+  const answer = await post("api/login", {passive: true}, {timeout: 5000, late: true, withKey: withKey ?? key()});
   if (!answer?.name || !answer.session) throw new Failure(403, t("key_unknown"));
   const permissions = /** @type {string[]} */ (answer.permissions ?? []);
   me.value = {name: answer.name, admin: Boolean(answer.admin), control: permissions.includes("PRINT")};

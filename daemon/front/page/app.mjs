@@ -120,7 +120,7 @@ applyTheme(choice("theme"));
 const code = codeInAddress();
 const textsLoaded = setLanguage(choice("language") || navigator.language || "en");
 if (!code) start(); // the login runs while the page is painted for the first time
-await textsLoaded;
+await textsLoaded.catch(() => {}); // the page is in English until the texts can be loaded
 const root = /** @type {HTMLElement} */ (document.getElementById("page"));
 root.textContent = "";
 render(html`<${App} />`, root);

@@ -23,7 +23,11 @@ export function Pair() {
   const [request, setRequest] = useState("");
   const [mark, setMark] = useState("");
   const timer = useRef(0);
-  useEffect(() => () => clearTimeout(timer.current), []);
+  const isMounted = useRef(true);
+  useEffect(() => () => {
+    isMounted.current = false;
+    clearTimeout(timer.current);
+  }, []);
 
   /** @param {string} what @param {() => Promise<unknown>} run */
   const submit = (what, run) => async (/** @type {Event} */ event) => {
@@ -53,12 +57,14 @@ export function Pair() {
   async function poll(token) {
     try {
       const answer = await get(`plugin/appkeys/request/${encodeURIComponent(token)}`, {withKey: null});
+      if (!isMounted.current) return; // this browser has got a key in another way
       if (answer.api_key) {
         keepKey(answer.api_key, stay);
         start();
         return;
       }
     } catch (error) {
+      if (!isMounted.current) return;
       if (error instanceof Failure && error.status === 404) {
         setRequest("");
         fail.value = t("ask_denied");

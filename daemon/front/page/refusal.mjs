@@ -34,10 +34,16 @@ export function Refusal({path, name, reasons, onDone}) {
   const [analysis, setAnalysis] = useState(/** @type {{errors: string[], warnings: string[]}|null} */ (null));
   const [read, setRead] = useState(false);
   useEffect(() => {
-    setRead(false);
+    let isCurrent = true;
+    const show = (/** @type {any} */ findings) => isCurrent && setAnalysis(findings);
+    setRead(false); // the user has read other reasons
+    setAnalysis(null);
     fail.value = "";
-    get(`api/files/local/${address(path)}`).then(file => setAnalysis(file.gcodeAnalysis ?? null), () => setAnalysis(null));
-  }, [path]);
+    get(`api/files/local/${address(path)}`).then(file => show(file.gcodeAnalysis ?? null), () => show(null));
+    return () => {
+      isCurrent = false;
+    };
+  }, [path, ownReasons.join("\n")]);
   const errors = analysis?.errors?.length ? analysis.errors : ownReasons;
   const warnings = analysis?.warnings ?? [];
   return html`<section class="card notice bad refusal" role="alert">

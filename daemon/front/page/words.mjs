@@ -27,6 +27,7 @@ export const LANGUAGES = {en: "English", de: "Deutsch"};
 const texts = signal(english);
 export const language = signal("en");
 
+let wantedLanguage = "en"; // its texts may not be loaded yet
 let wantsMore = false;
 let switches = 0;
 /** @type {Promise<void>|null} */
@@ -34,6 +35,7 @@ let loading = null;
 
 /** Switch the language. @param {string} wanted A code like `de`; English if there are no texts for it. */
 export async function setLanguage(wanted) {
+  wantedLanguage = wanted;
   const code = wanted.slice(0, 2).toLowerCase();
   const mine = ++switches;
   const [first, rest, whys] = OTHERS[/** @type {keyof typeof OTHERS} */ (code)] ?? [];
@@ -48,7 +50,7 @@ export async function setLanguage(wanted) {
 /** Load the texts of the views after the first one. */
 export function loadMoreTexts() {
   wantsMore = true;
-  loading ??= setLanguage(language.value);
+  loading ??= setLanguage(wantedLanguage);
   loading.catch(() => (loading = null)); // the next view tries again
   return loading;
 }
@@ -117,9 +119,10 @@ export function duration(seconds) {
   return `${Math.floor(hours / 24)}\u00a0d\u00a0${hours % 24}\u00a0h`;
 }
 
-/** `17:42`, with the day if it is not today. @param {number} seconds since 1970 */
+/** `17:42`, with the day if it is not today; a dash for what no calendar has. @param {number} seconds since 1970 */
 export function clock(seconds) {
   const at = new Date(seconds * 1000);
+  if (Number.isNaN(at.getTime())) return "–";
   const today = at.toDateString() === new Date().toDateString();
   const near = Math.abs(at.getTime() - Date.now()) < 6 * 86400e3;
   /** @type {Intl.DateTimeFormatOptions} */
