@@ -388,6 +388,37 @@ def folder_of(tmp_path, **config):
     return films, one
 
 
+async def test_a_print_that_starts_while_a_film_gets_its_name_does_not_undo_it(tmp_path, ffmpeg):
+    films, one = folder_of(tmp_path)
+    films.add(one, jpeg())
+    finishing, may_finish, events, done = asyncio.Event(), asyncio.Event(), [], []
+
+    def on_disk(function, *args):  # as an executor's: a work that runs goes on even if its waiter is cancelled
+        async def work():
+            if function == films.finish:
+                finishing.set()
+                await may_finish.wait()
+            return function(*args)
+
+        return asyncio.shield(asyncio.create_task(work()))
+
+    queue = film_queue.FilmQueue(films, TimelapseConfig(), on_disk, lambda name, _: events.append(name), lambda: None)
+    queue.on_done = done.append
+    running = asyncio.create_task(queue.run())
+    queue.add(one)
+    queue.is_idle = True
+    await finishing.wait()
+    queue.is_idle = False  # a print starts
+    await asyncio.sleep(1)
+    may_finish.set()
+    await asyncio.sleep(1)
+    queue.is_idle = True
+    await asyncio.sleep(60)
+    running.cancel()
+    assert (events, done, queue.waiting_recordings) == (["MovieRendering", "MovieDone"], [one], [])
+    assert len(ffmpeg) == 1
+
+
 def test_the_space_for_pictures_is_limited(tmp_path):
     films, one = folder_of(tmp_path, frames_mib=1)
     big = jpeg(size=(64, 48)) + b"\0" * 600_000

@@ -42,6 +42,7 @@ class FilmQueue:
         self._wake = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
         self._is_idle = False
+        self._is_finishing = False  # a film gets its name, and its pictures are deleted: this cannot be cancelled
         self.look = FilmLook(config.height)
         self.waiting_recordings: list[Recording] = []
         self.recording_being_rendered: Recording | None = None
@@ -58,7 +59,7 @@ class FilmQueue:
             return
         self._is_idle = idle
         self._wake.set()
-        if not idle and self._work is not None:
+        if not idle and self._work is not None and not self._is_finishing:
             self._work.cancel()  # it starts again after the print
 
     def add(self, recording: Recording) -> None:
@@ -101,6 +102,7 @@ class FilmQueue:
         self._send_event("MovieRendering", payload)
         try:
             await self._render(recording, part, suffix)
+            self._is_finishing = True
             await self._on_disk(self._films.finish, recording, part, name)
         except (RenderFailed, OSError) as error:
             await self._give_up(recording, error, payload)
@@ -109,7 +111,7 @@ class FilmQueue:
             self.on_done(recording)
             log.info("timelapse.film", name=name, pictures=recording.frames)
         finally:
-            self.recording_being_rendered = None
+            self.recording_being_rendered, self._is_finishing = None, False
             with suppress(OSError):
                 part.unlink(missing_ok=True)
             self._on_change()
