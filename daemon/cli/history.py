@@ -82,8 +82,8 @@ def _format_totals(totals: dict[str, Any]) -> str:
 def _total(name: str, each: dict[str, Any]) -> str:
     filament = "" if each["filamentLength"] is None else f"  {each['filamentLength'] / 1000:.1f} m"
     weight = "" if each["filamentWeight"] is None else f"  {each['filamentWeight']:.0f} g"
-    ended = f"{each['completed']} of {each['prints']} completed"
-    return f"{name:<16}  {ended}  {duration(each['printTime'] or 0)}{filament}{weight}"
+    count = "1 print" if each["prints"] == 1 else f"{each['prints']} prints"
+    return f"{name:<16}  {count}, {each['completed']} completed  {duration(each['printTime'] or 0)}{filament}{weight}"
 
 
 async def _csv(client: OctoPrintClient, args: argparse.Namespace) -> str:

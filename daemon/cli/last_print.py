@@ -65,13 +65,15 @@ def _sentences(proposal: dict[str, Any]) -> str:
     """Return a proposal as text."""
     job, at = proposal["print"], proposal["at"]
     ended = datetime.fromtimestamp(job["ended"]).strftime("%Y-%m-%d %H:%M")  # noqa: DTZ006 - as clocks here show it
-    name, reason = (remote.printable(text) for text in (job["path"], job["reason"] or "reason unknown"))
+    name = remote.printable(job["path"])
+    unknown = "" if job["state"] == "cancelled" else ", reason unknown"  # whoever cancelled it knows why
+    reason = f", {remote.printable(job['reason'])}" if job["reason"] else unknown
     used = "" if job["filamentLength"] is None else f"; {job['filamentLength'] / 1000:.2f} m of filament extruded"
     where = "" if job["layer"] is None else f", in layer {job['layer']} of {proposal['layers']}"
     layer = "" if proposal["layer"] is None else f"in layer {proposal['layer']} of {proposal['layers']}, "
     height = "" if proposal["height"] is None else f"at {proposal['height']:g} mm, "
     lines = (
-        f"{name}: {job['state']} {ended}, {reason}",
+        f"{name}: {job['state']} {ended}{reason}",
         f"The printer had acknowledged {job['lines']} lines, to byte {job['offset']}{where}{used}.",
         _WHOLE_LAYER,
         f"Printing continues {layer}{height}line {proposal['line']}: X{at['X']:.1f} Y{at['Y']:.1f} Z{at['Z']:.2f}; "

@@ -35,6 +35,7 @@ async def _status(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, A
         return {**status, "printer": None, **({"error": error} if error else {})}
 
 
+_CONNECT = "`nozzled printer connect` connects the printer"
 _RECONNECT = "`nozzled printer connect` connects it again, once the cause is gone"
 
 
@@ -42,13 +43,14 @@ def _format(status: dict[str, Any]) -> str:
     connection, printer = status["connection"], status["printer"] or {}
     port = connection["port"] and f"{connection['port']} at {connection['baudrate']} baud"
     state = printer.get("state", {})
-    unconnected = "not connected; `nozzled printer connect` connects it" if connection["state"] == "Closed" else ""
     ready = state.get("flags", {}).get("ready", False)  # then the error is that of the last print: see `job status`
+    error = (not ready and state.get("error")) or status.get("error") or ""
+    fixes = {"Offline after error": _RECONNECT, "Closed": "" if error else _CONNECT}
     return table(
         {
             "state": state_text({"state": connection["state"], "print": status.get("print")}),
-            "error": (not ready and state.get("error")) or status.get("error") or unconnected,
-            "fix": _RECONNECT if connection["state"] == "Offline after error" else "",
+            "error": error,
+            "fix": fixes.get(connection["state"], ""),
             "port": port or "",
             **_heaters(printer.get("temperature", {})),
         }

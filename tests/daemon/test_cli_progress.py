@@ -202,7 +202,8 @@ def test_an_unknown_heater_is_refused_with_the_existing_ones():
 
 def test_a_disconnected_printer_is_shown_with_the_reason():
     closed = {"state": "Closed", "port": None, "baudrate": None}
-    assert "nozzled printer connect" in _format({"connection": closed, "printer": None})
+    shown = _format({"connection": closed, "printer": None})
+    assert shown.splitlines()[1:] == ["fix         `nozzled printer connect` connects the printer"], "no error"
     fault = {**closed, "state": "Offline after error"}
     shown = _format({"connection": fault, "printer": None, "error": "/dev/ttyUSB0 is held by brltty (pid 7)"})
     assert shown.splitlines()[1:] == [

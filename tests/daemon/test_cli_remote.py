@@ -421,7 +421,7 @@ async def test_the_queue_and_the_history_are_shown_and_changed(tmp_path, part, c
             while (await nozzled.json("queue", "list"))["entries"]:  # noqa: ASYNC110 - as people look
                 await asyncio.sleep(0.1)
         assert " completed " in await nozzled("history", "list", "--state", "completed")
-        assert "1 of 1 completed" in await nozzled("history", "totals", "--by", "material")
+        assert "1 print, 1 completed" in await nozzled("history", "totals", "--by", "material")
         assert (await nozzled("history", "csv", "--from", "2020-01-01")).splitlines()[1].startswith("1,part.gcode,")
         assert (await nozzled("history", "list", "--search", "other")) == "no prints\n"
 
