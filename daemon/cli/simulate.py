@@ -18,6 +18,7 @@ from daemon.simulation.machine import add_size, configure_printer, find_firmware
 from daemon.simulation.outcome import Outcome
 from daemon.simulation.run import Simulation, SimulationError, SimulationPlan, SimulationProgress
 from daemon.simulation.summary import format_duration, summarise
+from hal.errors import AddressError
 from hal.registry import Address, natural_int, positive_float, positive_int
 from hal.simulated import clock
 from hal.simulated.backend import config_of
@@ -101,8 +102,8 @@ def _plan(args: argparse.Namespace) -> SimulationPlan:
     """Return the plan that the command line describes.
 
     Raises:
-        SimulationError: there is no such file, or an output file cannot be written.
-        AddressError: no such firmware, or a scenario that makes no sense.
+        SimulationError: there is no such file or firmware, the scenario makes no sense, or an output file cannot be
+            written.
     """
     if not args.file.is_file():
         raise SimulationError(f"{args.file} is a folder" if args.file.is_dir() else f"there is no file {args.file}")
@@ -123,7 +124,10 @@ def _plan(args: argparse.Namespace) -> SimulationPlan:
     if args.scenario is not None:
         options["scenario"] = str(args.scenario)
     address = Address("sim", "", options)
-    firmware = configure_printer(config.profile, config_of(address))
+    try:
+        firmware = configure_printer(config.profile, config_of(address))
+    except AddressError as error:  # the user has named no address
+        raise SimulationError(str(error).removeprefix(f"{address}: ")) from error
     return SimulationPlan(
         args.file, firmware, str(address), args.record, keep_path=args.report is not None, config=config
     )

@@ -146,8 +146,8 @@ def test_an_impossible_simulation_is_refused_before_it_begins(capsys, square, tm
     for arguments, message in (
         ([tmp_path / "none.gcode"], "there is no file"),
         ([tmp_path], "is a folder"),
-        ([square, "--firmware", "hal9000"], "'hal9000'; allowed: "),
-        ([square, "--scenario", bad], "what is 'fire'; allowed: "),
+        ([square, "--firmware", "hal9000"], "nozzled: firmware is 'hal9000'; allowed: "),
+        ([square, "--scenario", bad], f"nozzled: scenario {bad}: fault 1: what is 'fire'; allowed: "),
         ([square, "--scenario", tmp_path / "none.toml"], "No such file"),
         ([square, "--report", tmp_path / "none" / "r.html"], "there is no folder"),
         ([square, "--record", tmp_path], "it is a folder"),
