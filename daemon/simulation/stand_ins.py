@@ -53,7 +53,7 @@ class FileWithoutLink(KeptFile):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, folder)
-        self.beneath = None  # the user names the file, which may be anywhere
+        self.root = None  # the user names the file, which may be anywhere
 
     def keep(self, path: str, stream: FileStream) -> FileMark:
         """Return what identifies the file."""

@@ -69,6 +69,17 @@ def test_an_undisturbed_print_is_exact(tmp_path):
     assert [each.time for each in reports] == sorted(each.time for each in reports)
 
 
+def test_a_file_behind_a_symbolic_link_is_printed(tmp_path):
+    """The user names the file, so it need not be in a folder of uploads."""
+    link, folder = tmp_path / "elsewhere" / "part.gcode", tmp_path / "named"
+    link.parent.mkdir()
+    folder.mkdir()
+    link.write_text("")
+    (folder / "part.gcode").symlink_to(link)
+    _, outcome = simulate(folder, PRINT)
+    assert (outcome.state, outcome.reason, outcome.exact) == ("COMPLETED", None, True)
+
+
 def test_an_outcome_is_json(tmp_path):
     _, outcome = simulate(tmp_path, PRINT)
     result = json.loads(json.dumps(outcome.as_json()))
