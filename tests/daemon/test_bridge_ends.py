@@ -22,6 +22,7 @@ from daemon.bridge.front_end import (
     CORE_AWAY_TEXT,
     CORE_RETURN_TIMEOUT,
     HEARTBEAT_INTERVAL,
+    RETRY_INTERVAL,
     FrontEnd,
     patience_of_client,
 )
@@ -653,6 +654,18 @@ async def test_a_core_that_returns_in_time_is_not_reported_away(desk):
     assert front.latest().job.state is JobState.PRINTING
 
 
+async def test_a_core_that_is_lost_a_second_time_is_reported_away_too(desk):
+    desk.snapshot_fields["printer"] = PrinterSummary(state=ConnectionState.READY)
+    end, front = await both(desk)
+    end._front.cut_off()
+    await asyncio.sleep(1)
+    connected(end, front)
+    await asyncio.sleep(1)
+    end._front.cut_off()
+    await asyncio.sleep(CORE_RETURN_TIMEOUT + 0.1)
+    assert front.latest().printer.state is ConnectionState.OFFLINE
+
+
 async def test_questions_fail_when_the_core_disappears(desk):
     end, front = await both(desk)
     desk.answers = lambda _: asyncio.sleep(100)
@@ -694,6 +707,8 @@ async def test_a_question_expires_when_its_client_has_given_up_and_a_stop_never_
 
 
 async def test_a_cancelled_question_leaves_nothing_behind(desk):
+    errors = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
     _, front = await both(desk)
     desk.answers = lambda _: asyncio.sleep(10)
     asking = asyncio.create_task(front.ask(ask.Disconnect()))
@@ -701,6 +716,7 @@ async def test_a_cancelled_question_leaves_nothing_behind(desk):
     asking.cancel()
     await asyncio.sleep(20)
     assert not front._open_questions
+    assert not errors, "its late answer would cost the connection"
     desk.answers = lambda _: None
     assert await front.ask(ask.Start()) is None
 
@@ -761,9 +777,48 @@ async def test_the_front_sends_hello_regularly_and_to_each_core(desk):
     connected(end, front)
     await asyncio.sleep(0.1)
     assert len(hellos) == 4
+    await asyncio.sleep(2 * HEARTBEAT_INTERVAL + 0.5)
+    assert len(hellos) == 6, "no more often than before"
+    with capture_logs() as logs:
+        await front.close()
+        await asyncio.sleep(20)
+    assert len(hellos) == 6
+    assert not desk.listeners, "the core has noticed"
+    assert front._beat_timer.cancelled()
+    assert [each["event"] for each in logs] == ["bridge.lost"], "the core is not away"
+
+
+async def test_a_change_without_an_event_is_told_too(desk):
+    """Such as a position, or a new temperature target."""
+    _, front = await both(desk)
+    changes = []
+    front.subscribe(lambda event: changes.append((event, front.latest().printer.message)))
+    desk.snapshot_fields["printer"] = PrinterSummary(message="it moves")
+    desk.tell(None)
+    await asyncio.sleep(1)
+    assert changes == [(None, "it moves")]
+
+
+@pytest.mark.real_time
+async def test_the_front_connects_once_to_a_core_that_stays_and_seldom_to_one_that_hangs_up(tmp_path):
+    path, connections, hangs_up = tmp_path / "core.sock", [], False
+
+    async def serve(_, writer):
+        connections.append(writer)
+        if hangs_up:
+            writer.close()
+
+    server = await asyncio.start_unix_server(serve, path)
+    front = FrontEnd()
+    front.keep_connected(path)
+    await asyncio.sleep(5 * RETRY_INTERVAL)
+    assert len(connections) == 1
+    hangs_up = True
+    connections[0].close()
+    await asyncio.sleep(10 * RETRY_INTERVAL)
+    assert 2 <= len(connections) <= 12
     await front.close()
-    await asyncio.sleep(20)
-    assert len(hellos) == 4
+    server.close()
 
 
 @pytest.mark.real_time

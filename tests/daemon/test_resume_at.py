@@ -18,11 +18,13 @@ from daemon.errors import FileError, NoSuchPlace
 from daemon.front.analysis.file_analysis import analyse, machine
 from daemon.front.analysis.findings import from_analysis
 from daemon.front.analysis.store import FileKey
+from daemon.front.resuming import service
 from daemon.front.resuming.place import ResumePlace, place_before, start_sequence
 from daemon.front.resuming.proposal import ResumeTarget, warnings
 from daemon.front.resuming.proposal import propose as propose_there
-from daemon.front.resuming.service import Resuming
+from daemon.front.resuming.service import LIFETIME_S, MAX_OFFERS, Resuming
 from daemon.front.resuming.worker import find_place
+from daemon.front.uploads.files import Upload
 from daemon.rest_of_print import DANGER, is_rest
 from hal.simulated.config import FirmwareConfig
 from support import bgcode
@@ -440,6 +442,58 @@ async def test_a_rest_whose_client_gave_up_while_it_was_written_is_not_printed(t
         headers = {"Content-Type": "application/json", "Nozzled-Until": f"{NOW + 30}"}
         answer = await host.request("POST", "/api/resume-at", body, headers=headers)
         assert (answer.status, host.service.jobs.active) == (408, False)
+
+
+@pytest.mark.parametrize("change", ["shorter", "overwritten"])
+async def test_a_file_that_changes_while_its_rest_is_written_is_not_resumed(tmp_path, monkeypatch, change):
+    """The second half would be of another file."""
+    monkeypatch.setattr(service, "_BLOCK", 1000)
+    async with stopped(tmp_path) as host:
+        token, path = (await propose(host)).json["token"], host.service.files.root / "part.gcode"
+        text, write = path.read_text(), Upload.write
+
+        async def write_and_change(*arguments):
+            await write(*arguments)
+            path.write_text(text[:-1000] if change == "shorter" else text.replace("X20", "X21"))
+
+        monkeypatch.setattr(Upload, "write", write_and_change)
+        answer = await start(host, token)
+        assert (answer.status, "part.gcode has changed" in answer.error) == (409, True)
+        assert list(host.uploaded()) == ["part.gcode"], "no half of a rest is left"
+
+
+async def test_a_file_that_changes_while_its_place_is_searched_is_not_resumed(tmp_path):
+    async with stopped(tmp_path) as host:
+
+        async def search(path, *arguments):
+            path.write_text(path.read_text().replace("X20", "X21"))
+            return find_place(path, *arguments)
+
+        host.application.settings["resuming"].find = search
+        answer = await propose(host)
+        assert (answer.status, "part.gcode has changed" in answer.error) == (409, True)
+
+
+async def test_the_oldest_of_many_proposals_expires_and_any_after_half_an_hour(tmp_path):
+    async with stopped(tmp_path) as host:
+        tokens = [(await propose(host)).json["token"] for _ in range(MAX_OFFERS + 1)]
+        assert "has expired" in (await start(host, tokens[0])).error
+        await asyncio.sleep(LIFETIME_S + 1)
+        assert "has expired" in (await start(host, tokens[-1])).error
+        assert not host.service.jobs.active
+
+
+async def test_a_print_of_which_nothing_was_acknowledged_needs_a_place(tmp_path, monkeypatch):
+    async with stopped(tmp_path) as host:
+        last = host.service.history.last
+
+        async def without_a_place():
+            job, date = await last()
+            return {**job, "offset": 0}, date
+
+        monkeypatch.setattr(host.service.history, "last", without_a_place)
+        assert "it is unknown where the print of part.gcode ended" in (await propose(host)).error
+        assert (await propose(host, layer=2)).status == 200
 
 
 async def test_a_rest_that_was_replaced_before_it_began_is_written_again(tmp_path):
