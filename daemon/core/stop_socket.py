@@ -61,7 +61,7 @@ def _is_taken(path: Path) -> bool:
     """Tell whether another process listens at this path; does not block."""
     with closing(socket.socket(socket.AF_UNIX)) as probe:
         probe.setblocking(False)  # noqa: FBT003 - the library's own
-        return probe.connect_ex(os.fsencode(path)) == 0
+        return probe.connect_ex(os.fsencode(path)) in (0, errno.EAGAIN)  # EAGAIN: it hangs, and many callers wait
 
 
 class _Caller(asyncio.Protocol):

@@ -1,14 +1,18 @@
 """The core's socket for a stop button."""
 
 import asyncio
+import socket
+from contextlib import ExitStack
 
 import pytest
+from structlog.testing import capture_logs
 
 from daemon.core.stop_socket import MAX_CALLERS, StopSocket
 from daemon.front.events import FrontEvent
 from gcode.errors import FirmwareHalted
 from hal.printer import StopEnded
 from support.http import api
+from support.waiting import until
 
 
 class Line:
@@ -58,6 +62,42 @@ async def test_a_button_stops_the_printer_and_gets_the_outcome(tmp_path):
     assert len(line.stopped) == 2
     assert not stop.callers
     stop.close()
+
+
+@pytest.mark.real_time
+async def test_a_caller_that_has_not_asked_gets_no_outcome_and_may_still_ask(tmp_path):
+    line, path = Line(), tmp_path / "stop.sock"
+    stop = StopSocket(line)
+    await stop.listen(path)
+    reader, writer = await ask(path, b"st")
+    await until(lambda: stop.callers)
+    line.tell(StopEnded(confirmed=True))
+    writer.write(b"op\n")
+    assert await reader.readline() == b"taken\n"
+    writer.close()
+    stop.close()
+
+
+@pytest.mark.real_time
+async def test_the_socket_of_another_daemon_that_hangs_is_left_alone(tmp_path):
+    """It may come to, and its button has to stop its printer."""
+    path = tmp_path / "stop.sock"
+    with ExitStack() as sockets:
+        listener = sockets.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(str(path))
+        listener.listen(0)
+        result = 0
+        while result == 0:  # until no more callers may wait
+            caller = sockets.enter_context(socket.socket(socket.AF_UNIX))
+            caller.setblocking(False)  # noqa: FBT003 - the library's own
+            result = caller.connect_ex(str(path))
+        before = path.stat().st_ino
+        stop = StopSocket(Line())
+        with capture_logs() as logs:
+            await stop.listen(path)
+        assert [(each["event"], "another daemon" in each["reason"]) for each in logs] == [("stop_socket.none", True)]
+        assert path.stat().st_ino == before
+        stop.close()
 
 
 @pytest.mark.real_time
