@@ -311,7 +311,10 @@ def _set_copies(tx: Transaction, row: Any, count: int) -> None:
     )
     if len(not_begun) < len(counted) - count:
         begun = len(counted) - len(not_begun)
-        raise FarmConflict(f"{begun} copies of job {row.number} have begun: to get below that, cancel them one by one")
+        raise FarmConflict(
+            f"job {row.number} cannot have fewer than {begun} copies, because so many have begun: cancel those in "
+            "progress first"
+        )
     for each in not_begun[: len(counted) - count]:
         _cancel(tx, each, row.site)
 

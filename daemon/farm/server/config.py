@@ -74,9 +74,9 @@ class FarmFilesConfig:
 
 @frozen
 class SitesConfig:
-    """A farm at several places: a hub hands whole jobs over to sites, which print them even when they are cut off."""
+    """A farm at several sites: the hub hands whole jobs over to the others, which print them even when cut off."""
 
-    site: str = option("", "Name of this site; empty: this is the hub, or the only place.")
+    site: str = option("", "Name of this site; empty: this is the hub, or the only site.")
     poll_s: float = option(5.0, "At a site: seconds between two questions to the hub.", low=0.1, high=3600)
     sites: tuple[str, ...] = option((), "At the hub: names of the sites that jobs may be handed over to.")
 

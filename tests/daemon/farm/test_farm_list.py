@@ -290,7 +290,7 @@ def test_copies_are_added_and_only_waiting_ones_removed(farm):
     assert [copy.state for copy in farm.copies(job.id)] == ["claimed", *["cancelled"] * 3]
     farm.edit(job.id, JobChanges(copies=2))
     begin(farm, "xl")
-    with pytest.raises(FarmConflict, match="2 copies of job 1 have begun"):
+    with pytest.raises(FarmConflict, match="cannot have fewer than 2 copies"):
         farm.edit(job.id, JobChanges(copies=1))
 
 
