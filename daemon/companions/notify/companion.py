@@ -324,7 +324,7 @@ class Notify(Companion):
             async with asyncio.timeout(TEST_TIMEOUT):
                 return await work
         except SpoolmanRefused as error:
-            raise Refusal(404 if error.gone else 409, str(error)) from error
+            raise Refusal(404 if error.is_gone else 409, str(error)) from error
         except SpoolmanAway as error:
             raise Refusal(503, str(error)) from error
         except TimeoutError as error:

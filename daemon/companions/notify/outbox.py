@@ -188,17 +188,17 @@ class NoticeOutbox:
 
         If there are no targets (their file may have a mistake), each notice keeps its saved ones.
         """
-        known = [*targets]
+        target_names = [*targets]
         self.note_keys(str(each) for each in _list(document.get("told")))
         for each in _list(document.get("waiting"))[-MAX_WAITING - len(CLASSES) :]:
             if (notice := _notice(each)) is None:
                 continue
             tries = each.get("targets")
-            if not known and tries is None:  # a held notice has no saved targets
+            if not target_names and tries is None:  # a held notice has no saved targets
                 self._held_notices[notice.kind] = (notice, _count(each.get("unsaid")))
                 continue
             saved = tries if isinstance(tries, dict) else {}
-            message = self._send(notice, _count(each.get("unsaid")), known or saved, now)
+            message = self._send(notice, _count(each.get("unsaid")), target_names or saved, now)
             if isinstance(tries, dict):
                 message.waiting = {
                     name: (min(_count(tries[name]), len(RETRY_PAUSES_S)), now)

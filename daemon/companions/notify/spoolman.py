@@ -26,11 +26,11 @@ class SpoolmanAway(NozzledError):
 
 
 class SpoolmanRefused(NozzledError):
-    """Spoolman refused the request, and nothing was done. `gone`: there is no such spool."""
+    """Spoolman refused the request, and nothing was done. `is_gone`: there is no such spool."""
 
-    def __init__(self, text: str, *, gone: bool = False) -> None:
+    def __init__(self, text: str, *, is_gone: bool = False) -> None:
         super().__init__(text)
-        self.gone = gone
+        self.is_gone = is_gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,8 @@ class Spoolman:
 
 def _read_content(answer: HttpAnswer) -> Any:
     if answer.status in _REFUSALS:
-        gone = answer.status == 404  # noqa: PLR2004 - HTTP's own
-        raise SpoolmanRefused(f"Spoolman: {answer.status} {_message(answer.body)}".rstrip(), gone=gone)
+        is_gone = answer.status == 404  # noqa: PLR2004 - HTTP's own
+        raise SpoolmanRefused(f"Spoolman: {answer.status} {_message(answer.body)}".rstrip(), is_gone=is_gone)
     if answer.status != 200:  # noqa: PLR2004 - as above
         raise SpoolmanAway(f"Spoolman answers {answer.status}")
     try:

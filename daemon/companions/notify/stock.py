@@ -158,7 +158,7 @@ class Stock:
 
     async def _settle_refusal(self, spool: int, error: SpoolmanRefused) -> None:
         async with self._lock:
-            if error.gone:
+            if error.is_gone:
                 self.ledger.write_off(spool)
                 self.spools.pop(spool, None)
             else:

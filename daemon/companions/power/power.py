@@ -254,20 +254,20 @@ class Power(Companion):
 
     async def _watch_queue(self, switch: Switch) -> None:
         """Switch the printer on when an entry is added to the queue, or, if the queue is paused, when it is resumed."""
-        known: set[int] | None = None  # entries seen while the printer was on, or while the queue was not paused
+        known_ids: set[int] | None = None  # entries seen while the printer was on, or while the queue was not paused
         while True:
             with suppress(ClientError, TypeError, KeyError, DeviceError):  # retried below
                 queue = await self.client.get("/api/queue")
                 entries = {each["id"] for each in queue["entries"]}
                 waiting = {each["id"] for each in queue["entries"] if each["state"] == "waiting"}
-                if known is None or switch.state is True:
-                    known = entries
+                if known_ids is None or switch.state is True:
+                    known_ids = entries
                 elif not queue["paused"]:
-                    if switch.state is False and not switch.is_cut and waiting - known:
+                    if switch.state is False and not switch.is_cut and waiting - known_ids:
                         log.info("power.queue", consequence="the printer is switched on")
                         await switch.turn(on=True)
                         self.connector.begin()
-                    known = entries
+                    known_ids = entries
             await asyncio.sleep(QUEUE_INTERVAL)
 
     # -- requests --------------------------------------------------------------------------------------------

@@ -73,9 +73,9 @@ function applyPrinters(views, isWhole) {
     for (const id of printers.keys()) if (!(id in views)) isSetChanged = printers.delete(id) || isSetChanged;
   }
   for (const [id, view] of Object.entries(views)) {
-    const known = printers.get(id);
+    const existing = printers.get(id);
     if (view === null) isSetChanged = printers.delete(id) || isSetChanged;
-    else if (known) known.value = {...view, id};
+    else if (existing) existing.value = {...view, id};
     else {
       printers.set(id, signal({...view, id}));
       isSetChanged = true;
