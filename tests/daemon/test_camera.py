@@ -1,6 +1,7 @@
 """Pictures of cameras: which answers count as one, size limits, and the addresses derived from others."""
 
 import asyncio
+import gc
 import socket
 
 import pytest
@@ -68,6 +69,7 @@ async def test_a_picture_is_fetched_from_a_stream_and_with_a_password():
         ("huge", f"more than {MAX_PICTURE} bytes"),
         ("redirect", "is a redirect"),
         ("dumb", "does not speak HTTP"),
+        ("odd", "does not speak HTTP"),
     ],
 )
 async def test_a_misbehaving_camera_costs_bounded_time_and_memory(manner, error):
@@ -92,9 +94,16 @@ async def test_a_closed_port_and_a_bad_address_are_reported():
             await fetch_picture(url, 1)
 
 
+async def test_a_stream_that_ends_at_once_has_no_picture():
+    async with camera(last=0) as device:
+        with pytest.raises(CameraError, match="ended before a picture came"):
+            await fetch_picture(device.url + STREAM, TIMEOUT)
+
+
 async def test_a_resolver_that_hangs_is_asked_once_however_often_a_picture_is_wanted(monkeypatch):
     """Each lookup occupies a thread of the pool that uploads and keys need, until the resolver gives up."""
-    asked, has_answer = [], asyncio.Event()
+    asked, has_answer, errors = [], asyncio.Event(), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
 
     async def getaddrinfo(name, *_, **__):
         asked.append(name)
@@ -108,6 +117,8 @@ async def test_a_resolver_that_hangs_is_asked_once_however_often_a_picture_is_wa
     assert len(asked) == 1
     has_answer.set()
     await asyncio.sleep(0.1)
+    gc.collect()
+    assert errors == [], "an error that came too late is no bug"
     with pytest.raises(CameraError, match="Name or service not known"):
         await fetch_picture("http://camera.example/", 5)
     assert len(asked) == 2, "the next picture asks again"

@@ -248,7 +248,8 @@ async def test_changed_cameras_are_stored(tmp_path):
         assert server.service.webcam.cameras[0].flip_vertically
 
 
-async def test_a_camera_that_falls_silent_is_named_as_such():
+async def test_a_camera_that_falls_silent_is_named_as_such(monkeypatch):
+    monkeypatch.setattr("daemon.front.cameras.SILENCE_TIMEOUT", 0.2)
     async with camera(every=3600) as device:
         relay = Relay(device.url + STREAM)
         relay.join()

@@ -23,7 +23,8 @@ class FakeCamera:
     """A camera.
 
     Attributes:
-        manner: how it answers: well, late (after `release`), stall, truncate, error, huge, html, drip, redirect, dumb.
+        manner: how it answers: well, late (after `release`), stall, truncate, error, huge, html, drip, redirect, dumb,
+            odd.
     """
 
     manner: str = "well"
@@ -75,6 +76,9 @@ class FakeCamera:
 
     async def _dumb(self, writer, _):
         writer.write(b"SSH-2.0-none\r\n")
+
+    async def _odd(self, writer, _):
+        writer.write(b"200 OK\r\n\r\n")
 
     async def _error(self, writer, _):
         await self._say(writer, "500 Oops", "text/plain", b"no")
