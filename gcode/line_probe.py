@@ -4,6 +4,10 @@ A firmware that counts lines refuses a line with an impossible number, and names
 changes nothing. The line feed in front of it ends whatever the previous host left half-sent in the receive buffer. The
 firmware may request that half-sent line again, or take it for a command. So the probe is repeated until two answers
 agree.
+
+A half-sent line without a number is executed. Such lines are heaters off and M112 at the end of a conversation, so it
+may be `M1`, at which a firmware waits for its user, hot. Therefore a parameter comes before the line feed: `M1 P1`
+waits for 1 ms. It changes none of the other beginnings of these lines, and alone it is an unknown command.
 """
 
 from gcode.dialect import Dialect
@@ -14,6 +18,9 @@ from gcode.replies import MAX_LINE, BoardStarted, Busy, Reply, Resend, Temperatu
 
 RESEND_QUIET_S = 0.5
 """Seconds after a resend request in which another may come: one for the half-sent line, one for the probe."""
+
+END_OF_HALF_LINE = b" P1\n"
+"""Ends a half-sent line: a stop (M0, M1) so that it ends by itself; others as a line feed does."""
 
 PROBE_TIMEOUT = 10.0
 """Seconds without a sign of life before the probe is repeated."""
@@ -28,6 +35,7 @@ class LineProbe:
     Attributes:
         number: of the line that the printer wants next, as the printer counts.
         error: why the number could not be found out.
+        user_is_awaited: the printer has reported that it waits for its user.
     """
 
     def __init__(self, dialect: Dialect, number: int, now: float, *, unpacks: bool | None = None) -> None:
@@ -41,10 +49,11 @@ class LineProbe:
         """
         self.number: int | None = None
         self.error: LinkError | None = None
+        self.user_is_awaited = False
         # a decoder may be waiting for packed bytes; a firmware without one would take the orders for a line
         self._packing = None if dialect.packing == "reported" and unpacks is False else dialect.packing
         reset = b"" if self._packing is None else RESET
-        self._probe = reset + b"\n" + frame(dialect.impossible_number(number), b"M105")
+        self._probe = reset + END_OF_HALF_LINE + frame(dialect.impossible_number(number), b"M105")
         self._partial = b""
         self._due = now
         self._probes = 0
@@ -106,3 +115,4 @@ class LineProbe:
             self.error = PrinterReset("the printer restarted: it has forgotten where it was")
         elif isinstance(reply, Busy) or (isinstance(reply, Temperatures) and reply.waiting):
             self._due = max(self._due, now + PROBE_TIMEOUT)  # it answers after the command it is working on
+            self.user_is_awaited = self.user_is_awaited or (isinstance(reply, Busy) and reply.awaits_user)

@@ -95,6 +95,11 @@ class Busy(Reply):
     reason: str
     is_regular: bool = True
 
+    @property
+    def awaits_user(self) -> bool:
+        """The firmware waits for its user."""
+        return self.reason.startswith("paused")
+
 
 @frozen
 class Temperatures(Reply):

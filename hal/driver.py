@@ -18,7 +18,7 @@ from gcode.link import HostLink, LinkEvent, LinkSnapshot
 from gcode.modes import Modes
 from gcode.outgoing import JobPlace, LinkNotice, RefusedLine, Ticket
 from gcode.packing import RESET, DecoderState
-from gcode.replies import Capability, FirmwareInfo, Heaters, PositionReply, Reply
+from gcode.replies import Busy, Capability, FirmwareInfo, Heaters, PositionReply, Reply
 from hal.commands import Commands
 from hal.emergency_stop import EmergencyStop
 from hal.errors import NotConnected, PortError, PortLost
@@ -426,6 +426,8 @@ class LinePrinter(LinkStatus):
             case FirmwareInfo() | Capability():
                 self._handshake.note(event)
             case Reply():
+                if self._state is ConnectionState.HANDSHAKING and isinstance(event, Busy) and event.awaits_user:
+                    self._handshake.warn_of_wait()
                 self._reports.note(event)
                 if isinstance(event, PositionReply):
                     self._rest_watch.note(event.axes)

@@ -61,6 +61,7 @@ class Handshake:
         self._logbook = logbook
         self._banner: list[str] = []
         self._booted = False  # the board booted during the greeting
+        self._has_warned_of_wait = False
         self._decoder: DecoderState | None = None  # the last state that the MeatPack decoder reported
         self._decoder_reported = asyncio.Event()
         self._errors = UNKNOWN.errors  # of the dialect
@@ -109,7 +110,7 @@ class Handshake:
         dialect = recognise(identity.name)
         unpacks, now = identity.capabilities.get("MEATPACK"), asyncio.get_running_loop().time()
         probe = LineProbe(dialect, estimate.number, now, unpacks=unpacks)
-        line = await self._pump.probe(probe)
+        line = await self._pump.probe(probe, self.warn_of_wait)
         if self._logbook is not None:
             self._logbook.begin()
             self._logbook.may_expect_packed = probe.may_unpack
@@ -153,6 +154,13 @@ class Handshake:
     def _warn_busy(self) -> None:
         text = "the printer is busy: it heats or waits for its user; it will answer when that is done"
         self._publish(FirmwareSaid(text, "warning"))
+
+    def warn_of_wait(self) -> None:
+        """Tell the user, once, that the printer waits for them, and the print with it."""
+        if not self._has_warned_of_wait:
+            self._has_warned_of_wait = True
+            text = "the printer waits for its user: answer it at its panel; until then the print stands still, hot"
+            self._publish(FirmwareSaid(text, "warning"))
 
     async def _identify(self) -> None:
         await self._commands.send("M115")

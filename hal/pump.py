@@ -158,8 +158,12 @@ class Pump:
         greeted.result()
         return greeting
 
-    async def probe(self, probe: LineProbe) -> int:
+    async def probe(self, probe: LineProbe, on_user_awaited: Callable[[], None]) -> int:
         """Run a probe before there is a link; return the number of the line that the printer wants, as it counts lines.
+
+        Args:
+            probe: the probe.
+            on_user_awaited: called once if the printer waits for its user, and will answer later.
 
         Raises:
             RemoteProtocolError: the printer does not name a line.
@@ -168,8 +172,14 @@ class Pump:
         probed: asyncio.Future[int] = self._loop.create_future()
         self._probed = probed
         self.turn()
+        was_reported = False
         try:
-            return await probed
+            while not probed.done():
+                await asyncio.wait([probed], timeout=BUSY_CHECK_INTERVAL)
+                if probe.user_is_awaited and not (was_reported or probed.done()):
+                    was_reported = True
+                    on_user_awaited()
+            return probed.result()
         finally:
             self.line_probe = self._probed = None
 

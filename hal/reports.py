@@ -66,7 +66,7 @@ class Reports:
         self.job_is_fed = False
         self._loop = asyncio.get_running_loop()
         self._busy_at = -math.inf
-        self._busy_with = ""
+        self._awaits_user = False  # as the last busy message says
         self._temperatures = RepeatedQuery(b"M105", self._query, self._temperature_interval)
         self._card = RepeatedQuery(b"M27", self._query_card, self._card_interval)
         commands.on_card_print = self._expect_card_print
@@ -99,7 +99,7 @@ class Reports:
     @property
     def waits_for_user(self) -> bool:
         """The firmware reports that it waits for the user at its panel."""
-        return self.busy and self._busy_with.startswith("paused")
+        return self.busy and self._awaits_user
 
     @property
     def busy(self) -> bool:
@@ -122,10 +122,10 @@ class Reports:
         """Keep what a reply reports; most replies are of no concern."""
         match reply:
             case Busy():
-                self._busy_at, self._busy_with = self._loop.time(), reply.reason
+                self._busy_at, self._awaits_user = self._loop.time(), reply.awaits_user
             case Temperatures() | Ok() if reply.heaters:
                 if isinstance(reply, Temperatures) and reply.waiting:
-                    self._busy_at, self._busy_with = self._loop.time(), "heating"
+                    self._busy_at, self._awaits_user = self._loop.time(), False
                 self._take_temperatures(reply.heaters)
             case Targets():
                 self._take_targets(reply.targets)

@@ -12,8 +12,9 @@ import pytest
 from daemon.bridge.words import JobState
 from daemon.config import PauseConfig
 from daemon.errors import Unsafe
-from gcode.errors import QueueFull
+from gcode.errors import QueueFull, RemoteProtocolError
 from hal.errors import NotConnected
+from hal.printer import FirmwareSaid
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.personalities import FIRMWARES
 from support.mortal import HostLife, MortalDisk, PlaceDisk, World, until_state
@@ -211,6 +212,58 @@ async def test_a_user_who_has_resumed_and_pauses_while_it_heats_has_all_the_time
         await asyncio.sleep(120 * 60)
         assert host.jobs.state is JobState.PAUSED, host.jobs.error
         host.jobs.resume()
+        await until_state(host, JobState.COMPLETED)
+    cuts.check(JobState.COMPLETED)
+
+
+@pytest.mark.parametrize("firmware", ["marlin21", "marlin21-meatpack"])
+@pytest.mark.parametrize("end", ["heaters off", "emergency stop"])
+async def test_a_command_that_the_power_cut_off_does_not_stop_the_printer_for_its_user(tmp_path, firmware, end):
+    """What is left of M104 or M112 may be M1."""
+    cuts = Cuts(tmp_path, 0, replace(FIRMWARES[firmware], baudrate=115200), after_reboot="resume")
+    world, life = cuts.world, HostLife()
+    world.config = replace(world.config, job=replace(world.config.job, **cuts.job))
+    async with world.host(life) as host:
+        world.reset_on_open = False
+        host.jobs.select(world.write(AT_ONCE))
+        host.jobs.start()
+        await asyncio.sleep(9)
+        printer = host.connection.printer
+        # the reset of the decoder comes first, and a line feed
+        life.bytes_left = len(printer._decoder_reset) + (
+            len("\nM1") if end == "heaters off" or printer._decoder_reset else len("M1")
+        )
+        if end == "heaters off":
+            printer._fail(RemoteProtocolError("it answers nonsense"))
+        else:
+            host.connection.emergency_stop()
+        assert life.over
+    await cuts.power_fails()
+    async with world.host() as host:
+        await asyncio.sleep(5)
+        assert host.jobs.state is JobState.PRINTING, host.jobs.error
+        await until_state(host, JobState.COMPLETED)
+    stops = [each.command for each in world.oracle.commands if each.command[:3] in ("M1", "M1 ")]
+    assert stops == ["M1 P1"], "the test is about this command"
+    cuts.check(JobState.COMPLETED)
+
+
+@pytest.mark.parametrize("reboots", [False, True])
+async def test_the_user_reads_that_a_print_waits_for_them_at_the_printer(tmp_path, reboots):
+    cuts = Cuts(tmp_path, 0, replace(FIRMWARES["marlin21"], baudrate=115200), after_reboot="resume")
+    world, texts = cuts.world, []
+    world.config = replace(world.config, job=replace(world.config.job, **cuts.job))
+    async with printing(cuts, resets=False) as host:
+        host.connection.printer._transport.write(b"M1\n")  # as from its panel
+        await asyncio.sleep(0.01)
+    if reboots:
+        await cuts.power_fails()
+    async with world.host() as host:
+        host.connection.subscribe(lambda event: texts.append(event.text) if isinstance(event, FirmwareSaid) else None)
+        await asyncio.sleep(60)
+        assert host.jobs.state is JobState.REATTACHING
+        assert sum("the printer waits for its user: answer it at its panel" in text for text in texts) == 1
+        host.connection.printer._transport.press_knob()
         await until_state(host, JobState.COMPLETED)
     cuts.check(JobState.COMPLETED)
 

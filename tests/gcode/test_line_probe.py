@@ -7,7 +7,7 @@ from gcode.errors import PrinterReset, PrinterSilent
 from gcode.line_probe import MAX_PROBES, PROBE_TIMEOUT, RESEND_QUIET_S, LineProbe
 from gcode.packing import RESET
 
-PROBE = RESET + b"\nN99999999 M105*23\n"
+PROBE = RESET + b" P1\nN99999999 M105*23\n"
 ANSWER = b"Error:Line Number is not Last Line Number+1, Last Line: %d\nResend: %d\nok\n"
 
 
@@ -44,7 +44,7 @@ def test_a_half_line_in_the_buffer_may_be_requested_first():
 def test_a_repeated_request_does_not_extend_the_wait():
     probe = LineProbe(REPETIER, 229, 0.0)
     for now in (0.0, RESEND_QUIET_S + 0.01):
-        assert probe.data_to_send(now).startswith(b"\nN")
+        assert probe.data_to_send(now).startswith(b" P1\nN")
         for again in range(2):
             probe.receive(b"Resend:230\r\nok\r\n", now + 0.01 + 0.2 * again)
     probe.data_to_send(probe.deadline)
@@ -92,6 +92,6 @@ def test_a_firmware_without_a_decoder_is_probed_in_plain_text():
     def first(dialect, unpacks):
         return LineProbe(dialect, 229, 0.0, unpacks=unpacks).data_to_send(0.0)
 
-    assert first(MARLIN, unpacks=False).startswith(b"\nN")
+    assert first(MARLIN, unpacks=False).startswith(b" P1\nN")
     assert all(first(MARLIN, unpacks=unpacks).startswith(RESET) for unpacks in (None, True))
     assert first(PRUSA, unpacks=False).startswith(RESET)  # it has no such capability, and answers the probe
