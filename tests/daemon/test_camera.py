@@ -70,6 +70,7 @@ async def test_a_picture_is_fetched_from_a_stream_and_with_a_password():
         ("redirect", "is a redirect"),
         ("dumb", "does not speak HTTP"),
         ("odd", "does not speak HTTP"),
+        ("reset", "hung up: Connection reset by peer"),
     ],
 )
 async def test_a_misbehaving_camera_costs_bounded_time_and_memory(manner, error):

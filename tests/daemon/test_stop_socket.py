@@ -7,12 +7,13 @@ from contextlib import ExitStack
 import pytest
 from structlog.testing import capture_logs
 
+from daemon.core import stop_socket
 from daemon.core.stop_socket import MAX_CALLERS, StopSocket
 from daemon.front.events import FrontEvent
 from gcode.errors import FirmwareHalted
 from hal.printer import StopEnded
 from support.http import api
-from support.waiting import until
+from support.waiting import TIMEOUT, until
 
 
 class Line:
@@ -76,6 +77,29 @@ async def test_a_caller_that_has_not_asked_gets_no_outcome_and_may_still_ask(tmp
     assert await reader.readline() == b"taken\n"
     writer.close()
     stop.close()
+
+
+@pytest.mark.real_time
+async def test_callers_that_ask_nothing_keep_nobody_out_for_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(stop_socket, "CALLER_TIMEOUT", 0.2)
+    line, path = Line(), tmp_path / "stop.sock"
+    stop = StopSocket(line)
+    await stop.listen(path)
+    idle = [await ask(path, b"") for _ in range(MAX_CALLERS)]
+    await until(lambda: len(stop.callers) == MAX_CALLERS)
+    idle[0][1].close()
+    await until(lambda: len(stop.callers) == MAX_CALLERS - 1)
+    async with asyncio.timeout(TIMEOUT):
+        assert [await reader.read() for reader, _ in idle[1:]] == [b""] * (MAX_CALLERS - 1), "after a while"
+    assert not stop.callers
+    monkeypatch.setattr(stop_socket, "CALLER_TIMEOUT", 3600.0)
+    idle.append(await ask(path, b"stop\n"))
+    assert await idle[-1][0].readline() == b"taken\n"
+    stop.close()
+    async with asyncio.timeout(TIMEOUT):
+        assert await idle[-1][0].read() == b"", "at the end of the core"
+    for _, each in idle:
+        each.close()
 
 
 @pytest.mark.real_time

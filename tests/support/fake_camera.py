@@ -1,6 +1,8 @@
 """A camera server: pictures by HTTP, and the ways in which it can misbehave."""
 
 import asyncio
+import socket
+import struct
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -24,7 +26,7 @@ class FakeCamera:
 
     Attributes:
         manner: how it answers: well, late (after `release`), stall, truncate, error, huge, html, drip, redirect, dumb,
-            odd.
+            odd, reset.
     """
 
     manner: str = "well"
@@ -76,6 +78,13 @@ class FakeCamera:
 
     async def _dumb(self, writer, _):
         writer.write(b"SSH-2.0-none\r\n")
+
+    async def _reset(self, writer, _):
+        writer.write(b"HTTP/1.0 200 OK\r\nContent-Type: image/jpeg\r\n\r\n\xff\xd8\xff")
+        await asyncio.sleep(0.05)
+        connection = writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # RST instead of FIN
+        writer.transport.abort()
 
     async def _odd(self, writer, _):
         writer.write(b"200 OK\r\n\r\n")
