@@ -284,6 +284,7 @@ async def test_the_front_starts_empty_if_the_old_database_is_damaged(tmp_path, d
             await filled(cache)
             assert await content(cache) == FILLED
     assert [entry["event"] for entry in logs] == ["cache.begun_empty"]
+    assert "queue" not in logs[0]["consequence"], "it was not in the old database"
     assert (tmp_path / "nozzled.db").read_bytes() == before, "it is the core's"
 
 

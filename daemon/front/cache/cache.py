@@ -25,6 +25,8 @@ TABLES = {
     "print_times": "id, printer, planned, actual",
 }
 
+TABLES_CONSEQUENCE = "hashes of files, analyses and learnt print times start empty"
+
 log = structlog.get_logger()
 
 T = TypeVar("T")
@@ -98,7 +100,7 @@ class Cache(Database):
             if not db.in_transaction:  # front.db itself has failed
                 raise
             db.execute("ROLLBACK TO earlier")
-            log.warning("cache.begun_empty", reason=f"{earlier}: {error}", consequence=self.damage_consequence)
+            log.warning("cache.begun_empty", reason=f"{earlier}: {error}", consequence=TABLES_CONSEQUENCE)
         else:
             if rows:  # otherwise it is a new installation
                 log.info("cache.taken_over", rows=rows, path=str(earlier))
