@@ -210,7 +210,7 @@ class FilesClient(_Resource):
             force: print it even if the checks refuse it.
             overwrite: replace a file of this name; otherwise raise Conflict.
             plate: the plate of a .gcode.3mf.
-            date: of its last change, in s since 1970; only nozzled uses it.
+            date: Unix time of its last change, in s; only nozzled uses it.
             progress: called with the number of bytes sent, and the total.
 
         Raises:

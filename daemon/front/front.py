@@ -16,8 +16,7 @@ from daemon.front.access.keys import Keys, own_uuid
 from daemon.front.analysis.service import Analyses
 from daemon.front.analysis.store import AnalysisStore
 from daemon.front.analysis.watch import Watch
-from daemon.front.cache import cache as cache_room
-from daemon.front.cache.cache import Cache
+from daemon.front.cache.cache import Cache, open_cache
 from daemon.front.choices import Choices
 from daemon.front.companions import Companions
 from daemon.front.events import Events
@@ -96,7 +95,7 @@ async def begin(
         ServiceError: the state directory or a key cannot be used, or another front has them.
     """
     folder = state_dir(config, environ)
-    cache = await cache_room.open_cache(folder)
+    cache = await open_cache(folder)
     stack.push_async_callback(close_in_time, cache.close)
     core = RemoteCore(channel)
     last_fault = LastFault(core, wall)

@@ -96,7 +96,7 @@ class BaseHandler(tornado.web.RequestHandler):
         A server that was held up reads requests that clients have given up on long ago and may have sent again.
 
         Args:
-            now: the date, in s since 1970.
+            now: the Unix time, in s.
 
         Raises:
             Refused: the deadline has passed, or the header is not a Unix time.

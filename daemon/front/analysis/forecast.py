@@ -14,7 +14,7 @@ from daemon.front.analysis.store import AnalysisStore, LearntPace
 from gcode.frozen import frozen
 
 TRUST = 0.1  # share of the plan after which the measured pace counts as much as the learnt one
-MIN_TRUST_S = 120.0  # TRUST stands for at least this much of the plan
+MIN_TRUST_S = 120.0  # of the plan; replaces the share TRUST where that is shorter
 MIN_PLAN_S = 120.0  # the pace is not learnt from shorter prints
 PLAUSIBLE_PACES = (0.25, 4.0)  # a pace outside of this range is not learnt
 

@@ -68,15 +68,15 @@ class Watch:
         self._printer = printer
         self._pace: Pace | None = None
         self._learnt: tuple[str, LearntPace] | None = None  # printer and pace
-        self._following: asyncio.Task[None] | None = None
+        self._follow_task: asyncio.Task[None] | None = None
         self.refusal: FileRefusal | None = None  # of the last refused print, until a print begins
         self._refusal_listeners: list[Callable[[FileRefusal], None]] = []
-        self._lessons: set[asyncio.Task[None]] = set()
+        self._lesson_tasks: set[asyncio.Task[None]] = set()
         jobs.subscribe(self._on_state)
 
     async def close(self) -> None:
         """Stop following."""
-        for task in (self._following, *self._lessons):
+        for task in (self._follow_task, *self._lesson_tasks):
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
@@ -159,8 +159,8 @@ class Watch:
 
     def follow_running_job(self) -> None:
         """Follow a job that is already running, as after a restart of this process."""
-        if self._following is None and self._jobs.active:
-            self._following = asyncio.create_task(self._follow())
+        if self._follow_task is None and self._jobs.active:
+            self._follow_task = asyncio.create_task(self._follow())
 
     def _on_state(self, state: JobState) -> None:
         if state is JobState.STARTING:
@@ -169,14 +169,14 @@ class Watch:
             if state is JobState.COMPLETED:
                 self._learn()
             self._stop_following()
-        elif state is JobState.STARTING or self._following is None:
+        elif state is JobState.STARTING or self._follow_task is None:
             self._stop_following()
-            self._following = asyncio.create_task(self._follow())
+            self._follow_task = asyncio.create_task(self._follow())
 
     def _stop_following(self) -> None:
-        if self._following is not None:
-            self._following.cancel()
-        self._following, self._pace = None, None
+        if self._follow_task is not None:
+            self._follow_task.cancel()
+        self._follow_task, self._pace = None, None
 
     async def _follow(self) -> None:
         selected = self._jobs.selected
@@ -198,8 +198,8 @@ class Watch:
         planned, actual = lesson
         log.info("analysis.learnt", planned=round(planned), actual=round(actual))
         task = asyncio.create_task(self._store_lesson(planned, actual))
-        self._lessons.add(task)
-        task.add_done_callback(self._lessons.discard)
+        self._lesson_tasks.add(task)
+        task.add_done_callback(self._lesson_tasks.discard)
 
     async def _store_lesson(self, planned: float, actual: float) -> None:
         await self._store.learn(self._printer(), planned, actual)

@@ -56,7 +56,7 @@ def extrude(data: Mapping[str, Any], modes: Modes) -> list[str]:
 
 
 def _in_millimetres(commands: list[str], modes: Modes) -> list[str]:
-    """Return the commands between the units that they need and those of the printer.
+    """Return the commands, enclosed in G21 and G20 if the printer's units are inches.
 
     The printer's units have to be back before its feedrate is restored, which is in these units, too.
     """

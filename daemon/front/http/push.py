@@ -138,7 +138,7 @@ class SocketHandler(WebSocketHandler):
 
 
 class _FragmentProtocol(WebSocketProtocol13):
-    """Tornado's protocol, which reports a message only when its last fragment has arrived."""
+    """Tornado's protocol, which also reports fragments: Tornado itself reports only whole messages."""
 
     async def _receive_frame(self) -> None:
         await super()._receive_frame()

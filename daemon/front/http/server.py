@@ -189,7 +189,7 @@ def make_app(service: "Front") -> Application:
         (r"/api/timelapse", lazy("timelapse", "TimelapseHandler"), arguments),
         (r"/api/timelapse/unrendered/([^/]+)", lazy("timelapse", "UnrenderedHandler"), arguments),
         (r"/api/timelapse/([^/]+)", lazy("timelapse", "OneFilmHandler"), arguments),
-        (r"/downloads/timelapse/([^/]+)", lazy("timelapse", "FilmHandler"), arguments),
+        (r"/downloads/timelapse/([^/]+)", lazy("timelapse", "FilmDownloadHandler"), arguments),
         (r"/api/slicing", lazy("empty", "SlicingHandler"), arguments),
         (r"/api/plugin/appkeys", lazy("app_keys", "ManageHandler"), arguments),
         (r"/api/plugin/action_command_notification", lazy("panel", "NotificationHandler"), arguments),

@@ -115,7 +115,7 @@ class UnrenderedHandler(ApiHandler):
         await relay_request(self, NAME, "delete_unrendered", {"name": name})
 
 
-class FilmHandler(SendingHandler):
+class FilmDownloadHandler(SendingHandler):
     """/downloads/timelapse/<name>."""
 
     accepts_signed_address = True

@@ -57,9 +57,9 @@ class WebcamHandler(ApiHandler):
             self._announce()
             while True:
                 await self._send(data)
-                if (following := await self._next(relay, number)) is None:
+                if (next_picture := await self._next(relay, number)) is None:
                     break
-                number, data = following
+                number, data = next_picture
             self.detach().close()  # else the viewer would show the last picture for ever
         except StreamClosedError:
             return  # the viewer has gone
@@ -83,11 +83,11 @@ class WebcamHandler(ApiHandler):
             if self.identity is None or not self.service.access.is_still_valid(self.identity):
                 return None
             try:
-                following = await relay.next_picture(number, KEY_CHECK_INTERVAL)
+                next_picture = await relay.next_picture(number, KEY_CHECK_INTERVAL)
             except CameraError:
                 return None
-            if following is not None or self.has_client_gone():
-                return following
+            if next_picture is not None or self.has_client_gone():
+                return next_picture
 
     def _announce(self) -> None:
         self.set_header("Content-Type", f"multipart/x-mixed-replace;boundary={BOUNDARY}")

@@ -364,8 +364,8 @@ class Pages:
             talk = await self._service.connection.traffic(0.0 if new else since)
         except CoreAway:
             return
-        ahead = self._service.wall() - talk.until
-        lines = [(arrow, round(at + ahead, 3), text) for arrow, at, text in talk.lines]
+        clock_difference = self._service.wall() - talk.until
+        lines = [(arrow, round(at + clock_difference, 3), text) for arrow, at, text in talk.lines]
         latest = [line for line, (_, at, _) in zip(lines, talk.lines, strict=True) if at > since]
         dropped = 0
         if talk.gap and latest and len(latest) == len(lines):

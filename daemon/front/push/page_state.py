@@ -173,23 +173,24 @@ def _file(selected: Selection | None) -> dict[str, Any] | None:
     }
 
 
-def _of_panel(printed: PanelPrint) -> dict[str, Any]:
+def _of_panel(panel_print: PanelPrint) -> dict[str, Any]:
     return {
-        "path": None, "name": printed.name, "size": printed.total, "date": None, "user": None, "origin": "sdcard",
+        "path": None, "name": panel_print.name, "size": panel_print.total, "date": None, "user": None,
+        "origin": "sdcard",
     }  # fmt: skip
 
 
-def _progress(service: "Front", printed: PanelPrint | None) -> dict[str, Any]:
+def _progress(service: "Front", panel_print: PanelPrint | None) -> dict[str, Any]:
     """Return the progress, rounded so that invisible changes are not sent."""
     progress, outlook = service.jobs.progress, service.watch.outlook()
     completion = progress.completion
-    if printed is not None:
-        completion = 100 * printed.position / printed.total if printed.total else None
+    if panel_print is not None:
+        completion = 100 * panel_print.position / panel_print.total if panel_print.total else None
     left = outlook.time_left if outlook is not None else progress.print_time_left
     return {
         "completion": _rounded(completion, 2),
-        "time": _rounded(progress.print_time if printed is None else None),
-        "left": _rounded(left if printed is None else None),
+        "time": _rounded(progress.print_time if panel_print is None else None),
+        "left": _rounded(left if panel_print is None else None),
         "origin": outlook.origin if outlook is not None else progress.left_origin,
         **_layers(outlook),
     }
@@ -269,14 +270,14 @@ async def last_print(service: "Front") -> dict[str, Any]:
 def _queue(service: "Front") -> dict[str, Any]:
     queue = service.queue
     document = queue.document
-    following, bed = document.next_entry(), queue.bed
+    next_entry, bed = document.next_entry(), queue.bed
     return {
         "revision": document.revision,
         "paused": document.paused,
         "bed": {"clear": bed.clear, "by": bed.by, "at": bed.at},
         "waiting": queue.reason_to_wait(),
         "length": len(document.entries),
-        "next": entry_as_json(following) if following is not None else None,
+        "next": entry_as_json(next_entry) if next_entry is not None else None,
     }
 
 

@@ -30,7 +30,7 @@ from daemon.front.wake_loop import work_when_woken
 from gcode.errors import NozzledError
 
 EJECT_SCRIPT = "eject script"
-MARK = "queue"
+MARK = "queue"  # of the requests for the queue's prints, instead of a hash; also begins their keys
 DOUBT = "the record of prints was lost, so it is unknown whether this copy was printed: check, then retry or remove it"
 
 T = TypeVar("T")
@@ -147,7 +147,7 @@ class Queue:
 
         Args:
             work: changes the copy, or raises an error; may return an entry that it added.
-            mark: if `work` adds an entry for a request with an idempotency key: the mark of that request.
+            mark: if `work` adds an entry for a request with an idempotency key: the hash of that request.
 
         Raises:
             StoreError: the queue cannot be loaded or stored, and is unchanged.
@@ -184,7 +184,7 @@ class Queue:
             return added, False
 
     async def begin_unless_used(self, key: str, begin: Callable[[], Awaitable[T]]) -> T:
-        """Begin a print; raises KeyReused if its idempotency key has added an entry, even while this waited."""
+        """Begin a print; raises KeyReused if its idempotency key has added an entry, perhaps while this call waited."""
         async with self._lock:
             await self.require_unused(key)
             return await begin()
@@ -197,8 +197,8 @@ class Queue:
         if earlier is not None:
             raise KeyReused(f"this idempotency key has already added an entry to the queue (entry {earlier[0].id})")
 
-    def _entry_of_key(self, entry: Entry, before: str, mark: str) -> Entry:
-        if before != mark:
+    def _entry_of_key(self, entry: Entry, earlier_mark: str, mark: str) -> Entry:
+        if earlier_mark != mark:
             raise KeyReused(
                 f"this idempotency key was already used for another request (entry {entry.id} of the queue)"
             )
@@ -237,7 +237,7 @@ class Queue:
         await self._apply(lambda draft: draft.follow_deletion(path))
 
     async def follow_upload(self, path: str) -> None:
-        """Let entries that were missing this file wait for the printer again."""
+        """Let entries whose file was missing or refused wait again."""
         await self._apply(lambda draft: draft.follow_upload(path))
 
     async def _apply(self, work: Callable[[Document], bool]) -> None:

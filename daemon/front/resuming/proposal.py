@@ -34,7 +34,7 @@ class ResumeTarget:
 
     Attributes:
         layer: at the beginning of this layer, counted from 1.
-        height: at the first layer above this height, in mm.
+        height: at the first layer whose middle is above this height, in mm: a measured height is not exact.
         line: at this line, counted from 1.
         offset: at the beginning of the layer that contains this byte.
     """
@@ -252,13 +252,13 @@ def temperatures_text(targets: dict[str, float]) -> str:
     return ", ".join(f"{name} {target:g} °C" for name, target in targets.items())
 
 
-def warnings(proposal: Proposal, scripts: ScriptsConfig, reached: int | None = None) -> list[str]:
+def warnings(proposal: Proposal, scripts: ScriptsConfig, end_layer: int | None = None) -> list[str]:
     """Return warnings for the user.
 
     Args:
         proposal: where the print is to continue.
         scripts: of the configuration.
-        reached: the layer in which the print ended, 0 before the first; None: unknown.
+        end_layer: the layer in which the print ended, 0 before the first; None: unknown.
     """
     texts = []
     if scripts.before_start:
@@ -268,10 +268,10 @@ def warnings(proposal: Proposal, scripts: ScriptsConfig, reached: int | None = N
             f"the nozzle has to touch the part that was being printed, which is {proposal.top:g} mm high, and nothing "
             f"else on the bed (another object, a purge), which may be {proposal.highest:g} mm high"
         )
-    if reached is not None and proposal.layer is not None and proposal.layer > reached + 1:
+    if end_layer is not None and proposal.layer is not None and proposal.layer > end_layer + 1:
         texts.append(
-            f"the print ended in layer {reached}: what belongs between it and layer {proposal.layer} would be missing"
-            if reached
+            f"the print ended in layer {end_layer}: what belongs between it and layer {proposal.layer} would be missing"
+            if end_layer
             else f"the print ended before its first layer: what belongs below layer {proposal.layer} would be missing"
         )
     return texts

@@ -94,10 +94,10 @@ class Resuming:
     def _as_json(self, job: dict[str, Any], proposal: Proposal) -> dict[str, Any]:
         """Return what the user has to know before confirming."""
         names = ("id", "name", "path", "state", "ended", "reason", "lines", "offset", "filamentLength")
-        reached = job["layersDone"]
+        end_layer = job["layersDone"]
         return {
             "expires": int(LIFETIME_S),
-            "print": {**{name: job[name] for name in names}, "layer": reached or None},
+            "print": {**{name: job[name] for name in names}, "layer": end_layer or None},
             "layer": proposal.layer,
             "layers": proposal.layers,
             "line": proposal.line,
@@ -111,7 +111,7 @@ class Resuming:
             "lift": round(proposal.highest - proposal.top + LIFT, 3),
             "prime": PRIME,
             "sequence": list(proposal.sequence),
-            "warnings": warnings(proposal, self._front.config.scripts, reached),
+            "warnings": warnings(proposal, self._front.config.scripts, end_layer),
             "hint": POWER_LOSS,
         }
 

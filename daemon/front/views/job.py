@@ -30,8 +30,8 @@ class JobView:
         """Return file, progress and state, always with all of OctoPrint's fields."""
         service = self._service
         status = status_of(service)
-        if (printed := service.connection.panel_print) is not None and not service.jobs.active:
-            return {**_of_panel(printed), "state": status.text}
+        if (panel_print := service.connection.panel_print) is not None and not service.jobs.active:
+            return {**_of_panel(panel_print), "state": status.text}
         selected = service.jobs.selected
         times = await self._statistics(selected)
         findings = await service.watch.findings(selected) if selected is not None else None
@@ -126,12 +126,12 @@ def _progress(progress: JobProgress) -> dict[str, Any]:
     }
 
 
-def _of_panel(printed: PanelPrint) -> dict[str, Any]:
+def _of_panel(panel_print: PanelPrint) -> dict[str, Any]:
     """Return file and progress of a print from the printer's SD card; the printer reports no more."""
-    file = {**_file(None), "name": printed.name, "display": printed.name, "path": printed.name}
-    job = {**_job(None, FileStatistics()), "file": {**file, "origin": "sdcard", "size": printed.total}}
-    completion = 100.0 * printed.position / printed.total if printed.total else None
-    return {"job": job, "progress": _progress(JobProgress(completion, printed.position))}
+    file = {**_file(None), "name": panel_print.name, "display": panel_print.name, "path": panel_print.name}
+    job = {**_job(None, FileStatistics()), "file": {**file, "origin": "sdcard", "size": panel_print.total}}
+    completion = 100.0 * panel_print.position / panel_print.total if panel_print.total else None
+    return {"job": job, "progress": _progress(JobProgress(completion, panel_print.position))}
 
 
 def _seconds(value: float | None) -> int | None:

@@ -5,10 +5,7 @@ from typing import Any
 from daemon.bridge.remote import RemoteConnection
 
 NOTIFICATION = "action_command_notification"
-
-
 PROMPT = "action_command_prompt"
-
 
 MAX_PROMPT = 2000  # characters of a prompt that are sent to pages
 
