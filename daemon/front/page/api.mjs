@@ -89,7 +89,7 @@ export class Failure extends Error {
 /**
  * Send a request with this browser's temporary key of scope admin, if it has one. That key becomes invalid early if nozzled restarts or
  * another tab gives it up; then the request is repeated with this browser's own key.
- * @template Answer @param {(used: string) => Promise<Answer>} run @returns {Promise<Answer>}
+ * @template Answer @param {(apiKey: string) => Promise<Answer>} run @returns {Promise<Answer>}
  */
 async function withBestKey(run) {
   const admin = adminKey.value.until > performance.now() ? adminKey.value.key : "";
@@ -104,13 +104,13 @@ async function withBestKey(run) {
 
 /** @param {string} path @param {Options} [options] @returns {Promise<Response>} */
 function request(path, options = {}) {
-  return options.withKey === undefined ? withBestKey(used => send(path, options, used)) : send(path, options, options.withKey);
+  return options.withKey === undefined ? withBestKey(apiKey => send(path, options, apiKey)) : send(path, options, options.withKey);
 }
 
-/** @param {string} path @param {Options} options @param {string|null} used The key. */
-async function send(path, options, used) {
+/** @param {string} path @param {Options} options @param {string|null} apiKey */
+async function send(path, options, apiKey) {
   const headers = new Headers(options.headers);
-  if (used) headers.set("X-Api-Key", used);
+  if (apiKey) headers.set("X-Api-Key", apiKey);
   const timeout = options.timeout ?? TIMEOUT;
   // a service that hung must not act on a request later, when the user has given it up
   if (options.method && heardAt.value && !options.late) headers.set("Nozzled-Until", (Date.now() / 1000 + clockOffset.value + timeout / 1000).toFixed(3));
@@ -247,10 +247,10 @@ export function upload(file, folder, overwrite, onProgress, onStart) {
  * @returns {Promise<any>}
  */
 export function sendForm(path, form, headers, onProgress, onStart) {
-  return withBestKey(used => new Promise((resolve, reject) => {
+  return withBestKey(apiKey => new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", path);
-    for (const [name, value] of Object.entries({"X-Api-Key": used, ...headers})) request.setRequestHeader(name, value);
+    for (const [name, value] of Object.entries({"X-Api-Key": apiKey, ...headers})) request.setRequestHeader(name, value);
     request.responseType = "json";
     request.upload.onprogress = event => onProgress(event.total ? event.loaded / event.total : 0);
     request.onload = () =>
