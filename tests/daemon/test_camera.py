@@ -51,8 +51,10 @@ async def test_a_picture_is_fetched_from_a_stream_and_with_a_password():
     async with camera() as device:
         assert (await fetch_picture(device.url + STILL, 2)).endswith(b"\xff\xd9")
         assert (await fetch_picture(device.url + STREAM, 2)).endswith(b"\xff\xd9")
+        await fetch_picture(device.url + STILL, 2, headers={"X-Api-Key": "the key"})
         await fetch_picture(device.url.replace("//", "//anna:p%40ss@") + STILL, 2)
-    assert device.requests == [STILL, STREAM, STILL]
+    assert device.requests == [STILL, STREAM, STILL, STILL]
+    assert "X-Api-Key: the key\r\n" in device.headers[2]
     assert "Basic YW5uYTpwQHNz" in device.headers[-1]  # anna:p@ss
     assert "@" not in device.headers[-1]
     assert device.open == 0

@@ -4,8 +4,10 @@ import os
 import socket
 import sys
 import xml.etree.ElementTree as ET
+from types import SimpleNamespace
 
 import pytest
+from structlog.testing import capture_logs
 
 from daemon.front import discovery
 from daemon.front.access import hosts
@@ -130,12 +132,28 @@ async def test_a_service_that_starts_before_the_network_is_announced_when_there_
     monkeypatch.setattr(discovery, "AVAHI", tmp_path)
     monkeypatch.setattr(discovery, "lan_address", lambda _: addresses.pop(0))
     announcer = Discovery(config(tmp_path, discovery={"avahi_services": str(folder)}), UUID, "0.0.0.0", 5000)
-    announcer.start()
-    await asyncio.sleep(2.5 * discovery.ADDRESS_INTERVAL)
-    assert list(folder.iterdir()) == []
-    await asyncio.sleep(discovery.ADDRESS_INTERVAL)
+    with capture_logs() as logs:
+        announcer.start()
+        await asyncio.sleep(2.5 * discovery.ADDRESS_INTERVAL)
+        assert list(folder.iterdir()) == []
+        await asyncio.sleep(discovery.ADDRESS_INTERVAL)
     assert [each.name for each in folder.iterdir()] == ["nozzled-5000.service"]
+    assert [each["event"] for each in logs] == ["discovery.waits", "discovery.announced"]
     await announcer.stop()
+
+
+async def test_a_service_that_waits_for_the_network_can_be_stopped(tmp_path, monkeypatch):
+    looks = []
+    monkeypatch.setattr(discovery, "lan_address", looks.append)
+    announcer = Discovery(config(tmp_path), UUID, "0.0.0.0", 5000)
+    announcer.start()
+    await asyncio.sleep(0.1)
+    before = asyncio.get_running_loop().time()
+    async with asyncio.timeout(1):
+        await announcer.stop()
+    assert asyncio.get_running_loop().time() == before
+    await asyncio.sleep(100)
+    assert looks == ["0.0.0.0"]
 
 
 async def test_without_avahi_zeroconf_or_a_network_nothing_is_announced_and_nothing_fails(tmp_path, monkeypatch):
@@ -161,6 +179,40 @@ async def test_a_fault_of_the_responder_is_logged_and_ends_nothing(tmp_path, mon
     announcer = await started(config(tmp_path), monkeypatch)
     await announcer.stop()
     assert "no multicast here" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("missing", ["Avahi", "the right to write"])
+async def test_without_avahi_or_the_right_to_write_zeroconf_announces_until_the_end(tmp_path, monkeypatch, missing):
+    registered, calls = [], []
+
+    class Zeroconf:
+        def __init__(self, interfaces):
+            calls.append(interfaces)
+
+        async def async_register_service(self, info, *, allow_name_change):
+            registered.append((info.kind, info.name, info.more["port"], info.more["parsed_addresses"]))
+            assert allow_name_change
+
+        async def async_close(self):
+            calls.append("closed")
+
+    def service(kind, name, **more):
+        return SimpleNamespace(kind=kind, name=name, more=more)
+
+    monkeypatch.setitem(sys.modules, "zeroconf", SimpleNamespace(ServiceInfo=service))
+    monkeypatch.setitem(sys.modules, "zeroconf.asyncio", SimpleNamespace(AsyncZeroconf=Zeroconf))
+    monkeypatch.setattr(discovery, "AVAHI", tmp_path / "none" if missing == "Avahi" else tmp_path)
+    monkeypatch.setattr(discovery.os, "access", lambda *_: missing == "Avahi")
+    settings = config(tmp_path, appearance={"name": "Anna's 2.0"}, discovery={"avahi_services": str(tmp_path)})
+    announcer = await started(settings, monkeypatch)
+    name = f"Anna's 2 0 on {announcer._announcement.name.rpartition(' ')[2]}"
+    assert registered == [
+        (f"{kind}.local.", f"{name}.{kind}.local.", 5000, ["192.168.1.5"]) for kind in ("_octoprint._tcp", "_http._tcp")
+    ]
+    assert calls == [["192.168.1.5"]], "only the interface of that address"
+    await announcer.stop()
+    assert calls[1:] == ["closed"]
+    assert not [*tmp_path.glob("*.service")]
 
 
 @pytest.mark.nightly  # multicast is the network's, not ours

@@ -3,9 +3,10 @@
 import pytest
 
 from daemon.bridge import questions as ask
+from daemon.bridge import remote
 from daemon.bridge.remote import RemoteJobs
 from daemon.bridge.snapshot import JobSummary, Snapshot
-from daemon.bridge.words import JobState
+from daemon.bridge.words import FileStatistics, JobState
 from daemon.errors import JobConflict
 
 REASON = "the printer is about to be switched off"
@@ -69,3 +70,20 @@ async def test_requests_that_begin_or_resume_are_counted_until_they_are_answered
     jobs, channel = jobs_of(JobState.PAUSED, reason=None)
     await getattr(jobs, method)()
     assert (channel.open_starts, jobs.open_starts) == ([1], 0)
+
+
+async def test_the_histories_of_all_files_are_collected_piece_by_piece(monkeypatch):
+    """In the order of SQLite, which compares bytes: "Ä" comes after "z"."""
+    jobs, channel = jobs_of(None)
+    paths, asked = ["a", "b", "z", "Ä", "日", "🐻"], []
+
+    async def ask_for_two(question):
+        asked.append(question.after)
+        following = [path for path in paths if path.encode() > question.after.encode()]
+        return {path: FileStatistics() for path in following[:2]}
+
+    monkeypatch.setattr(channel, "ask", ask_for_two)
+    assert [*await jobs.histories()] == paths
+    assert asked == ["", "b", "Ä", "🐻"]
+    monkeypatch.setattr(remote, "MAX_HISTORIES", 3)
+    assert [*await jobs.histories()] == paths[:4], "about so many"
