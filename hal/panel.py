@@ -53,7 +53,7 @@ class Panel:
             case SdProgress(position=position, total=total) if total:
                 self._note_place(PanelPrint(self._name_of(total), position, total))
             case SdPaused():
-                self._begin(self.print or self._opened or PanelPrint(None, 0, 0))
+                self._begin(replace(self.print or self._opened or PanelPrint(None, 0, 0), is_paused=True))
             case SdIdle():
                 self._count_idle()
             case SdDone() | UnknownCommand(command="M27"):  # without M27 the end of the print would never show

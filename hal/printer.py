@@ -130,11 +130,13 @@ class PanelPrint:
         name: of the file, as the printer reports it; None: the printer has not reported it.
         position: bytes of the file read so far.
         total: bytes of the file.
+        is_paused: the printer reports that the print is paused; most firmware does not.
     """
 
     name: str | None
     position: int
     total: int
+    is_paused: bool = False
 
 
 @frozen

@@ -94,7 +94,7 @@ async def test_due_heaters_off_spares_only_a_print_that_uses_the_heat(printer, h
     await asyncio.sleep(90)
     assert printer.sent == sent
     assert heaters_off.is_due is still_due
-    assert bool(done) is (sent == OFF and not still_due)
+    assert bool(done) is (not still_due and not has_job)
     assert (printer.panel_print is None) is not printer.reads_on
 
 
@@ -106,6 +106,8 @@ async def test_due_heaters_off_spares_only_a_print_that_uses_the_heat(printer, h
         ([(2900, 3000), (40, 5000)], False),
         ([(2900, 3000), (40, 3000), (80, 3000)], True),  # the user prints the same file again
         ([(900, 3000), None], False),
+        ([(0, 0, True)], True),  # a pause
+        ([(900, 3000), (900, 3000, True)], True),
     ],
 )
 async def test_only_a_print_that_reads_on_in_its_file_is_spared(places, spared):

@@ -136,8 +136,10 @@ def test_a_print_that_stays_at_its_end_is_over():
 def test_a_paused_print_is_one():
     panel = Panel()
     assert answers(panel, "SD print paused") == [True]
-    assert panel.print == PanelPrint(None, 0, 0)
+    assert panel.print == PanelPrint(None, 0, 0, is_paused=True)
     answers(panel, "SD printing byte 41/5000", *["SD print paused"] * 5)
+    assert panel.print == PanelPrint(None, 41, 5000, is_paused=True)
+    answers(panel, "SD printing byte 41/5000")
     assert panel.print == PanelPrint(None, 41, 5000)
 
 

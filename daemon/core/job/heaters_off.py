@@ -36,7 +36,7 @@ class HeatersOff:
 
         Args:
             profile: returns the printer's profile, which names its heaters.
-            on_done: called when a printer's heaters are off.
+            on_done: called when a printer's heaters are off, or are those of another print.
         """
         self.is_due = False
         self._profile = profile
@@ -66,6 +66,7 @@ class HeatersOff:
             self.is_due = False  # the heat belongs to the job that has begun meanwhile
         elif prints_from_card and self.is_due:
             self.is_due = False
+            self._on_done()  # otherwise each later start of nozzled would ask again
             log.warning("printer.stays_hot", reason="the printer prints from its SD card")
         elif self.is_due:
             await self.turn_off_now(printer)
@@ -112,21 +113,24 @@ class HeatersOff:
 
 
 async def _prints_from_card(printer: Printer, has_job: Callable[[], bool]) -> bool:
-    """Tell whether the printer prints from its SD card: it reads on in a file. A job ends the wait for that.
+    """Tell whether the printer prints from its SD card: it reads on in a file, or reports a pause of such a print.
+
+    A job ends the wait for that.
 
     While the host was away, a user may have begun a print at the panel, which only an answer to M27 shows.
     """
     with suppress(NozzledError, TimeoutError):
         async with asyncio.timeout(CARD_TIMEOUT):
             await printer.send("M27", urgent=True)
-    if (first := printer.panel_print) is None or not first.position:  # a file at byte 0 may only have been selected
+    first = printer.panel_print
+    if first is None or not (first.position or first.is_paused):  # a file at byte 0 may only have been selected
         return False
     loop = asyncio.get_running_loop()
     end = loop.time() + CARD_PRINT_TIMEOUT
     while loop.time() < end and printer.state is ConnectionState.READY and not has_job():
         if (now := printer.panel_print) is None:
             return False
-        if now.total == first.total and now.position > first.position:
+        if now.is_paused or (now.total == first.total and now.position > first.position):
             return True
         first = now  # another file may have been selected, or the same one been begun again
         if printer.busy:  # it heats, homes or probes, and reads on afterwards
