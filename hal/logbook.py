@@ -207,9 +207,17 @@ class Logbook:
         return Anchor(on_wire, JobPlace(at.lines, at.offset), _unpack_modes(at.modes))
 
     def set_place(self, place: JobPlace, modes: Modes) -> None:
-        """Set the job's place and the modes at the last line sent, if the previous host did not record them here."""
-        self._lines, self._offset = place.lines, place.offset
+        """Set the job's place and the modes at the last line sent, if the previous host did not record them here.
+
+        So far only commands were sent, and they were recorded without the place.
+        """
+        self._lines, self._offset = lines, offset = place.lines, place.offset
         self._modes = _pack_modes(modes)
+        for index in range(HISTORY):
+            if (slot := self._slot(index)) is not None:
+                # the next host takes the place from the last frame, and there may be no other one
+                slot = slot._replace(lines=lines, offset=offset, modes=self._modes)
+                _put(self._map, _FRAMES + index * _SIZE, *slot)
 
     @property
     def sent_place(self) -> JobPlace:

@@ -12,6 +12,7 @@ from hal.driver import LinePrinter
 from hal.errors import PortLost
 from hal.printer import ConnectionState, StateChanged
 from hal.simulated.config import FirmwareConfig
+from hal.simulated.personalities import FIRMWARES
 from support.mortal import HostLife, MortalDisk, PlaceDisk, World, until_over, until_state
 
 MOVES = [f"G1 X{n % 2 * 10} Y{n} E{n / 10:g} F6000" for n in range(30)]
@@ -373,6 +374,46 @@ async def test_losses_while_reattaching_and_in_the_check_count_together(tmp_path
     async with world.host() as host:
         await until_state(host, JobState.INTERRUPTED)
         assert len(losses) == MAX_LOSSES + 1
+
+
+@pytest.mark.parametrize("loss", ["cable", "host"])
+async def test_a_paused_print_that_is_lost_again_after_a_reboot_keeps_its_place(tmp_path, loss):
+    """No command has been sent since the place was found: this firmware has no timer to set."""
+    (tmp_path / "world").mkdir()
+    world = World(tmp_path / "world", FIRMWARES["marlin1.0"])
+    world.disk, world.place = MortalDisk(world.folder / "state"), PlaceDisk()
+    async with world.host() as host:
+        host.jobs.select(world.write([*PART[:11], "M0", *PART[11:]]))
+        host.jobs.start()
+        await until_state(host, JobState.PAUSED)
+        await asyncio.sleep(5)
+    assert moves_of(world) == MOVES[:10]
+    world.boot, world.reset_on_open = "another", False
+    (world.folder / "logbook").unlink()
+    world.disk.roll_back()
+    losses = []
+    async with world.host(life := HostLife()) as host:
+
+        def lose(state):
+            if state is not JobState.PAUSED or losses:
+                return
+            losses.append(loss)
+            if loss == "host":
+                life.end()
+            else:
+                world.firmware.plugged_at = world.clock.now + 1
+                host.connection.printer._transport.unplug()
+
+        host.jobs.subscribe(lose)
+        await asyncio.sleep(10)
+    assert losses
+    async with world.host() as host:
+        await until_state(host, JobState.PAUSED)
+        assert host.jobs.progress.lines == 11
+        host.jobs.resume()
+        await until_over(host)
+        assert host.jobs.state is JobState.COMPLETED
+    assert moves_of(world) == MOVES
 
 
 @pytest.mark.parametrize("reboots", [False, True])
