@@ -741,3 +741,57 @@ def test_now_switches_the_power_and_announces_that_it_goes_off(new_stage, axe):
     assert requests[-1] == {"do": "off", "with": {"device": "Printer", "force": True}}
     stage.show(companions={"power": {"state": None, "away": True}})
     expect(main).to_contain_text("sudo systemctl enable --now nozzled-power")
+
+
+def test_an_error_in_one_part_leaves_the_others(new_stage):
+    stage = new_stage(**DESKTOP).open()
+    stage.is_in_state("Ready")
+    stage.show(**{**PRINTING, "companions": {"power": {"state": {"on": True}, "away": False}}})  # no devices
+    expect(stage.page.get_by_role("alert").filter(has_text="This part of the page cannot be shown")).to_be_visible()
+    assert len(stage.errors) == 1
+    stage.errors.clear()
+    expect(stage.button("Pause")).to_be_visible()
+    stage.show(**{**PRINTING, "companions": {"power": {"state": POWER, "away": False}}})
+    stage.button("Try again").click()
+    expect(stage.page.locator("main")).to_contain_text("The stop button is ready.")
+    broken = {"name": "parts", "type": "folder", "children": []}  # no path
+    stage.answer("**/api/files?*", {"files": [broken], "free": 1, "total": 1})
+    stage.go("files")
+    expect(stage.page.get_by_role("alert").filter(has_text="This part of the page cannot be shown")).to_be_visible()
+    stage.errors.clear()
+    stage.go("console")
+    expect(stage.page.get_by_role("log")).to_be_visible()
+
+
+def test_a_refused_choice_is_not_shown_as_made(new_stage):
+    stage = new_stage(**DESKTOP)
+
+    def answer(route):
+        is_list = route.request.post_data_json["do"] == "spools"
+        route.fulfill(**({"json": {"spools": [SPOOL]}} if is_list else {"status": 409, "json": {"error": "not now"}}))
+
+    stage.page.route("**/api/companions/notify/ask", answer)
+    stage.open("settings")
+    stage.is_in_state("Ready")
+    stage.show(companions={"notify": {"state": NOTIFY, "away": False}})
+    box = stage.page.get_by_label("A print was cancelled")
+    box.click()
+    expect(stage.page.get_by_role("region", name="Messages")).to_contain_text("not now")
+    expect(box).not_to_be_checked()
+    spool = stage.page.get_by_role("combobox", name=re.compile("^T1"))
+    spool.select_option("7")
+    expect(stage.page.get_by_role("region", name="Spools")).to_contain_text("not now")
+    expect(spool).to_have_value("")
+
+
+def test_power_that_stays_on_because_the_user_said_so_is_no_failure(new_stage):
+    stage = new_stage(**DESKTOP)
+    error = 'the printer is busy (Printing): Printer stays on. Send "force": true to switch it off anyway'
+    stage.page.route("**/api/companions/power/ask", lambda route: route.fulfill(status=409, json={"error": error}))
+    stage.open()
+    stage.is_in_state("Ready")
+    stage.show(companions={"power": {"state": POWER, "away": False}})
+    switch = stage.button("Switch off: Printer")
+    switch.click()
+    stage.page.get_by_role("dialog").get_by_role("button").first.click()
+    expect(switch).to_have_attribute("aria-busy", "false")

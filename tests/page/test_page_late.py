@@ -463,3 +463,85 @@ def test_a_late_answer_to_a_request_for_access_does_not_replace_a_key(new_tab, s
     tab.page.wait_for_timeout(500)
     assert tab.page.evaluate("localStorage.getItem('nozzled.key')") == key
     tab.is_in_state("Ready")
+
+
+def test_a_second_stop_does_not_wait_for_an_answer_after_the_reconnection(new_stage):
+    stage, presses = new_stage(**DESKTOP).open(), []
+
+    def hold(route):
+        presses.append(route)
+
+    stage.is_in_state("Ready")
+    stage.page.route("**/api/printer/command", hold)
+    notice = stage.page.locator("header .notice")
+    for _ in range(2):
+        with stage.page.expect_request("**/api/printer/command"):
+            stage.page.locator("#stop").click()
+    presses[1].fulfill(status=204)
+    expect(notice).to_contain_text("was sent")
+    with stage.page.expect_event("requestfailed"):
+        presses[0].abort()
+    stage.page.wait_for_timeout(300)
+    expect(notice).to_contain_text("was sent")  # and not that the other one may have been sent
+    with stage.page.expect_request("**/api/printer/command"):
+        stage.page.locator("#stop").click()
+    stage.show(printer={"state": "fault", "error": "emergency stop", "stop": "confirmed"})
+    stage.is_in_state("Stopped")
+    stage.page.wait_for_timeout(500)
+    presses[2].fulfill(status=204)
+    stage.page.wait_for_timeout(300)
+    expect(notice).to_contain_text("The printer confirmed it")
+    stage.show()
+    stage.is_in_state("Ready")
+    expect(notice).to_have_count(0)
+
+
+def test_an_unlocked_browser_sees_the_cameras_own_addresses(new_stage):
+    camera = {"streamUrl": "/webcam/?action=stream", "cameras": []}
+    shared = {"appearance": {"name": ""}, "temperature": {"profiles": []}, "webcam": camera}
+    stage = new_stage(**DESKTOP)
+    is_admin = []
+
+    def answer(route):
+        own = {"nozzled": {"webcam": {**camera, "streamUrl": "http://127.0.0.1:8080/stream"}}}
+        route.fulfill(json={**shared, **(own if is_admin else {})})
+
+    def log_in(route):
+        route.fulfill(json={"name": "phone", "session": "s", "permissions": ["PRINT"]})
+
+    def unlock(route):
+        is_admin.append(True)
+        route.fulfill(json={"key": "k", "expires": 900})
+
+    stage.page.route("**/api/settings", answer)
+    stage.page.route("**/api/login", log_in)
+    stage.page.route("**/api/stepup", unlock)
+    stage.open("settings")
+    address = stage.page.get_by_label("Address of the live picture")
+    expect(address).to_have_value("/webcam/?action=stream")
+    stage.page.get_by_label("Admin key or code").fill(TOKEN)
+    stage.button("Unlock").click()
+    expect(address).to_have_value("http://127.0.0.1:8080/stream")
+
+
+def test_devices_are_not_said_to_be_missing_before_they_are_loaded(new_stage):
+    stage, late = new_stage(**DESKTOP), []
+
+    def hold(route):
+        late.append(route)
+
+    stage.page.route("**/api/keys", hold)
+    stage.open("settings")
+    stage.is_in_state("Ready")
+    devices = stage.page.get_by_role("region", name="Devices")
+    until(lambda: stage.page.wait_for_timeout(50) or late, "a request")
+    expect(devices).not_to_contain_text("No device")
+    expect(devices.get_by_role("button")).to_have_count(1)  # and not that to sign out an unknown browser
+    late[0].abort()
+    expect(devices).to_contain_text("nozzled did not answer")
+    stage.page.unroute("**/api/keys")
+    stage.answer("**/api/keys", {"keys": [{"name": "phone", "scope": "read", "own": True}]})
+    stage.lose()
+    stage.show()
+    stage.page.clock.fast_forward(6_000)
+    expect(devices).to_contain_text("phone")

@@ -2,6 +2,7 @@
 
 import {choice, key} from "./api.mjs";
 import {Frame, isAnsweringAccess} from "./frame.mjs";
+import {Guard} from "./guard.mjs";
 import {effect, html, render, signal, useEffect, useState} from "./html.mjs";
 import {start, stop} from "./link.mjs";
 import {Now} from "./now.mjs";
@@ -43,7 +44,7 @@ function View({name, rest = ""}) {
     load(name).catch(() => setFailed(true));
   }, [name, net.value.state]);
   const Loaded = views.value[name];
-  return Loaded ? html`<${Loaded} rest=${rest} />` : html`<p class="empty">${t(hasFailed ? "why_no_link" : "loading")}</p>`;
+  return Loaded ? html`<${Guard}><${Loaded} rest=${rest} /><//>` : html`<p class="empty">${t(hasFailed ? "why_no_link" : "loading")}</p>`;
 }
 
 /** The view and its rest, as the address has them: `files/parts`. */

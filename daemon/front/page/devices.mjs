@@ -87,13 +87,17 @@ async function signOut() {
 }
 
 export function Devices() {
-  const [keys, setKeys] = useState(/** @type {any[]} */ ([]));
+  const [known, setKnown] = useState(/** @type {any[]|null} */ (null));
+  const keys = known ?? [];
   const [code, setCode] = useState(/** @type {any} */ (null));
   const [scope, setScope] = useState("control");
   const admin = isAdmin.value;
-  const load = () => get("api/keys").then(answer => setKeys(answer.keys), error => (fail.value = error.message));
+  const load = () => get("api/keys").then(answer => setKnown(answer.keys), error => (fail.value = error.message));
+  const isLive = net.value.state === "live";
   useEffect(() => {
-    load();
+    if (isLive) load();
+  }, [admin, isLive]);
+  useEffect(() => {
     if (!admin) return setCode(null);
     if (me.value.admin) return;
     const loadRequests = () => !document.hidden && net.value.state === "live" && get("api/plugin/appkeys").then(answer => (accessRequests.value = answer.pending ?? {}), () => {});
@@ -111,8 +115,8 @@ export function Devices() {
   };
   const pair = async () => setCode(await post("api/pair/codes", {scope}));
   return html`<section class="card" aria-label=${t("devices")}><h2>${t("devices")}</h2>
-    ${keys.length === 0 && html`<p class="empty">${t("no_devices")}</p>`}
-    ${me.value.name && !keys.some(each => each.own) && html`<div class="row">
+    ${known?.length === 0 && html`<p class="empty">${t("no_devices")}</p>`}
+    ${me.value.name && known && !keys.some(each => each.own) && html`<div class="row">
       <${Act} label=${t("leave_unlisted")} reads sure=${sureToForget} run=${signOut} fail=${fail} /><span class="dim">${t("leave_unlisted_what")}</span></div>`}
     <ul class="plainlist">${keys.map(each => html`<li key=${each.name} class="past"><span class="what">
       <b>${short(each.name, 60)}</b>${each.own && html` <em>${t("this_browser")}</em>`}

@@ -1,7 +1,7 @@
 /** The view Files: the list, uploads with the findings of the checks, printing and deleting. */
 
 import {address, get, postStart, remove, upload} from "./api.mjs";
-import {html, onValue, signal, useEffect, useState} from "./html.mjs";
+import {computed, html, onValue, signal, useEffect, useState} from "./html.mjs";
 import {Details, outcome} from "./inspect.mjs";
 import {refusedFile, showRefusal} from "./refusal.mjs";
 import {Choose, chosen, countOf, foldersIn, NewFolder, Several} from "./several.mjs";
@@ -228,9 +228,10 @@ function planned(file) {
   return file.gcodeAnalysis?.estimatedPrintTime ?? 0;
 }
 
+const names = new Intl.Collator(undefined, {numeric: true});
 const ORDERS = {
   date: (/** @type {any} */ a, /** @type {any} */ b) => b.date - a.date,
-  name: (/** @type {any} */ a, /** @type {any} */ b) => a.name.localeCompare(b.name, undefined, {numeric: true}),
+  name: (/** @type {any} */ a, /** @type {any} */ b) => names.compare(a.name, b.name),
   size: (/** @type {any} */ a, /** @type {any} */ b) => b.size - a.size,
   time: (/** @type {any} */ a, /** @type {any} */ b) => planned(b) - planned(a),
   printed: (/** @type {any} */ a, /** @type {any} */ b) => (b.prints?.last?.date ?? 0) - (a.prints?.last?.date ?? 0),
@@ -242,7 +243,7 @@ function flat(entries) {
 }
 
 /** The entries of the folder, or the files below it that match the search, in their order; folders come first. */
-function visibleEntries() {
+const visibleEntries = computed(() => {
   let entries = list.value?.files ?? [];
   for (const part of folder.value.split("/").filter(Boolean)) {
     entries = entries.find(each => each.type === "folder" && each.name === part)?.children ?? [];
@@ -251,7 +252,7 @@ function visibleEntries() {
   if (word) entries = flat(entries).filter(each => each.path.toLowerCase().includes(word));
   const sorted = [...entries].sort(ORDERS[/** @type {keyof typeof ORDERS} */ (order.value)]);
   return [...sorted.filter(each => each.type === "folder"), ...sorted.filter(each => each.type !== "folder")];
-}
+});
 
 /** @param {{rest: string}} props The folder, from the address. */
 export function Files({rest}) {
@@ -262,7 +263,7 @@ export function Files({rest}) {
     chosen.value = null;
   }, [rest]);
   useEffect(() => void load(), [job.value.active, filesChanged.value, net.value.state]);
-  const rows = visibleEntries();
+  const rows = visibleEntries.value;
   const find = (/** @type {string} */ text) => {
     search.value = text;
     if (chosen.value) chosen.value = new Set(); // no file is chosen that is not visible

@@ -15,12 +15,17 @@ const connectFail = signal("");
 /** What became of the last Stop, as a sentence; empty: none was pressed, or the printer has answered. */
 export const stopText = signal("");
 
+let presses = 0; // of Stop
+
 async function sendStop() {
+  presses += 1;
+  const press = presses;
   stopText.value = t("stop_sending");
   try {
     await gcode({command: "M112"}, {late: true}); // a stop is right however late it comes
     stopText.value = t("stop_sent");
   } catch (error) {
+    if (press !== presses) return; // the latest press tells whether a stop can be sent
     if (error instanceof Failure && error.status === 0) stopText.value = t("stop_unknown"); // it may have been sent
     else stopText.value = t("stop_failed", {text: error instanceof Failure ? error.message : String(error)});
   }
@@ -122,13 +127,14 @@ function Announcer() {
 
 /** After a Stop: whether the printer confirmed it, and how to reconnect. */
 function StopResult() {
-  const stopAnswer = printer.value.stop;
+  const stopAnswer = isGone.value ? null : printer.value.stop;
   useEffect(() => {
-    if (stopAnswer) stopText.value = ""; // from here on the printer's answer is shown instead
+    // the printer's answer is shown instead; once that is gone, a press that came after it no longer waits for one
+    if (stopAnswer || stopText.value === t("stop_sent")) stopText.value = "";
   }, [stopAnswer]);
   if (!stopText.value && !stopAnswer) return null;
   const bad = stopAnswer === "unconfirmed" || (!stopAnswer && stopText.value !== t("stop_sent") && stopText.value !== t("stop_sending"));
-  const text = stopAnswer && !isGone.value ? t(stopAnswer === "confirmed" ? "stop_confirmed" : "stop_unconfirmed") : stopText.value;
+  const text = stopAnswer ? t(stopAnswer === "confirmed" ? "stop_confirmed" : "stop_unconfirmed") : stopText.value;
   return html`<p class=${bad ? "notice bad" : "notice warn"} role="alert"><span>${text}</span>
     ${stopAnswer && html`<${Act} label=${t("stop_next")} busy=${t("connecting")} fail=${connectFail}
       run=${() => post("api/connection", {command: "connect"})} done=${() => printer.value.state !== "fault"} /><${Fail} of=${connectFail} />`}

@@ -4,7 +4,7 @@ import {h, render} from "./vendor/preact.mjs";
 import htm from "./vendor/htm.mjs";
 
 export {h, render};
-export {useEffect, useLayoutEffect, useRef, useState} from "./vendor/hooks.mjs";
+export {useEffect, useErrorBoundary, useLayoutEffect, useRef, useState} from "./vendor/hooks.mjs";
 export {signal, computed, effect, batch, useSignal, useComputed} from "./vendor/signals.mjs";
 
 /** Templates: a value in them becomes a text node, whatever it contains. */

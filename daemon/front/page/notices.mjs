@@ -29,9 +29,11 @@ function testRows({results, waiting}) {
 function Messages({state, away}) {
   const off = away ? t("notify_away") : "";
   const [test, setTest] = useState(/** @type {any} */ (null));
+  const [, redraw] = useState({});
   const choose = async (/** @type {string} */ name, /** @type {boolean} */ on) => {
     fail.value = off;
     if (!off) await request("choose", {classes: {[name]: on}}).catch(error => (fail.value = error.message));
+    redraw({}); // the box is ticked if the service says so
   };
   return html`<section class="card" aria-label=${t("notify")}><h2>${t("notify")}</h2>
     ${off && html`<p class="warn">${off}</p>`}
@@ -59,10 +61,12 @@ function Spools({stock, away}) {
   const [allSpools, setAllSpools] = useState(/** @type {any[]} */ ([]));
   const load = () => request("spools").then(answer => setAllSpools(answer.spools), error => (spoolFail.value = error.message));
   useEffect(() => void (away || load()), [away]);
+  const [, redraw] = useState({});
   const use = (/** @type {number} */ tool) => async (/** @type {any} */ event) => {
     spoolFail.value = "";
     const spool = event.target.value === "" ? null : Number(event.target.value);
     await request("spool", {tool, spool}).catch(error => (spoolFail.value = error.message));
+    redraw({}); // the field shows the spool that the service has
   };
   const choices = (/** @type {any} */ {id, spool}) => (id === null || allSpools.some(each => each.id === id) ? allSpools : [spool ?? {id, left_weight: null}, ...allSpools]);
   return html`<section class="card" aria-label=${t("spools")}><h2>${t("spools")}</h2>

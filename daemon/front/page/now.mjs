@@ -2,6 +2,7 @@
 
 import {choice, keepChoice, post, postStart} from "./api.mjs";
 import {Chart} from "./chart.mjs";
+import {Guard} from "./guard.mjs";
 import {computed, effect, html, signal, useEffect, useState} from "./html.mjs";
 import {Picture} from "./picture.mjs";
 import {Refusal} from "./refusal.mjs";
@@ -219,7 +220,7 @@ function Lazy({when, load}) {
   useEffect(() => {
     if (when) load().then(part => setPart(() => part), () => {});
   }, [when]);
-  return when && Part ? html`<${Part} />` : null;
+  return when && Part ? html`<${Guard}><${Part} /><//>` : null;
 }
 
 const camera = () => import("./camera.mjs").then(module => module.Camera);

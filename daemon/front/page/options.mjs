@@ -160,7 +160,7 @@ function ProfileSettings() {
 }
 
 export function Options() {
-  useEffect(() => void load(), [sections.value.settings?.revision]);
+  useEffect(() => void load(), [sections.value.settings?.revision, isAdmin.value]); // an admin gets more: the cameras' own addresses
   if (!settings.value) return html`<${Fail} of=${loadFail} />`;
   return html`<${ProfileSettings} /><${PresetSettings} /><${CameraSettings} />`;
 }

@@ -17,16 +17,16 @@ function request(action, details = {}) {
   return post("api/companions/power/ask", {do: action, with: details}, {timeout: TIMEOUT});
 }
 
-/** Switch off; if that is refused because of a print or heat, ask whether to do it anyway. @param {string} device */
+/** Switch off; if that is refused because of a print or heat, ask whether to do it anyway; false: it stays on. @param {string} device */
 async function switchOff(device) {
   try {
-    await request("off", {device});
+    return await request("off", {device});
   } catch (error) {
     const text = /** @type {Error} */ (error).message;
     if (!FORCE.test(text)) throw error;
     const body = `${short(why(text.replace(FORCE, "")), 300)} ${t("psu_force_body")}`;
     const isSure = await ask({title: t("psu_force_title", {name: short(device, 40)}), body, yes: t("psu_force_yes"), no: t("psu_force_no")});
-    if (isSure) await request("off", {device, force: true});
+    return isSure && request("off", {device, force: true});
   }
 }
 

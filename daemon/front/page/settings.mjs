@@ -3,6 +3,7 @@
 import {get, post} from "./api.mjs";
 import {connectionQuality} from "./connection_quality.mjs";
 import {Devices} from "./devices.mjs";
+import {Guard} from "./guard.mjs";
 import {html, onValue, signal, useEffect, useState} from "./html.mjs";
 import {Looks} from "./looks.mjs";
 import {Options} from "./options.mjs";
@@ -133,7 +134,7 @@ const COMPANIONS = {
 function CompanionPart({name}) {
   const [Part, setPart] = useState(/** @type {any} */ (null));
   useEffect(() => void COMPANIONS[name]().then(part => setPart(() => part), () => {}), []);
-  return Part && html`<${Part} />`;
+  return Part && html`<${Guard}><${Part} /><//>`;
 }
 
 export function Settings() {

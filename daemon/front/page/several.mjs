@@ -78,7 +78,8 @@ export function Several({rows, folders, onDone}) {
     const destination = `${target ? `${target}/` : ""}${path.split("/").at(-1)}`;
     return post(`api/files/local/${address(path)}`, {command: "move", destination});
   }, onDone);
-  const files = paths.filter(path => rows.some(one => one.path === path && one.type !== "folder"));
+  const isFile = new Set(rows.filter(one => one.type !== "folder").map(one => one.path));
+  const files = paths.filter(path => isFile.has(path));
   const noFile = none || (files.length ? "" : t("only_folders"));
   const queue = () => {
     setQueued(0);

@@ -210,6 +210,8 @@ export const texts = {
 
   // history
   loading: "Loading…",
+  part_failed: "This part of the page cannot be shown. The error:",
+  try_again: "Try again",
   history: "Earlier prints",
   change: "Change",
 

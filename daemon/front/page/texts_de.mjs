@@ -183,6 +183,8 @@ export const texts = {
   why_read: "Dieser Browser darf nur zusehen. Ein Admin kann ihn entsperren: Optionen, Geräte.",
   why_printing: "Nicht während eines Drucks.",
   loading: "Lädt…",
+  part_failed: "Dieser Teil der Seite kann nicht gezeigt werden. Der Fehler:",
+  try_again: "Noch einmal",
   history: "Frühere Drucke",
   change: "Ändern",
   connect: "Verbinden",

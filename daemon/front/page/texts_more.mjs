@@ -89,7 +89,6 @@ export const texts = {
   upload_unchecked: "Uploaded. The check has no result yet.",
   upload_gone: "This file was deleted.",
   upload_stop: "Stop upload",
-  try_again: "Try again",
   replace_title: "Replace {name}?",
   replace_body: "A file with this name already exists. Its contents would be lost.",
   replace_yes: "Replace",

@@ -84,7 +84,6 @@ export const texts = {
   upload_unchecked: "Hochgeladen. Die Prüfung hat noch kein Ergebnis.",
   upload_gone: "Diese Datei wurde gelöscht.",
   upload_stop: "Hochladen abbrechen",
-  try_again: "Noch einmal",
   replace_title: "{name} ersetzen?",
   replace_body: "Es gibt schon eine Datei mit diesem Namen. Ihr Inhalt ginge verloren.",
   replace_yes: "Ersetzen",

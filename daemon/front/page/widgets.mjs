@@ -23,7 +23,7 @@ export function isMeant(event) {
  * signal that `Fail` shows.
  * @param {{label: any, busy?: string, run: () => Promise<unknown>, sure?: () => Promise<boolean>, done?: () => boolean,
  *   off?: string, fail: any, kind?: string, name?: string, title?: string, timeout?: number, reads?: boolean}} props `off`:
- *   why the action is not possible now; `sure` asks before; `timeout`: ms that the state may take to follow; `reads`: the
+ *   why the action is not possible now; `sure` asks before; `run` returns false if nothing was sent; `timeout`: ms that the state may take to follow; `reads`: the
  *   action changes nothing, so a browser that may only watch can do it
  */
 export function Act({label, busy, run, sure, done, off: reason, fail, kind = "", name, title, timeout = ACTION_TIMEOUT, reads = false}) {
@@ -57,8 +57,8 @@ export function Act({label, busy, run, sure, done, off: reason, fail, kind = "",
     sent.current = false;
     setPending(true);
     try {
-      await run();
-      if (!done || done() || !isMounted.current) return setPending(false); // the state of a button that is gone is not watched
+      const isSent = (await run()) !== false;
+      if (!isSent || !done || done() || !isMounted.current) return setPending(false); // the state of a button that is gone is not watched
       sent.current = true;
       timer.current = setTimeout(() => {
         setPending(false);
