@@ -247,7 +247,7 @@ async def test_a_request_that_meets_the_answer_of_another_is_answered_too(tmp_pa
         await asyncio.sleep(0.5)
 
         async def second():
-            await history._syncing
+            await history._sync_task
             return await history.refresh(5)
 
         assert await asyncio.gather(first, second()) == [True, True]

@@ -517,10 +517,10 @@ async def test_nothing_is_stored_or_scheduled_without_subscribers(tmp_path):
         listener = Listener(server)
         await listener.login()
         await server.print(LONG)
-        assert hub._ticking is not None
+        assert hub._tick_timer is not None
         listener.subscriber.end()
         await server.settle(5)
-        assert hub._ticking is None
+        assert hub._tick_timer is None
         hub._on_printer(TemperaturesRead({}))
         hub._on_printer(ActionRequested("pause", ""))
         assert json.loads(json.dumps(await hub.current()))["state"]["text"] == "Printing"

@@ -72,7 +72,7 @@ class QueuedFile:
     done: asyncio.Event
     attempts: int = 0
     urgent: bool = False
-    running: asyncio.Future[dict[str, Any]] | None = None
+    analysis: asyncio.Future[dict[str, Any]] | None = None
 
 
 class Analyses:
@@ -110,7 +110,7 @@ class Analyses:
         self._cached: OrderedDict[FileKey, Findings] = OrderedDict()
         self._queue: OrderedDict[FileKey, QueuedFile] = OrderedDict()
         self._work_added = asyncio.Event()
-        self._working: asyncio.Task[None] | None = None
+        self._work_task: asyncio.Task[None] | None = None
         self._listeners: list[Listener] = []
 
     def use(self, profile: ProfileConfig) -> None:
@@ -155,14 +155,14 @@ class Analyses:
         """Start analysing."""
         if self._enabled:
             await self.toolpaths.open(self._uploads)
-            self._working = asyncio.create_task(self._work())
+            self._work_task = asyncio.create_task(self._work())
 
     async def close(self) -> None:
         """Stop, and kill a running worker process."""
-        if self._working is not None:
-            self._working.cancel()
-            await asyncio.wait([self._working])
-            self._working = None
+        if self._work_task is not None:
+            self._work_task.cancel()
+            await asyncio.wait([self._work_task])
+            self._work_task = None
 
     async def get(self, key: FileKey) -> Findings | None:
         """Return a file's findings; if they are missing or outdated, queue the file."""
@@ -213,8 +213,8 @@ class Analyses:
     def _make_urgent(self, file: QueuedFile) -> None:
         """Have a file analysed at once; cancel a running analysis for which no client waits: it starts again later."""
         for each in self._queue.values():
-            if each.running is not None and not each.urgent:
-                each.running.cancel()
+            if each.analysis is not None and not each.urgent:
+                each.analysis.cancel()
         file.urgent = True
 
     def enqueue(self, key: FileKey) -> QueuedFile:
@@ -272,13 +272,13 @@ class Analyses:
         task = AnalysisTask(
             path, self.toolpaths.new_path, limits.settings, file.urgent or self._all_urgent, limits.firmware
         )
-        file.running = asyncio.ensure_future(self._run(task))
+        file.analysis = asyncio.ensure_future(self._run(task))
         try:
-            await asyncio.wait([file.running])
-            if file.running.cancelled():
+            await asyncio.wait([file.analysis])
+            if file.analysis.cancelled():
                 file.attempts -= 1
                 return
-            answer = file.running.result()
+            answer = file.analysis.result()
         except AnalysisFailed as error:
             log.warning("analysis.failed", file=file.key.path, reason=str(error), attempt=file.attempts)
             if file.attempts >= MAX_ATTEMPTS:
@@ -295,10 +295,10 @@ class Analyses:
             self.revision += 1
 
     async def _stop(self, file: QueuedFile) -> None:
-        if file.running is not None and not file.running.done():
-            file.running.cancel()
-            await asyncio.wait([file.running])
-        file.running = None
+        if file.analysis is not None and not file.analysis.done():
+            file.analysis.cancel()
+            await asyncio.wait([file.analysis])
+        file.analysis = None
 
     def _with_origin(self, findings: Findings, reported: tuple[tuple[str, ...], str]) -> Findings:
         """Add to findings the profile and settings that they were made for."""

@@ -61,7 +61,7 @@ class History:
         self._is_checked = False  # the copy belongs to the core's record, and lacks none of its older prints
         self._next_older_check = 0.0  # by the loop's clock
         self._task: asyncio.Task[None] | None = None
-        self._syncing: asyncio.Task[None] | None = None  # of `refresh`
+        self._sync_task: asyncio.Task[None] | None = None  # of `refresh`
 
     def open(self) -> None:
         """Follow the core's record."""
@@ -72,7 +72,7 @@ class History:
 
     async def close(self) -> None:
         """Stop following it."""
-        for task in (self._task, self._syncing):
+        for task in (self._task, self._sync_task):
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
@@ -121,7 +121,7 @@ class History:
             StoreError: the database cannot be written.
         """
         deadline = asyncio.get_running_loop().time() + seconds
-        joins_running_copy = self._syncing is not None and not self._syncing.done()
+        joins_running_copy = self._sync_task is not None and not self._sync_task.done()
         is_complete = await self._share_sync(deadline)
         if is_complete and joins_running_copy and self._core_state() != self._copied_state:
             # the running copy began before the last change
@@ -130,13 +130,13 @@ class History:
 
     async def _share_sync(self, deadline: float) -> bool:
         """Await the running copy, or a new one; return whether it ended before the deadline, by the loop's clock."""
-        if self._syncing is None or self._syncing.done():
-            self._syncing = asyncio.create_task(self.sync())
-        syncing = self._syncing  # another request may begin the next copy in the meantime
-        done, _ = await asyncio.wait([syncing], timeout=deadline - asyncio.get_running_loop().time())
+        if self._sync_task is None or self._sync_task.done():
+            self._sync_task = asyncio.create_task(self.sync())
+        sync_task = self._sync_task  # another request may begin the next copy in the meantime
+        done, _ = await asyncio.wait([sync_task], timeout=deadline - asyncio.get_running_loop().time())
         if done:
             try:
-                syncing.result()
+                sync_task.result()
             except StoreError:
                 raise
             except NozzledError as error:  # the core is away, or of another version

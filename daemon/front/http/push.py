@@ -149,11 +149,11 @@ class _FragmentProtocol(WebSocketProtocol13):
 class FramedSocketHandler(SocketHandler):
     """/sockjs/<server>/<session>/websocket: SockJS's frames."""
 
-    _beating: "asyncio.Task[None] | None" = None  # from `open` on
+    _beat_task: "asyncio.Task[None] | None" = None  # from `open` on
 
     def open(self, *_: str, **__: str) -> None:
         """Send `o` and join; send `h` as a heartbeat."""
-        self._beating = asyncio.create_task(self._beat())
+        self._beat_task = asyncio.create_task(self._beat())
         super().open()
 
     async def _beat(self) -> None:
@@ -175,8 +175,8 @@ class FramedSocketHandler(SocketHandler):
 
     def on_close(self) -> None:
         """Leave."""
-        if self._beating is not None:
-            self._beating.cancel()
+        if self._beat_task is not None:
+            self._beat_task.cancel()
         super().on_close()
 
 

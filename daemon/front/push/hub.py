@@ -43,7 +43,7 @@ class Hub:
         self._view = view
         self._history = history
         self._subscribers: dict[Subscriber, str] = {}  # each with its client's network
-        self._ticking: asyncio.TimerHandle | None = None
+        self._tick_timer: asyncio.TimerHandle | None = None
         self._lines = PushedLines(0.0)
         self._snapshots = SnapshotCache(self._make_snapshot)
         self._moment: Moment | None = None
@@ -151,18 +151,18 @@ class Hub:
 
     def _ensure_ticking(self) -> None:
         is_printing = self._service.jobs.active or self._service.connection.panel_print is not None
-        if self._ticking is None and self._subscribers and is_printing:
-            self._ticking = asyncio.get_running_loop().call_later(UPDATE_INTERVAL, self._tick)
+        if self._tick_timer is None and self._subscribers and is_printing:
+            self._tick_timer = asyncio.get_running_loop().call_later(UPDATE_INTERVAL, self._tick)
 
     def _tick(self) -> None:
-        self._ticking = None
+        self._tick_timer = None
         self._motion.update()
         self._note_change()
 
     def close(self) -> None:
         """Stop, and end every subscriber."""
-        if self._ticking is not None:
-            self._ticking.cancel()
+        if self._tick_timer is not None:
+            self._tick_timer.cancel()
         self.pages.close()
         self._snapshots.close()
         for each in [*self._subscribers]:

@@ -46,7 +46,7 @@ class Listing:
     def __init__(self, service: "Front") -> None:
         self._service = service
         self._run = secrets.token_hex(8)  # revisions count from the start of this process
-        self._rendering = asyncio.Lock()
+        self._render_lock = asyncio.Lock()
         self._rendered: tuple[str, bytes] = ("", b"")
         self._prints: tuple[int, Mapping[str, FileStatistics]] | None = None  # with `core.records` when they were read
         self._gaps = 0  # incomplete answers, which must not be reused
@@ -59,7 +59,7 @@ class Listing:
 
     async def render(self, entry: TreeEntry, tag: str, base: str, *, whole: bool = True) -> bytes:
         """Return a folder as JSON (`whole`), or only its entries."""
-        async with self._rendering:
+        async with self._render_lock:
             cached_tag, rendered = self._rendered
             if cached_tag == tag:
                 return rendered
