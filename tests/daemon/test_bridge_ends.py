@@ -35,7 +35,7 @@ from daemon.errors import CoreAway, JobConflict, ServiceError
 from gcode.errors import QueueFull
 from hal.printer import ConnectionState, FirmwareSaid, StateChanged
 from support import waiting
-from support.bridge import FakeDesk, connected, fake_front, question_message
+from support.bridge import PIECE, FakeDesk, connected, fake_front, question_message
 
 
 @pytest.fixture
@@ -224,8 +224,10 @@ async def test_a_front_that_does_not_read_is_cut_off_after_five_seconds(desk):
     with capture_logs() as logs:
         while not core_line.paused:  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.1)
+        unread = len(core_line.written)
         await asyncio.sleep(READ_TIMEOUT - 0.1)
         assert not front.lost
+        assert len(core_line.written) == unread, "meanwhile it gets nothing, though the print goes on"
         await asyncio.sleep(0.2)
     assert front.lost
     assert not desk.listeners
@@ -245,6 +247,22 @@ async def test_a_front_that_asks_without_reading_gets_no_more_answers(desk):
     front.line.resume_reading()
     await asyncio.sleep(30)
     assert [each["id"] for each in front.messages("answered")] == list(range(1000)), "and none was lost"
+
+
+async def test_questions_of_a_front_that_does_not_read_take_no_memory(desk):
+    front = fake_front(CoreEnd(desk))
+    core_line = front.line.other
+    front.line.pause_reading()
+    desk.snapshot_fields["printer"] = PrinterSummary(message="x" * 50_000)
+    while not core_line.paused:
+        desk.tell(JobChanged(JobState.PRINTING))
+    assert core_line.reading
+    front.say(question_message(1, ask.Start()))
+    await asyncio.sleep(0.1)
+    assert not core_line.reading
+    front.line.resume_reading()
+    await asyncio.sleep(1)
+    assert [each["id"] for each in front.messages("answered")] == [1]
 
 
 async def test_late_answers_wait_for_a_front_that_does_not_read(desk):
@@ -272,10 +290,13 @@ async def test_late_answers_wait_for_a_front_that_does_not_read(desk):
 
 async def test_a_front_that_floods_gets_a_tenth_of_the_time(desk):
     """Each question costs what waking up does, by the clock of this loop, on which Python takes no time."""
-    front = fake_front(CoreEnd(desk))
+    end = CoreEnd(desk)
+    front = fake_front(end)
     front.say(*(question_message(n, ask.Start()) for n in range(50_000)))
     began = asyncio.get_running_loop().time()
-    await asyncio.sleep(1)
+    await asyncio.sleep(0.1)
+    assert end._front._frames.waiting <= PIECE, "the rest is not read: it takes no memory of the core"
+    await asyncio.sleep(0.9)
     # 20 ms are at hand, then come 100 ms a second, and a turn costs 0.1 ms at least
     assert 15_000 < len(desk.questions) <= 16 * (200 + 1000) + 16
     before = len(desk.questions)
@@ -769,9 +790,11 @@ async def test_the_front_sends_hello_regularly_and_to_each_core(desk):
     connected(end, front)
     await asyncio.sleep(10)
     assert not hellos, "it does not work yet"
-    front.say_hello()
-    await asyncio.sleep(2 * HEARTBEAT_INTERVAL + 0.5)
+    with capture_logs() as logs:
+        front.say_hello()
+        await asyncio.sleep(2 * HEARTBEAT_INTERVAL + 0.5)
     assert len(hellos) == 3
+    assert [each["event"] for each in logs] == ["bridge.connected"], "which is news only once"
     end._front.cut_off()
     await asyncio.sleep(0.1)
     connected(end, front)

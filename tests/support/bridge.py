@@ -15,6 +15,8 @@ from daemon.bridge.snapshot import JobSummary, Snapshot
 from daemon.bridge.words import JobState
 from gcode.errors import QueueFull
 
+PIECE = 256 * 1024  # bytes that a pipe passes on at once
+
 
 class PipeEnd(asyncio.Transport):
     """One end of a pipe, with a buffer of the bytes that the other end has not read yet."""
@@ -56,8 +58,8 @@ class PipeEnd(asyncio.Transport):
 
     def _carry(self):
         while self.written and self.other.reading and not self.other.closing:
-            data = bytes(self.written[: 256 * 1024])
-            del self.written[: 256 * 1024]
+            data = bytes(self.written[:PIECE])
+            del self.written[:PIECE]
             self.other.protocol.data_received(data)
         if self.paused and len(self.written) <= self.low and not self.closing:
             self.paused = False
