@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from contextlib import aclosing
 
+import msgspec
 import nats as nats_client
 import pytest
 
@@ -34,6 +35,9 @@ class InMemory:
         self.agent, self.server = self.farm.agent, self.farm.server
         self.stop, self.start = self.farm.stop, self.farm.start
 
+    async def newest_failure(self, _server, _printer):
+        return self.farm.failures[-1]
+
 
 class OverNats:
     def __init__(self, process):
@@ -46,15 +50,19 @@ class OverNats:
     def server(self):
         return NatsServerEnd(self.address)
 
+    async def newest_failure(self, server, printer):
+        message = await server._connection.client.jetstream().get_last_msg("FAILED", f"farm.failed.{printer}")
+        return msgspec.json.decode(message.data, type=FailedCopy)
 
-async def there(*ends):
+
+async def wait_until_connected(*ends):
     await until(lambda: all(end.is_connected for end in ends), "the ends to be connected")
 
 
 async def an_offer_arrives_and_is_withdrawn(way, tmp_path):
     server, agent, duties = way.server(), way.agent("offered"), RecordingDuties()
     async with meanwhile(server.run(duties), agent.run()), aclosing(agent.receive_offers()) as offers:
-        await there(server, agent)
+        await wait_until_connected(server, agent)
         await until(lambda: duties.connections, "the streams")
         await server.offer("offered", Offer("copy-1", 1, name="cube", size=7))
         assert await anext(offers) == Offer("copy-1", 1, name="cube", size=7)
@@ -66,7 +74,7 @@ async def an_offer_reaches_its_printer_alone(way, tmp_path):
     server, duties = way.server(), RecordingDuties()
     one, other = way.agent("alone"), way.agent("alone-2")
     async with meanwhile(server.run(duties), one.run(), other.run()), aclosing(one.receive_offers()) as offers:
-        await there(server, one, other)
+        await wait_until_connected(server, one, other)
         await server.offer("alone", Offer("old", 1))
         await server.offer("alone", Offer("new", 2))
         async with asyncio.timeout(TIMEOUT):
@@ -83,7 +91,7 @@ async def questions_are_answered(way, tmp_path):
     duties.contents = bytes(range(256)) * 4096
     duties.held_copies = Holdings([HeldCopy("c", 3, "claimed", "n", cancel=True)])
     async with meanwhile(server.run(duties), agent.run()):
-        await there(server, agent)
+        await wait_until_connected(server, agent)
         assert await agent.claim("c", 3, "nonce") == YesOrNo(yes=True)
         assert [(printer, each.nonce) for printer, each in duties.claims] == [("asking", "nonce")]
         duties.answer = YesOrNo(yes=False, reason="it is another's")
@@ -102,7 +110,7 @@ async def a_report_is_answered_once_it_is_written_down(way, tmp_path):
     server, agent, duties = way.server(), way.agent("reporting"), RecordingDuties()
     report = Report("c", 1, "done", 5.0, seconds=77)
     async with meanwhile(server.run(duties), agent.run()):
-        await there(server, agent)
+        await wait_until_connected(server, agent)
         duties.errors.append(RuntimeError("the disk is full"))
         with pytest.raises(FarmUnreachable, match="the disk is full"):
             await agent.report(report)
@@ -138,7 +146,7 @@ async def an_order_is_answered_or_given_up(way, tmp_path):
 
     agent.set_order_handler(obey)
     async with meanwhile(server.run(duties), agent.run()):
-        await there(server, agent)
+        await wait_until_connected(server, agent)
         answer = await server.order("ordered", FarmOrder("cancel", copy="c", by="anna"))
         assert (answer, done) == (OrderAnswer(ok=True, data=b"\xff\xd8"), [FarmOrder("cancel", copy="c", by="anna")])
         with pytest.raises(FarmUnreachable, match="ordered: its agent did not answer"):
@@ -164,11 +172,13 @@ async def files_and_failures_are_kept(way, tmp_path):
         await server.remove_file(name)
         with pytest.raises(FarmRefused, match="no file"):
             await server.get_file(name, tmp_path / "got")
-        assert getattr(server, "stream_differences", []) == [], "what it has made itself is as it makes it"
-        await server.store_failed("kept", FailedCopy("c", "j", 1.0, "cube", "it came loose"))
+        assert getattr(server, "stream_differences", []) == [], "its own streams are configured as it wants them"
+        failed = FailedCopy("c", "j", 1.0, "cube", "it came loose")
+        await server.store_failed("kept", failed)
+        assert await way.newest_failure(server, "kept") == failed
 
 
-async def both_come_again_when_nats_does(way, tmp_path):
+async def both_reconnect_when_nats_is_back(way, tmp_path):
     server, agent, duties = way.server(), way.agent("again"), RecordingDuties()
     connections = []
     agent.on_connect = lambda: connections.append(1)
@@ -186,7 +196,7 @@ async def both_come_again_when_nats_does(way, tmp_path):
             with pytest.raises(FarmUnreachable):
                 await lost
         way.start()
-        await until(lambda: duties.connections == 2 and agent.is_connected, "both to come again")
+        await until(lambda: duties.connections == 2 and agent.is_connected, "both to reconnect")
         await server.offer("again", Offer("later", 1))
         assert (await anext(offers)).copy == "later"
         assert await agent.claim("c", 1, "n") == YesOrNo(yes=True)
@@ -197,7 +207,7 @@ async def two_servers_share_the_questions(way, tmp_path):
     one, two, agent = RecordingDuties(), RecordingDuties(), way.agent("shared")
     ends = way.server(), way.server()
     async with meanwhile(ends[0].run(one), ends[1].run(two), agent.run()):
-        await there(*ends, agent)
+        await wait_until_connected(*ends, agent)
         for number in range(40):
             await agent.claim("c", number, "n")
         attempts = [each.attempt for _, each in one.claims + two.claims]
@@ -215,7 +225,7 @@ SCENARIOS = [
     an_order_is_answered_or_given_up,
     files_and_failures_are_kept,
     two_servers_share_the_questions,
-    both_come_again_when_nats_does,
+    both_reconnect_when_nats_is_back,
 ]
 each_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda each: each.__name__)
 
