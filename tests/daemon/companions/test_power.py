@@ -224,7 +224,7 @@ async def test_automatic_power_off_is_cancelled_even_after_its_script_was_sent(t
         await asyncio.sleep(60)
         while (await rig.state())["waits"] != "being switched off":  # noqa: ASYNC110 - it is asked for over HTTP
             await asyncio.sleep(0.05)
-        await asyncio.sleep(0.5)  # what comes while they are sent is taken for them
+        await asyncio.sleep(0.5)  # a command that comes while the script is sent counts as one of the script
         if wanted_by == "print":
             await rig.server.upload(("file", "part.gcode", SLOW_FILE), ("print", b"true"))
         elif wanted_by == "command":
@@ -392,8 +392,10 @@ async def test_a_heater_fault_cuts_the_power_if_configured(tmp_path):
 
 
 @pytest.mark.parametrize("was_ready", [True, False])
-async def test_a_heater_fault_whose_event_was_missed_cuts_the_power(tmp_path, was_ready):
-    """A fault from before the start of the process cuts nothing: a start switches nothing."""
+async def test_a_heater_fault_whose_event_was_missed_cuts_the_power_unless_it_is_older_than_the_companion(
+    tmp_path, was_ready
+):
+    """A fault from before the start of the companion cuts nothing."""
     async with bench(tmp_path, cut_heater_fault=True) as rig:
         halted = "the firmware halted: Error:Thermal Runaway, system stopped! Heater_ID: 0"
 
@@ -423,7 +425,7 @@ async def test_read_only_keys_cannot_switch(tmp_path):
 
 @asynccontextmanager
 async def cutting(switch):
-    """Cut the power of a switch in an emergency, and see to it during the block; yields what it reports."""
+    """Cut a switch in an emergency, and go on trying until the end of the block; yields what is reported."""
     reports = []
     task = asyncio.create_task(switch.cut(reports.append))
     await asyncio.sleep(0)
@@ -618,9 +620,12 @@ async def test_the_queue_does_not_switch_on_what_was_cut_in_an_emergency(tmp_pat
 async def test_no_print_begins_during_an_emergency_cut(tmp_path):
     async with bench(tmp_path) as rig:
         rig.switch.error = DeviceError("Printer does not answer")
+        await rig.server.upload(("file", "part.gcode", SLOW_FILE), ("select", b"true"))
         rig.power.cut("test")
         await asyncio.sleep(2)
         assert (await rig.state())["goingOff"]
+        answer = await rig.server.post("/api/job", {"command": "start"})
+        assert (answer.status, "is being switched off" in answer.json["error"]) == (409, True)
         await asyncio.sleep(30)
         assert not (await rig.state())["goingOff"]
         assert rig.events().count("PowerCut") == 1
@@ -632,6 +637,8 @@ async def test_the_end_of_an_earlier_cut_lets_no_print_begin_during_the_next(tmp
         await asyncio.sleep(5)
         assert not (await rig.state())["goingOff"]
         rig.switch.error = DeviceError("Printer does not answer")
+        await rig.server.upload(("file", "part.gcode", SLOW_FILE), ("select", b"true"))
         rig.power.cut("the second")
         await asyncio.sleep(8)
         assert (await rig.state())["goingOff"]
+        assert (await rig.server.post("/api/job", {"command": "start"})).status == 409
