@@ -17,7 +17,7 @@ from support.http import api
 from support.waiting import TIMEOUT, until
 
 
-class Line:
+class FakeConnection:
     """A connection that is stopped."""
 
     def __init__(self, absent=False):
@@ -51,29 +51,29 @@ async def answer_to(path, message):
 
 @pytest.mark.real_time
 async def test_a_button_stops_the_printer_and_gets_the_outcome(tmp_path):
-    line, path = Line(), tmp_path / "stop.sock"
-    stop = StopSocket(line)
+    connection, path = FakeConnection(), tmp_path / "stop.sock"
+    stop = StopSocket(connection)
     await stop.listen(path)
     for confirmed in (True, False):
         reader, writer = await ask(path, b"st")
         writer.write(b"op\n")
         assert await reader.readline() == b"taken\n"
-        line.tell(StopEnded(confirmed))
+        connection.tell(StopEnded(confirmed))
         assert await reader.read() == (b"confirmed\n" if confirmed else b"unconfirmed\n")
         writer.close()
-    assert len(line.stopped) == 2
+    assert len(connection.stopped) == 2
     assert not stop.callers
     stop.close()
 
 
 @pytest.mark.real_time
 async def test_a_caller_that_has_not_asked_gets_no_outcome_and_may_still_ask(tmp_path):
-    line, path = Line(), tmp_path / "stop.sock"
-    stop = StopSocket(line)
+    connection, path = FakeConnection(), tmp_path / "stop.sock"
+    stop = StopSocket(connection)
     await stop.listen(path)
     reader, writer = await ask(path, b"st")
     await until(lambda: stop.callers)
-    line.tell(StopEnded(confirmed=True))
+    connection.tell(StopEnded(confirmed=True))
     writer.write(b"op\n")
     assert await reader.readline() == b"taken\n"
     writer.close()
@@ -94,8 +94,8 @@ async def test_only_this_user_and_root_can_stop_the_printer(tmp_path, monkeypatc
 @pytest.mark.real_time
 async def test_callers_that_ask_nothing_keep_nobody_out_for_long(tmp_path, monkeypatch):
     monkeypatch.setattr(stop_socket, "CALLER_TIMEOUT", 0.2)
-    line, path = Line(), tmp_path / "stop.sock"
-    stop = StopSocket(line)
+    connection, path = FakeConnection(), tmp_path / "stop.sock"
+    stop = StopSocket(connection)
     await stop.listen(path)
     idle = [await ask(path, b"") for _ in range(MAX_CALLERS)]
     await until(lambda: len(stop.callers) == MAX_CALLERS)
@@ -128,7 +128,7 @@ async def test_the_socket_of_another_daemon_that_hangs_is_left_alone(tmp_path):
             caller.setblocking(False)  # noqa: FBT003 - the library's own
             result = caller.connect_ex(str(path))
         before = path.stat().st_ino
-        stop = StopSocket(Line())
+        stop = StopSocket(FakeConnection())
         with capture_logs() as logs:
             await stop.listen(path)
         assert [(each["event"], "another daemon" in each["reason"]) for each in logs] == [("stop_socket.none", True)]
@@ -138,14 +138,14 @@ async def test_the_socket_of_another_daemon_that_hangs_is_left_alone(tmp_path):
 
 @pytest.mark.real_time
 async def test_the_stop_socket_ignores_other_words_and_limits_its_connections(tmp_path):
-    line, path = Line(absent=True), tmp_path / "stop.sock"
-    stop = StopSocket(line)
+    connection, path = FakeConnection(absent=True), tmp_path / "stop.sock"
+    stop = StopSocket(connection)
     await stop.listen(path)
-    other = StopSocket(Line())
+    other = StopSocket(FakeConnection())
     await other.listen(path)  # another daemon does not take its place
     for message in (b"stop it\n", b"GET / HTTP/1.1\r\n", b"x" * 100_000, b"\n"):
         assert await answer_to(path, message) == b""
-    assert not line.stopped
+    assert not connection.stopped
     assert await answer_to(path, b"stop\n") == b"refused: the printer is not connected\n"
     idle = [await ask(path, b"") for _ in range(MAX_CALLERS)]
     await asyncio.sleep(0.01)

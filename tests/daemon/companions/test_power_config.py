@@ -100,7 +100,7 @@ def test_invalid_settings_are_refused_by_name(tmp_path, text, why):
         configured(tmp_path, text)
 
 
-def test_names_with_paths_are_refused(tmp_path):
+def test_an_invalid_name_of_a_relay_or_broker_is_refused(tmp_path):
     power, _ = configured(tmp_path, DEVICE + 'type = "relay"\nrelay = "../../tmp/x"\n')
     with pytest.raises(DeviceError, match="is not a relay's name"):
         make(power.devices[0])

@@ -23,7 +23,7 @@ PASSWORD = 'joker & "co"/?'
 PLUGS = {
     "tasmota": (plugs.Tasmota, {}),
     "shelly of the first generation": (plugs.ShellyFirst, {"type": "shelly"}),
-    "shelly of a later one": (plugs.ShellyLater, {"type": "shelly"}),
+    "shelly of a later generation": (plugs.ShellyLater, {"type": "shelly"}),
     "homeassistant": (plugs.HomeAssistant, {"entity": "switch.printer"}),
 }
 
@@ -65,7 +65,7 @@ async def test_a_plug_obeys_and_reports_its_state(kind):
         await try_all(make(config(plug, kind, **more), PASSWORD), plug)
 
 
-@pytest.mark.parametrize("kind", ["tasmota", "shelly of the first generation", "shelly of a later one"])
+@pytest.mark.parametrize("kind", ["tasmota", "shelly of the first generation", "shelly of a later generation"])
 async def test_a_plug_without_a_password_needs_none(kind):
     cls, more = PLUGS[kind]
     async with cls().running() as plug:
@@ -83,7 +83,7 @@ async def test_a_wrong_password_is_reported_without_naming_it(kind):
         assert not plug.on
 
 
-async def test_a_wrong_password_for_an_old_tasmota_is_reported():
+async def test_a_missing_password_for_an_old_tasmota_is_reported():
     async with plugs.Tasmota(PASSWORD, old=True).running() as plug:
         with pytest.raises(DeviceError, match="Need user"):
             await sensed(config(plug, "tasmota"))
@@ -261,17 +261,17 @@ async def test_a_child_of_a_program_in_a_session_of_its_own_delays_nothing(tmp_p
         f"pid=$(mktemp {tmp_path}/pid.XXXXXX); setsid sh -c 'echo $$ > $0; exec sleep 600' $pid & "
         "until [ -s $pid ]; do sleep 0.01; done; "  # until then it is in the program's session, and dies with it
     )
-    begins = DeviceConfig(
+    daemonizing = DeviceConfig(
         name="plug", type="command", on_command=("sh", "-c", child + "echo done"), off_command=("true",),
         state_command=("sh", "-c", child + "echo on"), timeout_s=TIMEOUT,
     )  # fmt: skip
-    hangs = replace(begins, on_command=("sh", "-c", child + "sleep 600"), timeout_s=2.0)
+    hanging = replace(daemonizing, on_command=("sh", "-c", child + "sleep 600"), timeout_s=2.0)
     try:
-        await make(begins).on()
-        assert await make(begins).sense() is True
+        await make(daemonizing).on()
+        assert await make(daemonizing).sense() is True
         with pytest.raises(DeviceError, match="has not ended within"):
             async with asyncio.timeout(TIMEOUT):
-                await make(hangs).on()
+                await make(hanging).on()
     finally:
         for file in tmp_path.glob("pid.*"):
             os.kill(int(file.read_text()), signal.SIGKILL)
@@ -279,7 +279,7 @@ async def test_a_child_of_a_program_in_a_session_of_its_own_delays_nothing(tmp_p
 
 async def test_a_program_that_hangs_is_killed_with_its_children(monkeypatch, tmp_path):
     monkeypatch.setenv("NOZZLED_API_KEY", "secret")
-    hangs = DeviceConfig(
+    hanging = DeviceConfig(
         name="plug",
         type="command",
         on_command=("sh", "-c", f"sleep 600 & echo $! > {tmp_path}/pid; wait"),
@@ -289,10 +289,10 @@ async def test_a_program_that_hangs_is_killed_with_its_children(monkeypatch, tmp
         timeout_s=TIMEOUT,
     )
     with pytest.raises(DeviceError, match="printed neither"):
-        await make(hangs).sense()
+        await make(hanging).sense()
     for seconds in (0.3, 3.0, 30.0):  # a busy machine may not have begun the program in the first
         with pytest.raises(DeviceError, match="has not ended within"):
-            await make(replace(hangs, timeout_s=seconds)).on()
+            await make(replace(hanging, timeout_s=seconds)).on()
         if pid := (tmp_path / "pid").read_text() if (tmp_path / "pid").exists() else "":
             break
     await until(lambda: has_ended(int(pid)), "the end of the program's child")

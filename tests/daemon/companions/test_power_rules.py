@@ -149,8 +149,8 @@ def test_a_user_may_not_switch_off_a_printing_or_hot_printer():
     assert "does not answer" in why(known=False)
     assert why(busy=True, is_locked=False) is None
     assert why() is None
-    assert why(ready=False) is None  # a printer that does not answer is a reason to switch it off
-    # but a hotend does not cool by the end of a connection
+    assert why(ready=False) is None  # a printer that is not connected may be switched off
+    # but a lost connection does not cool a hotend
     assert (
         why(ready=False, heaters={"tool0": HeaterReading(180.0, 200.0)}, age=60.0)
         == "tool0 is heating to 200 °C, 60 s ago"

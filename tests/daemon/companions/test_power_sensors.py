@@ -47,7 +47,7 @@ def pins():
 @asynccontextmanager
 async def bench(tmp_path, pins, sensors, *, cut_after=None, closed=(17, 27), address="sim"):
     for number in closed:
-        pins.pin(number)  # it is there
+        pins.pin(number)  # a mock pin exists once it was asked for
     async with api(tmp_path, address, switched_on=["power"]) as server:
         with ExitStack() as stack:
             plug = FakeSwitch()
@@ -185,7 +185,7 @@ async def test_m600_is_not_sent_again_if_its_answer_is_lost(pins, obeys):
 
 
 @pytest.mark.parametrize("missed", ["the start of the process", "the start of the print", "after an idle change"])
-async def test_a_print_resumed_without_filament_unnoticed_pauses_once(tmp_path, pins, missed):
+async def test_a_print_without_filament_whose_start_was_missed_pauses_once(tmp_path, pins, missed):
     async with bench(tmp_path, pins, FILAMENT) as (server, power, client, _):
         sensor = power.inputs._filament[0]
         if missed == "after an idle change":
@@ -232,13 +232,13 @@ async def test_a_second_print_with_an_unnoticed_start_pauses_without_new_filamen
 M600 = SensorsConfig(filament=(FilamentConfig(pin="GPIO17", action="m600", debounce_s=0.5),))
 
 
-@pytest.mark.parametrize("knows", [True, False])
-async def test_a_printer_gets_its_command_and_the_print_pauses_if_that_has_no_effect(tmp_path, pins, knows):
-    async with bench(tmp_path, pins, M600, address=ADDRESS[knows]) as (server, _, client, _):
+@pytest.mark.parametrize("knows_m600", [True, False])
+async def test_a_printer_gets_its_command_and_the_print_pauses_if_that_has_no_effect(tmp_path, pins, knows_m600):
+    async with bench(tmp_path, pins, M600, address=ADDRESS[knows_m600]) as (server, _, client, _):
         sent, notices = [], []
         server.service.events.subscribe(notices.append)
-        client_of = server.service.connection.commands.submit
-        server.service.connection.commands.submit = lambda *commands: (sent.extend(commands), client_of(*commands))
+        submit = server.service.connection.commands.submit
+        server.service.connection.commands.submit = lambda *commands: (sent.extend(commands), submit(*commands))
         await begin(server)
         pins.pin(17).drive_high()
         await asyncio.sleep(50)
@@ -247,8 +247,8 @@ async def test_a_printer_gets_its_command_and_the_print_pauses_if_that_has_no_ef
         place = (await client.job.get())["progress"]["filepos"]
         await asyncio.sleep(30)
         assert (await client.job.get())["progress"]["filepos"] == place, "it prints in the air"
-        assert actions == (["m600"] if knows else ["m600", "pause"])
-        assert knows or await state(client) == "Paused"
+        assert actions == (["m600"] if knows_m600 else ["m600", "pause"])
+        assert knows_m600 or await state(client) == "Paused"
 
 
 async def test_a_pause_is_requested_again_if_the_daemon_does_not_answer(tmp_path, pins):
@@ -283,7 +283,7 @@ async def test_the_stop_button_and_its_broken_wire_stop_the_printer(tmp_path, pi
         assert plug.commands == [], "it was confirmed: the power stays on"
 
 
-async def test_a_brief_contact_is_no_stop(tmp_path, pins):
+async def test_a_contact_that_opens_briefly_is_no_stop(tmp_path, pins):
     async with bench(tmp_path, pins, BUTTON) as (_, power, _, _):
         pins.pin(27).drive_high()
         pins.pin(27).drive_low()
@@ -345,7 +345,7 @@ async def test_an_unconfirmed_stop_cuts_the_power(tmp_path, pins):
         await asyncio.sleep(100)
         after = tries
         await asyncio.sleep(100)
-        assert tries - after < 60  # what else it asks for goes on; the stop does not
+        assert tries - after < 60  # its other requests go on; the stop is not sent again
 
 
 def test_a_core_of_another_user_is_reached_through_the_front(tmp_path, monkeypatch):
@@ -356,31 +356,34 @@ def test_a_core_of_another_user_is_reached_through_the_front(tmp_path, monkeypat
     assert Emergency(SimpleNamespace(), tmp_path / "stop.sock").is_direct is False
 
 
+class FakeConnection:
+    """The core's connection to a printer, as the stop socket sees it."""
+
+    stop_count = 0
+
+    def subscribe(self, listener):
+        self.tell = listener
+
+    def emergency_stop(self, _reason):
+        self.stop_count += 1
+
+
 @pytest.mark.real_time
 async def test_a_stop_uses_the_cores_socket_while_the_front_hangs(tmp_path):
-    class Line:
-        stopped = 0
-
-        def subscribe(self, listener):
-            self.tell = listener
-
-        def emergency_stop(self, _reason):
-            self.stopped += 1
-
     async def hang(_command):
         await asyncio.sleep(3600)
 
-    line = Line()
-    door = StopSocket(line)
+    connection = FakeConnection()
+    door = StopSocket(connection)
     await door.listen(tmp_path / "stop.sock")
     emergency = Emergency(SimpleNamespace(printer=SimpleNamespace(send=hang)), tmp_path / "stop.sock")
     emergency.stop()
     emergency.stop()  # a second push is the same stop
     began = asyncio.get_running_loop().time()
-    while not line.stopped:  # noqa: ASYNC110 - there is no event
+    while not connection.stop_count:  # noqa: ASYNC110 - there is no event
         await asyncio.sleep(0.005)
     assert asyncio.get_running_loop().time() - began < TIMEOUT, "the way over the front takes an hour"
-    assert line.stopped == 1
+    assert connection.stop_count == 1
     emergency.end()
     await asyncio.sleep(0.05)
     door.close()
@@ -390,19 +393,12 @@ async def test_a_stop_uses_the_cores_socket_while_the_front_hangs(tmp_path):
 async def test_a_stop_sent_to_the_core_is_not_sent_to_the_front_as_well(tmp_path):
     """A front that hangs would carry it out when a new print has begun."""
 
-    class Line:
-        def subscribe(self, listener):
-            self.tell = listener
-
-        def emergency_stop(self, _reason):
-            pass
-
     sent = []
 
     async def send(command):
         sent.append(command)
 
-    door = StopSocket(Line())
+    door = StopSocket(FakeConnection())
     await door.listen(stop_socket({}, tmp_path))
     for socket, by_front in ((stop_socket({}, tmp_path), []), (tmp_path / "none.sock", ["M112"]), (None, ["M112"])):
         emergency = Emergency(SimpleNamespace(printer=SimpleNamespace(send=send)), socket)
@@ -418,22 +414,15 @@ async def test_a_stop_sent_to_the_core_is_not_sent_to_the_front_as_well(tmp_path
 
 @pytest.mark.real_time
 async def test_the_confirmation_of_another_stop_does_not_end_ours(tmp_path):
-    class Line:
-        def subscribe(self, listener):
-            self.tell = listener
-
-        def emergency_stop(self, _reason):
-            pass
-
-    line = Line()
-    door = StopSocket(line)
+    connection = FakeConnection()
+    door = StopSocket(connection)
     await door.listen(tmp_path / "stop.sock")
     emergency = Emergency(SimpleNamespace(), tmp_path / "stop.sock")
     emergency.stop()
     await until(lambda: emergency.current_stop.is_accepted_by_core)
     emergency.on_stop_ended(confirmed=True)  # an event that the front has kept for minutes
     assert not emergency.current_stop.is_confirmed
-    line.tell(StopEnded(confirmed=True))
+    connection.tell(StopEnded(confirmed=True))
     await until(lambda: emergency.current_stop.is_confirmed)
     emergency.end()
     door.close()
@@ -465,14 +454,14 @@ def test_only_a_stable_contact_counts(steps):
 
 @given(st.lists(st.tuples(st.floats(0.0, 20.0), st.booleans()), max_size=30))
 def test_a_second_runout_needs_filament_in_between(steps):
-    runout, now, paused_at, there = Runout(has_filament=True), 0.0, None, 0.0
+    runout, now, paused_at, present_since = Runout(has_filament=True), 0.0, None, 0.0
     before = True
     for after, present in steps:
         now += after
-        longest = now - there if before else 0.0
+        longest = now - present_since if before else 0.0
         if runout.change(present, now, printing=True):
             assert paused_at is None or longest >= REARM_S
             paused_at = now
         if present and not before:
-            there = now
+            present_since = now
         before = present

@@ -456,5 +456,5 @@ async def test_an_old_unused_file_is_removed_and_its_history_stays(farm, tmp_pat
         assert await states(jobs, job) == ["cancelled"]
         with pytest.raises(UnknownFile, match="upload it"):
             await jobs.call(lambda each: each.add(JobRequest(sha256=SHA)))
-        await submit(jobs, files, tmp_path)  # again, it is a new one
+        await submit(jobs, files, tmp_path)  # uploaded again, it is a new file
         assert await files.read_chunk(SHA, 0) == GCODE

@@ -189,12 +189,12 @@ async def test_sizes_and_numbers_of_uploads_are_bounded(tmp_path):
     async with farm_api(tmp_path, max_upload=1000) as api:
         assert (await upload(api, content=b"x" * 2000)).status == 413
         body, kind = form(("file", "a", b"x" * 2000))
-        chunked = {"Content-Type": kind, "Content-Length": "1"}  # wrong, as with chunks
+        chunked = {"Content-Type": kind, "Content-Length": "1"}  # less than is sent
         assert (await api.request("POST", "/api/farm/files", body, headers=chunked)).status == 413
         assert (await api.post("/api/farm/jobs", {"notes": "n" * 70_000})).status == 413
         now = asyncio.get_running_loop().time()
         coming, hung_up = api.application.settings["farm_uploads"], []
-        coming.update(Coming(now, hung_up) for _ in range(8))
+        coming.update(IncomingUpload(now, hung_up) for _ in range(8))
         assert (await upload(api)).status == 503
         next(iter(coming)).fed_at = now - STALLED_AFTER_S - 1  # a phone that has fallen asleep
         assert (await upload(api, content=b"x" * 500)).status == 201
@@ -202,8 +202,8 @@ async def test_sizes_and_numbers_of_uploads_are_bounded(tmp_path):
         assert len(hung_up) == 1
 
 
-class Coming:
-    """An upload that comes in."""
+class IncomingUpload:
+    """An upload whose bytes arrive."""
 
     def __init__(self, now, hung_up):
         self.fed_at = now
@@ -492,26 +492,26 @@ async def test_a_watcher_gets_everything_first_and_then_changes(tmp_path):
     async with farm_api(tmp_path) as api:
         api.printers.presences = {"a": presence(), "b": presence()}
         await submit(api)
-        hub = api.application.settings["farm_feed"]
+        feed = api.application.settings["farm_feed"]
         connection, [first] = await watch(api, 1)
         assert set(first) == {"printers", "jobs", "counts", "orphans", "trouble"}
         assert set(first["printers"]) == {"a", "b"}
         api.printers.presences = {"a": presence(ready=False, reason="it prints")}
         for _ in range(50):
-            hub.wake()
+            feed.wake()
         await asyncio.sleep(5)
         [_, second] = events(connection.response.body)
         assert set(second) == {"printers"}
         assert second["printers"]["a"]["reason"] == "it prints"
         assert second["printers"]["b"] is None
         assert connection.response.body.count(b": beat") >= 1
-        api.list.print_again(begun(api).copy)
-        hub.wake()
+        api.list.print_again(begin_to_print(api).copy)
+        feed.wake()
         await asyncio.sleep(1)
         assert set(events(connection.response.body)[-1]) == {"printers", "jobs", "counts"}
         connection.gone = True
         await asyncio.sleep(5)
-        assert hub.watchers == 0
+        assert feed.watchers == 0
         api.printers.presences["a"] = presence(reason="new")
         _, [anew] = await watch(api, 1)
         assert anew["printers"]["a"]["ready"] is True
@@ -534,14 +534,14 @@ async def test_a_watcher_of_many_idle_printers_gets_heartbeats(tmp_path):
 async def test_a_watcher_gets_changes_again_once_another_revives_a_feed_that_has_failed(tmp_path, monkeypatch):
     async with farm_api(tmp_path) as api:
         api.printers.presences = {"a": presence()}
-        hub = api.application.settings["farm_feed"]
+        feed = api.application.settings["farm_feed"]
         early, _ = await watch(api, 1)
         for _ in range(20):
-            hub.wake()
+            feed.wake()
             await asyncio.sleep(1)
         with monkeypatch.context() as patch:
-            patch.setattr(hub, "_read_state", fail)
-            hub.wake()
+            patch.setattr(feed, "_read_state", fail)
+            feed.wake()
             await asyncio.sleep(1)
         api.printers.presences = {"a": presence(ready=False, reason="it prints")}
         late, [whole, *_] = await watch(api, 1)
@@ -557,7 +557,7 @@ async def fail():
     raise RuntimeError("a bug")
 
 
-def begun(api):
+def begin_to_print(api):
     offer = api.list.offer("a", presence())
     api.list.claim("a", offer.copy, offer.attempt, "n")
     api.list.report("a", Report(copy=offer.copy, attempt=offer.attempt, kind="printing", at=NOW))

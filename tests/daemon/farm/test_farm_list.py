@@ -1,6 +1,7 @@
 """The farm's list: each copy is given to one printer, and none is lost."""
 
 import os
+import re
 import sqlite3
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -121,7 +122,7 @@ def test_a_copy_goes_from_offer_to_done_and_repeated_steps_change_nothing(farm):
     assert farm.offer("mk3", presence()) is None
     for _ in range(2):
         assert farm.report("mk3", report_on(offer, "printing"))
-    assert not farm.report("mk3", report_on(offer, "not_begun"))  # it has
+    assert not farm.report("mk3", report_on(offer, "not_begun"))  # it has begun
     for _ in range(2):
         assert farm.report("mk3", report_on(offer, "done", seconds=60, filament_mm=100))
     copy = farm.copy(offer.copy)
@@ -276,7 +277,7 @@ def test_an_edit_needs_the_current_revision(farm):
     offer = farm.offer("mk3", presence(PLA))
     edited = farm.edit(job.id, JobChanges(material="PETG", priority=5), job.revision, "anna")
     assert (edited.material, edited.priority, edited.revision, edited.notes) == ("PETG", 5, 2, "two\nlines")
-    assert not farm.claim("mk3", offer.copy, offer.attempt, "n")  # it was held out for PLA
+    assert not farm.claim("mk3", offer.copy, offer.attempt, "n")  # it was offered for PLA
     assert farm.offer("mk3", presence(PLA)) is None
     with pytest.raises(StaleRevision, match="it has revision 2, not 1"):
         farm.edit(job.id, JobChanges(priority=1), job.revision)
@@ -459,11 +460,9 @@ def test_reasons_why_a_copy_waits(farm, wall):
     endless = presence(petg, ready=False, group="large", file="a.gcode", remaining_s=1e12)
     assert why(xl=endless) == ["no printer of group large that fits is ready: xl prints"]
     assert why(mk3=presence(petg, group="large")) == ["3 copies are before it"]
-    assert farm.why_jobs_wait({"mk3": presence(petg, group="large")}) == {
-        first.id: ["it is next: mk3 is about to take it"],
-        job.id: ["3 copies are before it"],
-        held.id: why(held) and farm.why_job_waits(held.id, {}),
-    }
+    together = farm.why_jobs_wait({"mk3": presence(petg, group="large")})
+    assert re.fullmatch(r"on hold since \d\d:\d\d by anna", *together.pop(held.id))
+    assert together == {first.id: ["it is next: mk3 is about to take it"], job.id: ["3 copies are before it"]}
     assert farm.why_jobs_wait({}, offset=3) == {}
     assert why(first, mk3=presence(group="large")) == ["it is next: mk3 is about to take it"]
     many = {f"mk{number}": presence(group="large") for number in range(1, 8)}
@@ -572,7 +571,7 @@ def test_printers_are_remembered_until_they_are_forgotten(farm):
     assert farm.load_presences() == {}
 
 
-def test_a_backup_leaves_the_list_to_the_server_that_uses_it(tmp_path, wall):
+def test_a_backup_upgrades_neither_the_list_nor_its_copy(tmp_path, wall):
     """Users make one before they restart the server of an older version."""
     url, copy = f"sqlite:///{tmp_path / 'farm.db'}", tmp_path / "copy.db"
     JobList(url, wall).close()
@@ -745,7 +744,7 @@ class Farm(RuleBasedStateMachine):
         self.list = JobList(self.url(), self.wall)
         self.list.put_file(FileFacts(sha256=SHA, size=1, name="a.gcode"))
         self.jobs = []
-        self.offers = []  # (printer, copy, attempt): all that were ever held out
+        self.offers = []  # (printer, copy, attempt): all that were ever made
         self.owner = {}  # copy -> (printer, attempt, nonce) of granted claims, unless reported as not begun
         self.sent = []  # (printer, report): all that were ever sent
         self.final = {}

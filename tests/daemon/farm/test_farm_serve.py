@@ -48,8 +48,8 @@ async def test_a_job_survives_a_restart_and_an_outage_of_nats(tmp_path):
             nats.start()
             agent = NatsAgentEnd("mk3", NatsAddress((nats.url,)))
             async with meanwhile(agent.run()):
-                await until(lambda: agent.is_connected, "the agent to come again")
-                await _told(agent, Report(offer.copy, offer.attempt, "done", 2.0, nonce="n"))
+                await until(lambda: agent.is_connected, "the agent to reconnect")
+                await _report_until_received(agent, Report(offer.copy, offer.attempt, "done", 2.0, nonce="n"))
                 await agent.report_presence(Presence(2.0, "boot", ready=True))
                 second = await anext(agent.receive_offers())
                 assert second.copy not in ("", offer.copy)
@@ -57,7 +57,7 @@ async def test_a_job_survives_a_restart_and_an_outage_of_nats(tmp_path):
             server.end()
 
 
-async def _told(agent, report):
+async def _report_until_received(agent, report):
     """Report until the server receives it, as the agent does."""
     while True:
         try:

@@ -67,8 +67,8 @@ async def test_a_copy_goes_from_upload_to_history_while_every_address_answers(tm
         await present(ready=False, state="Printing", file="cube.gcode", copy=offer.copy)
         await agent.report(Report(offer.copy, offer.attempt, "printing", 1.0, nonce="n"))
 
-        async def answers():
-            """Ask every address that changes nothing; return what some say."""
+        async def ask_all():
+            """Ask every address that changes nothing; return the answers."""
             bodies = {}
             for path in (
                 "", "/jobs", f"/jobs/{job['id']}", f"/copies/{offer.copy}", "/printers", "/printers/mk3", "/orphans",
@@ -81,18 +81,17 @@ async def test_a_copy_goes_from_upload_to_history_while_every_address_answers(tm
             assert (await api.get("/metrics")).status == 200
             return bodies
 
-        bodies = await answers()
+        bodies = await ask_all()
         assert json.loads(bodies["/orphans"]) == {"copies": []}
         assert json.loads(bodies["/printers/mk3"])["holds"] == offer.copy
         assert (await api.request("POST", "/api/farm/printers/mk3/pause")).status == 204
         assert orders == ["picture", "pause"]
         await asyncio.sleep(75)
-        agent.set_order_handler(obey)
-        bodies = await answers()
+        bodies = await ask_all()
         assert [copy["id"] for copy in json.loads(bodies["/orphans"])["copies"]] == [offer.copy]
         assert [copy["id"] for copy in events(watcher.response.body)[-1]["orphans"]] == [offer.copy]
         assert (await agent.report(Report(offer.copy, offer.attempt, "done", 1.0, nonce="n", seconds=9.0))) is None
-        [done] = json.loads((await answers())["/history"])["copies"]
+        [done] = json.loads((await ask_all())["/history"])["copies"]
         assert (done["id"], done["state"], done["seconds"], done["job_name"]) == (offer.copy, "done", 9, "cube.gcode")
         watcher.gone = True
         await asyncio.sleep(5)

@@ -27,7 +27,7 @@ def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_init_writes_keys_for_their_owner_alone_and_durable_streams(farm):
+def test_init_writes_keys_that_other_users_cannot_read_and_syncs_each_message(farm):
     assert {
         mode(farm / name) & 0o007 for name in ("ca.key", "server.key", "server.seed", "users.conf", "farm.json")
     } == {0}
@@ -88,7 +88,7 @@ def test_long_names_and_addresses_get_a_certificate(tmp_path, host):
 @pytest.mark.parametrize(
     ("script", "reason"), [("exec sleep 60", "not ended within"), (r"printf '\351'; exit 1", "failed")]
 )
-def test_an_openssl_that_hangs_or_fails_is_a_sentence(tmp_path, monkeypatch, script, reason):
+def test_an_openssl_that_hangs_or_fails_is_reported_in_a_sentence(tmp_path, monkeypatch, script, reason):
     program = tmp_path / "openssl"
     program.write_text(f"#!/bin/sh\n{script} >&2\n")
     program.chmod(0o755)
@@ -131,7 +131,7 @@ def test_a_name_is_enrolled_once_and_revoked_by_name(farm):
 
 
 @pytest.mark.parametrize("name", ["", "MK3", "a" * 33, "a.b", "a*", "a>", 'a"', "a b", "ä", "mk3\n"])
-def test_a_name_with_characters_of_subjects_is_refused(farm, name):
+def test_an_invalid_name_is_refused(farm, name):
     with pytest.raises(ConfigError, match="a-z, 0-9"):
         NatsFolder(farm).enrol(name)
 
@@ -166,7 +166,7 @@ def test_a_site_is_set_up_from_the_enrolment_of_its_hub(tmp_path, monkeypatch, c
     assert "farm.claim" not in users
     text = farm("init", "site", "--hub", "munich.farm", "--store", "site-store")
     printed = tomllib.loads(text[text.index("[nats]") : text.index("Printers reach")])
-    assert printed["nats"]["seed_file"] == str(tmp_path / "site/server.seed"), "there is no unit that hands it over"
+    assert printed["nats"]["seed_file"] == str(tmp_path / "site/server.seed"), "no unit hands over the seed"
     assert printed["sites"] == {"site": "munich"}
     conf = (tmp_path / "site/nats.conf").read_text()
     assert "domain: munich" in conf
