@@ -30,8 +30,10 @@ patience_of_client: ContextVar[float | None] = ContextVar("patience_of_client", 
 CORE_RETURN_TIMEOUT = 5.0  # s for which the last snapshot of a lost core is shown; a restart takes half a second
 RETRY_INTERVAL = 0.05  # s between two tries to reach the core
 LATE_RETRY_INTERVAL = 0.5  # s between two tries after CORE_RETURN_TIMEOUT
+MAX_UNREAD = 4 * 1024 * 1024  # bytes that the core has not read; if there are more, it is asked nothing else
 HEARTBEAT_INTERVAL = 1.0  # s between two signs of life
 CORE_AWAY_TEXT = "the process that controls the printer (nozzled core) is not running; waiting for it"
+CORE_HANGS_TEXT = "the process that controls the printer (nozzled core) does not read what it is asked"
 
 log = structlog.get_logger()
 
@@ -115,10 +117,12 @@ class FrontEnd:
         Raises:
             NozzledError: what the core raises.
             CommandError: the question is too long.
-            CoreAway: the core is not connected, or does not answer.
+            CoreAway: the core is not connected, does not answer, or has not read what it was asked before.
         """
         if self._transport is None:
             raise CoreAway(CORE_AWAY_TEXT)
+        if self._transport.get_write_buffer_size() > MAX_UNREAD and not question.is_never_too_late:
+            raise CoreAway(CORE_HANGS_TEXT)
         self._number += 1
         number = self._number
         limit = patience_of_client.get()

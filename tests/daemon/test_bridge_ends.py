@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import errno
 import os
 import socket
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from daemon.bridge import core_end
+from daemon.bridge import core_end, front_end
 from daemon.bridge import questions as ask
 from daemon.bridge.core_end import MAX_UNREAD, READ_TIMEOUT, WAKE_COST_S, CoreEnd, socket_pair, user_of
 from daemon.bridge.desk import MAX_OPEN
@@ -206,8 +207,9 @@ async def test_dropped_snapshots_are_counted_and_the_newest_is_sent_later(desk):
     await asyncio.sleep(READ_TIMEOUT / 2)
     front.line.resume_reading()
     await asyncio.sleep(1)
-    assert not front.lost
     assert front.messages("seen")[-1]["snapshot"]["printer"]["message"] == "the newest"
+    await asyncio.sleep(READ_TIMEOUT)
+    assert not front.lost
     event_count = len(front.messages("happened"))
     desk.tell(JobChanged(JobState.COMPLETED))
     await asyncio.sleep(0)
@@ -572,6 +574,44 @@ async def test_a_socket_that_is_missing_or_cannot_be_created_is_created_later(de
 
 
 @pytest.mark.real_time
+async def test_a_folder_in_place_of_the_socket_makes_way(desk, tmp_path):
+    (tmp_path / "core.sock").mkdir()
+    end = CoreEnd(desk)
+    await end.listen(tmp_path / "core.sock")
+    assert (tmp_path / "core.sock").is_socket()
+    end.close()
+
+
+@pytest.mark.real_time
+async def test_without_descriptors_fronts_wait_for_a_second_and_the_loop_does_not_spin(desk, tmp_path, monkeypatch):
+    monkeypatch.setattr(core_end, "ACCEPT_RETRY_DELAY", 0.3)
+    end, path, refusals = CoreEnd(desk), tmp_path / "core.sock", []
+    await end.listen(path)
+    end._accept()  # nobody is there: the front has hung up again
+    listener = end._listener
+
+    def full():
+        refusals.append(1)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    end._loop.remove_reader(listener)
+    end._listener = SimpleNamespace(accept=full, fileno=listener.fileno, close=listener.close)
+    end._loop.add_reader(end._listener, end._accept)
+    front = FrontEnd()
+    front.keep_connected(path)
+    with capture_logs() as logs:
+        await asyncio.sleep(0.5)
+    assert len(refusals) == 2
+    assert {each["event"] for each in logs} == {"bridge.no_room"}
+    end._listener.accept = listener.accept
+    async with asyncio.timeout(waiting.TIMEOUT):
+        await front.wait_for_snapshot()
+    await front.close()
+    end.close()
+    await asyncio.sleep(0.01)
+
+
+@pytest.mark.real_time
 async def test_a_folder_in_place_of_the_socket_does_not_fail_the_end(desk, tmp_path):
     end = CoreEnd(desk)
     await end.listen(tmp_path / "core.sock")
@@ -715,7 +755,7 @@ async def test_an_unanswered_question_times_out(desk):
 async def test_a_question_expires_when_its_client_has_given_up_and_a_stop_never_does(patience, lasts):
     front, loop = FrontEnd(), asyncio.get_running_loop()
     sent = Frames()
-    front.on_connected(SimpleNamespace(write=sent.add))
+    front.on_connected(SimpleNamespace(write=sent.add, get_write_buffer_size=lambda: 0))
     began = loop.time()
     asking = contextvars.copy_context()
     asking.run(patience_of_client.set, patience)
@@ -725,6 +765,26 @@ async def test_a_question_expires_when_its_client_has_given_up_and_a_stop_never_
     assert loop.time() - began == pytest.approx(2 * lasts)
     resume, stop = (decode(sent.next(), FromFront) for _ in range(2))
     assert (resume.before, stop.before) == (began + lasts, None)
+
+
+async def test_a_core_that_hangs_is_asked_no_more_than_memory_can_hold_and_a_stop_goes_out(desk):
+    end, front = CoreEnd(desk), FrontEnd()
+    core_line, front_line = connected(end, front)
+    await front.wait_for_snapshot()
+    core_line.pause_reading()
+    asking = [asyncio.ensure_future(front.ask(ask.UsePreset(preset="x" * 60_000))) for _ in range(1000)]
+    stop = asyncio.ensure_future(front.ask(ask.Send(commands=["M112"])))
+    await asyncio.sleep(1)
+    assert len(front_line.written) < front_end.MAX_UNREAD + 100_000
+    assert isinstance(asking[-1].exception(), CoreAway)
+    assert "does not read" in str(asking[-1].exception())
+    core_line.resume_reading()
+    await stop
+    assert isinstance(desk.questions[-1], ask.Send)
+    await asyncio.wait(asking)
+    assert await front.ask(ask.Start()) is None
+    for each in asking:
+        each.exception()
 
 
 async def test_a_cancelled_question_leaves_nothing_behind(desk):

@@ -35,6 +35,9 @@ class PipeEnd(asyncio.Transport):
     def set_write_buffer_limits(self, high=None, low=None):
         self.high, self.low = high, high // 4
 
+    def get_write_buffer_size(self):
+        return len(self.written)
+
     def is_closing(self):
         return self.closing
 
