@@ -84,8 +84,8 @@ async def test_a_caller_that_has_not_asked_gets_no_outcome_and_may_still_ask(tmp
 @pytest.mark.real_time
 async def test_only_this_user_and_root_can_stop_the_printer(tmp_path, monkeypatch, user, may):
     monkeypatch.setattr(stop_socket, "user_of", lambda _: user)
-    line, path = Line(absent=True), tmp_path / "stop.sock"
-    stop = StopSocket(line)
+    connection, path = FakeConnection(absent=True), tmp_path / "stop.sock"
+    stop = StopSocket(connection)
     await stop.listen(path)
     assert await answer_to(path, b"stop\n") == (b"refused: the printer is not connected\n" if may else b"")
     stop.close()
