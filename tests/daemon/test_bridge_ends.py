@@ -236,6 +236,18 @@ async def test_a_front_that_does_not_read_is_cut_off_after_five_seconds(desk):
     assert [each["reason"] for each in logs if each["event"] == "bridge.cut_off"] == ["the front does not read"]
 
 
+async def test_a_front_that_hangs_up_without_having_read_is_not_cut_off_afterwards(desk):
+    front = fake_front(CoreEnd(desk))
+    front.line.pause_reading()
+    desk.snapshot_fields["printer"] = PrinterSummary(message="x" * 50_000)
+    with capture_logs() as logs:
+        while not front.line.other.paused:
+            desk.tell(JobChanged(JobState.PRINTING))
+        front.line.abort()
+        await asyncio.sleep(2 * READ_TIMEOUT)
+    assert [each["event"] for each in logs] == ["bridge.lost"]
+
+
 async def test_a_front_that_asks_without_reading_gets_no_more_answers(desk):
     desk.answers = lambda _: ask.ConversationLines(lines=["x" * 100_000], until=0.0)
     front = fake_front(CoreEnd(desk))
@@ -307,6 +319,24 @@ async def test_a_front_that_floods_gets_a_tenth_of_the_time(desk):
     assert asyncio.get_running_loop().time() == began + 2
     await asyncio.sleep(3)
     assert len(front.messages("answered")) == 50_000, "and all have their answers in the end"
+
+
+async def test_slow_answers_end_a_turn_of_the_loop_early(desk):
+    loop, slow = asyncio.get_running_loop(), 0.0
+    clock = loop.time
+    loop.time = lambda: clock() + slow  # by which Python takes time
+
+    def answer(_):
+        nonlocal slow
+        slow += 0.6 * core_end.MAX_TURN_S
+
+    desk.answers = answer
+    front = fake_front(CoreEnd(desk))
+    front.say(*(question_message(n, ask.Start()) for n in range(10)))
+    await asyncio.sleep(0)
+    assert len(desk.questions) == 2
+    await asyncio.sleep(1)
+    assert [each["id"] for each in front.messages("answered")] == list(range(10))
 
 
 async def test_questions_sent_one_by_one_get_the_same_share(desk):
