@@ -7,6 +7,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
+from daemon.bridge.questions import CoreTally
 from daemon.bridge.remote import RemoteConnection
 from daemon.errors import ConfigError, CoreAway
 from daemon.front.metrics.exposition import exposition
@@ -107,6 +108,18 @@ async def test_a_missing_core_leaves_the_other_metrics(tmp_path, monkeypatch):
     assert metrics["nozzled_core_up",] == 0
     assert ("nozzled_process_start_time_seconds", "core") not in metrics
     assert metrics["nozzled_process_start_time_seconds", "front"] > 0
+
+
+async def test_a_core_of_another_version_leaves_out_what_it_counts_otherwise(tmp_path, monkeypatch):
+    async with api(tmp_path, "") as server:
+
+        async def other(_):
+            return CoreTally(began=5.0, turnarounds=[1, 2, 3], stalls=[1], stall_bounds=[0.02, 0.05])
+
+        monkeypatch.setattr(RemoteConnection, "core_tally", other)
+        metrics = await scraped(server)
+    assert metrics["nozzled_process_start_time_seconds", "core"] == 5
+    assert not [name for name, *_ in metrics if "turnaround" in name or "stall" in name]
 
 
 async def test_simultaneous_scrapes_ask_the_core_once(tmp_path, monkeypatch):

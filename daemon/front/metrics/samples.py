@@ -147,9 +147,9 @@ def _link(service: "Front") -> Iterator[_Row]:
 
 
 def _core(core: CoreTally) -> Iterator[_Row]:
-    if core.turnarounds:
+    if len(core.turnarounds) == len(TURNAROUNDS) + 1:  # a core of another version may count other intervals
         yield "link_turnaround_seconds", Buckets(TURNAROUNDS, tuple(core.turnarounds))
-    if core.stalls:
+    if len(core.stalls) == len(core.stall_bounds) + 1:
         yield "loop_stall_seconds", Buckets(tuple(core.stall_bounds), tuple(core.stalls), core.stall_time)
     yield "link_window_lines", core.window_lines
     yield "link_underruns", core.underruns
