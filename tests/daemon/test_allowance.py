@@ -90,3 +90,18 @@ def test_a_process_busy_for_long_is_heard_before_it_counts_as_hung():
     allowance = Allowance()
     assert allowance.spend(5.0, 1000.0) == pytest.approx(MAX_DEBT_S / SHARE)
     assert MAX_DEBT_S / SHARE < MAX_SILENT * CHECK_INTERVAL / 2
+
+
+@pytest.mark.parametrize(("pause", "waits"), [(0.0, 0.0), (0.1, 0.1), (7.0, MAX_TURN_DELAY)])
+async def test_after_each_turn_the_work_waits_as_long_as_it_has_to_but_not_longer_than_a_quarter_of_a_second(
+    pause, waits
+):
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    async def work():
+        for _ in range(4):
+            await asyncio.sleep(0)
+
+    await await_charged(work(), lambda _: pause)
+    assert loop.time() - began == pytest.approx(4 * waits)

@@ -189,6 +189,12 @@ async def test_a_talkative_printer_causes_at_most_fifty_snapshots_a_second(desk)
     desk.tell(JobChanged(JobState.FAILED))
     await asyncio.sleep(0)
     assert front.messages("happened")[-1]["name"] == "JobChanged", "what counts is told all the same"
+    await asyncio.sleep(3600)
+    front.received.clear()
+    for _ in range(5000):
+        desk.tell(FirmwareSaid("echo:busy", "info"))
+    await asyncio.sleep(0)
+    assert len(front.messages("happened")) == core_end.MAX_EVENTS, "an hour of silence saves no more"
 
 
 # -- a front that hangs, floods, says garbage ---------------------------------------------------------------------
