@@ -287,9 +287,12 @@ def test_each_layer_is_measured_as_a_multiple_of_framing(capsys):
     assert rows[0][2] == "1.0"
 
 
-def test_the_load_is_moves_and_counts_its_requests():
+def test_the_uploaded_block_has_only_whole_moves():
     assert BLOCK.count(b"\nG1 X") == 4_999
     assert BLOCK.endswith(b"\n")
+
+
+def test_the_load_counts_its_requests():
     assert LoadResult(seconds=[0.001, 0.002, 0.1]).requests == 3
     assert 90 <= LoadResult(seconds=[0.001] * 50 + [0.1] * 50).p99_ms <= 101
 

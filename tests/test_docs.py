@@ -27,18 +27,18 @@ _NAMED = re.compile(r"`([\w./-]+(?:\.py|/))`")
 _ELSEWHERE = "see below"  # in a row about a folder whose modules have their own table
 
 
-def _rows(begins: str) -> list[tuple[str, str]]:
+def _rows(beginning: str) -> list[tuple[str, str]]:
     """Return the rows, as (modules, description), of the first table at or after the line with this beginning."""
     lines = ARCHITECTURE.read_text("utf-8").splitlines()
-    at = next(at for at, line in enumerate(lines) if line.startswith(begins))
+    at = next(at for at, line in enumerate(lines) if line.startswith(beginning))
     while not lines[at].startswith("|"):
         at += 1
     rows = []
     for line in lines[at + 2 :]:
         if not line.startswith("|"):
             break
-        names, has = line.strip("|").split("|", 1)
-        rows.append((names, has))
+        names, description = line.strip("|").split("|", 1)
+        rows.append((names, description))
     return rows
 
 
@@ -48,17 +48,17 @@ def _modules(folder: Path) -> set[Path]:
 
 def test_the_tables_of_modules_name_every_module_and_no_other():
     covered, unknown = set(), []
-    for folder, begins in _TABLES.items():
-        for names, has in _rows(begins):
+    for folder, beginning in _TABLES.items():
+        for names, description in _rows(beginning):
             places = [ROOT / folder / name for name in _NAMED.findall(names)]
             for place in places:
                 if place.suffix:
                     covered.add(place)
-                elif _ELSEWHERE not in has:
+                elif _ELSEWHERE not in description:
                     covered |= _modules(place)
             unknown += [str(place.relative_to(ROOT)) for place in places if not place.exists()]
             folders = [*(place for place in places if not place.suffix), ROOT / folder, ROOT]
-            for name in _NAMED.findall(has):
+            for name in _NAMED.findall(description):
                 place = next((each / name for each in folders if (each / name).exists()), None)
                 if place is None:
                     unknown.append(f"{folder}: {name}")

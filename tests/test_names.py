@@ -1,4 +1,4 @@
-"""Names: no two classes of the distribution have the same one, and each constant says once that it is a duration."""
+"""Names: no two classes of the distribution have the same one, and a constant that is a duration says so once."""
 
 import re
 from collections import defaultdict

@@ -132,7 +132,7 @@ def test_the_wheel_contains_data_files(wheel):
 def test_installed_versions_are_pinned_by_hash_and_allowed_by_pyproject():
     """Run `make constraints` where this fails."""
     text = (ROOT / "systemd/constraints.txt").read_text()
-    assert "://" not in text  # no server is named: whichever the user's pip asks
+    assert "://" not in text  # it names no server: the user's pip decides which one it asks
     pins = []
     for entry in re.findall(r"^\w(?:.*\\\n)*.*", text, re.MULTILINE):
         pin, *hashes = (part.strip() for part in entry.split("\\\n"))

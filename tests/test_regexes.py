@@ -18,7 +18,7 @@ ANYWHERE = {"search", "finditer", "findall", "sub", "subn", "split"}
 SHORT, LONG = 500, 4000
 ENOUGH = 0.004  # s of CPU for the long text; a regex of these takes some 0.1 ms
 ROOT = Path(__file__).parent.parent
-LETTERS = 10  # of each regex, that it is tried with
+LETTERS = 10  # of each regex, at most; it is tried with texts of them
 
 
 def looked_for_anywhere(module: str) -> set[str]:
@@ -29,7 +29,7 @@ def looked_for_anywhere(module: str) -> set[str]:
 
 
 def uses() -> dict[tuple[str | bytes, int, str], str]:
-    """Return each regex of a module, how it is used, and where."""
+    """Return each regex of our modules, how it is used, and where."""
     patterns = {}
     for package in PACKAGES:
         for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):

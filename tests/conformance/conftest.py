@@ -18,10 +18,10 @@ def server(tmp_path_factory):
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("support.processes.LIFETIME", 900.0)
-        house = ProcessGroup(tmp_path_factory.mktemp("conformance"))
-        daemon = house.daemon("--printer", "sim?speed=20")
+        processes = ProcessGroup(tmp_path_factory.mktemp("conformance"))
+        daemon = processes.daemon("--printer", "sim?speed=20")
     try:
         host, port = daemon.address
         yield ServerUnderTest(f"http://{host}:{port}", TOKEN)
     finally:
-        house.close()
+        processes.close()

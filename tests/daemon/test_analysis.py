@@ -352,7 +352,7 @@ async def test_no_print_begins_after_its_client_has_given_up(tmp_path, monkeypat
     async with analysing(tmp_path) as client:
         loop, stuck = asyncio.get_running_loop(), asyncio.Event()
         started = loop.time()
-        monkeypatch.setattr(client.service.house.front, "wall", lambda: NOW + loop.time() - started)
+        monkeypatch.setattr(client.service.both.front, "wall", lambda: NOW + loop.time() - started)
         client.service.analyses._run = lambda _order: stuck.wait()
         await upload(client, GOOD)
         path, command = "/api/files/local/a.gcode", {"command": "select", "print": True}
@@ -369,7 +369,7 @@ async def test_an_upload_is_stored_but_not_printed_after_its_client_has_given_up
     async with analysing(tmp_path) as client:
         loop, stuck = asyncio.get_running_loop(), asyncio.Event()
         started = loop.time()
-        monkeypatch.setattr(client.service.house.front, "wall", lambda: NOW + loop.time() - started)
+        monkeypatch.setattr(client.service.both.front, "wall", lambda: NOW + loop.time() - started)
         client.service.analyses._run = lambda _order: stuck.wait()
         body, kind = form(("file", "a.gcode", GOOD), ("print", b"true"))
         headers = {"Content-Type": kind, "Nozzled-Until": f"{NOW + 10}"}

@@ -102,8 +102,8 @@ async def test_an_app_is_allowed_and_another_refused(capsys, tmp_path, monkeypat
 
 async def test_a_key_that_is_rotated_or_revoked_ends_within_a_second_in_the_running_daemon(capsys, tmp_path):
     async with AsyncExitStack() as stack:
-        house = await app.start(stack, config(tmp_path, ""), {}, lambda: NOW)
-        server = Api(Service(house), make_app(house.front))
+        both = await app.start(stack, config(tmp_path, ""), {}, lambda: NOW)
+        server = Api(Service(both), make_app(both.front))
         capsys.readouterr()  # what the service has logged
         first, phone = run(capsys, tmp_path, "key")[1], run(capsys, tmp_path, "keys", "add", "phone")[1]
 

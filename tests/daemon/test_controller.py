@@ -19,13 +19,13 @@ from hal.errors import NotConnected, PortLost
 from hal.printer import ConnectionState, StateChanged
 from hal.simulated.firmware import FirmwareConfig
 from hal.simulated.personalities import FIRMWARES
-from support.house import MOVES, SCRIPTS, S, house, is_file_move
+from support.job_host import MOVES, SCRIPTS, S, is_file_move, job_host
 
 # -- whole prints --------------------------------------------------------------------------------------------
 
 
 async def test_a_print_runs_its_scripts_around_its_file(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         states = []
         host.jobs.subscribe(states.append)
         host.start()
@@ -39,7 +39,7 @@ async def test_a_print_runs_its_scripts_around_its_file(tmp_path):
 
 
 async def test_a_print_is_recorded_from_start_to_end(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         host.start()
         await host.until(S.COMPLETED)
         await host.settle()
@@ -57,7 +57,7 @@ async def test_a_print_is_recorded_from_start_to_end(tmp_path):
 
 
 async def test_an_empty_file_is_printed(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         host.start([])
         await host.until(S.COMPLETED)
         assert host.file_moves == []
@@ -65,7 +65,7 @@ async def test_an_empty_file_is_printed(tmp_path):
 
 
 async def test_two_prints_follow_each_other(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         for _ in range(2):
             host.jobs.select(host.write(MOVES[:8]))
             host.jobs.start()
@@ -74,7 +74,7 @@ async def test_two_prints_follow_each_other(tmp_path):
 
 
 async def test_forbidden_commands_of_a_file_are_left_out(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         host.start(["G1 X1", "M110 N7", "M112", "@other", "G1 X2"])
         await host.until(S.COMPLETED)
         assert host.file_moves == ["G1 X1", "G1 X2"]
@@ -104,7 +104,7 @@ TABLE = {
 @pytest.mark.parametrize("request_name", REQUESTS)
 @pytest.mark.parametrize("state", TABLE)
 async def test_every_request_is_defined_in_every_state(tmp_path, state, request_name):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await host.reach(state)
         ask, expected = getattr(host.jobs, request_name), TABLE[state].get(request_name)
         if expected is None:
@@ -117,14 +117,14 @@ async def test_every_request_is_defined_in_every_state(tmp_path, state, request_
 
 @pytest.mark.parametrize("request_name", ["start", "restart", "pause", "resume", "toggle", "cancel", "unselect"])
 async def test_without_a_job_and_a_file_every_request_is_refused(tmp_path, request_name):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         with pytest.raises(JobConflict):
             getattr(host.jobs, request_name)()
         assert host.jobs.state is None
 
 
 async def test_no_file_can_be_selected_while_one_is_printed(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         host.start()
         other = host.write(["G1 X1"], "other.gcode")
         with pytest.raises(JobConflict):
@@ -133,7 +133,7 @@ async def test_no_file_can_be_selected_while_one_is_printed(tmp_path):
 
 
 async def test_a_file_in_use_protects_its_folders_too(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         (tmp_path / "a").mkdir()
         host.jobs.select(host.write(MOVES, "a/part.gcode"))
         assert not host.jobs.uses("a/part.gcode")
@@ -148,7 +148,7 @@ async def test_a_file_in_use_protects_its_folders_too(tmp_path):
 
 
 async def test_a_pause_comes_to_rest_before_its_script(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         host.start()
         await host.until(S.PRINTING)
         await asyncio.sleep(3)
@@ -170,7 +170,7 @@ async def test_a_pause_comes_to_rest_before_its_script(tmp_path):
 
 
 async def test_a_pause_during_the_start_script_waits_for_its_end(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         host.start()
         host.jobs.pause()
         await host.until(S.PAUSED)
@@ -185,7 +185,7 @@ async def test_a_pause_during_the_start_script_waits_for_its_end(tmp_path):
 async def test_a_pause_during_a_resume_runs_its_script_completely_or_not_at_all(tmp_path, wait):
     """What `after_pause` moves away `before_resume` moves back: half of it would print in the air."""
     scripts = replace(SCRIPTS, before_resume=("M117 before resume", "G4 P500", "M117 resume ends"))
-    async with house(tmp_path, scripts=scripts) as host:
+    async with job_host(tmp_path, scripts=scripts) as host:
         await host.reach(S.PAUSED)
         host.jobs.resume()
         await asyncio.sleep(wait)
@@ -196,7 +196,7 @@ async def test_a_pause_during_a_resume_runs_its_script_completely_or_not_at_all(
 
 
 async def test_a_pause_before_the_resume_has_begun_changes_nothing(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await host.reach(S.PAUSED)
         before = host.accepted
         host.jobs.resume()
@@ -211,7 +211,7 @@ async def test_a_pause_before_the_resume_has_begun_changes_nothing(tmp_path):
 @given(waits=st.lists(st.floats(0, 3), max_size=12))
 async def test_toggling_quickly_loses_and_repeats_nothing(waits):
     with TemporaryDirectory() as folder:
-        async with house(Path(folder)) as host:
+        async with job_host(Path(folder)) as host:
             host.start(MOVES[:40])
             for wait in waits:
                 if host.jobs.active:
@@ -229,7 +229,7 @@ async def test_toggling_quickly_loses_and_repeats_nothing(waits):
 
 
 async def test_cancel_ends_with_its_script(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await host.reach(S.CANCELLED)
         await host.settle()
         assert host.accepted[-3:] == list(SCRIPTS.after_cancel)
@@ -239,7 +239,7 @@ async def test_cancel_ends_with_its_script(tmp_path):
 
 
 async def test_cancel_ends_a_wait_for_temperature_if_the_firmware_can(tmp_path):
-    async with house(tmp_path, firmware=FirmwareConfig(emergency_parser=True)) as host:
+    async with job_host(tmp_path, firmware=FirmwareConfig(emergency_parser=True)) as host:
         host.start(["M109 S250", *MOVES])
         await host.until(S.PRINTING)
         await asyncio.sleep(5)
@@ -251,7 +251,7 @@ async def test_cancel_ends_a_wait_for_temperature_if_the_firmware_can(tmp_path):
 
 
 async def test_restart_starts_the_file_over_without_the_cancel_script(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await host.reach(S.PAUSED)
         printed = host.file_moves
         active = []
@@ -269,7 +269,7 @@ async def test_restart_starts_the_file_over_without_the_cancel_script(tmp_path):
 
 
 async def test_a_restart_publishes_the_end_of_the_old_job_before_the_new_one(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await host.reach(S.PAUSED)
         states = []
         host.jobs.subscribe(states.append)
@@ -278,7 +278,7 @@ async def test_a_restart_publishes_the_end_of_the_old_job_before_the_new_one(tmp
 
 
 async def test_restart_resets_the_time(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await host.reach(S.PAUSED)
         await asyncio.sleep(100)
         host.jobs.restart()
@@ -290,7 +290,7 @@ async def test_restart_resets_the_time(tmp_path):
 
 
 async def test_a_missing_file_fails_and_turns_heaters_off(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await host.reach(S.FAILED)
         await host.settle()
         assert host.jobs.error == "part.gcode cannot be read: No such file or directory"
@@ -307,7 +307,7 @@ async def test_a_disk_error_fails_the_job_and_turns_heaters_off(tmp_path, monkey
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return read(fd, size, at)
 
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         monkeypatch.setattr(os, "pread", worn_out)
         host.start()
         await host.until(S.FAILED)
@@ -323,7 +323,7 @@ async def test_a_disk_error_fails_the_job_and_turns_heaters_off(tmp_path, monkey
 async def test_a_new_start_waits_for_heaters_off_of_a_failed_job(tmp_path):
     """Otherwise the heaters-off of the old job would come after the heating of the new one."""
     slow = FirmwareConfig(execution_time=0.2)
-    async with house(tmp_path, firmware=slow) as host:
+    async with job_host(tmp_path, firmware=slow) as host:
         await host.reach(S.FAILED)
         host.start(MOVES[:5])
         await host.until(S.COMPLETED)
@@ -332,7 +332,7 @@ async def test_a_new_start_waits_for_heaters_off_of_a_failed_job(tmp_path):
 
 
 async def test_a_kill_in_the_firmware_fails_the_job(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await host.reach(S.PRINTING)
         host.transport._firmware.kill()
         host.transport._run_soon()
@@ -342,7 +342,7 @@ async def test_a_kill_in_the_firmware_fails_the_job(tmp_path):
 
 
 async def test_an_emergency_stop_fails_the_job_and_sends_nothing_more(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await host.reach(S.PRINTING)
         host.connection.emergency_stop()
         assert host.jobs.state is S.FAILED
@@ -353,7 +353,7 @@ async def test_an_emergency_stop_fails_the_job_and_sends_nothing_more(tmp_path):
 
 @pytest.mark.parametrize("state", [S.STARTING, S.PRINTING, S.PAUSING, S.PAUSED, S.RESUMING, S.FINISHING, S.CANCELLING])
 async def test_a_printer_that_is_unplugged_interrupts_in_every_state(tmp_path, state):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await host.reach(state)
         host.transport.unplug()
         await host.until(S.INTERRUPTED)
@@ -383,7 +383,7 @@ async def lose_twice(host, lose):
 
 
 async def test_a_printer_lost_once_ready_gets_heaters_off_after_reconnecting(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await host.reach(S.PRINTING)
         log = await lose_twice(host, lambda: host.connection.printer._fail(PortLost("gone again")))
         [entry] = [entry for entry in log if entry["event"] == "printer.still_hot"]
@@ -393,7 +393,7 @@ async def test_a_printer_lost_once_ready_gets_heaters_off_after_reconnecting(tmp
 
 
 async def test_a_printer_lost_before_heaters_off_gets_them_off_after_reconnecting(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await host.reach(S.PRINTING)
         loop = asyncio.get_running_loop()
         log = await lose_twice(host, lambda: loop.call_soon(lambda: loop.call_soon(host.transport._lose)))
@@ -402,7 +402,7 @@ async def test_a_printer_lost_before_heaters_off_gets_them_off_after_reconnectin
 
 
 async def test_a_job_after_a_reconnection_prints_the_whole_file(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await host.reach(S.PRINTING)
         await asyncio.sleep(2)
         host.transport.unplug()
@@ -418,7 +418,7 @@ async def test_a_job_after_a_reconnection_prints_the_whole_file(tmp_path):
 
 
 async def test_a_reset_of_the_board_interrupts(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await host.reach(S.PRINTING)
         await asyncio.sleep(2)
         host.transport.reset()
@@ -427,7 +427,7 @@ async def test_a_reset_of_the_board_interrupts(tmp_path):
 
 
 async def test_a_bug_in_an_effect_fails_the_job(tmp_path, monkeypatch):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         monkeypatch.setitem(host.jobs._effects.by_state, S.PRINTING, _broken)
         host.start()
         await host.until(S.FAILED)
@@ -440,14 +440,14 @@ async def _broken(_job):
 
 
 async def test_a_forbidden_script_fails_the_job(tmp_path):
-    async with house(tmp_path, scripts=replace(SCRIPTS, before_start=("M110 N5",))) as host:
+    async with job_host(tmp_path, scripts=replace(SCRIPTS, before_start=("M110 N5",))) as host:
         host.start()
         await host.until(S.FAILED)
         assert "M110 N5" in host.jobs.error
 
 
 async def test_a_script_that_heats_too_much_fails_the_job(tmp_path):
-    async with house(tmp_path, scripts=replace(SCRIPTS, before_start=("M104 S999",))) as host:
+    async with job_host(tmp_path, scripts=replace(SCRIPTS, before_start=("M104 S999",))) as host:
         host.start()
         await host.until(S.FAILED)
         assert "M104 S999 asks for 999 °C" in host.jobs.error
@@ -458,7 +458,7 @@ async def test_a_script_that_heats_too_much_fails_the_job(tmp_path):
 
 
 async def test_abandon_turns_the_heaters_off_at_once(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await host.reach(S.PRINTING)
         await asyncio.sleep(1)
         await host.jobs.abandon("the service was stopped")
@@ -469,7 +469,7 @@ async def test_abandon_turns_the_heaters_off_at_once(tmp_path):
 
 
 async def test_abandon_waits_until_an_ended_job_is_recorded(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         host.jobs.subscribe(lambda state: ended.set() if state is S.COMPLETED else None)
         ended = asyncio.Event()
         host.start(MOVES[:3])
@@ -479,14 +479,14 @@ async def test_abandon_waits_until_an_ended_job_is_recorded(tmp_path):
 
 
 async def test_abandon_without_a_job_does_nothing(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await host.jobs.abandon()
         assert host.jobs.state is None
         assert host.accepted == []
 
 
 async def test_disconnecting_during_a_print_turns_heaters_off_first(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await host.reach(S.PRINTING)
         printer = host.connection.printer
         await host.connection.disconnect()
@@ -501,7 +501,7 @@ def _open_files():
 
 async def test_files_are_closed_however_a_job_ends(tmp_path):
     for at in range(12):  # turns of the loop after the start
-        async with house(tmp_path) as host:
+        async with job_host(tmp_path) as host:
             opened = _open_files()
             host.start()
             for _ in range(at):
@@ -518,7 +518,7 @@ async def test_files_are_closed_however_a_job_ends(tmp_path):
 
 
 async def test_progress_counts_bytes_and_excludes_pauses(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         assert host.jobs.progress == JobProgress()
         host.start()
         await host.until(S.PRINTING)
@@ -545,14 +545,14 @@ async def test_progress_counts_bytes_and_excludes_pauses(tmp_path):
 
 
 async def test_progress_belongs_to_the_selected_file(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await host.reach(S.COMPLETED)
         host.jobs.select(host.write(["G1 X1"], "other.gcode"))
         assert host.jobs.progress == JobProgress()
 
 
 async def test_progress_of_an_interrupted_job_stays(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await host.reach(S.PRINTING)
         await asyncio.sleep(8)
         before = host.jobs.progress
@@ -572,7 +572,7 @@ async def test_an_unfinished_job_of_the_previous_run_is_interrupted_and_heaters_
     number = await store.begin_job(NewJob("part.gcode", "part.gcode", 6, None, 0, "local", "ann", "sim"))
     store.checkpoint(number, "PRINTING", 17, 300)
     with ThreadPoolExecutor(1) as reader:
-        async with house(tmp_path, store=store, executor=reader) as host:
+        async with job_host(tmp_path, store=store, executor=reader) as host:
             assert host.jobs.state is S.INTERRUPTED
             assert "17 lines" in host.jobs.error
             assert host.jobs.selected == Selection(
@@ -589,7 +589,7 @@ async def test_an_unfinished_job_of_the_previous_run_is_interrupted_and_heaters_
 
 async def test_a_disconnect_turns_off_heaters_that_a_lost_print_may_have_left_on(tmp_path):
     """Right after it has connected, the printer has reported neither its heaters nor a print from its SD card."""
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         host.jobs._heaters_off.is_due = True
         await host.connection.disconnect()
         assert host.accepted == ["M104 S0", "M140 S0"]
@@ -598,7 +598,7 @@ async def test_a_disconnect_turns_off_heaters_that_a_lost_print_may_have_left_on
 
 async def test_the_place_of_a_print_from_the_card_that_has_ended_keeps_nothing_hot(tmp_path):
     """Marlin 1 reports a place whenever a card is in."""
-    async with house(tmp_path, firmware=FIRMWARES["marlin1"]) as host:
+    async with job_host(tmp_path, firmware=FIRMWARES["marlin1"]) as host:
         sd = host.board.sd
         host.board.hotend.target = 200.0
         sd.report = lambda _now: sd._say("SD printing byte 2999/3000")
@@ -614,7 +614,7 @@ async def test_the_place_of_a_print_from_the_card_that_has_ended_keeps_nothing_h
 
 @pytest.mark.parametrize("seconds", [1, 30])
 async def test_a_disconnect_does_not_spare_a_print_from_the_card_that_may_have_ended(tmp_path, seconds):
-    async with house(tmp_path, firmware=FIRMWARES["marlin1"]) as host:
+    async with job_host(tmp_path, firmware=FIRMWARES["marlin1"]) as host:
         board, sd = host.board, host.board.sd
         board.hotend.target = 200.0
         sd.report = lambda _now: sd._say("SD printing byte 2999/3000")
@@ -629,7 +629,7 @@ async def test_the_file_of_an_unfinished_job_may_be_gone(tmp_path):
     store = Store(lambda: 1000.0, _no_trouble)
     await store.open(tmp_path / "state")
     await store.begin_job(NewJob("gone.gcode", "gone.gcode", 6, None, 0, "local", None, "sim"))
-    async with house(tmp_path, store=store) as host:
+    async with job_host(tmp_path, store=store) as host:
         assert host.jobs.state is S.INTERRUPTED
         assert host.jobs.selected is None
     await store.close()
@@ -653,7 +653,7 @@ STEPS = st.lists(
 @given(steps=STEPS)
 async def test_any_requests_at_any_time_keep_the_lines_in_order_and_end_with_heaters_off(steps):
     with TemporaryDirectory() as folder:
-        async with house(Path(folder)) as host:
+        async with job_host(Path(folder)) as host:
             host.start(MOVES[:40])
             for step, wait in steps:
                 await ask(host, step)

@@ -9,8 +9,8 @@ from daemon.bridge.words import JobState as S
 from daemon.config import Config, SafetyConfig
 from daemon.core.job.dead_man import REPEATS
 from hal.simulated.personalities import FIRMWARES
-from support.house import DEAD_MAN_COMMANDS, house
 from support.http import api
+from support.job_host import DEAD_MAN_COMMANDS, job_host
 from support.mortal import HostLife, World
 
 LIMIT, PAUSED = 600, 1800  # s
@@ -55,7 +55,7 @@ async def test_the_heaters_are_off_in_time_when_the_host_vanishes(tmp_path, paus
 
 
 async def test_a_pause_of_hours_does_not_trigger_it(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         host.start(HEATED)
         await host.until(S.PRINTING)
         host.jobs.pause()
@@ -69,7 +69,7 @@ async def test_a_pause_of_hours_does_not_trigger_it(tmp_path):
 
 
 async def test_heat_without_a_job_is_guarded_until_it_is_off(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await asyncio.sleep(10)
         assert dead_man_commands(host) == ["M85 S0"], "what a host before may have said is taken back"
         await host.connection.commands.send(["M140 S60"])
@@ -85,7 +85,7 @@ async def test_heat_without_a_job_is_guarded_until_it_is_off(tmp_path):
 
 
 async def test_the_end_of_a_print_disarms_it(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         host.start([*HEATED[2:20], "M104 S0", "M140 S0"])
         await host.until(S.COMPLETED)
         await asyncio.sleep(5)
@@ -93,7 +93,7 @@ async def test_the_end_of_a_print_disarms_it(tmp_path):
 
 
 async def test_a_host_that_disconnects_disarms_it(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await host.connection.commands.send(["M104 S200"])
         await asyncio.sleep(10)
         await host.connection.disconnect()
@@ -116,7 +116,7 @@ async def test_the_next_host_arms_it_again(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(FIRMWARES))
 async def test_only_firmwares_known_to_halt_are_called_protected(tmp_path, name):
-    async with house(tmp_path, firmware=FIRMWARES[name]) as host:
+    async with job_host(tmp_path, firmware=FIRMWARES[name]) as host:
         await host.connection.commands.send(["M104 S60"])
         await asyncio.sleep(10)
         protection = host.jobs.dead_man.protection
@@ -133,7 +133,7 @@ async def test_only_firmwares_known_to_halt_are_called_protected(tmp_path, name)
 
 
 async def test_repetier_s_time_restarts_with_a_g_command_only(tmp_path):
-    async with house(tmp_path, firmware=FIRMWARES["repetier"]) as host:
+    async with job_host(tmp_path, firmware=FIRMWARES["repetier"]) as host:
         await host.connection.commands.send(["M104 S60"])
         await asyncio.sleep(LIMIT)
         commands = [each.command for each in host.oracle.commands if each.command.startswith(("G2", "M85"))]
@@ -142,7 +142,7 @@ async def test_repetier_s_time_restarts_with_a_g_command_only(tmp_path):
 
 async def test_it_can_be_switched_off(tmp_path):
     off = replace(Config(), safety=SafetyConfig(dead_man_min=0))
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         host.jobs.dead_man._config = off.safety
         host.oracle.commands.clear()
         await host.connection.commands.send(["M104 S60"])

@@ -30,7 +30,7 @@ from support.http import config
 PART = Selection("part.gcode", "part.gcode", 24, 1_700_000_000, "me", mtime_ns=5, sha1="a" * 40)
 
 
-class House:
+class CoreRig:
     def __init__(self, core, channel, folder):
         self.core, self.channel, self.folder = core, channel, folder
         self.ask = channel.ask
@@ -51,7 +51,7 @@ class House:
 
 
 @asynccontextmanager
-async def house(folder, form="memory", address="sim?oracle={}", **sections):
+async def core_rig(folder, form="memory", address="sim?oracle={}", **sections):
     async with AsyncExitStack() as stack:
         address = address.format(folder / "oracle")
         core = await begin_core(stack, config(folder, address, **sections), {}, lambda: 1_700_000_000.0)
@@ -61,13 +61,13 @@ async def house(folder, form="memory", address="sim?oracle={}", **sections):
         (folder / "uploads" / "part.gcode").write_text("G28\nG1 X10 F6000\nG1 X20\n")
         desk = Desk(core)
         if form == "memory":
-            yield House(core, MemoryChannel(desk), folder)
+            yield CoreRig(core, MemoryChannel(desk), folder)
             return
         end, front = CoreEnd(desk), FrontEnd()
         connected(end, front)
         await front.wait_for_snapshot()
         stack.push_async_callback(front.close)
-        yield House(core, front, folder)
+        yield CoreRig(core, front, folder)
 
 
 # -- both forms say the same -----------------------------------------------------------------------------------
@@ -102,7 +102,7 @@ QUESTIONS = [
 
 async def said_to(form, folder):
     """Return what became of each question, and of those by which a print is begun and ended."""
-    async with house(folder, form) as pair:
+    async with core_rig(folder, form) as pair:
         first = [*QUESTIONS[:15], ask.Start(), ask.Pause(), ask.UsePreset(preset=None), ask.Cancel()]
         results = [await outcome(pair, question) for question in first]
         async with asyncio.timeout(100):
@@ -136,7 +136,7 @@ async def test_both_forms_of_the_bridge_give_the_same_answers(tmp_path):
 
 @pytest.mark.parametrize("form", ["memory", "line"])
 async def test_a_snapshot_shows_the_current_state(tmp_path, form):
-    async with house(tmp_path, form) as pair:
+    async with core_rig(tmp_path, form) as pair:
         await pair.ask(ask.Select(file=PART))
         await pair.ask(ask.Start())
         jobs = pair.remote.jobs
@@ -156,7 +156,7 @@ async def test_a_snapshot_shows_the_current_state(tmp_path, form):
 
 
 async def test_long_lists_of_commands_stay_in_their_order(tmp_path):
-    async with house(tmp_path, "line") as pair:
+    async with core_rig(tmp_path, "line") as pair:
         lists = [[f"M117 {n}.{m}" for m in range(size)] for n, size in enumerate((60, 1, 40, 2, 50))]
         await asyncio.gather(*(pair.ask(ask.Send(commands=commands)) for commands in lists))
         await asyncio.sleep(20)
@@ -165,7 +165,7 @@ async def test_long_lists_of_commands_stay_in_their_order(tmp_path):
 
 async def test_a_record_that_answers_nothing_keeps_no_stop_and_no_pause(tmp_path, monkeypatch):
     """A card that hangs for a minute leaves as many questions open as may be."""
-    async with house(tmp_path, "line") as pair:
+    async with core_rig(tmp_path, "line") as pair:
         monkeypatch.setattr(pair.core.store, "statistics", lambda _: asyncio.sleep(60))
         waiting = [asyncio.ensure_future(pair.ask(ask.AskStatistics(path="part.gcode"))) for _ in range(MAX_OPEN)]
         await asyncio.sleep(1)
@@ -184,7 +184,7 @@ async def test_a_record_that_answers_nothing_keeps_no_stop_and_no_pause(tmp_path
 
 async def test_a_print_does_not_begin_after_its_client_has_given_up(tmp_path, monkeypatch):
     """A card that hangs for a minute: the user has been told that there was no answer, and may be at the printer."""
-    async with house(tmp_path, "line") as pair:
+    async with core_rig(tmp_path, "line") as pair:
         begin = ask.StartKeyed(file=PART, key="a", mark="m")
         claim = pair.core.store.claim_job
 
@@ -203,7 +203,7 @@ async def test_a_print_does_not_begin_after_its_client_has_given_up(tmp_path, mo
 
 
 async def test_a_stop_waits_for_no_list(tmp_path):
-    async with house(tmp_path, "line") as pair:
+    async with core_rig(tmp_path, "line") as pair:
         async with pair.core.connection.commands._send_lock:  # a list is being checked
             sending = [asyncio.create_task(pair.ask(ask.Send(commands=["M105"] * 250))) for _ in range(3)]
             await asyncio.sleep(1)
@@ -224,7 +224,7 @@ ELSEWHERE = [
 
 @pytest.mark.parametrize("path", ELSEWHERE, ids=range(len(ELSEWHERE)))
 async def test_no_file_outside_the_uploads_can_be_selected(tmp_path, path):
-    async with house(tmp_path, address="") as pair:
+    async with core_rig(tmp_path, address="") as pair:
         with pytest.raises(BadFileName):
             await pair.ask(ask.Select(file=replace(PART, path=path)))
         with pytest.raises(BadFileName):
@@ -234,7 +234,7 @@ async def test_no_file_outside_the_uploads_can_be_selected(tmp_path, path):
 
 @pytest.mark.parametrize("mark", [FileMark("../x.gcode", 1, 1, 1), FileMark("x.gcode", 1, 1, -1)], ids=str)
 async def test_an_impossible_checked_file_is_refused(tmp_path, mark):
-    async with house(tmp_path, address="") as pair:
+    async with core_rig(tmp_path, address="") as pair:
         for question in (
             ask.Start(checked_file=mark),
             ask.Restart(checked_file=mark),
@@ -252,7 +252,7 @@ BAD_FIELDS = [
 
 @pytest.mark.parametrize("fields", BAD_FIELDS, ids=str)
 async def test_impossible_file_details_are_refused(tmp_path, fields):
-    async with house(tmp_path, address="") as pair:
+    async with core_rig(tmp_path, address="") as pair:
         with pytest.raises(BadFileName):
             await pair.ask(ask.Select(file=replace(PART, **fields)))
 
@@ -262,7 +262,7 @@ GOOD_FIELDS = [{"size": 0}, {"date": -1, "mtime_ns": -(10**9)}, {"user": None, "
 
 @pytest.mark.parametrize("fields", GOOD_FIELDS, ids=str)
 async def test_unusual_file_details_are_accepted(tmp_path, fields):
-    async with house(tmp_path, address="") as pair:
+    async with core_rig(tmp_path, address="") as pair:
         await pair.ask(ask.Select(file=replace(PART, **fields)))
         assert pair.core.jobs.selected == replace(PART, **fields)
 
@@ -281,7 +281,7 @@ def beside(uploads):
 
 
 async def test_links_out_of_the_uploads_and_pipes_are_not_printed(tmp_path):
-    async with house(tmp_path) as pair:
+    async with core_rig(tmp_path) as pair:
         for path in beside(pair.uploads):
             await pair.ends(replace(PART, path=path), JobState.FAILED)
             assert "G1 X99" not in pair.accepted
@@ -292,7 +292,7 @@ async def test_links_out_of_the_uploads_and_pipes_are_not_printed(tmp_path):
 
 
 async def test_more_heat_than_the_profile_allows_is_refused(tmp_path):
-    async with house(tmp_path, "line") as pair:
+    async with core_rig(tmp_path, "line") as pair:
         for command in ("M104 S999", "M140 S999", "M104 S{900+90}", "M109 S1e3", "G10 P0 S999"):
             with pytest.raises(CommandError, match="the profile allows"):
                 await pair.ask(ask.Send(commands=["M105"] * 10 + [command]))
@@ -309,7 +309,7 @@ async def test_more_heat_than_the_profile_allows_is_refused(tmp_path):
 
 
 async def test_commands_of_the_link_and_hidden_commands_are_refused(tmp_path):
-    async with house(tmp_path) as pair:
+    async with core_rig(tmp_path) as pair:
         for command in ("M110 N5", "M28 x.g", "M999", "N5 M110*3"):
             with pytest.raises((ForbiddenCommand, CommandError)):
                 await pair.ask(ask.Send(commands=[command]))
@@ -323,7 +323,7 @@ async def test_commands_of_the_link_and_hidden_commands_are_refused(tmp_path):
 
 
 async def test_only_offered_answers_to_a_prompt_are_accepted(tmp_path):
-    async with house(tmp_path) as pair:
+    async with core_rig(tmp_path) as pair:
         printer = pair.core.connection.printer
         printer._reports.panel.prompt = Prompt("Go on?", ("yes", "no"))
         for choice in (-1, 2, 10**12, -(10**12)):
@@ -337,7 +337,7 @@ async def test_only_offered_answers_to_a_prompt_are_accepted(tmp_path):
 
 
 async def test_long_names_of_presets_and_ports_are_refused(tmp_path):
-    async with house(tmp_path, address="") as pair:
+    async with core_rig(tmp_path, address="") as pair:
         for preset in ("x" * 300, "x" * 60_000, "../../etc/passwd", "\0"):
             with pytest.raises(ConfigError) as refused:
                 await pair.ask(ask.UsePreset(preset=preset))
@@ -364,7 +364,7 @@ async def test_a_preset_that_cannot_be_stored_is_not_used(tmp_path, monkeypatch,
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(chosen_preset, "save", full)
-    async with house(tmp_path, address="") as pair:
+    async with core_rig(tmp_path, address="") as pair:
         before = pair.core.connection.profile
         with pytest.raises(kind, match="cannot be saved in the state directory"):
             await pair.ask(ask.UsePreset(preset="prusa-mk4"))
@@ -372,7 +372,7 @@ async def test_a_preset_that_cannot_be_stored_is_not_used(tmp_path, monkeypatch,
 
 
 async def test_questions_about_the_system_are_limited_to_ten_a_second(tmp_path):
-    async with house(tmp_path, address="") as pair:
+    async with core_rig(tmp_path, address="") as pair:
         loop = asyncio.get_running_loop()
         began = loop.time()
         await asyncio.gather(*(pair.ask(ask.ListPorts()) for _ in range(5)))
@@ -380,7 +380,7 @@ async def test_questions_about_the_system_are_limited_to_ten_a_second(tmp_path):
 
 
 async def test_an_answer_about_the_conversation_is_bounded(tmp_path):
-    async with house(tmp_path, "line") as pair:
+    async with core_rig(tmp_path, "line") as pair:
         ring = pair.core.connection.printer._pump.ring
         now = asyncio.get_running_loop().time()
         ring.extend((now, "<", b"x" * 4000 + b"\n") for _ in range(200))
@@ -392,7 +392,7 @@ async def test_an_answer_about_the_conversation_is_bounded(tmp_path):
 
 
 async def test_refused_questions_do_not_disturb_a_print(tmp_path):
-    async with house(tmp_path, "line") as pair:
+    async with core_rig(tmp_path, "line") as pair:
         (pair.uploads / "part.gcode").write_text("".join(f"G1 X{n % 2 * 10} F6000\n" for n in range(100)))
         await pair.ask(ask.Select(file=PART))
         await pair.ask(ask.Start())
@@ -405,7 +405,7 @@ async def test_refused_questions_do_not_disturb_a_print(tmp_path):
 
 async def test_a_very_long_command_delays_nothing_and_is_still_checked(tmp_path, monkeypatch):
     """Klipper's commands may have 16 KiB, and one that heats by a list takes a tenth of a second to check."""
-    async with house(tmp_path, "line") as pair:
+    async with core_rig(tmp_path, "line") as pair:
         printer, loop = pair.core.connection.printer, asyncio.get_running_loop()
         printer.check = lambda command: command.encode()
         sent = []

@@ -256,7 +256,7 @@ async def test_orders_are_carried_out(tmp_path):
         assert server.presences["mk3"].reason == "it is on hold"
         assert server.presences["mk3"].on_hold
         place.life.over = True  # it survives a restart
-        place.life.left = 0
+        place.life.limit = 0
         place.printer.on_change()
         await asyncio.sleep(200)
         assert not place.printer.begun

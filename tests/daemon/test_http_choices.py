@@ -7,8 +7,8 @@ import pytest
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
 from daemon.front.choices import FILE
-from support.house import MOVES
 from support.http import NOW, api
+from support.job_host import MOVES
 
 LONG = "\n".join(MOVES * 20).encode()
 PRESETS = [

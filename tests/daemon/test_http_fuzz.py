@@ -116,10 +116,10 @@ def test_no_malformed_request_disturbs_the_print(tmp_path, monkeypatch):
     monkeypatch.setattr("support.processes.LIFETIME", SECONDS + 500)
     seed = random.randrange(2**32)
     random_ = random.Random(seed)
-    house = ProcessGroup(tmp_path)
+    processes = ProcessGroup(tmp_path)
     try:
-        printer = house.printer(speed=1.0)
-        daemon = house.daemon("--printer", printer.address)
+        printer = processes.printer(speed=1.0)
+        daemon = processes.daemon("--printer", printer.address)
         print_ = tmp_path / "long.gcode"
         print_.write_bytes(
             b"G28\n" + b"".join(b"G1 X%d Y%d F3000\n" % (n % 2 * 50, n % 100) for n in range(int(SECONDS * 2)))
@@ -141,4 +141,4 @@ def test_no_malformed_request_disturbs_the_print(tmp_path, monkeypatch):
         assert accepted == expected[: len(accepted)]
         assert len(accepted) > 10
     finally:
-        house.close()
+        processes.close()

@@ -26,7 +26,7 @@ async def test_a_fault_is_listed_shown_and_fetched(tmp_path):
     async with api(tmp_path, link={"record": str(tmp_path / "rec")}) as server:
         await server.post("/api/printer/command", {"commands": ["M117 hello"]})
         await server.settle(2)
-        server.service.house.core.connection.emergency_stop("test")
+        server.service.both.core.connection.emergency_stop("test")
         await server.settle(5)
         await server.service.connection.disconnect()
         answer = (await server.get("/api/health")).json

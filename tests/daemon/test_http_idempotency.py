@@ -148,7 +148,7 @@ async def test_a_lost_answer_is_given_to_the_repeated_request(tmp_path):
 async def test_events_have_the_job_and_its_key(tmp_path):
     async with api(tmp_path) as server:
         notices = []
-        server.service.house.front.events.subscribe(notices.append)
+        server.service.both.front.events.subscribe(notices.append)
         await server.upload(("file", "cube.gcode", CUBE), ("print", b"true"), ("job", b"k"))
         await over(server)
         events = {each.name: each.payload for each in notices}

@@ -5,8 +5,8 @@ import pytest
 from daemon.config import Config, Macro, load, merge
 from daemon.config.writing import render
 from daemon.errors import ConfigError
-from support.house import MOVES
 from support.http import api
+from support.job_host import MOVES
 
 LOAD = Macro("Load filament", ("M83", "M117 loading"))
 LIGHT = Macro("Light", ("M355 S1",), while_printing=True)

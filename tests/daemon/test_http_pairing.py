@@ -16,8 +16,8 @@ from daemon.front.access.pairing import ALPHABET, LIFETIME_S, MAX_CODES, Pairing
 from daemon.front.access.scopes import Scope
 from daemon.front.access.step_ups import LIFETIME_S as RAISED
 from daemon.front.http.server import listen
-from support.house import MOVES
 from support.http import NOW, api
+from support.job_host import MOVES
 from support.push import Listener
 
 HOST = {"Host": "localhost:5000"}

@@ -4,8 +4,8 @@ import pytest
 
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
-from support.house import MOVES
 from support.http import KEY, NOW, api
+from support.job_host import MOVES
 
 LONG = "\n".join(MOVES * 20).encode()
 

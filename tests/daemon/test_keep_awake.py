@@ -8,7 +8,7 @@ import pytest
 from daemon.bridge.words import JobState as S
 from daemon.config import PauseConfig
 from hal.simulated.personalities import FIRMWARES
-from support.house import house
+from support.job_host import job_host
 
 KLIPPER = FIRMWARES["klipper"]
 FILE = ["M140 S60", "M104 S200", "G28", *(f"G1 X{n % 2 * 20 + 5} Y{n} F5400" for n in range(200))]
@@ -30,7 +30,7 @@ async def paused(host) -> None:
 @pytest.mark.parametrize("seconds", [600.0, 120.0])
 async def test_a_long_pause_keeps_heat_and_position_on_klipper(tmp_path, seconds):
     own = replace(KLIPPER, speech=replace(KLIPPER.speech, idle_timeout=seconds))
-    async with house(tmp_path, firmware=own) as host:
+    async with job_host(tmp_path, firmware=own) as host:
         await paused(host)
         await asyncio.sleep(1500)
         assert host.board.bed.target == 60
@@ -45,7 +45,7 @@ async def test_a_long_pause_keeps_heat_and_position_on_klipper(tmp_path, seconds
 
 
 async def test_the_idle_timeout_runs_out_without_the_command(tmp_path):
-    async with house(tmp_path, firmware=KLIPPER, pause=PauseConfig()) as host:
+    async with job_host(tmp_path, firmware=KLIPPER, pause=PauseConfig()) as host:
         await paused(host)
         host.jobs._keep_awake._repeat_task.cancel()
         await asyncio.sleep(700)
@@ -63,7 +63,7 @@ async def test_the_idle_timeout_runs_out_without_the_command(tmp_path):
 
 
 async def test_heat_turned_off_by_a_user_in_a_pause_is_restored(tmp_path):
-    async with house(tmp_path, firmware=KLIPPER, pause=PauseConfig()) as host:
+    async with job_host(tmp_path, firmware=KLIPPER, pause=PauseConfig()) as host:
         await paused(host)
         await host.connection.commands.send(["M104 S0", "M140 S0"])
         await asyncio.sleep(5)
@@ -77,7 +77,7 @@ async def test_heat_turned_off_by_a_user_in_a_pause_is_restored(tmp_path):
 
 @pytest.mark.parametrize("name", ["marlin", "prusa", "repetier"])
 async def test_other_firmwares_get_no_such_command(tmp_path, name):
-    async with house(tmp_path, firmware=FIRMWARES[name]) as host:
+    async with job_host(tmp_path, firmware=FIRMWARES[name]) as host:
         await paused(host)
         await asyncio.sleep(60)
         assert not commands(host)
@@ -86,7 +86,7 @@ async def test_other_firmwares_get_no_such_command(tmp_path, name):
 async def test_a_klipper_without_the_command_gets_it_once(tmp_path):
     known = {word: act for word, act in KLIPPER.speech.commands.items() if word != IDLE_TIMEOUT}
     own = replace(KLIPPER, speech=replace(KLIPPER.speech, commands=known, idle_timeout=0.0))
-    async with house(tmp_path, firmware=own) as host:
+    async with job_host(tmp_path, firmware=own) as host:
         await paused(host)
         await asyncio.sleep(700)
         assert len(commands(host)) == 1

@@ -150,7 +150,7 @@ async def test_every_sample_belongs_to_a_family_and_has_its_labels(tmp_path):
     async with api(tmp_path) as server:
         await server.get("/metrics")
         known = await server.application.settings["metrics"].scrape()
-        front = server.service.house.front
+        front = server.service.both.front
         full, nothing = [*samples(front, known)], [*samples(front, Scrape())]
     for each in (*full, *nothing):
         assert len(each.labels) == len(FAMILIES[each.name].labels), each

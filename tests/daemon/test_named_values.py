@@ -5,7 +5,7 @@ import pytest
 from daemon.config import PauseConfig, load
 from daemon.config.named_values import example, fill_in, unknown_names
 from daemon.errors import ConfigError
-from support.house import MOVES, SCRIPTS, S, house
+from support.job_host import MOVES, SCRIPTS, S, job_host
 
 
 def test_values_are_inserted_and_lines_with_an_unknown_one_left_out():
@@ -40,7 +40,7 @@ async def test_a_script_is_sent_with_the_current_values(tmp_path):
         before_resume=("M117 back to {x}",),
     )
     pause = PauseConfig(park="lift")
-    async with house(tmp_path, scripts=scripts, pause=pause) as host:
+    async with job_host(tmp_path, scripts=scripts, pause=pause) as host:
         host.start(["M140 S45", "M104 S50", "G28", *MOVES])
         await host.until(S.PRINTING)
         while host.jobs.progress.lines < 10:  # noqa: ASYNC110 - as clients poll

@@ -76,8 +76,8 @@ def url(tmp_path_factory):
     """A daemon with the simulated printer."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("support.processes.LIFETIME", 3600.0)
-        house = ProcessGroup(tmp_path_factory.mktemp("openapi"))
-        daemon = house.daemon("--printer", "sim?speed=1000")
+        processes = ProcessGroup(tmp_path_factory.mktemp("openapi"))
+        daemon = processes.daemon("--printer", "sim?speed=1000")
     try:
         daemon.until_state("Operational")
         host, port = daemon.address
@@ -85,7 +85,7 @@ def url(tmp_path_factory):
         assert daemon.running
         assert daemon.get("/api/version")["api"] == "0.1"
     finally:
-        house.close()
+        processes.close()
 
 
 ADDRESSES = addresses(describe())

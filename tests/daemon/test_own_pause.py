@@ -7,7 +7,7 @@ import pytest
 from daemon.bridge.words import JobState as S
 from hal.printer import FirmwareSaid
 from hal.simulated.personalities import FIRMWARES
-from support.house import house
+from support.job_host import job_host
 
 HOT = ["G28", "M104 S210", "M109 S210", "M83"]
 MOVES = [f"G1 X{n} E0.1 F1200" for n in range(10, 40)]
@@ -22,7 +22,7 @@ def warnings(host):
 
 @pytest.mark.parametrize("seconds", [1, 90])
 async def test_a_prusa_paused_by_m601_resumes_hot_and_makes_each_move_once(tmp_path, seconds):
-    async with house(tmp_path, firmware=FIRMWARES["prusa"]) as host:
+    async with job_host(tmp_path, firmware=FIRMWARES["prusa"]) as host:
         texts = warnings(host)
         host.start(FILE)
         await host.until(S.PAUSED)
@@ -37,7 +37,7 @@ async def test_a_prusa_paused_by_m601_resumes_hot_and_makes_each_move_once(tmp_p
 
 
 async def test_a_resume_during_the_pausing_is_carried_out(tmp_path):
-    async with house(tmp_path, firmware=FIRMWARES["prusa"]) as host:
+    async with job_host(tmp_path, firmware=FIRMWARES["prusa"]) as host:
         texts = warnings(host)
         host.jobs.subscribe(lambda state: state is S.PAUSING and asyncio.get_running_loop().call_soon(host.jobs.resume))
         host.start(FILE)
@@ -47,7 +47,7 @@ async def test_a_resume_during_the_pausing_is_carried_out(tmp_path):
 
 
 async def test_a_printer_that_pauses_again_while_it_heats_gets_the_command_that_ends_its_pause(tmp_path):
-    async with house(tmp_path, firmware=FIRMWARES["prusa"]) as host:
+    async with job_host(tmp_path, firmware=FIRMWARES["prusa"]) as host:
         host.start(FILE)
         await host.until(S.PAUSED)
         await asyncio.sleep(90)

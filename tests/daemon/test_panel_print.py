@@ -10,8 +10,8 @@ from hal.driver import LinePrinter
 from hal.printer import ConnectionState, Prompt
 from hal.simulated.firmware import Firmware, FirmwareConfig
 from hal.simulated.memory import SimulatedTransport
-from support.house import house
 from support.http import api
+from support.job_host import job_host
 
 CARD = FirmwareConfig(sd_card=True)
 PART = b"G28\nG1 X10 F3000\n"
@@ -89,7 +89,7 @@ async def test_a_panel_print_is_no_longer_shown_after_a_disconnection(tmp_path, 
 
 
 async def test_a_paused_job_waits_for_the_end_of_a_panel_print(tmp_path):
-    async with house(tmp_path, firmware=CARD) as host:
+    async with job_host(tmp_path, firmware=CARD) as host:
         await host.reach(JobState.PAUSED)
         host.transport.start_panel_print("CUBE.GCO", 3000)
         await asyncio.sleep(1)
@@ -104,7 +104,7 @@ async def test_a_paused_job_waits_for_the_end_of_a_panel_print(tmp_path):
 
 
 async def test_a_start_requested_by_the_printer_is_ignored_during_its_own_print(tmp_path):
-    async with house(tmp_path, firmware=CARD) as host:
+    async with job_host(tmp_path, firmware=CARD) as host:
         host.jobs.select(host.write(["G1 X1"]))
         host.transport.start_panel_print("CUBE.GCO", 3000)
         await asyncio.sleep(1)
@@ -115,7 +115,7 @@ async def test_a_start_requested_by_the_printer_is_ignored_during_its_own_print(
 
 
 async def test_the_printers_message_and_prompt_can_be_read(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         assert (host.connection.message, host.connection.prompt) == (None, None)
         host.connection.printer._pump.on_data(
             b"//action:notification Bed 60C\n//action:prompt_begin Sure?\n//action:prompt_button Yes\n"
@@ -128,7 +128,7 @@ async def test_the_printers_message_and_prompt_can_be_read(tmp_path):
 
 
 async def test_the_printer_may_request_a_disconnection(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         host.start()
         await host.until(JobState.PRINTING)
         host.connection.printer._pump.on_data(b"//action:disconnect\n//action:disconnect\n")
@@ -140,7 +140,7 @@ async def test_the_printer_may_request_a_disconnection(tmp_path):
 
 @pytest.mark.parametrize("action", ["poweroff", "shutdown", "never_heard_of it"])
 async def test_other_actions_change_nothing(tmp_path, action):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         host.connection.printer._pump.on_data(f"//action:{action}\n".encode())
         await asyncio.sleep(10)
         assert host.connection.ready

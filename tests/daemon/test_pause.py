@@ -17,7 +17,7 @@ from gcode.replies import Reading
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.personalities import FIRMWARES
 from hal.simulated.scenario import Fault, Scenario
-from support.house import DEAD_MAN_COMMANDS, SCRIPTS, S, house
+from support.job_host import DEAD_MAN_COMMANDS, SCRIPTS, S, job_host
 
 PLAIN = ScriptsConfig()
 DEAF = FirmwareConfig(noise=0.0)
@@ -48,7 +48,7 @@ def since(host, command: str) -> list[str]:
 
 
 async def test_the_head_is_lifted_and_returns_to_its_exact_position(tmp_path):
-    async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as host:
+    async with job_host(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as host:
         await in_the_middle(host)
         parked = where(host)
         assert since(host, "M114") == ["G91", "M83", "G1 E-1 F2100", "G1 Z5 F600", "G90", "M82", "G1 F3000", KEEP]
@@ -79,7 +79,7 @@ RELATIVE_E += [f"G1 X{10 + n % 2 * 30} Y{20 + n} E0.1" for n in range(100)]
 async def test_g90_affects_the_extruder_as_in_each_firmware(tmp_path, name):
     """To Marlin 2 and Smoothieware E is absolute from the last G90 on; to the others it stays relative."""
     firmware = replace(FIRMWARES[name], noise=0.0)
-    async with house(tmp_path, firmware=firmware, scripts=PLAIN, pause=PauseConfig()) as host:
+    async with job_host(tmp_path, firmware=firmware, scripts=PLAIN, pause=PauseConfig()) as host:
         await in_the_middle(host, RELATIVE_E)
         await host.connection.commands.send(["M82" if host.board.modal.relative_e else "M83"])
         host.jobs.resume()
@@ -90,7 +90,7 @@ async def test_g90_affects_the_extruder_as_in_each_firmware(tmp_path, name):
 @pytest.mark.parametrize("doubled", [1, 2])
 async def test_a_surplus_ok_does_not_leave_the_hot_nozzle_on_the_part(tmp_path, doubled):
     faults = tuple(Fault("double_ok", line=40 + number) for number in range(doubled))
-    async with house(
+    async with job_host(
         tmp_path, firmware=replace(DEAF, scenario=Scenario(faults)), scripts=PLAIN, pause=PauseConfig()
     ) as host:
         await in_the_middle(host)
@@ -105,7 +105,7 @@ async def test_a_surplus_ok_does_not_leave_the_hot_nozzle_on_the_part(tmp_path, 
 
 async def test_a_corner_is_moved_to_above_the_part(tmp_path):
     pause = PauseConfig(park="corner", park_x_mm=5, park_y_mm=150, lift_mm=10, retract_mm=0)
-    async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=pause) as host:
+    async with job_host(tmp_path, firmware=DEAF, scripts=PLAIN, pause=pause) as host:
         await in_the_middle(host)
         assert since(host, "M114") == [
             "G91",
@@ -124,14 +124,14 @@ async def test_a_corner_is_moved_to_above_the_part(tmp_path):
 
 
 async def test_the_lift_stays_within_the_printer(tmp_path):
-    async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig(), height_mm=7.0) as host:
+    async with job_host(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig(), height_mm=7.0) as host:
         await in_the_middle(host)
         assert "G1 Z2 F600" in since(host, "M114")
 
 
 async def test_cold_filament_is_not_pulled(tmp_path):
     lines = [line for line in PART if not line.startswith(("M104", "M109"))]
-    async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as host:
+    async with job_host(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as host:
         await in_the_middle(host, lines)
         assert since(host, "M114") == ["G91", "M83", "G1 Z5 F600", "G90", "M82", "G1 F3000", KEEP]
 
@@ -139,7 +139,7 @@ async def test_cold_filament_is_not_pulled(tmp_path):
 @pytest.mark.parametrize("command", ["restart", "cancel"])
 async def test_the_modes_of_the_file_are_restored_after_a_pause(tmp_path, command):
     """A file without a G90 of its own would be printed in relative mode: it would extrude metres."""
-    async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as host:
+    async with job_host(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as host:
         await in_the_middle(host)
         getattr(host.jobs, command)()
         await host.until(S.PRINTING, S.CANCELLED)
@@ -149,14 +149,14 @@ async def test_the_modes_of_the_file_are_restored_after_a_pause(tmp_path, comman
 
 async def test_a_pause_script_runs_in_the_modes_of_the_file(tmp_path):
     scripts = replace(PLAIN, after_pause=("G1 X0 Y200 F6000",))
-    async with house(tmp_path, firmware=DEAF, scripts=scripts, pause=PauseConfig()) as host:
+    async with job_host(tmp_path, firmware=DEAF, scripts=scripts, pause=PauseConfig()) as host:
         await in_the_middle(host)
         await asyncio.sleep(5)
         assert where(host)[:2] == (0.0, 200.0)
 
 
 async def test_a_machine_that_has_not_homed_is_not_moved(tmp_path):
-    async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig(park="corner")) as host:
+    async with job_host(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig(park="corner")) as host:
         await in_the_middle(host, PART[6:])
         assert not [each for each in since(host, "M400") if each.startswith(("G0", "G1", "G91"))]
 
@@ -164,7 +164,7 @@ async def test_a_machine_that_has_not_homed_is_not_moved(tmp_path):
 async def test_a_print_cancelled_in_a_pause_leaves_no_heater_on(tmp_path):
     lines = ["G28", "M104 T0 S200", "M140 S60", *PART[6:]]
     scripts = replace(PLAIN, after_cancel=())
-    async with house(tmp_path, firmware=DEAF, scripts=scripts, extruders=2, heated_chamber=True) as host:
+    async with job_host(tmp_path, firmware=DEAF, scripts=scripts, extruders=2, heated_chamber=True) as host:
         await in_the_middle(host, lines)
         host.jobs.cancel()
         await host.until(S.CANCELLED)
@@ -180,7 +180,7 @@ async def test_a_print_cancelled_in_a_pause_leaves_no_heater_on(tmp_path):
 
 async def test_relative_modes_are_put_back(tmp_path):
     lines = ["G28", "G91", "M83", *("G1 X0.5 E0.1" for _ in range(200))]
-    async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as host:
+    async with job_host(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as host:
         await in_the_middle(host, lines)
         host.jobs.resume()
         await host.until(S.COMPLETED)
@@ -189,7 +189,7 @@ async def test_relative_modes_are_put_back(tmp_path):
 
 async def test_hotends_stand_by_in_a_long_pause_and_are_hot_before_anything_moves(tmp_path):
     pause = PauseConfig(standby_after_min=30, standby_c=100)
-    async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=pause) as host:
+    async with job_host(tmp_path, firmware=DEAF, scripts=PLAIN, pause=pause) as host:
         await in_the_middle(host, ["M140 S60", *PART])
         await asyncio.sleep(29 * 60)
         assert host.board.hotend.target == 200
@@ -207,7 +207,7 @@ async def test_hotends_stand_by_in_a_long_pause_and_are_hot_before_anything_move
 
 async def test_heaters_that_the_firmware_turned_off_in_a_pause_are_hot_before_anything_moves(tmp_path):
     idle = replace(DEAF, hotend_idle_timeout=True)
-    async with house(tmp_path, firmware=idle, scripts=PLAIN, pause=PauseConfig()) as host:
+    async with job_host(tmp_path, firmware=idle, scripts=PLAIN, pause=PauseConfig()) as host:
         await host.connection.commands.send(["M86 S300 T180 E0 B0"])
         await in_the_middle(host, ["M140 S60", *PART])
         await asyncio.sleep(20 * 60)
@@ -224,7 +224,7 @@ async def test_heaters_that_the_firmware_turned_off_in_a_pause_are_hot_before_an
 
 
 async def test_values_set_in_a_pause_are_kept(tmp_path):
-    async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as host:
+    async with job_host(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as host:
         await in_the_middle(host)
         await host.connection.commands.send(["M104 S215"])
         await asyncio.sleep(60)
@@ -234,7 +234,7 @@ async def test_values_set_in_a_pause_are_kept(tmp_path):
 
 
 async def test_a_pause_works_while_a_deaf_firmware_heats(tmp_path):
-    async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as host:
+    async with job_host(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as host:
         host.start(PART)
         while "M104 S200" not in host.accepted:  # noqa: ASYNC110 - as a client polls
             await asyncio.sleep(1)
@@ -254,7 +254,7 @@ async def test_a_pause_works_while_a_deaf_firmware_heats(tmp_path):
 
 
 async def test_no_line_overtakes_the_hosts_wait_for_heat(tmp_path):
-    async with house(tmp_path, firmware=DEAF, scripts=PLAIN) as host:
+    async with job_host(tmp_path, firmware=DEAF, scripts=PLAIN) as host:
         host.start(["M104 S50", "M109 S200", "G1 X1"])
         await host.until(S.COMPLETED)
         at = {each.command: each.time for each in host.oracle.commands}
@@ -264,7 +264,7 @@ async def test_no_line_overtakes_the_hosts_wait_for_heat(tmp_path):
 
 
 async def test_a_listening_firmware_waits_by_itself_and_m108_ends_it(tmp_path):
-    async with house(tmp_path, firmware=LISTENING, scripts=replace(PLAIN, after_cancel=("M104 S0",))) as host:
+    async with job_host(tmp_path, firmware=LISTENING, scripts=replace(PLAIN, after_cancel=("M104 S0",))) as host:
         host.start(PART)
         while "M109 S200" not in host.accepted:  # noqa: ASYNC110 - as a client polls
             await asyncio.sleep(1)
@@ -278,7 +278,7 @@ async def test_a_listening_firmware_waits_by_itself_and_m108_ends_it(tmp_path):
 
 async def test_a_firmware_stuck_in_m109_is_stopped_at_the_deadline(tmp_path):
     job = JobConfig(heat_up="firmware", cancel_deadline_s=20)
-    async with house(tmp_path, firmware=DEAF, scripts=SCRIPTS, job=job) as host:
+    async with job_host(tmp_path, firmware=DEAF, scripts=SCRIPTS, job=job) as host:
         host.start(["M109 S200", "G1 X1"])
         while "M109 S200" not in host.accepted:  # noqa: ASYNC110 - as a client polls
             await asyncio.sleep(1)
@@ -302,7 +302,7 @@ async def test_a_printer_silent_in_its_moves_is_said_to_have_had_their_time():
 
 @pytest.mark.parametrize("line", ["M0", "M1 Insert nut", "M25", "@pause"])
 async def test_a_file_can_pause_itself(tmp_path, line):
-    async with house(tmp_path, scripts=PLAIN) as host:
+    async with job_host(tmp_path, scripts=PLAIN) as host:
         host.start(["G1 X1", line, "G1 X2"])
         await host.until(S.PAUSED)
         assert host.file_moves == ["G1 X1"]
@@ -312,14 +312,14 @@ async def test_a_file_can_pause_itself(tmp_path, line):
 
 
 async def test_a_file_can_cancel_itself(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         host.start(["G1 X1", "@cancel", "G1 X2"])
         await host.until(S.CANCELLED)
         assert host.file_moves == ["G1 X1"]
 
 
 async def test_the_printer_can_pause_resume_and_cancel(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         host.start()
         await host.until(S.PRINTING)
         say(host, "//action:pause")
@@ -333,7 +333,7 @@ async def test_the_printer_can_pause_resume_and_cancel(tmp_path):
 
 
 async def test_no_moves_are_sent_to_a_printer_that_paused_itself(tmp_path):
-    async with house(tmp_path, pause=PauseConfig()) as host:
+    async with job_host(tmp_path, pause=PauseConfig()) as host:
         host.start()
         await host.until(S.PRINTING)
         say(host, "//action:paused")
@@ -347,7 +347,7 @@ async def test_no_moves_are_sent_to_a_printer_that_paused_itself(tmp_path):
 
 @pytest.mark.parametrize(("then", "state"), [("resumed", S.COMPLETED), ("resume", S.COMPLETED), ("paused", S.PAUSED)])
 async def test_a_resume_by_the_printer_before_it_was_at_rest_is_followed(tmp_path, then, state):
-    async with house(tmp_path, firmware=LISTENING, pause=PauseConfig()) as host:
+    async with job_host(tmp_path, firmware=LISTENING, pause=PauseConfig()) as host:
         host.start(["G28", "G4 S5", *PART])
         await host.until(S.PRINTING)
         say(host, "//action:paused")
@@ -365,7 +365,7 @@ def say(host, text: str) -> None:
 
 
 async def test_a_line_longer_than_the_firmware_reads_fails_the_job(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         host.start(
             ["G1 X1", "M117 " + "a long text " * 20, "G1 X2", "EXCLUDE_OBJECT_DEFINE NAME=" + "x" * 100, "G1 X3"]
         )
@@ -379,7 +379,7 @@ async def test_a_line_longer_than_the_firmware_reads_fails_the_job(tmp_path):
 
 
 async def test_without_a_job_a_stop_of_the_service_leaves_nothing_hot(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await host.connection.commands.send(["M104 S200"])
         await asyncio.sleep(10)
         await host.jobs.abandon("the service was stopped")

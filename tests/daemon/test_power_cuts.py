@@ -451,12 +451,12 @@ async def test_a_note_of_another_print_is_ignored(tmp_path):
     world = cuts.world
     async with printing(cuts):
         pass
-    note, before = json.loads(world.place.text), len(world.place.put)
+    note, before = json.loads(world.place.text), len(world.place.texts)
     world.place.text = json.dumps(note | {"page": note["page"] | {"job": 99}}).encode()
     async with world.host() as host:
         await until_state(host, JobState.COMPLETED)
-    assert json.loads(world.place.put[before])["why"] == "its note was not on the disk yet"
-    assert not [text for text in world.place.put[before:] if b'"job":99' in text]
+    assert json.loads(world.place.texts[before])["why"] == "its note was not on the disk yet"
+    assert not [text for text in world.place.texts[before:] if b'"job":99' in text]
     cuts.check(JobState.COMPLETED)
 
 

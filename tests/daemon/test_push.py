@@ -20,8 +20,8 @@ from daemon.front.push.subscriber import (
 )
 from hal.printer import ActionRequested, TemperaturesRead
 from support.analyses import InlineWorker
-from support.house import MOVES
 from support.http import NOW, api
+from support.job_host import MOVES
 from support.push import Listener, listening
 
 FILE = "\n".join(MOVES).encode()

@@ -12,8 +12,8 @@ from daemon.front.access.scopes import Scope
 from daemon.front.page_files import Files, files
 from daemon.front.push.page import BEAT_INTERVAL, CORE_TIMEOUT, MAX_LINES, REFRESH_INTERVAL, RETRY_INTERVAL, Feed, Pages
 from support.analyses import InlineWorker
-from support.house import MOVES
 from support.http import NOW, api
+from support.job_host import MOVES
 from support.push import Listener
 
 FILE = "\n".join(MOVES).encode()

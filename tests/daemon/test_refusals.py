@@ -6,7 +6,7 @@ import pytest
 
 from daemon.bridge.words import JobState as S
 from hal.printer import ConnectionState, LineRefused
-from support.house import house
+from support.job_host import job_host
 
 TEXT = "!! Must home axis first: 10.000 10.000 0.000 [0.000]"
 HOT = ["M140 S60", "M104 S200", *(f"G1 X{n % 100} F600" for n in range(200))]
@@ -20,7 +20,7 @@ async def refused(host):
 
 
 async def test_a_refused_line_fails_the_print_with_its_text_and_heaters_off(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         await refused(host)
         await host.until(S.FAILED)
         await host.settle()
@@ -34,7 +34,7 @@ async def test_a_refused_line_fails_the_print_with_its_text_and_heaters_off(tmp_
 
 @pytest.mark.parametrize(("choice", "state"), [("ignore", S.PRINTING), ("pause", S.PAUSED)])
 async def test_a_refused_line_can_cause_a_pause_or_a_warning(tmp_path, choice, state):
-    async with house(tmp_path, printer={"on_error": choice}) as host:
+    async with job_host(tmp_path, printer={"on_error": choice}) as host:
         await refused(host)
         await host.until(state)
         assert TEXT in host.jobs.warning
@@ -43,7 +43,7 @@ async def test_a_refused_line_can_cause_a_pause_or_a_warning(tmp_path, choice, s
 
 
 async def test_a_refused_line_during_a_cancel_changes_nothing(tmp_path):
-    async with house(tmp_path) as host:
+    async with job_host(tmp_path) as host:
         host.start(HOT)
         await host.until(S.PRINTING)
         await asyncio.sleep(8)
@@ -54,7 +54,7 @@ async def test_a_refused_line_during_a_cancel_changes_nothing(tmp_path):
 
 @pytest.mark.parametrize(("choice", "state"), [("fail", S.FAILED), ("pause", S.PAUSED)])
 async def test_the_first_of_many_refused_lines_is_named(tmp_path, choice, state):
-    async with house(tmp_path, printer={"on_error": choice}) as host:
+    async with job_host(tmp_path, printer={"on_error": choice}) as host:
         await refused(host)
         for n in range(6, 9):
             host.connection.printer._publish(LineRefused(TEXT, f"G1 X{n}", 123 + n))

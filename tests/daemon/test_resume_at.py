@@ -29,8 +29,8 @@ from daemon.rest_of_print import DANGER, is_rest
 from hal.simulated.config import FirmwareConfig
 from support import bgcode
 from support.client import listening
-from support.house import SCRIPTS, house
 from support.http import KEY, NOW, api
+from support.job_host import SCRIPTS, job_host
 from support.reading import read_whole
 from support.waiting import TIMEOUT, until
 
@@ -133,7 +133,7 @@ def test_a_packed_file_is_resumed_as_text(small, tmp_path):
 
 async def laid(tmp_path, lines: list[str]) -> list[tuple]:
     """Print on a printer that is cold; return what was laid where."""
-    async with house(tmp_path, firmware=FirmwareConfig(), scripts=replace(SCRIPTS, before_start=())) as host:
+    async with job_host(tmp_path, firmware=FirmwareConfig(), scripts=replace(SCRIPTS, before_start=())) as host:
         path, moved = [], host.oracle.record_move
 
         def note(move, began, tool):
@@ -431,7 +431,7 @@ async def test_a_rest_whose_client_gave_up_while_it_was_written_is_not_printed(t
     async with stopped(tmp_path) as host:
         token, write, loop = (await propose(host)).json["token"], Resuming.write_rest, asyncio.get_running_loop()
         began = loop.time()
-        monkeypatch.setattr(host.service.house.front, "wall", lambda: NOW + loop.time() - began)
+        monkeypatch.setattr(host.service.both.front, "wall", lambda: NOW + loop.time() - began)
 
         async def write_slowly(*arguments):
             await asyncio.sleep(60)

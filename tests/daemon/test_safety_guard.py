@@ -14,8 +14,8 @@ from hal.printer import ConnectionState
 from hal.simulated.heat_protection import ProtectionLimits
 from hal.simulated.heater import HeaterFault
 from hal.simulated.personalities import FIRMWARES, MARLIN
-from support.house import SCRIPTS, house
 from support.http import api
+from support.job_host import SCRIPTS, job_host
 from support.push import Listener
 
 # a firmware without protections of its own: the rules are for such
@@ -39,7 +39,7 @@ def targets(host) -> tuple[float, float]:
 
 @pytest.mark.parametrize("heat_up", ["host", "firmware"])
 async def test_a_hotend_that_does_not_heat_fails_the_job(tmp_path, heat_up):
-    async with house(tmp_path, firmware=UNPROTECTED, scripts=QUIET, job=JobConfig(heat_up=heat_up)) as host:
+    async with job_host(tmp_path, firmware=UNPROTECTED, scripts=QUIET, job=JobConfig(heat_up=heat_up)) as host:
         guard, troubles = guarded(host), []
         guard.subscribe(troubles.append)
         host.board.hotend.fail(HeaterFault.NO_HEAT, host.board.now)
@@ -61,7 +61,7 @@ async def test_a_hotend_that_does_not_heat_fails_the_job(tmp_path, heat_up):
 
 
 async def test_a_whole_print_with_a_pause_breaks_no_rule(tmp_path):
-    async with house(tmp_path, scripts=QUIET) as host:
+    async with job_host(tmp_path, scripts=QUIET) as host:
         guard = guarded(host)
         host.start([*HEAT, "M106 S255", *MOVES])
         await host.until(S.PRINTING)
@@ -76,7 +76,7 @@ async def test_a_whole_print_with_a_pause_breaks_no_rule(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(FIRMWARES))
 async def test_the_reports_of_each_firmware_break_no_rule(tmp_path, name):
-    async with house(tmp_path, firmware=FIRMWARES[name], scripts=QUIET) as host:
+    async with job_host(tmp_path, firmware=FIRMWARES[name], scripts=QUIET) as host:
         guard = guarded(host)
         await host.connection.commands.send(["M104 S200", "M140 S60"])
         await asyncio.sleep(600)
@@ -84,7 +84,7 @@ async def test_the_reports_of_each_firmware_break_no_rule(tmp_path, name):
 
 
 async def test_a_heater_that_stays_hot_after_heaters_off_causes_an_emergency_stop(tmp_path):
-    async with house(tmp_path, firmware=UNPROTECTED, scripts=QUIET) as host:
+    async with job_host(tmp_path, firmware=UNPROTECTED, scripts=QUIET) as host:
         guard = guarded(host)
         printer = host.connection.printer
         await host.connection.commands.send(["M104 S200"])
@@ -99,7 +99,7 @@ async def test_a_heater_that_stays_hot_after_heaters_off_causes_an_emergency_sto
 
 
 async def test_heaters_without_reports_are_turned_off(tmp_path):
-    async with house(tmp_path, scripts=QUIET) as host:
+    async with job_host(tmp_path, scripts=QUIET) as host:
         guard = guarded(host)
         await host.connection.commands.send(["M104 S200"])
         await asyncio.sleep(10)
@@ -112,7 +112,7 @@ async def test_heaters_without_reports_are_turned_off(tmp_path):
 
 
 async def test_heat_that_was_left_on_is_turned_off(tmp_path):
-    async with house(tmp_path, scripts=QUIET) as host:
+    async with job_host(tmp_path, scripts=QUIET) as host:
         guard = guarded(host)
         await host.connection.commands.send(["M104 S200"])
         await asyncio.sleep(29 * 60)
@@ -132,7 +132,7 @@ async def test_heat_that_was_left_on_is_turned_off(tmp_path):
 
 @pytest.mark.parametrize("minutes", [0, 45])
 async def test_the_time_that_heat_may_be_left_on_is_configurable(tmp_path, minutes):
-    async with house(tmp_path, scripts=QUIET) as host:
+    async with job_host(tmp_path, scripts=QUIET) as host:
         guarded(host, idle_heat_min=minutes)
         await host.connection.commands.send(["M104 S200"])
         await asyncio.sleep(44 * 60)
@@ -147,7 +147,7 @@ async def test_the_time_that_heat_may_be_left_on_is_configurable(tmp_path, minut
      "G26 H999", "M145 S0 H999", "SET_HEATER_TEMPERATURE HEATER=extruder TARGET=999"],
 )  # fmt: skip
 async def test_a_file_that_heats_too_much_fails_at_that_line(tmp_path, line):
-    async with house(tmp_path, scripts=QUIET) as host:
+    async with job_host(tmp_path, scripts=QUIET) as host:
         host.start(["G1 X1", line, "G1 X2"])
         await host.until(S.FAILED)
         assert host.jobs.error.startswith(f"the line at byte 6: {line} asks for")
@@ -175,7 +175,7 @@ async def test_clients_that_heat_too_much_are_refused_and_heat_left_on_is_report
 
 
 async def test_a_new_profile_applies_at_once_to_every_check_of_heat(tmp_path):
-    async with house(tmp_path, firmware=UNPROTECTED, scripts=QUIET, max_hotend_c=300.0) as host:
+    async with job_host(tmp_path, firmware=UNPROTECTED, scripts=QUIET, max_hotend_c=300.0) as host:
         guard = guarded(host)
         await host.connection.commands.send(["M104 S250"])
         await asyncio.sleep(300)
@@ -193,7 +193,7 @@ async def test_a_new_profile_applies_at_once_to_every_check_of_heat(tmp_path):
 
 
 async def test_a_failed_connection_turns_off_the_heaters_of_the_new_profile(tmp_path):
-    async with house(tmp_path, scripts=QUIET) as host:
+    async with job_host(tmp_path, scripts=QUIET) as host:
         host.connection.use_profile(replace(host.connection.profile, extruders=3, heated_chamber=True))
         host.connection.printer._fail(CommandError("an end"))
         lines = "".join(host.connection.printer.flight_recorder.tail()[-8:])

@@ -17,7 +17,7 @@ from daemon.core.job.opening import open_upload
 from daemon.core.job.streamer import FileStream
 from gcode.host_commands import CancelJob, HeatAndWait, PauseJob, meaning
 from gcode.outgoing import is_link_only, job_line
-from support.house import InlineExecutor
+from support.job_host import InlineExecutor
 from support.processes import open_below
 from support.reading import read_whole
 from support.waiting import TIMEOUT

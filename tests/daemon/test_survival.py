@@ -25,7 +25,7 @@ from hal.printer import ConnectionState, StateChanged
 from hal.simulated.clock import run
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.personalities import FIRMWARES
-from support.house import InlineExecutor
+from support.job_host import InlineExecutor
 from support.mortal import SCRIPTS, HostLife, MortalDisk, World, until_over, until_state
 
 MOVES = [f"G1 X{n % 2 * 10} Y{n} E{n / 10:g} F6000" for n in range(60)]

@@ -6,7 +6,7 @@ from support.processes import ProcessGroup
 
 
 @pytest.fixture
-def house(tmp_path):
-    house = ProcessGroup(tmp_path)
-    yield house
-    house.close()
+def processes(tmp_path):
+    processes = ProcessGroup(tmp_path)
+    yield processes
+    processes.close()

@@ -8,11 +8,11 @@ import pytest
 from support.processes import TIMEOUT, environment, nozzled
 
 
-def test_only_the_shown_key_opens_the_api(house, tmp_path):
+def test_only_the_shown_key_opens_the_api(processes, tmp_path):
     shown = nozzled("key", "--state-dir", tmp_path / "state")
     assert shown.returncode == 0, shown.stderr
     key = shown.stdout.strip()
-    daemon = house.daemon(key=key)
+    daemon = processes.daemon(key=key)
     assert daemon.get("/api/version")["api"] == "0.1"
     for other in (key[:-1], key + "0", "x" * len(key)):
         status, answer = daemon.request("GET", "/api/version", headers={"X-Api-Key": other})
@@ -20,8 +20,8 @@ def test_only_the_shown_key_opens_the_api(house, tmp_path):
         assert answer["error"]
 
 
-def test_the_command_shows_the_key_of_the_first_start(house, tmp_path):
-    daemon = house.daemon(key="not known yet")
+def test_the_command_shows_the_key_of_the_first_start(processes, tmp_path):
+    daemon = processes.daemon(key="not known yet")
     daemon.event("http.listening")
     shown = nozzled("key", "--state-dir", tmp_path / "state")
     status, _ = daemon.request("GET", "/api/version", headers={"X-Api-Key": shown.stdout.strip()})

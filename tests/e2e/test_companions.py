@@ -69,7 +69,7 @@ class Plug:
         return Switch(config, tasmota)
 
 
-class House:
+class CompanionRig:
     """A printer with all companions."""
 
     def __init__(self, server, camera, plug, internet, spoolman, pin):
@@ -131,8 +131,8 @@ def pins():
 
 
 @pytest.fixture
-def house(tmp_path, monkeypatch, pins):
-    """Returns what makes the house."""
+def start(tmp_path, monkeypatch, pins):
+    """Returns a function that starts a printer with all companions."""
 
     async def look(url, seconds, **_):
         return await camera.picture(url, seconds)
@@ -165,7 +165,7 @@ def house(tmp_path, monkeypatch, pins):
                 return one
 
             await stack.enter_async_context(beside(server, power, "power"))
-            rig = House(server, camera, plug, internet, spoolman, pins.pin(17))
+            rig = CompanionRig(server, camera, plug, internet, spoolman, pins.pin(17))
             rig.tasks = {name: task for task in asyncio.all_tasks() if (name := companion_of(task)) is not None}
             await asyncio.sleep(2)
             await rig.client.companions.ask("notify", "spool", {"tool": 0, "spool": 3})
@@ -174,8 +174,8 @@ def house(tmp_path, monkeypatch, pins):
     return build
 
 
-async def test_a_print_arrives_once_beside_all_companions(house):
-    async with house() as rig:
+async def test_a_print_arrives_once_beside_all_companions(start):
+    async with start() as rig:
         await rig.begin()
         await rig.until(lambda: sum(map(len, pictures(rig.server).values())) == 2)
         rig.pin.drive_high()  # the filament ends
@@ -209,9 +209,9 @@ BAD = {
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("how", BAD)
-async def test_a_print_arrives_once_although_all_companions_fail(house, how):
+async def test_a_print_arrives_once_although_all_companions_fail(start, how):
     bad = BAD[how]
-    async with house() as rig:
+    async with start() as rig:
         rig.camera.outcomes = [bad["camera"]] * 1000
         rig.plug.mood = bad["plug"]
         rig.internet.outcomes = [bad["sink"]] * 1000
@@ -240,8 +240,8 @@ async def test_a_print_arrives_once_although_all_companions_fail(house, how):
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("victim", ALL)
-async def test_a_print_survives_a_companion_killed_in_the_middle(house, victim):
-    async with house() as rig:
+async def test_a_print_survives_a_companion_killed_in_the_middle(start, victim):
+    async with start() as rig:
         await rig.begin()
         await rig.until(lambda: sum(map(len, pictures(rig.server).values())) == 1)
         rig.kill(victim)

@@ -12,17 +12,17 @@ pytestmark = [pytest.mark.nightly, pytest.mark.timeout(INSTALLING + 2 * COMPILIN
 
 LIFETIME = 300.0  # seconds of both programs; the prints take one minute
 PRINTING = 90.0  # seconds, of one print
-SETTLED = 4.0  # seconds in which it would count a print twice: each message on its socket is a chance to
+SETTLING = 4.0  # seconds in which it may count a print twice, as it could at each message on its socket
 
 
 def moves(count):
     return b"G28\nM83\n" + b"".join(b"G1 X%d F3000\n" % (n % 2 * 100) for n in range(count))
 
 
-def test_its_history_has_one_job_for_each_print(house, tmp_path, monkeypatch):
+def test_its_history_has_one_job_for_each_print(processes, tmp_path, monkeypatch):
     monkeypatch.setattr("support.processes.LIFETIME", LIFETIME)
-    with fdm_monster(tmp_path, LIFETIME) as farm:
-        daemon = house.daemon("--printer", "sim?speed=4", key="none, so that it makes the first one")
+    with fdm_monster(tmp_path) as farm:
+        daemon = processes.daemon("--printer", "sim?speed=4", key="none, so that it makes the first one")
         url = "http://{}:{}".format(*daemon.address)
         first = (daemon.folder / "api-key").read_text().strip()
 
@@ -57,10 +57,10 @@ def test_its_history_has_one_job_for_each_print(house, tmp_path, monkeypatch):
 
         farm.upload_and_print(printer, "three.gcode", moves(300))
         reach("Printing")
-        time.sleep(SETTLED)
+        time.sleep(SETTLING)
         farm.ask("POST", f"/printer/{printer}/job/cancel", {})
         over("three.gcode")
         reach("Operational")
-        time.sleep(SETTLED)
+        time.sleep(SETTLING)
         # what was cancelled is a failure to it, as to OctoPrint
         assert farm.jobs() == [("one.gcode", "COMPLETED"), ("two.gcode", "COMPLETED"), ("three.gcode", "FAILED")]

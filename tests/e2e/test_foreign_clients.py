@@ -31,10 +31,10 @@ LONG, SHORT = moves(3000, 100), moves(100, 20)  # fifty minutes, half a minute; 
 
 
 @pytest.fixture
-def start(house, monkeypatch):
+def start(processes, monkeypatch):
     """Start the daemon; not before what takes minutes is installed, since it lives for so long only."""
     monkeypatch.setattr("support.processes.LIFETIME", 2 * RUNNING)
-    return lambda: house.daemon("--printer", "sim?speed=50")
+    return lambda: processes.daemon("--printer", "sim?speed=50")
 
 
 @pytest.fixture

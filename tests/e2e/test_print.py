@@ -15,9 +15,9 @@ from support.waiting import TIMEOUT
 @pytest.mark.parametrize(
     ("lines", "speed"), [(1500, 200), pytest.param(None, 60, marks=pytest.mark.nightly)], ids=["head", "whole"]
 )
-def test_a_file_arrives_over_a_real_port_command_for_command(house, tmp_path, lines, speed):
-    printer = house.printer(speed)
-    daemon = house.daemon("--printer", printer.address)
+def test_a_file_arrives_over_a_real_port_command_for_command(processes, tmp_path, lines, speed):
+    printer = processes.printer(speed)
+    daemon = processes.daemon("--printer", printer.address)
     part = head(lines, tmp_path)
     daemon.print_file(part)
     ended = daemon.event("job.ended", LIFETIME)
@@ -33,10 +33,10 @@ def test_a_file_arrives_over_a_real_port_command_for_command(house, tmp_path, li
     assert row["reason"] is None
 
 
-def begin(house, tmp_path, lines=None, speed=100, baudrate=None):
+def begin(processes, tmp_path, lines=None, speed=100, baudrate=None):
     """Return printer, daemon and file of a print that is under way."""
-    printer = house.printer(speed, baudrate=baudrate)
-    daemon = house.daemon("--printer", printer.address)
+    printer = processes.printer(speed, baudrate=baudrate)
+    daemon = processes.daemon("--printer", printer.address)
     part = head(lines, tmp_path)
     daemon.print_file(part)
     until(lambda: len(printer.accepted()) > 300, "the print to be under way")
@@ -49,8 +49,8 @@ def terminate(daemon):
     assert daemon.wait(TIMEOUT) == 0
 
 
-def test_sigterm_during_a_print_turns_heaters_off_at_once(house, tmp_path):
-    printer, daemon, part = begin(house, tmp_path)
+def test_sigterm_during_a_print_turns_heaters_off_at_once(processes, tmp_path):
+    printer, daemon, part = begin(processes, tmp_path)
     terminate(daemon)
     accepted = printer.accepted()
     cold = accepted.index("M104 S0")
@@ -63,8 +63,8 @@ def test_sigterm_during_a_print_turns_heaters_off_at_once(house, tmp_path):
     assert 250 < row["lines"] <= len(sent)  # of the 300 some are the daemon's own, some not answered yet
 
 
-def test_sigterm_does_not_wait_for_a_client_in_the_middle_of_an_upload(house, tmp_path):
-    printer, daemon, _ = begin(house, tmp_path)
+def test_sigterm_does_not_wait_for_a_client_in_the_middle_of_an_upload(processes, tmp_path):
+    printer, daemon, _ = begin(processes, tmp_path)
 
     def stall():
         yield b"G28\n" * 1000
@@ -93,12 +93,12 @@ os.fsync, os.fdatasync = hang(os.fsync), hang(os.fdatasync)
 """
 
 
-def test_sigterm_does_not_wait_for_a_disk_that_hangs(house, tmp_path):
+def test_sigterm_does_not_wait_for_a_disk_that_hangs(processes, tmp_path):
     flag = tmp_path / "hangs"
     (tmp_path / "patch").mkdir()
     (tmp_path / "patch" / "sitecustomize.py").write_text(HANGING_DISK.format(flag=str(flag)))
-    printer = house.printer(100)
-    daemon = house.daemon("--printer", printer.address, python_path=tmp_path / "patch")
+    printer = processes.printer(100)
+    daemon = processes.daemon("--printer", printer.address, python_path=tmp_path / "patch")
     daemon.print_file(head(None, tmp_path))
     until(lambda: len(printer.accepted()) > 300, "the print to be under way")
     flag.touch()
@@ -116,10 +116,10 @@ def test_sigterm_does_not_wait_for_a_disk_that_hangs(house, tmp_path):
     client.join(TIMEOUT)
 
 
-def test_sigterm_ends_in_time_if_the_printer_does_not_answer(house, tmp_path):
+def test_sigterm_ends_in_time_if_the_printer_does_not_answer(processes, tmp_path):
     # On a wire without time all that waited for the stopped process would come at once, a window, heaters off and
     # the stop: more than the 128 bytes of a receive buffer.
-    printer, daemon, _ = begin(house, tmp_path, baudrate=115200)
+    printer, daemon, _ = begin(processes, tmp_path, baudrate=115200)
     printer.signal(signal.SIGSTOP)
     terminate(daemon)
     assert "M112" not in printer.accepted()
@@ -131,9 +131,9 @@ def test_sigterm_ends_in_time_if_the_printer_does_not_answer(house, tmp_path):
     assert "CUT ITS POWER" in daemon.events("printer.said")[-1]["text"]
 
 
-def test_sigterm_ends_in_time_while_the_firmware_waits_for_a_temperature(house, tmp_path):
-    printer = house.printer(1)  # as slow as life: the bed takes more than a minute
-    daemon = house.daemon("--printer", printer.address)
+def test_sigterm_ends_in_time_while_the_firmware_waits_for_a_temperature(processes, tmp_path):
+    printer = processes.printer(1)  # as slow as life: the bed takes more than a minute
+    daemon = processes.daemon("--printer", printer.address)
     daemon.print_file(head(None, tmp_path))
     until(lambda: "M190 S60" in printer.accepted(), "the firmware to wait for the bed")
     terminate(daemon)
@@ -142,12 +142,12 @@ def test_sigterm_ends_in_time_while_the_firmware_waits_for_a_temperature(house, 
     assert row["outcome"] == "INTERRUPTED"
 
 
-def test_after_a_kill_heaters_go_off_and_a_new_start_prints_the_whole_file(house, tmp_path):
-    printer, first, part = begin(house, tmp_path, lines=1500)
+def test_after_a_kill_heaters_go_off_and_a_new_start_prints_the_whole_file(processes, tmp_path):
+    printer, first, part = begin(processes, tmp_path, lines=1500)
     first.signal(signal.SIGKILL)
     first.wait(TIMEOUT)
     before = len(printer.accepted())
-    second = house.daemon("--printer", printer.address)
+    second = processes.daemon("--printer", printer.address)
     second.until_state("Operational")
     until(lambda: "M140 S0" in printer.accepted()[before:], "heaters off")
     cooled = [command for command in printer.accepted()[before:] if command in ("M104 S0", "M140 S0")]
@@ -165,20 +165,20 @@ def test_after_a_kill_heaters_go_off_and_a_new_start_prints_the_whole_file(house
     assert compare(commands_of(part), printer.accepted()[anew:]) == (0, 0)
 
 
-def test_after_a_kill_heaters_go_off_though_another_program_has_the_http_port(house, tmp_path):
-    printer, first, _ = begin(house, tmp_path, lines=1500)
+def test_after_a_kill_heaters_go_off_though_another_program_has_the_http_port(processes, tmp_path):
+    printer, first, _ = begin(processes, tmp_path, lines=1500)
     first.signal(signal.SIGKILL)
     first.wait(TIMEOUT)
     before = len(printer.accepted())
     with socket.create_server(("127.0.0.1", 0)) as other:
-        second = house.daemon("--printer", printer.address, "--port", str(other.getsockname()[1]))
+        second = processes.daemon("--printer", printer.address, "--port", str(other.getsockname()[1]))
         until(lambda: "M140 S0" in printer.accepted()[before:] or not second.running, "heaters off")
         assert "M140 S0" in printer.accepted()[before:], second.output()
         until(lambda: "is taken by" in second.output(), "the reason why there is no page")
 
 
-def test_the_emergency_stop_of_a_client_halts_the_printer(house, tmp_path):
-    printer, daemon, _ = begin(house, tmp_path)
+def test_the_emergency_stop_of_a_client_halts_the_printer(processes, tmp_path):
+    printer, daemon, _ = begin(processes, tmp_path)
     daemon.post("/api/printer/command", {"command": "M112"})
     daemon.until_state("Offline after error")
     messages = until(lambda: daemon.events("printer.said"), "whether the stop has worked")

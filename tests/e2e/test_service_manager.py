@@ -132,9 +132,9 @@ def test_an_abort_shows_the_stack_of_each_thread(manager, tmp_path):
 
 @pytest.mark.nightly  # a real systemd does the same in tests/systemd/test_survival.py
 def test_a_print_survives_kills_and_a_restart_with_each_line_sent_once(manager, tmp_path, listening):
-    house = ProcessGroup(tmp_path)
+    processes = ProcessGroup(tmp_path)
     try:
-        printer, part = house.printer(30), head(1500, tmp_path)  # a board that resets when its port is reopened
+        printer, part = processes.printer(30), head(1500, tmp_path)  # a board that resets when its port is reopened
 
         def run():
             address = printer.address
@@ -162,4 +162,4 @@ def test_a_print_survives_kills_and_a_restart_with_each_line_sent_once(manager, 
         arrived = [command for command in printer.accepted() if command.split()[0] not in HOST_COMMANDS]
         assert arrived == commands_of(part)
     finally:
-        house.close()
+        processes.close()

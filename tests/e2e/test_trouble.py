@@ -39,10 +39,10 @@ def settings(folder, text):
     return path
 
 
-def test_a_second_daemon_on_the_same_state_names_the_first(house):
-    first = house.daemon()
+def test_a_second_daemon_on_the_same_state_names_the_first(processes):
+    first = processes.daemon()
     first.event("http.listening")
-    second = house.daemon()
+    second = processes.daemon()
     assert second.wait(TIMEOUT) == 1
     taken = (
         f"state directory {first.folder} is in use by nozzled (pid {first.pid}); end it, or choose another --state-dir"
@@ -52,10 +52,10 @@ def test_a_second_daemon_on_the_same_state_names_the_first(house):
     assert first.state == "Offline"
 
 
-def test_an_http_port_in_use_names_its_holder(house, tmp_path):
-    first = house.daemon()
+def test_an_http_port_in_use_names_its_holder(processes, tmp_path):
+    first = processes.daemon()
     _, port = first.address
-    second = house.daemon("--port", str(port), state=tmp_path / "other")
+    second = processes.daemon("--port", str(port), state=tmp_path / "other")
     front = first.event("front.started")["pid"]
     assert second.wait(TIMEOUT) == 1
     last = second.output().splitlines()[-1]
@@ -65,22 +65,22 @@ def test_an_http_port_in_use_names_its_holder(house, tmp_path):
     assert "Traceback" not in second.output()
 
 
-def test_an_http_port_in_use_ends_a_daemon_that_is_connecting_too(house, tmp_path):
-    printer = house.printer(100)
+def test_an_http_port_in_use_ends_a_daemon_that_is_connecting_too(processes, tmp_path):
+    printer = processes.printer(100)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        daemon = house.daemon("--port", str(port), "--printer", printer.address)
+        daemon = processes.daemon("--port", str(port), "--printer", printer.address)
         assert daemon.wait(TIMEOUT) == 1
     assert f"(pid {os.getpid()})" in daemon.output()
     assert "Traceback" not in daemon.output()
 
 
-def test_a_serial_port_in_use_names_its_holder_and_is_used_once_free(house, tmp_path):
-    printer = house.printer(100)
+def test_a_serial_port_in_use_names_its_holder_and_is_used_once_free(processes, tmp_path):
+    printer = processes.printer(100)
     holder = os.open(printer.link, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     try:
         fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        daemon = house.daemon(
+        daemon = processes.daemon(
             "--printer", printer.address, "--config", settings(tmp_path, "[printer]\nretry_s = 0.2\n")
         )
         unreachable = daemon.event("printer.unreachable")
@@ -114,21 +114,23 @@ def test_on_a_terminal_the_last_message_names_the_missing_port_and_says_what_to_
     assert "nozzled keeps trying." in last
 
 
-def test_a_missing_port_is_used_when_it_appears(house, tmp_path):
+def test_a_missing_port_is_used_when_it_appears(processes, tmp_path):
     link = tmp_path / "later"
-    daemon = house.daemon("--printer", f"serial:{link}", "--config", settings(tmp_path, "[printer]\nretry_s = 0.2\n"))
+    daemon = processes.daemon(
+        "--printer", f"serial:{link}", "--config", settings(tmp_path, "[printer]\nretry_s = 0.2\n")
+    )
     assert f"There is no port {link}" in daemon.event("printer.unreachable")["reason"]
     daemon.event("http.listening")
-    printer = house.printer(100, link)
+    printer = processes.printer(100, link)
     daemon.until_state("Operational")
     assert daemon.event("printer.connected")["firmware"].startswith("Marlin")
     assert printer.accepted()[:2] == ["M110 N0", "M115"]
 
 
-def test_a_printer_unplugged_in_a_print_gets_heaters_off_when_it_is_back(house, tmp_path):
-    printer = house.printer(100)
+def test_a_printer_unplugged_in_a_print_gets_heaters_off_when_it_is_back(processes, tmp_path):
+    printer = processes.printer(100)
     impatient = settings(tmp_path, "[printer]\nretry_s = 0.2\nreattach_s = 1.0\n")
-    daemon = house.daemon("--printer", printer.address, "--config", impatient)
+    daemon = processes.daemon("--printer", printer.address, "--config", impatient)
     daemon.print_file(head(None, tmp_path))
     until(lambda: len(printer.accepted()) > 300, "the print to be under way")
     printer.signal(signal.SIGTERM)
@@ -136,7 +138,7 @@ def test_a_printer_unplugged_in_a_print_gets_heaters_off_when_it_is_back(house, 
     ended = daemon.event("job.ended")
     assert ended["outcome"] == "INTERRUPTED"
     assert "unplugged" in ended["reason"]
-    again = house.printer(100, printer.link)
+    again = processes.printer(100, printer.link)
     daemon.until_state("Operational")
     until(lambda: {"M104 S0", "M140 S0"} <= set(again.accepted()), "heaters off")
     assert "unplugged" in daemon.get("/api/job")["error"]
@@ -157,9 +159,9 @@ def big_file(size, between):
     [(96, 2000, 60), pytest.param(300, None, 60, marks=pytest.mark.nightly)],
     ids=["ci", "whole"],
 )
-def test_a_large_upload_uses_little_memory_and_disturbs_no_print(house, tmp_path, mib, lines, speed):
-    printer = house.printer(speed)
-    daemon = house.daemon("--printer", printer.address)
+def test_a_large_upload_uses_little_memory_and_disturbs_no_print(processes, tmp_path, mib, lines, speed):
+    printer = processes.printer(speed)
+    daemon = processes.daemon("--printer", printer.address)
     part = head(lines, tmp_path)
     daemon.print_file(part)
     until(lambda: len(printer.accepted()) > 300, "the print to be under way")
@@ -195,10 +197,10 @@ def fill(path):
     assert shutil.disk_usage(path.parent).free == 0
 
 
-def test_a_full_disk_stops_no_print(house, tmp_path):
+def test_a_full_disk_stops_no_print(processes, tmp_path):
     with small_disk(tmp_path / "disk", "8m") as disk:
-        printer = house.printer(60)
-        daemon = house.daemon("--printer", printer.address, state=disk / "state")
+        printer = processes.printer(60)
+        daemon = processes.daemon("--printer", printer.address, state=disk / "state")
         part = head(1500, tmp_path)
         daemon.print_file(part)
         until(lambda: len(printer.accepted()) > 100, "the print to be under way")

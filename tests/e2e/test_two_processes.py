@@ -68,10 +68,10 @@ def part(tmp_path):
 
 
 @pytest.fixture
-def printing(house, part):
+def printing(processes, part):
     """A daemon on a port that stays the same, in the middle of a print that is slow."""
-    printer = house.printer(1)
-    daemon = house.daemon("--printer", printer.address, "--port", str(free_port()))
+    printer = processes.printer(1)
+    daemon = processes.daemon("--printer", printer.address, "--port", str(free_port()))
     daemon.print_file(part)
     until(lambda: "G1 X10 Y1 F6000" in printer.accepted(), "the first lines of the print")
     daemon.post("/api/printer/command", {"command": SLOW})
@@ -139,8 +139,8 @@ def test_the_front_ends_with_its_core_and_the_port_is_free_at_once(printing, sta
 @pytest.mark.parametrize(  # test_print sends it to the core alone, as systemd does
     "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)], ids=["SIGINT", "SIGTERM"]
 )
-def test_ctrl_c_reaches_both_processes_and_heaters_go_off_first(tmp_path, house, number):
-    printer = house.printer(4)
+def test_ctrl_c_reaches_both_processes_and_heaters_go_off_first(tmp_path, processes, number):
+    printer = processes.printer(4)
     config = tmp_path / "serve.toml"
     config.write_text('[analysis]\nenabled = false\n[job]\nheat_up = "firmware"\n')
     log = (tmp_path / "serve.log").open("wb")
@@ -166,10 +166,10 @@ def test_ctrl_c_reaches_both_processes_and_heaters_go_off_first(tmp_path, house,
         log.close()
 
 
-def test_sighup_reaches_both_processes(house, tmp_path):
+def test_sighup_reaches_both_processes(processes, tmp_path):
     config = tmp_path / "own.toml"
     config.write_text('[appearance]\nname = "one"\n')
-    daemon = house.daemon("--config", config)
+    daemon = processes.daemon("--config", config)
     name = lambda: daemon.get("/api/settings")["appearance"]["name"]  # noqa: E731 - read as a sentence below
     assert name() == "one"
     config.write_text('[appearance]\nname = "two"\n[log]\nlevel = "debug"\n')
@@ -179,10 +179,10 @@ def test_sighup_reaches_both_processes(house, tmp_path):
     assert not daemon.events("front.ended")
 
 
-def test_a_front_that_cannot_start_ends_the_service_with_its_reason(house, tmp_path):
+def test_a_front_that_cannot_start_ends_the_service_with_its_reason(processes, tmp_path):
     config = tmp_path / "own.toml"
     config.write_text('[http]\ntrusted_proxies = ["nobody"]\n')
-    daemon = house.daemon("--config", config)
+    daemon = processes.daemon("--config", config)
     assert daemon.wait(TIMEOUT) == 1
     assert "trusted_proxies: nobody" in daemon.output()
     assert "Traceback" not in daemon.output()
@@ -199,8 +199,8 @@ def test_a_front_that_has_worked_does_not_end_the_service_however_often_it_ends(
     until(lambda: '"Printing"' in (answers(daemon) or ""), "the API")
 
 
-def test_an_idle_service_does_not_end_with_a_front_that_has_worked(house):
-    daemon = house.daemon("--printer", "sim", "--port", str(free_port()))
+def test_an_idle_service_does_not_end_with_a_front_that_has_worked(processes):
+    daemon = processes.daemon("--printer", "sim", "--port", str(free_port()))
     daemon.until_state("Operational")
     front = front_of(daemon)
     os.kill(front, signal.SIGABRT)
@@ -244,10 +244,10 @@ def test_without_a_standard_error_the_reason_of_an_end_goes_to_the_standard_outp
     assert b"nozzled: 'nonsense': unknown kind of printer" in ended.stdout
 
 
-def test_the_process_that_analyses_a_file_does_not_get_the_key(house, tmp_path):
+def test_the_process_that_analyses_a_file_does_not_get_the_key(processes, tmp_path):
     config = tmp_path / "own.toml"
     config.write_text("[analysis]\nenabled = true\n")
-    daemon = house.daemon("--config", config, "--printer", "sim")
+    daemon = processes.daemon("--config", config, "--printer", "sim")
     daemon.until_state("Operational")
     front = front_of(daemon)
     data = head(None, tmp_path).read_bytes()

@@ -23,7 +23,7 @@ def test_a_heater_that_does_not_heat_fails_after_the_watch_period(command, heate
     printer = LonePrinter(chamber=CHAMBER)
     printer.fail(HeaterFault.NO_HEAT, heater)
     printer.send(command)
-    after, text = printer.trip()
+    after, text = printer.wait_for_halt()
     assert text == f"Error:Heating failed, system stopped! Heater_ID: {name}"
     assert period <= after <= period + TICK_S
 
@@ -32,7 +32,7 @@ def test_heating_is_watched_repeatedly():
     printer = LonePrinter()
     printer.send("M104 S200", seconds=30)
     printer.fail(HeaterFault.NO_HEAT)
-    after, text = printer.trip()
+    after, text = printer.wait_for_halt()
     assert text == "Error:Heating failed, system stopped! Heater_ID: 0"
     # begun at 1 s and renewed at 21 s: at 41 s it is still warmer than then, at 61 s it is not warm enough
     assert 30 + after == pytest.approx(60, abs=3 * TICK_S)
@@ -61,7 +61,7 @@ def test_thermal_runaway_trips_one_period_after_the_last_warm_reading(command, h
     spied, tick = watcher.heat.find(heater), math.ceil(watcher.now / TICK_S)
     while spied.temperature(tick * TICK_S) >= target - limits.runaway_below:
         tick += 1
-    after, text = printer.trip()
+    after, text = printer.wait_for_halt()
     assert text == f"Error:Thermal Runaway, system stopped! Heater_ID: {name}"
     assert printer.firmware.halted
     assert after == pytest.approx((tick - 1) * TICK_S + limits.runaway_period - watcher.now, abs=1e-9)
@@ -73,7 +73,7 @@ def test_a_falling_reading_is_a_runaway(fault):
     printer = LonePrinter()
     printer.send("M104 S240", seconds=300)
     printer.fail(fault)
-    after, text = printer.trip()
+    after, text = printer.wait_for_halt()
     assert text == "Error:Thermal Runaway, system stopped! Heater_ID: 0"
     assert 40 <= after < 60
 
@@ -94,7 +94,7 @@ def test_a_heater_that_is_stuck_on_trips_maxtemp_when_its_body_gets_there(target
     printer = LonePrinter()
     printer.fail(HeaterFault.RUNAWAY)
     printer.send(f"M104 S{target}")
-    after, text = printer.trip()
+    after, text = printer.wait_for_halt()
     assert text == "Error:MAXTEMP triggered, system stopped! Heater_ID: 0"
     body, limits = HOTEND.body, HOTEND.limits
     first_order = body.time_constant * math.log((body.maximum - body.ambient) / (body.maximum - limits.maximum))
@@ -108,7 +108,7 @@ def test_a_heater_that_is_stuck_on_trips_maxtemp_when_its_body_gets_there(target
 def test_a_shorted_sensor_trips_maxtemp_at_once_even_when_all_is_off(heater, name):
     printer = LonePrinter()
     printer.fail(HeaterFault.SENSOR_SHORT, heater)
-    after, text = printer.trip()
+    after, text = printer.wait_for_halt()
     assert text == f"Error:MAXTEMP triggered, system stopped! Heater_ID: {name}"
     assert after <= TICK_S
 
@@ -119,7 +119,7 @@ def test_an_open_sensor_trips_mintemp_once_the_heater_is_on():
     assert printer.run(1000) == []
     assert printer.send("M105")[0].startswith("ok T:-15.00 /0.00")
     assert printer.send("M104 S200") == ["ok"]
-    after, text = printer.trip()
+    after, text = printer.wait_for_halt()
     assert text == "Error:MINTEMP triggered, system stopped! Heater_ID: 0"
     assert after <= TICK_S
 
@@ -128,7 +128,7 @@ def test_mintemp_trips_where_it_is_too_cold_to_heat():
     printer = LonePrinter(hotend=replace(HOTEND, body=replace(HOTEND.body, ambient=2.0)))
     assert printer.run(100) == []
     printer.send("M104 S200")
-    assert printer.trip()[1] == "Error:MINTEMP triggered, system stopped! Heater_ID: 0"
+    assert printer.wait_for_halt()[1] == "Error:MINTEMP triggered, system stopped! Heater_ID: 0"
 
 
 def test_runaway_trips_after_a_small_step_that_was_not_watched():
@@ -136,14 +136,14 @@ def test_runaway_trips_after_a_small_step_that_was_not_watched():
     printer.send("M140 S60", seconds=300)
     printer.send("M140 S62", seconds=60)
     printer.fail(HeaterFault.NO_HEAT, "bed")
-    assert printer.trip()[1] == "Error:Thermal Runaway, system stopped! Heater_ID: bed"
+    assert printer.wait_for_halt()[1] == "Error:Thermal Runaway, system stopped! Heater_ID: bed"
 
 
 def test_the_second_hotend_is_named():
     printer = LonePrinter(extruders=2)
     printer.send("M104 T1 S200", seconds=100)
     printer.fail(HeaterFault.SENSOR_OPEN, "hotend1")
-    assert printer.trip()[1] == "Error:MINTEMP triggered, system stopped! Heater_ID: 1"
+    assert printer.wait_for_halt()[1] == "Error:MINTEMP triggered, system stopped! Heater_ID: 1"
 
 
 def test_halted_means_off_and_silent_until_a_reset_and_the_heat_stays():
@@ -167,9 +167,9 @@ def test_halted_means_off_and_silent_until_a_reset_and_the_heat_stays():
 def test_a_board_that_is_too_hot_halts_again_after_a_reset():
     printer = LonePrinter()
     printer.fail(HeaterFault.RUNAWAY)
-    printer.trip()
+    printer.wait_for_halt()
     printer.firmware.reset(printer.now)
-    assert printer.trip(10.0)[1] == "Error:MAXTEMP triggered, system stopped! Heater_ID: 0"
+    assert printer.wait_for_halt(10.0)[1] == "Error:MAXTEMP triggered, system stopped! Heater_ID: 0"
 
 
 @pytest.mark.parametrize("command", ["M104 S260", "M140 S110", "M104 S200\nM140 S100\nM106 S255"])
@@ -251,4 +251,4 @@ def test_limits_can_be_set():
     printer = LonePrinter(hotend=config)
     printer.fail(HeaterFault.NO_HEAT)
     printer.send("M104 S200")
-    assert printer.trip()[0] == pytest.approx(5, abs=TICK_S)
+    assert printer.wait_for_halt()[0] == pytest.approx(5, abs=TICK_S)

@@ -52,11 +52,11 @@ class Running:
         self._config.write_text(CONFIG)
         scenario.write_text(UNPLUG)
         self._printer = f"sim?speed={speed}&scenario={scenario}"
-        self.house = ProcessGroup(folder)
+        self.processes = ProcessGroup(folder)
         self._start(0)
 
     def _start(self, port):
-        self.daemon = self.house.daemon("--config", self._config, "--printer", self._printer, "--port", str(port))
+        self.daemon = self.processes.daemon("--config", self._config, "--printer", self._printer, "--port", str(port))
         self.daemon.event("http.listening")
 
     def restart(self):
@@ -79,7 +79,7 @@ def _answers(port):
 def running(request, tmp_path_factory):
     service = Running(tmp_path_factory.mktemp("page"), getattr(request.module, "SPEED", 60))
     yield service
-    service.house.close()
+    service.processes.close()
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ def take(browser: Browser, service: Running, name: str, view: str, options: dict
     stage.answer("**/api/keys", {"keys": KEYS})
     stage.show(**STATE, server={"time": NOW})
     stage.open(view)
-    stage.is_in_state("Printing")
+    stage.expect_state("Printing")
     stage.add_to_console([[line[0], NOW, line[2:]] for line in TALK.splitlines()])
     stage.page.locator(WAIT.get(view, "main .card")).first.wait_for(state="attached")
     stage.page.wait_for_timeout(2500)  # for what the page loads later; the chart is redrawn every 2 s
@@ -200,7 +200,7 @@ def main(names: list[str]) -> int:
             for name in [each for each in chosen if each != "farm"]:
                 take(browser, service, name, *PICTURES[name])
         finally:
-            service.house.close()
+            service.processes.close()
     return 0
 
 

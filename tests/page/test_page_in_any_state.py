@@ -200,11 +200,11 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(new_stage, axe, running, part,
     stage.answer("**/api/files?*", {"files": [], "free": 10**9, "total": 10**9})
     stage.answer("**/api/history?*", {"jobs": []})
     stage.open()
-    stage.is_in_state(words["state_ready"])
+    stage.expect_state(words["state_ready"])
     stage.page.evaluate(axe)
     violations = {}
     stage.show(**STATES["state_offline"])
-    stage.is_in_state(words["state_offline"])
+    stage.expect_state(words["state_offline"])
     violations |= {("empty", view): faults(stage, view, filled=False) for view in VIEWS}
     stage.page.unroute("**/api/files?*")
     stage.answer("**/api/history?*", {"jobs": HISTORY})
@@ -213,14 +213,14 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(new_stage, axe, running, part,
     toolpath = running.get("/api/files/local/example.gcode")["toolpath"]
     for state, changes in STATES.items():
         stage.show(**changes, toolpath=toolpath, queue={"revision": state})
-        stage.is_in_state(words[state])
+        stage.expect_state(words[state])
         violations |= {(state, view): faults(stage, view) for view in VIEWS}
     stage.show(**PRINTING, toolpath=toolpath)
-    stage.is_in_state(words["job_printing"])
+    stage.expect_state(words["job_printing"])
     violations |= faults_when_opened(stage, words)
     height = stage.page.locator("header").bounding_box()["height"]
     stage.lose()
-    stage.is_in_state(words["state_unknown"])
+    stage.expect_state(words["state_unknown"])
     assert abs(stage.page.locator("header").bounding_box()["height"] - height) < 2  # nothing moves under a finger
     violations |= {("lost", view): faults(stage, view) for view in VIEWS}
     assert {key: each for key, each in violations.items() if each} == {}
@@ -242,7 +242,7 @@ def test_the_chart_has_the_temperatures_of_the_time_without_a_connection(new_sta
     stage.page.clock.fast_forward(120_000)
     stage.show(printer={"heaters": heaters})
     stage.page.clock.fast_forward(10_000)
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     expect(line).to_have_attribute("d", re.compile("^M[^M]*$"))  # it is not interrupted
 
 
@@ -253,7 +253,7 @@ def test_axe_finds_nothing_in_dialogs(new_stage, axe):
     stage.page.evaluate(axe)
     assert faults_of(stage) == []
     stage.open().page.reload()
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     stage.page.evaluate(axe)
     stage.show(**PRINTING)
     taps = "name => [...document.querySelectorAll('button')].find(each => each.textContent === name)"
@@ -276,7 +276,7 @@ def test_axe_finds_nothing_in_dialogs(new_stage, axe):
     stage.page.keyboard.press("Escape")
     expect(request).to_have_count(0)
     stage.show(**{**PRINTING, "printer": {**NO_PRINTER, "state": "fault", "error": "it was unplugged"}})
-    stage.is_in_state("Printer is gone")
+    stage.expect_state("Printer is gone")
     expect(stage.page.locator("main")).to_contain_text("the print waits for it")
     expect(stage.page.locator("main")).not_to_contain_text("has ended")
     stage.show(**STATES["state_stopped"])
@@ -304,7 +304,7 @@ def test_no_presets_are_shown_if_an_admin_has_removed_them_all(new_stage):
     stage = new_stage(**DESKTOP)
     stage.answer("**/api/settings", {"temperature": {"profiles": []}})
     stage.open()
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     expect(stage.button("All off")).to_be_visible()
     expect(stage.page.locator(".presets button")).to_have_count(1)
 
@@ -314,7 +314,7 @@ def test_a_lost_print_continues_after_the_user_has_checked_the_part(new_stage, a
     stage.answer("**/api/history?*", {"jobs": [LOST]})
     stage.answer("**/api/resume-at", PROPOSED)
     stage.open()
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     stage.page.evaluate(axe)
     stage.show(job={**PRINTING["job"], "active": False, "state": "interrupted", "last": {"outcome": "interrupted"}})
     with stage.page.expect_request("**/api/resume-at") as request:
@@ -352,12 +352,12 @@ def test_a_lost_print_continues_after_the_user_has_checked_the_part(new_stage, a
 def test_a_fault_stays_in_view_and_a_target_is_pending_until_the_printer_reports_it(new_stage, axe):
     stage = new_stage(**PHONE)
     stage.open()
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     stage.page.evaluate(axe)
     halt_text = "the firmware has halted: Heating failed, system stopped! Heater_ID: 0"
     halt = {"at": 1_795_000_000, "text": halt_text, "kind": "not_heating"}
     stage.show(printer={"fault": halt}, job={**PRINTING["job"], "active": False, "state": "failed", "error": halt_text})
-    stage.is_in_state("Ready, after a fault")
+    stage.expect_state("Ready, after a fault")
     expect(stage.page.get_by_text(halt_text)).to_have_count(1)
     expect(stage.page.locator("main")).to_contain_text("Switch the printer off, let it cool")
     expect(stage.page.get_by_label("Heat", exact=True)).to_have_count(0)  # no button offers to heat it again
@@ -417,7 +417,7 @@ def test_a_port_that_does_not_exist_is_no_fault_of_the_printer(new_stage, langua
     stage.open()
     error = "There is no port /dev/ttyUSB9. There are: serial:/dev/ttyS0."
     stage.show(printer={**NO_PRINTER, "state": "fault", "text": "Offline after error", "error": error})
-    stage.is_in_state(word)
+    stage.expect_state(word)
     notice = stage.page.locator(".card.notice.bad")
     expect(notice.get_by_role("heading", name=head)).to_be_visible()
     expect(notice).to_contain_text(cause)
@@ -432,9 +432,9 @@ def test_moves_that_may_hit_a_paused_print_have_to_be_confirmed(new_stage):
     stage.page.on("request", lambda request: request.method == "POST" and sent.append(request.post_data_json))
     stage.page.route("**/api/printer/**", lambda route: route.fulfill(status=204))
     stage.open("move")
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     stage.show(**{**STATES["job_paused"], "printer": {**STATES["job_paused"]["printer"], "position": {"z": 7.3}}})
-    stage.is_in_state("Paused")
+    stage.expect_state("Paused")
     for name, questions in {"Home all axes": 1, "Home Z": 1, "Move Z . by 10": 1, "Move X .": 0}.items():
         sent.clear()
         stage.button(re.compile(name)).last.click()
@@ -458,7 +458,7 @@ def test_moves_that_may_hit_a_paused_print_have_to_be_confirmed(new_stage):
 def test_tools_that_share_a_nozzle_have_its_temperature(new_stage):
     """With an MMU, the firmware reports one nozzle for all tools."""
     stage = new_stage(**DESKTOP).open("move")
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     stage.show(printer={"tool": 3, "heaters": {"tool0": {"actual": 210.0, "target": 210.0}}}, profile={"extruders": 5})
     expect(stage.button("Extrude")).to_have_attribute("aria-disabled", "false")
     cold = {**PRINTING["printer"], "tool": 3, "heaters": {"tool0": {"actual": 120.0, "target": 0.0}}}
@@ -472,7 +472,7 @@ def test_more_files_than_the_list_of_uploads_holds_are_all_sent(new_stage):
     accepted = {"files": {"local": {"path": "part.gcode", "name": "part.gcode"}}}
     stage.page.route("**/api/files/local", lambda route: route.fulfill(status=201, json=accepted))
     stage.answer("**/api/files/local/part.gcode", {"gcodeAnalysis": {"errors": [], "warnings": []}})
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     files = [{"name": f"{number}.gcode", "mimeType": "text/plain", "buffer": b"G28\n"} for number in range(60)]
     stage.page.locator("input[type=file]").set_input_files(files)
     expect(stage.page.get_by_text("Uploaded and checked: no problems found")).to_have_count(len(files))
@@ -491,10 +491,10 @@ def test_a_wrong_number_of_copies_is_refused_with_the_bounds(new_stage):
 def test_a_print_without_a_record_whose_printer_is_away_can_be_cancelled(new_stage):
     """The core prints without a record, and so without an id, while its disk is full."""
     stage = new_stage(**DESKTOP).open()
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     gone = {**NO_PRINTER, "state": "fault", "error": "serial:/dev/ttyUSB0 is gone"}
     stage.show(printer=gone, job={**PRINTING["job"], "id": None, "state": "reattaching"})
-    stage.is_in_state("Printer is gone")
+    stage.expect_state("Printer is gone")
     expect(stage.page.locator(".notice")).to_contain_text("The print continues if the printer is back soon")
     expect(stage.button("Cancel print")).to_have_attribute("aria-disabled", "false")
     stage.answer("**/api/job", {})
@@ -502,7 +502,7 @@ def test_a_print_without_a_record_whose_printer_is_away_can_be_cancelled(new_sta
     stage.page.get_by_role("button", name="Cancel the print").click()
     expect(stage.page.locator(".notice")).to_contain_text("Cancelled: the print ends")
     stage.show()
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     stage.show(printer=gone, job={**PRINTING["job"], "id": None, "state": "reattaching"})  # the next print
     expect(stage.page.locator(".notice")).to_contain_text("The print continues if the printer is back soon")
     expect(stage.button("Cancel print")).to_have_attribute("aria-disabled", "false")
@@ -538,7 +538,7 @@ def test_letters_of_twice_the_size_leave_room_for_the_view(new_stage):
     stage = new_stage(**PHONE)
     stage.context.new_cdp_session(stage.page).send("Page.setFontSizes", {"fontSizes": {"standard": 32, "fixed": 26}})
     stage.open()
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     stage.show(**PRINTING)
     for view in ("now", "files", "move", "console", "history", "settings", "health"):
         stage.go(view)
@@ -565,7 +565,7 @@ def test_foreign_text_is_escaped(new_stage):
     stage.answer("**/api/files?*", {"files": [entry], "free": 1, "total": 1})
     stage.answer("**/api/keys", {"keys": [{"name": evil, "scope": "read", "own": False}]})
     stage.open()
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     stage.ask_for_access(app_name=evil, remote_address=evil, code=evil)
     stop, badge = (each.bounding_box() for each in (stage.page.locator("#stop"), stage.page.locator(".access")))
     assert badge["x"] >= stop["x"] + stop["width"] + 16, "a slip of the finger must not reach Stop"
@@ -583,7 +583,7 @@ def test_foreign_text_is_escaped(new_stage):
     refused = {"path": evil, "name": evil, "reasons": [evil]}
     job = {**PRINTING["job"], "active": False, "file": {"name": evil}, "error": evil, "refused": refused}
     stage.show(printer=printer, job=job, server={"name": evil, "version": evil}, profile={"name": evil})
-    stage.is_in_state("Offline after error")
+    stage.expect_state("Offline after error")
     for view in VIEWS:
         stage.go(view)
         if view != "console":
@@ -597,9 +597,9 @@ def test_foreign_text_is_escaped(new_stage):
 def test_an_hour_of_messages_does_not_grow_the_heap(new_stage):
     stage = new_stage(**DESKTOP)
     stage.open("console")
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     stage.show(**PRINTING)
-    stage.is_in_state("Printing")
+    stage.expect_state("Printing")
     tools = stage.context.new_cdp_session(stage.page)
 
     def heap():
@@ -657,7 +657,7 @@ def test_settings_show_messages_and_spools_if_they_are_switched_on(new_stage, ax
 
     stage.page.route("**/api/companions/notify/ask", answer)
     stage.open()
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     stage.show(companions={"notify": {"state": NOTIFY, "away": False}})
     stage.go("settings")
     stage.page.get_by_label("A print was cancelled").check()
@@ -720,7 +720,7 @@ def test_now_switches_the_power_and_announces_that_it_goes_off(new_stage, axe):
     off = {**POWER["devices"][0], "on": False}
     stage.page.route("**/api/companions/power/ask", answer)
     stage.open()
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     soon = stage.page.evaluate("Date.now() / 1000") + 30
     stage.show(companions={"power": {"state": {**POWER, "offAt": soon}, "away": False}})
     main = stage.page.locator("main")
@@ -745,7 +745,7 @@ def test_now_switches_the_power_and_announces_that_it_goes_off(new_stage, axe):
 
 def test_an_error_in_one_part_leaves_the_others(new_stage):
     stage = new_stage(**DESKTOP).open()
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     stage.show(**{**PRINTING, "companions": {"power": {"state": {"on": True}, "away": False}}})  # no devices
     expect(stage.page.get_by_role("alert").filter(has_text="This part of the page cannot be shown")).to_be_visible()
     assert len(stage.errors) == 1
@@ -772,7 +772,7 @@ def test_a_refused_choice_is_not_shown_as_made(new_stage):
 
     stage.page.route("**/api/companions/notify/ask", answer)
     stage.open("settings")
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     stage.show(companions={"notify": {"state": NOTIFY, "away": False}})
     box = stage.page.get_by_label("A print was cancelled")
     box.click()
@@ -789,7 +789,7 @@ def test_power_that_stays_on_because_the_user_said_so_is_no_failure(new_stage):
     error = 'the printer is busy (Printing): Printer stays on. Send "force": true to switch it off anyway'
     stage.page.route("**/api/companions/power/ask", lambda route: route.fulfill(status=409, json={"error": error}))
     stage.open()
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     stage.show(companions={"power": {"state": POWER, "away": False}})
     switch = stage.button("Switch off: Printer")
     switch.click()

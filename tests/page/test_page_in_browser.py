@@ -22,7 +22,7 @@ def test_a_browser_is_paired_and_prints_an_upload(new_tab, service, part):
     assert code.startswith("pair=")
     tab = new_tab()
     tab.page.goto(f"{tab.root}#{code}%")  # with what a chat may add to a link
-    tab.is_in_state("Ready")
+    tab.expect_state("Ready")
     assert "pair" not in tab.page.url
     key = tab.page.evaluate("localStorage.getItem('nozzled.key')")
     assert key not in {None, TOKEN}
@@ -32,7 +32,7 @@ def test_a_browser_is_paired_and_prints_an_upload(new_tab, service, part):
     tab.button(re.compile("^Print short")).first.click()
     tab.button("Start the print").click()
     expect(tab.page.get_by_text("The last print was completed.")).to_be_visible()
-    tab.is_in_state("Ready")
+    tab.expect_state("Ready")
     assert service.request("POST", "/api/printer/bed", b'{"command": "target", "target": 40}', JSON)[0] == 204
     expect(tab.page.get_by_text("Still heated: Bed 40 °C.")).to_be_visible()
     assert service.request("POST", "/api/printer/bed", b'{"command": "target", "target": 0}', JSON)[0] == 204
@@ -57,7 +57,7 @@ def test_the_first_view_is_light_and_the_modules_also_work_separately(new_tab, s
     assert len(sizes) <= 14
     assert 30_000 < sum(sizes) <= 60 * 1024
     tab.page.goto(f"{tab.root}?modules#history")
-    tab.is_in_state("Printing")
+    tab.expect_state("Printing")
     expect(tab.page.locator("main")).to_contain_text("light.gcode")
     assert len(sizes_of_first(60)) > 30
 
@@ -67,7 +67,7 @@ def test_stop_needs_a_long_press(new_tab, service, part):
     tab = new_tab(**PHONE)
     tab.page.clock.install()
     tab.open()
-    tab.is_in_state("Printing")
+    tab.expect_state("Printing")
     expect(tab.page.locator("header")).to_contain_text(re.compile(r"\d+ °C"))
     tab.hold("#stop", 0.3)
     expect(tab.page.get_by_text("Hold to stop")).to_be_visible()
@@ -81,11 +81,11 @@ def test_stop_needs_a_long_press(new_tab, service, part):
     assert service.state == "Printing"
     tab.hold("#stop", 0.6)
     tab.page.clock.resume()
-    tab.is_in_state("Stopped")
+    tab.expect_state("Stopped")
     expect(tab.page.get_by_text("Stopped. The printer confirmed it.")).to_be_visible()
     expect(tab.page.locator("header")).not_to_contain_text("°C")  # unknown
     tab.button("Reconnect").click()
-    tab.is_in_state("Ready")
+    tab.expect_state("Ready")
 
 
 def test_a_refused_file_is_explained_and_printed_after_the_reasons_are_read(new_tab, part):
@@ -107,16 +107,16 @@ def test_a_refused_file_is_explained_and_printed_after_the_reasons_are_read(new_
 
 def test_a_silent_service_is_not_shown_as_live(new_tab, service):
     tab = new_tab().open()
-    tab.is_in_state("Ready")
+    tab.expect_state("Ready")
     tab.page.evaluate("window.same = true")
     with stopped(service):
         expect(tab.page.locator("#banner")).to_contain_text("does not answer")
         expect(tab.page.locator(".heaters.old")).to_be_visible()
     expect(tab.page.locator(".fresh")).to_have_text("Live")
-    tab.is_in_state("Ready")
+    tab.expect_state("Ready")
     service.restart()
     expect(tab.page.locator(".fresh")).to_have_text("Live")
-    tab.is_in_state("Ready")
+    tab.expect_state("Ready")
     assert tab.page.evaluate("window.same")  # without a reload
 
 
@@ -138,7 +138,7 @@ def test_pause_resume_and_confirmed_cancel_work_by_keyboard_alone(new_tab, servi
     data = 3 * part("keys.gcode", None).read_bytes()  # on a busy computer each key takes its time
     service.upload("keys.gcode", len(data), [data])
     tab = new_tab().open()
-    tab.is_in_state("Ready")
+    tab.expect_state("Ready")
     press = tab.page.keyboard.press
     tab.tab_to("Files")
     press("Enter")
@@ -146,18 +146,18 @@ def test_pause_resume_and_confirmed_cancel_work_by_keyboard_alone(new_tab, servi
     press("Enter")
     tab.tab_to("Start the print")
     press("Enter")
-    tab.is_in_state("Printing")
+    tab.expect_state("Printing")
     assert re.search(r"\d+ % keys .* nozzled", tab.page.title())
     tab.tab_to("Pause")
     tab.page.evaluate(PRESS_RESUME_AT_ONCE)  # which is ignored: that press was meant for Pause
     press("Space")
-    tab.is_in_state("Paused")
+    tab.expect_state("Paused")
     assert tab.page.evaluate("pressed")
     assert service.state == "Paused"
     expect(tab.button("Resume")).to_be_focused()
     tab.wait_for_guard()
     press("Enter")
-    tab.is_in_state("Printing")
+    tab.expect_state("Printing")
 
     tab.tab_to("Cancel print")
     press("Enter")
@@ -167,7 +167,7 @@ def test_pause_resume_and_confirmed_cancel_work_by_keyboard_alone(new_tab, servi
     assert tab.page.locator("#stop").is_enabled()  # while a question is open
     press("Escape")
     expect(question).to_have_count(0)
-    tab.is_in_state("Printing")
+    tab.expect_state("Printing")
     tab.tab_to("Cancel print")
     press("Enter")
     expect(question).to_be_visible()
@@ -175,7 +175,7 @@ def test_pause_resume_and_confirmed_cancel_work_by_keyboard_alone(new_tab, servi
     expect(question).to_have_count(0)  # its subject is over
     service.until_state("Operational")
     service.post("/api/job", {"command": "start"})
-    tab.is_in_state("Printing")
+    tab.expect_state("Printing")
     tab.tab_to("Cancel print")
     press("Enter")
     tab.tab_to("Cancel the print")
@@ -183,7 +183,7 @@ def test_pause_resume_and_confirmed_cancel_work_by_keyboard_alone(new_tab, servi
     expect(tab.page.get_by_text("The last print was cancelled.")).to_be_visible()
     tab.tab_to("Stop")
     press("Enter")
-    tab.is_in_state("Stopped")
+    tab.expect_state("Stopped")
 
 
 def test_the_rest_of_a_cancelled_print_is_printed_from_prints(new_tab, service):
@@ -201,7 +201,7 @@ def test_the_rest_of_a_cancelled_print_is_printed_from_prints(new_tab, service):
     dialog.get_by_label("The nozzle touches the top of the part").check()
     tab.wait_for_guard()
     dialog.get_by_role("button", name="Print from layer 2 on").click()
-    tab.is_in_state("Printing")
+    tab.expect_state("Printing")
     expect(tab.page.locator("main")).to_contain_text("part-from-layer-2.gcode")
     service.post("/api/job", {"command": "cancel"})
 
@@ -215,7 +215,7 @@ def cold_layers(*heights):
 
 def test_the_head_is_jogged_and_heated_within_the_rules(new_tab, service):
     tab = new_tab().open("move")
-    tab.is_in_state("Ready")
+    tab.expect_state("Ready")
     header, position = tab.page.locator("header"), tab.page.locator(".position")
     tab.button("Home all axes").click()
     expect(position).to_contain_text("0.0")
@@ -246,22 +246,22 @@ def test_the_head_is_jogged_and_heated_within_the_rules(new_tab, service):
 
 def test_an_unplugged_printer_is_shown_and_reconnected(new_tab, service):
     tab = new_tab().open("move")
-    tab.is_in_state("Ready")
+    tab.expect_state("Ready")
     tab.page.get_by_label("Nozzle", exact=True).fill("250")
     tab.page.keyboard.press("Enter")
-    tab.is_in_state("Offline after error")
+    tab.expect_state("Offline after error")
     expect(tab.page.locator("header")).not_to_contain_text("°C")  # unknown
     tab.go("now")
     expect(tab.page.locator("main")).to_contain_text("was unplugged")
     tab.go("settings")
     tab.button("Connect").click()
-    tab.is_in_state("Ready")
+    tab.expect_state("Ready")
     expect(tab.page.locator("header")).to_contain_text(re.compile(r"\d+ °C"))
 
 
 def test_the_console_shows_sends_filters_and_keeps_a_refused_command(new_tab):
     tab = new_tab().open("console")
-    tab.is_in_state("Ready")
+    tab.expect_state("Ready")
     log, field = tab.page.get_by_role("log"), tab.page.get_by_label("G-code command")
     field.fill("M115")
     tab.button("Send").click()
@@ -283,7 +283,7 @@ def test_the_console_shows_sends_filters_and_keeps_a_refused_command(new_tab):
 
 def test_settings_are_stored_and_a_printer_preset_is_used(new_tab, service):
     tab = new_tab(color_scheme="light").open("settings")
-    tab.is_in_state("Ready")
+    tab.expect_state("Ready")
     tab.page.get_by_role("combobox", name="Printer model").select_option("mk3s")
     tab.button("Use").click()
     limits = tab.page.locator("dl.pairs", has_text="Limits")
@@ -293,9 +293,9 @@ def test_settings_are_stored_and_a_printer_preset_is_used(new_tab, service):
     expect(limits).not_to_contain_text("210 mm")
     tab.page.get_by_label("Theme").select_option("dark")
     tab.page.get_by_label("Language").select_option("de")
-    tab.is_in_state("Bereit")
+    tab.expect_state("Bereit")
     tab.page.reload()
-    tab.is_in_state("Bereit")
+    tab.expect_state("Bereit")
     assert tab.page.evaluate("document.documentElement.dataset.theme") == "dark"
 
 
@@ -306,12 +306,12 @@ def test_a_revoked_key_ends_the_page_at_once_and_for_good(new_tab, service):
     tab = new_tab()
     tab.page.add_init_script(f"localStorage.setItem('nozzled.key', {json.dumps(pairing['key'])})")
     tab.page.goto(tab.root)
-    tab.is_in_state("Ready")
+    tab.expect_state("Ready")
     owner = new_tab().open("settings")
     owner.button(f"Revoke {name}").click()
     owner.button("Revoke", exact=True).click()
     expect(owner.page.get_by_text(name)).to_have_count(0)
-    tab.is_in_state("This browser is no longer allowed")
+    tab.expect_state("This browser is no longer allowed")
     urls = []
     tab.page.on("request", lambda request: urls.append(request.url))
     tab.page.on("websocket", lambda socket: urls.append(socket.url))
@@ -322,7 +322,7 @@ def test_a_revoked_key_ends_the_page_at_once_and_for_good(new_tab, service):
 def test_health_describes_the_connection_and_shows_a_fault(new_tab, service, part):
     service.print_file(part("healthy.gcode", 4000))
     tab = new_tab().open("health")
-    tab.is_in_state("Printing")
+    tab.expect_state("Printing")
     expect(tab.page.locator("main")).to_contain_text(re.compile(r"The printer requested 0 of [\d,]+ lines again"))
     expect(tab.page.locator("main")).to_contain_text(re.compile("The printer (never|may have) had to wait"))
     expect(tab.page.locator("header")).to_contain_text(re.compile("→ 2[0-9]{2}"))
@@ -340,7 +340,7 @@ def test_health_describes_the_connection_and_shows_a_fault(new_tab, service, par
     expect(tab.page.get_by_role("log")).not_to_contain_text("28 X")
     tab.go("health")
     tab.page.locator("#stop").click()
-    tab.is_in_state("Stopped")
+    tab.expect_state("Stopped")
     tab.page.reload()
     tab.button(re.compile("^Show ")).first.click()
     expect(tab.page.locator(".recording .log")).to_contain_text("M112")
@@ -390,7 +390,7 @@ def test_several_files_are_moved_into_a_new_folder_inspected_and_deleted(new_tab
 
 def test_the_first_run_ends_with_a_test_in_the_air(new_tab, service):
     tab = new_tab().open("setup")
-    tab.is_in_state("Ready")
+    tab.expect_state("Ready")
     expect(tab.page.locator("main")).to_contain_text("A printer answers at sim")
     expect(tab.page.locator("main")).to_contain_text("Marlin")
     tab.button("Run the test").click()
@@ -465,7 +465,7 @@ def test_presets_are_changed_after_unlocking(new_tab, service):
     code = service.request("POST", "/api/pair/codes", b"{}", {"Content-Type": "application/json"})[1]["link"]
     tab = new_tab()
     tab.page.goto(f"{tab.root}#{code.partition('#')[2]}")
-    tab.is_in_state("Ready")
+    tab.expect_state("Ready")
     tab.page.goto(f"{tab.root}#settings")
     presets = tab.page.get_by_role("region", name="Temperature presets")
     presets.get_by_label("Name").last.fill("Silk")

@@ -50,7 +50,7 @@ def test_a_tab_takes_over_the_key_that_another_tab_has_stored(new_stage, service
     stage.page.goto(stage.root)
     stage.page.evaluate("key => localStorage.setItem('nozzled.key', key)", old)
     stage.page.reload()
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     stage.page.evaluate(TURN, "hidden")
     stage.page.clock.fast_forward(31_000)  # the tab closes its socket
     stage.page.evaluate("key => localStorage.setItem('nozzled.key', key)", new)  # another tab has signed out and in
@@ -59,7 +59,7 @@ def test_a_tab_takes_over_the_key_that_another_tab_has_stored(new_stage, service
     expect(stage.page.locator(".fresh")).to_have_text("Live")
     assert stage.page.evaluate("localStorage.getItem('nozzled.key')") == new
     service.request("DELETE", "/api/keys/new")
-    stage.is_in_state("This browser is no longer allowed")
+    stage.expect_state("This browser is no longer allowed")
     assert stage.page.evaluate("localStorage.getItem('nozzled.key')") is None
 
 
@@ -82,7 +82,7 @@ def test_the_page_works_on_when_its_rights_of_an_admin_have_ended_early(new_tab,
 
 def test_a_request_that_only_reads_leaves_no_doubt_about_what_was_done(new_stage):
     stage = new_stage(**DESKTOP).open("files")
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     stage.page.route("**/api/files?*", lambda route: route.abort())
     stage.lose()
     expect(stage.page.locator("main")).to_contain_text("nozzled did not answer.")
@@ -139,11 +139,11 @@ def test_the_live_picture_begins_again_with_the_connection(new_stage):
     stage.page.locator(".camera img").wait_for()
     until(lambda: stage.page.wait_for_timeout(50) or pictures, "the picture")
     stage.lose()
-    stage.is_in_state("Unknown")
+    stage.expect_state("Unknown")
     seen = len(pictures)
     stage.show(server={"camera": True})
     stage.page.clock.fast_forward(10_000)
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     until(lambda: stage.page.wait_for_timeout(50) or len(pictures) > seen, "a new stream")
 
 
@@ -180,19 +180,19 @@ def test_the_language_chosen_last_counts(new_stage):
         late.append(route)
 
     stage.open("settings")
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     stage.page.route("**/texts_more_de.mjs", hold)
     with stage.page.expect_request("**/texts_more_de.mjs"):
         stage.page.get_by_label("Language").select_option("de")
     stage.page.get_by_label("Language").select_option("en")
     late[0].continue_()
     stage.page.wait_for_timeout(500)
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
 
 
 def test_a_button_that_is_gone_does_not_complain_about_the_state(new_stage):
     stage = new_stage(**DESKTOP).open()
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     stage.show(**PRINTING)
     late = []
 
@@ -212,7 +212,7 @@ def test_a_button_that_is_gone_does_not_complain_about_the_state(new_stage):
         stage.page.clock.fast_forward(4_000)
         stage.show(**PRINTING)
     stage.page.wait_for_timeout(300)
-    stage.is_in_state("Printing")
+    stage.expect_state("Printing")
     expect(stage.page.locator("main")).not_to_contain_text("has not changed")
 
 
@@ -227,7 +227,7 @@ def test_counts_are_true(new_stage):
     stage.open("files")
     expect(stage.page.locator("a.what")).to_contain_text("3 files")
     stage.go("console")
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     stage.page.get_by_role("log").wait_for()
     stage.send({"console": {"lines": [], "dropped": 1}})
     expect(stage.page.get_by_role("log")).to_contain_text("1 line not shown")
@@ -379,7 +379,7 @@ def test_a_refused_file_is_shown_with_its_own_findings_only(new_stage):
     refusal, has_read = stage.page.locator(".refusal"), stage.page.get_by_label("I have read these")
     stage.page.route("**/api/files/local/a.gcode", hold)
     stage.answer("**/api/files/local/b.gcode", findings("b is hot"))
-    stage.open().is_in_state("Ready")
+    stage.open().expect_state("Ready")
     stage.show(job=refused("a.gcode", "a is refused"))
     has_read.check()
     stage.show(job=refused("b.gcode", "b is refused"))
@@ -400,7 +400,7 @@ def test_a_refused_file_is_shown_with_its_own_findings_only(new_stage):
 def test_the_page_connects_again_after_a_clock_was_set(new_stage):
     """A Raspberry Pi without a clock sets its own once it is online."""
     stage = new_stage(**DESKTOP).open()
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     stage.show(server={"time": stage.page.evaluate("Date.now()") / 1000 - 3600})
     statuses = []
     stage.page.on("response", lambda response: response.url.endswith("/login") and statuses.append(response.status))
@@ -437,11 +437,11 @@ def test_the_page_is_in_english_until_other_texts_are_loaded(new_tab):
     tab.context.add_init_script("localStorage.setItem('nozzled.language', 'de')")
     tab.page.route("**/texts_de.mjs", lambda route: route.abort())
     tab.open()
-    tab.is_in_state("Ready")
+    tab.expect_state("Ready")
     expect(tab.page.locator("#stop")).to_have_text("Stop")
     tab.page.unroute("**/texts_de.mjs")
     tab.go("files")
-    tab.is_in_state("Bereit")
+    tab.expect_state("Bereit")
 
 
 def test_a_late_answer_to_a_request_for_access_does_not_replace_a_key(new_tab, service):
@@ -457,12 +457,12 @@ def test_a_late_answer_to_a_request_for_access_does_not_replace_a_key(new_tab, s
     code = service.request("POST", "/api/pair/codes", b"{}", JSON)[1]["code"]
     tab.page.get_by_label("Code").fill(code)
     tab.button("Pair").click()
-    tab.is_in_state("Ready")
+    tab.expect_state("Ready")
     key = tab.page.evaluate("localStorage.getItem('nozzled.key')")
     polls[0].fulfill(json={"api_key": "of another scope"})
     tab.page.wait_for_timeout(500)
     assert tab.page.evaluate("localStorage.getItem('nozzled.key')") == key
-    tab.is_in_state("Ready")
+    tab.expect_state("Ready")
 
 
 def test_a_second_stop_does_not_wait_for_an_answer_after_the_reconnection(new_stage):
@@ -471,7 +471,7 @@ def test_a_second_stop_does_not_wait_for_an_answer_after_the_reconnection(new_st
     def hold(route):
         presses.append(route)
 
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     stage.page.route("**/api/printer/command", hold)
     notice = stage.page.locator("header .notice")
     for _ in range(2):
@@ -486,13 +486,13 @@ def test_a_second_stop_does_not_wait_for_an_answer_after_the_reconnection(new_st
     with stage.page.expect_request("**/api/printer/command"):
         stage.page.locator("#stop").click()
     stage.show(printer={"state": "fault", "error": "emergency stop", "stop": "confirmed"})
-    stage.is_in_state("Stopped")
+    stage.expect_state("Stopped")
     stage.page.wait_for_timeout(500)
     presses[2].fulfill(status=204)
     stage.page.wait_for_timeout(300)
     expect(notice).to_contain_text("The printer confirmed it")
     stage.show()
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     expect(notice).to_have_count(0)
 
 
@@ -532,7 +532,7 @@ def test_devices_are_not_said_to_be_missing_before_they_are_loaded(new_stage):
 
     stage.page.route("**/api/keys", hold)
     stage.open("settings")
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     devices = stage.page.get_by_role("region", name="Devices")
     until(lambda: stage.page.wait_for_timeout(50) or late, "a request")
     expect(devices).not_to_contain_text("No device")

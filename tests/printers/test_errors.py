@@ -112,7 +112,7 @@ async def test_a_stopped_marlin_fails_the_print(tmp_path):
         await host.print("M104 S200\n" + MOVES)
         await host.expect_end(S.FAILED)
         assert "Printer stopped due to errors" in await host.error()
-        assert host.firmware.is_cold
+        assert host.firmware.heaters_are_off
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ async def test_an_error_that_answers_a_line_of_the_job_fails_it_and_keeps_the_co
         assert host.ready
         assert host.firmware.open_count == 1
         await host.sleep(5)
-        assert host.firmware.is_cold
+        assert host.firmware.heaters_are_off
         assert not host.firmware.arrival_times("M112")
 
 
@@ -226,7 +226,7 @@ async def test_moves_that_marlin_leaves_out_before_homing_fail_the_print(tmp_pat
         await host.print("M104 S200\n" + MOVES)
         await host.expect_end(S.FAILED)
         assert "Home XYZ First" in await host.error()
-        assert host.firmware.is_cold
+        assert host.firmware.heaters_are_off
 
 
 async def test_a_client_s_move_that_marlin_leaves_out_does_not_end_the_print(tmp_path):

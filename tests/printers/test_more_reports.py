@@ -100,7 +100,7 @@ async def test_a_repetier_in_its_fatal_state_fails_the_print_and_is_ready_after_
     async with rig(tmp_path, Fatal) as host:
         await host.print("M104 S200\n" + lines(MOVES))
         await host.expect_end(S.FAILED, within=60)
-        assert host.firmware.is_cold
+        assert host.firmware.heaters_are_off
         host.firmware.fatal = False
         await host.until(lambda: host.ready, 90)
         await host.print(SQUARE)
@@ -150,7 +150,7 @@ async def test_a_cancel_with_a_late_press_of_the_knob_is_a_cancel(tmp_path):
         await host.sleep(20)
         host.firmware.pressed = True
         await host.expect_end(S.CANCELLED, within=60)
-        assert host.firmware.is_cold
+        assert host.firmware.heaters_are_off
         assert not host.firmware.arrival_times("M112")
 
 
@@ -198,7 +198,7 @@ async def test_a_print_is_paused_resumed_and_cancelled_at_the_panel(tmp_path):
         await host.reach(S.PAUSED)
         host.firmware.say("//action:cancel")
         await host.expect_end(S.CANCELLED, within=20)
-        assert host.firmware.is_cold
+        assert host.firmware.heaters_are_off
 
 
 async def test_a_print_with_a_pause_and_a_resume_at_once_completes(tmp_path):
@@ -308,7 +308,7 @@ async def test_a_wait_for_heat_ends_when_reports_stop(tmp_path):
         await host.print(f"M109 S200\n{SQUARE}")
         assert await host.wait_for_end(within=600) is S.FAILED
         await host.sleep(10)
-        assert host.firmware.is_cold
+        assert host.firmware.heaters_are_off
 
 
 # -- the connection --
@@ -363,4 +363,4 @@ async def test_a_host_stopped_in_a_print_leaves_the_heaters_off(tmp_path):
         await host.sleep(3)
         await host.api.post("/api/connection", {"command": "disconnect"})
         await host.sleep(5)
-        assert host.firmware.is_cold
+        assert host.firmware.heaters_are_off

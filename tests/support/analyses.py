@@ -33,15 +33,15 @@ class InlineWorker:
         self.paths: list[Path] = []
         self.settings: tuple[str, ...] = ()
 
-    async def run(self, order: AnalysisTask) -> dict[str, Any]:
-        self.paths.append(order.path)
-        self.settings = order.settings
+    async def run(self, task: AnalysisTask) -> dict[str, Any]:
+        self.paths.append(task.path)
+        self.settings = task.settings
         if self.failures:
             self.failures -= 1
             raise AnalysisFailed("killed")
         try:
-            printer = machine(self.profile, order.settings, order.firmware)
-            analysis, toolpath = analyse_with_toolpath(order.path, order.toolpath, printer)
+            printer = machine(self.profile, task.settings, task.firmware)
+            analysis, toolpath = analyse_with_toolpath(task.path, task.toolpath, printer)
         except NozzledError as error:
             return {"error": str(error)}
         return {"analysis": analysis.as_json(), "pictures": in_all_sizes(analysis.thumbnails), "toolpath": toolpath}

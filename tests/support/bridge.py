@@ -93,10 +93,10 @@ class FakeFront(asyncio.Protocol):
         self.frames = Frames()
         self.received: list[dict[str, Any]] = []
         self.lost = False
-        self.line: PipeEnd
+        self.pipe_end: PipeEnd
 
     def connection_made(self, transport):
-        self.line = transport
+        self.pipe_end = transport
 
     def data_received(self, data):
         self.frames.add(data)
@@ -107,7 +107,7 @@ class FakeFront(asyncio.Protocol):
         self.lost = True
 
     def say(self, *messages: Any) -> None:
-        self.line.write(b"".join(frame(encode(each)) for each in messages))
+        self.pipe_end.write(b"".join(frame(encode(each)) for each in messages))
 
     def messages(self, kind: str) -> list[dict[str, Any]]:
         return [each for each in self.received if each["type"] == kind]

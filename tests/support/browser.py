@@ -67,11 +67,11 @@ class Tab:
     def button(self, name, exact=True):
         return self.page.get_by_role("button", name=name, exact=exact)
 
-    def is_in_state(self, word):
+    def expect_state(self, word):
         expect(self.page.locator("h1")).to_have_text(word)
 
     def wait_for_guard(self):
-        """Wait until a button takes taps that has replaced another one: earlier ones were meant for what was there."""
+        """Wait until a new button takes taps; the page ignores earlier ones, which were meant for what it replaced."""
         self.page.wait_for_timeout(1000 * GUARD)
 
     def go(self, view):
@@ -105,7 +105,7 @@ class Tab:
             self.page.dispatch_event("body", kind, {"dataTransfer": files})
 
     def hold(self, selector, seconds):
-        """Touch an element for some seconds of the page's clock, which is installed, and stays stopped."""
+        """Touch an element for some seconds of the page's clock; the test has installed it, and it stays stopped."""
         box = self.page.locator(selector).bounding_box()
         finger = self.context.new_cdp_session(self.page)
         point = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}

@@ -4,7 +4,7 @@ import shutil
 
 from support.processes import cannot_run
 
-# The shell has no windows, toolbar or GPU process: beside the same page it takes a fifth less of the processor.
+# The shell has no windows, toolbar or GPU process: for the same page it takes a fifth less of the processor.
 PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 OPTIONS = ("--no-sandbox", "--disable-gpu")  # CI runs as root, and has no GPU
 

@@ -48,7 +48,7 @@ async def listening(
     """Run the service on a free port of this machine; yields it and its URL."""
     settings = config(folder, address, **{"http": {"port": 0}, **sections})
     async with AsyncExitStack() as stack:
-        house = await app.start(stack, settings, {"NOZZLED_API_KEY": KEY}, lambda: NOW, switched_on=switched_on)
-        listener = listen(house.front)
+        both = await app.start(stack, settings, {"NOZZLED_API_KEY": KEY}, lambda: NOW, switched_on=switched_on)
+        listener = listen(both.front)
         stack.push_async_callback(listener.close)
-        yield Service(house), listener.url.rstrip("/")
+        yield Service(both), listener.url.rstrip("/")

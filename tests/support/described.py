@@ -12,7 +12,7 @@ from support.waiting import TIMEOUT
 NIGHTLY = os.environ.get("NOZZLED_PROFILE") == "nightly"
 USUAL = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 
-# whether odd data is refused is not checked: the API ignores unknown keys, since clients of OctoPrint send such
+# whether odd data is refused is not checked: the API ignores unknown keys, since clients of OctoPrint send them
 CHECKS = (
     checks.not_a_server_error,
     openapi.status_code_conformance,

@@ -27,8 +27,8 @@ import structlog.testing
 from daemon.bridge.words import JobState
 from hal import registry
 from hal.errors import NoSuchPort, PortLost
-from support.house import InlineExecutor
 from support.http import Api, Response, api
+from support.job_host import InlineExecutor
 from support.waiting import pause
 
 Step = str | bytes | float
@@ -231,7 +231,7 @@ class FakeFirmware:
         return [command for command in self.executed if command.startswith("G1 X")]
 
     @property
-    def is_cold(self) -> bool:
+    def heaters_are_off(self) -> bool:
         """No heater has a target."""
         return not any(target for _, target in self.heat.values())
 

@@ -163,7 +163,7 @@ class Repetier(FakeFirmware):
     says_wait = True
     last_line_at = 0.0
     resend_number: int | None = None
-    repeats = 40  # lines; a number that is older is a wrong one, a newer one is a line it has already
+    repeats = 40  # lines; a number up to so far back is a line that it has already, an older one is wrong
     _resend_count = 0
 
     def boot(self) -> None:

@@ -1,4 +1,4 @@
-"""A farm server for agents, in memory and on the virtual clock: the farm's list, and a carrier to it."""
+"""A farm server for agents, in memory and on the virtual clock, with the farm's real list."""
 
 import asyncio
 import hashlib
@@ -64,7 +64,7 @@ class ListServer:
 
     async def read_chunk(self, printer, question):
         if self.jobs.file_for(printer, question.copy, question.attempt) is None:
-            raise FarmRefused("this copy is not held out to this printer")
+            raise FarmRefused("this copy is not offered to this printer")
         await self.renew(printer, question)
         return self.data[question.offset : question.offset + CHUNK]
 

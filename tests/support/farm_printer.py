@@ -239,7 +239,7 @@ class AgentLife:
     """Counts an agent's steps, and kills it after a number of them; requests that it has sent are still executed."""
 
     def __init__(self, steps=None):
-        self.left = steps
+        self.limit = steps
         self.count = 0
         self.over = False
         self.last = ""
@@ -248,7 +248,7 @@ class AgentLife:
         if self.over:
             raise Killed
         self.count += 1
-        if self.left is not None and self.count > self.left:
+        if self.limit is not None and self.count > self.limit:
             self.over, self.last = True, name
             raise Killed
 
@@ -262,7 +262,7 @@ class AgentLife:
         def note(**changes):
             self.step("before a note")
             real(**changes)
-            self.step("behind a note")
+            self.step("after a note")
 
         diary.note = note
 
@@ -287,7 +287,7 @@ class _CountingProxy:
                 await asyncio.sleep(0)
             life.step(f"while {name}")
             result = await asyncio.shield(work)
-            life.step(f"behind {name}")
+            life.step(f"after {name}")
             return result
 
         return counted

@@ -82,8 +82,8 @@ class FdmMonster:
 
 
 @contextmanager
-def fdm_monster(folder: Path, lifetime: float) -> Iterator[FdmMonster]:
-    """Install FDM Monster below a folder, and run it for `lifetime` s at most."""
+def fdm_monster(folder: Path) -> Iterator[FdmMonster]:
+    """Install FDM Monster below a folder, and run it."""
     node = _installed(folder / "fdm-monster")
     entry = folder / "fdm-monster" / "node_modules" / "@fdm-monster" / "server" / "dist" / "index.js"
     port = free_port()

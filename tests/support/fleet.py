@@ -1,4 +1,4 @@
-"""A farm in real processes: NATS, the farm's server, printers each with service and agent; each may be killed.
+"""A farm in real processes: NATS, the farm's server, and a service and an agent for each printer; each may be killed.
 
 The number of prints is taken from the simulated printers and the records of their services, not from the farm's list.
 """
@@ -45,7 +45,7 @@ open_to = ["127.0.0.1"]
 
 
 def part(number, moves):
-    """Return the file of a job: it heats, moves for a tenth of a second each, and cools."""
+    """Return the file of a job: it heats, makes moves of a tenth of a second, and turns the heaters off."""
     lines = [f"M117 begins {number}", "M140 S40", "M104 S50"]
     lines += [f"G1 X{each % 2 * 10} Y{each} F6000" for each in range(moves)]
     lines += ["M104 S0", "M140 S0", f"M117 ends {number}", "; prusaslicer_config = begin"]
@@ -119,7 +119,7 @@ class FleetPrinter:
         return Counter(text for text in texts if text.isdecimal())
 
     def heating(self):
-        """Return the last target of each heater that is not 0."""
+        """Return the heaters whose last target is not 0, with that target."""
         targets = {}
         for line in self.simulated.accepted():
             for command in ("M104", "M109", "M140", "M190"):

@@ -50,7 +50,7 @@ def _answer(calls: Path) -> None:
 
 def _run(call: Path) -> None:
     """Run a command in this fork, which ends with it."""
-    from daemon.cli import main  # noqa: PLC0415 - the parent of the tests has no use for it
+    from daemon.cli import main  # noqa: PLC0415 - the tests, which import this module, do not need it
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid, folder, *words = (call / "words").read_text().split("\0")[:-1]

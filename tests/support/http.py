@@ -151,7 +151,7 @@ class Api:
         await asyncio.sleep(seconds)
 
     def uploaded(self) -> dict[str, bytes]:
-        """Return every file below the uploads, those that clients do not see included."""
+        """Return every file below the uploads, even those that clients do not see."""
         return self.service.uploaded()
 
 
@@ -189,8 +189,8 @@ async def api(
     """Run the service. If there is an address, `wait` until the printer is connected."""
     settings = config(folder, address, **sections)
     async with AsyncExitStack() as stack:
-        house = await app.start(stack, settings, {"NOZZLED_API_KEY": KEY}, lambda: NOW, switched_on=switched_on)
-        service = Service(house)
+        both = await app.start(stack, settings, {"NOZZLED_API_KEY": KEY}, lambda: NOW, switched_on=switched_on)
+        service = Service(both)
         while address and wait and not service.connection.ready:  # noqa: ASYNC110 - works on any clock
             await asyncio.sleep(0.1)
-        yield Api(service, make_app(house.front))
+        yield Api(service, make_app(both.front))

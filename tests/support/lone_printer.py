@@ -44,10 +44,10 @@ class LonePrinter:
         return self.now - began, replies
 
     def fail(self, fault, heater="hotend"):
-        """Break a heater; None repairs it."""
+        """Break a heater, or repair it if the fault is None."""
         self.heat.find(heater).fail(fault, self.now)
 
-    def trip(self, within=2000.0):
+    def wait_for_halt(self, within=2000.0):
         """Wait until it halts; return (seconds until then, the line with the reason)."""
         began, lines = self.now, self.run(within)
         assert [line for _, line in lines[-1:]] == [HALTED], lines

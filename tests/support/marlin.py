@@ -35,7 +35,7 @@ class MarlinModel:
         self.accepted: list[bytes] = []  # commands, in order
         self.numbers: list[int | None] = []
         self.lines: list[bytes] = []  # the lines of these commands
-        self.executed_tails: list[bytes] = []  # executed lines without a number
+        self.executed_tails: list[bytes] = []  # commands without a number: the ends of lines whose beginning was lost
         self.out = bytearray()
         self.last = 0
         self.now = 0.0  # unused: it sends no resend request of its own accord

@@ -23,9 +23,9 @@ from hal.simulated.config import FirmwareConfig
 from hal.simulated.firmware import Firmware
 from hal.simulated.memory import DeviceClock, SimulatedTransport
 from hal.simulated.oracle import Oracle
-from support.house import FakeStore, InlineExecutor
+from support.job_host import FakeStore, InlineExecutor
 
-SLOW = 900  # simulated seconds
+HOST_TIMEOUT = 900  # simulated seconds
 SCRIPTS = ScriptsConfig(
     before_start=("M117 start 1", "M117 start 2"),
     after_pause=("M117 pause 1", "M117 pause 2"),
@@ -127,7 +127,7 @@ class MortalLogbook(Logbook):
         return True
 
 
-class MortalKept(KeptFile):
+class MortalKeptFile(KeptFile):
     def __init__(self, life: HostLife, uploads: Path, folder: Path) -> None:
         super().__init__(uploads, folder)
         self._life = life
@@ -154,20 +154,20 @@ class MortalStore(Store):
         if self._life.over:
             return None
         number = super()._insert_job(job, started_at)
-        self._synced()
+        self._sync()
         return number
 
     def _begin_claimed(self, job_id, job):
         if not self._life.over:
             super()._begin_claimed(job_id, job)
-            self._synced()
+            self._sync()
 
     def _delete_claim(self, job_id):
         if not self._life.over:
             super()._delete_claim(job_id)
-            self._synced()
+            self._sync()
 
-    def _synced(self) -> None:
+    def _sync(self) -> None:
         self._disk.sync()
         self._life.syncs_left -= 1
         if self._life.syncs_left < 0:
@@ -186,7 +186,7 @@ class PlaceDisk:
     def __init__(self, seed: int = 0) -> None:
         self.rng = random.Random(seed)
         self.text: bytes | None = None
-        self.put: list[bytes] = []  # all texts ever stored
+        self.texts: list[bytes] = []  # all that were ever stored
         self.write_seconds = [0.005, 0.01, 0.03, 0.2]  # s of a put; one is chosen at random
         self.failures_left = 0  # of the next puts
 
@@ -213,7 +213,7 @@ class MortalPlace:
         if life.over:
             raise OSError("the power is off")
         disk.text = text
-        disk.put.append(text)
+        disk.texts.append(text)
         await asyncio.sleep(seconds - stored_after)
 
 
@@ -302,7 +302,7 @@ class World:
         records = await self._records(life)
         connection = Connection(self.config, make=make, logbook=logbook)
         place = self.place.of(life) if self.place is not None else None
-        survival = Survival(connection, logbook, MortalKept(life, uploads, self.folder), self.boot, place)
+        survival = Survival(connection, logbook, MortalKeptFile(life, uploads, self.folder), self.boot, place)
         jobs = JobController(self.config, connection, records, uploads, InlineExecutor(), survival)
         await jobs.recover()
         if not jobs.active:
@@ -337,13 +337,13 @@ class World:
 
 async def until_over(host: MortalHost) -> None:
     """Wait until the job has ended, or the host has been killed."""
-    async with asyncio.timeout(SLOW):
+    async with asyncio.timeout(HOST_TIMEOUT):
         while host.jobs.active and not host.life.over:  # noqa: ASYNC110 - as clients poll
             await asyncio.sleep(0.05)
 
 
 async def until_state(host: MortalHost, *states: JobState | None) -> None:
     """Wait until the job is in one of these states, or the host has been killed."""
-    async with asyncio.timeout(SLOW):
+    async with asyncio.timeout(HOST_TIMEOUT):
         while host.jobs.state not in states and not host.life.over:  # noqa: ASYNC110 - as clients poll
             await asyncio.sleep(0.02)

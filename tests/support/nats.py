@@ -1,4 +1,4 @@
-"""A real NATS and a farm server as processes, and a fake server for an end of the carrier."""
+"""A real NATS and a farm server as processes, and duties of a server that record their calls."""
 
 import http.client
 import json

@@ -83,7 +83,7 @@ class PoorConnection:
         """Run both ends until the file has been sent or the link has failed.
 
         As after every real file, M400 comes last, and then what a host sends of its own accord: an ok too many may
-        have hidden the loss of the last lines, and only a line behind them reveals it.
+        have hidden the loss of the last lines, and only a line after them reveals it.
         """
         source, closing = (
             iter(map(job_line, range(len(lines)), lines)),
@@ -93,10 +93,10 @@ class PoorConnection:
         self.link.feed(lambda: next(source, None))
         for _ in range(_STEPS_PER_LINE * len(lines) + 10_000):
             self._step()
-            through = self.link.idle and self._quiet and not self._held_until
-            if self.link.error is not None or (through and not closing):
+            is_over = self.link.idle and self._quiet and not self._held_until
+            if self.link.error is not None or (is_over and not closing):
                 return
-            if through:
+            if is_over:
                 self._most_commands = 0
                 self.link.send(closing.popleft())
         raise AssertionError("a livelock: neither sent nor failed")

@@ -36,7 +36,7 @@ NOZZLED = Path(sys.executable).with_name("nozzled")
 TOKEN = "end-to-end-test-key"
 SLOW, FAST = "M220 S20", "M220 S999"  # a print lasts as long as a test needs it, and not much longer
 HOST_COMMANDS = ("M85", "M110", "M113", "M114", "M115", "M118", "M155", "M211", "M220", "M400", "M503")
-"""What hosts send on their own, and tests: in no file that these tests print."""
+"""What hosts and tests send of their own accord; no file that these tests print contains it."""
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("nozzled", "gcode", "hal", "daemon")
 
-HOUSE = {
+GROUPS = {
     "services": ("app", "core", "front", "bridge", "http"),
     "programs that speak HTTP": ("companions", "farm", "client"),
     "on demand": ("cli", "tools"),
@@ -71,7 +71,7 @@ _FOR_TYPES = re.compile(r"^if TYPE_CHECKING:.*\n(?:(?: .*)?\n)*", re.MULTILINE)
 def draw() -> str:
     """Return the picture as mermaid text. An arrow that follows from others is left out."""
     lines = ["```mermaid", "flowchart TD"]
-    for group, rooms in HOUSE.items():
+    for group, rooms in GROUPS.items():
         signs = [f'        {room}["{SIGNS[room]}"]' for room in rooms]
         lines += [f'    subgraph in_{rooms[0]}["{group}"]', *signs, "    end"]
     lines.append(f'    common["{SIGNS["common"]}"]')

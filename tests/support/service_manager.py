@@ -61,8 +61,8 @@ class ServiceManager:
                 self._take(data.decode().splitlines(), descriptors)
 
     def _say(self, data: bytes) -> None:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
-            line.sendto(data, str(self.path))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(data, str(self.path))
 
     def sync(self) -> None:
         """Wait until all messages sent so far have been handled."""

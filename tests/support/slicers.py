@@ -11,7 +11,7 @@ COLUMNS = (
     "version", "estimate", "layer height", "first layer height", "hotend", "bed", "nozzle", "printer",
     "type", "name", "colour", "weight", "cost", "objects", "pictures",
 )  # fmt: skip
-"""`hotend` and `bed` are the temperatures of the first layer; what stands behind them is the filament's, by tool."""
+"""`hotend` and `bed` are the temperatures of the first layer; `type` to `cost` are those of the first filament."""
 
 
 def files() -> list[Path]:

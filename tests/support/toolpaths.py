@@ -15,7 +15,7 @@ HEADER = 64
 
 @dataclass(frozen=True)
 class Vertex:
-    """mm, s, bytes; `kind` is 0 for a travel, else the feature and 1. Checkpoints have `time` and `offset`."""
+    """mm, s, bytes; `kind` is 0 for a travel, else 1 + the feature. Checkpoints have `time` and `offset`."""
 
     x: float
     y: float

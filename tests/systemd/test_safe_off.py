@@ -83,9 +83,9 @@ def port():
 
 
 def test_a_simulated_printer_in_the_middle_of_heating_is_stopped(tmp_path):
-    house = ProcessGroup(tmp_path)
+    processes = ProcessGroup(tmp_path)
     try:
-        printer = house.printer(20)
+        printer = processes.printer(20)
         fd = os.open(printer.link, os.O_RDWR | os.O_NOCTTY)
         tty.setraw(fd)
 
@@ -102,7 +102,7 @@ def test_a_simulated_printer_in_the_middle_of_heating_is_stopped(tmp_path):
         assert (status, output) == (0, f"<4>{printer.link}: the printer has stopped, its heaters are off")
         assert "M112" in printer.accepted()
     finally:
-        house.close()
+        processes.close()
 
 
 def test_commands_are_sent_three_times_after_a_line_break(tmp_path, port):

@@ -94,7 +94,7 @@ class FakeStore:
 
 
 @dataclass
-class House:
+class JobHost:
     """A job controller with a simulated printer."""
 
     jobs: JobController
@@ -166,7 +166,7 @@ class House:
 
 
 @asynccontextmanager
-async def house(
+async def job_host(
     folder, store=None, firmware=None, scripts=SCRIPTS, executor=None, pause=None, job=None, printer=None, **profile
 ):
     config = replace(Config(), scripts=scripts, profile=replace(ProfileConfig(), **profile), job=job or JobConfig())
@@ -184,7 +184,7 @@ async def house(
     with patch("daemon.core.connection.making.create", create):
         connection = Connection(config)
         jobs = JobController(config, connection, records, folder, executor or InlineExecutor())
-        host = House(jobs, connection, records, folder, oracle)
+        host = JobHost(jobs, connection, records, folder, oracle)
         await jobs.recover()
         connection.keep_connected()
         while not connection.ready:  # noqa: ASYNC110 - before there is a listener
