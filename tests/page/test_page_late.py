@@ -545,3 +545,85 @@ def test_devices_are_not_said_to_be_missing_before_they_are_loaded(new_stage):
     stage.show()
     stage.page.clock.fast_forward(6_000)
     expect(devices).to_contain_text("phone")
+
+
+BROKEN_OFF = """() => {
+    const real = window.fetch;
+    const body = signal => new ReadableStream({
+        start: controller => signal.addEventListener("abort", () => controller.error(signal.reason)),
+    });
+    window.fetch = async (path, options) =>
+        path === "api/keys" ? new Response(body(options.signal)) : real(path, options);
+}"""
+"""An answer that begins and does not end."""
+
+
+def test_an_answer_that_breaks_off_is_not_waited_for_without_an_end(new_stage):
+    stage = new_stage(**DESKTOP).open()
+    stage.is_in_state("Ready")
+    stage.page.evaluate(BROKEN_OFF)
+    stage.go("settings")
+    devices = stage.page.get_by_role("region", name="Devices")
+    devices.wait_for()
+    for _ in range(31):  # the connection is not lost meanwhile
+        stage.page.clock.run_for(2_000)
+        stage.show()
+    expect(devices).to_contain_text("nozzled did not answer")
+
+
+def test_a_picture_gets_a_new_address_after_the_old_one_was_refused(new_stage):
+    """Addresses are signed by a process: with its end they become invalid."""
+    stage, signed = new_stage(**DESKTOP), []
+
+    def sign(route):
+        signed.append(f"/downloads/thumbnails/{len(signed)}.png")
+        route.fulfill(json={"links": dict.fromkeys(route.request.post_data_json["paths"], signed[-1])})
+
+    def show(route):
+        is_old = route.request.url.endswith("/0.png")
+        route.fulfill(status=403) if is_old else route.fulfill(content_type="image/png", body=picture("PNG", 8, 8))
+
+    file = {"name": "a.gcode", "path": "a.gcode", "type": "machinecode", "size": 1, "date": 1, "thumbnail": "t.png"}
+    stage.answer("**/api/files?*", {"files": [file], "free": 1, "total": 1})
+    stage.page.route("**/api/links", sign)
+    stage.page.route("**/downloads/thumbnails/*", show)
+    stage.open("files")
+    until(lambda: stage.page.wait_for_timeout(50) or signed, "an address")
+    for _ in range(2):
+        stage.page.wait_for_timeout(300)
+        stage.page.clock.run_for(2_000)
+    stage.page.wait_for_function("document.querySelector('.file img')?.naturalWidth === 8")
+    assert len(signed) == 2
+
+
+def test_the_details_of_a_file_that_was_replaced_are_loaded_again(new_stage):
+    stage, layers = new_stage(**DESKTOP), []
+
+    def answer(route):
+        layers.append(route.request.url)
+        rows = [{"duration_s": 5 * len(layers), "height": 0.2, "z": each} for each in (1, 2)]
+        route.fulfill(json={"layers": rows})
+
+    file = {"name": "a.gcode", "path": "a.gcode", "type": "machinecode", "size": 1, "gcodeAnalysis": {"errors": []}}
+    stage.answer("**/api/files?*", {"files": [{**file, "date": 1}], "free": 1, "total": 1})
+    stage.page.route("**/api/files/local/a.gcode?*", answer)
+    stage.open("files")
+    stage.page.locator("button.what").click()
+    expect(stage.page.locator(".details")).to_contain_text("takes longest: 5 s")
+    stage.page.unroute("**/api/files?*")
+    stage.answer("**/api/files?*", {"files": [{**file, "date": 2}], "free": 1, "total": 1})
+    stage.show(**PRINTING)
+    expect(stage.page.locator(".details")).to_contain_text("takes longest: 10 s")
+
+
+def test_the_power_is_not_shown_without_a_connection(new_stage):
+    stage = new_stage(**DESKTOP).open()
+    device = {"name": "Printer", "on": True, "error": None, "printer": True}
+    state = {"devices": [device], "printer": "Printer", "offAt": None, "sensors": {"filament": [], "stop": None}}
+    stage.show(companions={"power": {"state": state, "away": False}})
+    power = stage.page.get_by_role("region", name="Power")
+    expect(power).to_contain_text("Printer: on")
+    stage.lose()
+    stage.is_in_state("Unknown")
+    expect(power).not_to_contain_text("Printer: on")
+    expect(power).to_contain_text("No connection to nozzled.")

@@ -8,6 +8,7 @@ import {t} from "./words.mjs";
 
 const KEY = "nozzled.key";
 const TIMEOUT = 10000; // ms to wait for an answer
+const BODY_TIMEOUT = 60000; // ms to wait for the rest of an answer that has begun
 const START_TIMEOUT = 40000; // ms; before a print nozzled waits for the analysis of its file, 20 s unless configured
 
 /** The key, once it has been read from the storage. */
@@ -102,24 +103,32 @@ async function withBestKey(run) {
   }
 }
 
-/** @param {string} path @param {Options} [options] @returns {Promise<Response>} */
-function request(path, options = {}) {
-  return options.withKey === undefined ? withBestKey(apiKey => send(path, options, apiKey)) : send(path, options, options.withKey);
+/** @template Answer @param {string} path @param {Options} options @param {(response: Response) => Promise<Answer>} read @returns {Promise<Answer>} */
+function request(path, options, read) {
+  return options.withKey === undefined ? withBestKey(apiKey => send(path, options, apiKey, read)) : send(path, options, options.withKey, read);
 }
 
-/** @param {string} path @param {Options} options @param {string|null} apiKey */
-async function send(path, options, apiKey) {
+/** @param {Response} response */
+const asText = response => response.text();
+
+/**
+ * @template Answer @param {string} path @param {Options} options @param {string|null} apiKey
+ * @param {(response: Response) => Promise<Answer>} read Reads the body: the connection may be lost in the middle of it. @returns {Promise<Answer>}
+ */
+async function send(path, options, apiKey, read) {
   const headers = new Headers(options.headers);
   if (apiKey) headers.set("X-Api-Key", apiKey);
   const timeout = options.timeout ?? TIMEOUT;
   // a service that hung must not act on a request later, when the user has given it up
   if (options.method && heardAt.value && !options.late) headers.set("Nozzled-Until", (Date.now() / 1000 + clockOffset.value + timeout / 1000).toFixed(3));
   const end = new AbortController();
-  const timer = setTimeout(() => end.abort(), timeout);
+  let timer = setTimeout(() => end.abort(), timeout);
   try {
     const response = await fetch(path, {...options, headers, signal: end.signal, cache: "no-store", credentials: "omit"});
     if (!response.ok) throw await failure(response);
-    return response;
+    clearTimeout(timer);
+    timer = setTimeout(() => end.abort(), BODY_TIMEOUT);
+    return await read(response);
   } catch (error) {
     if (error instanceof Failure) throw error;
     throw new Failure(0, t(options.method ? "no_answer" : "no_data"));
@@ -142,18 +151,17 @@ async function failure(response) {
 
 /** @param {string} path @param {object} [options] @returns {Promise<any>} */
 export async function get(path, options = {}) {
-  return (await request(path, options)).json();
+  return JSON.parse(await request(path, options, asText));
 }
 
 /** @param {string} path @param {object} body @param {object} [options] @returns {Promise<any>} The answer; null where it is empty. */
 export async function post(path, body, options = {}) {
-  const response = await request(path, {
+  const text = await request(path, {
     method: "POST",
     ...options,
     headers: {"Content-Type": "application/json"},
     body: JSON.stringify(body),
-  });
-  const text = await response.text();
+  }, asText);
   return text ? JSON.parse(text) : null;
 }
 
@@ -169,7 +177,7 @@ export function patch(path, body) {
 
 /** @param {string} path */
 export async function remove(path) {
-  await request(path, {method: "DELETE"});
+  await request(path, {method: "DELETE"}, asText);
 }
 
 /** Get an admin's rights for a while. @param {string} secret A key, or a pairing code, of scope admin. */
@@ -186,7 +194,7 @@ export async function stepDown() {
 
 /** Fetch a picture that needs the key, as an address for <img>; release it with URL.revokeObjectURL. @param {string} path */
 export async function picture(path) {
-  return URL.createObjectURL(await (await request(path)).blob());
+  return URL.createObjectURL(await request(path, {}, response => response.blob()));
 }
 
 /**
@@ -203,7 +211,7 @@ export async function download(path, name) {
 
 /** Fetch part of a file as text: `0-65535`, or `-65536` for the last bytes. @param {string} path @param {string} bytes */
 export async function slice(path, bytes) {
-  return (await request(path, {headers: {Range: `bytes=${bytes}`}})).text();
+  return request(path, {headers: {Range: `bytes=${bytes}`}}, asText);
 }
 
 /** @param {string} name @param {string} parent */
@@ -211,7 +219,7 @@ export async function newFolder(name, parent) {
   const form = new FormData();
   form.append("foldername", name);
   if (parent) form.append("path", parent);
-  await request("api/files/local", {method: "POST", body: form});
+  await request("api/files/local", {method: "POST", body: form}, asText);
 }
 
 /** A path as part of a URL: each name in it may hold any character. @param {string} path */

@@ -219,7 +219,7 @@ function Row({file}) {
     </button>
     <div class="row apart"><${Print} file=${file} />
       <${Act} label=${t("delete")} name=${`${t("delete")} ${short(file.name, 80)}`} sure=${() => sureToErase(file)} run=${() => erase(file)} fail=${fail} /></div>
-    ${isOpen && html`<${Details} file=${file} onMoved=${load} />`}
+    ${isOpen && html`<${Details} key=${file.date} file=${file} onMoved=${load} />`}
   </li>`;
 }
 

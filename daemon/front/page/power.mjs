@@ -2,7 +2,7 @@
 
 import {post} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
-import {clockOffset, sections, short} from "./store.mjs";
+import {clockOffset, isGone, sections, short} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
 import {t, why} from "./words.mjs";
 
@@ -56,6 +56,7 @@ function Countdown({at, name}) {
 
 export function Power() {
   const {state, away} = service();
+  if (isGone.value) return html`<section class="card" aria-label=${t("psu_heading")}><h2>${t("psu_heading")}</h2><p class="empty">${t("why_no_link")}</p></section>`;
   if (!state) return html`<section class="card" aria-label=${t("psu_heading")}><h2>${t("psu_heading")}</h2><p class="warn">${t("psu_away")}</p></section>`;
   const {filament = [], stop} = state.sensors ?? {};
   return html`<section class="card" aria-label=${t("psu_heading")}><h2>${t("psu_heading")}</h2>

@@ -56,6 +56,7 @@ export function Thumbnail({path}) {
   // the picture of a file that was moved exists again once the file has been analysed
   const again = () => {
     setSource("");
+    if (path) addresses.delete(path); // it is no longer valid if nozzled has been restarted
     if (tries < MAX_TRIES) setTimeout(() => setTries(tries + 1), RETRY_DELAY);
   };
   return html`<div class="picture">${source ? html`<img src=${source} alt="" loading="lazy" onError=${again} />` : ""}</div>`;
