@@ -285,12 +285,13 @@ def test_a_number_is_written_without_exponent_and_within_a_ten_thousandth(value)
     assert abs(float(written[1:]) - value) <= 0.00005 + abs(value) * 1e-12
 
 
-async def test_a_command_with_half_a_character_is_sent_with_a_question_mark(tmp_path):
+async def test_a_command_with_half_a_character_is_sent_with_a_question_mark(tmp_path, monkeypatch):
     """JSON can have such characters, UTF-8 cannot."""
     body = b'{"command": "M117 a\\ud800"}'
     async with api(tmp_path) as server:
-        kind = {"Content-Type": "application/json"}
+        sent, kind = Sent(server, monkeypatch), {"Content-Type": "application/json"}
         assert (await server.request("POST", "/api/printer/command", body, headers=kind)).status == 204
+        assert sent == ["M117 a?"]
 
 
 async def test_too_many_commands_are_all_refused(tmp_path, monkeypatch):
