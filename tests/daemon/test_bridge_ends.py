@@ -121,15 +121,15 @@ async def test_a_refusal_is_raised_as_its_own_class(desk):
         await front.ask(ask.Connect())
 
 
-async def test_a_question_from_a_lost_front_is_dropped_but_a_stop_is_carried_out(desk):
+async def test_a_question_that_comes_too_late_is_refused_but_a_stop_is_carried_out(desk):
     """The core stood still, and wakes: a print that was to be resumed minutes ago stays paused."""
     front = fake_front(CoreEnd(desk))
     now = asyncio.get_running_loop().time()
     stop = ask.Send(commands=["m112"])
     assert stop.is_never_too_late
     assert not ask.Send(commands=["M105"]).is_never_too_late
-    front.line.write(frame(ask.encode_question(1, ask.Resume(), now - 1)) + frame(ask.encode_question(2, stop)))
-    front.line.write(frame(ask.encode_question(3, ask.Resume(), now + 1)))
+    front.pipe_end.write(frame(ask.encode_question(1, ask.Resume(), now - 1)) + frame(ask.encode_question(2, stop)))
+    front.pipe_end.write(frame(ask.encode_question(3, ask.Resume(), now + 1)))
     await asyncio.sleep(1)
     assert desk.questions == [stop, ask.Resume()]
     [late] = front.messages("refused")
@@ -203,15 +203,15 @@ async def test_a_talkative_printer_causes_at_most_fifty_snapshots_a_second(desk)
 async def test_dropped_snapshots_are_counted_and_the_newest_is_sent_later(desk):
     front = fake_front(CoreEnd(desk))
     await asyncio.sleep(0)
-    core_line = front.line.other
+    core_pipe = front.pipe_end.other
     desk.snapshot_fields["printer"] = PrinterSummary(message="x" * 50_000)
-    front.line.pause_reading()
+    front.pipe_end.pause_reading()
     for _ in range(100):
         desk.tell(JobChanged(JobState.PRINTING))
-    assert core_line.max_unread <= MAX_UNREAD + 60_000
+    assert core_pipe.max_unread <= MAX_UNREAD + 60_000
     desk.snapshot_fields["printer"] = PrinterSummary(message="the newest")
     await asyncio.sleep(READ_TIMEOUT / 2)
-    front.line.resume_reading()
+    front.pipe_end.resume_reading()
     await asyncio.sleep(1)
     assert front.messages("seen")[-1]["snapshot"]["printer"]["message"] == "the newest"
     await asyncio.sleep(READ_TIMEOUT)
@@ -224,18 +224,18 @@ async def test_dropped_snapshots_are_counted_and_the_newest_is_sent_later(desk):
 
 async def test_a_front_that_does_not_read_is_cut_off_after_five_seconds(desk):
     front = fake_front(CoreEnd(desk))
-    core_line = front.line.other
-    front.line.pause_reading()
+    core_pipe = front.pipe_end.other
+    front.pipe_end.pause_reading()
     desk.printing = True
     desk.snapshot_fields["printer"] = PrinterSummary(message="x" * 50_000)
     desk.tell(None)
     with capture_logs() as logs:
-        while not core_line.paused:  # noqa: ASYNC110 - there is no event
+        while not core_pipe.paused:  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.1)
-        unread = len(core_line.written)
+        unread = len(core_pipe.written)
         await asyncio.sleep(READ_TIMEOUT - 0.1)
         assert not front.lost
-        assert len(core_line.written) == unread, "meanwhile it gets nothing, though the print goes on"
+        assert len(core_pipe.written) == unread, "meanwhile it gets nothing, though the print goes on"
         await asyncio.sleep(0.2)
     assert front.lost
     assert not desk.listeners
@@ -244,12 +244,12 @@ async def test_a_front_that_does_not_read_is_cut_off_after_five_seconds(desk):
 
 async def test_a_front_that_hangs_up_without_having_read_is_not_cut_off_afterwards(desk):
     front = fake_front(CoreEnd(desk))
-    front.line.pause_reading()
+    front.pipe_end.pause_reading()
     desk.snapshot_fields["printer"] = PrinterSummary(message="x" * 50_000)
     with capture_logs() as logs:
-        while not front.line.other.paused:
+        while not front.pipe_end.other.paused:
             desk.tell(JobChanged(JobState.PRINTING))
-        front.line.abort()
+        front.pipe_end.abort()
         await asyncio.sleep(2 * READ_TIMEOUT)
     assert [each["event"] for each in logs] == ["bridge.lost"]
 
@@ -257,37 +257,37 @@ async def test_a_front_that_hangs_up_without_having_read_is_not_cut_off_afterwar
 async def test_a_front_that_asks_without_reading_gets_no_more_answers(desk):
     desk.answers = lambda _: ask.ConversationLines(lines=["x" * 100_000], until=0.0)
     front = fake_front(CoreEnd(desk))
-    core_line = front.line.other
-    front.line.pause_reading()
+    core_pipe = front.pipe_end.other
+    front.pipe_end.pause_reading()
     front.say(*(question_message(n, ask.AskConversation(since=0)) for n in range(1000)))
     await asyncio.sleep(READ_TIMEOUT - 1)
-    assert core_line.max_unread < MAX_UNREAD + 16 * 110_000
+    assert core_pipe.max_unread < MAX_UNREAD + 16 * 110_000
     assert 0 < len(desk.questions) < 40
-    assert not core_line.reading, "and is not read either"
-    front.line.resume_reading()
+    assert not core_pipe.reading, "and is not read either"
+    front.pipe_end.resume_reading()
     await asyncio.sleep(30)
     assert [each["id"] for each in front.messages("answered")] == list(range(1000)), "and none was lost"
 
 
 async def test_questions_of_a_front_that_does_not_read_take_no_memory(desk):
     front = fake_front(CoreEnd(desk))
-    core_line = front.line.other
-    front.line.pause_reading()
+    core_pipe = front.pipe_end.other
+    front.pipe_end.pause_reading()
     desk.snapshot_fields["printer"] = PrinterSummary(message="x" * 50_000)
-    while not core_line.paused:
+    while not core_pipe.paused:
         desk.tell(JobChanged(JobState.PRINTING))
-    assert core_line.reading
+    assert core_pipe.reading
     front.say(question_message(1, ask.Start()))
     await asyncio.sleep(0.1)
-    assert not core_line.reading
-    front.line.resume_reading()
+    assert not core_pipe.reading
+    front.pipe_end.resume_reading()
     await asyncio.sleep(1)
     assert [each["id"] for each in front.messages("answered")] == [1]
 
 
 async def test_late_answers_wait_for_a_front_that_does_not_read(desk):
     front = fake_front(CoreEnd(desk))
-    front.line.pause_reading()
+    front.pipe_end.pause_reading()
     done = asyncio.Event()
 
     async def later():
@@ -302,14 +302,14 @@ async def test_late_answers_wait_for_a_front_that_does_not_read(desk):
     done.set()
     await asyncio.sleep(0.1)
     desk.state = JobState.CANCELLED
-    front.line.resume_reading()
+    front.pipe_end.resume_reading()
     await asyncio.sleep(0.1)
     assert [each["type"] for each in front.received[-2:]] == ["seen", "answered"]
     assert front.received[-2]["snapshot"]["job"]["state"] == "cancelled"
 
 
 async def test_a_front_that_floods_gets_a_tenth_of_the_time(desk):
-    """Each question costs what waking up does, by the clock of this loop, on which Python takes no time."""
+    """By the clock of this loop Python takes no time, so each turn costs no more than waking up does."""
     end = CoreEnd(desk)
     front = fake_front(end)
     front.say(*(question_message(n, ask.Start()) for n in range(50_000)))
@@ -369,7 +369,7 @@ async def test_bytes_sent_one_by_one_get_the_same_share(desk):
     end.allowance.spend = lambda seconds, now: spent.append(seconds) or real(seconds, now)
     began = loop.time()
     for byte in message[:-1]:
-        front.line.write(bytes([byte]))
+        front.pipe_end.write(bytes([byte]))
         await asyncio.sleep(0.0001)
     assert not desk.questions
     assert 0.5 < loop.time() - began < 1
@@ -429,7 +429,7 @@ async def test_a_front_that_sends_garbage_is_cut_off_and_may_reconnect(desk, gar
     end = CoreEnd(desk)
     front = fake_front(end)
     with capture_logs() as logs:
-        front.line.write(garbage)
+        front.pipe_end.write(garbage)
         await asyncio.sleep(1)
     assert front.lost
     assert [each["reason"][:32] for each in logs if each["event"] == "bridge.cut_off"] == [
@@ -443,7 +443,7 @@ async def test_a_front_that_sends_garbage_is_cut_off_and_may_reconnect(desk, gar
 
 async def test_half_a_frame_delays_nothing(desk):
     front = fake_front(CoreEnd(desk))
-    front.line.write((50_000).to_bytes(LENGTH, "big") + b"\0" * 100)
+    front.pipe_end.write((50_000).to_bytes(LENGTH, "big") + b"\0" * 100)
     await asyncio.sleep(3600)
     desk.tell(JobChanged(JobState.PRINTING))
     await asyncio.sleep(1)
@@ -455,7 +455,7 @@ async def test_the_longest_question_may_come_byte_by_byte(desk):
     front = fake_front(CoreEnd(desk))
     message = ask.encode_question(1, ask.UsePreset(preset="x" * 6_000))
     for byte in len(message).to_bytes(LENGTH, "big") + message:
-        front.line.write(bytes([byte]))
+        front.pipe_end.write(bytes([byte]))
     await asyncio.sleep(1)
     assert [question.preset[:1] for question in desk.questions] == ["x"]
 
@@ -464,7 +464,7 @@ async def test_frequent_reconnections_do_not_fill_the_log(desk):
     end = CoreEnd(desk)
     with capture_logs() as logs:
         for _ in range(200):
-            fake_front(end).line.write(b"\xff" * 8)
+            fake_front(end).pipe_end.write(b"\xff" * 8)
             await asyncio.sleep(0.01)
     assert 0 < len(logs) <= 20
 
@@ -531,7 +531,7 @@ async def test_a_command_of_a_lost_front_continues(desk):
     front = fake_front(CoreEnd(desk))
     front.say(question_message(1, ask.Disconnect()))
     await asyncio.sleep(0.1)
-    front.line.abort()
+    front.pipe_end.abort()
     await asyncio.sleep(5)
     assert done
 
@@ -675,18 +675,18 @@ async def test_repeated_connections_are_accepted_at_a_limited_rate(desk, tmp_pat
     end = CoreEnd(desk)
     await end.listen(tmp_path / "core.sock")
     loop = asyncio.get_running_loop()
-    began, came = loop.time(), []
+    began, accepted = loop.time(), []
     while loop.time() < began + 0.5:
         visitor = socket.socket(socket.AF_UNIX)
         visitor.setblocking(False)  # noqa: FBT003 - the standard library's own signature
         try:
             visitor.connect(str(tmp_path / "core.sock"))
-            came.append(visitor)
+            accepted.append(visitor)
         except BlockingIOError:
             visitor.close()
         await asyncio.sleep(0.001)
     assert desk.snapshots < 10 + 50 * (loop.time() - began) + 10
-    for each in came:
+    for each in accepted:
         each.close()
     front = FrontEnd()
     front.keep_connected(tmp_path / "core.sock")
@@ -853,10 +853,10 @@ async def test_an_answer_of_another_version_is_an_error_and_the_connection_stays
 async def test_a_core_that_sends_garbage_is_disconnected(desk, garbage):
     end, front = CoreEnd(desk), FrontEnd()
     ended = []
-    core_line, _ = connected(end, front, lambda: ended.append(True))
+    core_pipe, _ = connected(end, front, lambda: ended.append(True))
     await front.wait_for_snapshot()
     with capture_logs() as logs:
-        core_line.write(garbage)
+        core_pipe.write(garbage)
         await asyncio.sleep(0.1)
     assert ended
     assert "core.not_understood" in [each["event"] for each in logs]
@@ -885,7 +885,7 @@ async def test_the_front_sends_hello_regularly_and_to_each_core(desk):
     front = FrontEnd()
     connected(end, front)
     await asyncio.sleep(10)
-    assert not hellos, "it does not work yet"
+    assert not hellos, "the front does not work yet"
     with capture_logs() as logs:
         front.say_hello()
         await asyncio.sleep(2 * HEARTBEAT_INTERVAL + 0.5)
@@ -970,7 +970,7 @@ async def test_hello_of_any_version_is_understood(desk):
     hellos = []
     front = fake_front(CoreEnd(desk, lambda: hellos.append(1)))
     front.say(Hello(version="99.0"))
-    front.line.write(len(raw := msgspec.msgpack.encode({"type": "waved"})).to_bytes(LENGTH, "big") + raw)
+    front.pipe_end.write(len(raw := msgspec.msgpack.encode({"type": "waved"})).to_bytes(LENGTH, "big") + raw)
     await asyncio.sleep(0.1)
     assert hellos == [1]
     assert not front.lost
