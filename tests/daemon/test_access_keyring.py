@@ -48,7 +48,7 @@ def test_names_are_unique_and_of_one_line(tmp_path):
     with pytest.raises(KeyNameTaken, match="phone"):
         ring.add("phone", Scope.READ)
     with pytest.raises(KeyNameTaken, match="owner"):
-        ring.add("owner", Scope.READ)  # who comes with the first key is called so
+        ring.add("owner", Scope.READ)  # the user of the first key has this name
     for name in ("", " ", "a\nb", "\x1b[31m", "x" * 65):
         with pytest.raises(BadKeyName):
             ring.add(name, Scope.READ)
@@ -83,7 +83,7 @@ def test_a_key_added_by_another_process_survives_writing_the_last_uses(tmp_path)
     assert [each.name for each in ring.keys] == ["phone", "other"]
 
 
-def test_two_writers_at_once_lose_nothing(tmp_path):
+def test_four_writers_at_once_lose_nothing(tmp_path):
     rings = [keyring(tmp_path) for _ in range(4)]
 
     def add(number):
@@ -101,7 +101,7 @@ def test_two_writers_at_once_lose_nothing(tmp_path):
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"keys": 1}', '{"keys": [{"name": "a"}]}', '{"keys": [{"extra": 1}]}', "\xff", "{}"]
 )
-def test_an_unreadable_file_is_an_error_that_names_it_and_no_key_is_valid(tmp_path, content):
+def test_an_unreadable_file_is_an_error_that_names_it_and_stays_as_it_is(tmp_path, content):
     (tmp_path / FILE).write_text(content, "latin-1")
     with pytest.raises(ConfigError, match=FILE):
         keyring(tmp_path).load()

@@ -9,7 +9,7 @@ from daemon.core.front_process import CHECK_INTERVAL, MAX_SILENT
 
 
 @given(st.lists(st.tuples(st.floats(0, MAX_DEBT_S), st.floats(0, 2)), max_size=30))
-def test_resting_as_asked_keeps_within_the_share(steps):
+def test_a_front_that_is_served_only_after_its_delays_keeps_to_its_share(steps):
     allowance, now, spent = Allowance(share=0.1, saved=0.02), 1000.0, 0.0
     for seconds, pause in steps:
         now += pause + allowance.spend(0.0, now)

@@ -347,8 +347,8 @@ async def test_a_slow_analysis_delays_a_print_only_for_a_while(tmp_path):
         assert loop.time() - began == pytest.approx(client.service.config.analysis.patience_s, abs=0.1)
 
 
-@pytest.mark.parametrize("begins", ["a file", "a job"])
-async def test_no_print_begins_after_its_client_has_given_up(tmp_path, monkeypatch, begins):
+@pytest.mark.parametrize("requested", ["a file", "a job"])
+async def test_no_print_begins_after_its_client_has_given_up(tmp_path, monkeypatch, requested):
     async with analysing(tmp_path) as client:
         loop, stuck = asyncio.get_running_loop(), asyncio.Event()
         started = loop.time()
@@ -356,7 +356,7 @@ async def test_no_print_begins_after_its_client_has_given_up(tmp_path, monkeypat
         client.service.analyses._run = lambda _order: stuck.wait()
         await upload(client, GOOD)
         path, command = "/api/files/local/a.gcode", {"command": "select", "print": True}
-        if begins == "a job":
+        if requested == "a job":
             await client.post(path, {"command": "select"})
             path, command = "/api/job", {"command": "start"}
         late = await client.post(path, command, headers={"Nozzled-Until": f"{NOW + 10}"})  # the analysis may take 20 s
@@ -380,7 +380,7 @@ async def test_an_upload_is_stored_but_not_printed_after_its_client_has_given_up
 async def test_binary_gcode_is_analysed(tmp_path):
     async with analysing(tmp_path) as client:
         root = client.service.files.root
-        (root / "a.gcode").write_bytes(b"GCDE" + bytes(100))  # put there by hand: uploads are looked at before
+        (root / "a.gcode").write_bytes(b"GCDE" + bytes(100))  # put there by hand: as an upload it would be refused
         assert "binary G-code" in (await until_analysed(client))["gcodeAnalysis"]["errors"][0]
 
 
@@ -442,7 +442,7 @@ async def test_metadata_of_the_slicer_has_moonraker_names(tmp_path):
 @pytest.mark.parametrize(
     "name", ["cube20", pytest.param("knob", marks=pytest.mark.nightly), pytest.param("vase", marks=pytest.mark.nightly)]
 )
-async def test_time_left_is_right_throughout_a_print_and_the_printer_is_learnt(tmp_path, name):
+async def test_time_left_is_right_throughout_a_print_and_the_pace_of_the_printer_is_learnt(tmp_path, name):
     async with analysing(tmp_path) as client:
         await upload(client, sliced(name).replace(b"\n;LAYER_CHANGE", b"\nM73 P0 R7\n;LAYER_CHANGE", 1), print="true")
         loop = asyncio.get_running_loop()
@@ -503,12 +503,12 @@ async def test_a_file_is_analysed_again_for_another_printer(tmp_path):
 
 
 async def test_a_file_awaited_by_a_client_is_not_analysed_at_idle_priority(tmp_path):
-    urgent, gone = [], asyncio.Event()
+    urgent, may_finish = [], asyncio.Event()
 
     async def run(order):
         urgent.append(order.urgent)
         if not order.urgent:
-            await gone.wait()
+            await may_finish.wait()
         return await InlineWorker(profile=ProfileConfig(**SIZED)).run(order)
 
     async with analysing(tmp_path) as client:
@@ -535,12 +535,12 @@ async def test_on_a_busy_processor_no_file_is_analysed_at_idle_priority(tmp_path
 
 
 async def test_an_awaited_file_does_not_wait_for_the_idle_analysis_of_another(tmp_path):
-    orders, gone = [], asyncio.Event()
+    orders, may_finish = [], asyncio.Event()
 
     async def run(order):
         orders.append((order.path.name, order.urgent))
-        if not order.urgent and not gone.is_set():
-            await gone.wait()
+        if not order.urgent and not may_finish.is_set():
+            await may_finish.wait()
         return await InlineWorker(profile=ProfileConfig(**SIZED)).run(order)
 
     async with analysing(tmp_path) as client:
@@ -550,7 +550,7 @@ async def test_an_awaited_file_does_not_wait_for_the_idle_analysis_of_another(tm
         await upload(client, OUTSIDE, name="b.gcode", select="true")
         assert (await client.post("/api/job", {"command": "start"})).status == 409
         assert orders[:2] == [("large.gcode", False), ("b.gcode", True)]
-        gone.set()
+        may_finish.set()
         await client.settle(1)
         assert orders[2:] == [("large.gcode", False)], "it was put aside, not forgotten"
         assert "gcodeAnalysis" in (await client.get("/api/files/local/large.gcode")).json

@@ -22,7 +22,7 @@ M503 = ("M203 X100 Y100 Z5 E25", "M201 X500 Y500 Z100 E5000", "M204 P500 R500 T5
 CASES = Path(__file__).parents[1] / "data/gcode/cases"
 
 
-def known(tmp_path, text, profile=None, settings=(), firmware=""):
+def analyse_text(tmp_path, text, profile=None, settings=(), firmware=""):
     path = tmp_path / "a.gcode"
     path.write_text(text)
     return analyse(path, machine(profile or ProfileConfig(), settings, firmware))
@@ -31,10 +31,10 @@ def known(tmp_path, text, profile=None, settings=(), firmware=""):
 def test_limits_come_from_the_printer_then_the_file_then_the_preset(tmp_path):
     file, plain, mk3s = HEAD + ORCA + MOVES + TAIL, HEAD + MOVES + TAIL, find("mk3s").profile
     analyses = [
-        known(tmp_path, file, mk3s, M503, "Marlin 2.1"),
-        known(tmp_path, file, mk3s),
-        known(tmp_path, plain, mk3s),
-        known(tmp_path, plain),
+        analyse_text(tmp_path, file, mk3s, M503, "Marlin 2.1"),
+        analyse_text(tmp_path, file, mk3s),
+        analyse_text(tmp_path, plain, mk3s),
+        analyse_text(tmp_path, plain),
     ]
     assert [each.limits_from for each in analyses] == ["printer", "file", "profile", "defaults"]
     by_printer, by_file, by_preset, _ = (each.motion_s for each in analyses)
@@ -42,33 +42,33 @@ def test_limits_come_from_the_printer_then_the_file_then_the_preset(tmp_path):
 
 
 def test_metadata_is_read_from_the_head_and_the_end_of_a_file(tmp_path):
-    head, tail = (known(tmp_path, text) for text in (ORCA + HEAD + MOVES + TAIL, HEAD + MOVES + TAIL + ORCA))
+    head, tail = (analyse_text(tmp_path, text) for text in (ORCA + HEAD + MOVES + TAIL, HEAD + MOVES + TAIL + ORCA))
     assert head.motion_s == pytest.approx(tail.motion_s)
     assert head.limits_from == tail.limits_from == "file"
 
 
 def test_defaults_do_not_cap_what_the_file_asks_for(tmp_path):
-    slow = known(tmp_path, HEAD + MOVES + TAIL)
-    fast = known(tmp_path, HEAD + "M204 S20000\n" + MOVES + TAIL)
+    slow = analyse_text(tmp_path, HEAD + MOVES + TAIL)
+    fast = analyse_text(tmp_path, HEAD + "M204 S20000\n" + MOVES + TAIL)
     assert slow.max_speed == fast.max_speed == 500
     assert fast.motion_s < 0.7 * slow.motion_s
-    stated = known(tmp_path, HEAD + "M201 X20000 Y20000\nM204 S20000\n" + MOVES + TAIL, find("mk3s").profile)
-    assert stated.motion_s < known(tmp_path, HEAD + MOVES + TAIL, find("mk3s").profile).motion_s
+    stated = analyse_text(tmp_path, HEAD + "M201 X20000 Y20000\nM204 S20000\n" + MOVES + TAIL, find("mk3s").profile)
+    assert stated.motion_s < analyse_text(tmp_path, HEAD + MOVES + TAIL, find("mk3s").profile).motion_s
 
 
 @pytest.mark.parametrize(
     "mark", ["; gcode_flavor = klipper\n", "PRINT_START BED=60\n", "SET_VELOCITY_LIMIT ACCEL=3000\n"]
 )
 def test_a_file_for_klipper_is_timed_by_klippers_planner(tmp_path, mark):
-    assert known(tmp_path, HEAD + mark + MOVES + TAIL).planner == "Klipper"
-    assert known(tmp_path, HEAD + mark + MOVES + TAIL, firmware="Marlin 2.1.2").planner == "Marlin"
-    assert known(tmp_path, HEAD + MOVES + TAIL, firmware="Klipper").planner == "Klipper"
-    assert known(tmp_path, HEAD + MOVES + TAIL, find("voron-2-300").profile).planner == "Klipper"
+    assert analyse_text(tmp_path, HEAD + mark + MOVES + TAIL).planner == "Klipper"
+    assert analyse_text(tmp_path, HEAD + mark + MOVES + TAIL, firmware="Marlin 2.1.2").planner == "Marlin"
+    assert analyse_text(tmp_path, HEAD + MOVES + TAIL, firmware="Klipper").planner == "Klipper"
+    assert analyse_text(tmp_path, HEAD + MOVES + TAIL, find("voron-2-300").profile).planner == "Klipper"
 
 
 def test_changes_and_probing_take_their_configured_time(tmp_path):
     profile = ProfileConfig(extruders=2, tool_change_s=20.0, filament_change_s=120.0, probing_s=90.0)
-    times = known(tmp_path, HEAD + "G29\n" + MOVES + "T1\nM600\n" + TAIL, profile)
+    times = analyse_text(tmp_path, HEAD + "G29\n" + MOVES + "T1\nM600\n" + TAIL, profile)
     assert (times.probing_s, times.changes_s) == (90.0, 140.0)
     parts = (times.motion_s, times.heating_s, times.homing_s, times.dwell_s, times.probing_s, times.changes_s)
     assert times.duration_s == pytest.approx(sum(parts))

@@ -1,4 +1,4 @@
-"""The plan of a job when hosts are killed; test_analysis tests it with the whole service."""
+"""Layers and time left of a job, also after its host was killed; test_analysis has them with the whole service."""
 
 import asyncio
 import json
@@ -70,7 +70,7 @@ async def test_a_job_of_the_previous_host_has_its_layers(tmp_path, pauses):
         outlook = watch.outlook()
         assert outlook.origin == "mixed-analysis"
         assert (outlook.layer, outlook.layers) == (1, 1)
-        # what is in the printer's queue, and more
+        # the printer's queue alone lasts for some of these 40 s
         assert outlook.time_left == pytest.approx(analysis.duration - 100, abs=40)
         if pauses:
             host.jobs.resume()

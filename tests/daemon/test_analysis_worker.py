@@ -32,7 +32,7 @@ async def test_the_process_returns_its_analysis(tmp_path):
     assert answer["pictures"] == []
 
 
-def test_a_result_that_is_not_json_is_none(monkeypatch):
+def test_a_result_that_is_not_json_is_an_error(monkeypatch):
     task = io.StringIO(json.dumps({"urgent": True}))
     monkeypatch.setattr("sys.stdin", task)
     monkeypatch.setattr(worker, "_lower_priority", lambda **_: None)

@@ -160,7 +160,7 @@ def test_a_field_keeps_its_name_on_the_bridge_although_another_field_is_not_unde
     assert (understood.state, understood.paused_position) == (JobState.PRINTING, {"X": 1.0})
 
 
-# -- values that are none -------------------------------------------------------------------------------------
+# -- invalid values ------------------------------------------------------------------------------------------
 
 
 def test_invalid_unicode_is_replaced():
@@ -196,7 +196,7 @@ GARBAGE = {
     "a list": pack([1]),
     "a number": pack(7),
     "no tag": pack({"id": 1}),
-    "a tag that is none": pack({"type": 5}),
+    "a tag that is no text": pack({"type": 5}),
     "cut": pack({"type": "asked", "id": 1, "question": [1, 2]})[:-1],
     "a field of another type": pack({"type": "asked", "id": "x", "question": None}),
     "no question": pack({"type": "asked", "id": 1}),
@@ -318,6 +318,8 @@ def test_an_unknown_question_is_distinguished_from_a_failed_one(name):
     refusal = RefusalMessage(id=1, error=name, text=f"{NOT_UNDERSTOOD}: Invalid value 'history'")
     with pytest.raises(service.OtherVersion, match="history"):
         answer_of(refusal, ask.AskConversation(since=0))
+    with pytest.raises(service.JobConflict, match="not now"):
+        answer_of(RefusalMessage(id=1, error="JobConflict", text="not now"), ask.AskConversation(since=0))
 
 
 def test_an_unreadable_answer_is_an_error():

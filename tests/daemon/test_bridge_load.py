@@ -35,8 +35,8 @@ except OSError: pass
 """
 TURN = 0.005  # s of the processor's time in one turn of the loop; 3 ms where nothing else runs
 SHARE = 0.1  # of the processor that a front may take
-LENIENT = 3  # what is not counted: the selector, threads that wait for each other, the printer that is simulated here
-LASTS = 0.7  # s
+TOLERANCE = 3  # what is not counted: the selector, threads that wait for each other, the printer that is simulated here
+MEASUREMENT_S = 0.7  # s
 
 
 class Turns:
@@ -64,7 +64,7 @@ async def flooded(desk, data, folder):
     await end.serve(ours)
     (folder / "data").write_bytes(data)
     command = [sys.executable, "-S", "-c", FLOOD, str(theirs.fileno()), str(folder / "data")]
-    flood = subprocess.Popen(command, pass_fds=[theirs.fileno()])  # noqa: ASYNC220 - begun in a moment
+    flood = subprocess.Popen(command, pass_fds=[theirs.fileno()])  # noqa: ASYNC220 - it starts at once
     theirs.close()
     try:
         await asyncio.sleep(0.3)
@@ -99,7 +99,7 @@ def flood_of(questions):
 
 async def share_of_the_processor():
     began, before = time.monotonic(), time.process_time()
-    await asyncio.sleep(LASTS)
+    await asyncio.sleep(MEASUREMENT_S)
     return (time.process_time() - before) / (time.monotonic() - began)
 
 
@@ -121,6 +121,6 @@ async def test_a_front_that_floods_takes_a_tenth_of_the_core(tmp_path):
                 turns.longest = 0.0
                 share = await share_of_the_processor() - idle
                 assert turns.longest < TURN, kind
-                assert share < SHARE * LENIENT, kind
+                assert share < SHARE * TOLERANCE, kind
             assert core.jobs.active
             assert core.connection.printer.counters.lines_acknowledged > lines, kind

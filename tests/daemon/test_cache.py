@@ -133,11 +133,9 @@ async def test_a_database_that_could_not_be_opened_is_tried_again(tmp_path, monk
     monkeypatch.setattr(module.Cache, "_migrate", migrate)
     await asyncio.sleep(module.RETRY_INTERVAL)
     with capture_logs() as logs:
-        assert [
-            len(rows)
-            for rows in await asyncio.gather(*[cache.query("SELECT 1") for _ in range(3)], return_exceptions=True)
-            if isinstance(rows, list)
-        ]
+        # only one of them opens the database; the others may fail
+        answers = await asyncio.gather(*[cache.query("SELECT 1") for _ in range(3)], return_exceptions=True)
+        assert any(isinstance(rows, list) for rows in answers)
         await cache.keep(("INSERT INTO documents VALUES (?, ?)", ("a", "b")))
     assert "cache.usable" in [entry["event"] for entry in logs]
     await cache.close()
@@ -220,7 +218,7 @@ async def test_a_front_without_its_database_works_and_stores_nothing(tmp_path, m
 
 
 def version_0_1_0(folder: Path, *, schema: int = 3) -> None:
-    """Leave the database of 0.1.0, which had everything in one, as it was made by its first versions."""
+    """Leave the one database of 0.1.0, with this version of its schema."""
     with closing(sqlite3.connect(folder / "nozzled.db")) as db:
         db.execute("PRAGMA journal_mode = WAL")
         for version in range(1, schema + 1):

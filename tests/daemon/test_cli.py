@@ -32,7 +32,7 @@ def empty(tmp_path):
     return path
 
 
-def leave(*arguments):
+def exit_code_of(*arguments):
     """Run a command line that argparse ends; return the exit code."""
     with pytest.raises(SystemExit) as caught:
         main(arguments)
@@ -40,14 +40,14 @@ def leave(*arguments):
 
 
 def test_the_version_is_that_of_the_package(capsys):
-    assert leave("--version") == 0
+    assert exit_code_of("--version") == 0
     assert capsys.readouterr().out == f"nozzled {__version__}\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    assert leave(command, "--help") == 0
+    assert exit_code_of(command, "--help") == 0
     shown = capsys.readouterr().out
     module = importlib.import_module(f"daemon.cli.{command.replace('-', '_')}")
     assert f"example: {module.EXAMPLE}" in shown
@@ -56,7 +56,7 @@ def test_every_command_has_help_with_an_example(command, capsys, monkeypatch):
 
 
 def test_help_lists_every_command_and_shows_an_example(capsys):
-    assert leave("--help") == 0
+    assert exit_code_of("--help") == 0
     shown = capsys.readouterr().out
     assert "example: nozzled" in shown
     for command in COMMANDS:
@@ -65,7 +65,7 @@ def test_help_lists_every_command_and_shows_an_example(capsys):
 
 @pytest.mark.parametrize("arguments", [(), ("print",), ("serve", "--port", "x"), ("serve", "--prot", "1")])
 def test_a_wrong_command_line_exits_2(arguments, capsys):
-    assert leave(*arguments) == 2
+    assert exit_code_of(*arguments) == 2
     assert "usage: nozzled" in capsys.readouterr().err
 
 
@@ -86,12 +86,12 @@ def test_a_wrong_command_line_exits_2(arguments, capsys):
     ],
 )
 def test_an_error_comes_with_the_usage_of_its_command(words, error, capsys):
-    assert leave(*words) == 2
+    assert exit_code_of(*words) == 2
     assert error in capsys.readouterr().err
 
 
 def test_the_word_help_prints_help(capsys):
-    assert leave("help", "printer") == 0
+    assert exit_code_of("help", "printer") == 0
     assert "usage: nozzled printer" in capsys.readouterr().out
 
 
@@ -268,7 +268,7 @@ def test_a_file_that_this_user_may_not_open_is_named(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("command", [["ports"], ["config"]])
-def test_a_full_disk_below_the_output_is_named(command, empty):
+def test_an_output_to_a_full_disk_is_an_error_of_one_line(command, empty):
     with Path("/dev/full").open("w") as full:
         run = [NOZZLED, *command, *(["--config", empty] if command == ["config"] else [])]
         ended = subprocess.run(run, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True, check=False)

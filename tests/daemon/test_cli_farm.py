@@ -48,7 +48,7 @@ def part(tmp_path):
     return str(path)
 
 
-def test_output_that_nobody_reads_is_no_file_that_cannot_be_read(run, monkeypatch):
+def test_a_reader_that_hangs_up_is_not_reported_as_an_unreadable_file(run, monkeypatch):
     """`nozzled farm logs --follow | head`: each event is printed as it comes."""
 
     async def hang_up(*_):

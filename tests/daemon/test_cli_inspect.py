@@ -18,7 +18,7 @@ from support.analysed import ROOT, sliced
 from support.processes import cannot_run
 
 CUBE = ROOT / "examples/cube20.gcode"
-ASKED_FOR = {"duration_s", "layers", "filament_mm", "bounds", "slicer", "warnings", "errors"}
+KEYS = {"duration_s", "layers", "filament_mm", "bounds", "slicer", "warnings", "errors"}
 
 
 @pytest.fixture(autouse=True)
@@ -28,14 +28,14 @@ def no_configuration(monkeypatch, tmp_path):
     monkeypatch.setenv("NOZZLED_CONFIG", str(empty))
 
 
-def inspected(capsys, *words):
+def inspect_file(capsys, *words):
     code = main(["inspect", *map(str, words)])
     output = capsys.readouterr()
     return code, output.out, output.err
 
 
 def test_an_analysis_is_a_table(capsys):
-    code, out, _ = inspected(capsys, CUBE)
+    code, out, _ = inspect_file(capsys, CUBE)
     assert code == 0
     rows = dict(line.split("  ", 1) for line in out.splitlines())
     assert rows["slicer"].strip() == "PrusaSlicer 2.5.0"
@@ -45,10 +45,10 @@ def test_an_analysis_is_a_table(capsys):
 
 
 def test_an_analysis_is_printed_as_json(capsys):
-    code, out, _ = inspected(capsys, CUBE, "--json")
+    code, out, _ = inspect_file(capsys, CUBE, "--json")
     result = json.loads(out)
     assert code == 0
-    assert set(result) >= ASKED_FOR
+    assert set(result) >= KEYS
     assert result["filament_mm"] == pytest.approx(1504.88, abs=0.01)
     assert result["bounds"]["printing"]["max"] == [116.625, 116.625, 19.95]
 
@@ -56,7 +56,7 @@ def test_an_analysis_is_printed_as_json(capsys):
 def test_errors_in_a_file_are_shown_and_have_their_own_exit_code(capsys, tmp_path):
     path = tmp_path / "bad.gcode"
     path.write_text("G28\nM104 S999\nG1 X10 E5\n")
-    code, out, _ = inspected(capsys, path)
+    code, out, _ = inspect_file(capsys, path)
     assert code == EXIT_UNFIT
     assert "error: the file heats tool0 to 999 °C, but the profile allows 300 °C (line 2)" in out
     assert "warning: nothing turns heaters or motors off" in out
@@ -65,28 +65,28 @@ def test_errors_in_a_file_are_shown_and_have_their_own_exit_code(capsys, tmp_pat
 def test_the_profile_is_that_of_the_configuration(capsys, tmp_path):
     config = tmp_path / "small.toml"
     config.write_text("[profile]\nwidth_mm = 100.0\n")
-    _, out, _ = inspected(capsys, CUBE, "--config", config)
+    _, out, _ = inspect_file(capsys, CUBE, "--config", config)
     assert "error: prints outside the build volume: X from 83.375 to 116.625, allowed 0 to 100" in out
 
 
 def test_a_missing_or_binary_file_is_reported(capsys, tmp_path):
-    assert inspected(capsys, tmp_path / "none.gcode")[::2] == (
+    assert inspect_file(capsys, tmp_path / "none.gcode")[::2] == (
         1,
         f"nozzled: cannot read {tmp_path}/none.gcode: No such file or directory\n",
     )
     binary = tmp_path / "a.bgcode"
     binary.write_bytes(b"GCDE" + bytes(50))
-    code, _, err = inspected(capsys, binary)
+    code, _, err = inspect_file(capsys, binary)
     assert code == 1
     assert "a.bgcode: binary G-code of version 0 is unknown; version 1 is supported" in err
     picture = tmp_path / "a.gcode"
     picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
-    assert inspected(capsys, picture)[::2] == (1, f"nozzled: {picture} is not G-code: it is not text\n")
+    assert inspect_file(capsys, picture)[::2] == (1, f"nozzled: {picture} is not G-code: it is not text\n")
 
 
 def test_packed_files_are_unpacked(capsys, tmp_path):
     text = (slicers.FOLDER / "prusaslicer.gcode").read_bytes()
-    plain = json.loads(inspected(capsys, slicers.FOLDER / "prusaslicer.gcode", "--json")[1])
+    plain = json.loads(inspect_file(capsys, slicers.FOLDER / "prusaslicer.gcode", "--json")[1])
     for name, data in (
         ("a.bgcode", bgcode.head() + bgcode.gcode(text, bgcode.HEATSHRINK_12)),
         ("a.gcode.gz", gzip.compress(text)),
@@ -94,17 +94,17 @@ def test_packed_files_are_unpacked(capsys, tmp_path):
     ):
         path = tmp_path / name
         path.write_bytes(data)
-        code, out, _ = inspected(capsys, path, "--json")
+        code, out, _ = inspect_file(capsys, path, "--json")
         result = json.loads(out)
         assert code == 0
         assert (result["about"], result["objects"]) == (plain["about"], plain["objects"])
         assert result["duration_s"] == plain["duration_s"]
-    code, _, err = inspected(capsys, path, "--plate", "1")
+    code, _, err = inspect_file(capsys, path, "--plate", "1")
     assert (code, "only a 3MF has plates" in err) == (1, True)
 
 
 def test_metadata_of_the_slicer_is_shown(capsys):
-    _, out, _ = inspected(capsys, slicers.FOLDER / "prusaslicer.gcode")
+    _, out, _ = inspect_file(capsys, slicers.FOLDER / "prusaslicer.gcode")
     rows = dict(line.split("  ", 1) for line in out.splitlines() if "  " in line)
     shown = {name: value.strip() for name, value in rows.items()}
     assert shown["slicer"] == "PrusaSlicer 2.8.1+linux-x64"
@@ -119,13 +119,13 @@ def test_metadata_of_the_slicer_is_shown(capsys):
 def test_a_picture_that_is_missing_or_cannot_be_written_is_named(capsys, tmp_path):
     sliced_file = slicers.FOLDER / "prusaslicer.gcode"
     picture = tmp_path / "part.png"
-    assert inspected(capsys, sliced_file, "--thumbnail", picture)[0] == 0
+    assert inspect_file(capsys, sliced_file, "--thumbnail", picture)[0] == 0
     with Image.open(picture) as written:
         assert written.size == (2, 2)
-    code, _, err = inspected(capsys, sliced_file, "--thumbnail", tmp_path / "none" / "part.png")
+    code, _, err = inspect_file(capsys, sliced_file, "--thumbnail", tmp_path / "none" / "part.png")
     assert code == 1
     assert err == f"nozzled: {tmp_path}/none/part.png cannot be written: No such file or directory\n"
-    code, _, err = inspected(capsys, CUBE, "--thumbnail", tmp_path / "cube.png")
+    code, _, err = inspect_file(capsys, CUBE, "--thumbnail", tmp_path / "cube.png")
     assert code == 0
     assert err == f"nozzled: {CUBE.name} has no readable picture, so {tmp_path}/cube.png was not written\n"
 
@@ -133,7 +133,7 @@ def test_a_picture_that_is_missing_or_cannot_be_written_is_named(capsys, tmp_pat
 def test_names_from_the_file_do_not_steer_the_terminal(capsys, tmp_path):
     path = tmp_path / "evil.gcode"
     path.write_text("; generated by \x1b[31mEvil\nM486 A\x1b]0;title\x07\n")
-    _, out, _ = inspected(capsys, path)
+    _, out, _ = inspect_file(capsys, path)
     assert "\x1b" not in out
     assert "\x07" not in out
 
@@ -142,7 +142,7 @@ def test_a_plot_is_written(capsys, tmp_path):
     if find_spec("matplotlib") is None:
         cannot_run("matplotlib is not installed")
     out = tmp_path / "cube.png"
-    assert inspected(capsys, CUBE, "--plot", out, "--layer", 3)[0] == 0
+    assert inspect_file(capsys, CUBE, "--plot", out, "--layer", 3)[0] == 0
     picture = Image.open(out)
     assert picture.size == (1300, 800)
     assert len(picture.convert("RGB").getcolors(1_000_000)) > 50  # something is drawn
@@ -151,7 +151,7 @@ def test_a_plot_is_written(capsys, tmp_path):
 def test_a_plot_that_cannot_be_written_is_named_once(capsys):
     if find_spec("matplotlib") is None:
         cannot_run("matplotlib is not installed")
-    code, _, err = inspected(capsys, CUBE, "--plot", "/proc/cube.png")
+    code, _, err = inspect_file(capsys, CUBE, "--plot", "/proc/cube.png")
     assert code == 1
     assert err.splitlines()[-1] == "nozzled: /proc/cube.png cannot be written: No such file or directory"
 
@@ -178,7 +178,7 @@ def test_a_move_is_weighted_by_its_duration():
 
 @pytest.mark.parametrize("layer", [0, 100])
 def test_a_missing_layer_is_reported(capsys, tmp_path, layer):
-    code, _, err = inspected(capsys, CUBE, "--plot", tmp_path / "out.png", "--layer", layer)
+    code, _, err = inspect_file(capsys, CUBE, "--plot", tmp_path / "out.png", "--layer", layer)
     assert (code, err) == (1, f"nozzled: there is no layer {layer}: the file has layers 1 to 99\n")
     assert list(tmp_path.glob("*.png")) == []
 
@@ -186,7 +186,7 @@ def test_a_missing_layer_is_reported(capsys, tmp_path, layer):
 def test_a_file_without_moves_cannot_be_plotted(capsys, tmp_path):
     path = tmp_path / "empty.gcode"
     path.touch()
-    code, _, err = inspected(capsys, path, "--plot", tmp_path / "out.png")
+    code, _, err = inspect_file(capsys, path, "--plot", tmp_path / "out.png")
     assert code == 1
     assert "nothing to plot" in err
 
@@ -198,16 +198,16 @@ def test_a_thumbnail_is_drawn_if_the_terminal_can(monkeypatch, capsys, tmp_path)
     path.write_bytes(with_thumbnail("PNG", b"G28\n"))
     monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.setattr(inspect.sys.stdout, "isatty", lambda: True)
-    _, out, _ = inspected(capsys, path)
+    _, out, _ = inspect_file(capsys, path)
     assert "\x1b[38;2;255;0;0;48;2;255;0;0m▀" in out
 
 
 @pytest.mark.real_time
 def test_a_printer_is_asked_for_its_limits(capsys):
-    code, out, err = inspected(capsys, CUBE, "--printer", "sim?speed=50")
+    code, out, err = inspect_file(capsys, CUBE, "--printer", "sim?speed=50")
     assert (code, err) == (0, "")
     assert re.search(r"limits of motion +the printer's own", out)
-    code, _, err = inspected(capsys, CUBE, "--printer", "nothing:like-it")
+    code, _, err = inspect_file(capsys, CUBE, "--printer", "nothing:like-it")
     assert code == 1
     assert "unknown kind of printer" in err
 

@@ -38,7 +38,7 @@ def test_a_key_is_created_listed_and_revoked(capsys, tmp_path):
     assert json.loads(run(capsys, tmp_path, "keys", "list", "--json")[1]) == []
 
 
-def test_the_file_of_keys_is_this_computers_and_that_is_said_if_the_environment_names_another_daemon(
+def test_keys_says_that_its_file_is_this_computers_if_the_environment_names_another_daemon(
     capsys, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))

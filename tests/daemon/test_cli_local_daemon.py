@@ -78,7 +78,7 @@ def test_a_named_directory_or_configuration_comes_first(machine, tmp_path, capsy
     assert local_daemon.find(options(**{STATE_DIR: str(own)})).service is None
     (tmp_path / "mine.toml").write_text("")
     assert local_daemon.find(options(config=tmp_path / "mine.toml")).state == tmp_path / "home/.local/state/nozzled"
-    # as the documents had it before
+    # both, as the documentation once said
     both = local_daemon.find(
         options(config=machine / "etc/nozzled.toml", **{STATE_DIR: str(machine / "var/lib/nozzled")})
     )

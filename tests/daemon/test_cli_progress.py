@@ -103,7 +103,7 @@ def test_the_end_is_shown_as_a_time_of_day(left, shown):
 
 
 async def test_watching_ends_if_the_core_does_not_return_with_its_print(capsys):
-    client = Client("Printing")
+    client = FakeClient("Printing")
     printing = progress_of("Printing", print={"id": 3, "key": None, "state": "printing"})
 
     async def get(*, exclude=()):
@@ -120,7 +120,7 @@ async def test_watching_ends_if_the_core_does_not_return_with_its_print(capsys):
 
 async def test_watching_goes_on_while_the_core_restarts(capsys):
     """`nozzled job watch && …` must not take a front without a core for the end of the print."""
-    client = Client("Printing", "Printing")
+    client = FakeClient("Printing", "Printing")
     printing, ended = {"id": 3, "key": None, "state": "printing"}, {"id": 3, "key": None, "state": "completed"}
     answers = [
         progress_of("Printing", print=printing),
@@ -143,8 +143,8 @@ async def test_watching_goes_on_while_the_core_restarts(capsys):
     assert (await job_command._watch(client, argparse.Namespace(interval=5.0, json=False)))["state"] == "Offline"
 
 
-class Client:
-    """A daemon whose print goes through these states."""
+class FakeClient:
+    """The client of a daemon whose print goes through these states."""
 
     def __init__(self, *states):
         self.job = self.printer = self
@@ -157,7 +157,7 @@ class Client:
 
 
 async def test_watching_shows_a_line_for_each_change_and_ends_with_the_print(capsys):
-    client = Client("Printing", "Printing", "Paused", "Operational", "Printing")
+    client = FakeClient("Printing", "Printing", "Paused", "Operational", "Printing")
     began = asyncio.get_running_loop().time()
     last = await job_command._watch(client, argparse.Namespace(interval=5.0, json=False))
     assert (last["state"], client.states) == ("Operational", ["Printing"])

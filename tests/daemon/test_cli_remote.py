@@ -418,7 +418,7 @@ async def test_the_queue_and_the_history_are_shown_and_changed(tmp_path, part, c
         ]
         await nozzled("queue", "clear-bed")
         async with asyncio.timeout(TIMEOUT):
-            while (await nozzled.json("queue", "list"))["entries"]:  # noqa: ASYNC110 - as people look
+            while (await nozzled.json("queue", "list"))["entries"]:  # noqa: ASYNC110 - as a client polls
                 await asyncio.sleep(0.1)
         assert " completed " in await nozzled("history", "list", "--state", "completed")
         assert "1 print, 1 completed" in await nozzled("history", "totals", "--by", "material")

@@ -190,10 +190,10 @@ def test_an_empty_file_is_printed_exactly(capsys, tmp_path):
     path.write_text("; nothing\n")
     code, printed = simulate(capsys, path, "--json")
     result = json.loads(printed.out)
-    assert (code, result["lines"], result["layers"]) == (0, 0, 0)
+    assert (code, result["exact"], result["lines"], result["layers"]) == (0, True, 0, 0)
 
 
-def test_the_example_is_simulated_by_a_program():
+def test_the_example_is_simulated_in_a_process_of_its_own():
     done = nozzled("simulate", str(EXAMPLE), "--link", "250000", "--json")
     result = json.loads(done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
@@ -202,10 +202,10 @@ def test_the_example_is_simulated_by_a_program():
     assert result["underruns"] == 0
 
 
-HOURS_10 = 32  # times the example; one takes 21 minutes, heating included
+COPIES_FOR_10_HOURS = 32  # of the example, which takes 21 minutes, heating included
 
 
-# Says in the end how much memory it took at most; what `wait4` tells counts that of the process it was forked from.
+# Prints the most memory that it used. The figure of `wait4` would include the process that it was forked from.
 MEASURED = """
 import re, sys
 from pathlib import Path
@@ -220,7 +220,7 @@ sys.exit(code)
 @pytest.mark.timeout(900)
 def test_ten_hours_fit_in_200_mb_and_are_deterministic(tmp_path):
     path, recorded, result = tmp_path / "long.gcode", [], {}
-    path.write_bytes(EXAMPLE.read_bytes() * HOURS_10)
+    path.write_bytes(EXAMPLE.read_bytes() * COPIES_FOR_10_HOURS)
     for name in ("one", "two"):
         record = tmp_path / f"{name}.jsonl.gz"
         command = ["simulate", str(path), "--link", "250000", "--record", str(record), "--json"]

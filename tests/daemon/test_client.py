@@ -396,7 +396,7 @@ async def test_a_thumbnail_is_fetched_in_the_requested_size():
     ]
 
 
-async def test_percent_with_a_fraction_are_not_sent_as_a_factor(tmp_path):
+async def test_a_percentage_with_a_fraction_is_not_sent_as_a_factor(tmp_path):
     async with api(tmp_path) as server, in_memory(server) as client:
         await client.printer.feed_rate(110.0)
         await client.printer.flow_rate(94.6)

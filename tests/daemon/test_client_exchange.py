@@ -25,7 +25,7 @@ from support.waiting import TIMEOUT
 pytestmark = pytest.mark.real_time
 
 LARGE = b"G1 X1\n" * 100_000
-NO_TEXT = b"\1" + os.urandom(3_000_000)  # random bytes alone may be text as far as they are looked at
+NO_TEXT = b"\1" + os.urandom(3_000_000)  # without the \1, the random bytes that are looked at might pass as text
 
 
 class Peer:

@@ -75,9 +75,11 @@ IN_PAGE = """async ([scenario, key, transport]) => {
 }"""
 
 
-async def seen_in(browser, folder, transport):
+async def run_in_page(browser, folder, transport):
     async with listening(folder, "sim?speed=20") as (_, url):
-        page = await browser.new_page(bypass_csp=True)  # any page of this origin will do, this one lets nothing run
+        page = await browser.new_page(
+            bypass_csp=True
+        )  # any page of this origin will do; the policy of this one allows no script
         await page.goto(f"{url}/client/octoprint.mjs", timeout=BROWSER)
         return await page.evaluate(IN_PAGE, [SCENARIO.read_text(), KEY, transport])
 
@@ -88,7 +90,7 @@ async def test_a_browser_prints_over_each_transport(tmp_path):
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(**options, timeout=BROWSER)
         try:
-            both = [await seen_in(browser, tmp_path / each, each) for each in ("websocket", "xhr_streaming")]
+            both = [await run_in_page(browser, tmp_path / each, each) for each in ("websocket", "xhr_streaming")]
         finally:
             await browser.close()
     for result in both:

@@ -23,7 +23,10 @@ KEY = "a-key"
 
 
 class Server:
-    """OctoPrint's log-in and raw WebSocket; `visits` say what happens on each connection."""
+    """OctoPrint's log-in and raw WebSocket; `visits` say what happens on each connection.
+
+    A visit is a list of steps: send a text; wait until so many messages have come (a number); close (None).
+    """
 
     def __init__(self, *visits):
         self.visits = list(visits)

@@ -75,7 +75,7 @@ async def test_a_hanging_request_delays_no_other_and_ends(tmp_path):
 
 
 async def test_a_request_of_a_disconnected_client_is_not_carried_out(tmp_path):
-    """A process that was stopped in between has the request already: it would switch in another print."""
+    """A process that was stopped meanwhile has the request already: it would switch during the next print."""
     async with api(tmp_path, "", switched_on=["power"]) as server:
         client = in_memory(server)
         own = in_memory(server, companion_key(server, "power"))

@@ -613,7 +613,7 @@ async def test_the_place_of_a_print_from_the_card_that_has_ended_keeps_nothing_h
 
 
 @pytest.mark.parametrize("seconds", [1, 30])
-async def test_a_disconnect_does_not_spare_a_print_from_the_card_that_may_have_ended(tmp_path, seconds):
+async def test_a_disconnect_turns_heaters_off_if_the_print_from_the_card_may_have_ended(tmp_path, seconds):
     async with job_host(tmp_path, firmware=FIRMWARES["marlin1"]) as host:
         board, sd = host.board, host.board.sd
         board.hotend.target = 200.0

@@ -13,7 +13,7 @@ from support.http import api
 from support.job_host import DEAD_MAN_COMMANDS, job_host
 from support.mortal import HostLife, World
 
-LIMIT, PAUSED = 600, 1800  # s
+LIMIT, PAUSE_LIMIT = 600, 1800  # s
 HEATED = ["M140 S60", "M104 S200", *(f"G1 X{n % 2 * 20} Y{n} F5400" for n in range(200))]
 
 
@@ -25,7 +25,7 @@ async def hot_print(world, host, *, pause: bool = False) -> None:
     host.jobs.select(world.write(HEATED))
     host.jobs.start()
     async with asyncio.timeout(600):
-        while world.firmware.board.hotend.target < 200:  # noqa: ASYNC110 - as one who feels the printer
+        while world.firmware.board.hotend.target < 200:  # noqa: ASYNC110 - as a user looks at the printer
             await asyncio.sleep(0.5)
         if pause:
             host.jobs.pause()
@@ -39,7 +39,7 @@ def is_off(world) -> bool:
     return board.hotend.target == board.bed.target == 0
 
 
-@pytest.mark.parametrize(("pause", "bound"), [(False, LIMIT), (True, PAUSED)])
+@pytest.mark.parametrize(("pause", "bound"), [(False, LIMIT), (True, PAUSE_LIMIT)])
 async def test_the_heaters_are_off_in_time_when_the_host_vanishes(tmp_path, pause, bound):
     world = World(tmp_path)
     async with world.host(life := HostLife()) as host:
@@ -63,7 +63,9 @@ async def test_a_pause_of_hours_does_not_trigger_it(tmp_path):
         await asyncio.sleep(2 * 3600)
         assert host.connection.ready
         assert host.jobs.state is S.PAUSED
-        assert dead_man_commands(host).count(f"M85 S{PAUSED}") == pytest.approx(2 * 3600 / (PAUSED / REPEATS), abs=2)
+        assert dead_man_commands(host).count(f"M85 S{PAUSE_LIMIT}") == pytest.approx(
+            2 * 3600 / (PAUSE_LIMIT / REPEATS), abs=2
+        )
         host.jobs.resume()
         await host.until(S.COMPLETED)
 
@@ -71,7 +73,7 @@ async def test_a_pause_of_hours_does_not_trigger_it(tmp_path):
 async def test_heat_without_a_job_is_guarded_until_it_is_off(tmp_path):
     async with job_host(tmp_path) as host:
         await asyncio.sleep(10)
-        assert dead_man_commands(host) == ["M85 S0"], "what a host before may have said is taken back"
+        assert dead_man_commands(host) == ["M85 S0"], "the dead man that the previous host may have armed is disarmed"
         await host.connection.commands.send(["M140 S60"])
         await asyncio.sleep(3 * LIMIT)
         assert set(dead_man_commands(host)[1:]) == {f"M85 S{LIMIT}"}

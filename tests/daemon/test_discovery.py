@@ -20,7 +20,7 @@ UUID = "4ff9fe5f-3257-41fc-8e83-fcba84824b20"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.1.2.3"])
-def test_unreachable_addresses_are_loopback(host):
+def test_loopback_addresses_are_for_this_machine(host):
     assert hosts.is_for_this_machine(host)
 
 
@@ -60,7 +60,7 @@ def test_where_ipv6_has_a_public_address_the_one_for_ipv4_is_announced(monkeypat
 def test_whatever_the_host_name_is_the_service_is_announced(tmp_path, monkeypatch, host, shown):
     monkeypatch.setattr(socket, "gethostname", lambda: os.fsdecode(host))
     assert announcement(config(tmp_path), UUID, 5000).name == f"nozzled on {shown}"
-    assert f"http://{hosts.name_for_others('0.0.0.0', ())}:5000".encode()  # a link, for a QR code
+    assert f"http://{hosts.name_for_others('0.0.0.0', ())}:5000".encode()  # it can be encoded, as for a QR code
 
 
 def test_the_service_file_has_the_fields_of_clients_and_escapes_names(tmp_path):

@@ -188,7 +188,9 @@ def test_devices_hidden_by_the_sandbox_are_reported(machine, address, shown, wor
     machine.programs["systemctl show"] = shown
     finding = machine.worst(ports.sandbox, config=configured(address), service=installed(machine))
     assert (finding[0], words in finding[1]) == (Severity.BAD if words else None, True), finding
-    assert machine.look(ports.sandbox, config=configured(address)) == [], "by hand there is none"
+    assert machine.look(ports.sandbox, config=configured(address)) == [], (
+        "a daemon that is started by hand has no sandbox"
+    )
 
 
 def test_the_systems_console_on_the_printers_port_is_reported(machine):
@@ -212,7 +214,7 @@ def test_the_systems_console_on_the_printers_port_is_reported(machine):
     ],
 )
 def test_power_problems_of_a_raspberry_pi_are_reported(machine, bits, level, words):
-    assert machine.look(computer.power) == [], "this is none"
+    assert machine.look(computer.power) == [], "this is no Raspberry Pi"
     machine.write(computer.MODEL_FILE, "Raspberry Pi 4 Model B Rev 1.4\0")
     machine.programs["vcgencmd get_throttled"] = f"throttled=0x{bits}"
     finding = machine.worst(computer.power)

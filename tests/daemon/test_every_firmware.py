@@ -17,10 +17,10 @@ SEEN = (Fault("resend", probability=0.02), Fault("lose_ok", line=30))
 # Firmwares that get lines without checksums: damage on the way to them is not detected.
 BLIND = ("klipper", "teacup")
 
-# Repetier takes a line for good whose damage hides its checksum (docs/link.md); so there it is sent again for nothing.
+# Repetier accepts a line whose damage hides its checksum (docs/link.md): its lines are asked for again, undamaged.
 HALF_BLIND = ("repetier",)
 
-# RepRapFirmware drops a damaged line without a word: a print there ends, by name, where the host cannot know.
+# RepRapFirmware drops a damaged line without a word. A print there ends, with this reason, where the host cannot know.
 SILENT = ("reprapfirmware",)
 
 

@@ -76,7 +76,7 @@ async def test_an_offer_is_printed_once_and_reported(tmp_path):
             assert (await server.post("/api/files/local/other.gcode", other)).status == 409
             await until(lambda: listed.copies()[0].state == "done", "its end")
             assert listed.copies()[0].seconds > 0
-            # its print begins on a bed that was just cleared for us: ours does not
+            # the other print begins on the bed that was just cleared, so the copy of the farm does not
             assert (await server.post("/api/queue", {"command": "bed", "clear": True})).status == 200
             start = server.service.front.jobs.begin
 

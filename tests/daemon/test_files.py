@@ -44,7 +44,7 @@ async def put(store: FileStore, path: str, content: bytes = b"G28\n", *, overwri
         return await upload.commit()
 
 
-async def broken_off(store: FileStore, path: str) -> None:
+async def break_off(store: FileStore, path: str) -> None:
     async with store.upload(path) as upload:
         await upload.write(b"x" * 100_000)
         raise UploadBroken("the client hung up")
@@ -63,7 +63,7 @@ def left_over(root: Path) -> list[Path]:
     return [*(root / ".incoming").iterdir()]
 
 
-def as_another_program_would(path: Path, content: bytes) -> None:
+def write_as_another_program(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
@@ -105,7 +105,7 @@ async def test_an_uncommitted_upload_leaves_nothing(tmp_path):
     async with store.upload("a.gcode") as upload:
         await upload.write(b"x" * 100_000)
     with pytest.raises(UploadBroken):
-        await broken_off(store, "new/b.gcode")
+        await break_off(store, "new/b.gcode")
     assert on_disk(tmp_path) == {"a.gcode": b"old"}
     assert not (tmp_path / "new").exists()
 
@@ -318,7 +318,7 @@ async def test_the_list_shows_folders_and_g_code_by_name(tmp_path):
     (root / ".hidden.gcode").touch()
     (root / "by hand.gcode").write_bytes(b"1")
     os.mkfifo(root / "fifo.gcode")
-    as_another_program_would(root / os.fsdecode(b"latin\xe9.gcode"), b"")
+    write_as_another_program(root / os.fsdecode(b"latin\xe9.gcode"), b"")
     (root / "up").symlink_to(root)
     (tmp_path / "secret.gcode").touch()
     (root / "out.gcode").symlink_to(tmp_path / "secret.gcode")
@@ -476,7 +476,7 @@ async def test_hashes_follow_files_and_are_dropped_for_changed_ones(tmp_path):
     assert (await files.copy("box", "copy")).children[0].sha1 == sha1
     assert (await files.move("box", "moved")).children[0].sha1 == sha1
     assert sorted(path for path, *_ in await book.sha1s()) == ["copy/a.gcode", "moved/a.gcode"]
-    as_another_program_would(tmp_path / "uploads/copy/a.gcode", b"G29\n")  # of the same size
+    write_as_another_program(tmp_path / "uploads/copy/a.gcode", b"G29\n")  # of the same size
     assert (await files.info("copy/a.gcode")).sha1 is None
     await files.delete("copy")
     assert [path for path, *_ in await book.sha1s()] == ["moved/a.gcode"]

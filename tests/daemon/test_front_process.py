@@ -29,7 +29,7 @@ pytestmark = pytest.mark.real_time
 
 @asynccontextmanager
 async def running(program, busy=False, environ=None):
-    """Run this in place of a front; yields it, and what ended the core."""
+    """Run this in place of a front; yields it, and the event that the core gives it up."""
     end, gave_up = CoreEnd(FakeDesk()), asyncio.Event()
     command = [sys.executable, "-S", "-c", BEGIN + program]
     child = FrontProcess(end, command, environ or {}, [], lambda: busy, gave_up.set)
@@ -111,7 +111,7 @@ async def test_a_front_that_never_gets_ready_is_killed_too(monkeypatch):
     assert ended(logs)[0] == -signal.SIGKILL
 
 
-async def test_a_front_that_is_killed_again_and_again_has_the_status_of_its_end(monkeypatch):
+async def test_a_front_that_is_killed_again_and_again_is_reported_as_killed(monkeypatch):
     monkeypatch.setattr(front_process, "CHECK_INTERVAL", 0.0001)
     monkeypatch.setattr(front_process, "MAX_STARTING", 1)
     monkeypatch.setattr(front_process, "FIRST_DELAY", 0.001)

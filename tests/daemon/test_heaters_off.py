@@ -13,7 +13,7 @@ OFF = ["M27", "M104 S0", "M140 S0"]
 
 
 class Printer:
-    """Answers everything at once, except M27 if it is `silent` or `lost`."""
+    """Answers everything at once; `never`: all but M27; `lost`: nothing, as its connection is lost."""
 
     state = ConnectionState.READY
     identity = FirmwareIdentity()

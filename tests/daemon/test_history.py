@@ -32,7 +32,7 @@ FOUND = from_analysis(ANALYSIS)
 FOUND = Findings(FOUND.summary, FOUND.details, PNG)
 
 
-async def printed(server, name: str, cancel: bool = False, **more) -> int:
+async def print_file(server, name: str, cancel: bool = False, **more) -> int:
     await server.post(f"/api/files/local/{name}", {"command": "select", "print": True, **more})
     if cancel:
         await until(lambda: server.service.jobs.state is JobState.PRINTING)
@@ -42,8 +42,8 @@ async def printed(server, name: str, cancel: bool = False, **more) -> int:
     return server.service.jobs.job_id
 
 
-async def known(server, name: str, analysis: Findings) -> None:
-    """Put an analysis on the shelf."""
+async def store_analysis(server, name: str, analysis: Findings) -> None:
+    """Store an analysis of this file."""
     stat = (server.service.files.root / name).stat()
     await server.service.front.analyses._store.put(FileKey(name, stat.st_size, int(stat.st_mtime)), analysis)
 
@@ -62,8 +62,8 @@ def test_filament_is_counted_up_to_the_acknowledged_place():
 async def test_a_print_keeps_all_its_facts_when_its_file_is_gone(tmp_path):
     async with api(tmp_path) as server:
         await server.upload(("file", "cube.gcode", CUBE))
-        await known(server, "cube.gcode", FOUND)
-        number = await printed(server, "cube.gcode", job="mine")
+        await store_analysis(server, "cube.gcode", FOUND)
+        number = await print_file(server, "cube.gcode", job="mine")
         await server.delete("/api/files/local/cube.gcode")
         job = (await server.get(f"/api/history/{number}")).json
         assert (job["state"], job["key"], job["user"], job["layers"], job["layersDone"]) == (
@@ -84,7 +84,7 @@ async def test_a_print_keeps_all_its_facts_when_its_file_is_gone(tmp_path):
 async def test_a_print_is_printed_again_once_for_each_key(tmp_path):
     async with api(tmp_path) as server:
         await server.upload(("file", "cube.gcode", CUBE))
-        number = await printed(server, "cube.gcode")
+        number = await print_file(server, "cube.gcode")
         again = {"command": "reprint", "job": "k"}
         answers = [await server.post(f"/api/history/{number}", again) for _ in range(2)]
         assert [each.status for each in answers] == [204, 204]
@@ -101,7 +101,7 @@ async def test_a_print_is_printed_again_once_for_each_key(tmp_path):
 async def test_another_file_of_that_name_is_reprinted_only_on_request(tmp_path):
     async with api(tmp_path) as server:
         await server.upload(("file", "cube.gcode", CUBE))
-        number = await printed(server, "cube.gcode")
+        number = await print_file(server, "cube.gcode")
         at = f"/api/history/{number}"
         assert (await server.get(at)).json["fileExists"]
         await server.upload(("file", "cube.gcode", CUBE + b"G1 X1\n"))
@@ -126,13 +126,13 @@ async def test_lists_are_filtered_paged_and_summed(tmp_path):
     async with api(tmp_path) as server:
         for name in ("a.gcode", "b.gcode"):
             await server.upload(("file", name, CUBE * 20 if name == "a.gcode" else CUBE))
-        await known(server, "b.gcode", FOUND)
+        await store_analysis(server, "b.gcode", FOUND)
         await server.post("/api/queue", {"command": "add", "path": "b.gcode", "material": "PLA", "notes": "grey"})
-        first = await printed(server, "a.gcode", cancel=True)
+        first = await print_file(server, "a.gcode", cancel=True)
         await server.post("/api/queue", {"command": "bed", "clear": True})
         await until(lambda: server.service.jobs.state is JobState.COMPLETED)
         await server.settle(2)
-        await printed(server, "b.gcode")
+        await print_file(server, "b.gcode")
 
         async def ids(query=""):
             answer = await server.get(f"/api/history?{query}")
@@ -144,7 +144,7 @@ async def test_lists_are_filtered_paged_and_summed(tmp_path):
         assert await ids("state=cancelled,failed") == ([0], None)
         assert await ids("path=b.gcode") == ([2, 1], None)
         assert await ids("q=A.GCO") == ([0], None)
-        assert await ids("q=%25") == ([], None), "a sign of its own"
+        assert await ids("q=%25") == ([], None), "% is no wildcard"
         assert await ids("material=PLA") == ([1], None)
         assert await ids(f"from={NOW + 1}") == ([], None)
         queued = (await server.get(f"/api/history/{first + 1}")).json
@@ -180,7 +180,7 @@ async def test_exports_are_complete_and_contain_no_formula(tmp_path):
 @pytest.mark.parametrize("kind", ["csv", "json"])
 async def test_head_of_an_export_reads_no_prints(tmp_path, monkeypatch, kind):
     async with api(tmp_path, "") as server:
-        await recorded(server, "first")
+        await record_prints(server, "first")
         path = f"/api/history.{kind}"
         whole = await server.get(path)
         for name in ("table", "jobs"):
@@ -193,7 +193,7 @@ async def test_head_of_an_export_reads_no_prints(tmp_path, monkeypatch, kind):
 
 async def test_a_damaged_row_hides_no_other_print(tmp_path):
     async with api(tmp_path, "") as server:
-        await recorded(server, "first", "second")
+        await record_prints(server, "first", "second")
         assert len((await server.get("/api/history")).json["jobs"]) == 2
         await server.service.cache.keep(("UPDATE prints SET filament = '[{' WHERE id = 1", ()))
         assert [job["filament"] for job in (await server.get("/api/history")).json["jobs"]] == [[], []]
@@ -204,7 +204,7 @@ async def test_a_damaged_row_hides_no_other_print(tmp_path):
 )
 async def test_a_lost_database_leaves_the_rest_of_the_history(tmp_path, what):
     async with api(tmp_path, address="") as server:
-        await recorded(server, "first", "second")
+        await record_prints(server, "first", "second")
         assert [job["name"] for job in (await server.get("/api/history")).json["jobs"]] == ["second", "first"]
     for database in {"the front's database is lost": ["front.db"], "the core's is": ["nozzled.db"]}.get(what, []):
         for path in tmp_path.glob(f"{database}*"):
@@ -213,7 +213,7 @@ async def test_a_lost_database_leaves_the_rest_of_the_history(tmp_path, what):
         expected = ["second", "first"]
         if what == "the core's is":
             server.service.core.store._wall = lambda: NOW + 5
-            await recorded(server, "third")
+            await record_prints(server, "third")
             expected = ["third", "second", "first"]
         if what == "while it runs":
             assert len((await server.get("/api/history")).json["jobs"]) == len(expected)
@@ -227,7 +227,7 @@ async def test_a_lost_database_leaves_the_rest_of_the_history(tmp_path, what):
         assert [job["name"] for job in (await server.get("/api/history")).json["jobs"]] == expected
 
 
-async def recorded(server, *names: str) -> None:
+async def record_prints(server, *names: str) -> None:
     store = server.service.core.store
     for name in names:
         begun = await store.begin_job(NewJob("x.gcode", name, 1, None, 0, "local", None, "sim"))
@@ -278,7 +278,7 @@ async def test_a_request_that_joins_a_copy_under_way_sees_the_last_change(tmp_pa
 async def test_a_number_that_is_too_long_names_no_imported_print(tmp_path):
     async with api(tmp_path) as server:
         await server.upload(("file", "cube.gcode", CUBE))
-        number = await printed(server, "cube.gcode")
+        number = await print_file(server, "cube.gcode")
         await server.get("/api/history")
         await server.service.front.cache.change("UPDATE prints SET id = -1 WHERE id = ?", number)  # as `nozzled import`
         assert (await server.get("/api/history/-1")).status == 200

@@ -199,18 +199,18 @@ def stderr_is(descriptor):
 
 
 async def test_the_log_is_listed_and_served_if_it_is_a_file(tmp_path):
-    line = b"a line of the log\n" * 30_000
-    (tmp_path / "log").write_bytes(line)
+    content = b"a line of the log\n" * 30_000
+    (tmp_path / "log").write_bytes(content)
     async with api(tmp_path / "state", "") as server:
         with (tmp_path / "log").open("ab") as file, stderr_is(file.fileno()):
-            await served(server, line)
+            await check_log(server, content)
 
 
-async def served(server, line):
+async def check_log(server, content):
     (listed,) = (await server.get("/api/logs")).json["files"]
-    assert (listed["name"], listed["size"]) == ("nozzled.log", len(line))
+    assert (listed["name"], listed["size"]) == ("nozzled.log", len(content))
     sent = await server.get(listed["refs"]["download"].removeprefix("http://printer.local:5000"))
-    assert (sent.status, sent.body) == (200, line)
+    assert (sent.status, sent.body) == (200, content)
 
 
 async def test_no_log_is_listed_on_a_terminal(tmp_path):
@@ -268,7 +268,7 @@ async def test_a_signed_address_ends_with_its_key(tmp_path):
         assert (await server.get(address, key=None)).status == 403
 
 
-async def test_a_picture_is_shown_by_a_plain_address_of_its_size(tmp_path):
+async def test_the_query_of_a_signed_address_is_signed_too(tmp_path):
     async with api(tmp_path, "") as server:
         signed = await links(server, "/downloads/thumbnails/local/none.gcode?size=16x16", "/api/history/12/thumbnail")
         assert (await server.get(signed[0], key=None)).status == 404, "it was let in; there is no such file"
@@ -281,6 +281,6 @@ async def test_a_picture_is_shown_by_a_plain_address_of_its_size(tmp_path):
 @pytest.mark.parametrize(
     "paths", [[], ["/api/settings"], ["//evil/downloads"], [1], "x", ["/downloads/files/local/a"] * 257]
 )
-async def test_a_signature_is_valid_for_no_other_address(tmp_path, paths):
+async def test_other_addresses_are_not_signed(tmp_path, paths):
     async with api(tmp_path, "") as server:
         assert (await server.post("/api/links", {"paths": paths})).status == 400

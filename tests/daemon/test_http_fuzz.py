@@ -13,7 +13,7 @@ from support.processes import TOKEN, ProcessGroup, commands_of
 pytestmark = pytest.mark.nightly
 
 SECONDS = float(os.environ.get("NOZZLED_FUZZ_SECONDS", "600"))
-GROWTH = 24 * 1024 * 1024  # bytes of the peak, above that of the first tenth
+GROWTH = 24 * 1024 * 1024  # bytes by which the peak of memory may rise after the first tenth
 PATHS = (
     "/api/job",
     "/api/files/local",
@@ -99,7 +99,7 @@ def request(random_):
 
 
 def throw(address, data, random_):
-    """Send it, complete or truncated; return whether an answer was read, which is no 5xx but `too much`."""
+    """Send it, complete or truncated; return whether an answer was read. The only 5xx allowed is 503."""
     with suppress(OSError), socket.create_connection(address, timeout=5) as connection:
         connection.settimeout(0.05)
         cut = random_.randrange(len(data) + 1) if random_.random() < 0.3 else len(data)

@@ -77,8 +77,8 @@ TABLE = {
 STEERING = [(state, command) for state, row in TABLE.items() for command, (_, after) in row.items() if after in set(J)]
 
 
-async def reached(server, state):
-    changed = asyncio.Event()  # a state may last less than a look at it from time to time would see
+async def wait_for(server, state):
+    changed = asyncio.Event()  # polling would miss a short state
     server.service.core.jobs.subscribe(lambda _: changed.set())
     while server.service.jobs.state is not state:
         assert not server.service.jobs.state.ended
@@ -108,17 +108,17 @@ async def walk(server, jobs, state):
     jobs.start()
     if state is J.STARTING:
         return
-    await reached(server, J.PRINTING)
+    await wait_for(server, J.PRINTING)
     if state in (J.PAUSING, J.PAUSED, J.RESUMING):
         await asyncio.sleep(1)
         jobs.pause()
     if state in (J.PAUSED, J.RESUMING):
-        await reached(server, J.PAUSED)
+        await wait_for(server, J.PAUSED)
     if state is J.RESUMING:
         jobs.resume()
     if state in (J.CANCELLING, J.CANCELLED):
         jobs.cancel()
-    await reached(server, state)
+    await wait_for(server, state)
 
 
 @pytest.mark.parametrize("state", TABLE, ids=lambda each: getattr(each, "name", each))
@@ -145,7 +145,7 @@ async def test_requests_that_lead_to_another_state(tmp_path, state, command):
 
 
 def test_the_table_has_every_state_that_requests_can_reach():
-    # FAILED and INTERRUPTED are as the others that have ended; a line that is gone is not yet attached again
+    # FAILED and INTERRUPTED are like the others that have ended; REATTACHING needs a lost connection
     assert {state for state in TABLE if isinstance(state, JobState)} == set(J) - {
         J.FAILED,
         J.INTERRUPTED,
@@ -170,5 +170,5 @@ async def test_a_pause_without_action_resumes_a_paused_print_for_cura(tmp_path):
         await bring_to(server, J.PAUSED)
         assert (await server.get("/api/job")).json["state"] == "Paused"
         assert (await server.post("/api/job", {"command": "pause"})).status == 204
-        await reached(server, J.COMPLETED)
+        await wait_for(server, J.COMPLETED)
         assert (await server.get("/api/job")).json["progress"]["completion"] == 100.0

@@ -84,7 +84,7 @@ async def test_an_anonymous_client_over_its_budget_waits_behind_those_with_a_key
         owner[1].write(f"GET /api/version?x=1 HTTP/1.1\r\nHost: x\r\nX-API-KEY:{KEY}\r\n\r\n".encode())
         assert await status(owner[0]) == 200
         assert len(listening.server.door) == 1
-        assert await status(stranger[0]) == 403  # what comes back each second is enough for that
+        assert await status(stranger[0]) == 403  # the budget grows each second, by enough for that
         assert asyncio.get_running_loop().time() - began >= 1.5
         late = await connect(listening)
         while access.spend_anonymous("127.0.0.1", REQUEST_COST):
@@ -169,17 +169,19 @@ def test_only_anonymous_connections_are_replaced_by_new_ones():
     third = seats.take("a", lambda: closed.append("3"))
     assert closed == []
     fourth = seats.take("a", lambda: closed.append("4"))
-    assert closed == ["2"]  # the longest of this address
+    assert closed == ["2"]  # the oldest of this address
     seats.note_key(third)
     other = seats.take("b", lambda: closed.append("b"))
     seats.note_key(other)
     seats.leave(second)
     assert len(seats) == 4
-    assert seats.take("c", lambda: closed.append("c")) is not None  # all are taken: the longest of all strangers
+    assert (
+        seats.take("c", lambda: closed.append("c")) is not None
+    )  # all are taken: it replaces the oldest without a key
     assert closed == ["2", "4"]
     seats.leave(fourth)
     seats.note_key(seats.take("c", lambda: closed.append("c2")))
-    assert seats.take("d", lambda: closed.append("d")) is None  # who has a key keeps it
+    assert seats.take("d", lambda: closed.append("d")) is None  # connections with a key are not replaced
     assert len(seats) == 4
     for each in (first, third, first):
         seats.leave(each)
@@ -213,7 +215,7 @@ def test_the_search_for_a_key_takes_bounded_time(word):
     sent = (word * door.SEARCHED_BYTES)[: door.SEARCHED_BYTES].encode()
     began = thread_time()
     door._KEY.findall(sent)
-    assert thread_time() - began < 0.1, "a twentieth of that, and half a second where it grows by the square"
+    assert thread_time() - began < 0.1, "it takes 5 ms; 0.5 s if the time grew with the square of the length"
 
 
 @pytest.mark.real_time

@@ -37,13 +37,13 @@ async def read(socket):
 
 
 async def leave(socket):
-    """Wait until the rest has been read, then close."""
+    """Close, and read the rest."""
     socket.close()
     while await read(socket) is not None:
         pass
 
 
-async def upgraded(address, headers):
+async def ask_for_websocket(address, headers):
     """Ask for a WebSocket by hand; return the status."""
     given = {
         "Host": address,
@@ -117,7 +117,7 @@ async def test_a_client_that_goes_away_is_forgotten(tmp_path):
         ({"Origin": "null"}, 403),
         ({"Host": "evil.example"}, 403),
         ({"Host": "evil.example", "X-Api-Key": "wrong"}, 403),
-        ({"X-Api-Key": "wrong"}, 101),  # as good as none: what a socket says it says to a session
+        ({"X-Api-Key": "wrong"}, 101),  # as good as none: a socket is let in by its session
         ({"Host": "evil.example", "X-Api-Key": KEY}, 101),
         ({"Origin": "https://good.example"}, 101),
         ({}, 101),
@@ -125,18 +125,18 @@ async def test_a_client_that_goes_away_is_forgotten(tmp_path):
 )
 async def test_pages_of_other_origins_and_host_names_get_no_socket(tmp_path, headers, status):
     async with served(tmp_path, http={"allow_origins": ("https://good.example",)}) as (_, address):
-        assert await upgraded(address, headers) == status
+        assert await ask_for_websocket(address, headers) == status
 
 
 async def test_the_number_of_sockets_is_limited(tmp_path, monkeypatch):
     monkeypatch.setattr("daemon.front.push.hub.MAX_SUBSCRIBERS", 2)
     async with served(tmp_path) as (server, address):
         sockets = [await websocket_connect(f"ws://{address}/sockjs/websocket") for _ in range(2)]
-        for socket in sockets:  # they show a session: a stranger's place the next one would get
+        for socket in sockets:  # with a session, as the next one would replace a stranger
             await read(socket)
             socket.write_message(await login(server))
             assert "history" in json.loads(await read(socket))
-        assert await upgraded(address, {}) == 503
+        assert await ask_for_websocket(address, {}) == 503
         assert await status_of(address, "/sockjs/123/session/xhr_streaming") == 503
         for socket in sockets:
             await leave(socket)
@@ -233,7 +233,7 @@ async def test_info_and_welcome_have_the_fields_of_sockjs(tmp_path):
         writer.close()
 
 
-async def flooded(address, opening, payload, most):
+async def flood(address, opening, payload, most):
     """Send an opening, then the payload until the server hangs up; return how many times it took, at most `most`."""
     reader, writer = await asyncio.open_connection(*address.split(":"))
     reading = asyncio.create_task(reader.read())
@@ -281,7 +281,7 @@ BIG = b"POST /api/job HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 600000000\r
 )
 async def test_only_an_anonymous_client_that_floods_is_disconnected(tmp_path, opening, payload):
     async with served(tmp_path) as (server, address):
-        assert await flooded(address, opening, payload, 5000) < 5000
+        assert await flood(address, opening, payload, 5000) < 5000
         assert (await server.get("/api/job", peer="127.0.0.1")).status == 200
 
 

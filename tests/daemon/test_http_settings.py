@@ -130,7 +130,7 @@ async def test_a_system_command_runs_without_a_shell(tmp_path):
 
 
 @pytest.mark.real_time
-async def test_a_system_command_that_a_signal_ends_has_failed_by_it(tmp_path):
+async def test_a_system_command_that_a_signal_ends_is_reported_with_the_signal(tmp_path):
     async with api(tmp_path, "", system={"reboot": ("sh", "-c", "kill -KILL $$")}) as server:
         response = await server.post("/api/system/commands/core/reboot", {})
         assert (response.status, response.error) == (500, "sh was ended by signal 9")

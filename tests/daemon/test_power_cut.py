@@ -224,7 +224,7 @@ async def test_a_restart_while_it_reattaches_after_a_reboot_leaves_the_print_to_
 
     monkeypatch.setattr(after_reboot, "check_printer", noted)
     async with world.host() as host:
-        while moment == "during the check" and not checks:  # noqa: ASYNC110 - as one who looks at the printer
+        while moment == "during the check" and not checks:  # noqa: ASYNC110 - as a user looks at the printer
             await asyncio.sleep(0.01)
         assert host.jobs.state is JobState.REATTACHING
         assert await host.jobs.hand_over()

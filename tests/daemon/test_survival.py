@@ -406,7 +406,7 @@ async def test_the_next_host_waits_for_heat_that_the_firmware_turned_off_in_a_pa
         host.jobs.select(world.write(["G28", "M109 S200", *MOVES]))
         host.jobs.start()
         async with asyncio.timeout(SLOW):
-            while not moves_of(world):  # noqa: ASYNC110 - as one who looks at the printer
+            while not moves_of(world):  # noqa: ASYNC110 - as a user looks at the printer
                 await asyncio.sleep(0.1)
         host.jobs.pause()
         await until_state(host, JobState.PAUSED)
@@ -530,7 +530,7 @@ async def test_temperature_offsets_survive_a_host_killed_while_heating(tmp_path)
     async with world.host() as host:
         assert host.jobs.offsets == {"tool0": 5}
         async with asyncio.timeout(SLOW):
-            while not moves_of(world):  # noqa: ASYNC110 - as one who looks at the printer
+            while not moves_of(world):  # noqa: ASYNC110 - as a user looks at the printer
                 await asyncio.sleep(0.1)
         assert world.firmware.board.hotend.temperature(world.clock.now) == pytest.approx(185, abs=2)
         async with asyncio.timeout(SLOW):
@@ -602,7 +602,7 @@ async def cancel_and_die(world, at: int, left: int) -> None:
         host.jobs.select(world.write(["M140 S60", "M104 S200", *MOVES]))
         host.jobs.start()
         async with asyncio.timeout(SLOW):
-            while len(moves_of(world)) < at:  # noqa: ASYNC110 - as one who looks at the printer
+            while len(moves_of(world)) < at:  # noqa: ASYNC110 - as a user looks at the printer
                 await asyncio.sleep(0.02)
         life.bytes_left = left
         host.jobs.cancel()
@@ -643,7 +643,7 @@ async def begin_to_print(world, host, lines=PRINT) -> None:
     host.jobs.select(world.write(lines))
     host.jobs.start()
     async with asyncio.timeout(SLOW):
-        while len(moves_of(world)) < 5:  # noqa: ASYNC110 - as one who looks at the printer
+        while len(moves_of(world)) < 5:  # noqa: ASYNC110 - as a user looks at the printer
             await asyncio.sleep(0.1)
     assert host.jobs.state is JobState.PRINTING
 
