@@ -1,6 +1,8 @@
 """The farm's page in a real browser, with the real server and list of jobs; only the printers are simulated data."""
 
+import asyncio
 import json
+import threading
 import time
 
 import pytest
@@ -145,6 +147,28 @@ def test_jobs_are_put_in_order_held_changed_and_submitted(new_tab, shared, axe, 
     with page.expect_download() as saved:
         tab.button("Save as CSV").click()
     assert "bracket left.gcode,1,done,mk3-3" in saved.value.path().read_text()
+
+
+def test_a_file_that_has_arrived_becomes_a_job_and_offers_no_stop(new_tab, shared, tmp_path, monkeypatch):
+    store, may_go_on = shared.files.add, threading.Event()
+
+    async def store_later(path):
+        await asyncio.to_thread(may_go_on.wait)
+        return await store(path)
+
+    monkeypatch.setattr(shared.files, "add", store_later)
+    tab = new_tab(**DESKTOP).open("submit")
+    file = tmp_path / "late.gcode"
+    file.write_text("G28\n")
+    tab.page.locator("#files").set_input_files([file])
+    tab.button("Submit").click()
+    row = tab.page.locator(".submit li")
+    try:
+        expect(row).to_contain_text("being checked")
+        assert tab.button("Stop: late.gcode").count() == 0  # now, and not only after the check
+    finally:
+        may_go_on.set()
+    expect(row).to_contain_text("is job")
 
 
 def test_files_that_do_not_fit_in_the_list_are_counted(new_tab):

@@ -71,7 +71,7 @@ function UploadRow({row}) {
       ${row.state === "uploading" && row.share >= 1 && html`<small>${t("upload_checked")}</small>`}
       ${row.state === "done" && html`<small class="good" role="status">${t("is_job", {n: number(row.job?.number ?? 0)})} <a href="#jobs">${t("view_jobs")}</a></small>`}
       ${row.error && html`<small class="bad" role="alert">${short(why(row.error), 400)}</small>`}</span>
-    ${row.state === "uploading" && html`<button type="button" aria-label=${`${t("stop_upload")}: ${name}`} onClick=${() => stopUpload()}>${t("stop_upload")}</button>`}
+    ${row.state === "uploading" && row.share < 1 && html`<button type="button" aria-label=${`${t("stop_upload")}: ${name}`} onClick=${() => stopUpload()}>${t("stop_upload")}</button>`}
     ${row.state === "failed" && html`<button type="button" aria-label=${`${t("try_again")}: ${name}`} onClick=${() => {
       update(row.id, {state: "waiting", error: ""});
       runUploads();
