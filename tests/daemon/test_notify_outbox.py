@@ -59,6 +59,16 @@ def test_a_silent_target_is_tried_three_times():
     assert [each.text() for each in box.results] == [result.text()]
 
 
+def test_a_result_replaces_only_that_of_the_previous_attempt_of_its_notice():
+    box = NoticeOutbox()
+    first, second = (box.send(notice(key), ["phone"], 0.0) for key in "ab")
+    box.record(first, "phone", "401", 0.0, 1.0)
+    box.record(second, "phone", None, 0.0, 2.0)
+    assert [each.text() for each in box.results] == ["401; trying again", "sent"]
+    box.record(first, "phone", None, 10.0, 3.0)
+    assert [each.text() for each in box.results] == ["sent", "sent at attempt 2"]
+
+
 def test_a_full_queue_drops_the_oldest_message_that_is_not_urgent():
     box = NoticeOutbox()
     box.send(notice("fire", "fault"), ["phone"], 0.0)

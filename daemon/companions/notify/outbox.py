@@ -34,12 +34,14 @@ class QueuedNotice:
         notice: the notice.
         unsent_count: number of earlier notices of its class that were not sent.
         waiting: by target that it has not reached: the number of attempts, and when the next one is due.
+        last_results: by target that it has not reached, the result of the last attempt.
     """
 
     number: int
     notice: UserNotice
     unsent_count: int = 0
     waiting: dict[str, tuple[int, float]] = field(default_factory=dict)
+    last_results: "dict[str, DeliveryResult]" = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +162,9 @@ class NoticeOutbox:
         if not message.waiting and message in self.messages:
             self.messages.remove(message)
         result = DeliveryResult(target, message.notice.kind, message.notice.what, int(date), tries, reason, over)
-        if self.results and not self.results[-1].over and self.results[-1].target == target:
-            self.results.pop()  # the result of the previous attempt
+        if (previous := message.last_results.get(target)) is not None and previous in self.results:
+            self.results.remove(previous)  # of the results of one notice at one target, only the last is shown
+        message.last_results[target] = result
         self.results.append(result)
         return result
 
