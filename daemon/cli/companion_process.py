@@ -14,6 +14,7 @@ import structlog
 
 from daemon import log as service_log
 from daemon.cli import local_daemon
+from daemon.cli.local_daemon import LocalDaemon
 from daemon.cli.remote import find_server
 from daemon.client import OctoPrintClient
 from daemon.companions.companion import Companion
@@ -56,7 +57,7 @@ def serve(name: str, make: MakeCompanion, args: argparse.Namespace, environ: Map
     writer = service_log.configure(target.config.log.level, target.config.log.format, part=name)
     sys.setswitchinterval(SWITCH_INTERVAL)
     try:
-        asyncio.run(_run(name, lambda client: make(client, folder, path), args, target.state, environ))
+        asyncio.run(_run(name, lambda client: make(client, folder, path), args, target, environ))
     finally:
         writer.close()
     leave_threads_behind(0)
@@ -74,7 +75,7 @@ def own_folder(state: Path, name: str, environ: Mapping[str, str]) -> Path:
     return folder.resolve()  # ffmpeg and others run in another working directory
 
 
-def own_key(name: str, args: argparse.Namespace, state: Path, environ: Mapping[str, str]) -> str:
+def own_key(name: str, args: argparse.Namespace, target: LocalDaemon, environ: Mapping[str, str]) -> str:
     """Return the companion's key: from the command line, systemd's credential, or the file that the front has made.
 
     Raises:
@@ -83,14 +84,15 @@ def own_key(name: str, args: argparse.Namespace, state: Path, environ: Mapping[s
     credentials = environ.get("CREDENTIALS_DIRECTORY", "")
     paths = [args.key_file] if args.key_file is not None else []
     paths += [Path(credentials) / CREDENTIAL] if credentials else []
-    paths += [state / FOLDER / f"{name}.key"]
+    paths += [target.state / FOLDER / f"{name}.key"]
     for path in paths:
         with suppress(OSError, UnicodeDecodeError):
             if key := str(path.read_text("utf-8")).strip():
                 return key
+    front = "nozzled-front" if target.service is None else target.service.front_name
     raise ConfigError(
         f"no key for {name} in {paths[-1]}: the front creates it when it starts with this configuration "
-        "(sudo systemctl restart nozzled-front)"
+        f"(sudo systemctl restart {front})"
     )
 
 
@@ -98,7 +100,7 @@ async def _run(
     name: str,
     make: Callable[[OctoPrintClient], Companion],
     args: argparse.Namespace,
-    state: Path,
+    target: LocalDaemon,
     environ: Mapping[str, str],
 ) -> None:
     stop = asyncio.Event()
@@ -106,7 +108,7 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     url = find_server(args, environ).url
-    async with OctoPrintClient(url, own_key(name, args, state, environ)) as client:
+    async with OctoPrintClient(url, own_key(name, args, target, environ)) as client:
         companion = make(client)
         heartbeat = Heartbeat(environ, lambda: True, companion.describe_activity)
         serving = asyncio.create_task(companion.serve())

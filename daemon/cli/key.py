@@ -72,6 +72,6 @@ def _is_new(target: LocalDaemon, args: argparse.Namespace) -> bool:
     if target.service is not None and not exists:
         raise ConfigError(
             f"{target.service.front} has not started yet, so there is no key: sudo systemctl start "
-            + target.service.core.removesuffix(".service")
+            + target.service.core_name
         )
     return not exists

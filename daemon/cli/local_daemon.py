@@ -66,7 +66,7 @@ def find(args: argparse.Namespace, environ: Mapping[str, str] = os.environ, root
 
 
 def _service(args: argparse.Namespace, environ: Mapping[str, str], root: Path) -> InstalledService | None:
-    """Return the installed service whose configuration is used; None: that of no service."""
+    """Return the installed service whose configuration is used; None: no service uses it."""
     if args.config is not None or environ.get("NOZZLED_CONFIG"):
         path = path_of(args.config, environ)
         return None if path is None else installed.service_of(path, root)
@@ -109,7 +109,7 @@ def require_rights(target: LocalDaemon, args: argparse.Namespace) -> None:
     if not target.service.state.exists():
         raise ConfigError(
             f"{target.service.core} has not run yet, so {target.state} does not exist: sudo systemctl start "
-            + target.service.core.removesuffix(".service")
+            + target.service.core_name
         )
     raise ConfigError(f"only the service and root may read {target.state}: {with_sudo(args)}")
 

@@ -94,7 +94,7 @@ def rights(view: View, subject: Subject) -> Iterator[Finding]:
                 "add a udev rule that gives the port to the group dialout",
             )
         elif node.group not in groups:
-            refresh = "sudo systemctl restart nozzled" if subject.service else "log in again"
+            refresh = f"sudo systemctl restart {subject.service.core_name}" if subject.service else "log in again"
             yield bad(
                 f"{user} has no permission to open {each.path}", f"sudo usermod -aG {node.group} {user}, then {refresh}"
             )

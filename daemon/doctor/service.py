@@ -29,8 +29,16 @@ def versions(view: View, subject: Subject) -> Iterator[Finding]:
     if subject.running_version and subject.running_version != subject.version:
         yield note(
             f"the running daemon has version {subject.running_version}, but this program has version {subject.version}",
-            "sudo systemctl restart nozzled (a print continues)",
+            _restart_fix(subject),
         )
+
+
+def _restart_fix(subject: Subject) -> str:
+    """Return how to restart the daemon, and what that does to a print."""
+    if subject.service is None:
+        return "end the running daemon, which ends a print, and start it again"
+    effect = "this ends a print" if subject.config.job.on_stop == "safe" else "a print continues"
+    return f"sudo systemctl restart {subject.service.core_name} ({effect})"
 
 
 def modules(view: View, _: Subject) -> Iterator[Finding]:
@@ -96,7 +104,8 @@ def http(view: View, subject: Subject) -> Iterator[Finding]:
             "set [http] port = 5001, or stop that program",
         )
     elif subject.running_version == "":
-        yield bad(f"no answer at {at}", f"systemctl status {NAME}-front" if subject.service else "nozzled serve")
+        fix = f"systemctl status {subject.service.front_name}" if subject.service else "nozzled serve"
+        yield bad(f"no answer at {at}", fix)
     elif subject.running_version:
         yield good(f"HTTP answers at {at}")
     elif subject.running_version is None and not subject.mistake:

@@ -41,6 +41,16 @@ class InstalledService:
         return f"{NAME}-front@{self.printer}.service" if self.printer else f"{NAME}-front.service"
 
     @property
+    def core_name(self) -> str:
+        """The core's unit, as users name it."""
+        return self.core.removesuffix(".service")
+
+    @property
+    def front_name(self) -> str:
+        """The front's unit, as users name it."""
+        return self.front.removesuffix(".service")
+
+    @property
     def config(self) -> Path:
         """Its configuration file."""
         return self.root / "etc" / (f"{NAME}/{self.printer}.toml" if self.printer else f"{NAME}.toml")

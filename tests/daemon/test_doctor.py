@@ -268,6 +268,30 @@ def test_a_running_daemon_of_another_version_is_reported(machine):
     assert "has version 0.9" in machine.worst(service.versions, running_version="0.9")[1]
 
 
+@pytest.mark.parametrize(
+    ("printer", "on_stop", "fix"),
+    [
+        ("", "hand-over", "sudo systemctl restart nozzled (a print continues)"),
+        ("", "safe", "sudo systemctl restart nozzled (this ends a print)"),
+        ("mk3", "hand-over", "sudo systemctl restart nozzled@mk3 (a print continues)"),
+        (None, "hand-over", "end the running daemon, which ends a print, and start it again"),
+    ],
+)
+def test_the_restart_for_another_version_says_what_it_does_to_a_print(machine, printer, on_stop, fix):
+    own = None if printer is None else InstalledService(machine.root, printer)
+    config = merge(Config(), {"job": {"on_stop": on_stop}}, "test")
+    finding = machine.worst(service.versions, running_version="0.9", service=own, config=config)
+    assert finding[1].endswith(f"-> {fix}")
+
+
+def test_the_fixes_for_one_of_several_printers_name_its_units(machine):
+    own = InstalledService(machine.root, "mk3")
+    silent = machine.worst(service.http, service=own, **{**LISTENING, "running_version": ""})
+    assert silent[1].endswith("-> systemctl status nozzled-front@mk3")
+    closed = machine.worst(ports.rights, service=own, groups_of=lambda _: set())
+    assert closed[1].endswith("then sudo systemctl restart nozzled@mk3")
+
+
 def test_another_distribution_with_our_modules_is_reported(machine):
     assert machine.worst(service.modules) == (None, "")
     both = {"daemon": ["nozzled", "python-daemon"]}
