@@ -28,7 +28,7 @@ def resume(args: argparse.Namespace, check: Callable[[float], str], agree: Calla
 
     async def run(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, Any]:
         proposal = await _proposal(client, args)
-        print(_sentences(proposal), check(proposal["top"]), sep="\n", file=sys.stderr)
+        print(_sentences(proposal, args), check(proposal["top"]), sep="\n", file=sys.stderr)
         if not (args.yes or agree(PurePosixPath(proposal["file"]).name)):
             raise ClientError("nothing was written")
         return await client.resume_at.start(proposal["token"])
@@ -42,7 +42,7 @@ def fetch(args: argparse.Namespace, folder: Path) -> int:
 
     async def run(client: OctoPrintClient, _: argparse.Namespace) -> str:
         proposal = await _proposal(client, args)
-        print(_sentences(proposal), file=sys.stderr)
+        print(_sentences(proposal, args), file=sys.stderr)
         args.file = folder / PurePosixPath(proposal["print"]["path"]).name
         with args.file.open("wb") as file:
             async for piece in client.files.pieces(proposal["print"]["path"]):
@@ -61,8 +61,9 @@ async def _proposal(client: OctoPrintClient, args: argparse.Namespace) -> dict[s
     return await client.resume_at.propose(layer=args.layer, height=args.height, line=args.line)
 
 
-def _sentences(proposal: dict[str, Any]) -> str:
-    """Return a proposal as text."""
+def _sentences(proposal: dict[str, Any], args: argparse.Namespace) -> str:
+    """Return a proposal as text; if `args` names no place, with the reason why it is the start of a layer."""
+    is_chosen = any(each is not None for each in (args.layer, args.height, args.line))
     job, at = proposal["print"], proposal["at"]
     ended = datetime.fromtimestamp(job["ended"]).strftime("%Y-%m-%d %H:%M")  # noqa: DTZ006 - as clocks here show it
     name = remote.printable(job["path"])
@@ -75,7 +76,7 @@ def _sentences(proposal: dict[str, Any]) -> str:
     lines = (
         f"{name}: {job['state']} {ended}{reason}",
         f"The printer had acknowledged {job['lines']} lines, to byte {job['offset']}{where}{used}.",
-        _WHOLE_LAYER,
+        *([] if is_chosen else [_WHOLE_LAYER]),
         f"Printing continues {layer}{height}line {proposal['line']}: X{at['X']:.1f} Y{at['Y']:.1f} Z{at['Z']:.2f}; "
         + (temperatures_text(proposal["temperatures"]) or "nothing is heated"),
         *(f"Note: {remote.printable(each)}" for each in proposal["warnings"]),

@@ -753,6 +753,10 @@ async def test_the_daemon_searches_in_a_separate_process(tmp_path, monkeypatch, 
         report = await nozzled("resume-at", "--yes", "--output", str(tmp_path / "rest.gcode"))
         assert re.search(r"^part\.gcode: cancelled [-0-9]+ [0-9]+:[0-9]+$", report, re.MULTILINE)
         assert "Printing continues in layer 2 of 3, at 0.4 mm" in report
+        why_a_layer = "so printing continues at the start of a layer"
+        assert why_a_layer in report
+        place = ("resume-at", "--line", str(text[:SECOND].count("\n") + 1))
+        assert why_a_layer not in await nozzled(*place, "--yes", "--output", str(tmp_path / "chosen.gcode"))
         assert "tool0 40 °C, bed 30 °C" in report
         assert "just touches the part, 0.20 mm" in report
         assert (tmp_path / "rest.gcode").read_text().endswith(text[SECOND:])
