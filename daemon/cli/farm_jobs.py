@@ -352,7 +352,12 @@ def _declare_job(parser: argparse.ArgumentParser) -> None:
 
 def _declare_move(parser: argparse.ArgumentParser) -> None:
     _declare_job(parser)
-    parser.add_argument("before", nargs="?", metavar="OTHER", help="job to put it before (default: to the end)")
+    parser.add_argument(
+        "before",
+        nargs="?",
+        metavar="OTHER",
+        help="job to put it before (default: after all others of its priority and due date)",
+    )
 
 
 def _declare_edit(parser: argparse.ArgumentParser) -> None:
@@ -484,7 +489,7 @@ _ACTIONS = {
     "why": FarmAction("Show a job with its copies, and why it waits.", _why, _format_why, _declare_job),
     "edit": FarmAction("Change the fields of a job.", _edit, _describe_job, _declare_edit),
     "move": FarmAction(
-        "Move a job before another one, or to the end.",
+        "Move a job before another one, or after all others of its priority and due date.",
         _move,
         lambda job: f"job {job['number']} is moved",
         _declare_move,

@@ -1,7 +1,7 @@
 """Messages between the farm's server and the agents beside the printers, as JSON.
 
-No body names its sender: the subject does, and NATS lets each printer publish only on its own. Times are in s since
-1970, lengths in mm, temperatures in °C, sizes in bytes.
+No body names its sender: the subject does, and NATS lets each printer publish only on its own subjects. Times are in s
+since 1970, lengths in mm, temperatures in °C, sizes in bytes.
 """
 
 from typing import Annotated, Literal
@@ -21,7 +21,7 @@ BEAT_INTERVAL = 10.0
 """Seconds between two presences while nothing changes."""
 
 AWAY_AFTER_S = 60.0
-"""Seconds without a presence after which a printer is away, and the copy that it holds is shown as an orphan."""
+"""Seconds without a presence after which a printer is away, and a copy that it has claimed is shown as an orphan."""
 
 
 Name = Annotated[str, msgspec.Meta(max_length=128)]

@@ -1,7 +1,7 @@
 """The files of the farm's page: its own, and some of the printer's page, which are not copied.
 
-A name that both folders have (`store.mjs`, `state.mjs`, `texts.mjs`) is the farm's file, even where a shared module
-imports it.
+A name that both folders have is the farm's file, even where a shared module imports it (`store.mjs`, `state.mjs` and
+`texts.mjs`).
 """
 
 import hashlib

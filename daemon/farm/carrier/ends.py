@@ -70,7 +70,7 @@ class AgentEnd(Protocol):
         """Ask which copies this printer holds, according to the list."""
 
     async def report(self, report: Report) -> None:
-        """Report the result of a copy; return once the list has written it to its disk, or has settled the copy."""
+        """Report the result of a copy; return once it is on the list's disk, or the list has refused it for good."""
 
     def set_order_handler(self, handler: OrderHandler) -> None:
         """Set the handler that answers orders from now on."""

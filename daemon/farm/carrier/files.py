@@ -1,4 +1,4 @@
-"""G-code in the object store of NATS. Each file is stored once, by its hash, under any number of names.
+"""G-code in the object store of NATS. Each file is stored once, under its hash; its names are in the list of jobs.
 
 nats-py stores a file as chunks whose subject ends in a number of its own (nuid), then a record that names this number.
 The chunks of an interrupted upload stay in the store if it was cancelled, the connection was lost or the process ended:

@@ -38,7 +38,7 @@ class Edit(JobChanges, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Before(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The id or number of the job before which a job is moved; null: after all others."""
+    """The id or number of the job before which a job is moved; null: after all others of its priority and due date."""
 
     before: str | int | None
 

@@ -19,7 +19,8 @@ Theory of operation. A *job* is a file and its requirements; each print of it is
 - *Users request, printers decide.* Cancelling a claimed copy only sets its `wish`; its printer is asked to end it, and
   reports the end.
 - *Three faults* before the start fail a copy. A printer that declines a job for a fault gets no copies of that job for
-  10 minutes; one that cannot print the job at all, none until a user edits or releases the job (`farm_declines`).
+  10 minutes; a printer that cannot print the job at all gets none until a user edits or releases that job
+  (`farm_declines`).
 - *Order.* Priority, due date, then the rank that users gave the job. Jobs with the same requirements form a `Kind`,
   so an offer reads only the kinds that fit the printer, along an index, however long the list is. For that index,
   `recount` keeps the number of waiting copies in the job's row, in the transaction that changes them.
@@ -51,7 +52,8 @@ class JobList:
         away_s: seconds of silence after which a printer is away.
 
     Attributes:
-        on_change: called after each transaction that has changed something.
+        on_change: called after each transaction that has changed something which clients see; not after renewed leases,
+            stored presences and tidying.
 
     Raises:
         ConfigError: the URL is none of these.
@@ -133,7 +135,7 @@ class JobList:
             return user_actions.cancel_copy(tx, copy, by)
 
     def print_again(self, copy: str, by: str = "") -> FarmCopy:
-        """Make a copy to replace this one; raises NoSuchCopy, FarmConflict."""
+        """Make a copy to replace this one, which has begun or ended; raises NoSuchCopy, FarmConflict."""
         with self.write() as tx:
             return user_actions.print_again(tx, copy, by)
 
@@ -160,7 +162,7 @@ class JobList:
             tidying.forget_printer(tx, printer, by)
 
     def offer(self, printer: str, presence: Presence, lease_s: float = LEASE_S) -> Offer | None:
-        """Return an offer of the first copy that fits a ready printer, or its current offer; None: no copy fits."""
+        """Return an offer of the first copy that fits a printer, or its current offer; None: it can get none now."""
         with self.write() as tx:
             return printer_actions.offer(tx, printer, presence, lease_s)
 

@@ -1,12 +1,11 @@
 """Which printers fit a job, and why the others do not. Pure.
 
-Material, colour and nozzle must match what users entered for the printer: nothing else checks them. Volume and
-temperature rule out a printer only if they are certainly too small or too low: the printer checks them
-again before a start.
+Material, colour and nozzle must match what users entered for the printer: no sensor knows them. Volume and temperature
+rule out a printer only if they are certainly too small or too low: the printer checks them again before a start.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from daemon.farm.list.values import Decline, FarmJob, ListValue
 from daemon.farm.messages import Presence, Tool
@@ -61,22 +60,6 @@ def _fits_tool(kind: Kind, material: str, tool: Tool) -> bool:
 def has_nozzle(diameter_mm: float, tool: Tool) -> bool:
     """Tell whether a tool has this nozzle."""
     return math.isclose(diameter_mm, tool.nozzle_mm, abs_tol=NOZZLE_TOLERANCE_MM)
-
-
-def misfits(job: FarmJob, printer: str, presence: Presence, declines: Iterable[Decline] = ()) -> list[str]:
-    """Return why a printer cannot print this job, ready or not; empty: it fits."""
-    return [text for _, text in find_misfits(job, printer, presence, declines)]
-
-
-def find_misfits(
-    job: FarmJob, printer: str, presence: Presence, declines: Iterable[Decline] = ()
-) -> Iterator[tuple[str, str]]:
-    """Yield each misfit: the name of the requirement, and a sentence about it."""
-    yield from kind_misfits(job, printer, presence)
-    yield from machine_misfits(job, printer, presence)
-    for each in declines:
-        if each.job == job.id and each.printer == printer:
-            yield decline_misfit(each)
 
 
 def kind_misfits(job: FarmJob, printer: str, presence: Presence) -> Iterator[tuple[str, str]]:

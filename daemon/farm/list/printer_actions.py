@@ -117,7 +117,10 @@ def to_held_copy(copy: FarmCopy) -> HeldCopy:
 
 
 def offer(tx: Transaction, printer: str, presence: Presence, lease_s: float) -> Offer | None:
-    """Return an offer of the first copy that fits a ready printer, or its current offer; None: no copy fits."""
+    """Return an offer of the first copy that fits a printer, or its current offer.
+
+    None: no copy fits, the printer is not ready or has claimed a copy, or the lease of its offer has run out.
+    """
     if holdings := held_copies(tx, printer):
         first = holdings[0]
         if first.state != "offered" or first.lease_until < tx.now:
@@ -241,7 +244,7 @@ def printable_line(text: str) -> str:
 
 
 def _give_back(tx: Transaction, copy: FarmCopy, report: Report) -> bool:
-    # without a reason nothing is wrong: a user was faster, or the printer is only not ready now
+    # without a reason nothing is wrong: a user was faster, or the printer is just not ready at the moment
     is_fault = report.fits and bool(report.reason)
     if is_fault or not report.fits:
         until = tx.now + FAULT_PAUSE_S if report.fits else FOREVER

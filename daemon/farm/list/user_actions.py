@@ -29,7 +29,7 @@ MAX_DUE = 4e9
 """Bounds of a job's fields: numbers, characters, mm, and a date in s since 1970."""
 
 MIN_GAP = 1e-6
-"""The least difference of two ranks; if a new rank would be closer, the ranks are numbered again first."""
+"""Before a job is put between two jobs whose ranks are closer than this, all ranks are numbered again."""
 
 P = sa.bindparam
 
@@ -434,7 +434,7 @@ def cancel_copy(tx: Transaction, copy_id: str, by: str) -> FarmCopy:
 
 
 def _cancel(tx: Transaction, copy: FarmCopy, site: str) -> None:
-    """Cancel a copy; if a printer or a site has it, only record the request: the printer or site reports the end."""
+    """Cancel a copy. If it has begun or is at a site, only record the wish: the printer or site reports the end."""
     update = sa.update(copies).where(copies.c.id == copy.id, copies.c.state == copy.state)
     if copy.state in BEGUN_STATES or site:
         tx.write(update.values(wish="cancel"))
@@ -443,7 +443,7 @@ def _cancel(tx: Transaction, copy: FarmCopy, site: str) -> None:
 
 
 def print_again(tx: Transaction, copy_id: str, by: str) -> FarmCopy:
-    """Make a copy to replace one that has ended, or whose printer is silent.
+    """Make a copy to replace one that has begun or ended. The caller has checked that no printer is printing it now.
 
     Raises:
         FarmConflict: the copy has not begun, so it will be printed anyway.

@@ -30,7 +30,8 @@ def why_job_waits(
     Args:
         job: with its counts.
         printers: all printers, even those that are away.
-        misfits: why each of them cannot print this job, from `matching.find_misfits`.
+        misfits: why each of them cannot print this job: the names of the requirements that it misses, each with a
+            sentence, as `matching` yields them.
         before: number of copies ahead of it that compete for its printers.
         now: date, in s since 1970.
         write_date: writes a date.

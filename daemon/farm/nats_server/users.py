@@ -1,4 +1,4 @@
-"""The users of a farm's NATS: each has its own key, and may use only the subjects that it needs."""
+"""The users of a farm's NATS: each has its own key; printers and sites may use only the subjects that they need."""
 
 import os
 from collections.abc import Iterable, Sequence

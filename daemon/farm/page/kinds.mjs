@@ -106,8 +106,8 @@ export function localTime(seconds) {
 }
 
 /**
- * Where a job goes that a user drags to the index `before`: the id of the job before which it is put; null: after all others;
- * undefined: it stays.
+ * Where a job goes that a user drags to the index `before`: the id of the job before which it is put; null: after all others
+ * of its priority and due date; undefined: it stays.
  * @param {{id: string}[]} jobs @param {string} id @param {number} before
  */
 export function moveTarget(jobs, id, before) {

@@ -1,9 +1,9 @@
 """Dispatcher: offers copies to printers and answers their questions. Each decision is the list's, in SQL.
 
 Theory of operation. When a printer reports that it is ready, the list picks a copy and stores the offer, which is then
-sent. A lost message does no harm: an offer that nobody claims ends with its lease, and is sent again while the printer
-reports that it is ready. A claimed copy stays with its printer until that printer's report or a user ends it: nothing
-here ends it, and no timer does.
+sent. A lost message does no harm: while the printer reports that it is ready, its offer is sent again, until the offer
+is claimed or its lease ends. A claimed copy stays with its printer until that printer's report or a user ends it:
+nothing here ends it, and no timer does.
 """
 
 import asyncio
@@ -249,7 +249,7 @@ class Dispatcher:
             why = copy.reason or report.reason
             try:
                 await self._end.store_failed(printer, FailedCopy(copy.id, job.id, self._wall(), job.name, why))
-            except FarmUnreachable as error:  # without an answer the printer would report again, and take no other copy
+            except FarmUnreachable as error:  # not raised: the report is stored, and the agent must get its answer
                 consequence = "only the list has it"
                 log.warning("farm.failure_not_stored", copy=copy.id, reason=str(error), consequence=consequence)
 

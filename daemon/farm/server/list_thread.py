@@ -22,7 +22,7 @@ class ListThread:
 
     Attributes:
         on_edit: called on the loop after each change by `call`: there may be something to offer or to withdraw.
-        on_any_change: called on the loop after every change.
+        on_any_change: called on the loop after every change that the list reports (`JobList.on_change`).
         trouble: why the database did not answer the last call; empty: it answered.
     """
 

@@ -30,7 +30,7 @@ from daemon.farm.server.list_thread import ListThread
 POLL_INTERVAL = 5.0  # between two questions
 RETRY_DELAY = 15.0  # after a question without an answer
 MAX_COPIES, MAX_JOBS = 200, 20  # in one message
-MAX_JOBS_BYTES = 512 << 10  # of the jobs in one answer: NATS carries 1 MiB, and ids come with the jobs
+MAX_JOBS_BYTES = 512 << 10  # of the jobs in one answer: NATS carries 1 MiB, and ids of jobs and copies come on top
 
 log = structlog.get_logger()
 
