@@ -135,7 +135,7 @@ async def test_the_front_answers_each_question_of_the_agent(tmp_path):
         assert await printer.get_newest_job() is None
         with pytest.raises(StartRefused, match="bed is clear"):
             await printer.start(printer_path, "k.1", 30)
-        await printer.clear_bed()
+        await printer.confirm_bed_clear()
         await printer.start(printer_path, "k.1", 30)
         assert (await printer.get_outcome("k.1", None)) == PrintOutcome("printing")
         await printer.cancel("k.1")

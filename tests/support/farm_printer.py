@@ -206,7 +206,7 @@ class FakePrinter:
         await self._carry_request()
         self.paused = False
 
-    async def clear_bed(self):
+    async def confirm_bed_clear(self):
         await self._carry_request()
         if self._active is not None:
             raise PrinterDeclined("a print is in progress; the bed is not clear")

@@ -78,7 +78,7 @@ class Agent:
 
     @property
     def entry(self) -> DiaryEntry | None:
-        """The copy that is claimed, or printed."""
+        """The copy that is claimed or being printed."""
         return self._diary.entry
 
     @property
@@ -268,7 +268,7 @@ class Agent:
                 return OrderAnswer(ok=False, reason=f"the picture has more than {MAX_PICTURE // 1024} KiB")
             return OrderAnswer(ok=True, data=picture)
         if order.verb == "bed_clear":
-            await self._printer.clear_bed()
+            await self._printer.confirm_bed_clear()
         elif order.verb in ("hold", "release"):
             self._diary.note(on_hold=order.verb == "hold")
         elif order.verb == "cancel":
@@ -283,7 +283,7 @@ class Agent:
         return OrderAnswer(ok=True)
 
     def _cancel(self, order: FarmOrder) -> OrderAnswer:
-        """Cancel a copy that is printed or being loaded."""
+        """Cancel a copy that is being printed or loaded."""
         entry, offer_in_preparation = self.entry, self._steps.offer_in_preparation
         if entry is not None and order.copy in ("", entry.copy):
             self._steps.cancel(entry)

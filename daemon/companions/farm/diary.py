@@ -96,7 +96,7 @@ class Diary:
 
     @property
     def entry(self) -> DiaryEntry | None:
-        """The copy that is claimed or printed."""
+        """The copy that is claimed or being printed."""
         return self.notes.entry
 
     def note(self, **changes: object) -> None:

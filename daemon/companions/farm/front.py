@@ -138,7 +138,10 @@ class FrontPrinter:
         return str(answer["files"]["local"]["path"])
 
     async def find_objections(self, printer_path: str) -> str:
-        """Return why the file at this path should not be printed; empty: it can be printed."""
+        """Return why the file at this path should not be printed; empty: nothing is known against it.
+
+        A check that takes longer than CHECK_TIMEOUT is not waited for.
+        """
         loop = asyncio.get_running_loop()
         end = loop.time() + CHECK_TIMEOUT
         url = f"/api/files/local/{quote(printer_path)}"
@@ -227,7 +230,7 @@ class FrontPrinter:
         """Resume the print; raises PrinterDeclined."""
         await self._command("/api/job", {"command": "pause", "action": "resume"})
 
-    async def clear_bed(self) -> None:
+    async def confirm_bed_clear(self) -> None:
         """Confirm that the bed is clear; raises PrinterDeclined."""
         await self._command("/api/queue", {"command": "bed", "clear": True})
 
@@ -236,7 +239,7 @@ class FrontPrinter:
         return await self._ask(self._client.fetch("/webcam/?action=snapshot"))
 
     async def remove(self, printer_path: str) -> None:
-        """Delete the file at this path, if there is one; raises PrinterDeclined while it is printed."""
+        """Delete the file at this path, if there is one; raises PrinterDeclined while it is being printed."""
         with suppress(NoSuchPrinterFile):
             await self._ask(self._client.files.delete(printer_path))
 

@@ -115,7 +115,7 @@ class PrinterApi(Protocol):
         """Upload a file, and return its path at the printer; raises PrinterDeclined."""
 
     async def find_objections(self, printer_path: str) -> str:
-        """Return why the file at this path should not be printed; empty: it can be printed."""
+        """Return why the file at this path should not be printed; empty: nothing is known against it."""
 
     async def get_newest_job(self) -> JobMark | None:
         """Return the newest job in the printer's record; None: the record is empty."""
@@ -147,11 +147,11 @@ class PrinterApi(Protocol):
     async def resume(self) -> None:
         """Resume the print; raises PrinterDeclined."""
 
-    async def clear_bed(self) -> None:
+    async def confirm_bed_clear(self) -> None:
         """Confirm that the bed is clear; raises PrinterDeclined."""
 
     async def take_picture(self) -> bytes:
         """Return a picture from the camera (JPEG); raises PrinterDeclined."""
 
     async def remove(self, printer_path: str) -> None:
-        """Delete the file at this path, if there is one; raises PrinterDeclined while it is printed."""
+        """Delete the file at this path, if there is one; raises PrinterDeclined while it is being printed."""

@@ -11,9 +11,10 @@ lost or late. Three things guarantee that:
   it claims again with the same nonce, asks the printer for the outcome of the key, or reports the end again.
 
 After the claim, only the printer's service decides. The report `not_begun` sends the copy back to the list, so the
-agent sends it only when no pending request can still begin the print. Each start has a deadline (`START_DEADLINE_S`);
-an agent that got no answer, or has restarted, asks for the outcome after that (`CERTAIN_AFTER_S`). An old claim is
-repeated before a start, because a user may have settled the copy in the meantime.
+agent sends it only when no pending request can still begin the print. Each start has a deadline (`START_DEADLINE_S`).
+An agent that got no answer, or has restarted, asks for the outcome; only after the deadline does it believe that there
+is none (`CERTAIN_AFTER_S`). An old claim is repeated before a start, because a user may have settled the copy in the
+meantime.
 """
 
 import asyncio
@@ -383,7 +384,7 @@ class CopySteps:
         self.on_change()
 
     async def _turn_off_heaters_of(self, entry: DiaryEntry) -> None:
-        """Turn off, once, heaters that a file has left on, unless another print runs: no user may come for hours."""
+        """Turn off, once, heaters that a file has left on, unless another print runs: a user may come hours later."""
         if self._checked_print == entry.key:
             return
         self._heated_print = entry.key

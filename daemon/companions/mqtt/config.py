@@ -45,7 +45,8 @@ class MqttConfig:
     discovery_prefix: str = option("homeassistant", "Home Assistant's discovery prefix.")
     migrate_from: tuple[str, ...] = option(
         (),
-        "Discovery topics of another program's entities with the printer's unique ids; the printer replaces them.",
+        "Topics at which another program has announced entities to Home Assistant; nozzled takes over those with the "
+        "same unique ids as its own.",
     )
     commands: bool = option(
         default=False,

@@ -221,7 +221,7 @@ class NoticeDelivery:
         return await self._senders.get(target.kind, self._senders[""])(target, notification)
 
     async def _picture_of(self, message: QueuedNotice) -> bytes | None:
-        """Return the picture, taken when the notice was first due; None: the notice was dropped in the meantime."""
+        """Return the picture, taken when the notice was first due; None: there is none, or the notice was dropped."""
         task = self._pictures.get(message.number)
         if task is None:
             task = self._pictures[message.number] = asyncio.create_task(self._take_picture(message.number))

@@ -59,7 +59,7 @@ class Ledger:
         Args:
             job: the print.
             used: tool → mm so far; a value smaller than an earlier one is ignored (the core was killed in between).
-            final: the print has ended; later answers about it are ignored.
+            final: the print has ended; without this, nothing is entered for a print that was closed.
         """
         if job in self._closed_prints and not final:
             return False

@@ -71,7 +71,7 @@ class Spoolman:
         self._exchange = exchange
 
     async def get_spools(self) -> list[Spool]:
-        """Return all spools that are not archived.
+        """Return the spools that are not archived, at most the newest MAX_SPOOLS.
 
         Raises:
             SpoolmanAway, SpoolmanRefused: there is no list.

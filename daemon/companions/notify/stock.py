@@ -168,7 +168,7 @@ class Stock:
     # -- for clients -------------------------------------------------------------------------------------------
 
     async def list_spools(self) -> list[dict[str, Any]]:
-        """Return all spools, for users to choose from; raises SpoolmanAway, SpoolmanRefused."""
+        """Return the spools, for users to choose from; raises SpoolmanAway, SpoolmanRefused."""
         return [each.as_json() for each in await self._api.get_spools()]
 
     def as_json(self, hotends: int) -> dict[str, Any]:

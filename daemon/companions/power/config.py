@@ -143,7 +143,7 @@ class FilamentConfig:
 
     name: str = option("filament", "Its name, for users.")
     pin: str = option("", "Its input, like GPIO17.")
-    pull_up: bool = option(default=True, doc="The contact connects the pin to ground.")
+    pull_up: bool = option(default=True, doc="true: the contact connects the pin to ground; false: to 3.3 V.")
     closed_means_filament: bool = option(default=True, doc="The contact is closed while there is filament.")
     debounce_s: float = option(1.0, "Seconds for which the contact must be stable.", low=0.5, high=2)
     action: str = option(

@@ -124,7 +124,7 @@ class Power(Companion):
             self.inputs.on_event(name)
         if name in ("PrintStarted", "PrintResumed", "Connected"):
             self._postpone()
-        if name in ("PrintStarted", "PrintResumed") and self.printer is not None and self.printer.may_switch_off:
+        if name in ("PrintStarted", "PrintResumed") and self.printer is not None and self.printer.may_still_go_off:
             self._begin(self.printer.stay_on())
         if name == "EmergencyStop":
             confirmed = payload.get("confirmed") is True

@@ -149,7 +149,7 @@ class AutoOff:
         self._off_at: float | None = None
 
     def plan(self, now: float, printer: PrinterReading, *, on: bool | None) -> OffPlan:
-        """Return the plan; call this about once a second.
+        """Return the plan; call this every few seconds.
 
         Args:
             now: the time.

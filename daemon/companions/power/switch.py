@@ -43,7 +43,7 @@ class Switch:
     Attributes:
         state: whether the device reports that it is on; None: unknown.
         error: why the state is unknown, or is not the one that was requested.
-        may_switch_off: a command to switch off was sent, and the device has not reported that it is off.
+        may_still_go_off: a command to switch off was sent, and the device has not reported that it is off.
         is_cut: it was switched off in an emergency, and no request has switched it on since.
     """
 
@@ -54,7 +54,7 @@ class Switch:
         self.device = device
         self.state: bool | None = None
         self.error: str | None = None
-        self.may_switch_off = False
+        self.may_still_go_off = False
         self.is_cut = False
         self._on_change = on_change
         self._lock = asyncio.Lock()
@@ -90,7 +90,7 @@ class Switch:
             if on:
                 self.is_cut = False
             else:
-                self.may_switch_off = True
+                self.may_still_go_off = True
             try:
                 await self._send(on=on, objection=objection)
                 await self._settle(on=on)
@@ -100,7 +100,7 @@ class Switch:
                     raise DeviceError(self.error)  # noqa: TRY301 - handled like an error of the device
                 if self.state is (not on):
                     raise DeviceError(f"{self.name} was switched {word}, but reports that it is not")  # noqa: TRY301 - as above
-                self.may_switch_off = False
+                self.may_still_go_off = False
             except SwitchingWithdrawn:
                 await self._turn_back()
                 raise
@@ -111,7 +111,7 @@ class Switch:
     async def stay_on(self) -> None:
         """Switch the device on again if a switch-off may still take effect."""
         async with self._lock:
-            if self.may_switch_off:
+            if self.may_still_go_off:
                 await self._turn_back()
 
     async def cut(self, report: Callable[[str | None], None]) -> None:
@@ -201,7 +201,7 @@ class Switch:
         log.warning("power.switched", switch=self.name, to="on", why="it was told to switch off, but is needed")
         try:
             await self._send(on=True, objection=None)
-            self.may_switch_off = False
+            self.may_still_go_off = False
         except DeviceError as error:
             log.warning("power.no_word", switch=self.name, reason=str(error))
         await self._read()
@@ -223,7 +223,7 @@ class Switch:
         return self.state
 
     def _set(self, state: bool | None, error: str | None) -> None:
-        self.may_switch_off = self.may_switch_off and state is not False
+        self.may_still_go_off = self.may_still_go_off and state is not False
         if error is not None and error != self.error:
             log.warning("power.no_word", switch=self.name, reason=error)
         if (state, error) != (self.state, self.error):

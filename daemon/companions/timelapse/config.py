@@ -19,7 +19,7 @@ class TimelapseConfig:
     interval_s: int = option(10, "Seconds between pictures, if type is timed.", low=1, high=3600)
     min_delay_s: float = option(0.5, "Minimum time in seconds between pictures, if type is zchange.", low=0, high=3600)
     fps: int = option(25, "Pictures per second of the film.", low=1, high=120)
-    post_roll_s: int = option(0, "Seconds for which the film shows its last picture.", low=0, high=60)
+    post_roll_s: int = option(0, "Seconds for which an mp4 film shows its last picture.", low=0, high=60)
     render: str = option(
         "always",
         "After which prints a film is made: success means completed prints, failure all others.",
@@ -27,7 +27,7 @@ class TimelapseConfig:
     )
     camera: str = option("", "Name of the camera; empty: the first that delivers single pictures.")
     snapshot_url: str = option("", "Address of a single picture, if it is not to come from that camera.")
-    height: int = option(720, "Maximum height of the film in pixels; 0: that of the pictures.", low=0, high=4320)
+    height: int = option(720, "Maximum height of an mp4 film in pixels; 0: that of the pictures.", low=0, high=4320)
     format: str = option(
         "", "mp4 (H.264), or mkv, which copies the pictures without encoding; empty: mkv below 600 MB of memory.",
         choices=("", "mp4", "mkv"),

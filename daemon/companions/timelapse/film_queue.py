@@ -85,7 +85,7 @@ class FilmQueue:
 
     async def _make(self, recording: Recording) -> None:
         await asyncio.sleep(CALM_S)
-        suffix = ".mkv" if await self._is_copied() else ".mp4"
+        suffix = ".mkv" if await self._copies_pictures() else ".mp4"
         if recording not in self.waiting_recordings:  # a user has deleted it meanwhile
             return
         end = "" if recording.outcome in ("completed", "") else "-fail"
@@ -139,7 +139,7 @@ class FilmQueue:
         self._send_event("MovieFailed", {**payload, "returncode": code, "out": "", "error": words, "reason": reason})
         log.warning("timelapse.no_film", name=recording.name, reason=str(error), consequence="its pictures are kept")
 
-    async def _is_copied(self) -> bool:
+    async def _copies_pictures(self) -> bool:
         if self._config.format:
             return self._config.format == "mkv"
         try:

@@ -513,7 +513,7 @@ async def test_an_on_that_is_under_way_does_not_survive_an_emergency_cut(under_w
     device = FakeSwitch(under_way == "undone off")
     switch = Switch(DeviceConfig(name="plug", role="printer"), device)
     if under_way == "undone off":
-        switch.state, switch.may_switch_off = True, True
+        switch.state, switch.may_still_go_off = True, True
         setattr(device, delay, 5.0)
         turning = asyncio.create_task(switch.stay_on())
     else:

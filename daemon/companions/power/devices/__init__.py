@@ -9,7 +9,7 @@ MAX_ANSWER = 64 * 1024  # bytes of an answer that are read
 
 
 class PowerDevice(Protocol):
-    """A power switch. Each call ends within its timeout, whatever the device does.
+    """A power switch. Each call ends, whatever the device does: each of its requests has a time limit.
 
     Each method raises DeviceError if the device does not answer, or if its answer makes no sense.
     """

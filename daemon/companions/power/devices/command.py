@@ -1,4 +1,7 @@
-"""A switch that programs control. They run without a shell, with a time limit; no child outlives a call."""
+"""A switch that programs control. They run without a shell, and with a time limit.
+
+When a program has ended, its children are killed, except those of another user or in a session of their own.
+"""
 
 import asyncio
 import os
