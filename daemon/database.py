@@ -36,7 +36,8 @@ T = TypeVar("T")
 class Database:
     """A SQLite file; subclasses say which one, and what it is for.
 
-    Call it from the event loop only. Reading raises StoreError; trouble with writing goes to `on_trouble`.
+    Call it from the event loop only. Trouble with writing goes to `on_trouble`; reading, `keep` and
+    `change_many` raise StoreError.
     """
 
     file: ClassVar[str]  # its name in the state directory

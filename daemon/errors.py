@@ -6,7 +6,7 @@ NozzledError
     │   └── DamagedFile          a file of the service with content that it never writes (keys.json holds "[]")
     ├── KeepsCrashing            the process ended too often before its printer answered; systemd turns heaters off
     ├── StateDirTaken            another daemon, or another front, holds the state directory; names it
-    ├── AddressInUse             another program listens on the HTTP port; names it where it can be seen
+    ├── AddressInUse             the HTTP address cannot be used: another program listens there, or it is not ours
     ├── PortNotAllowed           a client wants to connect to a port that is not allowed
     ├── CoreAway                 the core, which owns the printer, is not running or does not answer (it restarts)
     │   └── OtherVersion         the core is of another version, and does not understand the question
@@ -78,7 +78,7 @@ class StateDirTaken(ServiceError):
 
 
 class CameraError(ServiceError):
-    """A camera gives no picture; the text has its address and the reason."""
+    """A camera gives no picture; the text has the reason."""
 
 
 class AnalysisFailed(ServiceError):
@@ -86,7 +86,7 @@ class AnalysisFailed(ServiceError):
 
 
 class AddressInUse(ServiceError):
-    """Another program listens on the HTTP address."""
+    """The daemon cannot listen on the HTTP address; names the program that does, if that can be found out."""
 
     @classmethod
     def of(cls, host: str, port: int, error: OSError) -> Self:

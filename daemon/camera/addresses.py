@@ -1,4 +1,4 @@
-"""The addresses of a camera: which ones clients can open themselves, and which one follows from the other. Pure."""
+"""The addresses of a camera: which ones clients can open themselves, and how one is derived from another. Pure."""
 
 import re
 from dataclasses import replace

@@ -20,9 +20,9 @@ _REDIRECTS = range(300, 400)
 
 _Addresses = list[str]
 _lookups: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Task[_Addresses]]]" = WeakKeyDictionary()
-"""The names that are being looked up, by the loop. A lookup occupies one of the few threads of asyncio's pool until the
-resolver gives up, which may be long after the picture was given up. If each new picture began another one, uploads and
-keys would have no thread left."""
+"""The lookups in progress: for each loop, host name → task. A lookup occupies one of the few threads of asyncio's pool
+until the resolver gives up, which may be long after the picture was given up. If each new picture began another lookup,
+uploads and keys would have no thread left."""
 
 
 @frozen

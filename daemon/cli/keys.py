@@ -1,6 +1,6 @@
 """`nozzled keys`: named keys, and apps that ask for one.
 
-`add`, `list` and `revoke` change the daemon's own file, even if it is not running; it notices within a second.
+`add`, `list` and `revoke` use the daemon's own file, even if it is not running; it notices a change within a second.
 `requests`, `allow` and `deny` talk to the running daemon, which holds the requests in memory.
 """
 

@@ -126,7 +126,7 @@ def _end(job: Json) -> str:
 
 
 def state_text(job: Json) -> str:
-    """Return the state; for a lost printer OctoPrint's clients are told `Resuming`, which a person would believe."""
+    """Return the state for users. For a lost printer, OctoPrint's clients get `Resuming`, which would mislead users."""
     return "Reattaching to the print" if _is_lost(job) else str(job["state"])
 
 

@@ -5,7 +5,7 @@ what is written.
 """
 
 from daemon.config.options import Option, Texts, option
-from daemon.config.places import UPLOADS, core_socket, key_file, runtime_file, state_dir, stop_socket
+from daemon.config.places import UPLOADS, core_socket, key_file, logbook_file, state_dir, stop_socket
 from daemon.config.reading import load, load_sections, merge, path_of, switched_on
 from daemon.config.sections import (
     COMPANIONS,
@@ -60,10 +60,10 @@ __all__ = [
     "key_file",
     "load",
     "load_sections",
+    "logbook_file",
     "merge",
     "option",
     "path_of",
-    "runtime_file",
     "state_dir",
     "stop_socket",
     "switched_on",

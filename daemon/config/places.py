@@ -35,7 +35,7 @@ def state_dir(config: Config, environ: Mapping[str, str]) -> Path:
         raise ConfigError("this user has no home directory: name a directory with --state-dir, or set HOME") from error
 
 
-def runtime_file(environ: Mapping[str, str]) -> Path | None:
+def logbook_file(environ: Mapping[str, str]) -> Path | None:
     """Return the path of the logbook, in memory that a power cut clears; None: there is no folder in memory."""
     if directory := of_systemd(environ, "RUNTIME_DIRECTORY"):
         return directory / "logbook"
@@ -45,7 +45,7 @@ def runtime_file(environ: Mapping[str, str]) -> Path | None:
 
 def core_socket(environ: Mapping[str, str]) -> Path | None:
     """Return the core's socket for the front; None: there is no runtime directory."""
-    logbook = runtime_file(environ)
+    logbook = logbook_file(environ)
     if logbook is None:
         return None
     return logbook.with_name("core.sock" if logbook.name == "logbook" else "nozzled-core.sock")

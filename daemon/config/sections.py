@@ -342,9 +342,9 @@ class CameraConfig:
     snapshot_url: str = option("", "Address of a single picture (JPEG).")
     webrtc_url: str = option("", "Address of a page that shows it by WebRTC.")
     hls_url: str = option("", "Address of its HLS stream, or of a page that plays it.")
-    flip_horizontally: bool = option(default=False, doc="The picture is mirrored left to right.")
-    flip_vertically: bool = option(default=False, doc="The picture is mirrored top to bottom.")
-    rotate_90: bool = option(default=False, doc="The picture is rotated 90° to the left.")
+    flip_horizontally: bool = option(default=False, doc="Mirror the picture left to right.")
+    flip_vertically: bool = option(default=False, doc="Mirror the picture top to bottom.")
+    rotate_90: bool = option(default=False, doc="Rotate the picture 90° to the left.")
 
 
 @frozen
@@ -357,9 +357,9 @@ class WebcamConfig:
         "machine can open is served as /webcam/. Empty: no camera.",
     )
     snapshot_url: str = option("", "Address of a single picture (JPEG).")
-    flip_horizontally: bool = option(default=False, doc="The picture is mirrored left to right.")
-    flip_vertically: bool = option(default=False, doc="The picture is mirrored top to bottom.")
-    rotate_90: bool = option(default=False, doc="The picture is rotated 90° to the left.")
+    flip_horizontally: bool = option(default=False, doc="Mirror the picture left to right.")
+    flip_vertically: bool = option(default=False, doc="Mirror the picture top to bottom.")
+    rotate_90: bool = option(default=False, doc="Rotate the picture 90° to the left.")
     name: str = option("", "Name of the first camera; empty: Webcam.")
     webrtc_url: str = option("", "Address of a page that shows it by WebRTC.")
     hls_url: str = option("", "Address of its HLS stream, or of a page that plays it.")

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from daemon.boot import boot_id
-from daemon.config import UPLOADS, Config, ProfileConfig, chosen_port, runtime_file, state_dir
+from daemon.config import UPLOADS, Config, ProfileConfig, chosen_port, logbook_file, state_dir
 from daemon.config.chosen_preset import with_chosen_profile
 from daemon.core.connection.connection import Connection
 from daemon.core.connection.printer_settings import PrinterSettings
@@ -123,7 +123,7 @@ async def _logbook(environ: Mapping[str, str]) -> tuple[Logbook, str]:
 
     An ending process that has released the state directory may hold its logbook for a moment longer.
     """
-    path = runtime_file(environ)
+    path = logbook_file(environ)
     if path is not None:
         await asyncio.to_thread(make_way, path, "an unfinished print cannot be reattached")
     loop = asyncio.get_running_loop()

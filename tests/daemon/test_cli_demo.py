@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from daemon.cli import demo, main
 from daemon.cli.demo import DemoFailed, compare, example
-from daemon.config import runtime_file, stop_socket
+from daemon.config import logbook_file, stop_socket
 
 WANTED = ["G28", "M104 S210", "G1 X1", "G1 X2", "G1 X3", "M84"]
 GREETING = ["M110 N0", "M110 N0", "M115", "M155 S2", "M113 S2"]
@@ -217,5 +217,5 @@ def test_the_demonstration_takes_no_other_daemons_logbook_and_stop_button(monkey
     monkeypatch.setattr(demo.subprocess, "Popen", refused)
     with pytest.raises(OSError, match="refused"), demo._daemon(tmp_path, "sim", "127.0.0.1"):
         pass
-    assert runtime_file(environs[0]) == tmp_path / "nozzled-logbook"
+    assert logbook_file(environs[0]) == tmp_path / "nozzled-logbook"
     assert stop_socket(environs[0], tmp_path).parent == tmp_path

@@ -16,10 +16,10 @@ from daemon.config import (
     key_file,
     load,
     load_sections,
+    logbook_file,
     merge,
     named_values,
     option,
-    runtime_file,
     state_dir,
     switched_on,
 )
@@ -232,7 +232,7 @@ def test_the_state_directory_comes_from_the_configuration_systemd_or_the_user():
     by_path = "/var/lib/nozzled/pci-0000:01:00.0-usb-0:1.2:1.0"
     assert state_dir(Config(), {"STATE_DIRECTORY": by_path}) == Path(by_path)
     assert state_dir(Config(), {"STATE_DIRECTORY": f"{by_path}:/var/lib/b"}) == Path(by_path)
-    assert runtime_file({"RUNTIME_DIRECTORY": f"{by_path}:/var/lib/b"}) == Path(by_path) / "logbook"
+    assert logbook_file({"RUNTIME_DIRECTORY": f"{by_path}:/var/lib/b"}) == Path(by_path) / "logbook"
     assert state_dir(Config(), home | {"XDG_STATE_HOME": "/xdg"}) == Path("/xdg/nozzled")
     assert state_dir(Config(), home | {"XDG_STATE_HOME": "relative"}) == Path("/home/ann/.local/state/nozzled")
     assert state_dir(Config(), home) == Path("/home/ann/.local/state/nozzled")
