@@ -627,3 +627,43 @@ def test_the_power_is_not_shown_without_a_connection(new_stage):
     stage.is_in_state("Unknown")
     expect(power).not_to_contain_text("Printer: on")
     expect(power).to_contain_text("No connection to nozzled.")
+
+
+def test_a_printer_with_many_heaters_has_a_chart(new_stage):
+    """A function takes a limited number of arguments: half an hour of forty heaters is more."""
+
+    def answer(route):
+        now = stage.page.evaluate("Date.now()") / 1000
+        heaters = {f"tool{number}": {"actual": 20, "target": 0} for number in range(40)}
+        route.fulfill(json={"history": [{"time": now - each, **heaters} for each in range(1790, 0, -1)]})
+
+    stage = new_stage(**DESKTOP)
+    stage.page.route("**/api/printer/temperatures", answer)
+    stage.open()
+    expect(stage.page.locator(".chart .line path").last).to_have_attribute("d", re.compile("L"))
+
+
+def test_the_print_that_can_be_continued_is_the_last_one(new_stage):
+    def lost(number, name):
+        job = {"id": number, "name": name, "path": name, "state": "interrupted", "offset": 9, "layersDone": 2}
+        return {"jobs": [job]}
+
+    def shown(number):
+        last = {"outcome": "interrupted", "reason": "the service was stopped"}
+        return {"id": number, "state": "interrupted", "active": False, "last": last}
+
+    def hold(route):
+        late.append(route)
+
+    stage, late = new_stage(**DESKTOP), []
+    stage.page.route("**/api/history?limit=1", hold)
+    stage.open().show(job=shown(1))
+    until(lambda: stage.page.wait_for_timeout(300) or late, "a request")
+    before = len(late)
+    stage.show(job=shown(2))
+    until(lambda: stage.page.wait_for_timeout(300) or len(late) > before, "another request")
+    late[-1].fulfill(json=lost(2, "new.gcode"))
+    expect(stage.page.get_by_role("button", name=re.compile("new.gcode"))).to_be_visible()
+    late[0].fulfill(json=lost(1, "old.gcode"))
+    stage.page.wait_for_timeout(300)
+    expect(stage.page.get_by_role("button", name=re.compile("new.gcode"))).to_be_visible()

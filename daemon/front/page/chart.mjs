@@ -36,7 +36,7 @@ function Curves({width: WIDTH}) {
   if (!rows.length) return html`<p class="empty chart">${t("chart_empty")}</p>`;
   const names = [...new Set(rows.flatMap(([, row]) => Object.keys(row)))].sort((a, b) => heaterRank(a) - heaterRank(b)).slice(0, 6);
   const colours = coloursOf(names);
-  const top = Math.max(50, ...rows.flatMap(([, row]) => Object.values(row).flatMap(([actual, goal]) => [actual ?? 0, goal ?? 0])));
+  const top = rows.reduce((highest, [, row]) => Math.max(highest, ...names.flatMap(name => row[name] ?? []).map(value => value ?? 0)), 50);
   const ceiling = Math.ceil((top * 1.05) / step(top)) * step(top);
   const x = (/** @type {number} */ at) => LEFT + ((at - (end - SPAN)) / SPAN) * (WIDTH - LEFT - RIGHT);
   const y = (/** @type {number} */ value) => HEIGHT - BOTTOM - (value / ceiling) * (HEIGHT - TOP - BOTTOM);

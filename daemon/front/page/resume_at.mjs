@@ -32,7 +32,12 @@ export function Continue({each}) {
 export function ContinueLast() {
   const [last, setLast] = useState(/** @type {any} */ (null));
   useEffect(() => {
-    get("api/history?limit=1").then(answer => setLast(answer.jobs[0] ?? null), () => setLast(null));
+    let isCurrent = true;
+    const show = (/** @type {any} */ each) => isCurrent && setLast(each);
+    get("api/history?limit=1").then(answer => show(answer.jobs[0] ?? null), () => show(null));
+    return () => {
+      isCurrent = false; // another print is the last one
+    };
   }, [job.value.id, job.value.state]);
   return last && html`<${Continue} each=${last} />`;
 }
