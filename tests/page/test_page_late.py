@@ -560,7 +560,7 @@ BROKEN_OFF = """() => {
 
 def test_an_answer_that_breaks_off_is_not_waited_for_without_an_end(new_stage):
     stage = new_stage(**DESKTOP).open()
-    stage.is_in_state("Ready")
+    stage.expect_state("Ready")
     stage.page.evaluate(BROKEN_OFF)
     stage.go("settings")
     devices = stage.page.get_by_role("region", name="Devices")
@@ -624,7 +624,7 @@ def test_the_power_is_not_shown_without_a_connection(new_stage):
     power = stage.page.get_by_role("region", name="Power")
     expect(power).to_contain_text("Printer: on")
     stage.lose()
-    stage.is_in_state("Unknown")
+    stage.expect_state("Unknown")
     expect(power).not_to_contain_text("Printer: on")
     expect(power).to_contain_text("No connection to nozzled.")
 
