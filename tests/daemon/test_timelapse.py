@@ -16,7 +16,7 @@ from daemon.companions.timelapse import film_queue, render
 from daemon.companions.timelapse.config import TimelapseConfig
 from daemon.companions.timelapse.films import Films, NoRoom, Recording, folder_name, size_of
 from daemon.companions.timelapse.plan import FilmPlan, LayerPictures, apply_request
-from daemon.companions.timelapse.render import FilmLook, RenderFailed, copy_arguments, encode_arguments, is_small
+from daemon.companions.timelapse.render import FilmLook, RenderFailed, encode_arguments
 from daemon.front.http.timelapse import MOVIES
 from support.analyses import analysing
 from support.client import in_memory
@@ -120,7 +120,7 @@ async def test_a_misbehaving_camera_costs_only_pictures(tmp_path, camera, ffmpeg
     assert server.service.jobs.state.value == "completed"
 
 
-async def test_a_print_continues_in_the_same_folder_after_a_crash_of_the_companion(tmp_path, camera, ffmpeg):
+async def test_a_recording_continues_in_the_same_folder_after_a_crash_of_the_companion(tmp_path, camera, ffmpeg):
     async with api(tmp_path, switched_on=["timelapse"]) as server:
         async with recording(server, type="timed", interval_s=2):
             await print_it(server, wait=False)
@@ -393,7 +393,7 @@ async def test_a_print_that_starts_while_a_film_gets_its_name_does_not_undo_it(t
     films.add(one, jpeg())
     finishing, may_finish, events, done = asyncio.Event(), asyncio.Event(), [], []
 
-    def on_disk(function, *args):  # as an executor's: a work that runs goes on even if its waiter is cancelled
+    def on_disk(function, *args):  # as in an executor: work that has begun continues even if its waiter is cancelled
         async def work():
             if function == films.finish:
                 finishing.set()
@@ -487,11 +487,38 @@ def test_names_of_recordings_are_safe_file_names():
         assert not name.startswith(".")
         assert len(f".{name}-2-fail.mp4.part".encode()) <= 255
         assert len(f"{name}-2-fail.mp4.thumb.jpg".encode()) <= 255
+
+
+def test_sizes_are_written_as_octoprint_does():
     assert [size_of(each) for each in (0, 1023, 2048, 5 * 1024**3)] == ["0.0bytes", "1023.0bytes", "2.0KB", "5.0GB"]
 
 
-def test_small_computers_do_not_encode():
-    assert is_small("MemTotal:  444816 kB\n")
-    assert not is_small("MemTotal: 8000000 kB\n")
-    assert "copy" in copy_arguments(25, film_queue.MEMINFO)
-    assert "hflip" not in str(encode_arguments(25, 0, FilmLook(), film_queue.MEMINFO))
+@pytest.mark.parametrize(("memory_kib", "suffix"), [(444_816, ".mkv"), (8_000_000, ".mp4")])
+async def test_small_computers_do_not_encode(tmp_path, monkeypatch, ffmpeg, memory_kib, suffix):
+    (tmp_path / "meminfo").write_text(f"MemTotal: {memory_kib} kB\n")
+    monkeypatch.setattr(film_queue, "MEMINFO", tmp_path / "meminfo")
+    films, one = folder_of(tmp_path / "films")
+    films.add(one, jpeg())
+    write_film, words = render.run, []
+
+    async def run(arguments, folder):
+        words.extend(arguments)
+        await write_film(arguments, folder)
+
+    async def on_disk(function, *args):
+        return function(*args)
+
+    monkeypatch.setattr(render, "run", run)
+    queue = film_queue.FilmQueue(films, TimelapseConfig(), on_disk, lambda *_: None, lambda: None)
+    running = asyncio.create_task(queue.run())
+    queue.add(one)
+    queue.is_idle = True
+    await asyncio.sleep(60)
+    running.cancel()
+    assert [path.suffix for path in films.movies_folder.iterdir() if path.suffix != ".jpg"] == [suffix]
+    assert ("copy" in words) == (suffix == ".mkv")
+
+
+def test_a_film_is_flipped_only_if_the_camera_is():
+    assert "hflip" not in str(encode_arguments(25, 0, FilmLook(), Path("x.mp4")))
+    assert "hflip" in str(encode_arguments(25, 0, FilmLook(flip_h=True), Path("x.mp4")))
