@@ -262,9 +262,13 @@ async def test_a_folder_can_be_created_twice_by_either_kind_of_form(tmp_path):
         assert (response.status, response.json["folder"]["path"]) == (201, "other")
         assert (await server.upload(("foldername", b"../x"))).status == 400
         assert (await server.upload(("foldername", b".."))).status == 400
+
+
+async def test_an_upload_may_say_the_date_of_a_new_file(tmp_path):
+    async with api(tmp_path, "") as server:
         for date in (b"nan", b"-1", b"yesterday", b"inf"):
             assert (await server.upload(("file", "d.gcode", b"G28\n"), ("modified", date))).status == 400
-        for date, mtime in ((b"1000.5", 1000.5), (b"2000", NOW)):  # the second takes the place of the first
+        for date, mtime in ((b"1000.5", 1000.5), (b"2000", NOW)):  # a file that replaces another is dated now
             assert (await server.upload(("modified", date), ("file", "d.gcode", b"G28\n"))).status == 201
             assert (server.service.files.root / "d.gcode").stat().st_mtime == mtime
 

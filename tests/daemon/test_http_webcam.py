@@ -92,7 +92,7 @@ async def test_many_clients_share_one_camera_connection_and_a_slow_one_delays_no
         assert full.head.startswith("HTTP/1.1 503")
         still = await look("/webcam/?action=snapshot")
         assert "image/jpeg" in still.head
-        assert device.requests == [STREAM]  # it is the newest of the stream
+        assert device.requests == [STREAM]  # the snapshot is the stream's newest picture
         for each in (slow, *viewers, full):
             await each.go()
         await until(lambda: device.open == 0)
@@ -137,7 +137,7 @@ async def test_links_of_pictures_are_signed(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["/downloads/files/local/\ud800.gcode", "/downloads/files/local/a\nb.gcode"])
-async def test_an_address_that_cannot_be_one_is_not_signed(tmp_path, path):
+async def test_an_invalid_address_is_not_signed(tmp_path, path):
     async with api(tmp_path, "") as server:
         assert (await server.post("/api/links", {"paths": [path]})).status == 400
 

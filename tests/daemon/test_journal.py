@@ -104,7 +104,7 @@ def test_the_log_recognises_whether_it_goes_to_the_journal(tmp_path, monkeypatch
             assert type(writer) is kind
             writer.close()
         (tmp_path / "socket").unlink()
-        assert not journal.is_journal(stream), "a container's: it takes no entries"
+        assert not journal.is_journal(stream), "as in a container: there is no journal to write to"
 
 
 def test_a_level_set_later_applies_to_existing_loggers(journald, tmp_path):

@@ -19,7 +19,7 @@ def commands(host) -> list[str]:
     return [each.command for each in host.oracle.commands if each.command.startswith(IDLE_TIMEOUT)]
 
 
-async def paused(host) -> None:
+async def pause_print(host) -> None:
     host.start(FILE)
     await host.until(S.PRINTING)
     await asyncio.sleep(20)
@@ -31,7 +31,7 @@ async def paused(host) -> None:
 async def test_a_long_pause_keeps_heat_and_position_on_klipper(tmp_path, seconds):
     own = replace(KLIPPER, speech=replace(KLIPPER.speech, idle_timeout=seconds))
     async with job_host(tmp_path, firmware=own) as host:
-        await paused(host)
+        await pause_print(host)
         await asyncio.sleep(1500)
         assert host.board.bed.target == 60
         assert host.board.modal.homed == {0, 1, 2}
@@ -46,7 +46,7 @@ async def test_a_long_pause_keeps_heat_and_position_on_klipper(tmp_path, seconds
 
 async def test_the_idle_timeout_runs_out_without_the_command(tmp_path):
     async with job_host(tmp_path, firmware=KLIPPER, pause=PauseConfig()) as host:
-        await paused(host)
+        await pause_print(host)
         host.jobs._keep_awake._repeat_task.cancel()
         await asyncio.sleep(700)
         assert (host.board.hotend.target, host.board.bed.target) == (0, 0)
@@ -64,21 +64,21 @@ async def test_the_idle_timeout_runs_out_without_the_command(tmp_path):
 
 async def test_heat_turned_off_by_a_user_in_a_pause_is_restored(tmp_path):
     async with job_host(tmp_path, firmware=KLIPPER, pause=PauseConfig()) as host:
-        await paused(host)
+        await pause_print(host)
         await host.connection.commands.send(["M104 S0", "M140 S0"])
         await asyncio.sleep(5)
-        place = list(host.board.modal.position)
+        position = list(host.board.modal.position)
         host.jobs.resume()
         await host.until(S.PRINTING)
         assert (host.board.hotend.target, host.board.bed.target) == (200, 60)
-        assert host.board.modal.position[2] <= place[2]
+        assert host.board.modal.position[2] <= position[2]
         await host.until(S.COMPLETED)
 
 
 @pytest.mark.parametrize("name", ["marlin", "prusa", "repetier"])
 async def test_other_firmwares_get_no_such_command(tmp_path, name):
     async with job_host(tmp_path, firmware=FIRMWARES[name]) as host:
-        await paused(host)
+        await pause_print(host)
         await asyncio.sleep(60)
         assert not commands(host)
 
@@ -87,7 +87,7 @@ async def test_a_klipper_without_the_command_gets_it_once(tmp_path):
     known = {word: act for word, act in KLIPPER.speech.commands.items() if word != IDLE_TIMEOUT}
     own = replace(KLIPPER, speech=replace(KLIPPER.speech, commands=known, idle_timeout=0.0))
     async with job_host(tmp_path, firmware=own) as host:
-        await paused(host)
+        await pause_print(host)
         await asyncio.sleep(700)
         assert len(commands(host)) == 1
         host.jobs.resume()

@@ -32,11 +32,11 @@ def selection(key: str) -> Selection:
     return Selection(f"{key}.gcode", f"{key}.gcode", 40, 0)
 
 
-def begun(world, key: str) -> int:
+def print_count(world, key: str) -> int:
     return sum(each.command == f"M117 print of {key}" for each in world.oracle.commands)
 
 
-def keyed(host) -> KeyedPrints:
+def keyed_prints_of(host) -> KeyedPrints:
     return KeyedPrints(host.jobs, host.records, lambda: host.connection.address)
 
 
@@ -73,7 +73,7 @@ def test_each_key_begins_one_print_at_most(tmp_path_factory, steps):
         while more:
             more = False
             async with world.host(life := HostLife()) as host:
-                prints = keyed(host)
+                prints = keyed_prints_of(host)
                 for what, value in todo:
                     await act(host, prints, what, value, tasks, jobs)
                     if life.over:
@@ -82,7 +82,7 @@ def test_each_key_begins_one_print_at_most(tmp_path_factory, steps):
                 await until_over(host)
                 if tasks:
                     await asyncio.wait(tasks, timeout=5)
-            assert all(begun(world, key) <= 1 for key in KEYS), [begun(world, key) for key in KEYS]
+            assert all(print_count(world, key) <= 1 for key in KEYS), [print_count(world, key) for key in KEYS]
         for task in tasks:
             task.cancel()
         ends = await asyncio.gather(*tasks, return_exceptions=True)
@@ -98,7 +98,7 @@ async def ask(host, prints, key, jobs) -> None:
     except (JobConflict, NeverBegan):
         return
     except StoreError:
-        assert host.life.over, "only death keeps a print from the record: a key that is known is found there"
+        assert host.life.over, "only the death of the host prevents the record of a print"
         return
     if not host.life.over:
         assert jobs.setdefault(key, answer.job) == answer.job
@@ -125,7 +125,7 @@ async def act(host, prints, what, value, tasks, jobs) -> None:
 async def test_a_key_belongs_to_one_request(tmp_path):
     world = world_in(tmp_path)
     async with world.host() as host:
-        prints = keyed(host)
+        prints = keyed_prints_of(host)
         first = await prints.begin(selection("a"), "a", "one")
         again = await prints.begin(selection("a"), "a", "one")
         assert (first.again, again.again, again.job) == (False, True, first.job)
@@ -136,13 +136,13 @@ async def test_a_key_belongs_to_one_request(tmp_path):
         job = await prints.find("a")
         assert (job.state, job.began, job.ended) == ("completed", True, True)
         assert await prints.find("b") is None
-    assert begun(world, "a") == 1
+    assert print_count(world, "a") == 1
 
 
 async def test_a_refusal_leaves_the_key_unused(tmp_path):
     world = world_in(tmp_path)
     async with world.host() as host:
-        prints = keyed(host)
+        prints = keyed_prints_of(host)
         await prints.begin(selection("a"), "a", "one")
         with pytest.raises(JobConflict):
             await prints.begin(selection("b"), "b", "one")
@@ -150,17 +150,17 @@ async def test_a_refusal_leaves_the_key_unused(tmp_path):
         await until_over(host)
         assert not (await prints.begin(selection("b"), "b", "one")).again
         await until_over(host)
-    assert begun(world, "b") == 1
+    assert print_count(world, "b") == 1
 
 
 async def test_a_job_recorded_but_never_begun_is_reported_as_such(tmp_path):
     world = world_in(tmp_path)
     async with world.host(life := HostLife(syncs_left=0)) as host:
         with suppress(StoreError):
-            await keyed(host).begin(selection("a"), "a", "one")
+            await keyed_prints_of(host).begin(selection("a"), "a", "one")
         assert life.over
     async with world.host() as host:
-        prints = keyed(host)
+        prints = keyed_prints_of(host)
         with pytest.raises(NeverBegan, match="nothing was sent"):
             await prints.begin(selection("a"), "a", "one")
         job = await prints.find("a")
@@ -169,7 +169,7 @@ async def test_a_job_recorded_but_never_begun_is_reported_as_such(tmp_path):
         assert (await host.records.statistics("a.gcode")).failure == 0, "it was no print"
         assert not (await prints.begin(selection("a"), "another", "one")).again
         await until_over(host)
-    assert begun(world, "a") == 1
+    assert print_count(world, "a") == 1
 
 
 async def test_nothing_is_printed_without_a_record(tmp_path, monkeypatch):
@@ -179,7 +179,7 @@ async def test_nothing_is_printed_without_a_record(tmp_path, monkeypatch):
         monkeypatch.setattr(host.records, "_on_trouble", [].append)
         await host.records._run(lambda: host.records._connection.execute("PRAGMA query_only = ON"))
         with pytest.raises(StoreError, match="was not started"):
-            await keyed(host).begin(selection("a"), "a", "one")
+            await keyed_prints_of(host).begin(selection("a"), "a", "one")
         assert not host.jobs.active
         await host.records._run(lambda: host.records._connection.execute("PRAGMA query_only = OFF"))
-    assert begun(world, "a") == 0
+    assert print_count(world, "a") == 0

@@ -157,7 +157,7 @@ def test_no_local_variable_of_a_failed_function_is_in_the_log(form):
     assert "a-key-that" not in text
 
 
-MADE = "aB3-" + "x_Y7" * 9 + "zzz"
+GENERATED_KEY = "aB3-" + "x_Y7" * 9 + "zzz"
 
 
 @pytest.mark.parametrize("form", ["json", "console", "journal"])
@@ -174,7 +174,7 @@ MADE = "aB3-" + "x_Y7" * 9 + "zzz"
 )
 def test_no_key_reaches_the_log(form, template, tmp_path):
     def speak(log):
-        text = template.format(MADE)
+        text = template.format(GENERATED_KEY)
         log.info("printer.said", text=text, more=[text])
         logging.getLogger("tornado.access").warning(text)
         try:
@@ -194,8 +194,8 @@ def test_no_key_reaches_the_log(form, template, tmp_path):
         text = written(stream, form=form, speak=speak)
     assert "printer.said" in text
     assert "ValueError" in text
-    assert MADE not in text
-    assert "*" * len(MADE) in text
+    assert GENERATED_KEY not in text
+    assert "*" * len(GENERATED_KEY) in text
 
 
 def test_a_known_key_is_hidden_without_a_label_and_other_words_are_not(monkeypatch):

@@ -29,7 +29,7 @@ QUERIES = [target["expr"] for panel in PANELS for target in panel["targets"]]
 NAME = re.compile(r"\bnozzled_[a-z0-9_]+")
 
 
-def there():
+def queryable_names():
     """Return every name that a query can ask for."""
     names = set()
     for name, family in FAMILIES.items():
@@ -45,7 +45,7 @@ def there():
 def test_every_queried_metric_exists():
     names = set(NAME.findall(" ".join(QUERIES))) | set(NAME.findall(RULES.read_text()))
     assert len(names) > 30
-    assert names <= there()
+    assert names <= queryable_names()
 
 
 def test_every_metric_is_in_the_documentation():
@@ -121,7 +121,7 @@ async def test_a_real_prometheus_reads_the_page_and_answers_every_query_of_the_d
         try:
             await until_scraped(address)
             await asyncio.sleep(8)
-            answered = {query: await query_result(address, filled(query)) for query in QUERIES}
+            answered = {query: await query_result(address, fill_in(query)) for query in QUERIES}
             alerts = (await get(address, "/api/v1/rules"))["groups"][0]["rules"]
         finally:
             process.terminate()
@@ -129,7 +129,7 @@ async def test_a_real_prometheus_reads_the_page_and_answers_every_query_of_the_d
         assert service.jobs.active
         await service.jobs.abandon("enough")
     empty = {query for query, result in answered.items() if not result}
-    # what only a file that was analysed, a Raspberry Pi, a firmware with ADVANCED_OK or trouble has
+    # these exist only with an analysed file, on a Raspberry Pi, with a firmware with ADVANCED_OK, or after trouble
     rare = re.compile(
         r"_job_layer|planner_empty|host_t|reattachments|turnaround|loop_stall"
     )  # the last two need the core's own loop
@@ -137,7 +137,7 @@ async def test_a_real_prometheus_reads_the_page_and_answers_every_query_of_the_d
     assert {each["health"] for each in alerts} == {"ok"}
 
 
-def filled(query):
+def fill_in(query):
     return query.replace("$instance", ".*").replace("$__rate_interval", "5s")
 
 

@@ -205,19 +205,18 @@ def test_only_some_of_very_many_unreadable_folders_are_named(base):
 
 
 @pytest.mark.parametrize("name", ["uploads", "timelapse", "watched", "printerProfiles"])
-@pytest.mark.parametrize("place", ["/", "above", "linked", "/nowhere", "a" * 300, "file"])
-def test_folders_that_cannot_be_octoprints_are_not_searched(base, tmp_path, name, place):
+@pytest.mark.parametrize("folder_name", ["/", "above", "linked", "/nowhere", "a" * 300, "file"])
+def test_folders_that_cannot_be_octoprints_are_not_searched(base, tmp_path, name, folder_name):
     (tmp_path / "secret.gcode").write_text("G28\n")
     (tmp_path / "linked").symlink_to(tmp_path)
     (tmp_path / "file").touch()
-    folder = {"above": tmp_path, "linked": tmp_path / "linked", "file": tmp_path / "file"}.get(place, place)
+    folder = {"above": tmp_path, "linked": tmp_path / "linked", "file": tmp_path / "file"}.get(folder_name, folder_name)
     (base / "config.yaml").write_text(json.dumps({"folder": {name: str(folder)}}))
     findings = octoprint.read(base)
     assert any(
         each.startswith(f"files in {folder}, which config.yaml names for {name}: ") for each in findings.not_imported
     )
-    there = 0 if name == "uploads" and place in ("/", "above", "linked") else 3
-    assert len(findings.uploads) == there
+    assert len(findings.uploads) == (0 if name == "uploads" and folder_name in ("/", "above", "linked") else 3)
 
 
 def test_an_endless_folder_is_searched_up_to_a_limit(base, monkeypatch):
@@ -249,7 +248,7 @@ def test_a_default_profile_is_ignored(base):
     assert any("which was never changed" in each for each in findings.not_imported)
 
 
-async def test_uploads_keep_folders_and_dates_and_only_new_ones_are_copied_again(tmp_path, base):
+async def test_uploads_keep_folders_and_dates_and_a_second_import_copies_only_new_ones(tmp_path, base):
     (base / "uploads/empty").mkdir()
     dates = {"cube.gcode": 1.6e9 + 0.25, "Geschenke/benchy (1).gcode": 1.5e9, OMA: NOW + 1000}
     for path, date in dates.items():
@@ -261,7 +260,9 @@ async def test_uploads_keep_folders_and_dates_and_only_new_ones_are_copied_again
         taken = await transfer.send(client, findings, lambda done, total: shown.append((done, total)))
         assert set(taken.uploads) == set(server.service.uploaded()) == {"cube.gcode", "Geschenke/benchy (1).gcode", OMA}
         root = server.service.files.root
-        assert {path: (root / path).stat().st_mtime for path in dates} == dates | {OMA: NOW}, "none of the future"
+        assert {path: (root / path).stat().st_mtime for path in dates} == dates | {OMA: NOW}, (
+            "or now, for a future date"
+        )
         assert (taken.folders, (root / "empty").is_dir()) == (["empty"], True)
         assert server.service.uploaded()[OMA] == (BASE / "uploads" / OMA).read_bytes()
         assert (shown[0], shown[-1], taken.existing_count) == ((0, 3), (3, 3), 0)
@@ -360,7 +361,7 @@ async def test_statistics_are_taken_over_while_the_daemon_runs(tmp_path):
     taken = MoveReport()
     async with api(tmp_path, "") as server, in_memory(server) as client:
         await client.files.upload((BASE / "uploads/cube.gcode"), name="cube.gcode")
-        for _ in range(2):  # again is nothing new
+        for _ in range(2):  # the second time adds nothing
             transfer.add_prints(tmp_path / "nozzled.db", findings.prints, {"cube.gcode": 100}, taken)
         transfer.add_prints(
             tmp_path / "nozzled.db", [EarlierPrint("cube.gcode", 5.0, 1.0, success=True)], {"cube.gcode": 1}, taken

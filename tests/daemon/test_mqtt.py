@@ -31,7 +31,7 @@ async def print_it(server, name="a part.gcode"):
         await asyncio.sleep(0.2)
 
 
-async def ended(server):
+async def wait_for_end(server):
     while server.service.jobs.active:  # noqa: ASYNC110 - as above
         await asyncio.sleep(1)
     await asyncio.sleep(5)
@@ -43,7 +43,7 @@ async def test_a_print_is_published_from_start_to_end_at_a_limited_rate(tmp_path
         assert sent.of(f"{BASE}/state")[-1]["connected"] is True
         began = asyncio.get_running_loop().time()
         await print_it(server)
-        await ended(server)
+        await wait_for_end(server)
         took = asyncio.get_running_loop().time() - began
         states = sent.of(f"{BASE}/state")
         assert any(each["printing"] for each in states)
@@ -170,10 +170,10 @@ async def command(companion, payload, *, retained=False):
 async def test_nothing_is_subscribed_unless_commands_are_enabled(tmp_path, monkeypatch):
     async with api(tmp_path, switched_on=["mqtt"]) as server, publishing(server, monkeypatch) as companion:
         assert companion._broker.topics == ["homeassistant/status"]
-        assert not any("command_topic" in each for each in described(companion)["components"].values())
+        assert not any("command_topic" in each for each in description_of(companion)["components"].values())
 
 
-def described(companion):
+def description_of(companion):
     return companion._broker.of("homeassistant/device/nozzled_mk3/config")[-1]
 
 
@@ -195,7 +195,7 @@ async def test_commands_are_few_verbs_and_their_results_are_published(tmp_path, 
         await asyncio.sleep(5)
         assert server.service.connection.heaters["bed"].target == 50
         assert (await command(companion, {"verb": "cancel"}))["ok"] is True
-        await ended(server)
+        await wait_for_end(server)
         assert server.service.jobs.state.value == "cancelled"
         refused = await command(companion, {"verb": "cancel", "id": "2"})
         assert (refused["ok"], refused["status"]) == (False, 409)
@@ -218,13 +218,13 @@ async def test_the_power_is_published_and_switched_unless_locked(tmp_path, monke
     ):
         await asyncio.sleep(5)
         assert companion._broker.of(f"{BASE}/state")[-1]["power"] is True
-        assert described(companion)["components"]["power_switch"]["platform"] == "switch"
+        assert description_of(companion)["components"]["power_switch"]["platform"] == "switch"
         await print_it(server)
         result = await command(companion, {"verb": "power", "on": False, "force": True})
         assert (result["ok"], result["status"]) == (False, 409)
         assert result["error"] == "the printer is busy (Printing): Printer stays on."
         await command(companion, {"verb": "cancel"})
-        await ended(server)
+        await wait_for_end(server)
         await asyncio.sleep(300)  # until it is cold
         assert (await command(companion, {"verb": "power", "on": False}))["ok"] is True
         await asyncio.sleep(2)
@@ -243,8 +243,8 @@ async def test_a_command_older_than_a_hang_is_not_carried_out(tmp_path, monkeypa
         result = await command(companion, {"verb": "cancel", "id": "1"})
         assert (result["id"], result["ok"], "too late" in result["error"]) == ("1", False, True)
         companion._ticked_at -= 60
-        await asyncio.sleep(1.5)  # it is noticed first
-        companion._command_queue.put_nowait((0.0, b'{"verb": "cancel"}'))  # it has waited for those before it
+        await asyncio.sleep(1.5)  # the companion detects its hang before the command comes
+        companion._command_queue.put_nowait((0.0, b'{"verb": "cancel"}'))  # it has waited behind other commands
         assert "too late" in (await command(companion, {"verb": "cancel"}))["error"]
         assert server.service.jobs.active
         await asyncio.sleep(5)

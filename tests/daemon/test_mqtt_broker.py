@@ -23,7 +23,7 @@ pytestmark = pytest.mark.real_time
 
 BASE = "nozzled/mk3"
 AVAILABILITY = f"{BASE}/availability"
-WHERE = "homeassistant/device/nozzled_mk3/config"
+DISCOVERY_TOPIC = "homeassistant/device/nozzled_mk3/config"
 
 
 def process(folder, url, port, number):
@@ -53,7 +53,7 @@ async def test_the_broker_publishes_offline_after_a_kill_and_the_companion_at_a_
     ):
         first = process(tmp_path, url, mosquitto.port, 1)
         try:
-            await payloads.until(lambda it: connected(it) and WHERE in it, "the first words")
+            await payloads.until(lambda it: connected(it) and DISCOVERY_TOPIC in it, "the first words")
             first.signal(signal.SIGKILL)
             await payloads.until(lambda it: it[AVAILABILITY] == "offline", "the last will")
         finally:
@@ -66,11 +66,11 @@ async def test_the_broker_publishes_offline_after_a_kill_and_the_companion_at_a_
             assert await asyncio.to_thread(second.wait, TIMEOUT) == 0
         finally:
             second.end()
-        async with listener(mosquitto.port) as is_late:
-            await is_late.until(
-                lambda it: WHERE in it and f"{BASE}/temperatures" in it, "what is kept for who comes late"
+        async with listener(mosquitto.port) as latecomer:
+            await latecomer.until(
+                lambda it: DISCOVERY_TOPIC in it and f"{BASE}/temperatures" in it, "what is kept for who comes late"
             )
-            assert all(retained for _, _, retained in is_late.all)
+            assert all(retained for _, _, retained in latecomer.all)
 
 
 async def in_process(folder, url, port, **config):
@@ -100,7 +100,7 @@ async def test_a_restarted_broker_gets_everything_again_and_commands_work(tmp_pa
             await asyncio.sleep(0.5)
             mosquitto.start()
             async with listener(mosquitto.port) as payloads:
-                await payloads.until(lambda it: connected(it) and WHERE in it, "all of it again")
+                await payloads.until(lambda it: connected(it) and DISCOVERY_TOPIC in it, "all of it again")
                 await payloads.client.publish(f"{BASE}/command", '{"verb": "heat", "heater": "bed", "celsius": 40}')
                 await payloads.until(lambda it: f"{BASE}/result" in it, "the result")
                 assert payloads.json(f"{BASE}/result")["ok"] is True
@@ -109,7 +109,7 @@ async def test_a_restarted_broker_gets_everything_again_and_commands_work(tmp_pa
                 )
                 payloads.clear()
                 await payloads.client.publish("homeassistant/status", "online")
-                await payloads.until(lambda it: WHERE in it, "the description for a Home Assistant that is new")
+                await payloads.until(lambda it: DISCOVERY_TOPIC in it, "the description for a restarted Home Assistant")
         finally:
             await stop(one, task)
         assert service.connection.ready
@@ -144,7 +144,7 @@ async def test_user_and_password_are_sent_and_a_wrong_one_is_reported(tmp_path):
                     await stop(one, task)
 
 
-def certified(folder):
+def make_certificate(folder):
     """Make a self-signed certificate for 127.0.0.1."""
     openssl = program("openssl")
     files = [folder / "broker.pem", folder / "broker.key"]
@@ -161,7 +161,7 @@ def certified(folder):
 # paho leaves the socket of a handshake that failed to the collector
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_the_certificate_of_the_broker_is_checked(tmp_path):
-    certificate, key = await asyncio.to_thread(certified, tmp_path)
+    certificate, key = await asyncio.to_thread(make_certificate, tmp_path)
     more = ("allow_anonymous true", f"certfile {certificate}", f"keyfile {key}")
     async with (
         broker(tmp_path, *more) as mosquitto,

@@ -15,7 +15,7 @@ from support.http import api
 from support.mqtt import publishing
 
 BASE = Topics("nozzled/mk3")
-WHERE = "homeassistant/device/nozzled_mk3/config"
+DISCOVERY_TOPIC = "homeassistant/device/nozzled_mk3/config"
 PRINTER = PrinterDescription(
     "mk3", "MK3", "i3", "Marlin", "http://printer:5000", ("tool0", "bed"), commands=True, power=True
 )
@@ -143,16 +143,16 @@ def test_no_name_puts_special_characters_into_a_topic(text):
 async def test_the_device_is_described_once_and_again_at_the_birth_of_home_assistant(tmp_path, monkeypatch):
     async with api(tmp_path, switched_on=["mqtt"]) as server, publishing(server, monkeypatch) as companion:
         await asyncio.sleep(60)
-        described = companion._broker.of(WHERE)
+        described = companion._broker.of(DISCOVERY_TOPIC)
         assert len(described) <= 2, "again when the printer has told of its heaters"
         assert {"tool0", "bed", "tool0_target"} <= described[-1]["components"].keys()
         await companion._broker.on_message("homeassistant/status", b"offline", retained=True)
         await asyncio.sleep(10)
-        assert len(companion._broker.of(WHERE)) == len(described)
+        assert len(companion._broker.of(DISCOVERY_TOPIC)) == len(described)
         companion._broker.sent.clear()
         await companion._broker.on_message("homeassistant/status", b"online", retained=False)
         await asyncio.sleep(6)
-        assert {WHERE, "nozzled/mk3/state", "nozzled/mk3/temperatures"} <= {
+        assert {DISCOVERY_TOPIC, "nozzled/mk3/state", "nozzled/mk3/temperatures"} <= {
             each.topic for each in companion._broker.sent
         }
 
@@ -160,9 +160,9 @@ async def test_the_device_is_described_once_and_again_at_the_birth_of_home_assis
 async def test_entities_of_commands_are_removed_when_commands_are_off(tmp_path, monkeypatch):
     async with api(tmp_path, switched_on=["mqtt"]) as server:
         async with publishing(server, monkeypatch, commands=True) as companion:
-            assert "pause" in companion._broker.of(WHERE)[-1]["components"]
+            assert "pause" in companion._broker.of(DISCOVERY_TOPIC)[-1]["components"]
         async with publishing(server, monkeypatch) as companion:
-            first, last = companion._broker.of(WHERE)[:2]
+            first, last = companion._broker.of(DISCOVERY_TOPIC)[:2]
             assert first["components"]["pause"] == {"platform": "button"}
             assert "pause" not in last["components"]
 
@@ -173,7 +173,7 @@ async def test_a_new_id_removes_the_topics_of_the_old_one(tmp_path, monkeypatch)
             pass
         async with publishing(server, monkeypatch, id="mk4") as companion:
             sent = {each.topic: each.payload for each in companion._broker.sent}
-            for topic in (WHERE, "nozzled/mk3/availability", "nozzled/mk3/state", "nozzled/mk3/job"):
+            for topic in (DISCOVERY_TOPIC, "nozzled/mk3/availability", "nozzled/mk3/state", "nozzled/mk3/job"):
                 assert sent[topic] == ""
             assert sent["homeassistant/device/nozzled_mk4/config"]
         async with publishing(server, monkeypatch, id="mk4", home_assistant=False) as companion:
@@ -188,7 +188,7 @@ async def test_single_entities_are_migrated_and_removed(tmp_path, monkeypatch):
         api(tmp_path, switched_on=["mqtt"]) as server,
         publishing(server, monkeypatch, migrate_from=(old,)) as companion,
     ):
-        order = [(each.topic, each.payload) for each in companion._broker.sent if each.topic in (old, WHERE)]
-        assert [topic for topic, _ in order][:3] == [old, WHERE, old]
+        order = [(each.topic, each.payload) for each in companion._broker.sent if each.topic in (old, DISCOVERY_TOPIC)]
+        assert [topic for topic, _ in order][:3] == [old, DISCOVERY_TOPIC, old]
         assert order[0][1] == '{"migrate_discovery": true}'
         assert order[2][1] == ""

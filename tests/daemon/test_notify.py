@@ -168,7 +168,7 @@ async def test_a_mistake_in_the_targets_at_a_start_loses_no_message(tmp_path):
         assert internet.kinds() == ["disk"]
 
 
-async def test_a_message_held_back_at_an_end_outlasts_a_mistake_in_the_targets(tmp_path):
+async def test_a_message_held_back_when_the_companion_ends_outlasts_a_mistake_in_the_targets(tmp_path):
     internet = FakeInternet()
     async with api(tmp_path, switched_on=["notify"]) as server:
         async with notifying(server, internet) as companion:

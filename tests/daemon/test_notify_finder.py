@@ -84,7 +84,7 @@ def test_a_halt_is_identified_by_its_date_and_names_the_remedy():
     ]
 
 
-def test_a_broken_safety_rule_is_reported_again_only_after_a_while_unbroken():
+def test_a_broken_safety_rule_is_reported_again_only_if_it_was_kept_for_a_while():
     finder = NoticeFinder()
     broken = {"printer__trouble": "the heaters could not be turned off"}
     assert notices(finder, 0.0, **broken) == [("fault", "trouble")]

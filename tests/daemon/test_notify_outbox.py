@@ -19,7 +19,7 @@ def notice(key, kind="done"):
     return UserNotice(kind, key, "done", {"file": "a.gcode"})
 
 
-def test_news_goes_to_every_target_once():
+def test_a_notice_goes_to_every_target_once():
     box = NoticeOutbox()
     assert box.add(notice("a"), ["phone", "mail"], 0.0)
     assert not box.add(notice("a"), ["phone", "mail"], 0.0)
@@ -119,7 +119,8 @@ async def test_the_picture_of_a_dropped_message_does_not_end_its_target(tmp_path
     delivery.add(notice("1"))
     await asyncio.sleep(1)
     message = delivery.outbox.messages.pop()  # to make room for newer ones
-    delivery._record(message, "mail", None)  # another target has got another one
+    # as after a delivery to another target: pictures of messages that no longer wait are dropped
+    delivery._record(message, "mail", None)
     await asyncio.sleep(1)
     pictures.set()
     delivery.add(notice("2", "failed"))

@@ -51,7 +51,7 @@ async def test_a_printer_that_does_nothing_is_asked_some_times_and_is_not_at_wor
     assert asyncio.get_running_loop().time() - began == (QUERIES - 1) * QUERY_INTERVAL
 
 
-async def test_no_printer_is_not_at_work():
+async def test_without_a_printer_nothing_is_at_work():
     assert not await is_at_work(None)
 
 

@@ -5,13 +5,13 @@ import pytest
 from daemon.front.page_modules import Unjoinable, join
 
 
-def first(**sources):
+def joined_file(**sources):
     """Return the joined file of modules by their names without the ending."""
     return join({f"{name}.mjs": text for name, text in sources.items()})["app.mjs"]
 
 
 def test_a_module_runs_once_after_its_imports():
-    text = first(
+    text = joined_file(
         app='import {b} from "./b.mjs";\nimport {c as d} from "./c.mjs";\nb(d);\n',
         b='import {c} from "./c.mjs";\nexport function b() { return c; }\n',
         c="export const c = 1;\n",
@@ -41,7 +41,7 @@ def test_a_module_runs_once_after_its_imports():
     ],
 )
 def test_each_form_of_import_in_the_page_is_supported(form, returned, left):
-    text = first(app='import {x} from "./a.mjs";\n', a=form, b="export const h = 1;\n")
+    text = joined_file(app='import {x} from "./a.mjs";\n', a=form, b="export const h = 1;\n")
     part = text[text.index("const $a = ") :]
     assert left in part
     assert f"return {{{returned}}};\n}})();" in part
@@ -62,7 +62,7 @@ def test_each_form_of_import_in_the_page_is_supported(form, returned, left):
 )
 def test_another_form_of_import_is_refused(form):
     with pytest.raises(Unjoinable, match=r"a\.mjs"):
-        first(app='import {x} from "./a.mjs";\n', a=form, b="export const h = 1;\n")
+        joined_file(app='import {x} from "./a.mjs";\n', a=form, b="export const h = 1;\n")
 
 
 def test_later_modules_import_from_the_joined_file_and_from_each_other():
@@ -95,7 +95,7 @@ def test_the_modules_of_a_worker_are_not_joined():
 
 
 def test_comments_are_removed_but_not_strings_that_look_like_them():
-    text = first(
+    text = joined_file(
         app='/** What\n * it does. */\nconst a = /** @type {any} */ (1); // why\n  // more\nconst b = "http://x/**";\n'
     )
     assert text == 'const a = (1);\nconst b = "http://x/**";\n\nexport {};\n'

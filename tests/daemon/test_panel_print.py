@@ -37,8 +37,8 @@ async def test_a_panel_print_is_shown_and_a_start_is_409_meanwhile(tmp_path, wit
         transport_of(server).start_panel_print("CUBE.GCO", 3000)
         await server.settle(16)
         answer = (await server.get("/api/job")).json
-        position = answer["progress"]["filepos"]
-        assert 1000 <= position <= 1600
+        place = answer["progress"]["filepos"]
+        assert 1000 <= place <= 1600
         assert answer == {
             "job": {
                 "file": {
@@ -56,8 +56,8 @@ async def test_a_panel_print_is_shown_and_a_start_is_409_meanwhile(tmp_path, wit
                 "user": None,
             },
             "progress": {
-                "completion": pytest.approx(position / 30),
-                "filepos": position,
+                "completion": pytest.approx(place / 30),
+                "filepos": place,
                 "printTime": None,
                 "printTimeLeft": None,
                 "printTimeLeftOrigin": None,

@@ -103,7 +103,7 @@ async def test_a_surplus_ok_does_not_leave_the_hot_nozzle_on_the_part(tmp_path, 
         assert where(host)[:3] == (40.0, 200.0, 5.0)
 
 
-async def test_a_corner_is_moved_to_above_the_part(tmp_path):
+async def test_the_nozzle_is_lifted_and_parked_in_a_corner(tmp_path):
     pause = PauseConfig(park="corner", park_x_mm=5, park_y_mm=150, lift_mm=10, retract_mm=0)
     async with job_host(tmp_path, firmware=DEAF, scripts=PLAIN, pause=pause) as host:
         await in_the_middle(host)
@@ -293,7 +293,7 @@ async def test_a_firmware_stuck_in_m109_is_stopped_at_the_deadline(tmp_path):
         assert board.hotend.target == 0
 
 
-async def test_a_printer_silent_in_its_moves_is_said_to_have_had_their_time():
+async def test_the_error_of_a_printer_that_is_silent_in_moves_names_their_time_limit():
     """Moves may take longer than `cancel_deadline_s`."""
     printer = SimpleNamespace(heard_at=0.0, waits_for_user=False, subscribe=lambda _: lambda: None, probe_soon=int)
     with pytest.raises(TimeoutError, match="the printer did not answer for 300 s"):

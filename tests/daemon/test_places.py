@@ -135,7 +135,7 @@ async def test_filament_is_corrected_in_the_units_of_the_file(inches, sent):
     await _correct_filament(SimpleNamespace(send=send), Modes(inches=inches), {"E": 25.4}, {"E": 55.4})
     assert commands == sent
     await _correct_filament(SimpleNamespace(send=send), Modes(inches=inches), {"E": 25.4}, {"E": 25.45})
-    assert commands == sent, "as many decimals as the printer tells"
+    assert commands == sent, "a difference below the decimals of the report is not corrected"
 
 
 class Disk:

@@ -23,7 +23,7 @@ def plugged(monkeypatch):
     return there
 
 
-async def known(target, port):
+async def remember_board(target, port):
     memory = PortMemory()
     await memory.note_board(parse(f"serial:{target}"), port.path)
     memory.confirm_board()
@@ -37,7 +37,7 @@ def moved(port, path, **changes):
 @pytest.mark.parametrize("target", ["/dev/ttyACM0", "auto", "/dev/serial/by-id/usb-Prusa-if00"])
 async def test_a_board_is_recognised_on_another_port(plugged, target):
     plugged.append(PRUSA)
-    memory, address = await known(target, PRUSA), parse(f"serial:{target}")
+    memory, address = await remember_board(target, PRUSA), parse(f"serial:{target}")
     plugged[:] = [moved(PRUSA, "/dev/ttyACM1", place="1-1.4")]
     assert await memory.find_same_board(address) == "/dev/ttyACM1"
     assert await memory.find_path(address, seek_board=True) == "/dev/ttyACM1"
@@ -45,12 +45,12 @@ async def test_a_board_is_recognised_on_another_port(plugged, target):
 
 async def test_auto_reattaches_only_to_the_same_board(plugged):
     plugged.append(PRUSA)
-    memory = await known("auto", PRUSA)
+    memory = await remember_board("auto", PRUSA)
     plugged[:] = [replace(OTHER, by_id="/dev/serial/by-id/usb-1a86-if00")]
     with pytest.raises(NoSuchPort, match=r"2c99:0002 with serial number CZPX1 in 1-1\.2"):
         await memory.find_same_board(parse("serial:auto"))
     assert await memory.find_path(parse("serial:auto"), seek_board=True) == OTHER.path, (
-        "a new connection is no print that goes on"
+        "a new connection, unlike a print that goes on, may use another board"
     )
     with pytest.raises(NoSuchPort, match="no longer known"):
         await PortMemory().find_same_board(parse("serial:auto"))
@@ -58,7 +58,7 @@ async def test_auto_reattaches_only_to_the_same_board(plugged):
 
 async def test_a_board_without_a_serial_number_is_known_by_its_socket(plugged):
     plugged.append(OTHER)
-    memory, address = await known("/dev/ttyUSB0", OTHER), parse("serial:/dev/ttyUSB0")
+    memory, address = await remember_board("/dev/ttyUSB0", OTHER), parse("serial:/dev/ttyUSB0")
     plugged[:] = [moved(OTHER, "/dev/ttyUSB1")]
     assert await memory.find_same_board(address) == "/dev/ttyUSB1"
     plugged[:] = [moved(OTHER, "/dev/ttyUSB0", place="1-1.1")]
@@ -70,7 +70,7 @@ async def test_two_boards_with_one_serial_number_are_distinguished_by_socket(plu
     twin = replace(PRUSA, path="/dev/ttyACM1", by_id=None, place="1-1.3", is_twin=True, by_path="/dev/serial/by-path/3")
     first = replace(PRUSA, is_twin=True, by_path="/dev/serial/by-path/2")
     plugged[:] = [first, twin]
-    memory, address = await known("/dev/ttyACM0", first), parse("serial:/dev/ttyACM0")
+    memory, address = await remember_board("/dev/ttyACM0", first), parse("serial:/dev/ttyACM0")
     assert memory.stable_name("/dev/ttyACM0") == "/dev/serial/by-path/2"
     plugged[:] = [replace(twin, path="/dev/ttyACM0", is_twin=False)]
     with pytest.raises(NoSuchPort):
@@ -83,7 +83,7 @@ async def test_two_boards_with_one_serial_number_are_distinguished_by_socket(plu
 
 async def test_a_board_that_does_not_answer_is_not_remembered(plugged):
     plugged[:] = [PRUSA, OTHER]
-    memory, address = await known("/dev/ttyACM0", PRUSA), parse("serial:/dev/ttyACM0")
+    memory, address = await remember_board("/dev/ttyACM0", PRUSA), parse("serial:/dev/ttyACM0")
     await memory.note_board(address, OTHER.path)
     assert memory.device("/dev/ttyACM0") == PRUSA.device
 
@@ -98,7 +98,7 @@ async def connect_unlisted(plugged, memory, target, path):
 @pytest.mark.parametrize("target", ["/dev/ttyACM0", "auto", PRUSA.by_id])
 async def test_a_board_is_remembered_although_its_name_by_id_was_missing_for_a_moment(plugged, target):
     plugged.append(PRUSA)
-    memory = await known(target, PRUSA)
+    memory = await remember_board(target, PRUSA)
     await connect_unlisted(plugged, memory, target, PRUSA.by_id)
     assert memory.device(target) == PRUSA.device
     assert memory.stable_name(target) == PRUSA.by_id
@@ -120,7 +120,7 @@ async def test_a_board_is_remembered_although_its_name_by_id_was_missing_for_a_m
 )
 async def test_an_unlisted_port_that_may_have_another_board_is_forgotten(plugged, port, path):
     plugged.append(port)
-    memory = await known("/dev/ttyACM0", port)
+    memory = await remember_board("/dev/ttyACM0", port)
     await connect_unlisted(plugged, memory, "/dev/ttyACM0", path)
     assert memory.device("/dev/ttyACM0") is None
     assert memory.stable_name("/dev/ttyACM0") == "/dev/ttyACM0"
@@ -128,7 +128,7 @@ async def test_an_unlisted_port_that_may_have_another_board_is_forgotten(plugged
 
 async def test_an_unknown_port_keeps_its_path(plugged):
     plugged.append(Port("/dev/ttyAMA0"))
-    memory = await known("/dev/ttyAMA0", plugged[0])
+    memory = await remember_board("/dev/ttyAMA0", plugged[0])
     assert await memory.find_same_board(parse("serial:/dev/ttyAMA0")) == "/dev/ttyAMA0"
     assert await memory.find_same_board(parse("sim?speed=2")) == ""
 

@@ -30,7 +30,7 @@ class FakeConnection:
         self.chosen = listener
 
 
-async def noted(folder, address, event=READY, **profile):
+async def connect_and_read_note(folder, address, event=READY, **profile):
     """Return the note for this printer once connected."""
     connection = FakeConnection(address, 250000)
     connection.profile = ProfileConfig(**profile)
@@ -44,7 +44,7 @@ async def noted(folder, address, event=READY, **profile):
 
 
 async def test_a_connected_printer_is_noted_for_the_helper(tmp_path):
-    note = await noted(tmp_path, "serial:/dev/ttyUSB0?baudrate=250000", extruders=2)
+    note = await connect_and_read_note(tmp_path, "serial:/dev/ttyUSB0?baudrate=250000", extruders=2)
     assert note == {
         "port": "/dev/ttyUSB0", "means": "/dev/ttyUSB0", "device": None,
         "baudrate": 250000, "extruders": 2, "chamber": False,
@@ -68,9 +68,9 @@ async def test_a_profile_chosen_later_is_noted_too(tmp_path):
 @pytest.mark.parametrize("address", ["sim", "tcp:printer.local:23"])
 async def test_a_printer_without_a_port_is_not_noted_and_ends_the_note_of_an_earlier_one(tmp_path, address):
     """The helper would send M112 to whatever is on that port by now."""
-    assert await noted(tmp_path, address) is None
-    assert await noted(tmp_path, "serial:/dev/ttyUSB0") is not None
-    assert await noted(tmp_path, address) is None
+    assert await connect_and_read_note(tmp_path, address) is None
+    assert await connect_and_read_note(tmp_path, "serial:/dev/ttyUSB0") is not None
+    assert await connect_and_read_note(tmp_path, address) is None
 
 
 async def test_notes_are_written_one_after_the_other_and_the_newest_last(tmp_path, monkeypatch):
@@ -100,15 +100,15 @@ async def test_notes_are_written_one_after_the_other_and_the_newest_last(tmp_pat
 
 async def test_a_silent_printer_is_not_noted(tmp_path):
     lost = StateChanged(ConnectionState.HANDSHAKING, ConnectionState.FAULT, None)
-    assert await noted(tmp_path, "serial:/dev/ttyUSB0", event=lost) is None
+    assert await connect_and_read_note(tmp_path, "serial:/dev/ttyUSB0", event=lost) is None
 
 
 async def test_a_note_that_cannot_be_written_ends_nothing(tmp_path):
-    assert await noted(tmp_path / "gone", "serial:/dev/ttyUSB0") is None
+    assert await connect_and_read_note(tmp_path / "gone", "serial:/dev/ttyUSB0") is None
 
 
 async def test_the_next_daemon_knows_the_detected_baudrate(tmp_path):
-    await noted(tmp_path, "serial:/dev/ttyUSB0?baudrate=250000")
+    await connect_and_read_note(tmp_path, "serial:/dev/ttyUSB0?baudrate=250000")
     connection = FakeConnection("serial:/dev/ttyUSB0", 115200)
     PortNote(connection, tmp_path).follow()
     assert connection.remembered == {"/dev/ttyUSB0": (250000, None)}

@@ -31,7 +31,7 @@ def moves_of(world) -> list[str]:
     return [each.command for each in world.oracle.commands if each.command in MOVES]
 
 
-async def begun(world, cut: float, user: str = "ann") -> bool:
+async def print_until_cut(world, cut: float, user: str = "ann") -> bool:
     """Print until so many bytes are sent; False: the print was over before."""
     async with world.host(life := HostLife(bytes_left=cut)) as host:
         if not life.over:
@@ -47,7 +47,7 @@ async def cuts(tmp_path, prepare=None):
         world = world_in(tmp_path / f"{cut}")
         if prepare is not None:
             await prepare(world)
-        if not await begun(world, cut):
+        if not await print_until_cut(world, cut):
             assert cut > 5 * STEP
             return
         yield world
@@ -87,7 +87,7 @@ async def test_a_print_without_a_synced_record_does_not_continue_after_a_power_c
 
 async def test_after_a_power_cut_the_file_can_be_printed_again(tmp_path):
     world = world_in(tmp_path / "world")
-    assert await begun(world, 1000)
+    assert await print_until_cut(world, 1000)
     world.boot = "another"
     world.firmware.reset(world.clock.now)
     world.disk.roll_back()
@@ -110,30 +110,30 @@ async def test_an_older_store_does_not_mislead_a_reattached_print(tmp_path, back
     """The machine was not rebooted, and the printer knows the place; the store is older than both."""
 
     async def another_print(world) -> None:
-        assert not await begun(world, float("inf"), user="another")
+        assert not await print_until_cut(world, float("inf"), user="another")
 
-    gone_on = 0
+    reattached_count = 0
     async for world in cuts(tmp_path, another_print):
         before = len(MOVES)
         world.disk.roll_back(max(-back, -len(world.disk.synced)))
         async with world.host() as host:
-            back_again = host.jobs.active
+            is_reattached = host.jobs.active
             await until_over(host)
             state = host.jobs.state
         printed = moves_of(world)[before:]
         assert printed == MOVES[: len(printed)], "never twice, never a gap"
         assert state in (JobState.COMPLETED, JobState.INTERRUPTED, None)
-        if state is JobState.COMPLETED:  # if it did not go on, it is the print before, which the store had forgotten
-            assert printed == (MOVES if back_again else [])
-            gone_on += back_again
-            assert not back_again or await outcomes_of(world, "ann") == [("COMPLETED", len(PART))]
-    assert gone_on > 5
+        if state is JobState.COMPLETED:  # if not reattached: the print before, as the store lost this one
+            assert printed == (MOVES if is_reattached else [])
+            reattached_count += is_reattached
+            assert not is_reattached or await outcomes_of(world, "ann") == [("COMPLETED", len(PART))]
+    assert reattached_count > 5
 
 
 async def test_a_continued_print_keeps_its_heat_despite_an_older_job_in_the_store(tmp_path):
     world = world_in(tmp_path / "world")
-    assert not await begun(world, float("inf"))
-    assert await begun(world, 1000)
+    assert not await print_until_cut(world, float("inf"))
+    assert await print_until_cut(world, 1000)
     world.disk.roll_back(1)  # the first print had begun
     world.reset_on_open = False  # which would turn off the heat as well
     async with world.host() as host:
@@ -152,7 +152,7 @@ async def test_a_print_that_a_user_began_at_the_panel_meanwhile_keeps_its_heat(t
     (tmp_path / "world").mkdir()
     world = World(tmp_path / "world", FirmwareConfig(sd_card=True))
     world.disk = MortalDisk(world.folder / "state")
-    assert await begun(world, 1000)
+    assert await print_until_cut(world, 1000)
     (world.folder / "logbook").unlink()
     world.boot, world.reset_on_open = "another", False
     world.disk.roll_back()
@@ -295,9 +295,9 @@ async def test_a_connection_lost_in_the_check_after_a_reboot_loses_no_line(tmp_p
     assert [each.command for each in world.oracle.commands].count("G4 S1") == 60
 
 
-async def test_a_print_whose_record_is_lost_takes_no_command_of_a_first_attempt_for_a_line(tmp_path, monkeypatch):
+async def test_a_second_attempt_counts_no_command_of_the_first_as_a_line_of_the_print(tmp_path, monkeypatch):
     world = with_place(tmp_path / "world")
-    assert not await begun(world, float("inf"))
+    assert not await print_until_cut(world, float("inf"))
     printed = len(moves_of(world))
     async with world.host() as host:
         host.jobs.select(world.write([*PART, *["G4 S1"] * 60]))

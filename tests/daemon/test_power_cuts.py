@@ -33,7 +33,7 @@ PART = [
 FILE = [*HEAD, *PART]
 AT_ONCE = ["M140 S50", "M104 S200", "G1 Z0.2 F600", *PART[:240]]
 OF_FILE = frozenset({*PART})
-SLOW = 900  # simulated seconds
+MAX_PRINT = 900  # simulated s
 BOOT = 35.0  # s from the plug to the service
 
 
@@ -72,7 +72,7 @@ class Cuts:
                     world.reset_on_open = False
                     host.jobs.select(world.write(FILE))
                     host.jobs.start()
-                await self.live(host, life, SLOW if last else rng.choice([rng.uniform(0, 3), rng.uniform(0, 20)]))
+                await self.live(host, life, MAX_PRINT if last else rng.choice([rng.uniform(0, 3), rng.uniform(0, 20)]))
                 state, error, active = host.jobs.state, host.jobs.error, host.jobs.active
             if cut and not (life.over and state is JobState.REATTACHING):
                 self.endings["interrupted" if state is JobState.INTERRUPTED else "continued"] += 1
@@ -92,7 +92,7 @@ class Cuts:
         """Wait for `stays` s after the host has reattached; a client sends commands meanwhile."""
         loop, chat = asyncio.get_running_loop(), 0
         back, end = host.jobs.state is not JobState.REATTACHING, loop.time() + stays
-        async with asyncio.timeout(2 * SLOW):
+        async with asyncio.timeout(2 * MAX_PRINT):
             while host.jobs.active and not life.over and (loop.time() < end or not back):
                 if not back and host.jobs.state is not JobState.REATTACHING:
                     back, end = True, loop.time() + stays
@@ -152,7 +152,7 @@ async def printing(cuts, lines=AT_ONCE, seconds: float = 9, *, resets=True):
 
 
 async def left_in_print(folder, seconds: float = 9, meanwhile=None, lines=AT_ONCE, **job) -> Cuts:
-    """Return a world in which the power failed during a print, and `meanwhile`."""
+    """Return a world in which the power failed during a print, after its host was passed to `meanwhile`."""
     cuts = Cuts(folder, 0, FirmwareConfig(baudrate=115200), **job)
     world = cuts.world
     world.place.write_seconds = [0.002]
@@ -198,7 +198,7 @@ async def test_heaters_go_off_after_a_time_without_an_answer(tmp_path):
         assert cuts.world.firmware.board.bed.target == 0
 
 
-async def test_a_user_who_has_resumed_and_pauses_while_it_heats_has_all_the_time(tmp_path):
+async def test_a_user_who_has_resumed_and_pauses_while_it_heats_has_no_time_limit(tmp_path):
     cuts = await left_in_print(tmp_path, after_reboot="ask", after_reboot_min=45)
     async with cuts.world.host() as host:
         await until_state(host, JobState.PAUSED)

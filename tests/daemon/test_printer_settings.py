@@ -28,13 +28,13 @@ def test_an_answer_without_an_area_is_ignored(line):
 
 
 @pytest.mark.parametrize(
-    ("firmware", "questions"),
+    ("firmware", "commands"),
     [
         ("Prusa-Firmware 3.13.3 based on Marlin", ["M503", "M115"]),  # it would say that it does not know M211
         ("Marlin bugfix-2.0.x (Jun  5 2021 12:00:00)", ["M503", "M211", "M115"]),
     ],
 )
-async def test_no_question_is_shown_if_the_firmware_cannot_answer(firmware, questions):
+async def test_only_commands_that_the_firmware_knows_are_sent(firmware, commands):
     sent = []
 
     async def send(command):
@@ -43,4 +43,4 @@ async def test_no_question_is_shown_if_the_firmware_cannot_answer(firmware, ques
 
     printer = SimpleNamespace(identity=SimpleNamespace(name=firmware), send=send)
     await PrinterSettings(SimpleNamespace(printer=printer, ready=True), lambda: False).ask()
-    assert sent == questions
+    assert sent == commands

@@ -511,7 +511,7 @@ async def test_a_printer_waiting_for_its_user_continues_after_the_answer(tmp_pat
         assert (await server.get("/api/plugin/action_command_prompt")).json == {}
 
 
-async def test_nothing_is_stored_or_scheduled_without_subscribers(tmp_path):
+async def test_nothing_is_scheduled_without_subscribers(tmp_path):
     async with api(tmp_path) as server:
         hub = server.application.settings["hub"]
         listener = Listener(server)
@@ -547,12 +547,12 @@ async def test_many_subscribers_cost_the_questions_and_the_encoding_of_one(tmp_p
             looks.append(self)
             look(self, *arguments)
 
-        async def looked_at() -> None:
-            """Reading the file of keys waits for a thread, in real time, and moves the virtual clock."""
+        async def refresh_nothing() -> None:
+            """Do nothing: reading the file of keys waits for a thread, in real time, and moves the virtual clock."""
 
         monkeypatch.setattr(channel, "ask", counted)
         monkeypatch.setattr(PushSnapshot, "__init__", init)
-        monkeypatch.setattr(server.service.access, "refresh", looked_at)
+        monkeypatch.setattr(server.service.access, "refresh", refresh_nothing)
         for listener in listeners:
             listener.clear()
         await server.settle(20)
@@ -594,15 +594,15 @@ async def test_a_subscriber_leaving_during_an_update_does_not_affect_the_others(
 
 def ends_in_order(listener) -> int:
     """Count the ended prints; none may be reported as printing afterwards."""
-    goes_on, ends = False, 0
+    is_printing, ends = False, 0
     for message in listener.messages:
         event = message.get("event", {}).get("type")
         if event == "PrintStarted":
-            goes_on = True
+            is_printing = True
         elif event in ("PrintDone", "PrintFailed"):
-            goes_on, ends = False, ends + 1
+            is_printing, ends = False, ends + 1
         elif "current" in message and message["current"]["state"]["flags"]["printing"]:
-            assert goes_on
+            assert is_printing
     return ends
 
 
@@ -640,7 +640,7 @@ async def test_every_state_is_sent_to_all_however_short(tmp_path):
             assert met[-4:] == ["Starting", "Printing", "Finishing", "Operational"]
             ends = [state["flags"] for state in states if state["text"] == "Finishing"]
             assert ends
-            assert not any(flags["printing"] for flags in ends), "who counts prints by it counts one"
+            assert not any(flags["printing"] for flags in ends), "a client that counts prints by this flag counts one"
             assert all(flags["finishing"] for flags in ends)
         assert [each["state"]["text"] for each in rare.of("current")].count("Finishing") == 1
 

@@ -32,7 +32,7 @@ class Page(Listener):
     def __init__(self, server):
         super().__init__(server)
         self.shown = {}
-        self.times = []  # and kinds of updates
+        self.times = []  # (time, kind) of each update
         self.updates = []
 
     async def _send(self, texts):

@@ -34,7 +34,7 @@ def cube(name: str, lines: int = 10) -> bytes:
     return f"M117 print of {name}\nG28\n".encode() + b"".join(b"G1 X%d Y10 F6000\n" % (n % 100) for n in range(lines))
 
 
-async def filled(server, *names: str) -> None:
+async def upload_cubes(server, *names: str) -> None:
     for name in names:
         assert (await server.upload(("file", f"{name}.gcode", cube(name)))).status == 201
 
@@ -55,7 +55,7 @@ async def entries(server) -> list[tuple]:
     ]
 
 
-async def printed(server, count: int) -> None:
+async def wait_for_prints(server, count: int) -> None:
     """Wait until so many prints have begun, and the last one has ended and been reported."""
     await until(lambda: len(server.begun) >= count and not server.service.jobs.active)
     await server.settle(2)
@@ -76,7 +76,7 @@ async def queueing(folder, **sections):
 
 async def test_files_are_printed_in_order_each_after_the_bed_is_confirmed_clear(tmp_path):
     async with queueing(tmp_path) as server:
-        await filled(server, "a", "b", "c")
+        await upload_cubes(server, "a", "b", "c")
         first = await add(server, "a", copies=2, notes="in grey", material="PLA")
         await add(server, "b")
         assert (await command(server, "move", id=await add(server, "c"), to=1)).status == 200
@@ -87,7 +87,7 @@ async def test_files_are_printed_in_order_each_after_the_bed_is_confirmed_clear(
         for expected in (["a"], ["a", "a"], ["a", "a", "c"], ["a", "a", "c", "b"]):
             answer = await command(server, "bed", clear=True)
             assert (answer.status, answer.json["bed"]["by"]) == (200, "owner")
-            await printed(server, len(expected))
+            await wait_for_prints(server, len(expected))
             assert server.begun == [f"{name}.gcode" for name in expected]
             await server.settle(60)
             assert len(server.begun) == len(expected), "the next one waits for the user"
@@ -100,7 +100,7 @@ async def test_files_are_printed_in_order_each_after_the_bed_is_confirmed_clear(
 
 async def test_the_queue_waits_while_the_printer_is_being_switched_off(tmp_path):
     async with queueing(tmp_path) as server:
-        await filled(server, "a")
+        await upload_cubes(server, "a")
         jobs = server.service.front.jobs
         jobs.reason_not_to_print = lambda: "the printer is being switched off"
         await add(server, "a")
@@ -109,13 +109,13 @@ async def test_the_queue_waits_while_the_printer_is_being_switched_off(tmp_path)
         assert server.begun == []
         assert (await server.get("/api/queue")).json["bed"]["clear"] is True
         jobs.reason_not_to_print = lambda: None
-        await printed(server, 1)
+        await wait_for_prints(server, 1)
 
 
 async def test_no_print_begins_after_one_that_did_not_complete(tmp_path):
     async with queueing(tmp_path) as server:
         await server.upload(("file", "a.gcode", cube("a", 3000)))
-        await filled(server, "b")
+        await upload_cubes(server, "b")
         number = await add(server, "a")
         await add(server, "b")
         await command(server, "bed", clear=True)
@@ -123,12 +123,12 @@ async def test_no_print_begins_after_one_that_did_not_complete(tmp_path):
         assert (await command(server, "bed", clear=True)).status == 409
         assert (await command(server, "remove", id=number)).status == 409
         await server.post("/api/job", {"command": "cancel"})
-        await printed(server, 1)
+        await wait_for_prints(server, 1)
         await server.settle(60)
         assert await entries(server) == [("a", "failed", 0), ("b", "waiting", 0)]
         assert (await server.get(f"/api/queue/{number}")).json["reason"] == "cancelled"
         await command(server, "bed", clear=True)
-        await printed(server, 2)
+        await wait_for_prints(server, 2)
         assert server.begun == ["a.gcode", "b.gcode"]
         await command(server, "retry", id=number)
         assert await entries(server) == [("a", "waiting", 0)]
@@ -138,30 +138,30 @@ async def test_a_configured_script_clears_the_bed(tmp_path):
     async with queueing(
         tmp_path, address=f"sim?oracle={tmp_path / 'oracle'}", scripts={"eject": ("M117 away with it",)}
     ) as server:
-        await filled(server, "a", "b")
+        await upload_cubes(server, "a", "b")
         await add(server, "a", copies=2)
         await add(server, "b")
         await command(server, "bed", clear=True)
-        await printed(server, 3)
+        await wait_for_prints(server, 3)
         bed = (await server.get("/api/queue")).json["bed"]
         assert (bed["clear"], bed["by"]) == (True, "eject script")
         sent = [each.command for each in server.service.core.connection.printer._transport._firmware.oracle.commands]
         assert sent.count("M117 away with it") == 3
         await server.post("/api/files/local/a.gcode", {"command": "select", "print": True})
-        await printed(server, 4)
+        await wait_for_prints(server, 4)
         assert not (await server.get("/api/queue")).json["bed"]["clear"], "after a print begun by hand"
 
 
 async def test_a_pause_and_a_print_of_another_client_hold_the_queue(tmp_path):
     async with queueing(tmp_path) as server:
-        await filled(server, "a", "b")
+        await upload_cubes(server, "a", "b")
         await add(server, "a")
         await command(server, "pause")
         await command(server, "bed", clear=True)
         await server.settle(60)
         assert (server.begun, (await server.get("/api/queue")).json["waiting"]) == ([], "the queue is paused")
         await server.post("/api/files/local/b.gcode", {"command": "select", "print": True})
-        await printed(server, 1)
+        await wait_for_prints(server, 1)
         await command(server, "resume")
         await server.settle(60)
         assert server.begun == ["b.gcode"], "there is something on the bed now"
@@ -169,7 +169,7 @@ async def test_a_pause_and_a_print_of_another_client_hold_the_queue(tmp_path):
 
 async def test_a_file_that_is_replaced_after_its_check_waits_to_be_checked_again(tmp_path, monkeypatch):
     async with queueing(tmp_path) as server:
-        await filled(server, "a")
+        await upload_cubes(server, "a")
         check, path = server.service.watch.check, server.service.files.root / "a.gcode"
 
         async def check_and_replace(chosen, patience, **more):
@@ -192,13 +192,13 @@ async def test_a_file_that_is_replaced_after_its_check_waits_to_be_checked_again
 
 async def test_a_print_begun_during_the_check_of_a_file_occupies_the_bed(tmp_path, monkeypatch):
     async with queueing(tmp_path) as server:
-        await filled(server, "a", "b")
+        await upload_cubes(server, "a", "b")
         check, others = server.service.watch.check, []
 
         async def slow(chosen, patience, **more):
             if chosen.path == "a.gcode" and not others:
                 others.append(await server.post("/api/files/local/b.gcode", {"command": "select", "print": True}))
-                await printed(server, 1)
+                await wait_for_prints(server, 1)
             return await check(chosen, patience, **more)
 
         monkeypatch.setattr(server.service.watch, "check", slow)
@@ -214,7 +214,7 @@ async def test_a_print_begun_during_the_check_of_a_file_occupies_the_bed(tmp_pat
 
 async def test_refused_and_deleted_files_are_skipped_and_moved_ones_followed(tmp_path):
     async with queueing(tmp_path) as server:
-        await filled(server, "bad", "gone", "moved")
+        await upload_cubes(server, "bad", "gone", "moved")
         events = []
         server.service.front.events.subscribe(lambda notice: events.append((notice.name, notice.payload)))
         for name in ("bad", "gone", "moved"):
@@ -230,7 +230,7 @@ async def test_refused_and_deleted_files_are_skipped_and_moved_ones_followed(tmp
 
         with patch("daemon.front.analysis.watch.Watch.check", lambda _, *arguments: check(*arguments)):
             await command(server, "bed", clear=True)
-            await printed(server, 1)
+            await wait_for_prints(server, 1)
         assert server.begun == ["m.gcode"]
         rows = (await server.get("/api/queue")).json["entries"]
         assert [(each["name"], each["state"], bool(each["reason"])) for each in rows] == [
@@ -238,7 +238,7 @@ async def test_refused_and_deleted_files_are_skipped_and_moved_ones_followed(tmp
             ("gone.gcode", "missing", True),
         ]
         assert [payload["state"] for name, payload in events if name == "QueueEntryRefused"] == ["refused"]
-        await filled(server, "gone")
+        await upload_cubes(server, "gone")
         assert (await entries(server))[1] == ("gone", "waiting", 0)
 
 
@@ -247,13 +247,13 @@ async def test_refused_and_deleted_files_are_skipped_and_moved_ones_followed(tmp
 
 async def test_an_entry_added_twice_with_one_key_is_one(tmp_path):
     async with queueing(tmp_path) as server:
-        await filled(server, "a")
+        await upload_cubes(server, "a")
         answers = [await command(server, "add", path="a.gcode", job="k") for _ in range(2)]
         assert [each.status for each in answers] == [201, 201]
         assert answers[0].json == answers[1].json
         assert (await command(server, "add", path="a.gcode", copies=2, job="k")).status == 422
         await command(server, "bed", clear=True)
-        await printed(server, 1)
+        await wait_for_prints(server, 1)
         again = await command(server, "add", path="a.gcode", job="k")
         assert (again.status, again.json["state"], again.headers["Idempotent-Replayed"]) == (201, "done", "true")
         assert await entries(server) == []
@@ -261,7 +261,7 @@ async def test_an_entry_added_twice_with_one_key_is_one(tmp_path):
 
 async def test_the_queue_survives_a_restart_but_not_the_clear_bed(tmp_path):
     async with queueing(tmp_path) as server:
-        await filled(server, "a", "b")
+        await upload_cubes(server, "a", "b")
         await add(server, "a")
         await add(server, "b")
         await command(server, "pause")
@@ -340,7 +340,7 @@ async def test_anything_that_may_be_on_the_bed_revokes_its_confirmation(tmp_path
         return late
 
     async with queueing(tmp_path) as server:
-        await filled(server, "a")
+        await upload_cubes(server, "a")
         with monkeypatch.context() as patched:
             if when == "while the file is looked at":
                 patched.setattr(Watch, "check", first(Watch.check))
@@ -358,7 +358,7 @@ async def test_anything_that_may_be_on_the_bed_revokes_its_confirmation(tmp_path
         answer = (await server.get("/api/queue")).json
         assert (answer["bed"]["clear"], [each["state"] for each in answer["entries"]]) == (False, ["waiting"])
         await command(server, "bed", clear=True)
-        await printed(server, 1)
+        await wait_for_prints(server, 1)
 
 
 async def test_the_bed_of_a_missing_printer_cannot_be_confirmed_clear(tmp_path):
@@ -450,7 +450,7 @@ def test_each_copy_begins_once_at_most_and_on_a_clear_bed_whatever_process_dies(
 
 async def test_an_entry_that_cannot_be_stored_is_refused(tmp_path):
     async with queueing(tmp_path) as server:
-        await filled(server, "a")
+        await upload_cubes(server, "a")
         with patch("daemon.front.cache.cache.Cache.keep", side_effect=StoreError("the disk is full")):
             assert (await command(server, "add", path="a.gcode")).status == 500
         assert await entries(server) == []
@@ -459,10 +459,10 @@ async def test_an_entry_that_cannot_be_stored_is_refused(tmp_path):
 # -- storage ----------------------------------------------------------------------------------------------------
 
 
-async def kept(folder) -> None:
+async def leave_queue(folder) -> None:
     """Leave a queue behind that waits for the bed."""
     async with queueing(folder) as server:
-        await filled(server, "a")
+        await upload_cubes(server, "a")
         await add(server, "a", copies=3, job="k")
 
 
@@ -473,7 +473,7 @@ def front_db(folder):
 
 
 async def test_an_unreadable_queue_is_not_overwritten_and_read_once_possible(tmp_path):
-    await kept(tmp_path)
+    await leave_queue(tmp_path)
     load = QueueStore.load
     with patch.object(QueueStore, "load", side_effect=StoreError("the disk does not answer")) as broken:
         async with queueing(tmp_path) as server:
@@ -488,19 +488,19 @@ async def test_an_unreadable_queue_is_not_overwritten_and_read_once_possible(tmp
                 assert (answer.status, "cannot be read" in answer.json["error"]) == (500, True)
             assert "the disk does not answer" in server.service.front.queue.reason_to_wait()
             await server.delete("/api/files/local/a.gcode")
-            await filled(server, "a")
+            await upload_cubes(server, "a")
             await server.settle(20)
             broken.side_effect = None
             with patch.object(QueueStore, "load", load):
                 assert await entries(server) == [("a", "waiting", 0)]
                 assert (await command(server, "add", path="a.gcode")).json["id"] == 2
                 await command(server, "bed", clear=True)
-                await printed(server, 1)
+                await wait_for_prints(server, 1)
 
 
 @pytest.mark.parametrize("content", ["{}]", '"text"', b"\xff\xfe{", "[" * 10_000, '{"entries": [{"id": "x"}]}'])
 async def test_a_damaged_queue_is_set_aside_and_reported(tmp_path, capsys, content):
-    await kept(tmp_path)
+    await leave_queue(tmp_path)
     with front_db(tmp_path) as db:
         db.execute("UPDATE documents SET content = ?", (content,))
         db.execute("UPDATE queue_keys SET entry = ?", (content,))
@@ -508,20 +508,22 @@ async def test_a_damaged_queue_is_set_aside_and_reported(tmp_path, capsys, conte
     async with queueing(tmp_path) as server:
         assert "file.damaged" in capsys.readouterr().out
         assert await entries(server) == []
-        assert (await command(server, "add", path="a.gcode", job="k")).status == 500, "it may be in, or done"
+        assert (await command(server, "add", path="a.gcode", job="k")).status == 500, (
+            "the job may have been in the queue"
+        )
         await add(server, "a")
     with front_db(tmp_path) as db:
         [(damaged,)] = db.execute("SELECT content FROM documents WHERE name = 'queue.damaged'")
     assert damaged == content
 
 
-@pytest.mark.parametrize("lost", ["all of it", "what was behind a backup"])
+@pytest.mark.parametrize("lost", ["all of it", "what is newer than a backup"])
 async def test_a_copy_whose_record_was_lost_is_printed_again_only_on_request(tmp_path, lost):
     async with queueing(tmp_path) as server:
-        await filled(server, "a")
+        await upload_cubes(server, "a")
         await server.upload(("file", "b.gcode", cube("b", 3000)))
         await server.post("/api/files/local/a.gcode", {"command": "select", "print": True})
-        await printed(server, 1)
+        await wait_for_prints(server, 1)
         await add(server, "b", copies=2)
         await command(server, "bed", clear=True)
         await until(lambda: server.service.front.queue.document.entries[0].state == "printing")
@@ -545,9 +547,9 @@ async def test_a_copy_whose_record_was_lost_is_printed_again_only_on_request(tmp
 @pytest.mark.parametrize("record", ["kept", "lost", "another"])
 async def test_an_unanswered_copy_is_queued_again_only_if_the_record_is_unchanged(tmp_path, record):
     async with queueing(tmp_path) as server:
-        await filled(server, "a", "b")
+        await upload_cubes(server, "a", "b")
         await server.post("/api/files/local/a.gcode", {"command": "select", "print": True})
-        await printed(server, 1)
+        await wait_for_prints(server, 1)
 
         async def lost(*_, **__):
             with closing(sqlite3.connect(tmp_path / "nozzled.db")) as db, db:
@@ -580,7 +582,7 @@ async def test_a_file_that_is_moved_while_its_copy_begins_is_found_for_the_next_
 
 async def test_a_refusal_has_the_reasons_of_its_own_file(tmp_path):
     async with queueing(tmp_path) as server:
-        await filled(server, "bad")
+        await upload_cubes(server, "bad")
 
         async def check(watch, selected, patience):
             watch.refusal = FileRefusal("other.gcode", "other.gcode", ["it is somebody else's"])  # requested meanwhile
@@ -614,7 +616,7 @@ async def test_a_refusal_has_the_reasons_of_its_own_file(tmp_path):
 )
 async def test_invalid_requests_are_refused(tmp_path, body, status):
     async with queueing(tmp_path, address="") as server:
-        await filled(server, "a")
+        await upload_cubes(server, "a")
         assert (await server.post("/api/queue", body)).status == status
 
 

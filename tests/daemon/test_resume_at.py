@@ -103,13 +103,13 @@ def commands_of(text: str) -> list[tuple[int, bytes]]:
     return read_whole(text.encode())
 
 
-def begun(place: ResumePlace):
+def start_of(place: ResumePlace):
     return start_sequence(place, place.top)
 
 
 def sequence(text: str) -> list[str]:
     """Return the start sequence for the rest after a text."""
-    return list(begun(place_before(commands_of(text), len(text))))
+    return list(start_of(place_before(commands_of(text), len(text))))
 
 
 @pytest.mark.parametrize("place", [["--layer", "2"], ["--height", "0.25"], ["--height", "0.18"], ["--line", "20"]])
@@ -131,7 +131,7 @@ def test_a_packed_file_is_resumed_as_text(small, tmp_path):
     assert rests[0].endswith("M84")
 
 
-async def laid(tmp_path, lines: list[str]) -> list[tuple]:
+async def extrusions_of(tmp_path, lines: list[str]) -> list[tuple]:
     """Print on a printer that is cold; return what was laid where."""
     async with job_host(tmp_path, firmware=FirmwareConfig(), scripts=replace(SCRIPTS, before_start=())) as host:
         path, moved = [], host.oracle.record_move
@@ -153,9 +153,9 @@ async def test_the_rest_is_printed_exactly_where_the_whole_print_would_be(tmp_pa
     offset = SMALL.index(";LAYER_CHANGE\n;Z:0.4")
     jogged = ["G1 Z0.2 F600"]  # by hand, to where the nozzle touches the part
     rest = [*jogged, *sequence(SMALL[:offset]), *SMALL[offset:].splitlines()]
-    whole = await laid(tmp_path, SMALL.splitlines())
+    whole = await extrusions_of(tmp_path, SMALL.splitlines())
     assert len(whole) == 4
-    assert await laid(tmp_path, rest) == whole[2:]
+    assert await extrusions_of(tmp_path, rest) == whole[2:]
 
 
 @pytest.mark.parametrize("layer", [2, 40, 98])
@@ -179,7 +179,7 @@ def test_z_is_never_homed_nor_moved_down_before_the_lift():
     assert moves[0] == "G1 Z5 F600"
     assert commands[commands.index(moves[0]) - 1] == "G91"
     order = ["M190 S60", "G92 Z0.2", "G1 Z5 F600", "G28 X Y", "M104 S210", "M109 S210"]
-    assert [each for each in commands if each in order] == order, "the nozzle gets hot where it melts into nothing"
+    assert [each for each in commands if each in order] == order, "the nozzle is heated above the part and away from it"
 
 
 def test_modes_tools_and_units_are_as_at_that_place():
@@ -276,7 +276,7 @@ SECOND = PART.index(";LAYER_CHANGE\n;Z:0.4")
 
 @asynccontextmanager
 async def stopped(tmp_path, text: str = PART, *, name: str = "part.gcode", analysed: bool = False, **sections):
-    """A service whose print of a file was cancelled in its second layer; looks through files at once."""
+    """A service whose print of a file was cancelled in its second layer; files are searched without delay."""
     async with api(tmp_path / "state", "sim?speed=20", **sections) as host:
         host.application.settings["resuming"] = resuming = Resuming(host.service.front)
         resuming.find = at_once_too
@@ -375,7 +375,7 @@ async def test_implausible_requests_are_refused_by_name(tmp_path):
         assert list(host.uploaded()) == [], "nothing was written"
 
 
-async def test_an_empty_or_completed_print_cannot_be_resumed(tmp_path):
+async def test_a_completed_print_cannot_be_resumed(tmp_path):
     async with api(tmp_path, "sim?speed=100") as host:
         await host.upload(("file", "short.gcode", b"G28\nG1 X1 F6000\n"), ("print", b"true"), ("force", b"true"))
         await until(lambda: not host.service.jobs.active)
@@ -556,11 +556,11 @@ async def test_a_rest_is_not_printed_twice_by_accident(tmp_path):
         assert host.service.jobs.active
 
 
-def there(path: Path, target: ResumeTarget, e_mode=None):
+def propose_at(path: Path, target: ResumeTarget, e_mode=None):
     return propose_there(path, target, analyse(path, machine(ProfileConfig())).layers, e_mode)
 
 
-def of(tmp_path, text: str) -> Path:
+def write_file(tmp_path, text: str) -> Path:
     path = tmp_path / "made.gcode"
     path.write_text(text)
     return path
@@ -574,34 +574,34 @@ def block(x: int, *heights: float) -> str:
 
 def test_the_head_clears_sequential_objects_and_a_height_has_to_be_unambiguous(tmp_path):
     tall, low = (0.2, 0.4, 0.6, 0.8, 1.0), (0.2, 0.4, 0.6)
-    path = of(tmp_path, f"G28\nM83\nM104 S200\n{block(10, *tall)}G1 Z9\n{block(60, *low)}")
-    place = there(path, ResumeTarget(layer=7))
+    path = write_file(tmp_path, f"G28\nM83\nM104 S200\n{block(10, *tall)}G1 Z9\n{block(60, *low)}")
+    place = propose_at(path, ResumeTarget(layer=7))
     assert (place.height, place.top, place.highest) == (0.4, 0.2, 1.0)
     assert "G1 Z5.8 F600" in place.sequence, "5 mm above all that stands there"
     assert "which may be 1 mm high" in warnings(place, Config().scripts)[0]
     with pytest.raises(NoSuchPlace, match="objects one after the other, so a height is not enough"):
-        there(path, ResumeTarget(height=0.5))
-    assert warnings(there(path, ResumeTarget(layer=3)), Config().scripts) == []
+        propose_at(path, ResumeTarget(height=0.5))
+    assert warnings(propose_at(path, ResumeTarget(layer=3)), Config().scripts) == []
 
 
 def test_the_height_of_a_part_is_that_of_the_layer_below_without_purges(tmp_path):
     """After a purge on a wiper at a change of colour, and after circles without X and Y."""
     purge = "G1 Z11.6 F600\nG1 X5 E2 F1200\n"
-    path = of(tmp_path, f"G28\nM83\nM104 S200\n{block(10, 0.2, 0.4)}{purge}{block(10, 0.6, 0.8)}")
-    place = there(path, ResumeTarget(layer=3))
+    path = write_file(tmp_path, f"G28\nM83\nM104 S200\n{block(10, 0.2, 0.4)}{purge}{block(10, 0.6, 0.8)}")
+    place = propose_at(path, ResumeTarget(layer=3))
     assert (place.height, place.top) == (0.6, 0.4)
     assert "G1 Z16.2 F600" in place.sequence, "5 mm above the purge, which is the next to be printed"
-    assert there(path, ResumeTarget(layer=4)).top == 0.6
+    assert propose_at(path, ResumeTarget(layer=4)).top == 0.6
     circles = "".join(f";LAYER_CHANGE\nG1 Z{z:g} F600\nG2 I10 J0 E3 F1200\n" for z in (0.2, 0.4, 0.6))
-    path = of(tmp_path, f"G28\nM83\nM104 S200\nG1 X50 Y50 F6000\n{circles}")
-    assert there(path, ResumeTarget(layer=3)).top == 0.4
+    path = write_file(tmp_path, f"G28\nM83\nM104 S200\nG1 X50 Y50 F6000\n{circles}")
+    assert propose_at(path, ResumeTarget(layer=3)).top == 0.4
 
 
 def test_a_layer_that_is_not_just_above_what_was_printed_is_refused(tmp_path):
-    path = of(tmp_path, f"G28\nM83\nM104 S200\n{block(10, 0.2, 0.4, 0.6)}{block(60, 0.2, 0.4)}")
+    path = write_file(tmp_path, f"G28\nM83\nM104 S200\n{block(10, 0.2, 0.4, 0.6)}{block(60, 0.2, 0.4)}")
     with pytest.raises(NoSuchPlace, match=r"layer 4 .* is at 0.2 mm, but the layer before it is at 0.6 mm"):
-        there(path, ResumeTarget(layer=4))  # the first one of the second object
-    assert there(path, ResumeTarget(layer=5)).top == 0.2
+        propose_at(path, ResumeTarget(layer=4))  # the first one of the second object
+    assert propose_at(path, ResumeTarget(layer=5)).top == 0.2
 
 
 @pytest.mark.parametrize("shift", [-0.3, -0.2, 0.0, 0.2, 0.3])
@@ -610,23 +610,23 @@ def test_a_print_whose_comments_and_moves_differ_in_height_is_refused(tmp_path, 
     layers = "".join(
         block(10, z + shift).replace("CHANGE\n", f"CHANGE\n;Z:{z:g}\n;HEIGHT:0.2\n") for z in (0.6, 0.8, 1.0, 1.2)
     )
-    path = of(tmp_path, f"G28\nM83\nM104 S200\n{layers}")
+    path = write_file(tmp_path, f"G28\nM83\nM104 S200\n{layers}")
     if not shift:
-        assert there(path, ResumeTarget(layer=4)).top == 1.0
+        assert propose_at(path, ResumeTarget(layer=4)).top == 1.0
         return
     with pytest.raises(NoSuchPlace, match=r"by the comments of made\.gcode, layer 4 is at 1\.2 mm"):
-        there(path, ResumeTarget(layer=4))
+        propose_at(path, ResumeTarget(layer=4))
 
 
 def test_in_the_middle_of_a_layer_the_last_extrusion_is_the_top(small):
     line = SMALL.split("\n").index("G1 X40 Y40 E4") + 1
-    assert there(small, ResumeTarget(line=line)).top == 0.4
+    assert propose_at(small, ResumeTarget(line=line)).top == 0.4
 
 
 def test_lower_case_commands_are_read(tmp_path):
-    place = there(of(tmp_path, SMALL), ResumeTarget(layer=2))
+    place = propose_at(write_file(tmp_path, SMALL), ResumeTarget(layer=2))
     small = "".join(line if line[0] == ";" else line.lower() for line in SMALL.splitlines(keepends=True))
-    again = there(of(tmp_path, small), ResumeTarget(layer=2))
+    again = propose_at(write_file(tmp_path, small), ResumeTarget(layer=2))
     assert (again.top, again.at) == (place.top, place.at)
     assert [each.upper() for each in again.sequence] == list(place.sequence)
 
@@ -639,7 +639,7 @@ def test_g90_affects_the_extruder_as_in_each_firmware(e_mode, sets):
             place_before(commands_of(text), len(text), None)
         assert place_before(commands_of(text), text.index("G91"), None).modes.relative_e, "until then it is clear"
     else:
-        commands = list(begun(place_before(commands_of(text), len(text), e_mode)))
+        commands = list(start_of(place_before(commands_of(text), len(text), e_mode)))
         assert [each for each in commands if each in ("M82", "M83")][-1] == sets
 
 
@@ -692,12 +692,12 @@ def test_a_moved_origin_is_refused(origin):
     ("M109 R200", None),
 ])  # fmt: skip
 def test_a_print_without_known_temperatures_is_refused(tmp_path, start, problem):
-    path = of(tmp_path, f"{start}\nG28\nM83\n{block(10, 0.2, 0.4)}")
+    path = write_file(tmp_path, f"{start}\nG28\nM83\n{block(10, 0.2, 0.4)}")
     if problem is None:
-        assert there(path, ResumeTarget(layer=2))
+        assert propose_at(path, ResumeTarget(layer=2))
         return
     with pytest.raises(NoSuchPlace, match=problem):
-        there(path, ResumeTarget(layer=2))
+        propose_at(path, ResumeTarget(layer=2))
 
 
 def test_a_full_disk_is_reported(small, capsys):
@@ -717,7 +717,7 @@ def test_the_source_is_never_written_to(small, tmp_path, capsys):
 
 
 def test_a_gap_is_reported(small):
-    place = there(small, ResumeTarget(layer=2))
+    place = propose_at(small, ResumeTarget(layer=2))
     scripts = Config().scripts
     assert warnings(place, scripts, 1) == []
     (gap,) = warnings(replace(place, layer=9), scripts, 2)

@@ -15,8 +15,8 @@ from hal.simulated.memory import SimulatedTransport
 from hal.simulated.oracle import Oracle
 
 
-class Slow(SimulatedTransport):
-    """Its printer answers, once `frozen`, nothing more."""
+class FreezingTransport(SimulatedTransport):
+    """The printer answers until it is `frozen`."""
 
     frozen = False
 
@@ -27,7 +27,7 @@ class Slow(SimulatedTransport):
 
 async def connect(**options):
     oracle = Oracle(keep=None)
-    transport = Slow(Firmware(FirmwareConfig(**options), oracle))
+    transport = FreezingTransport(Firmware(FirmwareConfig(**options), oracle))
     printer = LinePrinter(transport)
     await printer.open()
     oracle.commands.clear()

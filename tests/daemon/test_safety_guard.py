@@ -186,7 +186,7 @@ async def test_a_new_profile_applies_at_once_to_every_check_of_heat(tmp_path):
         await asyncio.sleep(10)
         assert "above its maximum of 200" in guard.trouble
         assert targets(host) == (0, 0)
-        assert any(each.command == "M104 T1 S0" for each in host.oracle.commands), "the heaters are those of now"
+        assert any(each.command == "M104 T1 S0" for each in host.oracle.commands), "the new profile has two heaters"
         host.start(["M104 S250", *MOVES])
         await host.until(S.FAILED)
         assert "200" in host.jobs.error

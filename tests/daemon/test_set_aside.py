@@ -24,7 +24,7 @@ ELSEWHERE = ["printing", "faults", "uploads/.incoming"]  # created when needed, 
 
 
 def put(path, kind):
-    """Have something stand there."""
+    """Create something of this kind at the path."""
     path.parent.mkdir(exist_ok=True)
     match kind:
         case "folder":
@@ -58,7 +58,8 @@ async def test_the_service_starts_whatever_is_in_place_of_its_files(tmp_path, mo
         put(run / name, kind)
     if kind == "another user's":
         theirs = {state / name for name in CORE + FRONT} | {run / name for name in RUNTIME}
-        monkeypatch.setattr(os, "access", lambda path, _: path not in theirs or path.stat().st_size > 0)  # root may all
+        # not by permissions: these tests may run as root
+        monkeypatch.setattr(os, "access", lambda path, _: path not in theirs or path.stat().st_size > 0)
     environ = {"RUNTIME_DIRECTORY": str(run), "NOZZLED_BOOT_ID": "this"}
     forget_job_type(environ)
     assert job_type(environ) is None

@@ -262,7 +262,7 @@ def test_a_file_with_a_pause_of_the_firmware_is_printed_completely(tmp_path, fir
     lines = [*PRINT[:-1], pause, *layer(0.8, 12)]
     _, outcome = simulate(tmp_path, lines, firmware=FIRMWARES[firmware])
     assert outcome.state == "COMPLETED"
-    assert outcome.exact, outcome.difference  # though Prusa has what came in the pause sent again
+    assert outcome.exact, outcome.difference  # although Prusa asks again for what was sent in the pause
     assert outcome.filament_mm == pytest.approx(16)  # nothing was pushed cold, and the end was waited for
     assert [each.filament_mm for each in outcome.layer_times] == [4, 4, 4, 4]
 

@@ -181,7 +181,7 @@ def test_a_full_disk_stops_nothing_is_reported_once_and_recovers(tmp_path, monke
     monkeypatch.setattr(module, "RETRY_INTERVAL", 0.01)
     troubles = Troubles()
 
-    async def spell(store: Store, job_id: int | None, state: str) -> None:
+    async def fill_disk_until_reported(store: Store, job_id: int | None, state: str) -> None:
         await execute_on(store, "PRAGMA max_page_count = 1")  # SQLite's own way to a full disk
         store.end_job(job_id, state, "why? " * 10_000, 3, 3, 3.0)  # needs new pages
         await until(lambda: bool(troubles))
@@ -198,7 +198,7 @@ def test_a_full_disk_stops_nothing_is_reported_once_and_recovers(tmp_path, monke
     async def scenario() -> list[JobRecord]:
         async with opened(tmp_path, troubles) as store:
             for outcome in ("FAILED", "CANCELLED"):  # a second failure is reported again
-                await spell(store, await store.begin_job(CUBE), outcome)
+                await fill_disk_until_reported(store, await store.begin_job(CUBE), outcome)
             return await store.jobs(10)
 
     jobs = asyncio.run(scenario())

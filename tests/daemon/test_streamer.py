@@ -42,12 +42,12 @@ class Stalled(InlineExecutor):
         self.waiting()
 
 
-def stream(path, executor=None, woken=None, skipped=None, **options):
+def stream(path, executor=None, woken=None, left_out=None, **options):
     return FileStream(
         partial(open_upload, path),
         executor or InlineExecutor(),
         on_more=lambda: woken.append(True) if woken is not None else None,
-        on_left_out=lambda *skip: skipped.append(skip) if skipped is not None else None,
+        on_left_out=lambda *command: left_out.append(command) if left_out is not None else None,
         **options,
     )
 
@@ -122,27 +122,27 @@ async def test_any_file_in_any_blocks_is_streamed_as_the_reader_reads_it(data, b
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(streamer, "BLOCK", block)
         patch.setattr(streamer, "AHEAD", ahead)
-        path, skipped = _written(folder, data), []
-        source = stream(path, skipped=skipped)
+        path, left_out = _written(folder, data), []
+        source = stream(path, left_out=left_out)
         await source.open()
         lines = await drain(source)
         expected = read_whole(data)
         refused = [each for each in expected if is_link_only(each[1]) or each[1][:1] == b"@"]
         assert sorted(lines + refused) == expected
-        assert [(offset, command.encode()) for offset, command, _ in skipped] == refused
+        assert [(offset, command.encode()) for offset, command, _ in left_out] == refused
         await source.close()
 
 
 async def test_forbidden_commands_of_a_file_are_reported(tmp_path):
-    path, skipped = tmp_path / "part.gcode", []
+    path, left_out = tmp_path / "part.gcode", []
     path.write_text("G28\nM110 N1\nm112\nM112\n@other\nm28 x\nG1 X1\nM1120\n")
-    source = stream(path, skipped=skipped)
+    source = stream(path, left_out=left_out)
     await source.open()
     assert [command for _, command in await drain(source)] == [b"G28", b"G1 X1", b"M1120"]
-    assert [each[:2] for each in skipped] == [
+    assert [each[:2] for each in left_out] == [
         (4, "M110 N1"), (12, "m112"), (17, "M112"), (22, "@other"), (29, "m28 x"),
     ]  # fmt: skip
-    assert all(reason for _, _, reason in skipped)
+    assert all(reason for _, _, reason in left_out)
     await source.close()
 
 
@@ -331,7 +331,7 @@ async def test_a_command_for_the_host_holds_the_stream_until_it_is_released(tmp_
 
 
 class Narrow:
-    """A receiver whose room shrinks, and that shows no texts of a kind."""
+    """A receiver that has room for short commands only, and refuses M486 with its text."""
 
     longest_command = 12
     compact = None
@@ -343,13 +343,13 @@ class Narrow:
 async def test_texts_are_fitted_and_unsafe_ones_reported(tmp_path):
     path = tmp_path / "texts.gcode"
     path.write_bytes(b"G1 X1\nM117 a long text\nM486 Abox\nG1 X2\n")
-    skipped = []
-    source = stream(path, skipped=skipped, receiver=Narrow)
+    left_out = []
+    source = stream(path, left_out=left_out, receiver=Narrow)
     await source.open()
     assert await drain(source) == [(0, b"G1 X1"), (6, b"M117 a long"), (33, b"G1 X2")]
     assert source.left_out_count == 1
     reason = "this firmware does not know the command, or would take its text for commands"
-    assert skipped == [(23, "M486 Abox", reason)]
+    assert left_out == [(23, "M486 Abox", reason)]
     await source.close()
 
 

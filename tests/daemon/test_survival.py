@@ -29,7 +29,7 @@ from support.job_host import InlineExecutor
 from support.mortal import SCRIPTS, HostLife, MortalDisk, World, until_over, until_state
 
 MOVES = [f"G1 X{n % 2 * 10} Y{n} E{n / 10:g} F6000" for n in range(60)]
-SLOW = 600  # simulated seconds
+MAX_PRINT = 600  # simulated s
 FEW = settings().max_examples // 5  # of what takes a tenth of a second: 12, and 400 in the nightly profile
 WAITS = ["G4 S1"] * 20
 
@@ -48,7 +48,7 @@ def said_by(world, name) -> list[str]:
 async def print_on(
     world, *lives: HostLife, pause_at: int | None = None, chatty: bool = False, from_line: int = 0
 ) -> JobState | None:
-    """Print with one host after the other; the last one lives. Return how the job ended; None: before this host."""
+    """Print with one host after the other; the last one lives. Return how the job ended; None: before the last host."""
     paused, chat, quiet_until = False, 0, 0.0
     for number, life in enumerate([*lives, HostLife(damage=lives[-1].damage)]):
         async with world.host(life) as host:
@@ -59,7 +59,7 @@ async def print_on(
                     world.firmware.set_line_number(from_line - 1)
                 host.jobs.select(world.write(MOVES))
                 host.jobs.start()
-            async with asyncio.timeout(SLOW):
+            async with asyncio.timeout(MAX_PRINT):
                 while not life.over and host.jobs.active:
                     if not paused and pause_at is not None and len(moves_of(world)) >= pause_at:
                         if host.jobs.state is JobState.PRINTING:
@@ -312,8 +312,8 @@ async def test_a_printer_left_hot_by_a_client_gets_heaters_off_after_a_reboot(tm
         assert world.firmware.board.hotend.target == 0
 
 
-def altered(path) -> None:
-    """Change one character, and nothing by which a file is known again."""
+def alter(path) -> None:
+    """Change one character; what identifies the file (its size, its date) stays."""
     before = path.stat()
     with path.open("r+b") as file:
         file.seek(-3, os.SEEK_END)
@@ -322,7 +322,7 @@ def altered(path) -> None:
     assert path.stat().st_mtime_ns == before.st_mtime_ns
 
 
-async def killed_in_an_upload(world) -> None:
+async def kill_in_a_print(world) -> None:
     """Have a host die in the middle of a file whose hash is known."""
     async with world.host() as host:
         selection = world.write(["M104 S200", *MOVES, *WAITS])
@@ -337,8 +337,8 @@ async def killed_in_an_upload(world) -> None:
 
 async def test_a_file_with_changed_bytes_ends_the_print_once_detected(tmp_path):
     world = World(tmp_path)
-    await killed_in_an_upload(world)
-    altered(tmp_path / "uploads" / "part.gcode")
+    await kill_in_a_print(world)
+    alter(tmp_path / "uploads" / "part.gcode")
     async with world.host() as host:
         await until_state(host, JobState.PRINTING, JobState.INTERRUPTED)
         assert host.jobs.state is JobState.PRINTING, "reading it takes its time, and the printer need not wait"
@@ -354,7 +354,7 @@ async def test_a_file_with_changed_bytes_ends_the_print_once_detected(tmp_path):
 
 async def test_an_unchanged_file_is_printed_completely(tmp_path, capsys):
     world = World(tmp_path)
-    await killed_in_an_upload(world)
+    await kill_in_a_print(world)
     async with world.host() as host:
         await until_state(host, JobState.COMPLETED, JobState.INTERRUPTED)
         assert host.jobs.state is JobState.COMPLETED
@@ -384,7 +384,7 @@ async def test_the_hash_is_computed_slowly_in_the_reading_thread(tmp_path):
 
 async def test_a_file_unreadable_for_its_hash_ends_nothing(tmp_path, capsys, monkeypatch):
     world = World(tmp_path)
-    await killed_in_an_upload(world)
+    await kill_in_a_print(world)
 
     def broken(*_args):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -405,7 +405,7 @@ async def test_the_next_host_waits_for_heat_that_the_firmware_turned_off_in_a_pa
         await host.connection.commands.send(["M86 S300 T180 E0 B0"])
         host.jobs.select(world.write(["G28", "M109 S200", *MOVES]))
         host.jobs.start()
-        async with asyncio.timeout(SLOW):
+        async with asyncio.timeout(MAX_PRINT):
             while not moves_of(world):  # noqa: ASYNC110 - as a user looks at the printer
                 await asyncio.sleep(0.1)
         host.jobs.pause()
@@ -492,7 +492,7 @@ async def test_an_unreadable_snapshot_ends_the_print_and_not_the_service(tmp_pat
     printed = len(moves_of(world))
     world.reset_on_open = False
     async with world.host() as host:
-        async with asyncio.timeout(SLOW):
+        async with asyncio.timeout(MAX_PRINT):
             while not host.connection.ready or host.jobs.active:  # noqa: ASYNC110 - as a client polls
                 await asyncio.sleep(0.1)
         await asyncio.sleep(30)
@@ -529,11 +529,11 @@ async def test_temperature_offsets_survive_a_host_killed_while_heating(tmp_path)
         assert not moves_of(world)
     async with world.host() as host:
         assert host.jobs.offsets == {"tool0": 5}
-        async with asyncio.timeout(SLOW):
+        async with asyncio.timeout(MAX_PRINT):
             while not moves_of(world):  # noqa: ASYNC110 - as a user looks at the printer
                 await asyncio.sleep(0.1)
         assert world.firmware.board.hotend.temperature(world.clock.now) == pytest.approx(185, abs=2)
-        async with asyncio.timeout(SLOW):
+        async with asyncio.timeout(MAX_PRINT):
             while len(moves_of(world)) < len(MOVES):  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.1)
         await asyncio.sleep(5)
@@ -546,7 +546,7 @@ async def die_at_the_end_of(world, lines) -> JobState:
         host.jobs.subscribe(lambda state: life.end() if state.ended else None)
         host.jobs.select(world.write(lines))
         host.jobs.start()
-        async with asyncio.timeout(SLOW):
+        async with asyncio.timeout(MAX_PRINT):
             await life.dead.wait()
         return host.jobs.state
 
@@ -601,7 +601,7 @@ async def cancel_and_die(world, at: int, left: int) -> None:
     async with world.host(life := HostLife()) as host:
         host.jobs.select(world.write(["M140 S60", "M104 S200", *MOVES]))
         host.jobs.start()
-        async with asyncio.timeout(SLOW):
+        async with asyncio.timeout(MAX_PRINT):
             while len(moves_of(world)) < at:  # noqa: ASYNC110 - as a user looks at the printer
                 await asyncio.sleep(0.02)
         life.bytes_left = left
@@ -642,7 +642,7 @@ async def begin_to_print(world, host, lines=PRINT) -> None:
     """Begin to print; return in the middle of the moves."""
     host.jobs.select(world.write(lines))
     host.jobs.start()
-    async with asyncio.timeout(SLOW):
+    async with asyncio.timeout(MAX_PRINT):
         while len(moves_of(world)) < 5:  # noqa: ASYNC110 - as a user looks at the printer
             await asyncio.sleep(0.1)
     assert host.jobs.state is JobState.PRINTING
@@ -680,7 +680,7 @@ async def test_a_stop_turns_heaters_off_although_the_reattached_job_has_no_print
     async with world.host() as host:
         await begin_to_print(world, host)
     async with world.host() as host:
-        async with asyncio.timeout(SLOW):
+        async with asyncio.timeout(MAX_PRINT):
             while not host.connection.ready:  # noqa: ASYNC110 - in this very turn of the loop
                 await asyncio.sleep(0)
         assert host.jobs.runner.job.printer is not host.connection.printer
@@ -835,7 +835,7 @@ async def test_a_step_of_the_job_before_does_not_count_as_done(tmp_path, monkeyp
 
         monkeypatch.setattr(host.connection.logbook, "write", write_and_die)
         host.jobs.start()
-        async with asyncio.timeout(SLOW):
+        async with asyncio.timeout(MAX_PRINT):
             await life.dead.wait()
     async with world.host() as host:
         await until_state(host, JobState.COMPLETED)

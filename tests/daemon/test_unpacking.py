@@ -123,7 +123,7 @@ def encrypted() -> bytes:
         (PACKED["cube.bgcode"][:-7], r"cut off in block \d+ \(G-code\)"),
         (bgcode.head(), "cut off before its G-code"),
     ],
-    ids=lambda value: value if isinstance(value, str) else "a file",  # gzip and zip write the time into them
+    ids=lambda value: value if isinstance(value, str) else "a file",  # a 3MF contains the time
 )
 def test_a_broken_file_is_refused(tmp_path, data, reason):
     with pytest.raises(NotPrintable, match=reason):

@@ -9,7 +9,7 @@ from daemon.front.wake_loop import RETRY_DELAY, work_when_woken
 
 
 @pytest.mark.parametrize("error", [StoreError("the disk is full"), ZeroDivisionError()])
-async def test_events_during_an_error_add_no_attempts_to_those_that_repeat_themselves(error):
+async def test_events_during_an_error_do_not_multiply_the_retries(error):
     attempts = []
 
     async def work():

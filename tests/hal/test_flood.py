@@ -138,7 +138,7 @@ async def test_a_serial_line_is_read_in_portions_and_nothing_is_lost():
             await asyncio.sleep(0.002)
         assert 0 < listener.lines < MOST * (loop.time() - began)
         async with asyncio.timeout(TIMEOUT):
-            while listener.bytes < written:  # noqa: ASYNC110 - as one who looks
+            while listener.bytes < written:  # noqa: ASYNC110 - as a user looks
                 await asyncio.sleep(0.01)
     finally:
         transport.close()
