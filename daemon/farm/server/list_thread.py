@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from daemon.farm.errors import ListAway
+from daemon.farm.errors import FarmError, ListAway
 from daemon.farm.list.job_list import JobList
 
 MAX_WAITING = 4096  # calls
@@ -81,6 +81,9 @@ class ListThread:
             result = await asyncio.get_running_loop().run_in_executor(self._thread, run)
         except ListAway as error:
             self.trouble = str(error)
+            raise
+        except FarmError:
+            self.trouble = ""  # the database has answered
             raise
         finally:
             self._waiting_calls -= 1

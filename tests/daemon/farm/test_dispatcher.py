@@ -9,7 +9,7 @@ import pytest
 
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.carrier.memory import FarmFaults, FarmInMemory
-from daemon.farm.errors import UnknownFile
+from daemon.farm.errors import ListAway, NoSuchJob, UnknownFile
 from daemon.farm.http.uploads import picture_of
 from daemon.farm.list.job_list import JobList
 from daemon.farm.list.values import FileFacts, JobRequest
@@ -107,6 +107,21 @@ async def states(jobs, job):
 @pytest.fixture
 def farm(tmp_path):
     return Farm(tmp_path, FarmInMemory())
+
+
+async def test_the_list_is_in_no_trouble_once_its_database_answers_even_with_a_refusal(farm):
+    jobs, _, _ = await farm.begin()
+
+    def fail(_list):
+        raise ListAway("the disk is gone")
+
+    with pytest.raises(ListAway):
+        await jobs.call(fail)
+    assert jobs.trouble == "the disk is gone"
+    with pytest.raises(NoSuchJob):
+        await jobs.call(lambda each: each.job("1"))
+    assert jobs.trouble == ""
+    await jobs.close()
 
 
 async def test_a_ready_printer_gets_an_offer_the_file_and_its_claim(farm, tmp_path):
