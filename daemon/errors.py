@@ -9,7 +9,7 @@ NozzledError
     ├── AddressInUse             the HTTP address cannot be used: another program listens there, or it is not ours
     ├── PortNotAllowed           a client wants to connect to a port that is not allowed
     ├── CoreAway                 the core, which owns the printer, is not running or does not answer (it restarts)
-    │   └── OtherVersion         the core is of another version, and does not understand the question
+    │   └── OtherVersion         core and front are of different versions, and one does not understand the other
     ├── TooLate                  the core got to a question after its client had given up
     ├── NoSuchCompanion          a companion (power, timelapse, notify) that is not switched on
     ├── CompanionAway            a companion that is switched on is not running, or does not answer

@@ -1,7 +1,7 @@
 """Configuration: a TOML file → frozen dataclasses (`reading`), and back with every key explained (`writing`).
 
-The dataclasses of `sections` are the only source: the type, default and `option` of a field say what is accepted, and
-what is written.
+The dataclasses of `sections` and of the companions' `config` modules are the only source: the type, default and
+`option` of a field say what is accepted, and what is written.
 """
 
 from daemon.config.options import Option, Texts, option

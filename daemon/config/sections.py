@@ -1,4 +1,4 @@
-"""The sections of the configuration file: the only source of what is read, refused and written."""
+"""The sections of the configuration file for core and front: the only source of what is read, refused and written."""
 
 from daemon.config.options import option
 from gcode.frozen import frozen
