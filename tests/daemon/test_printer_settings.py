@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from daemon.core.connection.printer_settings import PrinterSettings, area_in
+from hal.errors import NotConnected
 
 WHOLE = "area:{full:{min:{x:-1.00,y:-4.50,z:0.00},max:{x:255.00,y:212.50,z:210.00}}"
 
@@ -44,3 +45,21 @@ async def test_only_commands_that_the_firmware_knows_are_sent(firmware, commands
     printer = SimpleNamespace(identity=SimpleNamespace(name=firmware), send=send)
     await PrinterSettings(SimpleNamespace(printer=printer, ready=True), lambda: False).ask()
     assert sent == commands
+
+
+@pytest.mark.parametrize(("firmware", "known"), [("Prusa-Firmware 3.13.3", False), ("Marlin 2.1.2", True)])
+async def test_a_printer_that_does_not_answer_has_no_limits_of_another_firmware(firmware, known):
+    async def send(command):
+        if connection.printer is silent:
+            raise NotConnected("lost")
+        return ["echo:  M203 X500.00 Y500.00 Z5.00 E25.00"] if command == "M503" else ["ok"]
+
+    first = SimpleNamespace(identity=SimpleNamespace(name="Marlin 2.1.2"), send=send)
+    silent = SimpleNamespace(identity=SimpleNamespace(name=firmware), send=send)
+    connection = SimpleNamespace(printer=first, ready=True)
+    settings = PrinterSettings(connection, lambda: False)
+    reported = await settings.ask()
+    connection.printer = silent
+    assert await settings.ask() == (reported if known else ())
+    assert settings.firmware == firmware
+    assert reported == ("M203 X500.00 Y500.00 Z5.00 E25.00",)

@@ -23,9 +23,9 @@ class PrinterSettings:
     """The printer's limits of motion, as the commands that would set them: M201, M203, M204 and M205.
 
     Attributes:
-        commands: those of the last printer that answered.
-        firmware: the name of its firmware, from M115.
-        area: its reach: `min` and `max` of X, Y, Z, in mm; None: not reported.
+        commands: those of the last printer that answered, if it has the same firmware as the one asked last.
+        firmware: the firmware's name, from M115, of the printer asked last.
+        area: that printer's reach: `min` and `max` of X, Y, Z, in mm; None: not reported.
     """
 
     def __init__(self, connection: Connection, busy: Callable[[], bool]) -> None:
@@ -48,11 +48,12 @@ class PrinterSettings:
         if printer is None or not self._connection.ready or printer is self._asked_printer or self._busy():
             return self.commands
         self._asked_printer = printer
+        if printer.identity.name != self.firmware:
+            self.commands = ()  # until this printer answers: those known so far are of another one
         self.firmware, self.area = printer.identity.name, None
         dialect = recognise(printer.identity.name)
         if dialect not in (MARLIN, PRUSA):
-            self.commands = ()  # this firmware reports no limits in this form
-            return self.commands
+            return self.commands  # this firmware reports no limits in this form
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 self.commands = limits_in(await printer.send("M503"))
