@@ -223,7 +223,8 @@ class LinePrinter(LinkStatus):
             raise NotConnected("a connection can be opened only once; make a new one")
         self._was_opened = True
         self._enter(ConnectionState.OPENING)
-        self._pump.mark(b"open")
+        reopens = isinstance(self._transport, Reopenable) and open_port == self._transport.reopen
+        self._pump.mark(b"reopen" if reopens else b"open")
         try:
             await open_port(self._pump.on_data, self._fail)
             if self._state is not ConnectionState.OPENING:

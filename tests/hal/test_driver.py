@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import re
 
 import pytest
@@ -7,11 +8,14 @@ from gcode.errors import (
     CommandError,
     FirmwareHalted,
     ForbiddenCommand,
+    NozzledError,
     PrinterReset,
     PrinterSilent,
     QueueFull,
     ResendLoop,
 )
+from gcode.flight import LinkEstimate
+from gcode.modes import Modes
 from gcode.outgoing import job_line
 from gcode.replies import Reading
 from hal.driver import LinePrinter, LinkSettings
@@ -895,3 +899,16 @@ async def test_a_lost_connection_is_the_last_record():
     async with connected(transport) as printer:
         transport.on_lost(PortLost("unplugged"))
         assert printer.flight_recorder.records()[-1][1:] == (EVENT, b"lost unplugged")
+
+
+async def test_a_reattached_connection_does_not_count_as_opened():
+    """A dump of it begins in the middle of a conversation, so it cannot be replayed."""
+    transport = simulated()
+    async with connected(transport) as printer:
+        snapshot = LinkEstimate(printer.next_number - 1, Modes())
+        identity = printer.identity
+    again = LinePrinter(SimulatedTransport(transport._firmware))
+    with contextlib.suppress(NozzledError):
+        await again.reattach(snapshot, identity)
+    assert again.flight_recorder.records()[0] == (0.0, EVENT, b"reopen")
+    await again.close()
