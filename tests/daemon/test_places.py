@@ -196,7 +196,7 @@ async def test_the_next_print_does_not_wait_for_a_write_that_hangs_for_ever():
         job = Job(snapshot, printer, JobMachine(lambda *_: None, JobState.PRINTING), Steps(snapshot, lambda: None))
         places.begin(job)
         async with asyncio.timeout(60):
-            await places.feed(job)
+            await places.announce_lines(job)
         assert places.may_go(Ticket(b"M105"), 1)
     places._task.cancel()
     places._retract_task.cancel()

@@ -4,8 +4,10 @@ Theory of operation. The table (`daemon.core.job.states`) says which state follo
 the end of an effect fires a trigger. That cancels the coroutine of the old state, and the runner starts that of the
 new one. So exactly one effect runs at any time, and these rules make that safe:
 
-* An effect ends by firing a trigger, or is cancelled because a request or an event has fired one. When it is cancelled
-  it cleans nothing up: calling off a print is a state of its own (cancelling), with an effect of its own.
+* An effect ends by firing a trigger, or by an error, with which the runner ends the job. A request or an event cancels
+  the effect: it has fired a trigger, or it has the runner end the job (`Job.stop`) or begin the same effect again
+  (`Job.reattach_again`). An effect that is cancelled cleans nothing up: calling off a print is a state of its own
+  (cancelling), with an effect of its own.
 * An effect can begin again. After a pause in the middle of a wait for heat, that wait begins again, and the next host
   begins the effect from its first line. So nothing that matters is kept in local variables. It is in the snapshot
   (`parked`, `script`, `barrier_offset`, `standing_by`), which is written before anything that must not be done twice.
@@ -141,10 +143,11 @@ class Effects:
         job.machine.fire("started")
 
     async def open_file(self, job: Job) -> None:
-        """Open the file and record the job, before its first state.
+        """Open the file and record the job, before its first effect.
 
         Raises:
             OSError: the file cannot be opened or read.
+            CommandError: the file is not text.
             UncheckedFile: it is not the file that the front has checked.
             StoreError: the print has a key, and its start cannot be recorded.
         """
@@ -310,7 +313,7 @@ class Effects:
 
     async def _printing(self, job: Job) -> None:
         stream = _stream_of(job)
-        await self._survival.places.feed(job)
+        await self._survival.places.announce_lines(job)
         if not job.feeds_printer:
             job.feeds_printer = True
             job.printer.feed(stream, keep_place=job.was_reattached)

@@ -153,7 +153,7 @@ class Places:
         self._reservation = 0, 0  # (number, count): the last numbers reserved for commands, as the link counts
         self._base: int | None = None  # the link's number minus the number on the wire
         self._pace_from = 0.0, 0  # (time, number): the time at which that number was the next one; for the pace
-        self._write_seconds = 0.0  # of the last write, or nine tenths of this value before it, if that is more
+        self._write_seconds = 0.0  # that the last write took; after a slow one it falls by at most a tenth per write
         self._write_started = 0.0  # when the present write started, in s of the loop
         self._has_given_up = False
         self._retract_task: asyncio.Task[None] | None = None
@@ -217,12 +217,13 @@ class Places:
         """Write what follows from a job's new state. In a pause `keep` writes."""
         state = job.state
         if job is not self._job or state is JobState.PRINTING:
-            return  # `feed` writes before the next lines of the file
+            return  # `announce_lines` writes before the next lines of the file
         if state is JobState.REATTACHING:
-            self._drop_reservation()  # lost lines are sent again under their old numbers; the others wait for `feed`
+            # lost lines are sent again under their old numbers; the others wait for `announce_lines`
+            self._drop_reservation()
         elif state.ended:
             ending = job.snapshot.ending
-            # a reboot before the heaters are off loses the logbook, in which the snapshot says so too
+            # the logbook says too that heaters may be on, but a reboot loses it
             self._clear(job.snapshot.address if ending is not None and ending.hot else None)
         elif state is not JobState.PAUSED or job.snapshot.printer_paused:
             self._store_unknown(_REASONS.get(state, "the printer was in a pause of its own"))
@@ -234,7 +235,7 @@ class Places:
             fed, modes = self._logbook.sent_place, plain_modes(job.printer.modes)
             self._store(self._make_place(number=number, end_number=number + 1, fed=fed, modes=modes))
 
-    async def feed(self, job: Job) -> None:
+    async def announce_lines(self, job: Job) -> None:
         """Note on the disk that the next number is of a line of the file; return when the note is written."""
         if job is not self._job or not self._disk_usable:
             return
@@ -271,7 +272,7 @@ class Places:
         job, printer = self._job, self._connection.printer
         if job is None or printer is None:
             return True
-        if self._from_last_boot is not None:  # even if the disk fails: an attempt that begins again has to know it
+        if self._from_last_boot is not None:  # even if the disk fails, as reattaching may begin again
             self._note_that_no_line_follows(self._from_last_boot, printer)
         if not self._disk_usable or not self._may_be_known:
             return True
