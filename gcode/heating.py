@@ -88,19 +88,19 @@ def reading_name(tool: int, heaters: Container[str]) -> str:
     return "tool0" if name not in heaters and "tool0" in heaters and "tool1" not in heaters else name
 
 
-def heaters_off(extruders: int, *, chamber: bool, heaters: Heaters | None = None) -> list[str]:
+def heaters_off(hotends: int, *, chamber: bool, heaters: Heaters | None = None) -> list[str]:
     """Return the commands that turn every heater off, hotends first.
 
     Args:
-        extruders: the number of hotends.
+        hotends: their number.
         chamber: the printer has a heated chamber.
         heaters: the last temperature report: every heater that is on there is turned off too.
     """
     on = [name for name, reading in (heaters or {}).items() if reading.target]
     numbers = [int(name.removeprefix("tool")) for name in on if re.fullmatch("tool[0-9]{1,2}", name)]
-    extruders = max([extruders, *(number + 1 for number in numbers)])
+    hotends = max([hotends, *(number + 1 for number in numbers)])
     chamber = chamber or "chamber" in on
-    tools = [f"M104 T{tool} S0" for tool in range(extruders)] if extruders > 1 else ["M104 S0"]
+    tools = [f"M104 T{tool} S0" for tool in range(hotends)] if hotends > 1 else ["M104 S0"]
     return [*tools, "M140 S0", *(["M141 S0"] if chamber else [])]
 
 

@@ -179,7 +179,7 @@ class Outbox:
     def _take_all(self, now: float) -> bytes:
         """Return the bytes that may go now, if more than lines of the job waits, or something is in doubt."""
         flight, recovery = self._flight, self._recovery
-        out = self._probe() if recovery.raw else b""
+        out = self._probe() if recovery.probe_bytes else b""
         if self.urgent:
             window = self.slots or self._dialect.window_lines
             self._wire.estimate_unread(flight, window, now, all_read=recovery.echo is not None)
@@ -189,7 +189,7 @@ class Outbox:
             flight.add(sent)
             _, raw, _, _, _ = sent
             out += raw
-        if recovery.raw:  # `_take_before_job` has begun a probe: nothing may follow it
+        if recovery.probe_bytes:  # `_take_before_job` has begun a probe: nothing may follow it
             out += self._probe()
         waits = flight.replaying or recovery.probing or flight.next >= flight.next_renumbering or self._waits_for_room
         return out if waits or self.held or self._pull is None else out + self._take_lines(self._pull)
@@ -204,7 +204,7 @@ class Outbox:
         return self._permits(ticket, len(self.urgent) + len(self.queue))
 
     def _probe(self) -> bytes:
-        raw, self._recovery.raw = self._recovery.raw, b""
+        raw, self._recovery.probe_bytes = self._recovery.probe_bytes, b""
         return self.packer.probe(raw)
 
     def _take_before_job(self) -> Sent | None:

@@ -1,10 +1,10 @@
 """Recovery: what the host does when the printer requests a line again, or is silent for too long.
 
-Nothing here sends: the outbox sends `raw`, and the link sends `echo` when `echo_due` is set. An error raised here ends
-the conversation.
+Nothing here sends: the outbox sends `probe_bytes`, and the link sends `echo` when `echo_due` is set. An error raised
+here ends the conversation.
 
 Theory of operation. The firmware accepts each line number once, and in order. So it always knows which line it wants
-next, and the host never guesses: in doubt, it finds out. There are three questions.
+next, and the host never guesses: in doubt, it finds out one of three things.
 
 * Which line does the firmware want? (PROBING; REATTACHING if the previous host sent the lines; DOUBTING if the answer
   made no sense.) The probe is an M105 under a number that no print reaches. The firmware refuses it and names the line
@@ -122,7 +122,7 @@ class Recovery:
             read.
         probing: a probe was sent, or is about to be.
         rewinding: a line was requested, and nothing is sent until all lines after it are answered or have vanished.
-        raw: a probe to send before anything else.
+        probe_bytes: a probe to send before anything else.
         echo: the M118 whose echo the link awaits.
         echo_due: that M118 has to be sent: after lines that were requested again, before all others.
         owed_ok: the `ok` that belongs to a request has not come yet.
@@ -139,7 +139,7 @@ class Recovery:
     clear: bool = True
     probing: bool = False
     rewinding: bool = False
-    raw: bytes = b""
+    probe_bytes: bytes = b""
     echo: Ticket | None = None
     echo_due: bool = False
     owed_ok: bool = False
@@ -169,7 +169,7 @@ class Recovery:
     @property
     def settled(self) -> bool:
         """No rewind and no reattaching is under way, and no probe waits to be sent."""
-        return not (self.phase is Phase.REWINDING or self.raw or self._reattached_at is not None)
+        return not (self.phase is Phase.REWINDING or self.probe_bytes or self._reattached_at is not None)
 
     # -- requests ------------------------------------------------------------------------------------------
 
@@ -222,7 +222,7 @@ class Recovery:
 
     def _doubt(self, number: int, flight: Flight, dialect: Dialect) -> None:
         """Probe before ending the conversation: `Resend: 1` may be a damaged `Resend: 123`."""
-        probed = self.phase is Phase.DOUBTING and not self.raw
+        probed = self.phase is Phase.DOUBTING and not self.probe_bytes
         if probed and (number == self._doubted or self._doubts >= MAX_DOUBTS):
             on_wire = number - flight.base
             first, last = flight.first_in_history - flight.base, flight.next_on_wire - 1
@@ -364,7 +364,7 @@ class Recovery:
         next line at once. Repetier says `skip` and requests it 1.3 s later. Smoothieware answers the empty line with an
         `ok` (GcodeDispatch.cpp).
         """
-        self.raw = b"\n" + frame(dialect.impossible_number(flight.next_on_wire - 1), b"M105")
+        self.probe_bytes = b"\n" + frame(dialect.impossible_number(flight.next_on_wire - 1), b"M105")
         self.foreign_ok = dialect.answers_blank
 
     def on_probe_executed(self, flight: Flight) -> None:
@@ -404,7 +404,7 @@ class Recovery:
         return next((at for at, (_, _, _, _, ticket) in enumerate(lines) if ticket is self.echo), len(lines))
 
     def end_echo(self) -> None:
-        """Stop awaiting an echo: no line before the M118 lacks an answer."""
+        """Stop awaiting an echo: it has come, it is not needed any more, or it is not sent any more."""
         self.echo = None
         self.echo_due = False
         self._enter("echo")
