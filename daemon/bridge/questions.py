@@ -65,7 +65,7 @@ class ConnectionFigures(Struct, frozen=True):
         stall: the longest time for which the loop was busy, since the end of the last print.
         waits: how often lines of the last print had not been read from the disk in time.
         planner_empty: the number of moves that found the planner empty; None: the firmware does not report that.
-        window_lines, window_bytes: the most that may be in flight; 0: no limit.
+        window_lines, window_bytes: the most that may be in flight.
         memory: of the core, in bytes.
     """
 
@@ -102,7 +102,7 @@ class CoreTally(Struct, frozen=True):
         stall_time: the sum of all stalls.
         turnarounds: how many times from an answer of the printer to our next line lie in each interval of TURNAROUNDS;
             the last interval has no bound.
-        window_lines: the most lines that may be in flight; 0: no limit; None: there is no printer.
+        window_lines: the most lines that may be in flight; None: there is no printer.
     """
 
     began: float = 0.0

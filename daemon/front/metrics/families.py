@@ -64,7 +64,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "link_timeouts": _counter("Timeouts: how often the printer was silent for too long."),
     "link_stray_oks": _counter("Acknowledgements that belong to no line."),
-    "link_window_lines": _gauge("Lines that may be in flight; 0 if there is no limit."),
+    "link_window_lines": _gauge("Lines that may be in flight."),
     "link_turnaround_seconds": Family(
         "histogram", "Time from an answer of the printer to the writing of the next lines."
     ),
