@@ -106,7 +106,7 @@ class CoreEnd:
             self._listener = None
 
     async def serve(self, sock: socket.socket) -> None:
-        """Serve the front at the other end of a pair of sockets."""
+        """Serve the front at the other end of a connected socket."""
         await self._loop.create_connection(self._new_front, sock=sock)
 
     def close(self) -> None:

@@ -173,7 +173,7 @@ class RemoteConnection:
 
     @property
     def heaters(self) -> Heaters:
-        """The last temperature report; empty before the first."""
+        """The last temperature report; empty before the first, and while the printer is not READY."""
         return self.summary.heaters
 
     @property

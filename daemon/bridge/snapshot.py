@@ -23,7 +23,7 @@ class PrinterSummary(Struct, frozen=True):
         address: of the open, or last tried, connection.
         port: that address as clients name it: a path, or VIRTUAL.
         baudrate: of the open connection, in bits per second.
-        connected: there is a printer, READY or about to be.
+        connected: there is a connection, even if it is not READY yet or has failed.
         heaters: the last temperature report, in °C.
         modes: how the next coordinates will be read.
         panel_print: the print from the printer's own SD card, if any.
@@ -68,7 +68,7 @@ class JobSummary(Struct, frozen=True):
         id: its number in the record.
         key: its idempotency key, if any.
         selected: the file that `Start` prints.
-        error: why the last job failed.
+        error: why the last job failed or was interrupted.
         warning: the problem of a print that continues in spite of it.
         pause_reason: why the job is pausing or paused, if that is known.
         progress: how far the job is.

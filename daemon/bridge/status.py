@@ -45,7 +45,8 @@ class Status:
         text: the state, in words.
         connection_text: the same for `/api/connection`, which calls Offline "Closed".
         flags: each of FLAGS.
-        error: why the connection or the last job failed; None: neither has.
+        error: why the connection failed or, while it is READY, why the last job failed or was interrupted; None: there
+            is no such reason, or a print is shown.
     """
 
     text: str

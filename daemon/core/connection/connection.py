@@ -140,7 +140,7 @@ class Connection:
 
     @property
     def heaters(self) -> Heaters:
-        """The last temperature report; empty before the first."""
+        """The last temperature report; empty before the first, and while the printer is not READY."""
         return self.printer.heaters if self.printer and self.ready else {}
 
     @property
