@@ -132,7 +132,7 @@ class Addresses:
         return True
 
     def remember(self, port: str, baudrate: int) -> None:
-        """Note the baudrate at which a printer answered at a port; it is used if the address names none."""
+        """Note the baudrate at which a printer answered; it is used if neither address nor configuration names one."""
         self._working_rates[port] = baudrate
 
     def forget(self, port: str) -> None:

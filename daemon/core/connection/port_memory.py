@@ -56,7 +56,7 @@ class PortMemory:
             self._devices[target] = port.device
 
     def _is_name_of(self, device: UsbDevice, target: str, path: str) -> bool:
-        """Tell whether a path belongs to this board alone, so a board that answers there is it, even if it is unlisted.
+        """Tell whether no other board can have this path: what answers there is this one, even if the port is unlisted.
 
         That is so for a name by id with a serial number: udev removes such a name for a moment when it looks at the
         board again, and the port may be opened just after. Any other path may lead to another board by now.
@@ -82,10 +82,12 @@ class PortMemory:
         return (await asyncio.to_thread(ports.auto_port)).path if address.target == AUTO else address.target
 
     async def find_same_board(self, address: Address) -> str:
-        """Return the path of the board that was connected, and never that of another board.
+        """Return the path of the board that was connected, and never that of another one.
+
+        If it is not known which board that was, this is the path that the address names.
 
         Raises:
-            NoSuchPort: the board is not there, or it is not known which board it was.
+            NoSuchPort: the board is not there; or the address is `serial:auto`, and the board is not known.
         """
         if address.scheme != "serial":
             return address.target

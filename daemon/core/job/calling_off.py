@@ -49,7 +49,8 @@ async def _turn_heaters_off(printer: Printer, profile: ProfileConfig) -> None:
 def interrupting_commands(printer: Printer) -> list[str]:
     """Return the commands that end a wait for heat (M108) and drop planned moves (M410), if they act on arrival.
 
-    M410 is left out while the printer homes or probes: Marlin would miss its endstop and halt.
+    M410 is left out if one of the last lines on the wire homes or probes: that may not be over, and Marlin would miss
+    its endstop and halt.
     """
     words = [word for word in ("M108", "M410") if acts_at_once(printer, word)]
     homes = any(map(_HOMING.match, printer.flight_recorder.tail()))

@@ -395,7 +395,7 @@ class JobController:
             self._job.stop(trouble)
 
     async def abandon(self, reason: str = "the printer was disconnected") -> None:
-        """Interrupt the job because its host goes away. The heaters are turned off at once, even without a job."""
+        """Interrupt the job as its host leaves the printer. The heaters are turned off at once, even without a job."""
         runner = self.runner
         if runner is not None and runner.is_handed_over:
             return

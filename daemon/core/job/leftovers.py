@@ -86,7 +86,7 @@ class Leftovers:
         if snapshot is not None and snapshot.ending is not None and snapshot.ending.hot:
             leftover = replace(leftover, heaters_may_be_on=True, printer=snapshot.address)
         if runner is None:
-            # before the ends are recorded, or a host that follows before the printer has answered would not know it
+            # first: once the ends are recorded, only this tells a next host that heaters may still be on
             await places.forget((leftover.printer or "") if leftover.heaters_may_be_on else None)
         for record, state, ending in ends:
             selection = await self._record(record, state, ending)

@@ -35,7 +35,7 @@ class NoProgress:
             return before is not None
         self.trouble = (
             f"the print has made no progress for {self._patience / 60:g} min: the printer has acknowledged none of its "
-            "lines, and does not say that it is busy, heats or is paused"
+            "lines, and does not report that it is busy, heating or paused"
         )
         return before is None
 

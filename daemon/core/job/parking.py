@@ -60,7 +60,7 @@ def park(parked: ParkedPosition, config: PauseConfig, profile: ProfileConfig) ->
 
 
 def unpark(parked: ParkedPosition) -> list[str]:
-    """Return the commands that move the head back (X and Y, then down, then the filament) and restore every mode."""
+    """Return the commands that move the head back (X and Y, then down, then the filament) and restore the modes."""
     if parked.axes is None:
         return parked.modes.commands_to_restore_all()
     at = parked.axes

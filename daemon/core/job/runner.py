@@ -135,7 +135,7 @@ class Runner:
         effect = job.effect = asyncio.ensure_future(self._kit.effects.by_state[job.state](job))
         await asyncio.wait([effect])
         if effect.cancelled():
-            return  # a request or a fault has changed the state; its effect comes next
+            return  # the state has changed, `trouble` is set, or the same effect begins again
         if (error := effect.exception()) is not None:
             await self._take_error(error)
 

@@ -135,7 +135,7 @@ class Steps:
         snapshot.open_step = None
 
     async def observe(self, look: Callable[[], Awaitable[list[str]]]) -> list[str]:
-        """Return the lines that `look` returned when the effect first came to this step; `look` must change nothing.
+        """Return the lines that `look` returned when the effect first came to this step; `look` leaves all as it was.
 
         Raises:
             StepsDiffer: a command was sent at this index.

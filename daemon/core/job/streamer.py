@@ -65,8 +65,8 @@ class AnyReceiver:
 class FileStream:
     """A `hal.printer.LineSource` that reads one file.
 
-    A line that means something to the host stops the stream: `barrier` is its meaning, and `proceed` continues after
-    it. A plain line (`PLAIN`: a move or a tool) never does. The file stays open from `open` to `close`, so it may be
+    A line at which the host has to act stops the stream: `barrier` is its meaning, and `proceed` continues after it. A
+    plain line (`PLAIN`: a move or a tool) never does. The file stays open from `open` to `close`, so it may be
     replaced or deleted without any effect on this print.
     """
 

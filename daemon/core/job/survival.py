@@ -16,7 +16,8 @@ Before that nothing is written, or the next power cut would find a snapshot with
 
 Reattaching is one sequence, whatever the cause: open the port without a reset, ask for the line that is wanted, check
 that it is the same printer (M115) and the same file (size, time, inode), return to the state in which the job was.
-After a reboot the position of the head and the temperatures are checked too (`after_reboot`).
+After a reboot the position of the head and the temperatures are checked too (`after_reboot`), unless the print was
+paused.
 
 If anything does not fit, `CannotReattach` is raised: the print is INTERRUPTED and the heaters are turned off. It is
 better not to continue than to continue wrongly.

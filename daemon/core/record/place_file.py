@@ -55,7 +55,7 @@ class PlaceFile:
     async def _run(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
 
-    # From here on: on the thread.
+    # From here on: in a thread.
 
     def _read(self) -> bytes | None:
         try:

@@ -67,7 +67,7 @@ class PortNote:
         address = parse(printer.address) if printer is not None else None
         if printer is None or address is None:
             return
-        if address.scheme != "serial":  # the helper would stop what is on the earlier port by now: another's printer
+        if address.scheme != "serial":  # by now, another printer may be at the noted port
             with suppress(OSError):
                 await asyncio.to_thread(self._path.unlink, missing_ok=True)
             return
