@@ -1,4 +1,4 @@
-"""The dialects: what differs from firmware to firmware, as data. No code branches on a firmware's name.
+"""The dialects: what differs from firmware to firmware, as data. Link and driver branch on no firmware's name.
 
 The facts come from the recorded dialogues in `tests/data/transcripts/` and from the firmwares' source files;
 docs/firmware.md names the source of each. `gcode/firmware_traits.py` explains the fields. `gcode/consequence.py`,

@@ -216,7 +216,8 @@ class HostLink:
         """Queue a checked command; it goes out before the next line of the job.
 
         An urgent command goes before the others and beyond the window, but never beyond the receive buffer. A line
-        sent less than SETTLED_S seconds ago may still be in that buffer; older ones have moved to the command queue.
+        sent less than SETTLED_S seconds ago may still be in that buffer; the command queue has as many of the older
+        ones as it holds.
         """
         (self._outbox.urgent if ticket.urgent else self._outbox.queue).append(ticket)
 

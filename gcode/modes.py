@@ -129,7 +129,7 @@ class Modes:
         return [axes, extruder, *speed]  # in this order: G90 and G91 may set E too
 
     def commands_to_restore_all(self) -> list[str]:
-        """Return the commands that restore every mode that was set; first the tool, whose change may move axes."""
+        """Return the commands that restore the modes, but no factor (M220, M221); first the tool: it may move axes."""
         tool = [f"T{self.tool}"] if self.tool is not None else []
         units = [] if self.inches is None else ["G20" if self.inches else "G21"]
         fan = [] if self.fan is None else [f"M106 S{self.fan}" if self.fan else "M107"]

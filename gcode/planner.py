@@ -429,7 +429,7 @@ def plan_blocks(moves: Iterable[tuple[Vector, Vector, float]], limits: MotionLim
     """
     planner = LookAhead(limits)
     for start, end, feedrate in moves:
-        if len(planner.waiting) == CAPACITY - 1:  # a move under way has the last place
+        if len(planner.waiting) == CAPACITY - 1:  # a move under way has the last block
             yield planner.fetch()
         planner.add(start, end, feedrate)
     while planner.waiting:

@@ -5,7 +5,7 @@ from itertools import islice
 from gcode.flight import Flight
 
 SETTLED_S = 0.05
-"""Seconds after which a line has left the firmware's receive buffer, even if it has no answer yet."""
+"""Seconds after which a line has left the firmware's receive buffer, even without an answer, if the queue has room."""
 
 
 class Wire:

@@ -3,7 +3,7 @@
 At the first contact the printer is greeted (`gcode/greeting.py`), asked for its name by M115, and tested for a halt, as
 Klipper and Smoothieware answer M115 even while halted. If the host reattaches, the lines in flight are settled first:
 by the link, or by a probe if no record of them is left (`gcode/line_probe.py`). M115 then shows whether it is the same
-printer. In both cases a MeatPack decoder is set up last. It may get orders only while nothing is in flight.
+printer. In both cases a MeatPack decoder is set up last, while nothing is in flight.
 """
 
 import asyncio

@@ -4,8 +4,8 @@ It has two parts in one mapped file on a tmpfs (in anonymous memory if there wil
 
 * a ring of the last frames, each written before it goes on the wire. The printer reports the last line that it
   accepted; the ring turns that number into a place in the file, and holds the lines to send again.
-* the job's snapshot, a small JSON document, written rarely, into its two halves in turn. Its generation is a number
-  that grows with each snapshot.
+* the job's snapshot, a small JSON document, written rarely, to two areas in turn, the halves. Its generation is a
+  number that grows with each snapshot.
 
 Neither costs a system call. The process may be killed between any two bytes: a frame is valid once its number is
 written behind it, and a snapshot once its checksum is written. Until then the previous snapshot is valid.

@@ -94,7 +94,7 @@ class ActionRequested(Event):
 
 @frozen
 class FirmwareSaid(Event):
-    """A text for the user: an error that does not end the connection, an unknown command, an echo."""
+    """A text for the user: of the firmware (an error, a warning, an unknown command), or about the connection."""
 
     text: str
     severity: LogLevel

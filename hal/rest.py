@@ -3,7 +3,8 @@
 The sign is the firmware's report of its position. An `ok` is no proof: a stray one (M303 sends one of its own, and a
 bad line may double one) may look like the answer to M400 before the last move has been made.
 
-Nothing here gives up on a printer that is slow or waits for its user; the link detects a silent printer.
+Nothing here gives up on a printer that is slow or waits for its user, except that an unknown firmware has at most
+MAX_MOVING_S; the link detects a silent printer.
 """
 
 import asyncio

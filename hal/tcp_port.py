@@ -66,7 +66,7 @@ class TcpTransport(asyncio.BufferedProtocol):
         """Connect.
 
         Raises:
-            NoSuchPort: nothing answers there; says why.
+            PortError: nothing answers there, or `close` was called meanwhile; says why.
         """
         self._on_data, self._on_lost = on_data, on_lost
         loop = asyncio.get_running_loop()

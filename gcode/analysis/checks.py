@@ -20,7 +20,7 @@ from gcode.unknown import LOSSES, losses
 
 MAX_EXTRUSION = 200.0  # mm in one move; Marlin's EXTRUDE_MAXLENGTH
 _MAX_FILAMENT = 2.0  # mm of filament per mm of path; a thick line of a 1 mm nozzle takes 0.5
-_MIN_SHARE = 0.5  # of all filament that printing moves push out, at least this share is used: see `_check_relative_e`
+_MIN_SHARE = 0.5  # a sound file uses at least this share of what printing moves push out
 _MAX_IMPLAUSIBLE = 10  # moves with an implausible E; more of them are no accident
 _MAX_PRESSED = 0.2  # mm below the bed to which a first layer may be pressed
 

@@ -1,7 +1,7 @@
 """Klipper's planner for many moves at once: corners by square_corner_velocity, and smoothed speeds.
 
 It differs from Marlin's (Klipper's Kinematics.md, "Look-ahead" and "Smoothed look-ahead"): speed and acceleration are
-limited along the path and not for each axis; the printer stops before and after a move of the extruder alone; and
+limited along the path, and for no axis but Z; the printer stops before and after a move of the extruder alone; and
 short zigzag moves are no faster than max_accel_to_decel, a lower acceleration, allows. As in Klipper, moves are planned
 twice: the smoothed speeds limit how fast each move may cruise, and the real ones give its acceleration and braking.
 
@@ -55,7 +55,7 @@ class KlipperCorners:
 
 def _corners(before: Floats, after: Floats, previous: Floats, current: Floats) -> Floats:
     """Return the squared maximum speeds of the corners; rows of `previous` and `current` are as in `_last`."""
-    cosine = -(before[:3] * after[:3]).sum(axis=0)  # of the angle between the two lines; -1 is straight on
+    cosine = -(before[:3] * after[:3]).sum(axis=0)  # of the angle between the two moves; -1 is straight on
     half_sine = np.sqrt(np.maximum(0.5 * (1.0 - cosine), 0.0))
     half_cosine = np.sqrt(np.maximum(0.5 * (1.0 + cosine), 0.0))
     bend = np.abs(after[3] - before[3])

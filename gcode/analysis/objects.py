@@ -57,7 +57,7 @@ class Objects:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Each object once, by its most readable name, or by its number if it has no name."""
+        """Each object with a name once, by the most readable one; if none has a name, all by their numbers."""
         names: dict[str, str] = {}
         for name in (*self._comment_names, *filter(None, self._m486_names.values()), *self._unnumbered_names):
             names.setdefault(_key(name), name)

@@ -27,8 +27,8 @@ from gcode.planner import (
 )
 
 HORIZON = CAPACITY - 2
-"""Moves that wait behind a move when its exit speed becomes final: that move has one place in the planner, and another
-place is free."""
+"""Moves that wait behind a move when its exit speed becomes final: that move has one block in the planner, and another
+one is free."""
 
 
 @frozen

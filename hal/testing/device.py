@@ -69,7 +69,7 @@ class Device:
 
     @asynccontextmanager
     async def ready(self, listener: Callable[[Event], None] | None = None) -> AsyncIterator[Printer]:
-        """Yield an open printer, whose heaters are turned off at the end in any case."""
+        """Yield an open printer; at the end, even after an error, its heaters are turned off if possible."""
         printer = self.printer()
         if listener is not None:
             printer.subscribe(listener)
