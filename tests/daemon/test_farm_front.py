@@ -87,7 +87,7 @@ async def test_an_offer_is_printed_once_and_reported(tmp_path):
                 return await start(*args, **more)
 
             with patch.object(type(server.service.front.jobs), "begin", lambda _, *args, **more: slow(*args, **more)):
-                await until(lambda: any(r.kind == "not_begun" for _, r, _ in listed.reports), "its word")
+                await until(lambda: any(r.kind == "not_begun" for _, r, _ in listed.reports), "its report")
             assert listed.copies()[1].state == "waiting"
             history = (await server.get("/api/history")).json["jobs"]
             assert history[0]["path"] == "other.gcode"
@@ -111,7 +111,7 @@ async def test_a_file_outside_the_bed_is_declined_by_the_front(tmp_path):
         async with meanwhile(listed.run()):
             await asyncio.sleep(2)
             await server.post("/api/queue", {"command": "bed", "clear": True})
-            await until(lambda: listed.reports, "its word")
+            await until(lambda: listed.reports, "its report")
         report = listed.reports[0][1]
         assert (report.kind, report.fits) == ("declined", False)
         assert "X900" in report.reason

@@ -165,10 +165,10 @@ async def test_a_missing_camera_or_bad_request_is_reported(tmp_path):
 
 
 async def test_simultaneous_requests_share_one_picture(tmp_path, monkeypatch):
-    came, snapshot = [], Cameras.snapshot
+    requests, snapshot = [], Cameras.snapshot
 
     def noted(*arguments):
-        came.append(arguments)
+        requests.append(arguments)
         return snapshot(*arguments)
 
     monkeypatch.setattr(Cameras, "snapshot", noted)
@@ -177,7 +177,7 @@ async def test_simultaneous_requests_share_one_picture(tmp_path, monkeypatch):
         api(tmp_path, "", webcam={"snapshot_url": device.url + STILL}) as server,
     ):
         asking = [asyncio.ensure_future(server.get("/webcam/?action=snapshot")) for _ in range(5)]
-        await until(lambda: len(came) == len(asking))
+        await until(lambda: len(requests) == len(asking))
         device.release.set()
         answers = await asyncio.gather(*asking)
         assert {each.status for each in answers} == {200}
