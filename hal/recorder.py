@@ -313,7 +313,7 @@ def dump(folder: Path, header: SessionHeader, records: Iterable[Record]) -> Path
 def describe(
     address: str, baudrate: int | None, wall: float, software: str, settings: dict[str, float | str]
 ) -> SessionHeader:
-    """Return the header of a conversation that begins at `wall`, in seconds since 1970."""
+    """Return the header of a conversation that begins at `wall`, a Unix time in s."""
     return SessionHeader(datetime.fromtimestamp(wall, UTC).isoformat(), address, baudrate, software, settings)
 
 

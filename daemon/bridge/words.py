@@ -38,7 +38,7 @@ ACTIVE = tuple(state for state in JobState if state not in ENDED)
 
 @frozen
 class Selection:
-    """The file to print: its path among the uploads, its size in bytes and its date in s.
+    """The file to print: its path among the uploads, its size in bytes and the Unix time of its last change, in s.
 
     Attributes:
         sha1: of the upload, valid while size and `mtime_ns` stay the same; None: not known.

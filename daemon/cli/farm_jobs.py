@@ -161,7 +161,7 @@ def _count(text: str) -> int:
 
 
 def _moment(text: str) -> float:
-    """Return a date in s since 1970; a date without a time means the end of that day."""
+    """Return a Unix time in s; a date without a time means the end of that day."""
     try:
         if len(text) == len("2026-12-24"):
             return datetime.combine(date.fromisoformat(text), datetime.max.time()).timestamp() // 1

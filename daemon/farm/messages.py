@@ -1,7 +1,7 @@
 """Messages between the farm's server and the agents beside the printers, as JSON.
 
-No body names its sender: the subject does, and NATS lets each printer publish only on its own subjects. Times are in s
-since 1970, lengths in mm, temperatures in °C, sizes in bytes.
+No body names its sender: the subject does, and NATS lets each printer publish only on its own subjects. Times are Unix
+times in s, lengths in mm, temperatures in °C, sizes in bytes.
 """
 
 from typing import Annotated, Literal

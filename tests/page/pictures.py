@@ -20,7 +20,7 @@ from support.stage import Stage
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
 MAX_BYTES = 100_000  # of a picture
-NOW = 1_795_880_520  # the time in every picture, seconds since 1970
+NOW = 1_795_880_520  # the Unix time in every picture, in s
 DESKTOP = {"viewport": {"width": 1100, "height": 700}}
 TALL = {"viewport": {"width": 1100, "height": 880}}
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}

@@ -51,7 +51,7 @@ class Agent:
             end: connects to the farm's server.
             printer: its printer.
             folder: its own, on a disk.
-            wall: returns the date, in s since 1970.
+            wall: returns the Unix time in s.
             url: of the printer's page, for users.
             group: the group that the printer belongs to.
             tools: the configured filaments and nozzles; the printer's service fills the gaps.

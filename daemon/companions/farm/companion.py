@@ -40,7 +40,7 @@ class FarmCompanion(Companion):
             folder: its own.
             config: the farm, and this printer in it.
             environ: of this process.
-            wall: returns the date, in s since 1970.
+            wall: returns the Unix time in s.
             end: connects to the farm's server; None: by NATS.
 
         Raises:

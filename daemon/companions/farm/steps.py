@@ -92,7 +92,7 @@ class CopySteps:
             printer: the printer.
             diary: the notes, on the disk.
             loader: brings files to the printer.
-            wall: returns the date, in s since 1970.
+            wall: returns the Unix time in s.
             tools: returns the mounted filaments and nozzles.
         """
         self.offer: Offer | None = None

@@ -57,7 +57,7 @@ class MqttCompanion(Companion):
             folder: its own.
             config: the section [mqtt].
             environ: of this process.
-            wall: returns the date, in s since 1970.
+            wall: returns the Unix time in s.
 
         Raises:
             ConfigError: the configuration, the password or a certificate cannot be used.

@@ -19,7 +19,7 @@ def payloads(front: FrontState, machine: Mapping[str, Any], wall: float, *, curr
     Args:
         front: the front's state.
         machine: the computer's health, as the front reports it.
-        wall: the date, in s since 1970.
+        wall: the Unix time in s.
         current: whether the front's state is current.
     """
     return {

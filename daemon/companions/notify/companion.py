@@ -70,7 +70,7 @@ class Notify(Companion):
             notify: the section of that name.
             spoolman: the section of that name.
             environ: of this process.
-            wall: returns the date, in s since 1970.
+            wall: returns the Unix time in s.
             outside: sends requests to webhooks and Spoolman.
 
         Raises:

@@ -43,7 +43,7 @@ class NoticeFinder:
     standing_conditions: set[str] = field(default_factory=set)
     lost_prints: set[int] = field(default_factory=set)
     _ended_conditions: dict[str, float] = field(default_factory=dict)  # key of a condition → when it ended
-    _runouts: dict[int, float] = field(default_factory=dict)  # id of a print → date of its runout, until it pauses
+    _runouts: dict[int, float] = field(default_factory=dict)  # id of a print → Unix time of its runout, until it pauses
 
     def check_snapshot(self, front: Mapping[str, Any], now: float, date: float) -> list[UserNotice]:
         """Return the notices for a snapshot.
@@ -51,7 +51,7 @@ class NoticeFinder:
         Args:
             front: the snapshot.
             now: the time of any steady clock, in s.
-            date: in s since 1970; part of keys, which are remembered longer than a steady clock runs.
+            date: Unix time in s; part of keys, which are remembered longer than a steady clock runs.
         """
         job = front.get("job.id")
         notices: list[UserNotice] = []

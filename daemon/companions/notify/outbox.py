@@ -49,7 +49,7 @@ class DeliveryResult:
     """The result of an attempt at a target.
 
     Attributes:
-        date: in s since 1970.
+        date: Unix time in s.
         tries: number of the attempt.
         reason: of a failure; None: it was sent.
         over: this attempt was the last.

@@ -41,7 +41,7 @@ class Notification:
         title: one line.
         body: a few lines.
         about: values that describe the event.
-        date: of this attempt, in s since 1970.
+        date: Unix time of this attempt, in s.
         picture: a JPEG.
         picture_file: the same as a file, for the process of apprise.
     """

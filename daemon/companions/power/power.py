@@ -56,7 +56,7 @@ class Power(Companion):
             folder: its own.
             config: the section [power].
             switches: the configured switches.
-            wall: returns the date, in s since 1970.
+            wall: returns the Unix time in s.
             emergency: stops the printer.
         """
         super().__init__(client, folder)

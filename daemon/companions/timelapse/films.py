@@ -47,7 +47,7 @@ class Recording:
         job: id of the print.
         key: its idempotency key.
         file: its path among the uploads.
-        began: date, in s.
+        began: Unix time in s.
         outcome: how the print ended; empty: it is under way.
         wanted: a film will be made of it.
         failed: why making the film failed.

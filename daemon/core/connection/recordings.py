@@ -37,7 +37,7 @@ class Recordings:
 
         Args:
             config: whether and where whole conversations are recorded.
-            wall: seconds since 1970.
+            wall: returns the Unix time in s.
             state: the state directory.
         """
         self._target: RecordingFolder | None = None

@@ -54,7 +54,7 @@ def describe() -> Schema:
         "info": {
             "title": "nozzled farm",
             "version": __version__,
-            "description": "One list of jobs for many printers. Times are seconds since 1970, lengths mm.",
+            "description": "One list of jobs for many printers. Times are Unix times in s, lengths mm.",
         },
         "security": [{"key": []}, {"bearer": []}],
         "paths": {path: _complete(item) for path, item in {**_jobs(), **_printers(), **_others()}.items()},

@@ -64,7 +64,7 @@ class FarmSeams:
 
     Attributes:
         folder: for uploads, thumbnails and the first key.
-        wall: returns the date, in s since 1970.
+        wall: returns the Unix time in s.
         name: of the farm, as users see it.
         analyse: analyses an uploaded file.
         max_upload: the largest file, in bytes.

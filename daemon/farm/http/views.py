@@ -85,7 +85,7 @@ class PrinterView(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         state: text of the state, as in OctoPrint's API; "Away" if the printer is silent.
         reason: why it takes no copy; empty: it is ready.
-        heard: date of its last presence, in s since 1970; None: it has sent none since the server started.
+        heard: Unix time of its last presence, in s; None: it has sent none since the server started.
         url: of its own page.
         holds: id of its copy, according to the list; `orphan`: that copy has begun, and the printer is silent.
     """

@@ -22,7 +22,7 @@ MAX_TEXT = 500
 
 
 class Transaction:
-    """One transaction; `now` is its date, in s since 1970."""
+    """One transaction; `now` is its Unix time in s."""
 
     def __init__(self, connection: sa.Connection, now: float) -> None:
         self.connection = connection

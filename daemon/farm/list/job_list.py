@@ -48,7 +48,7 @@ class JobList:
 
     Args:
         url: `sqlite:////path/farm.db`, `sqlite://` for one in memory, or `postgresql://…`.
-        wall: returns the date, in s since 1970.
+        wall: returns the Unix time in s.
         away_s: seconds of silence after which a printer is away.
 
     Attributes:

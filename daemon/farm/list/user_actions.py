@@ -26,7 +26,7 @@ MAX_WORD = 64
 MAX_NOTES = 4000
 MAX_NOZZLE = 10.0
 MAX_DUE = 4e9
-"""Bounds of a job's fields: numbers, characters, mm, and a date in s since 1970."""
+"""Bounds of a job's fields: numbers, characters, mm, and a Unix time in s."""
 
 MIN_GAP = 1e-6
 """Before a job is put between two jobs whose ranks are closer than this, all ranks are numbered again."""
@@ -227,7 +227,7 @@ def _check_numbers(values: dict[str, Any]) -> None:
     if abs(priority) > MAX_PRIORITY:
         raise BadJob(f"priority must be from -{MAX_PRIORITY} to {MAX_PRIORITY}, not {priority}")
     if due is not None and not (math.isfinite(due) and 0 < due < MAX_DUE):
-        raise BadJob("due must be a date in seconds since 1970")
+        raise BadJob("due must be a Unix time, in s")
 
 
 def _printers(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ class FileFacts(ListValue, frozen=True):
     """A file and the results of its analysis; empty, 0 or None: unknown.
 
     Attributes:
-        at: when it was uploaded, in s since 1970.
+        at: Unix time of its upload, in s.
         extent: width and depth of the print, and its height above the bed, in mm.
         hottest: the highest hotend target, in °C.
         seconds: the estimated print time.
@@ -66,7 +66,7 @@ class Submission(ListValue, frozen=True, forbid_unknown_fields=True):
         colour: of the first material; empty: any.
         nozzle_mm: None: the file's; 0: any.
         printers: ids of the printers that may print it; empty: all of the group.
-        due: due date, in s since 1970.
+        due: Unix time of the due date, in s.
     """
 
     sha256: str = ""
@@ -209,7 +209,7 @@ class Decline(ListValue, frozen=True):
     """A printer's refusal of a job; the printer is offered no copies of that job.
 
     Attributes:
-        until: date; None: until the job is edited or released.
+        until: Unix time in s; None: until the job is edited or released.
     """
 
     job: str

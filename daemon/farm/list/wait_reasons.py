@@ -13,7 +13,7 @@ MAX_NAMED = 4
 """A sentence names this many printers, and counts the others."""
 
 WriteDate = Callable[[float], str]
-"""Writes a date, in s since 1970, for users: "14:20"."""
+"""Writes a Unix time, in s, for users: "14:20"."""
 
 
 def why_job_waits(
@@ -33,7 +33,7 @@ def why_job_waits(
         misfits: why each of them cannot print this job: the names of the requirements that it misses, each with a
             sentence, as `matching` yields them.
         before: number of copies ahead of it that compete for its printers.
-        now: date, in s since 1970.
+        now: Unix time in s.
         write_date: writes a date.
         away_s: seconds of silence after which a printer is away.
     """

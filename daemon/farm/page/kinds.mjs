@@ -98,7 +98,7 @@ export function fieldsOf(form, typed) {
   return {fields, wrong: ""};
 }
 
-/** A time for <input type=datetime-local>. @param {number|null} seconds Since 1970. */
+/** A time for <input type=datetime-local>. @param {number|null} seconds Unix time */
 export function localTime(seconds) {
   if (!seconds) return "";
   const at = new Date(seconds * 1000);

@@ -74,7 +74,7 @@ class Dispatcher:
             jobs: the list.
             end: connects to the printers.
             files: of the jobs.
-            wall: returns the date, in s since 1970.
+            wall: returns the Unix time in s.
             times: leases and pauses.
         """
         self._jobs = jobs

@@ -48,7 +48,7 @@ def serve_farm(config: FarmServerConfig, state: Path, environ: Mapping[str, str]
         config: of the farm.
         state: the folder of list, keys and cache.
         environ: of this process.
-        wall: returns the date, in s since 1970.
+        wall: returns the Unix time in s.
 
     Raises:
         ConfigError: the configuration has a value that cannot be used.

@@ -78,7 +78,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "loop_stall_seconds": Family("histogram", "Stalls of the core's loop of more than 10 ms."),
     # -- the service
-    "process_start_time_seconds": _gauge("Start times of core and front, in s since 1970.", "process"),
+    "process_start_time_seconds": _gauge("Unix times of the starts of core and front, in s.", "process"),
     "process_cpu_seconds": _counter("CPU time of core and front.", "process"),
     "process_resident_memory_bytes": _gauge("Resident memory of core and front.", "process"),
     "http_requests": _counter("Requests answered, by HTTP status.", "code"),

@@ -119,7 +119,7 @@ export function duration(seconds) {
   return `${Math.floor(hours / 24)}\u00a0d\u00a0${hours % 24}\u00a0h`;
 }
 
-/** `17:42`, with the day if it is not today; a dash for what no calendar has. @param {number} seconds since 1970 */
+/** `17:42`, with the day if it is not today; a dash for what no calendar has. @param {number} seconds Unix time */
 export function clock(seconds) {
   const at = new Date(seconds * 1000);
   if (Number.isNaN(at.getTime())) return "–";
