@@ -52,6 +52,7 @@ def test_each_status_of_an_error_is_described_where_it_can_occur():
         assert ("501" in statuses) == ("503" in statuses), path
         assert ("411" in statuses) == (has_body and needs_no_key), path
     assert {"408", "501"} <= set(describe()["paths"]["/api/job"]["post"]["responses"])
+    assert "409" in describe()["paths"]["/api/companions/{name}"]["post"]["responses"]  # a print is beginning
 
 
 async def test_the_description_and_its_page_need_no_key_and_load_nothing(tmp_path):

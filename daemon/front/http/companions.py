@@ -119,7 +119,7 @@ def require_companion(handler: ApiHandler, name: str) -> None:
     """Refuse any key but this companion's own and those of scope admin."""
     identity = handler.identity
     if identity is None or (identity.name != key_name(name) and identity.scope < Scope.ADMIN):
-        raise KeyRefused(f"only the key {key_name(name)!r} allows this")
+        raise KeyRefused(f"this needs the key {key_name(name)!r}, or one of scope admin")
 
 
 def _messages_of(

@@ -49,17 +49,24 @@ def paths() -> dict[str, dict[str, Operation]]:
         },
         "/api/companions/{name}": {
             "get": operation("Get its latest state.", 404, done=_STATE, parameters=name),
-            "post": operation("Report; only with the companion's own key.", 404, body=report, parameters=name),
+            "post": operation(
+                "Report (409: a print is beginning); needs the companion's own key, or one of scope admin.",
+                404,
+                409,
+                body=report,
+                parameters=name,
+            ),
         },
         "/api/companions/{name}/requests": {
             "get": operation(
-                "Wait up to 25 s for requests; only with the companion's own key.",
+                "Wait up to 25 s for requests; needs the companion's own key, or one of scope admin.",
                 404,
                 done=obj({"requests": array(request)}),
                 parameters=name,
             ),
             "post": operation(
-                "Check whether a client still waits for a request (409: none does); only with the companion's own key.",
+                "Check whether a client still waits for a request (409: none does); "
+                "needs the companion's own key, or one of scope admin.",
                 404,
                 409,
                 body=obj({"id": {"type": "integer"}}, required=["id"]),
