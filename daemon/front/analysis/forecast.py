@@ -26,7 +26,7 @@ class Outlook:
     Attributes:
         time_left: remaining time in s.
         origin: how it was computed, in OctoPrint's terms.
-        layer: number of the current layer, from 1.
+        layer: number of the current layer; the first is 1, and 0 is before it.
         layers: the number of layers.
         time_share: the elapsed share of the print's time, 0 to 1.
         planned: planned time up to here, in s.

@@ -1,4 +1,7 @@
-"""/api/printer: state, temperatures, heaters, axes, commands. Without a printer, the answer is 409."""
+"""/api/printer: state, temperatures, heaters, axes, commands.
+
+Without a printer, requests that need one are answered with 409.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence

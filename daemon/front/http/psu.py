@@ -13,7 +13,7 @@ _DO = {"turnPSUOn": "on", "turnPSUOff": "off", "togglePSU": "toggle"}
 class PsuHandler(ApiHandler):
     """/api/plugin/psucontrol."""
 
-    write_scope = Scope.READ  # getPSUState is a POST; the companion itself refuses the other commands
+    write_scope = Scope.READ  # getPSUState is a POST; the companion refuses the other commands of a key of scope read
 
     def get(self) -> None:
         """Show whether the printer has power; an unknown state counts as off."""

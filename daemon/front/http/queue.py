@@ -177,7 +177,9 @@ def _alter(draft: Document, number: int, values: dict[str, Any]) -> None:
     for name, value in values.items():
         setattr(entry, name, value)
     if entry.copies <= entry.done:
-        raise Refused(409, f"{entry.done} copies of {entry.path} are already printed; to end the entry, remove it")
+        raise Refused(
+            409, f"copies must be more than {entry.done}, the number already printed; to end the entry, remove it"
+        )
     if values.get("force") and entry.state == "refused":
         entry.state, entry.reason = WAITING, None
 

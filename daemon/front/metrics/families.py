@@ -43,7 +43,7 @@ FAMILIES: dict[str, Family] = {
     "job_elapsed_seconds": _gauge("Time since the start of the print, without pauses."),
     "job_remaining_seconds": _gauge("Expected time until the end of the print."),
     "job_file_bytes": _gauge("Size of the file of the print."),
-    "job_layer": _gauge("The current layer, from 1."),
+    "job_layer": _gauge("The current layer; the first is 1, and 0 is before it."),
     "job_layers": _gauge("The number of layers of the print."),
     "jobs": _counter("Prints in the history, by outcome.", "outcome"),
     "job_printing_seconds": _counter("Time of all prints in the history, without pauses."),

@@ -21,7 +21,7 @@ class Motion:
         self._height: float | None = None
         self._tool = 0
         self._homed = False
-        self._is_homing_published = False  # for a client's homing command, whose axes are not yet homed
+        self._is_homing_published = False  # Home has been published for a client's command; the axes are not homed yet
         service.jobs.subscribe(self._on_job)
         service.events.subscribe(self._on_front_event)
 
@@ -39,9 +39,8 @@ class Motion:
 
     def _on_front_event(self, event: FrontEvent) -> None:
         if event.name == "Home":
-            self._is_homing_published = (
-                not self._homed
-            )  # if they are homed already, no update will see them become homed
+            # an update publishes nothing for axes that are homed already, so it need not be kept from doing so
+            self._is_homing_published = not self._homed
 
     def begin(self) -> None:
         """Take the current state as the start: only later changes are published."""
