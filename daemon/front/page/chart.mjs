@@ -8,7 +8,7 @@ import {t} from "./words.mjs";
 const SPAN = 1800; // s
 const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [240, 36, 76, 12, 28];
 const MAX_POINTS = 360; // of a curve
-/** Changes every two seconds, in which the chart moves by a third of a pixel. */
+/** Changes every two seconds, in which the chart moves by less than a pixel. */
 const redrawTick = computed(() => Math.floor(now.value / 2000));
 
 /** Degrees between two rules of a chart that ends at `top`. @param {number} top */

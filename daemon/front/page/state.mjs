@@ -55,7 +55,7 @@ export const state = computed(() => {
 
 /** Whether a print is in progress, paused or not. */
 export const isActive = computed(() => Boolean(job.value.active) && !isGone.value);
-/** Whether a print is using the printer, so that it takes no other commands. */
+/** Whether a print is in progress and not paused, so that the axes cannot be moved. */
 export const isPrinting = computed(() => isActive.value && job.value.state !== "paused");
 
 /** A predicate: whether the print that is in progress now still is. @returns {() => boolean} */

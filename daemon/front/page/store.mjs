@@ -76,16 +76,20 @@ export function applyPluginMessage({plugin, data}) {
   accessRequests.value = data.type === "request_access" ? {...rest, [data.user_token]: {app_id: data.app_name, ...data}} : rest;
 }
 
-/** The last lines of the dialogue with the printer, newest at the end. */
 export const MAX_LINES = 1000;
-/** @type {import("./vendor/signals-core.mjs").Signal<{id: number, way: string, text: string}[]>} */
+/**
+ * The last lines of the dialogue with the printer, newest at the end.
+ * @type {import("./vendor/signals-core.mjs").Signal<{id: number, way: string, text: string}[]>}
+ */
 export const lines = signal([]);
 let lineId = 0;
 
-/** Temperatures of the last half hour, oldest first: [seconds by our clock, {tool0: [actual, target], …}]. */
 export const MAX_POINTS = 1800;
 const MIN_STEP = 0.9; // s between two points
-/** @type {import("./vendor/signals-core.mjs").Signal<[number, Record<string, [number|null, number|null]>][]>} */
+/**
+ * Temperatures of the last half hour, oldest first: [seconds by our clock, {tool0: [actual, target], …}].
+ * @type {import("./vendor/signals-core.mjs").Signal<[number, Record<string, [number|null, number|null]>][]>}
+ */
 export const temperatures = signal([]);
 
 /** @param {Record<string, any>} all A snapshot, which replaces everything. */
