@@ -9,7 +9,7 @@
  *
  * Names and arguments are those of OctoPrint's own client library; methods return plain promises. Every method
  * takes `opts` last: `{signal, headers, timeout}`, the timeout in milliseconds. A request that does not succeed rejects
- * with an OctoPrintError. Requests that only read are tried three times, others once.
+ * with an OctoPrintError. Requests that only read are tried three times; downloads, thumbnails and all others, once.
  */
 
 const TIMEOUT = 30_000; // ms for a request; an upload has no limit but the caller's
