@@ -344,7 +344,7 @@ class LookAhead:
         self._leaving = 0.0  # squared speed at the end of the last move fetched, in mm²/s²
 
     def add(self, start: Vector, end: Vector, feedrate: float) -> Block | None:
-        """Append a move; return its block; None: nothing moves."""
+        """Append a move; return its block; None: there is none, as in `make_block`."""
         new = make_block(start, end, feedrate, self.limits, len(self.waiting))
         if new is None:
             return None

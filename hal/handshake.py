@@ -218,7 +218,10 @@ class Handshake:
     # -- a firmware that has halted and still answers ------------------------------------------------------
 
     async def _halt_reason(self) -> str | None:
-        """Return why the firmware has halted; None: it obeys. The test bypasses the link: the answer would end it."""
+        """Return why the firmware has halted; None: it obeys, or no test shows that it does not.
+
+        The test bypasses the link, which the answer would end.
+        """
         test = self._errors.halt_test
         if test is None or self._pump.has_ended:
             return None

@@ -117,7 +117,7 @@ def port_at(path: str, existing: Sequence[Port] | None = None) -> Port | None:
 
 
 def find(device: UsbDevice, existing: Sequence[Port] | None = None) -> str | None:
-    """Return the path at which a device is now; None: it is not plugged in.
+    """Return the path at which a device is now; None: it is not plugged in, or not recognised.
 
     A device with a serial number is recognised in any socket; one without, or whose number another board has too, only
     in its own socket.

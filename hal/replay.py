@@ -87,7 +87,8 @@ class ReplayTransport:
         self.index = 0  # index of the record that comes next
         self.records = _select_replayed(session)
         self.on_turn: Callable[[int], None] = _ignore  # called, perhaps repeatedly, when record `index` is the host's
-        self.on_end: Callable[[], None] = _ignore_end  # called when the recording ends, the host closes, or both differ
+        # called when the recording ends, when the host closes, and in strict mode when the host differs
+        self.on_end: Callable[[], None] = _ignore_end
         self._baudrate = session.header.baudrate
         self._address = address
         self._strict = strict

@@ -1,12 +1,11 @@
 """Rerun: runs today's driver against a recorded session.
 
-The commands of users and jobs are taken from the recording and given to the link in turn; line numbers,
-checksums, repeats, queries and the greeting have to come from the driver again.
+The commands of users and jobs are taken from the recording and given to the link in turn; line numbers, checksums,
+repeats, probes and the greeting have to come from the driver again. Queries for temperatures (M105) and for a print
+from the SD card (M27) count as a user's commands: their timer drifts with the load of the recording machine.
 
-A rerun finds any byte that differs, a missing line, and a query that is not in the recording. It cannot find
-a link that would have sent a line earlier, because the recording does not show when the line was available. Queries for
-temperatures (M105) and for a print from the SD card (M27) count as a user's commands: their timer drifts with the load
-of the recording machine.
+A rerun finds any byte that differs, a missing line, and one that is not in the recording. It cannot find a link that
+would have sent a line earlier, because the recording does not show when the line was available.
 
 After the probe of a Repetier, a rerun may report a difference that is none: if the rerun gives a waiting line to the
 link later than the recorded host did, the link sends an M105 to end the resend requests.
