@@ -11,7 +11,7 @@ from daemon.config import CameraConfig
 from daemon.errors import CameraError
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
-from daemon.front.cameras import Cameras, Relay
+from daemon.front.cameras import MAX_AGE_S, Cameras, Relay
 from daemon.front.http import webcam
 from daemon.front.http.openapi import describe
 from daemon.front.http.server import listen
@@ -264,3 +264,21 @@ async def test_a_camera_with_a_percent_sign_in_its_name_is_found(tmp_path):
         cameras = (CameraConfig(name="Zoom 50%ab", snapshot_url=device.url + STILL),)
         async with api(tmp_path, "", webcam={"cameras": cameras}) as server:
             assert (await server.get(own_address("Zoom 50%ab", "snapshot"))).status == 200
+
+
+async def test_a_picture_of_a_stream_is_a_snapshot_for_a_second():
+    async with camera(every=3600) as device:
+        cameras = Cameras()
+        configured = CameraConfig("Bed", device.url + STREAM, device.url + STILL)
+        relay = cameras.relay(configured)
+        relay.join()
+        _, picture = await relay.next_picture(0, 60)
+        assert await cameras.snapshot(configured) == picture
+        assert device.requests == [STREAM]
+        relay.newest_at -= MAX_AGE_S + 0.1
+        await cameras.snapshot(configured)
+        assert device.requests == [STREAM, STILL]
+        relay.newest_at += 2 * MAX_AGE_S
+        relay.leave()
+        await cameras.snapshot(configured)
+        assert device.requests == [STREAM, STILL, STILL], "nobody watches, so its last picture may be of any time"
