@@ -80,7 +80,7 @@ _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1  # those of MessagePack and of 
 
 
 def encode(message: object) -> bytes:
-    """Return a message, encoded. It never fails: invalid Unicode and integers out of range are replaced."""
+    """Return a message, encoded; invalid Unicode and integers out of range are replaced."""
     try:
         return _encoder.encode(message)
     except (UnicodeEncodeError, OverflowError):

@@ -48,7 +48,7 @@ class LineReceiver(Protocol):
         """Shortens lines for this printer; None: lines are sent as they are."""
 
     def fit(self, command: bytes) -> bytes | None:
-        """Return a command, cut to what the printer can read; None: the command must not be sent."""
+        """Return a command, its text cut to what the printer can read; None: the command must not be sent."""
 
 
 class AnyReceiver:
@@ -281,7 +281,7 @@ class FileStream:
         self.attention.set()
 
     def _fit(self, offset: int, command: bytes) -> tuple[int, bytes] | None:
-        """Return the line, cut to what the firmware reads: a line that the firmware cuts is never acknowledged."""
+        """Return the line in a form that the firmware reads whole: one that the firmware cuts is never acknowledged."""
         fitting_command = self._receiver().fit(command)
         if fitting_command is None:
             self._leave_out(offset, command, _NO_TEXT)
