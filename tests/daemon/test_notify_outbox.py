@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from daemon.companions.notify.delivery import NoticeDelivery
 from daemon.companions.notify.notices import CLASSES, UserNotice
-from daemon.companions.notify.outbox import INTERVAL, MAX_WAITING, RETRY_PAUSES_S, NoticeOutbox
+from daemon.companions.notify.outbox import INTERVAL, MAX_KEYS, MAX_WAITING, RETRY_PAUSES_S, NoticeOutbox
 from daemon.companions.notify.targets import Target
 
 
@@ -30,6 +30,22 @@ def test_a_notice_goes_to_every_target_once():
     box.record(message, "mail", None, 0.0, 5.0)
     assert not box.messages
     assert not box.add(notice("a"), ["phone"], 1000.0)
+
+
+def test_a_notice_without_targets_does_not_wait():
+    box = NoticeOutbox()
+    assert box.add(notice("a"), [], 0.0)
+    assert not box.messages
+
+
+def test_the_oldest_keys_are_forgotten_but_not_a_renewed_one():
+    box = NoticeOutbox()
+    box.note_keys(str(number) for number in range(MAX_KEYS))
+    assert len(box.known_keys) == MAX_KEYS
+    box.note_keys(["0", "new", "newer"])
+    assert len(box.known_keys) == MAX_KEYS
+    assert {"0", "3", "new", "newer"} <= box.known_keys
+    assert not {"1", "2"} & box.known_keys
 
 
 def test_a_class_is_reported_once_a_minute_with_the_number_left_out():

@@ -31,6 +31,7 @@ PART = [
     )
 ]
 FILE = [*HEAD, *PART]
+# a file that prints at once: without homing, and without waiting for heat
 AT_ONCE = ["M140 S50", "M104 S200", "G1 Z0.2 F600", *PART[:240]]
 OF_FILE = frozenset({*PART})
 MAX_PRINT = 900  # simulated s
