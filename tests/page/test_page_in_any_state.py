@@ -343,9 +343,18 @@ def test_a_lost_print_continues_after_the_user_has_checked_the_part(new_stage, a
     assert request.value.post_data_json == {"command": "propose", "print": 7, "layer": 120}
     dialog.get_by_label("The nozzle touches the top of the part").check()
     expect(go_on).to_have_attribute("aria-disabled", "false")
+    starts = []
+
+    def hold(route):
+        starts.append(route)
+
+    stage.page.route("**/api/resume-at", hold)
     with stage.page.expect_request("**/api/resume-at") as request:
         go_on.click()
     assert request.value.post_data_json == {"command": "start", "token": "0123456789abcdef"}
+    stage.page.keyboard.press("Escape")  # too late
+    expect(dialog.get_by_role("button", name="Do not print")).to_be_disabled()
+    starts[0].fulfill(json={})
     expect(dialog).to_have_count(0)
 
 

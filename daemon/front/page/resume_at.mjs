@@ -4,7 +4,7 @@ import {get, post} from "./api.mjs";
 import {html, onChecked, onValue, signal, useEffect, useRef, useState} from "./html.mjs";
 import {showRefusal} from "./refusal.mjs";
 import {degrees, heaterName, isActive, whyNoPrinter, whyReadOnly} from "./state.mjs";
-import {job, short} from "./store.mjs";
+import {isGone, job, short} from "./store.mjs";
 import {Act, attempt, Fail, Modal, overlay} from "./widgets.mjs";
 import {clock, number, sentence, t} from "./words.mjs";
 
@@ -42,8 +42,16 @@ export function ContinueLast() {
   return last && html`<${Continue} each=${last} />`;
 }
 
+/** Whether nozzled has been asked to start, and has not answered: to close the dialog now would not stop that. */
+const isStarting = signal(false);
+
 function close() {
   overlay.value = null;
+}
+
+/** Close the dialog for the user. */
+function leave() {
+  if (!isStarting.value || isGone.value) close();
 }
 
 /** @param {{each: any}} props */
@@ -61,7 +69,7 @@ function Dialog({each}) {
     if (isActive.value) close(); // another browser was faster
   }, [isActive.value]);
   const name = short(each.name ?? each.path, 80);
-  return html`<${Modal} name="go-on" close=${close}><div class="card bare">
+  return html`<${Modal} name="go-on" close=${leave}><div class="card bare">
     <h2 id="go-on">${t("go_on_title", {name})}</h2>
     ${isLoading && html`<p role="status">${t("go_on_looking")}</p>`}
     <${Fail} of=${fail} />
@@ -99,7 +107,7 @@ function Proposal({proposal, load}) {
     <dl class="facts">${facts.map((/** @type {any} */ [name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
     <form class="row" onSubmit=${showOther}><label>${t("go_on_first")} <input type="number" inputmode="numeric" min="1" max=${proposal.layers} value=${layer}
       onInput=${onValue(setLayer)} /></label>
-      <button type="submit" disabled=${!layer || Number(layer) === proposal.layer}>${t("go_on_show")}</button></form>
+      <button type="submit" disabled=${!layer || Number(layer) === proposal.layer || isStarting.value}>${t("go_on_show")}</button></form>
     ${proposal.warnings.map((/** @type {string} */ each) => html`<p key=${each} class="warn">${sentence(short(each, 400))}</p>`)}
     <h3>${t("go_on_before")}</h3>
     <ol class="checks"><li>${t("go_on_check_part")}</li>
@@ -108,17 +116,20 @@ function Proposal({proposal, load}) {
     <p class="dim">${t("go_on_hint")}</p>
     <details><summary>${t("go_on_sequence")}</summary><pre class="scrolls" tabindex="0">${proposal.sequence.join("\n")}</pre></details>
     <label class="check"><input type="checkbox" checked=${touches} onChange=${onChecked(setTouches)} /> ${t("go_on_touches")}</label>
-    <div class="row apart"><button type="button" ref=${safe} onClick=${close}>${t("go_on_no")}</button>
+    <div class="row apart"><button type="button" ref=${safe} disabled=${isStarting.value && !isGone.value} onClick=${leave}>${t("go_on_no")}</button>
       <${Act} kind="danger" label=${t("go_on_yes", {n: number(proposal.layer ?? 0)})} busy=${t("starting")}
         off=${whyNoPrinter.value || (touches && read ? "" : t("go_on_not_yet"))} run=${() => start(proposal)} done=${() => Boolean(job.value.active)} fail=${fail} /></div>`;
 }
 
 /** @param {any} proposal */
 async function start(proposal) {
+  isStarting.value = true;
   try {
     await post("api/resume-at", {command: "start", token: proposal.token}, {timeout: TIMEOUT});
   } catch (error) {
     await showRefusal(error, proposal.file);
+  } finally {
+    isStarting.value = false;
   }
   close();
   location.hash = "#now";
