@@ -7,6 +7,7 @@ goes through `_fail`.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -68,6 +69,7 @@ class LinePrinter(LinkStatus):
         self._handshake = Handshake(self._pump, self._commands, self._settings, logbook, self._publish)
         self._texts = UserTexts(self._publish)
         self._stopping: EmergencyStop | None = None  # the stop that is not confirmed yet
+        self._heat_is_kept_until = -math.inf  # if the printer falls silent: a job uses the heat, and may be reattached
         self._stop_when_open: str | None = None  # the reason for an emergency stop once the connection is open
         self._reports = Reports(self._pump, self._commands, self._handshake, self._settings, self._publish)
 
@@ -192,12 +194,14 @@ class LinePrinter(LinkStatus):
         """Reattach to the previous host's conversation; `Printer.reattach` says how, and what it raises."""
         if not isinstance(self._transport, Reopenable):
             raise PortError(f"cannot reattach to {self.address}: opening it would reset the printer")
+        self._heat_is_kept_until = self._loop.time() + self._settings.reattach_s
         if isinstance(snapshot, LinkEstimate):
             contact = partial(self._handshake.reattach_by_probe, snapshot, identity)
         else:
             self._handshake.reattach(snapshot, identity)
             contact = partial(self._handshake.confirm_identity, identity)
         await self._become_ready(self._transport.reopen, contact)
+        self.keep_heat()
 
     async def open_to_stop(self, reason: str) -> None:
         """Open the connection for an emergency stop and nothing else, without a reset if the transport can do that.
@@ -250,7 +254,12 @@ class LinePrinter(LinkStatus):
         """Take the job's lines from `source`; None ends the job and drops nothing in flight."""
         self._require_link().feed(source.next_line if source else None, keep_place=keep_place)
         self._reports.on_feed(job_is_fed=source is not None)
+        self._heat_is_kept_until = math.inf if source is not None else -math.inf
         self._pump.turn()
+
+    def keep_heat(self) -> None:
+        """Keep heaters on if the printer falls silent: a job uses them, and may be reattached; `feed` ends this."""
+        self._heat_is_kept_until = math.inf
 
     def set_place(self, place: JobPlace, modes: Modes) -> None:
         """Set the place and modes of the last line sent, which `reattach` did not know; `feed` continues after it."""
@@ -389,8 +398,9 @@ class LinePrinter(LinkStatus):
         # because some leave their heaters on.
         dead = isinstance(error, PortError | PrinterReset)
         # A connection that only stalls would deliver the commands late, to a print that continues. So they are not
-        # sent, and the job turns the heaters off if it cannot be reattached.
-        stalled = isinstance(error, PrinterSilent) and self._reports.job_is_fed and self._settings.outlasts_silence
+        # sent, and the job turns the heaters off if it cannot be reattached. The last attempt to reattach sends them.
+        kept = self._settings.outlasts_silence and self._loop.time() < self._heat_is_kept_until
+        stalled = isinstance(error, PrinterSilent) and kept
         if heaters_off and self._link is not None and not (dead or stalled):
             self._pump.write(self._decoder_reset + b"\n" + self._settings.heaters_off(self.heaters))
         elif isinstance(error, PortLost):

@@ -338,6 +338,9 @@ class LineSink(Protocol):
     def wake(self) -> None:
         """Continue with the job: its source has lines again."""
 
+    def keep_heat(self) -> None:
+        """Keep heaters on if the printer falls silent: a job uses them, and may be reattached; `feed` ends this."""
+
     def hold(self) -> None:
         """Send no more lines of the job; `send` still works."""
 

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daemon.bridge.words import JobState
-from daemon.config import PauseConfig
+from daemon.config import PauseConfig, ScriptsConfig
 from daemon.core.connection.losing import MAX_LOSSES
 from daemon.core.job import file_check
 from daemon.core.job.file_check import READ_INTERVAL, sha1_of
 from gcode import flight
 from gcode.compact import compactor
-from gcode.errors import QueueFull
+from gcode.errors import PrinterSilent, QueueFull
 from gcode.flight import MAX_WIRE_NUMBER
 from hal.logbook import UNREADABLE, Logbook
 from hal.printer import ConnectionState, StateChanged
@@ -890,3 +890,19 @@ async def test_a_plug_that_is_loose_for_ever_ends_the_print(tmp_path):
             host.connection.printer._transport.unplug()
             await asyncio.sleep(5)
         assert host.jobs.state is JobState.INTERRUPTED
+
+
+async def test_the_script_before_a_print_keeps_its_heat_if_the_printer_falls_silent(tmp_path):
+    """Heaters off would arrive late, and the print would continue cold."""
+    world = World(tmp_path)
+    world.config = replace(world.config, scripts=ScriptsConfig(before_start=("M104 S200", "G4 S20")))
+    async with world.host() as host:
+        host.jobs.select(world.write(MOVES))
+        host.jobs.start()
+        await asyncio.sleep(5)
+        assert host.jobs.state is JobState.STARTING
+        host.connection.printer._fail(PrinterSilent("no answer"))
+        assert host.jobs.state is JobState.REATTACHING
+        await until_over(host)
+        assert host.jobs.state is JobState.COMPLETED
+        assert world.firmware.board.hotend.target == 200

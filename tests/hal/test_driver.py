@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from gcode.dialect import MARLIN
 from gcode.errors import (
     CommandError,
     FirmwareHalted,
@@ -14,13 +15,22 @@ from gcode.errors import (
     QueueFull,
     ResendLoop,
 )
-from gcode.flight import LinkEstimate
+from gcode.flight import LinkEstimate, LinkSnapshot
+from gcode.link import HostLink
 from gcode.modes import Modes
-from gcode.outgoing import job_line
+from gcode.outgoing import JobPlace, Ticket, job_line
 from gcode.replies import Reading
 from hal.driver import LinePrinter, LinkSettings
 from hal.errors import HandshakeFailed, NoSuchPort, NotConnected, PortLost
-from hal.printer import ActionRequested, ConnectionState, FirmwareSaid, StateChanged, StopEnded, TemperaturesRead
+from hal.printer import (
+    ActionRequested,
+    ConnectionState,
+    FirmwareIdentity,
+    FirmwareSaid,
+    StateChanged,
+    StopEnded,
+    TemperaturesRead,
+)
 from hal.session_file import EVENT, HOST, PRINTER
 from hal.simulated.firmware import Firmware, FirmwareConfig
 from hal.simulated.memory import SimulatedTransport
@@ -617,6 +627,36 @@ async def test_a_print_that_may_be_resumed_after_a_silence_gets_no_heaters_off(o
         with pytest.raises(PrinterSilent):
             await printer.send("M117 x")
         assert (b"M104 S0" in transport.written) != (outlasts and fed)
+
+
+@pytest.mark.parametrize(("ends", "kept"), [(False, True), (True, False)])
+async def test_heat_that_a_job_uses_before_its_first_line_outlasts_a_silence(ends, kept):
+    transport = FakeTransport(mute_after_handshake)
+    async with connected(transport, answer_timeout=5.0, outlasts_silence=True) as printer:
+        printer.keep_heat()
+        if ends:
+            printer.feed(None)
+        with pytest.raises(PrinterSilent):
+            await printer.send("M117 x")
+        assert (b"M104 S0" not in transport.written) == kept
+
+
+@pytest.mark.parametrize(("reattach_s", "kept"), [(300.0, True), (5.0, False)])
+async def test_only_the_last_attempt_to_reattach_to_a_silent_printer_turns_its_heaters_off(reattach_s, kept):
+    """Once the connection no longer stalls, a later attempt may succeed, and the print continue."""
+
+    class ReopenableTransport(FakeTransport):
+        reopen = FakeTransport.open
+
+    transport = ReopenableTransport(lambda _line: b"")
+    settings = LinkSettings(answer_timeout=5.0, outlasts_silence=True, reattach_s=reattach_s)
+    link = HostLink(MARLIN)
+    link.send(Ticket(b"M105"))
+    sent = [(1, link.data_to_send(0.0), -1, -1, Ticket(b"M105"))]
+    snapshot = LinkSnapshot(sent=sent, answered=0, place=JobPlace(), fed=JobPlace(), modes=Modes())
+    with pytest.raises(PrinterSilent):
+        await LinePrinter(transport, settings).reattach(snapshot, FirmwareIdentity("Marlin"))
+    assert (b"M104 S0" not in transport.written) == kept
 
 
 async def test_a_lost_ok_after_a_long_command_is_noticed_soon():

@@ -136,6 +136,7 @@ class Effects:
         return self._config_now()
 
     async def _starting(self, job: Job) -> None:
+        job.printer.keep_heat()  # the script may heat, and no line has been fed yet
         if _stream_of(job).is_rest and job.snapshot.script:
             log.info("job.script_left_out", commands=job.snapshot.script, reason="the nozzle is on the part")
             job.snapshot.script.clear()
