@@ -91,6 +91,11 @@ def excess(command: bytes, hotend: float, bed: float, chamber: float | None = No
     for request in _requests(command):
         limit = limits[request.heats]
         if not request.target <= limit:  # so NaN is too hot
+            if request.heats == _LIMIT:
+                return (
+                    f"{_shorten(command)} sets the firmware's limit to {request.target:g} °C, but the profile allows "
+                    f"{hotend:g} °C, and {_OVERSHOOT:g} °C more for that limit"
+                )
             return f"{_shorten(command)} asks for {request.target:g} °C, but the profile allows {limit:g} °C"
     return None
 

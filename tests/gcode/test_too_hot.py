@@ -102,3 +102,9 @@ def test_the_check_raises_for_no_line(line):
 def test_plain_moves_are_never_too_hot(line):
     command = clean(line.encode())
     assert not (PLAIN(command) and excess(command, HOTEND, BED, CHAMBER))
+
+
+def test_the_limit_of_the_firmware_may_be_higher_than_that_of_the_profile_by_its_overshoot():
+    assert reason("M143 H1 S999") == (
+        "M143 H1 S999 sets the firmware's limit to 999 °C, but the profile allows 300 °C, and 15 °C more for that limit"
+    )
