@@ -76,7 +76,7 @@ class EmergencyStop:
         reason = (
             "this firmware never confirms an emergency stop" if self._silent else "the printer did not confirm the stop"
         )
-        self._end("error", f"{reason}: CUT ITS POWER if it moves or heats")
+        self._end("error", f"{reason}: CUT THE PRINTER'S POWER if it moves or heats")
 
     def _end(self, severity: LogLevel, text: str) -> None:
         self._stop_timers()

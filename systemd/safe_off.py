@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     if stopped:
         _say(4, f"{target.port}: the printer has stopped, its heaters are off")
         return 0
-    return _say(2, f"{target.port}: the printer did not confirm the stop; CUT ITS POWER if it moves or heats")
+    return _say(2, f"{target.port}: the printer did not confirm the stop; CUT THE PRINTER'S POWER if it moves or heats")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -128,7 +128,7 @@ def test_sigterm_ends_in_time_if_the_printer_does_not_answer(processes, tmp_path
     [row] = daemon.jobs()
     assert row["outcome"] == "INTERRUPTED"
     assert daemon.events("job.emergency_stop")
-    assert "CUT ITS POWER" in daemon.events("printer.said")[-1]["text"]
+    assert "CUT THE PRINTER'S POWER" in daemon.events("printer.said")[-1]["text"]
 
 
 def test_sigterm_ends_in_time_while_the_firmware_waits_for_a_temperature(processes, tmp_path):

@@ -843,7 +843,7 @@ async def test_an_unconfirmed_stop_is_reported():
         await asyncio.sleep(0.2)
         [(severity, text)] = messages(printer)
         assert severity == "error"
-        assert "CUT ITS POWER" in text
+        assert "CUT THE PRINTER'S POWER" in text
         assert [event for event in printer.events if isinstance(event, StopEnded)] == [StopEnded(confirmed=False)]
         assert transport.written[written:] == b"M112\nM112\n", "nothing but itself follows a stop"
 

@@ -25,4 +25,4 @@ async def test_a_stop_that_nobody_confirms_asks_to_cut_the_power_and_says_whethe
     await asyncio.sleep(CONFIRM_TIMEOUT - 0.1)
     assert ends == []
     await asyncio.sleep(60)
-    assert ends == [("error", f"{reason}: CUT ITS POWER if it moves or heats")]
+    assert ends == [("error", f"{reason}: CUT THE PRINTER'S POWER if it moves or heats")]

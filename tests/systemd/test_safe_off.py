@@ -197,7 +197,7 @@ def test_an_unconfirmed_stop_asks_to_cut_the_power(tmp_path, port):
     status, output = safe_off(tmp_path)
     assert status == 1
     assert output.startswith("<2>")
-    assert "CUT ITS POWER" in output
+    assert "CUT THE PRINTER'S POWER" in output
 
 
 NOTE = '{"port": "/dev/x", "baudrate": 9600, "extruders": 1, "chamber": false}'
