@@ -90,7 +90,7 @@ class CoreTally(Struct, frozen=True):
     """The core's counters, since its start or since the connection was opened; times in s.
 
     Attributes:
-        began: the date of the core's start.
+        began: the Unix time of the core's start.
         processor: the processor time that the core has used.
         memory: of the core, in bytes.
         underruns: how often the printer had room for lines that had not been read from the disk.

@@ -28,7 +28,7 @@ class PrinterSummary(Struct, frozen=True):
         modes: how the next coordinates will be read.
         panel_print: the print from the printer's own SD card, if any.
         message: the printer's last text for the user; not to be trusted.
-        message_at: the date of this text, in s.
+        message_at: the Unix time of this text, in s.
         prompt: the question that the printer shows; not to be trusted.
         firmware: the name of the firmware, from M115.
         fields: the other fields of M115.

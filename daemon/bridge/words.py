@@ -122,7 +122,7 @@ class LastPrint:
 
 @frozen
 class PastPrint:
-    """A recorded job: `started` and `ended` are dates in s, `state` is the last one recorded."""
+    """A recorded job: `started` and `ended` are Unix times in s, `state` is the last one recorded."""
 
     id: int
     path: str
@@ -136,7 +136,7 @@ class PastPrint:
 
 @frozen
 class PrintRecord:
-    """A recorded job in full; `print_time` and dates in s, `offset` and `size` in bytes."""
+    """A recorded job in full; `print_time` and Unix times in s, `offset` and `size` in bytes."""
 
     id: int
     path: str

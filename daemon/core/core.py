@@ -68,7 +68,7 @@ async def begin_core(
         stack: ends the parts, the running job first.
         config: the configuration.
         environ: the environment of this process.
-        wall: returns the date, in s.
+        wall: returns the Unix time in s.
         extra_ports: globs of further ports that clients may connect to.
         descriptors: file descriptors that systemd kept for this process.
 

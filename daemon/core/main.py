@@ -49,7 +49,7 @@ async def run(
     Args:
         config: the configuration.
         environ: the environment of this process.
-        wall: returns the date, in s.
+        wall: returns the Unix time in s.
         extra_ports: globs of further ports that clients may connect to.
         descriptors: file descriptors that systemd kept for this process.
         reread: reads the configuration again, at SIGHUP; blocks.

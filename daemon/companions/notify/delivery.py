@@ -49,7 +49,7 @@ class NoticeDelivery:
             senders: kind of target → sender; "" for all others.
             picture: takes a picture; returns a JPEG or None.
             language: of the messages.
-            wall: the date, in s.
+            wall: returns the Unix time in s.
         """
         self.outbox = NoticeOutbox()
         self.is_new = True
