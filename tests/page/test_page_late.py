@@ -667,3 +667,11 @@ def test_the_print_that_can_be_continued_is_the_last_one(new_stage):
     late[0].fulfill(json=lost(1, "old.gcode"))
     stage.page.wait_for_timeout(300)
     expect(stage.page.get_by_role("button", name=re.compile("new.gcode"))).to_be_visible()
+
+
+def test_a_date_that_no_calendar_has_is_a_dash(new_stage):
+    stage = new_stage(**DESKTOP)
+    file = {"name": "a.gcode", "path": "a.gcode", "type": "machinecode", "size": 900, "date": 1e14}
+    stage.answer("**/api/files?*", {"files": [file], "free": 1, "total": 1})
+    stage.open("files")
+    expect(stage.page.locator("button.what small").first).to_have_text(re.compile(r"900\sB · \u2013"))
