@@ -78,8 +78,14 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--megabytes", type=int, default=300, metavar="N", help="size of the upload (300)")
     add("--clients", type=int, default=50, metavar="N", help="that ask for /api/job at 2 Hz (50)")
-    add("--attack", nargs="+", choices=[*ATTACKS], metavar="NAME", help=f"instead of both: {', '.join(ATTACKS)}")
-    add("--baudrate", type=int, default=BAUDRATE, metavar="N", help=f"of the line ({BAUDRATE})")
+    add(
+        "--attack",
+        nargs="+",
+        choices=[*ATTACKS],
+        metavar="NAME",
+        help=f"replace upload and clients: {', '.join(ATTACKS)}",
+    )
+    add("--baudrate", type=int, default=BAUDRATE, metavar="N", help=f"of the connection ({BAUDRATE})")
     add("--moves", type=int, default=MOVES, metavar="N", help=f"length of the print ({MOVES}: 20 s)")
     add("--nice", type=int, default=0, metavar="N", help="niceness of the daemon; -15, as root, as its unit has it")
     add("--patience", type=float, default=180.0, metavar="S", help="seconds that one print may take (180)")
@@ -107,9 +113,9 @@ def measure(args: argparse.Namespace) -> list[StreamedJob]:
     """
     binary = build(folders.cache())
     with _served(args) as (host, folder, job):
-        quiet = _stream(host, binary, folder, job, None, args.patience)
+        quiet = _stream(host, binary, folder, job, None, args)
         load = Load(host.client.netloc, host.client.headers, args.megabytes, args.clients)
-        return [quiet, _stream(host, binary, folder, job, load, args.patience)]
+        return [quiet, _stream(host, binary, folder, job, load, args)]
 
 
 def under_attack(args: argparse.Namespace) -> list[StreamedJob]:
@@ -171,14 +177,14 @@ def show_idle(runs: list[StreamedJob]) -> None:
 
 
 def _stream(
-    host: ServerHost, binary: Path, folder: Path, job: PrintFile, load: Load | None, patience: float
+    host: ServerHost, binary: Path, folder: Path, job: PrintFile, load: Load | None, args: argparse.Namespace
 ) -> StreamedJob:
-    printer = FakePrinter(binary, folder / "ports/printer", ["--baud", str(BAUDRATE), "--planner"])
+    printer = FakePrinter(binary, folder / "ports/printer", ["--baud", str(args.baudrate), "--planner"])
     try:
-        host.connect(printer.link, BAUDRATE, job)
+        host.connect(printer.link, args.baudrate, job)
         if load is not None:
             load.start()
-        host.print_file(POLL, patience)
+        host.print_file(POLL, args.patience)
         loaded = load.stop() if load is not None else LoadResult()
         rss = memory(host.pid)[0]
         host.disconnect()

@@ -76,17 +76,16 @@ def measure(folder: Path, firmware: str, seconds: float) -> WearFigures:
         stack.callback(host.stop)
         host.client.until_connection(("Operational",))
         job = prints.write(folder, "vase", MOVES)
-        host.client.upload(job.path)
         host.client.select(job.path)
         host.client.start()
         time.sleep(SETTLE)
-        before, began, turn = bytes_written(host.pid), time.monotonic(), turn_of(state / "place")
+        before, began, count = bytes_written(host.pid), time.monotonic(), count_notes(state / "place")
         time.sleep(seconds)
         hours = (time.monotonic() - began) / HOUR
         if host.client.finished():
             raise HostFailed("the print was over before it was measured")
         return WearFigures(
-            firmware, (bytes_written(host.pid) - before) / MIB / hours, (turn_of(state / "place") - turn) / hours
+            firmware, (bytes_written(host.pid) - before) / MIB / hours, (count_notes(state / "place") - count) / hours
         )
 
 
@@ -100,7 +99,7 @@ def bytes_written(pid: int) -> int:
     return found
 
 
-def turn_of(path: Path) -> int:
+def count_notes(path: Path) -> int:
     """Return how often the note of the place was written."""
     from daemon.core.record.place_file import SLOT  # noqa: PLC0415 - a benchmark runs without it otherwise
 

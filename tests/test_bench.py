@@ -14,7 +14,22 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as command
-from bench import analysis, attacks, folders, hosts, idle, link, micro, prints, processes, restart, simulate, stall
+from bench import (
+    analysis,
+    attacks,
+    folders,
+    hosts,
+    idle,
+    link,
+    micro,
+    prints,
+    processes,
+    restart,
+    simulate,
+    stall,
+    wear,
+)
+from bench.client import Client
 from bench.fakeprinter import FakePrinter, NoCompiler, build
 from bench.load import BLOCK, LoadResult
 from gcode.framing import frame
@@ -246,9 +261,10 @@ def test_a_forbidden_niceness_is_reported_and_ignored(monkeypatch, capsys):
 
 def test_a_job_is_streamed_while_an_upload_and_clients_load_the_daemon(fakeprinter, monkeypatch, capsys):
     monkeypatch.setenv("NOZZLED_BENCH_DIR", str(fakeprinter.parent))
-    assert stall.main(["--megabytes", "2", "--clients", "3", "--moves", "50"]) == 0
+    assert stall.main(["--megabytes", "2", "--clients", "3", "--moves", "50", "--baudrate", "19200"]) == 0
     alone, loaded = (row.split() for row in capsys.readouterr().out.splitlines()[1:3])
     assert alone[0] == "alone"
+    assert int(alone[2]) > 10, "19200 baud are too slow for this print"
     assert loaded[:2] == ["under", "load"]
     assert loaded[-1] == "yes"
     assert loaded[-2] == "0", "no request failed"
@@ -276,6 +292,17 @@ def test_the_idle_daemon_is_measured(tmp_path, monkeypatch):
     assert 10 < result.front_rss < result.peak
     assert result.threads >= 1
     assert 0 <= result.cpu_share < 1
+
+
+def test_the_writes_of_a_print_are_measured(tmp_path, monkeypatch):
+    uploads, upload = [], Client.upload
+    monkeypatch.setattr(Client, "upload", lambda client, path: uploads.append(path.name) or upload(client, path))
+    monkeypatch.setattr(wear, "MOVES", 2000)
+    monkeypatch.setattr(wear, "SETTLE", 0.5)
+    figures = wear.measure(tmp_path / "print", "marlin1.0", 2.0)
+    assert len(uploads) == 1
+    assert figures.written >= 0
+    assert figures.notes > 0
 
 
 def test_each_layer_is_measured_as_a_multiple_of_framing(capsys):
