@@ -32,9 +32,9 @@ from bench.processes import MIB
 SUMMARY = "200 polling clients, 20 sockets and an upload beside a print: latency, underruns, memory"
 BAUDRATE = 115200
 MOVES = 6_000
-PERIOD = 1.0  # s between two questions of a client
+PERIOD = 1.0  # s between two requests of a client
 POLL = 1.0
-MAX_RATIO = 0.5  # of OctoPrint's 99th percentile is wanted at most
+MAX_RATIO = 0.5  # at most this share of OctoPrint's 99th percentile is wanted
 MAX_GROWTH = 8.0  # MiB that the load may leave behind
 
 

@@ -194,7 +194,9 @@ class Subscribers(Attack):
                 connection.sendall(said)
                 connection.settimeout(0.001)
                 self._open.append(connection)
-                time.sleep(0.02)  # strangers are few at a time: each shows its session first
+                time.sleep(
+                    0.02
+                )  # only few clients without a session are let in at a time; each shows its session first
 
     def once(self) -> None:
         for each in self._open:

@@ -32,7 +32,13 @@ class VisitedPage:
     """A tab with a page in it."""
 
     def __init__(self, page: Any, address: str, signs: Sequence[tuple[str, str]]) -> None:
-        """Take the address, and what is seen once the page is of use: where, and which word."""
+        """Prepare.
+
+        Args:
+            page: the tab.
+            address: of the page.
+            signs: what a usable page shows: a selector and a text each.
+        """
         self.page = page
         self._address = address
         page.add_init_script(_LOOK % json.dumps(signs))
@@ -111,7 +117,7 @@ _PRINTS = [("h1", "Printing"), ("header dd", "°C"), ("main progress", "")]
 def open_octoprint(context: BrowserContext, url: str) -> VisitedPage:
     """Return a tab for OctoPrint's page, logged in."""
     if context.browser is not None:
-        with context.browser.new_context() as other:  # whose cache is not that of the one that is measured
+        with context.browser.new_context() as other:  # its cache is not the measured one
             page = other.new_page()
             page.goto(f"{url}/")
             page.locator("#login-user").fill("bench")

@@ -89,7 +89,7 @@ class Client:
         self.upload(path)
         self.call("POST", f"/api/files/local/{quote(path.name)}", {"command": "select", "print": False})
         end = time.monotonic() + 30
-        while (self.job()["job"]["file"] or {}).get("name") != path.name:  # it may be done later
+        while (self.job()["job"]["file"] or {}).get("name") != path.name:  # the server may select it after its answer
             if time.monotonic() > end:
                 raise TimeoutError(f"{path.name} was not selected")
             time.sleep(POLL)

@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--folder", type=Path, metavar="DIR", help="a folder on the disk (the temporary one)")
     args = parser.parse_args(arguments)
     if len(args.agents) != len(args.jobs):
-        parser.error("--agents and --jobs need as many figures")
+        parser.error("--agents and --jobs need the same number of values")
     if args.cost is not None:
         return farm_cost.main(args.cost)
     bad = 0

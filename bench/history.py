@@ -1,4 +1,4 @@
-"""Lists after years: how fast the daemon answers about 100,000 prints and 10,000 files, without other load.
+"""Lists after years: how long answers about 100,000 prints and 10,000 files take, without other load.
 
   first    ms for the first answer
   median   ms for each of the answers after it

@@ -105,7 +105,7 @@ class ScriptHost:
 
     def _expect(self, word: bytes, patience: float) -> None:
         watchdog = threading.Timer(patience, self._running.kill)
-        watchdog.daemon = True  # no reason to stay where the run is stopped
+        watchdog.daemon = True  # it does not keep a stopped run alive
         try:
             watchdog.start()
             output = self._running.stdout.readline().strip() if self._running.stdout else b""
@@ -155,7 +155,7 @@ class ServerHost:
         """Return nozzled's log entry about the last ended job.
 
         Raises:
-            HostFailed: nothing.
+            HostFailed: the log has no such entry.
         """
         time.sleep(0.2)  # its last line may be still on the way to the file
         if not (ended := self.events("job.ended")):

@@ -34,9 +34,9 @@ from bench.processes import (
 )
 
 SUMMARY = "start-up, memory, idle CPU and threads of the daemon, connected"
-QUESTIONS = 50
+REQUESTS = 50
 READY_TIMEOUT = 30.0  # s
-SETTLE = 5.0  # s between the questions and the measurement
+SETTLE = 5.0  # s between the requests and the measurement
 PATHS = ("/api/job", "/api/printer", "/api/connection", "/api/files")
 CORE_MIB, FRONT_MIB, BOTH_PSS_MIB = 28.0, 38.0, 56.0
 CPU_SHARE = 0.003
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seconds", type=float, default=30.0, metavar="S", help="how long to watch it do nothing (30)")
     add("--repeat", type=int, default=3, metavar="N", help="daemons to start, one after the other (3)")
     add("--nice", type=int, default=0, metavar="N", help="niceness of the daemon; -15, as root, on a busy machine")
-    add("--python", type=Path, metavar="PYTHON", help="of an environment that nozzled is installed in, not a new one")
+    add("--python", type=Path, metavar="PYTHON", help="of an environment with nozzled, instead of a new one")
     return parser
 
 
@@ -149,7 +149,7 @@ def _until_ready(host: ServerHost) -> float:
 
 
 def _ask(host: ServerHost) -> None:
-    for index in range(QUESTIONS):
+    for index in range(REQUESTS):
         host.client.call("GET", PATHS[index % len(PATHS)])
 
 
@@ -176,14 +176,14 @@ def show(runs: list[IdleFigures]) -> None:
             f"{run.http:6.2f} {run.ready:8.2f} {run.core_cpu:11.2f} {run.start_cpu:15.2f} {run.core_rss:9.1f}"
             f" {run.front_rss:10.1f} {run.pss:8.1f} {run.peak:9.1f} {100 * run.cpu_share:11.3f} {run.threads:8}"
         )
-    best = sorted(runs, key=lambda run: run.start_cpu)[len(runs) // 2]
+    median = sorted(runs, key=lambda run: run.start_cpu)[len(runs) // 2]
     print("\nwanted (of the run with the median start-up CPU)")
     for what, value, limit in (
-        ("core CPU s until READY", best.core_cpu, CORE_CPU),
-        ("RSS MiB of the core", best.core_rss, CORE_MIB),
-        ("RSS MiB of the front", best.front_rss, FRONT_MIB),
-        ("PSS MiB of both", best.pss, BOTH_PSS_MIB),
-        ("idle CPU %", 100 * best.cpu_share, 100 * CPU_SHARE),
-        ("seconds that READY comes after HTTP", max(0.0, best.ready - best.http), 0.0),
+        ("core CPU s until READY", median.core_cpu, CORE_CPU),
+        ("RSS MiB of the core", median.core_rss, CORE_MIB),
+        ("RSS MiB of the front", median.front_rss, FRONT_MIB),
+        ("PSS MiB of both", median.pss, BOTH_PSS_MIB),
+        ("idle CPU %", 100 * median.cpu_share, 100 * CPU_SHARE),
+        ("seconds that READY comes after HTTP", max(0.0, median.ready - median.http), 0.0),
     ):
         print(f"  {'met    ' if value <= limit else 'NOT MET'} {what}: {value:.3g}, wanted <= {limit:g}")

@@ -44,7 +44,7 @@ from bench.prints import PrintFile
 from bench.processes import cpu_seconds, niceness
 
 SUMMARY = "lines/s, CPU and planner underruns, beside bare loops, OctoPrint and printcore"
-SLOW_POLL, FAST_POLL = 2.0, 0.1  # s between questions for progress
+SLOW_POLL, FAST_POLL = 2.0, 0.1  # s between requests for progress
 DEFAULT = ("S1", "S2q", "S3q", "S5q", "W1q", "W2q")
 LONG, SHORT = 50_000, 5_000  # moves
 BITS = 10  # on the wire for each byte: 8N1
@@ -144,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _scenario(text: str) -> str:
     if text.removesuffix("q") not in SCENARIOS:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(SCENARIOS)}, each also with a q behind")
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(SCENARIOS)}; each may be followed by a q")
     return text
 
 
@@ -333,7 +333,7 @@ def _wanted(medians: Medians) -> Iterator[str]:
 
 def _wanted_in(name: str, medians: Medians) -> Iterator[str]:
     ours, base = medians[name, "nozzled"], name.removesuffix("q")
-    floor, field = medians.get((name, "raw2")), medians.get((name, "octoprint"))
+    floor, octoprint = medians.get((name, "raw2")), medians.get((name, "octoprint"))
     if base in ("W1", "W2") and ours.share is not None:
         yield _verdict(name, "share of the wire", ours.share, ">=", 0.97)
     if base in ("C1", "D1", "D2") and ours.gain is not None:
@@ -343,10 +343,10 @@ def _wanted_in(name: str, medians: Medians) -> Iterator[str]:
         if floor is not None:
             yield _verdict(name, "underruns of raw2, or fewer", ours.underruns, "<=", floor.underruns)
             yield _verdict(name, "CPU / raw2", ours.cpu / (floor.cpu or 1), "<=", 2.5)
-    if base in ("S1", "S2", "S3") and field is not None and field.cpu:
-        yield _verdict(name, "CPU / OctoPrint", ours.cpu / field.cpu, "<=", 0.2)
-    if base == "S1" and field is not None and field.lines_per_s:
-        yield _verdict(name, "lines/s / OctoPrint", ours.lines_per_s / field.lines_per_s, ">=", 5.0)
+    if base in ("S1", "S2", "S3") and octoprint is not None and octoprint.cpu:
+        yield _verdict(name, "CPU / OctoPrint", ours.cpu / octoprint.cpu, "<=", 0.2)
+    if base == "S1" and octoprint is not None and octoprint.lines_per_s:
+        yield _verdict(name, "lines/s / OctoPrint", ours.lines_per_s / octoprint.lines_per_s, ">=", 5.0)
     if base == "S5":
         yield _verdict(name, "lines/s of the 256 asked for", ours.lines_per_s / NEEDED_RATE, ">=", 0.90)
     if base != "S1" and ours.turnaround_ms is not None:

@@ -1,4 +1,4 @@
-"""Load on an HTTP server, from a separate thread: one upload after the other, and polling clients."""
+"""Load on an HTTP server, from a separate thread: an upload, and polling clients."""
 
 import asyncio
 import statistics
@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 BLOCK = b"".join(b"G1 X%d.%03d Y%d.5 E%d.%05d\n" % (n % 97, n % 1000, n % 89, n // 50, n % 9973) for n in range(5_000))
-"""Moves, so that the analysis of the file behind the upload is a load too; some 120 KiB."""
+"""Moves, so that the analysis of the uploaded file is a load too; some 120 KiB."""
 
 MEGABYTE = 1_000_000
 PERIOD = 0.5  # s between two polls of a client, by default
@@ -24,7 +24,7 @@ class LoadResult:
 
     @property
     def requests(self) -> int:
-        """How many questions were answered."""
+        """How many requests were answered."""
         return len(self.seconds)
 
     @property

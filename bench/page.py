@@ -225,7 +225,7 @@ def _slow(browser: Browser, visit: Visit, url: str) -> tuple[float, float]:
 
 
 def _first_view(seen: PageFigures, browser: Browser, visit: Visit, url: str) -> None:
-    """Count the requests of an empty browser until the page is idle."""
+    """Count the requests of a browser without a cache in FIRST_VIEW s, longer if the page is not usable by then."""
     began: dict[str, float] = {}
     sizes: dict[str, float] = {}
     toolpaths: set[str] = set()

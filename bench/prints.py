@@ -27,7 +27,7 @@ class PrintFile:
     path: Path
     job_lines: int  # commands that start with G or T
     sha256: str
-    plain_bytes: float  # of such a line, numbered from 1 on and as it is in the file, on average
+    plain_bytes: float  # average of these lines, numbered from 1 and otherwise as in the file
 
 
 def vase(moves: int) -> Iterator[str]:
@@ -64,7 +64,7 @@ def forties(moves: int) -> Iterator[str]:
 
 
 def zeros(moves: int) -> Iterator[str]:
-    """Yield moves as slicers write them that give every number all its places: many end in zeros."""
+    """Yield moves with all decimals, as some slicers write them: many end in zeros."""
     for index in range(moves):
         x, y = 100 + index * 3 % 970 / 10, 100 + index * 7 % 890 / 10
         yield f"G1 X{x:.3f} Y{y:.3f} E{0.01 + index % 90 / 1000:.5f} F{1800 + index % 7 * 100:.3f}"

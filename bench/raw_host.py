@@ -2,8 +2,8 @@
 
     raw_host.py WINDOW PORT FILE
 
-One thread, blocking os.read and os.write, no parsing beyond `ok` and `Resend:`. WINDOW lines may be without an
-`ok` at once: 1 is ping-pong. It is no host, only what line numbers, checksums and system calls cost in CPython.
+One thread, blocking os.read and os.write, no parsing beyond `ok` and `Resend:`. At most WINDOW lines have no
+`ok` at any time: 1 is ping-pong. It is no host, only what line numbers, checksums and system calls cost in CPython.
 
 Says `connected` when the printer is there, waits for a line on stdin, prints, says `done`, waits again and ends.
 """

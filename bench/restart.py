@@ -75,16 +75,16 @@ def measure(box: Box, folder: Path, kills: int) -> tuple[list[tuple[float, float
 
 
 def _kill(box: Box, printer: BoxPrinter) -> tuple[float, float, float]:
-    time.sleep(KILL_INTERVAL + random.random())  # any place of the print
+    time.sleep(KILL_INTERVAL + random.random())  # anywhere in the print
     pid = box.outer_pid(box.main_pid("nozzled.service"))
     size = printer.oracle.stat().st_size
     os.kill(pid, signal.SIGKILL)
-    line = _longest_silence(printer.oracle, time.monotonic(), size)
+    silence = _longest_silence(printer.oracle, time.monotonic(), size)
     box.until(lambda: box.show("nozzled.service", "ActiveState") == "active", "the next core")
     begun, active = (
         int(box.show("nozzled.service", f"{name}TimestampMonotonic")) for name in ("InactiveExit", "ActiveEnter")
     )
-    return line, (active - begun) / 1000, _imports(box)
+    return silence, (active - begun) / 1000, _imports(box)
 
 
 def _longest_silence(oracle: Path, killed: float, size: int) -> float:

@@ -98,7 +98,7 @@ def part(folder: Path, name: str) -> Path:
 
 
 def write_stacked(path: Path, whole: bytes, size: float) -> Path:
-    """Write a file so often, each higher by its own height, until there are so many MB."""
+    """Write copies of a file on top of each other until there are `size` MB."""
     heights = [float(each) for each in re.findall(rb"^;Z:([\d.]+)", whole, re.MULTILINE)]
     with path.open("wb") as file:
         lift = 0.0
