@@ -130,7 +130,9 @@ async def test_a_silent_port_is_reported():
     assert isinstance(printer.error, HandshakeFailed)
     hellos = [command for command in transport.commands if command == "M110 N0"]
     assert hellos in (["M110 N0"] * 5, ["M110 N0"] * 6), "one each 2 s"
-    assert transport.commands[:4] == ["M110 N0", "M110 N0", "M110 N0", "M105"], "in the end, what else it may answer"
+    assert transport.commands[:4] == ["M110 N0", "M110 N0", "M110 N0", "M105"], (
+        "after three hellos, what else it may answer"
+    )
     assert transport.calls[-1] == "close"
 
 
@@ -175,11 +177,11 @@ async def test_closing_ends_an_opening():
 
 @pytest.mark.parametrize("end", ["emergency stop", "close"])
 async def test_a_revival_ends_with_the_connection(end):
-    line = FakeTransport(answers())
-    printer = LinePrinter(line)
+    transport = FakeTransport(answers())
+    printer = LinePrinter(transport)
     opening = asyncio.ensure_future(printer.open(revive=True))
     await asyncio.sleep(1)
-    assert "M999" in line.commands
+    assert "M999" in transport.commands
     if end == "close":
         await printer.close()
     else:
@@ -379,8 +381,8 @@ async def test_queries_continue_after_a_full_queue():
 
 async def test_send_returns_the_answer():
     async with connected(simulated(noise=0.0)) as printer:
-        place, ok = await printer.send("M114")
-        assert re.fullmatch(r"X:\S+ Y:\S+ Z:\S+ E:\S+ Count .*", place)
+        position, ok = await printer.send("M114")
+        assert re.fullmatch(r"X:\S+ Y:\S+ Z:\S+ E:\S+ Count .*", position)
         assert ok == "ok"
         answers = await printer.send("M119")
         assert answers[0] == "Reporting endstop status"
@@ -759,7 +761,7 @@ async def test_an_emergency_stop_during_opening_is_sent_first():
     assert transport.calls[-1] == "close"
 
 
-async def test_a_port_can_be_opened_only_for_an_emergency_stop():
+async def test_a_port_can_be_opened_just_to_send_an_emergency_stop():
     transport = FakeTransport(lambda _line: b"")
     printer, texts = LinePrinter(transport, LinkSettings()), []
     printer.subscribe(lambda event: texts.append(event.text) if isinstance(event, FirmwareSaid) else None)
@@ -773,7 +775,7 @@ async def test_a_port_can_be_opened_only_for_an_emergency_stop():
     assert not printer.is_stopping
     assert {each for each in transport.commands if "M112" not in each} == set()
     printer.emergency_stop()
-    assert transport.calls[-1] == "close", "the line is closed, and stays so"
+    assert transport.calls[-1] == "close", "the port is closed, and stays so"
 
 
 async def test_an_emergency_stop_is_on_the_wire_before_it_returns():

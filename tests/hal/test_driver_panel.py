@@ -1,4 +1,4 @@
-"""The printer's own doings at the driver: prints from its SD card, prompts, its name, targets."""
+"""What a printer does by itself, as the driver sees it: prints from its SD card, prompts, its name, targets."""
 
 import asyncio
 from itertools import pairwise
@@ -118,7 +118,9 @@ async def test_a_print_stopped_at_the_panel_is_noticed():
 
 
 async def test_a_forgotten_print_that_reads_on_is_noticed():
-    """It was paused at the panel. Marlin 1, which does not report by itself, shows that in answers to M27 alone."""
+    """It was paused at the panel. Marlin 1, which does not report by itself, shows only in its answers to M27 that it
+    reads on.
+    """
     transport = Scripted(M115=b"FIRMWARE_NAME:Marlin\n", M27=b"SD printing byte 900/3000\n")
     async with connected(transport, card_interval=5.0) as printer:
         await printer.send("M27")
@@ -279,7 +281,7 @@ async def test_separately_reported_targets_apply_to_reports_without_targets():
         transport.say(b"T:30.0 B:21.0\n")
         assert printer.heaters["tool0"] == Reading(30.0, 205.0)
         transport.say(b"T:30.0 /190 B:21.0\n")
-        assert printer.heaters["tool0"] == Reading(30.0, 190.0), "what a report says goes before"
+        assert printer.heaters["tool0"] == Reading(30.0, 190.0), "a target in a report takes precedence"
 
 
 @pytest.mark.parametrize("autoreport", [True, False])
@@ -303,7 +305,7 @@ async def test_queries_of_the_card_come_from_the_recording_in_a_rerun(tmp_path, 
         (1, "T:20.0 /0.0 B:20.0 /0.0", "T0", False, ["tool0", "tool1", "tool2"]),
         (5, "T:20.0 /0.0 B:20.0 /0.0 T0:20.0 /0.0", "T3", False, ["tool0", "tool0", "tool0"]),  # Prusa's MMU
         (2, "T:20.0 /0.0 B:20.0 /0.0", "T1", False, ["tool0", "tool0", "tool2"]),  # SINGLENOZZLE
-        (1, "T:20.0 /0.0 B:20.0 /0.0", "T1", False, ["tool0", "tool0", "tool2"]),  # tells of the tool in use alone
+        (1, "T:20.0 /0.0 B:20.0 /0.0", "T1", False, ["tool0", "tool0", "tool2"]),  # reports only the tool in use
         (2, "T:20.0 /0.0 B:20.0 /0.0 T0:20.0 /0.0 T1:20.0 /0.0", "T1", False, ["tool0", "tool1", "tool2"]),
         (1, "T:20.0 /0.0", "T0", True, ["tool0", "tool0", "tool0"]),
     ],

@@ -11,10 +11,10 @@ from hal.serial_port import SerialTransport
 from hal.tcp_port import TcpTransport
 from support.waiting import TIMEOUT
 
-FOR = 0.7  # s
+FLOOD_SECONDS = 0.7  # s
 
 
-class Held:
+class FakePort:
     """The calls to a transport during a flood."""
 
     def __init__(self):
@@ -35,7 +35,7 @@ class Held:
 
 
 async def test_a_portion_is_handled_and_the_rest_waits():
-    held = Held()
+    held = FakePort()
     flood = Flood(held.take, held.hold, held.resume, lambda: held.spent)
     for _ in range(4):
         flood.take(b"x\n" * (MAX_LINES // 4))
@@ -50,7 +50,7 @@ async def test_a_portion_is_handled_and_the_rest_waits():
 
 
 async def test_a_closed_port_is_not_read_again():
-    held = Held()
+    held = FakePort()
     flood = Flood(held.take, held.hold, held.resume, lambda: held.spent)
     flood.take(b"x\n" * 1000)
     flood.stop()
@@ -59,7 +59,7 @@ async def test_a_closed_port_is_not_read_again():
 
 
 async def test_a_few_long_lines_are_no_flood():
-    held = Held()
+    held = FakePort()
     flood = Flood(held.take, held.hold, held.resume, lambda: held.spent)
     for _ in range(100):
         flood.take(b"x" * 4095 + b"\n")
@@ -69,7 +69,7 @@ async def test_a_few_long_lines_are_no_flood():
 
 async def test_a_portion_is_measured_by_its_cost():
     """A report of temperatures costs what eight texts do."""
-    held = Held()
+    held = FakePort()
     flood = Flood(held.take, held.hold, held.resume, lambda: held.spent)
     held.cost = MAX_COST_S / 3
     for _ in range(3):
@@ -89,7 +89,7 @@ async def test_a_portion_is_measured_by_its_cost():
 
 
 async def test_slow_input_uses_up_no_portion():
-    held = Held()
+    held = FakePort()
     flood = Flood(held.take, held.hold, held.resume, lambda: held.spent)
     held.cost = MAX_COST_S * 0.9
     for _ in range(10):
@@ -99,7 +99,7 @@ async def test_slow_input_uses_up_no_portion():
 
 
 async def test_a_port_closed_by_its_own_input_is_not_held():
-    held = Held()
+    held = FakePort()
     flood = Flood(lambda _data: flood.stop(), held.hold, held.resume, lambda: held.spent)
     flood.take(b"x\n" * 1000)
     assert held.calls == []
@@ -132,13 +132,13 @@ async def test_a_serial_line_is_read_in_portions_and_nothing_is_lost():
         await transport.open(listener.heard, listener.lost)
         os.set_blocking(master, False)
         written, began = 0, loop.time()
-        while loop.time() - began < FOR:
+        while loop.time() - began < FLOOD_SECONDS:
             with suppress(BlockingIOError):
                 written += os.write(master, TALK)
             await asyncio.sleep(0.002)
         assert 0 < listener.lines < MOST * (loop.time() - began)
         async with asyncio.timeout(TIMEOUT):
-            while listener.bytes < written:  # noqa: ASYNC110 - as a user looks
+            while listener.bytes < written:  # noqa: ASYNC110 - polls, as an observer does
                 await asyncio.sleep(0.01)
     finally:
         transport.close()
@@ -160,7 +160,7 @@ async def test_a_network_port_is_read_in_portions():
     try:
         await transport.open(listener.heard, listener.lost)
         began = loop.time()
-        await asyncio.sleep(FOR)
+        await asyncio.sleep(FLOOD_SECONDS)
         assert 0 < listener.lines < MOST * (loop.time() - began)
         assert listener.longest <= 4096
     finally:

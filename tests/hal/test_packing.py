@@ -51,76 +51,76 @@ async def printed(transport, logbook=None, **settings):
 
 @pytest.mark.parametrize("name", UNPACK)
 async def test_lines_are_packed_if_the_firmware_reports_a_decoder(name):
-    line, logbook = WireTap(name), Logbook()
-    printer = await printed(line, logbook)
-    assert line.moves == MOVES
-    assert b"G1X" not in line.wire
-    assert pack(b"G1X7.25Y.5")[1:-1] in line.wire or pack(b"\nG1X7.25Y.5")[1:-1] in line.wire
+    transport, logbook = WireTap(name), Logbook()
+    printer = await printed(transport, logbook)
+    assert transport.moves == MOVES
+    assert b"G1X" not in transport.wire
+    assert pack(b"G1X7.25Y.5")[1:-1] in transport.wire or pack(b"\nG1X7.25Y.5")[1:-1] in transport.wire
     assert logbook.may_expect_packed
     assert printer.counters.resends == 0
     assert any(line.startswith("> N") and "G1X39.25Y.5F3039*" in line for line in printer.flight_recorder.tail())
     assert not any("[MP]" in line for line in printer.flight_recorder.tail() if line.startswith(">"))
     await printer.close()
-    assert line.wire.endswith(RESET), "the next host may know nothing of it"
+    assert transport.wire.endswith(RESET), "the next host may know nothing of it"
 
 
 @pytest.mark.parametrize("name", sorted(FIRMWARES))
 async def test_nothing_is_packed_if_switched_off_or_without_a_decoder(name):
-    line = WireTap(name)
-    printer = await printed(line, packing="off" if name in UNPACK else "auto")
+    transport = WireTap(name)
+    printer = await printed(transport, packing="off" if name in UNPACK else "auto")
     reset = RESET if name == "prusa-3.9" else b""  # it reports no capabilities, so a reset finds out about a decoder
-    assert line.wire.count(b"\xff") == reset.count(b"\xff")
-    assert line.moves == MOVES
+    assert transport.wire.count(b"\xff") == reset.count(b"\xff")
+    assert transport.moves == MOVES
     await printer.close()
 
 
 @pytest.mark.parametrize("packs", [True, False])
 @pytest.mark.parametrize("before", [BEGIN, BEGIN + b"\x1f", BEGIN + b"\xff", BEGIN + b"\xff\xff"])
 async def test_a_decoder_left_on_by_another_host_is_detected(before, packs):
-    line, logbook = WireTap("marlin21-meatpack"), Logbook()
-    await line.open(lambda _: None, lambda _: None)
-    line._reset_on_open = False
+    transport, logbook = WireTap("marlin21-meatpack"), Logbook()
+    await transport.open(lambda _: None, lambda _: None)
+    transport._reset_on_open = False
     await asyncio.sleep(1)
-    line.write(before)
+    transport.write(before)
     await asyncio.sleep(1)
-    line.close()
+    transport.close()
     logbook.may_expect_packed = packs  # noted by the previous host; another program notes nothing
     began = asyncio.get_running_loop().time()
-    printer = await printed(line, logbook)
-    assert line.moves == MOVES
+    printer = await printed(transport, logbook)
+    assert transport.moves == MOVES
     assert (asyncio.get_running_loop().time() - began < 4) == packs
-    rest = {each.command for each in line.oracle.commands if each.command.encode() not in MOVES}
+    rest = {each.command for each in transport.oracle.commands if each.command.encode() not in MOVES}
     others = {each for each in rest if not each.startswith(("M110 ", "M115", "M155 ", "M113 ", "M105", "M27 "))}
     assert len(others) <= 1
-    assert all(re.fullmatch("[.1]?0?X40302G4[0-9GX.]+", each) for each in others), "a hello unpacked, and no command"
+    assert all(re.fullmatch("[.1]?0?X40302G4[0-9GX.]+", each) for each in others), "the hello, unpacked, is no command"
     await printer.close()
 
 
 @pytest.mark.parametrize("name", UNPACK)
 @pytest.mark.parametrize("begun", [b"", b"\xff", b"\xff\xff", b"\x1f", b"\xff\x4e"])
 async def test_an_emergency_stop_is_read_in_any_state_of_the_decoder(name, begun):
-    line = WireTap(name)
-    printer = await printed(line)
-    line.write(begun)
+    transport = WireTap(name)
+    printer = await printed(transport)
+    transport.write(begun)
     printer.emergency_stop("test")
     await asyncio.sleep(2)
     assert not printer.is_stopping
     assert printer.state is ConnectionState.FAULT
-    config = line._firmware.config
-    assert line._firmware.halted == config.emergency_parser, "without the parser, DTR has reset the board since"
+    config = transport._firmware.config
+    assert transport._firmware.halted == config.emergency_parser, "without the parser, DTR has reset the board since"
     await printer.close()
 
 
 @pytest.mark.parametrize("begun", [b"", b"\xff", b"\xff\xff", b"\x1f", b"\xff\x4e"])
 async def test_an_emergency_stop_passes_the_decoder_where_nothing_resets_the_board(begun):
     """Over TCP there is no DTR, and without EMERGENCY_PARSER M112 is read behind the decoder."""
-    line = WireTap("prusa")
-    line.reset = lambda: None
-    printer = await printed(line)
-    line.write(begun)
+    transport = WireTap("prusa")
+    transport.reset = lambda: None
+    printer = await printed(transport)
+    transport.write(begun)
     printer.emergency_stop("test")
     await asyncio.sleep(0.5)
-    assert "M112" in [each.command for each in line.oracle.commands]
+    assert "M112" in [each.command for each in transport.oracle.commands]
     await printer.close()
 
 
@@ -133,22 +133,22 @@ async def test_a_decoder_is_not_set_up_after_an_emergency_stop():
         asyncio.get_running_loop().call_later(0.2, printer.emergency_stop)
         return b"[MP] PV01 ON ESP\n"  # that is not what it was told, so the host waits for more
 
-    line = FakeTransport(answer)
-    printer = LinePrinter(line, LinkSettings(), Logbook())
+    transport = FakeTransport(answer)
+    printer = LinePrinter(transport, LinkSettings(), Logbook())
     with pytest.raises(FirmwareHalted):
         await printer.open()
-    assert b"M112" in line.written
-    assert BEGIN not in line.written
+    assert b"M112" in transport.written
+    assert BEGIN not in transport.written
     await printer.close()
 
 
 async def test_heaters_off_is_sent_unpacked_when_the_conversation_fails():
-    line = WireTap("marlin21-meatpack")
-    printer = await printed(line)
-    line._deliver(b"Error:Printer halted. kill() called!\n")
+    transport = WireTap("marlin21-meatpack")
+    printer = await printed(transport)
+    transport._deliver(b"Error:Printer halted. kill() called!\n")
     await asyncio.sleep(2)
     assert printer.state is ConnectionState.FAULT
-    assert line.wire.rpartition(RESET)[2].startswith(b"\nM104 ")
+    assert transport.wire.rpartition(RESET)[2].startswith(b"\nM104 ")
 
 
 def test_a_recording_is_shown_unpacked():

@@ -9,12 +9,12 @@ from hal.printer import PanelPrint, Prompt
 BEGUN = ["echo:Now fresh file: CUBE.GCO", "File opened: CUBE.GCO Size: 5000", "File selected"]
 
 
-def answers(panel, *lines, by_host=False):
+def note(panel, *lines, by_host=False):
     """Tell the panel lines; return for each whether a print began or ended by it."""
     return [panel.note(parse(line.encode()), by_host=by_host) for line in lines]
 
 
-def acted(panel, *actions):
+def act(panel, *actions):
     for action in actions:
         panel.note_action(parse(f"//action:{action}".encode()))
 
@@ -24,58 +24,56 @@ def acted(panel, *actions):
 
 def test_a_file_selected_at_the_panel_is_a_print():
     panel = Panel()
-    assert answers(panel, *BEGUN) == [False, False, True]
+    assert note(panel, *BEGUN) == [False, False, True]
     assert panel.print == PanelPrint("CUBE.GCO", 0, 5000)
-    assert answers(panel, "SD printing byte 1200/5000") == [False]
+    assert note(panel, "SD printing byte 1200/5000") == [False]
     assert panel.print == PanelPrint("CUBE.GCO", 1200, 5000)
-    assert answers(panel, "Done printing file", "Done printing file") == [True, False]
+    assert note(panel, "Done printing file", "Done printing file") == [True, False]
     assert panel.print is None
 
 
 def test_a_file_selected_by_the_host_is_no_print_until_it_begins():
     panel = Panel()
-    assert answers(panel, *BEGUN, "Not SD printing", by_host=True) == [False] * 4
+    assert note(panel, *BEGUN, "Not SD printing", by_host=True) == [False] * 4
     assert panel.print is None
-    assert answers(panel, "SD printing byte 10/5000", by_host=True) == [True]
+    assert note(panel, "SD printing byte 10/5000", by_host=True) == [True]
     assert panel.print == PanelPrint("CUBE.GCO", 10, 5000)
 
 
 def test_a_print_that_began_before_the_connection_has_no_name():
     panel = Panel()
-    assert answers(panel, "SD printing byte 10/777") == [True]
+    assert note(panel, "SD printing byte 10/777") == [True]
     assert panel.print == PanelPrint(None, 10, 777)
 
 
 def test_the_name_of_another_file_is_ignored():
     panel = Panel()
-    answers(panel, *BEGUN[:2], "SD printing byte 10/777")
+    note(panel, *BEGUN[:2], "SD printing byte 10/777")
     assert panel.print == PanelPrint(None, 10, 777)
 
 
 def test_a_file_in_a_folder_goes_by_its_own_name():
     panel = Panel()
-    answers(panel, "File opened: /PARTS/CUBE.GCO Size: 5000", "File selected")
+    note(panel, "File opened: /PARTS/CUBE.GCO Size: 5000", "File selected")
     assert panel.print == PanelPrint("CUBE.GCO", 0, 5000)
 
 
 def test_byte_0_of_0_is_no_print():
-    assert answers(Panel(), "SD printing byte 0/0", "File selected", "Not SD printing") == [False] * 3
+    assert note(Panel(), "SD printing byte 0/0", "File selected", "Not SD printing") == [False] * 3
 
 
 def test_only_three_successive_idle_reports_end_a_print():
     panel = Panel()
-    answers(panel, *BEGUN)
-    assert (
-        answers(panel, *["Not SD printing"] * (IDLE_REPORTS - 1), "SD printing byte 1/5000") == [False] * IDLE_REPORTS
-    )
-    assert answers(panel, *["Not SD printing"] * IDLE_REPORTS) == [False] * (IDLE_REPORTS - 1) + [True]
+    note(panel, *BEGUN)
+    assert note(panel, *["Not SD printing"] * (IDLE_REPORTS - 1), "SD printing byte 1/5000") == [False] * IDLE_REPORTS
+    assert note(panel, *["Not SD printing"] * IDLE_REPORTS) == [False] * (IDLE_REPORTS - 1) + [True]
     assert panel.print is None
 
 
 def test_a_print_ends_if_the_firmware_lacks_m27():
     panel = Panel()
-    answers(panel, *BEGUN)
-    assert answers(panel, 'echo:Unknown command: "M17"', 'echo:Unknown command: "M27"') == [False, True]
+    note(panel, *BEGUN)
+    assert note(panel, 'echo:Unknown command: "M17"', 'echo:Unknown command: "M27"') == [False, True]
 
 
 @given(st.lists(st.sampled_from([*BEGUN, "SD printing byte 7/5000", "Not SD printing", "Done printing file"])))
@@ -83,86 +81,86 @@ def test_every_start_and_end_is_published_once(lines):
     panel, changes = Panel(), []
     for line in lines:
         before = panel.print is not None
-        changed = answers(panel, line)[0]
+        changed = note(panel, line)[0]
         assert changed == (before != (panel.print is not None))
         changes += [panel.print is not None] if changed else []
     assert changes == [at % 2 == 0 for at in range(len(changes))]
 
 
-# -- messages and prompts ------------------------------------------------------------------------------------
-
-
 def test_a_place_at_the_end_of_the_file_begins_no_print():
     panel = Panel()
-    assert answers(panel, "SD printing byte 3000/3000") == [False]
-    assert answers(panel, "SD printing byte 2999/3000", "SD printing byte 3000/3000") == [True, False]
+    assert note(panel, "SD printing byte 3000/3000") == [False]
+    assert note(panel, "SD printing byte 2999/3000", "SD printing byte 3000/3000") == [True, False]
     assert panel.print is not None
 
 
 def test_a_forgotten_print_counts_again_when_its_place_changes():
     panel = Panel()
     assert not panel.forget_print()
-    assert answers(panel, "SD printing byte 2999/3000") == [True]
+    assert note(panel, "SD printing byte 2999/3000") == [True]
     assert panel.forget_print()
     assert panel.has_forgotten_print
-    assert answers(panel, "SD printing byte 2999/3000", "SD printing byte 3/3000") == [False, True]
+    assert note(panel, "SD printing byte 2999/3000", "SD printing byte 3/3000") == [False, True]
     assert not panel.has_forgotten_print
 
 
 @pytest.mark.parametrize("lines", [["Not SD printing"] * IDLE_REPORTS, ["Done printing file"]])
 def test_a_forgotten_print_that_is_over_is_not_waited_for(lines):
     panel = Panel()
-    answers(panel, "SD printing byte 2999/3000")
+    note(panel, "SD printing byte 2999/3000")
     panel.forget_print()
-    assert answers(panel, *lines) == [False] * len(lines)
+    assert note(panel, *lines) == [False] * len(lines)
     assert not panel.has_forgotten_print
 
 
 def test_a_file_at_its_beginning_is_no_print_beside_a_forgotten_one():
     panel = Panel()
-    answers(panel, "SD printing byte 2999/3000")
+    note(panel, "SD printing byte 2999/3000")
     panel.forget_print()
-    assert answers(panel, "SD printing byte 0/5000", "SD printing byte 41/5000") == [False, True]
+    assert note(panel, "SD printing byte 0/5000", "SD printing byte 41/5000") == [False, True]
 
 
 def test_a_print_that_stays_at_its_end_is_over():
     panel = Panel()
-    answers(panel, "SD printing byte 2999/3000")
+    note(panel, "SD printing byte 2999/3000")
     at_end = ["SD printing byte 3000/3000"] * (IDLE_REPORTS + 2)
-    assert answers(panel, *at_end) == [False] * IDLE_REPORTS + [True, False]
+    assert note(panel, *at_end) == [False] * IDLE_REPORTS + [True, False]
     assert panel.print is None
 
 
 def test_a_paused_print_is_one():
     panel = Panel()
-    assert answers(panel, "SD print paused") == [True]
+    assert note(panel, "SD print paused") == [True]
     assert panel.print == PanelPrint(None, 0, 0, is_paused=True)
-    answers(panel, "SD printing byte 41/5000", *["SD print paused"] * 5)
+    note(panel, "SD printing byte 41/5000", *["SD print paused"] * 5)
     assert panel.print == PanelPrint(None, 41, 5000, is_paused=True)
-    answers(panel, "SD printing byte 41/5000")
+    note(panel, "SD printing byte 41/5000")
     assert panel.print == PanelPrint(None, 41, 5000)
+
+
+# -- messages and prompts ------------------------------------------------------------------------------------
 
 
 def test_the_last_message_is_kept():
     panel = Panel()
-    acted(panel, "notification Heating...", "pause", "notification Bed Level 3/9")
+    act(panel, "notification Heating...", "pause", "notification Bed Level 3/9")
     assert panel.message == "Bed Level 3/9"
 
 
 def test_a_prompt_lasts_from_show_to_end():
     panel = Panel()
-    acted(panel, "prompt_begin Filament runout", "prompt_button Continue", "prompt_choice Cancel")
+    act(panel, "prompt_begin Filament runout", "prompt_button Continue", "prompt_choice Cancel")
     assert panel.prompt is None
-    acted(panel, "prompt_show")
+    act(panel, "prompt_show")
     assert panel.prompt == Prompt("Filament runout", ("Continue", "Cancel"), ("", ""))
     assert panel.prompt.command(1) == "M876 S1"
-    acted(panel, "prompt_end")
+    act(panel, "prompt_end")
     assert panel.prompt is None
 
 
 def test_klippers_prompt_has_a_command_for_each_answer():
     panel = Panel()
-    acted(panel, "prompt_begin Runout", "prompt_text Load filament", "prompt_button Load|LOAD_FILAMENT|info",
+    act(panel, "prompt_begin Runout", "prompt_text Load filament", "prompt_button Load|LOAD_FILAMENT|info",
           "prompt_button RESUME||primary", "prompt_footer_button Cancel|CANCEL_PRINT", "prompt_show")  # fmt: skip
     prompt = panel.prompt
     assert (prompt.text, prompt.choices) == ("Runout: Load filament", ("Load", "RESUME", "Cancel"))
@@ -171,25 +169,25 @@ def test_klippers_prompt_has_a_command_for_each_answer():
 
 def test_a_new_prompt_replaces_the_old_one():
     panel = Panel()
-    acted(panel, "prompt_begin One", "prompt_show", "prompt_begin Two")
+    act(panel, "prompt_begin One", "prompt_show", "prompt_begin Two")
     assert panel.prompt is None
-    acted(panel, "prompt_show")
+    act(panel, "prompt_show")
     assert panel.prompt == Prompt("Two")
 
 
 @pytest.mark.parametrize("action", ["prompt_button Yes", "prompt_choice Yes", "prompt_show"])
 def test_a_part_without_a_prompt_is_ignored(action):
     panel = Panel()
-    acted(panel, action, "prompt_show")
+    act(panel, action, "prompt_show")
     assert panel.prompt is None
 
 
 def test_messages_and_prompts_are_bounded():
     panel, long = Panel(), "x" * 4000
-    acted(panel, f"notification {long}", f"prompt_begin {long}", *[f"prompt_button {long}"] * 99, "prompt_show")
+    act(panel, f"notification {long}", f"prompt_begin {long}", *[f"prompt_button {long}"] * 99, "prompt_show")
     assert len(panel.message) == len(panel.prompt.text) == MAX_TEXT
     assert [len(choice) for choice in panel.prompt.choices] == [MAX_TEXT] * MAX_CHOICES
-    answers(panel, f"File opened: {long} Size: 5", "File selected")
+    note(panel, f"File opened: {long} Size: 5", "File selected")
     assert len(panel.print.name) == MAX_TEXT
 
 

@@ -50,9 +50,9 @@ class FakeTransport:
         self.calls.append("close")
 
 
-def recorded(place, *groups, wall=NOON):
+def recorded(folder, *groups, wall=NOON):
     """Record pieces, flushing after each group."""
-    recorder = Recorder(place, describe("sim", None, wall, "1.2", {}))
+    recorder = Recorder(folder, describe("sim", None, wall, "1.2", {}))
     for group in groups:
         for piece in group:
             recorder.note(*piece)
@@ -193,7 +193,7 @@ def test_only_recordings_are_removed(tmp_path):
     assert len(list(tmp_path.iterdir())) == 4
 
 
-def test_a_recording_that_cannot_be_removed_keeps_no_other(tmp_path):
+def test_older_recordings_are_removed_although_one_cannot_be(tmp_path):
     (tmp_path / "session-20200101-000000-0.part001.jsonl.gz").mkdir()
     for n in range(1, 4):
         (tmp_path / f"session-20200101-00000{n}-0.part001.jsonl.gz").touch()
@@ -224,7 +224,7 @@ async def test_pieces_that_are_dropped_at_the_end_are_counted(tmp_path, monkeypa
 
 
 class FullDisk:
-    """Takes so many bytes, then none until it is emptied."""
+    """Takes `room` bytes, then none."""
 
     def __init__(self, file, room):
         self.file, self.room = file, room

@@ -101,7 +101,7 @@ async def test_the_connection_is_lost_where_the_host_differs(at, data, differenc
         assert host.lost == [], "a loss is not told from within write"
         at_once = host.transport.index
         host.transport.write(b"M105\n")
-        assert host.transport.index == at_once, "nothing counts behind the difference"
+        assert host.transport.index == at_once, "nothing counts after the difference"
     await asyncio.sleep(5)
     assert [type(error) for error in host.lost] == [ReplayDiffers]
     assert str(host.lost[0]) == str(host.transport.difference) == difference

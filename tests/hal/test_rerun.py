@@ -102,7 +102,7 @@ async def test_the_driver_repeats_its_actions(tmp_path, config):
 
 
 @pytest.mark.parametrize("length", [12, 30, 60])
-async def test_heaters_off_is_sent_beyond_a_full_window_again(tmp_path, length):
+async def test_heaters_off_beyond_a_full_window_is_repeated(tmp_path, length):
     moves = [b"G1 X%d F300." % (n % 2 * 50) for n in range(60)]
     moves = [move + b"0" * (length - len(move)) for move in moves]
     async with RecordedPrinter(tmp_path) as recording:

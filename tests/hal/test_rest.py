@@ -1,4 +1,4 @@
-"""`finished`: the end of every move sent, as each kind of firmware reports it."""
+"""`wait_for_rest`: the end of every move sent, as each kind of firmware reports it."""
 
 import asyncio
 import re
@@ -15,12 +15,12 @@ from hal.errors import NotConnected, PortLost
 from hal.printer import FirmwareSaid, LineRefused
 from support.fake_transport import FakeTransport
 
-PLACE = b"X:1.00 Y:2.00 Z:0.30 E:0.00 Count X:80 Y:160 Z:120\n"
+POSITION = b"X:1.00 Y:2.00 Z:0.30 E:0.00 Count X:80 Y:160 Z:120\n"
 """What M114 says."""
 
 
 @frozen
-class Ways(dialect.Dialect):
+class ConfigurableRest(dialect.Dialect):
     """A dialect with a configurable rule for coming to rest."""
 
     at_rest: tuple[bytes, ...] = (b"M400", b"M114")
@@ -31,7 +31,7 @@ async def ready(answer, by="position", ok_at="receipt"):
     transport = FakeTransport(answer)
     printer = LinePrinter(transport)
     await printer.open()
-    printer._link.dialect = Ways(rest_sign=by, ok_at=ok_at)
+    printer._link.dialect = ConfigurableRest(rest_sign=by, ok_at=ok_at)
     return printer, transport
 
 
@@ -42,15 +42,15 @@ def echo(line):
 class InOrder:
     """A firmware that acknowledges commands once executed; M400 takes half a minute."""
 
-    def __init__(self, *, places=True, too_many=0):
+    def __init__(self, *, positions=True, too_many=0):
         self.transport = None
         self.free_at = 0.0
-        self._places, self._too_many = places, too_many
+        self._positions, self._too_many = positions, too_many
 
     def answer(self, line):
         loop = asyncio.get_running_loop()
         self.free_at = max(self.free_at, loop.time()) + (30.0 if b"M400" in line else 0.001)
-        report = PLACE if b"M114" in line and self._places else b""
+        report = POSITION if b"M114" in line and self._positions else b""
         loop.call_at(self.free_at, self.transport.say, report + b"ok\n")
         for at in range(self._too_many if b"M400" in line else 0):
             loop.call_later(1 + at, self.transport.say, b"ok\n")
@@ -62,7 +62,7 @@ async def in_order(**options):
     firmware.transport = FakeTransport(firmware.answer)
     printer = LinePrinter(firmware.transport)
     await printer.open()
-    printer._link.dialect = Ways(window_lines=1)
+    printer._link.dialect = ConfigurableRest(window_lines=1)
     return printer, firmware
 
 
@@ -71,24 +71,24 @@ def sent_commands(transport, command):
 
 
 @pytest.mark.parametrize("too_many", range(6))
-@pytest.mark.parametrize("places", [True, False])
-async def test_surplus_oks_do_not_end_the_wait(too_many, places):
-    printer, firmware = await in_order(places=places, too_many=too_many)
+@pytest.mark.parametrize("positions", [True, False])
+async def test_surplus_oks_do_not_end_the_wait(too_many, positions):
+    printer, firmware = await in_order(positions=positions, too_many=too_many)
     began = asyncio.get_running_loop().time()
-    place = await printer.wait_for_rest()
+    position = await printer.wait_for_rest()
     assert 30 <= asyncio.get_running_loop().time() - began < 31
-    assert place == ({"X": 1.0, "Y": 2.0, "Z": 0.3, "E": 0.0} if places else None)
+    assert position == ({"X": 1.0, "Y": 2.0, "Z": 0.3, "E": 0.0} if positions else None)
     assert len(sent_commands(firmware.transport, "M114")) == (
-        min(1 + too_many, rest.MAX_STRAY_OKS) if places else rest.MAX_STRAY_OKS
+        min(1 + too_many, rest.MAX_STRAY_OKS) if positions else rest.MAX_STRAY_OKS
     )
     await printer.close()
 
 
 async def test_unrequested_positions_answer_no_query():
     printer, firmware = await in_order(too_many=2)
-    firmware.transport.say(PLACE * 3)
+    firmware.transport.say(POSITION * 3)
     began = asyncio.get_running_loop().time()
-    asyncio.get_running_loop().call_later(2, firmware.transport.say, PLACE)
+    asyncio.get_running_loop().call_later(2, firmware.transport.say, POSITION)
     await printer.wait_for_rest()
     assert asyncio.get_running_loop().time() - began >= 30
     await printer.close()
@@ -108,7 +108,9 @@ async def test_if_ok_means_received_the_position_must_be_reported():
 
     def answer(line):
         if b"M114" in line or b"M118" in line:
-            loop.call_later(max(0.1, rests_at - loop.time()), transport.say, PLACE if b"M114" in line else echo(line))
+            loop.call_later(
+                max(0.1, rests_at - loop.time()), transport.say, POSITION if b"M114" in line else echo(line)
+            )
         return b"ok\n"
 
     printer, transport = await ready(answer)
@@ -121,11 +123,11 @@ async def test_if_ok_means_received_the_position_must_be_reported():
 
 async def test_the_answer_to_an_earlier_query_does_not_count():
     loop = asyncio.get_running_loop()
-    delays = [1.0, 20.0]  # the client's M114 is carried out before the last move, ours behind it
+    delays = [1.0, 20.0]  # the client's M114 is carried out before the last move, ours after it
 
     def answer(line):
         if b"M114" in line and delays:
-            loop.call_later(delays.pop(0), transport.say, PLACE)
+            loop.call_later(delays.pop(0), transport.say, POSITION)
         return b"ok\n"
 
     printer, transport = await ready(answer)
@@ -144,10 +146,10 @@ async def test_without_positions_enough_acknowledged_queries_mean_rest():
 
 
 async def test_an_unknown_firmware_must_report_the_same_position_twice():
-    places = iter([b"X:1 Y:1 Z:1 E:0\n", b"X:2 Y:1 Z:1 E:0\n", b"X:3 Y:1 Z:1 E:0\n", *[PLACE] * 9])
+    positions = iter([b"X:1 Y:1 Z:1 E:0\n", b"X:2 Y:1 Z:1 E:0\n", b"X:3 Y:1 Z:1 E:0\n", *[POSITION] * 9])
 
     def answer(line):
-        return (next(places) if b"M114" in line else b"") + b"ok\n"
+        return (next(positions) if b"M114" in line else b"") + b"ok\n"
 
     printer, transport = await ready(answer, "same position")
     await printer.wait_for_rest()
@@ -156,10 +158,10 @@ async def test_an_unknown_firmware_must_report_the_same_position_twice():
 
 
 async def test_the_wait_for_an_endless_move_is_bounded():
-    texts, place = [], iter(range(1_000_000))
+    texts, position = [], iter(range(1_000_000))
 
     def answer(line):
-        return (b"X:%d Y:1 Z:1 E:0\n" % next(place) if b"M114" in line else b"") + b"ok\n"
+        return (b"X:%d Y:1 Z:1 E:0\n" % next(position) if b"M114" in line else b"") + b"ok\n"
 
     printer, _ = await ready(answer, "same position")
     printer.subscribe(lambda event: texts.append(event.text) if isinstance(event, FirmwareSaid) else None)

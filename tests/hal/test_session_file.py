@@ -124,7 +124,7 @@ def test_a_file_that_is_no_recording_is_refused_with_the_reason(file, text, reas
 
 
 @given(raw=st.binary(max_size=200))
-def test_any_bytes_are_a_session_or_an_error_with_a_reason(tmp_path_factory, raw):
+def test_random_bytes_are_refused(tmp_path_factory, raw):
     path = tmp_path_factory.mktemp("session") / "a"
     path.write_bytes(raw)
     with pytest.raises(RecordingError):

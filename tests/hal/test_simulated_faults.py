@@ -26,7 +26,7 @@ from hal.simulated.scenario import Fault, Scenario
 
 
 class Bench:
-    """A booted board; time goes by hand."""
+    """A booted board on a clock moved by hand."""
 
     def __init__(self, *faults, **config):
         self.oracle = Oracle(keep=None)
@@ -103,7 +103,7 @@ def test_a_hung_firmware_is_freed_by_a_reset():
     assert bench.run(1)[0] == "start"
 
 
-def test_a_board_without_power_is_silent_and_cold_when_it_is_back():
+def test_a_board_without_power_is_silent_and_comes_back_with_its_heater_off():
     bench = Bench(Fault("reset", line=2, by="power", seconds=5))
     bench.send("M104 S200", "M105")
     assert bench.run(4.9) == []

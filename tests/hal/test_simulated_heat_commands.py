@@ -199,9 +199,9 @@ def test_auto_reports_are_the_same_without_an_ok():
 
 
 def test_readings_are_consistent_and_follow_the_seed():
-    def readings(seed, question):
+    def readings(seed, query):
         printer = LonePrinter(noise=0.1, seed=seed)
-        return [line.removeprefix("ok").strip() for _ in range(30) for line in printer.send(question, seconds=1)]
+        return [line.removeprefix("ok").strip() for _ in range(30) for line in printer.send(query, seconds=1)]
 
     assert readings(1, "M105") == readings(1, "M105\nM105")[::2]
     assert readings(1, "M105") != readings(2, "M105")

@@ -159,15 +159,15 @@ deeds = st.one_of(
 
 @given(
     story=st.lists(st.tuples(st.floats(0.01, 100), deeds), max_size=8),
-    questions=st.lists(st.floats(0, 900), max_size=30),
+    queries=st.lists(st.floats(0, 900), max_size=30),
     end=st.floats(0, 100),
     config=st.sampled_from([HOTEND, BED]),
 )
-def test_readings_do_not_depend_on_earlier_queries(story, questions, end, config):
-    def play(questions):
+def test_readings_do_not_depend_on_earlier_queries(story, queries, end, config):
+    def play(queries):
         heater, now, log = Heater(config, noise=0.1, seed=3), 0.0, []
         for pause, (what, value) in [*story, (end, ("temperature", None))]:
-            for at in sorted(each for each in questions if now <= each < now + pause):
+            for at in sorted(each for each in queries if now <= each < now + pause):
                 heater.temperature(at)
                 heater.check(at)
             now += pause
@@ -176,7 +176,7 @@ def test_readings_do_not_depend_on_earlier_queries(story, questions, end, config
             log.append((heater.temperature(now), heater.power(now), heater.trip, heater.block_temperature(now)))
         return log
 
-    assert play(questions) == play([])
+    assert play(queries) == play([])
 
 
 @given(

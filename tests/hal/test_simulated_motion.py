@@ -17,14 +17,14 @@ class Machine:
     """A planner, and its reports."""
 
     def __init__(self):
-        self.driven, self.dry = [], []
+        self.driven, self.underruns = [], []
         self.planner = Planner(
-            MotionLimits(), lambda *step: self.driven.append(step), lambda *step: self.dry.append(step)
+            MotionLimits(), lambda *step: self.driven.append(step), lambda *step: self.underruns.append(step)
         )
 
-    def drive(self, *places, feedrate=10.0, now=0.0):
+    def drive(self, *positions, feedrate=10.0, now=0.0):
         """Add moves along X."""
-        for start, end in itertools.pairwise(places):
+        for start, end in itertools.pairwise(positions):
             self.planner.add((start, 0, 0, 0), (end, 0, 0, 0), feedrate, now)
 
 
@@ -94,7 +94,7 @@ def test_a_late_move_is_reported_as_an_underrun(machine):
     machine.drive(0, 10)
     ended = machine.planner.idle_at(0.0)
     machine.drive(10, 20, now=ended + 0.25)
-    assert machine.dry == [(pytest.approx(ended), pytest.approx(0.25))]
+    assert machine.underruns == [(pytest.approx(ended), pytest.approx(0.25))]
 
 
 @pytest.mark.parametrize("pause", [0.0, MAX_UNDERRUN_S + 0.1])
@@ -104,14 +104,14 @@ def test_short_and_long_gaps_are_not_underruns(machine, pause):
     machine.planner.catch_up(50.0)
     machine.planner.note_synchronisation()
     machine.drive(20, 30, now=50.5)
-    assert machine.dry == []
+    assert machine.underruns == []
 
 
 def test_a_move_after_a_stop_is_no_underrun(machine):
     machine.drive(0, 10)
     machine.planner.stop(0.5)
     machine.drive(10, 20, now=1.0)
-    assert machine.dry == []
+    assert machine.underruns == []
 
 
 @given(st.floats(0.01, 0.99))
@@ -155,12 +155,12 @@ def test_a_full_planner_is_as_fast_as_the_arithmetic(points, feedrate):
 
 
 @given(_POINTS, st.floats(1, 300), st.lists(st.floats(0, 3), max_size=40))
-def test_frequent_queries_change_nothing(points, feedrate, questions):
-    def end(questions):
+def test_frequent_queries_change_nothing(points, feedrate, queries):
+    def end(queries):
         planner, now = Planner(MotionLimits()), 0.0
         for start, end in itertools.pairwise(points):
             while (free := planner.next_free_at(now)) > now:
-                for each in questions:
+                for each in queries:
                     if now < now + each < free:
                         now += each
                         planner.position(now)
@@ -169,4 +169,4 @@ def test_frequent_queries_change_nothing(points, feedrate, questions):
             planner.add((*start, 0.0), (*end, 0.0), feedrate, now)
         return planner.idle_at(now)
 
-    assert end(questions) == pytest.approx(end([]))
+    assert end(queries) == pytest.approx(end([]))

@@ -1,4 +1,5 @@
-"""Every recorded firmware is simulated with the same answers to a host's lines, up to numbers but those of lines.
+"""Every recorded firmware is simulated with the same answers to a host's lines, apart from numbers other than line
+numbers.
 
 A line is sent when as many commands have been answered as when it was sent in the recording. Of what repeats while a
 command takes time (busy, temperatures) the first counts: how often it comes depends on how fast the machine is.
@@ -27,7 +28,7 @@ _LEFT_OUT = {
     ("teacup-basic.txt", "two commands on one line"): "it executes the last one",
     ("teacup-motion.txt", "G1 X10 F6000; X200 F600 x2 ; M114 while moving"): "M114 tells of the queue too",
     ("repetier-1.0.4-odd.txt", ""): "begins in the middle of a line",
-    ("marlin-2.1-plain-motion.txt", "overflow: 30 lines at once"): "what is lost hangs on the adapter's buffers",
+    ("marlin-2.1-plain-motion.txt", "overflow: 30 lines at once"): "what is lost depends on the adapter's buffers",
 }
 
 # Experiments whose recording ends while the board was still to answer: it ran slower than the clock beside it.

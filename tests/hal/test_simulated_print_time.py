@@ -1,7 +1,7 @@
 """Whole files against the slicer's own estimate, with the slicer's limits.
 
-The slicer counts moves only: heating is left out here too, and homing (it takes the first G28 for nothing, the last
-one for a move to 0). The link has no limit. The slicer's jerk is the classic one.
+The slicer counts moves only: heating is left out here too, and homing (the slicer counts the first G28 as nothing,
+the last one as a move to 0). The link has no limit. The slicer's jerk is the classic one.
 """
 
 import re
@@ -48,18 +48,18 @@ def _estimate(comments):
 
 def _moves(lines):
     """Yield start, end and feedrate of each move, for a file in millimetres with absolute coordinates."""
-    place, feedrate, shift = [0.0] * 4, 0.0, 0.0
+    position, feedrate, shift = [0.0] * 4, 0.0, 0.0
     for command in map(parse, lines):
         if command.code == "G92":
-            shift = place[3] - command.number("E", 0.0)
+            shift = position[3] - command.number("E", 0.0)
         if command.code != "G1":
             continue
-        start = tuple(place)
+        start = tuple(position)
         feedrate = command.number("F", feedrate * 60) / 60
         for axis, letter in enumerate("XYZE"):
             if letter in command:
-                place[axis] = command.number(letter, 0.0) + (shift if letter == "E" else 0.0)
-        yield start, tuple(place), feedrate
+                position[axis] = command.number(letter, 0.0) + (shift if letter == "E" else 0.0)
+        yield start, tuple(position), feedrate
 
 
 @pytest.mark.parametrize("path", [_CUBE, _KNOB, _VASE], ids=lambda path: path.name)

@@ -7,7 +7,7 @@ START = ["echo:Now fresh file: CUBE.GCO", "File opened: CUBE.GCO Size: 1000", "F
 
 
 class Bench:
-    """A booted board with an SD card; time goes by hand."""
+    """A booted board with an SD card, on a clock moved by hand."""
 
     def __init__(self, **config):
         self.firmware = Firmware(FirmwareConfig(**{"sd_card": True, **config}))

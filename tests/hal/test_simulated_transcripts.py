@@ -1,4 +1,4 @@
-"""The simulated Marlin answers what the real one answered in recorded dialogues, up to numbers."""
+"""The simulated Marlin answers what the real one answered in recorded dialogues, apart from readings and dates."""
 
 import re
 
@@ -13,8 +13,9 @@ ADVOK = FirmwareConfig(flow_control=True, emergency_parser=True, advanced_ok=Tru
 # Answers that the model does not try to give.
 _LEFT_OUT = {
     ("marlin-advok-basic.txt", "'M114 D'"),  # debugging detail of one build
-    ("marlin-plain-basic.txt", "'M410'"),  # ran twice there, so that its ok came
-    ("marlin-plain-basic.txt", "'M108'"),  # after the next line had been sent
+    # M410 ran twice there, so that its ok came after M108 had been sent
+    ("marlin-plain-basic.txt", "'M410'"),
+    ("marlin-plain-basic.txt", "'M108'"),
 }
 
 

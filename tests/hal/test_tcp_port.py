@@ -127,7 +127,7 @@ async def test_a_pulled_cable_is_noticed_and_the_port_comes_back():
 
 
 async def open_again(address):
-    """Connect as soon as there is a listener; return whether a printer answered."""
+    """Connect as soon as there is a listener; return True once a printer has answered."""
     async with asyncio.timeout(TIMEOUT):
         while True:
             host = create(address)

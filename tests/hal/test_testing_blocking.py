@@ -91,7 +91,7 @@ def test_an_interrupted_call_ends_on_its_loop_too(monkeypatch):
     loop.close()
 
 
-def test_a_file_is_printed_when_its_last_move_is_done(tmp_path):
+def test_print_file_returns_after_the_last_move(tmp_path):
     """Teacup does not know M400, and says ok to it at once."""
     path = tmp_path / "part.gcode"
     path.write_text("G28\nG1 X100 F600\n")

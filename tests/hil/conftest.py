@@ -22,7 +22,7 @@ _BY_M118 = (  # texts are left out for a firmware without M118, so no line and n
     "test_commands_go_out_between_the_lines_of_a_job_in_order",
     "test_a_submitted_command_goes_out_before_a_later_one",
     "test_traffic_is_counted_and_recorded",
-    "test_a_job_held_in_the_middle_drains_waits_and_continues",
+    "test_a_job_held_in_the_middle_is_acknowledged_waits_and_continues",
 )
 CANNOT = {
     **{(name, test): f"{name} knows no M118" for name in ("teacup", "marlin1.0") for test in _BY_M118},
@@ -87,7 +87,7 @@ def _device(request: pytest.FixtureRequest) -> Device:
 
 @pytest.fixture
 def device(request: pytest.FixtureRequest) -> Iterator[Device]:
-    """The printer under test; it is cold at the end, or the test fails."""
+    """The printer under test; its heaters are off at the end, or the test fails."""
     if request.param not in SIMULATED:
         _skip_what_is_not_allowed(request)
     device = _device(request)

@@ -118,7 +118,7 @@ async def test_modes_follow_sent_commands(device):
 
 async def test_the_printer_is_idle_exactly_while_nothing_is_in_flight(device):
     async with device.ready() as printer:
-        await device.until(lambda: printer.idle)  # where temperatures are polled, a question may be out
+        await device.until(lambda: printer.idle)  # where temperatures are polled, a query may be in flight
         dwell = asyncio.create_task(printer.send(f"G4 P{500 * device.speed:g}"))
         await asyncio.sleep(0)
         assert not printer.idle

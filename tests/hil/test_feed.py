@@ -1,4 +1,4 @@
-"""The lines of a job: fed, held, released, drained, and commands in between. Nothing here heats or moves."""
+"""The lines of a job: fed, held, released, acknowledged, and commands in between. Nothing here heats or moves."""
 
 import asyncio
 import re
@@ -92,7 +92,7 @@ async def test_a_held_job_sends_no_lines_but_commands_are_sent(device):
         assert_accepted(device, lines.commands)
 
 
-async def test_a_job_held_in_the_middle_drains_waits_and_continues(device):
+async def test_a_job_held_in_the_middle_is_acknowledged_waits_and_continues(device):
     lines = Lines(harmless(15))
     async with device.ready() as printer:
         printer.feed(lines)
@@ -154,7 +154,7 @@ async def test_the_next_job_counts_from_its_own_start(device):
             assert (printer.place.lines, printer.place.offset) == (count, count * LENGTH)
 
 
-async def test_draining_with_nothing_in_flight_returns_at_once(device):
+async def test_waiting_for_oks_with_nothing_in_flight_returns_at_once(device):
     async with device.ready() as printer:
         await printer.wait_until_acknowledged()
         lines = Lines(numbered(3))

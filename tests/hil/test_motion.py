@@ -68,7 +68,9 @@ async def test_a_relative_move_starts_at_the_current_position(device):
 async def test_m400_is_answered_when_the_moves_are_done(device):
     async with device.ready() as printer:
         await prepare(printer)
-        second = min([await duration(printer, "G4 S1") for _ in range(3)])  # a simulated one may be shorter than ours
+        second = min(
+            [await duration(printer, "G4 S1") for _ in range(3)]
+        )  # a simulated second may be shorter than a real one
         assert await duration(printer, "G1 X30 F600", "M400") > second  # 20 mm at 10 mm/s: two of them
 
 
