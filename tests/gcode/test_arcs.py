@@ -64,10 +64,10 @@ def test_an_arc_of_any_size_is_bounded(radius):
     assert len(list(chords(far, (-radius, 0.0, 5.0, 0.0), ORIGIN, clockwise=False))) <= MAX_CHORDS
 
 
-_PLACE = st.tuples(*[st.floats(-100, 100)] * 4)
+_POSITION = st.tuples(*[st.floats(-100, 100)] * 4)
 
 
-@given(_PLACE, _PLACE, st.tuples(st.floats(-100, 100), st.floats(-100, 100)), st.booleans())
+@given(_POSITION, _POSITION, st.tuples(st.floats(-100, 100), st.floats(-100, 100)), st.booleans())
 def test_any_arc_ends_where_it_should(start, end, centre, clockwise):
     points = list(chords(start, end, centre, clockwise=clockwise))
     assert points[-1] == end

@@ -48,7 +48,7 @@ def test_text_without_a_command_is_an_error(line):
 
 
 @pytest.mark.parametrize("line", ["G1 X1\nM112", "M104 S0\r"])
-def test_a_line_break_would_hide_a_second_command(line):
+def test_a_line_break_is_refused(line):
     with pytest.raises(CommandError, match="line break"):
         parse(line)
 

@@ -64,7 +64,7 @@ def test_a_heater_that_gets_no_nearer_is_stalled_after_a_time():
         (0, {"bed"}, "tool0"),
     ],
 )
-def test_a_tool_without_a_reading_of_its_own_is_the_only_hotend(tool, heaters, name):
+def test_a_tool_without_a_reading_of_its_own_has_that_of_the_only_hotend(tool, heaters, name):
     assert reading_name(tool, heaters) == name
 
 

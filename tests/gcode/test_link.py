@@ -294,7 +294,7 @@ def test_a_resend_rewinds_and_each_line_is_accepted_once():
     assert numbers(link) == [1, 2, 3, 4]
     link.receive(b"ok\nError:checksum mismatch, Last Line: 1\nResend: 2\nok\n", 0.1)
     assert link.counters.resends == 1
-    assert link.data_to_send(0.1) == b"", "lines behind the bad one may still be answered"
+    assert link.data_to_send(0.1) == b"", "lines after the bad one may still be answered"
     link.tick(link.deadline)
     assert numbers(link, 0.2) == [2, 3, 4, 5]
     link.receive(b"ok\n" * 4, 0.3)
@@ -350,7 +350,7 @@ def test_commands_wait_until_a_resend_is_answered():
     for _ in range(6):
         order += sent(link, 1.0)
         link.receive(b"ok\n", 1.0)
-    assert order == [*moves(4), b"M104 S0"], "a new number comes behind the repeated ones"
+    assert order == [*moves(4), b"M104 S0"], "a new number comes after the repeated ones"
 
 
 def test_the_ok_for_the_tail_of_a_cut_line_acknowledges_nothing():
@@ -476,7 +476,7 @@ def test_a_damaged_request_is_probed():
     sent(link)
     link.receive(b"ok\nResend: 99\x1a4\nok\n", 0.0)
     assert link.data_to_send(0.0) == PROBE
-    assert link.data_to_send(0.1) == b"", "nothing is sent behind the probe"
+    assert link.data_to_send(0.1) == b"", "nothing is sent after the probe"
     link.receive(b"Resend: 2\nok\n", 0.2)
     link.tick(link.deadline)
     assert numbers(link, 1.0) == [2, 3, 4, 5]
@@ -670,7 +670,7 @@ def test_some_messages_end_the_conversation(line, error):
     sent(link)
     link.receive(line + b"\nok\nok\n", 0.0)
     assert isinstance(link.error, error)
-    assert link.place.lines == 0, "nothing counts behind the end"
+    assert link.place.lines == 0, "nothing counts after the end"
 
 
 @pytest.mark.parametrize(
@@ -921,8 +921,8 @@ def test_the_impossible_number_is_invalid_for_repetier(last):
     [number] = numbers(link)
     link.tick(link.deadline)
     [requested_number] = numbers(link)
-    behind = (requested_number - number) % 65536
-    assert 1 < behind < 65536 - 40, "neither the next line nor one of the last forty"
+    ahead = (requested_number - number) % 65536
+    assert 1 < ahead < 65536 - 40, "neither the next line nor one of the last forty"
 
 
 def asked_again(link, answer, times):
@@ -1032,22 +1032,22 @@ def test_requests_that_crossed_with_the_line_are_no_storm():
     assert link.error is None
 
 
-@pytest.mark.parametrize("way", [0.0, 0.005, 0.02, 0.1, 0.5])
-def test_lines_in_flight_after_a_damaged_line_are_awaited(way):
+@pytest.mark.parametrize("round_trip", [0.0, 0.005, 0.02, 0.1, 0.5])
+def test_lines_in_flight_after_a_damaged_line_are_awaited(round_trip):
     """Otherwise each later line would be refused in turn, for ever."""
     link = fed(*moves(99))
     now = 0.0
     for _ in range(10):
         count = len(numbers(link, now))
-        now += way
+        now += round_trip
         link.receive(b"ok\n" * count, now)
     [first, *_] = numbers(link, now)
     refusal = b"Resend: %d\nok\n" % first
-    link.receive(refusal, now + way / 2)
-    assert link.deadline >= now + way
-    assert link.data_to_send(now + way / 2) == b""
-    link.receive(refusal * 3, now + way)
-    assert numbers(link, now + way) == [first, first + 1, first + 2, first + 3], "all four are answered"
+    link.receive(refusal, now + round_trip / 2)
+    assert link.deadline >= now + round_trip
+    assert link.data_to_send(now + round_trip / 2) == b""
+    link.receive(refusal * 3, now + round_trip)
+    assert numbers(link, now + round_trip) == [first, first + 1, first + 2, first + 3], "all four are answered"
 
 
 # -- unrequested replies -----------------------------------------------------------------------------------------------
@@ -1240,8 +1240,8 @@ def refuse(link, number, now):
 
 @pytest.mark.parametrize("text", [b"M117 strange", b"M118 strange", b"M486 Astrange", b"M73 P1"])
 def test_a_text_refused_repeatedly_is_left_out(text):
-    journal = []
-    link = HostLink(UNKNOWN, record_line=lambda frame, *_: journal.append(frame[1]))
+    frames = []
+    link = HostLink(UNKNOWN, record_line=lambda frame, *_: frames.append(frame[1]))
     lines = iter([job_line(10, text), job_line(20, b"G1 X1")])
     link.feed(lambda: next(lines, None))
     for times in range(3):
@@ -1251,7 +1251,7 @@ def test_a_text_refused_repeatedly_is_left_out(text):
         f"a line was left out because the firmware kept refusing it: {text.decode()}"
     ]
     assert link.data_to_send(9.0) == b"N1 M105*38\n"
-    assert journal[-1] == b"N1 M105*38\n", "and by the next host too"
+    assert frames[-1] == b"N1 M105*38\n", "and by the next host too"
     link.receive(b"ok T:20.0 /0.0\n", 9.1)
     assert (link.place.lines, link.place.offset) == (1, 10)
     assert sent(link, 9.2) == [b"G1 X1"]

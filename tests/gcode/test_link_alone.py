@@ -24,7 +24,7 @@ def test_only_urgent_commands_follow_such_a_command_before_its_answer():
     link.send(stop)
     assert sent(link) == ["N2 M104 S0"]
     assert done(link.receive(f"{REPORT}\n".encode(), 0.0)) == [ask]
-    assert done(link.receive(b"ok\n", 0.0)) == []  # the one more
+    assert done(link.receive(b"ok\n", 0.0)) == []  # the extra one
     assert done(link.receive(b"ok\n", 0.0)) == [stop]
     assert sent(link) == ["N3 G1 X0", "N4 G1 X1", "N5 G1 X2", "N6 G1 X3"]
 

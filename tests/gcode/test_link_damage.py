@@ -38,7 +38,9 @@ def accepted_as_another(damage: Callable[[bytes, random.Random], bytes], lines: 
     for number, command in enumerate(moves(lines, chances), 1000):
         model = MarlinModel()
         model.last = number - 1
-        model.receive(damage(frame(number, command), chances) + b"\n")  # the next line would end a lost line end
+        model.receive(
+            damage(frame(number, command), chances) + b"\n"
+        )  # if the line feed was lost, that of the next line ends it
         for numbered, taken, line in zip(model.numbers, model.accepted, model.lines, strict=True):
             if numbered == number and taken != command:
                 passed += 1

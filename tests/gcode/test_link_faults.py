@@ -154,7 +154,7 @@ def test_a_clean_line_costs_no_resend_and_never_overruns_the_buffer():
     counters = connection.link.counters
     assert counters.resends == counters.timeouts == counters.stray_oks == 0
     assert connection.model.lost == connection.model.flushed == 0
-    assert counters.lines_acknowledged == 503  # three come behind every file
+    assert counters.lines_acknowledged == 503  # three come after every file
 
 
 def test_commands_of_users_come_between_the_lines_at_once():

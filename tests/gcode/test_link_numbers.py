@@ -57,7 +57,7 @@ def test_every_firmware_counts_beyond_the_limit_of_numbers():
         assert each.longest_command == each.room(MAX_WIRE_NUMBER + 1000), "a number has six digits"
 
 
-def test_in_a_print_numbers_restart_alone_and_harmless_lines_follow():
+def test_in_a_print_m110_is_sent_alone_and_harmless_lines_follow():
     link = link_after_m110()
     lines = []
     for _ in range(FILLERS + 1):
@@ -209,7 +209,7 @@ def test_the_next_host_continues_at_the_right_place(kills, cut, late):
         logbook,
         lambda: HostLink(MARLIN, record_line=logbook.note),
     )
-    hosts.walk([(behind, cut, False) for behind in kills], late=late)
+    hosts.walk([(turns, cut, False) for turns in kills], late=late)
     assert model.last < MAX_WIRE_NUMBER
 
 

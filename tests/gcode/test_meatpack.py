@@ -55,7 +55,7 @@ def test_packing_halves_the_bytes():
     assert len(MeatPackEncoder(blanks=False).line(line)) <= (len(line) + 2) / 2
 
 
-def test_nothing_is_packed_before_the_command_and_after_the_end():
+def test_nothing_is_unpacked_before_the_first_order_and_after_the_last():
     data = (
         b"M105\n"
         + order_bytes(PackOrder.PACK)

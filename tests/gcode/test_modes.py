@@ -61,7 +61,7 @@ def test_modes_follow_commands(lines, expected):
 commands = st.sampled_from(["G90", "G91", "M82", "M83", "G20", "G21", "G1 X1 F300", "G1 Y2", "T1", "M106 S7", "M107"])
 
 
-class Read:
+class CoordinateReader:
     """How a firmware reads coordinates, with the variables that its source has."""
 
     def __init__(self, e_mode):
@@ -90,7 +90,7 @@ class Read:
 @given(e_mode=st.sampled_from(get_args(EMode)), before=st.lists(commands), meanwhile=st.lists(commands))
 def test_restoring_undoes_any_commands_in_between(e_mode, before, meanwhile):
     was = after(*before, e_mode=e_mode)
-    board = Read(e_mode).carry_out(before)
+    board = CoordinateReader(e_mode).carry_out(before)
     assert (was.relative, was.relative_e) == board.relative
     remembered = board.memory
     back = was.commands_to_restore_all()

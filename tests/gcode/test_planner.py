@@ -320,11 +320,11 @@ _ANYTHING = st.floats(allow_nan=False)
     st.lists(st.tuples(st.sampled_from(["M201", "M203", "M204", "M205"]), _ANYTHING), max_size=6),
     st.booleans(),
 )
-def test_every_move_of_any_file_takes_time(places, settings, classic):
+def test_every_move_of_any_file_takes_time(positions, settings, classic):
     machine = MotionLimits(classic_jerk=classic)
     for code, value in settings:
         machine.note(Command(code, dict.fromkeys("XYZEPRTJSB", value)))
-    moves = [(a[:4], b[:4], b[4]) for a, b in itertools.pairwise(places)]
+    moves = [(a[:4], b[:4], b[4]) for a, b in itertools.pairwise(positions)]
     for move in plan_blocks(moves, machine):
         assert 0 < move.seconds < math.inf
         assert 0 <= share_travelled(move, move.seconds / 2) <= 1

@@ -45,7 +45,7 @@ MATTERS = re.compile(
     re.IGNORECASE,
 )
 
-# A change here changes the meaning of the recordings; the next test counts replies identified by their prefix alone.
+# A change here changes the meaning of the recordings. `test_prefixes_alone_give_the_same_counts` does not parse them.
 RECORDED = {
     "klipper.txt": {
         "FirmwareError": 4, "FirmwareInfo": 2, "Ok": 66, "PositionReply": 3, "Temperatures": 138, "Text": 49,

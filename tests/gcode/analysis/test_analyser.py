@@ -180,15 +180,15 @@ def test_relative_and_absolute_coordinates_are_followed():
 
 
 @pytest.mark.parametrize(
-    ("spoken", "g91_behind_m82", "g90_behind_m83"),
+    ("spoken", "g91_after_m82", "g90_after_m83"),
     [(MARLIN, 2.5, 2), (KLIPPER, 2.5, 4), (REPRAPFIRMWARE, 1.5, 4)],
     ids=["the last", "either", "its own"],
 )
-def test_g91_affects_the_extruder_as_in_each_firmware(spoken, g91_behind_m82, g90_behind_m83):
+def test_g91_affects_the_extruder_as_in_each_firmware(spoken, g91_after_m82, g90_after_m83):
     machine, head = Machine(dialect=spoken), "G28\nM104 S200\nM82\nG92 E0\nG1 X10 E1\n"
-    assert analyse(head + "G91\nG1 X5 E1.5\n", machine).filament_mm == pytest.approx(g91_behind_m82)
+    assert analyse(head + "G91\nG1 X5 E1.5\n", machine).filament_mm == pytest.approx(g91_after_m82)
     analysis = analyse(head + "M83\nG91\nG1 X5 E1\nG90\nG1 X30 E2\n", machine)
-    assert analysis.filament_mm == pytest.approx(g90_behind_m83)
+    assert analysis.filament_mm == pytest.approx(g90_after_m83)
 
 
 def test_inches_are_converted():
@@ -248,10 +248,11 @@ def test_an_arc_without_a_centre_goes_nowhere():
     assert analyse("G2 X100 Y0 F600\n").motion_s == 0.0
 
 
-def test_dwells_and_waits_for_motion_take_time_and_stop_the_head():
+@pytest.mark.parametrize(("stop", "seconds"), [("G4 P1500", 1.5), ("M400", 0.0)])
+def test_dwells_and_waits_for_motion_stop_the_head(stop, seconds):
     through = analyse("G1 X50 F3000\nG1 X100\n").motion_s
-    analysis = analyse("G1 X50 F3000\nG4 P1500\nG1 X100\nG4 S2\n")
-    assert analysis.dwell_s == 3.5
+    analysis = analyse(f"G1 X50 F3000\n{stop}\nG1 X100\nG4 S2\n")
+    assert analysis.dwell_s == seconds + 2
     assert analysis.motion_s > through + 0.01
 
 
@@ -275,7 +276,7 @@ def test_retraction_by_the_firmware_takes_time_and_no_filament(settings, seconds
 
 
 def test_homing_takes_time():
-    parked = 60 / 50 * 2 + 45 / 4  # how far away the machine stands at first
+    parked = 60 / 50 * 2 + 45 / 4  # s for the way home from where the machine stands at first
     assert analyse("G28\n").homing_s == pytest.approx(parked + 15 / 50 * 2 + 10 / 4)
     assert analyse("G28\nG28\n").homing_s == pytest.approx(parked + 2 * (15 / 50 * 2 + 10 / 4))
     assert analyse("G28 X\nG1 X100 F6000\nG28 X\n").homing_s == pytest.approx((60 + 15 + 115) / 50)
@@ -356,7 +357,7 @@ _BESIDE_WAITS = st.sampled_from(["G4 P500", "M400", "G28 X", "T1", "T0", "G1 X10
 
 
 @given(st.lists(_WAITS | _BESIDE_WAITS, max_size=60).map("\n".join))
-def test_waits_fetched_before_the_next_move_change_no_time(text):
+def test_waits_handled_early_change_no_time(text):
     usual = analyse(text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "BLOCK", 64)

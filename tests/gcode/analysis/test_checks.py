@@ -91,10 +91,6 @@ def test_cold_extrusion_can_be_allowed():
     assert findings("G28\nM302 P1\nM104 S20\n" + BODY + TAIL) == ([], [])
 
 
-def test_a_macro_homes_and_heats():
-    assert findings("START_PRINT BED=60\n" + BODY + "END_PRINT\n") == ([], [])
-
-
 def test_a_file_cut_off_in_the_middle_is_found():
     data = sliced("cube20")
     error = "the file is cut off: the settings that PrusaSlicer writes last are missing"

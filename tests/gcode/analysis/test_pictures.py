@@ -98,9 +98,9 @@ def test_a_small_and_a_large_thumbnail_of_mks_are_read():
     assert [each["width"] for each in in_all_sizes(analysis.thumbnails)] == [20, 10]
 
 
-@pytest.mark.parametrize("behind", ["", ";\n", "M104 S200\n", "G1 X5\n", "; printing\n"])
-def test_a_picture_without_an_end_swallows_nothing(behind):
-    thumbnail = only(f"; thumbnail begin 32x16 4000\n{lines(picture('PNG'))}{behind}")
+@pytest.mark.parametrize("rest", ["", ";\n", "M104 S200\n", "G1 X5\n", "; printing\n"])
+def test_a_picture_without_an_end_swallows_nothing(rest):
+    thumbnail = only(f"; thumbnail begin 32x16 4000\n{lines(picture('PNG'))}{rest}")
     assert is_red(thumbnail)
 
 

@@ -54,7 +54,7 @@ PICTURES = {"orcaslicer", "prusaslicer", "superslicer", "creality_print", "cura"
 
 def test_each_row_has_a_file():
     assert [path.stem for path in slicers.files()] == sorted(FILES)
-    # these write as the slicers do from which they come
+    # forks, which write like the slicers that they come from
     kin = {"QIDIStudio", "QIDISlicer", "ElegooSlicer", "Snapmaker Orca"}
     assert {row.name for row in SLICERS} - kin == {expected[0] for expected in FILES.values()}
     other = {"filament length", "filament density", "filament price"}
@@ -168,7 +168,10 @@ def test_each_object_is_named_once(text, objects):
     ("text", "layers"),
     [
         (";LAYER_CHANGE\n;LAYER:0\n" * 3, 3),
-        (";LAYER:0\n;LAYER_CHANGE\n" + ";LAYER:1\n;LAYER_CHANGE\n" * 2, 4),  # the first one cannot be known as a double
+        (
+            ";LAYER:0\n;LAYER_CHANGE\n" + ";LAYER:1\n;LAYER_CHANGE\n" * 2,
+            4,
+        ),  # the first one is not yet known to be doubled
         ("; layer 1, Z = 0.2\n;LAYER:0\n;LAYER:1\n", 3),
         ("; layer num/total_layer_count: 1/5\n; layer_height = 2\n;LAYER_COUNT:5\n", 0),
     ],

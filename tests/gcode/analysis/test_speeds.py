@@ -1,4 +1,4 @@
-"""The planner for many moves at once is the planner move by move, to the last bits."""
+"""The planner for many moves at once gives the times of the planner move by move."""
 
 import numpy as np
 import pytest
@@ -26,11 +26,11 @@ def seconds(moves, limits: MotionLimits, size: int = 10**6) -> np.ndarray:
 
 
 def one_by_one(moves, limits: MotionLimits) -> list[float]:
-    place, steps = (0.0, 0.0, 0.0, 0.0), []
+    position, steps = (0.0, 0.0, 0.0, 0.0), []
     for *delta, feedrate in moves:
-        end = tuple(a + b for a, b in zip(place, delta, strict=True))
-        steps.append((place, end, feedrate))
-        place = end
+        end = tuple(a + b for a, b in zip(position, delta, strict=True))
+        steps.append((position, end, feedrate))
+        position = end
     return [each.seconds for each in planner.plan_blocks(steps, limits)]
 
 

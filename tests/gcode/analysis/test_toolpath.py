@@ -31,7 +31,7 @@ def laid(moves):
         yield from zip(starts.T.tolist(), ends.T.tolist(), drawn_moves.feature[rows].tolist(), strict=True)
 
 
-def drawn_lines(toolpath):
+def drawn_segments(toolpath):
     """Return both ends of each line that is drawn as laid material, and its feature."""
     before = toolpath.begin
     for each in toolpath.vertices:
@@ -41,7 +41,7 @@ def drawn_lines(toolpath):
         before = here
 
 
-def assert_same_lines(lines, expected, near=NEAR):
+def assert_same_segments(lines, expected, near=NEAR):
     lines, expected = list(lines), list(expected)
     assert len(lines) == len(expected)
     for (a, b, feature), (start, end, mark) in zip(lines, expected, strict=True):
@@ -77,7 +77,7 @@ def test_toolpaths_of_sliced_files_are_exact_and_compact(name):
     data = sliced(name)
     analysis, blob, moves = draw_toolpath(data)
     toolpath = read(blob)
-    assert_same_lines(drawn_lines(toolpath), laid(moves))
+    assert_same_segments(drawn_segments(toolpath), laid(moves))
     assert [each.z for each in toolpath.layers] == [round(layer.z, 2) for layer in analysis.layers]
     assert [each.offset for each in toolpath.layers] == [layer.offset for layer in analysis.layers]
     for each, layer in zip(toolpath.layers, analysis.layers, strict=True):
@@ -92,11 +92,13 @@ def test_toolpaths_of_sliced_files_are_exact_and_compact(name):
     assert analysis.duration_s * 0.95 < times[-1] <= analysis.duration_s + 0.01
 
 
-CAPACITY = st.one_of(st.floats(-300, 300), st.floats(-9e3, 9e3), st.integers(-5, 5)).map(lambda value: round(value, 3))
+COORDINATES = st.one_of(st.floats(-300, 300), st.floats(-9e3, 9e3), st.integers(-5, 5)).map(
+    lambda value: round(value, 3)
+)
 LINES = st.lists(
     st.one_of(
-        st.tuples(CAPACITY, CAPACITY, st.booleans()).map(lambda p: f"G1 X{p[0]:.3f} Y{p[1]:.3f}" + " E1" * p[2]),
-        CAPACITY.map(lambda z: f"G1 Z{z:.3f}"),
+        st.tuples(COORDINATES, COORDINATES, st.booleans()).map(lambda p: f"G1 X{p[0]:.3f} Y{p[1]:.3f}" + " E1" * p[2]),
+        COORDINATES.map(lambda z: f"G1 Z{z:.3f}"),
         st.sampled_from(["G28 X", "G92 X7", ";LAYER_CHANGE", ";TYPE:Support material", "; FEATURE: Bridge"]),
     ),
     max_size=20,
@@ -115,7 +117,7 @@ def test_any_toolpath_is_read_back(lines, chunk):
         assert not any((each.moves.printing & (each.layer > 0)).any() for each in moves)
         return
     read_back = read(blob)
-    assert_same_lines(drawn_lines(read_back), laid(moves))
+    assert_same_segments(drawn_segments(read_back), laid(moves))
     assert [each.offset for each in read_back.layers] == [layer.offset for layer in analysis.layers]
     firsts = [each.first for each in read_back.layers]
     assert firsts == sorted(firsts)
@@ -129,7 +131,7 @@ def test_an_arc_is_drawn_round(radius, begin, code):
     centre = f"I{500 - x:.4f} J{500 - y:.4f}"
     analysis, blob, _ = draw_toolpath(f"M83\nG1 X{x:.4f} Y{y:.4f} Z.2 F6000\n{code} {centre} E5\nG1 X{x + 1:.4f} E1\n")
     read_back = read(blob)
-    circle = [each for each in drawn_lines(read_back) if each[1][0] != pytest.approx(x + 1, abs=0.01)]
+    circle = [each for each in drawn_segments(read_back) if each[1][0] != pytest.approx(x + 1, abs=0.01)]
     assert len(circle) >= 6
     for (ax, ay, _), (bx, by, _), _ in circle:
         assert math.hypot(bx - 500, by - 500) == pytest.approx(radius, abs=0.02)

@@ -109,7 +109,7 @@ def _assert_agree(data: bytes, *, unusual: bool) -> None:
         else:
             command = parse(line)
             assert command.code == mine[0]
-            assert command.text[:1] in ("", "(", "*"), "what stands behind these says nothing"
+            assert command.text[:1] in ("", "(", "*"), "what follows these means nothing"
             assert mine[1] == {letter: value for letter, value in command.params.items() if letter in COLUMNS}
 
 
@@ -185,9 +185,9 @@ def test_blocks_are_the_same_however_the_file_is_split(data, cuts):
 
 
 @given(st.integers(-(10**14), 10**14), st.integers(0, 14))
-def test_numbers_match_float(mantissa, places):
-    digits = f"{abs(mantissa):0{places + 1}d}"
-    text = f"{'-' if mantissa < 0 else ''}{digits[: len(digits) - places]}.{digits[len(digits) - places :]}"[:15]
+def test_numbers_match_float(mantissa, decimals):
+    digits = f"{abs(mantissa):0{decimals + 1}d}"
+    text = f"{'-' if mantissa < 0 else ''}{digits[: len(digits) - decimals]}.{digits[len(digits) - decimals :]}"[:15]
     words = read_lines(LineBlock(f"G1 X{text}\n".encode(), 0))
     if len(words.moves):
         assert words.columns[0, 0] == float(text)
