@@ -14,8 +14,11 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
-def stranger(tmp_path):
-    """Installs a distribution with this module, and returns the folder; it comes before ours, as in site-packages."""
+def install_foreign(tmp_path):
+    """Returns a function that installs a foreign distribution with a module of ours, and returns its folder.
+
+    The folder comes before ours, as in site-packages.
+    """
 
     def install(module):
         package = tmp_path / module
@@ -44,8 +47,8 @@ START = "import sys, nozzled; sys.argv = ['nozzled', 'ports']; sys.exit(nozzled.
 
 
 @pytest.mark.parametrize("module", ["daemon", "hal", "gcode"])
-def test_a_foreign_module_is_named_with_its_distribution_and_the_remedy(stranger, module):
-    result = run(stranger(module), "-c", START)
+def test_a_foreign_module_is_named_with_its_distribution_and_the_remedy(install_foreign, module):
+    result = run(install_foreign(module), "-c", START)
     assert result.returncode == 1
     assert f"nozzled: the module `{module}` belongs to python-{module} as well; {nozzled.ENVIRONMENT}" in result.stderr
     assert "Traceback" not in result.stderr
@@ -66,8 +69,8 @@ def test_an_obstructing_folder_is_named(tmp_path):
     assert f"the module `daemon` belongs to {tmp_path}/daemon as well" in result.stderr
 
 
-def test_the_service_warns_about_a_distribution_that_it_breaks(stranger):
-    folder = stranger("daemon")
+def test_the_service_warns_about_a_distribution_that_it_breaks(install_foreign):
+    folder = install_foreign("daemon")
     (folder / "daemon/__init__.py").unlink()
     (folder / "daemon").rmdir()
     result = run(folder, "-c", START.replace("'ports'", "'serve', '--help'"))
@@ -77,8 +80,8 @@ def test_the_service_warns_about_a_distribution_that_it_breaks(stranger):
 
 @pytest.mark.parametrize("quiet", [[], ["-q"]], ids=["", "quiet"])
 @pytest.mark.parametrize("module", ["daemon", "hal"])
-def test_the_pytest_plugin_warns_and_does_not_affect_the_tests(stranger, module, quiet):
-    folder = stranger(module)
+def test_the_pytest_plugin_warns_and_does_not_affect_the_tests(install_foreign, module, quiet):
+    folder = install_foreign(module)
     (folder / "test_it.py").write_text("def test_it(): ...\n")
     result = run(folder, "-m", "pytest", *quiet, "-p", "nozzled.pytest_plugin", "-p", "no:cacheprovider", "test_it.py")
     assert result.returncode == 0, result.stdout + result.stderr

@@ -40,7 +40,7 @@ FILE = b"M302 P1\nM140 S50\nM104 S80\nG28\nM83\n" + b"".join(
     for number in range(1, LAYERS + 1)
 ) + b"M104 S0\nM140 S0\nG28 X\n"  # fmt: skip
 LINES = [line for line in FILE.decode().splitlines() if not line.startswith(";")]
-MOVES = [line for line in LINES if " E" in line]  # a pause has some without, too
+MOVES = [line for line in LINES if " E" in line]  # a pause makes moves too, but without E
 
 
 class Plug:

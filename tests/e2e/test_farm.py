@@ -13,7 +13,7 @@ from support.mqtt import Mosquitto
 from support.processes import Child, free_port, program, until
 
 COPIES = (1, 2, 1, 1, 3, 1, 2, 1)
-OF_EACH = 8  # copies of each job of the large one
+OF_EACH = 8  # copies of each job of the large farm
 PRINTERS, JOBS = (int(each) for each in os.environ.get("NOZZLED_FLEET", "50,200").split(","))
 SHARE = 0.02  # of the copies, during which an agent, a front or a core is killed
 LONG = 3600.0  # s
@@ -72,7 +72,7 @@ def test_many_printers_survive_random_kills_with_broker_and_metrics(tmp_path):
     try:
         fleet.start()
         prometheus = Prometheus(tmp_path, [printer.port for printer in fleet.printers])
-        for number in range(JOBS // OF_EACH):  # one by one they would be printed before the last is there
+        for number in range(JOBS // OF_EACH):  # as jobs of one copy, the first would be done before the last is there
             fleet.submit(number, OF_EACH, moves=4 * PRINTERS)
         each = max(1, round(SHARE * JOBS))
         what = [*PARTS * each, "server", "server", "nats", "nats"]

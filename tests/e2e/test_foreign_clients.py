@@ -32,7 +32,9 @@ LONG, SHORT = moves(3000, 100), moves(100, 20)  # fifty minutes, half a minute; 
 
 @pytest.fixture
 def start(processes, monkeypatch):
-    """Start the daemon; not before what takes minutes is installed, since it lives for so long only."""
+    """Returns a function that starts the daemon. Call it after the installations, which take minutes: it lives for
+    `2 * RUNNING` s only.
+    """
     monkeypatch.setattr("support.processes.LIFETIME", 2 * RUNNING)
     return lambda: processes.daemon("--printer", "sim?speed=50")
 

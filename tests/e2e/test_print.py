@@ -53,10 +53,10 @@ def test_sigterm_during_a_print_turns_heaters_off_at_once(processes, tmp_path):
     printer, daemon, part = begin(processes, tmp_path)
     terminate(daemon)
     accepted = printer.accepted()
-    cold = accepted.index("M104 S0")
-    assert accepted[cold : cold + 2] == ["M104 S0", "M140 S0"], daemon.output()[-3000:]
-    assert accepted[cold + 2 :] == []  # neither a line of the file nor anything else
-    sent = [command for command in accepted[:cold] if command not in ("M110 N0", "M113 S2", "M115", "M155 S2")]
+    off_at = accepted.index("M104 S0")
+    assert accepted[off_at : off_at + 2] == ["M104 S0", "M140 S0"], daemon.output()[-3000:]
+    assert accepted[off_at + 2 :] == []  # neither a line of the file nor anything else
+    sent = [command for command in accepted[:off_at] if command not in ("M110 N0", "M113 S2", "M115", "M155 S2")]
     assert sent == commands_of(part)[: len(sent)]
     [row] = daemon.jobs()
     assert (row["outcome"], row["reason"]) == ("INTERRUPTED", "the service was stopped")
@@ -150,8 +150,8 @@ def test_after_a_kill_heaters_go_off_and_a_new_start_prints_the_whole_file(proce
     second = processes.daemon("--printer", printer.address)
     second.until_state("Operational")
     until(lambda: "M140 S0" in printer.accepted()[before:], "heaters off")
-    cooled = [command for command in printer.accepted()[before:] if command in ("M104 S0", "M140 S0")]
-    assert cooled == ["M104 S0", "M140 S0"]
+    offs = [command for command in printer.accepted()[before:] if command in ("M104 S0", "M140 S0")]
+    assert offs == ["M104 S0", "M140 S0"]
     job = second.get("/api/job")
     assert job["state"] == "Operational"
     assert "could not continue: the printer restarted" in job["error"]  # opening its port resets it

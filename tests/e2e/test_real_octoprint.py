@@ -77,9 +77,9 @@ async def test_the_python_client_prints_with_octoprint(url):
         await client.files.delete("parts")
         with pytest.raises(NotFound):
             await client.files.select(path)
-        async with OctoPrintClient(url, "wrong") as stranger:
+        async with OctoPrintClient(url, "wrong") as unauthorised:
             with pytest.raises(AccessDenied):
-                await stranger.files.upload(MOVES * 500, name="a.gcode")
+                await unauthorised.files.upload(MOVES * 500, name="a.gcode")
         await client.connection.disconnect()
         listening.cancel()
     assert kinds[:2] == ["connected", "history"]

@@ -220,5 +220,5 @@ def test_a_full_disk_stops_no_print(processes, tmp_path):
         assert daemon.get("/api/job")["progress"]["completion"] == 100.0
         assert not list((daemon.folder / "uploads").rglob("more*"))
         (disk / "ballast").unlink()
-        until(lambda: daemon.jobs()[0]["outcome"] == "COMPLETED", "the record to be caught up")
+        until(lambda: daemon.jobs()[0]["outcome"] == "COMPLETED", "the record to catch up")
         daemon.end()

@@ -41,8 +41,8 @@ def front_of(daemon: Daemon) -> int:
     return int(daemon.events("front.started")[-1]["pid"])
 
 
-def answers(daemon: Daemon) -> str | None:
-    """Return the job's state; None if there is no answer."""
+def job_text(daemon: Daemon) -> str | None:
+    """Return the answer of /api/job; None if there is none."""
     with (
         suppress(OSError, http.client.HTTPException),
         closing(http.client.HTTPConnection(*daemon.address, timeout=1)) as connection,
@@ -78,7 +78,7 @@ def printing(processes, part):
     return daemon, printer
 
 
-def goes_on(printer) -> None:
+def wait_for_progress(printer) -> None:
     before = len(printer.accepted())
     until(lambda: len(printer.accepted()) > before + 2, "the print to go on")
 
@@ -89,13 +89,13 @@ def test_a_print_survives_its_front_and_the_api_returns_with_the_same_state(prin
         before, front = len(printer.accepted()), front_of(daemon)
         os.kill(front, signal.SIGKILL)
         until(lambda: front_of(daemon) != front, "the next front")  # noqa: B023 - used at once
-        until(lambda: '"Printing"' in (answers(daemon) or ""), "the API")
+        until(lambda: '"Printing"' in (job_text(daemon) or ""), "the API")
         until(lambda: len(printer.accepted()) > before, "the print to go on")  # noqa: B023 - used at once
     daemon.post("/api/printer/command", {"command": FAST})
-    until(lambda: '"Operational"' in (answers(daemon) or ""), "the end of the print")
+    until(lambda: '"Operational"' in (job_text(daemon) or ""), "the end of the print")
     moves = [command for command in printer.accepted() if command.endswith(" F6000")]
     assert moves == commands_of(part), "each line once, in its order"
-    until(lambda: [job["outcome"] for job in daemon.jobs()] == ["COMPLETED"], "the end in the record, which is behind")
+    until(lambda: [job["outcome"] for job in daemon.jobs()] == ["COMPLETED"], "the end in the record, which lags")
     assert [each["status"] for each in daemon.events("front.ended")] == [-9, -9]
 
 
@@ -103,11 +103,11 @@ def test_a_stopped_front_does_not_affect_a_print(printing):
     daemon, printer = printing
     front = front_of(daemon)
     os.kill(front, signal.SIGSTOP)
-    assert answers(daemon) is None
-    goes_on(printer)
+    assert job_text(daemon) is None
+    wait_for_progress(printer)
     with suppress(ProcessLookupError):
         os.kill(front, signal.SIGCONT)
-    until(lambda: '"Printing"' in (answers(daemon) or ""), "the API")
+    until(lambda: '"Printing"' in (job_text(daemon) or ""), "the API")
     assert front_of(daemon) == front or daemon.events("front.hangs")  # after 6 s, on a busy machine
 
 
@@ -195,8 +195,8 @@ def test_a_front_that_has_worked_does_not_end_the_service_however_often_it_ends(
         os.kill(front, signal.SIGABRT)  # a bug in C
         until(lambda: len(daemon.events("front.ended")) > ended and front_of(daemon) != front, "the next one")  # noqa: B023 - used at once
     assert [each["status"] for each in daemon.events("front.ended")] == [-signal.SIGABRT] * 4
-    goes_on(printer)
-    until(lambda: '"Printing"' in (answers(daemon) or ""), "the API")
+    wait_for_progress(printer)
+    until(lambda: '"Printing"' in (job_text(daemon) or ""), "the API")
 
 
 def test_an_idle_service_does_not_end_with_a_front_that_has_worked(processes):
@@ -204,7 +204,7 @@ def test_an_idle_service_does_not_end_with_a_front_that_has_worked(processes):
     daemon.until_state("Operational")
     front = front_of(daemon)
     os.kill(front, signal.SIGABRT)
-    until(lambda: front_of(daemon) != front and '"Operational"' in (answers(daemon) or ""), "the next one")
+    until(lambda: front_of(daemon) != front and '"Operational"' in (job_text(daemon) or ""), "the next one")
     assert daemon.running
 
 

@@ -41,7 +41,7 @@ def chromium():
         browser.close()
 
 
-class Running:
+class PageService:
     """A service with a simulated printer that is unplugged for 6 s when its nozzle reaches 245 °C.
 
     A printer that is `speed` times as fast reports as many temperatures, to the service and to each open page.
@@ -77,7 +77,7 @@ def _answers(port):
 
 @pytest.fixture(scope="module")
 def running(request, tmp_path_factory):
-    service = Running(tmp_path_factory.mktemp("page"), getattr(request.module, "SPEED", 60))
+    service = PageService(tmp_path_factory.mktemp("page"), getattr(request.module, "SPEED", 60))
     yield service
     service.processes.close()
 

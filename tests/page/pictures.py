@@ -12,7 +12,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from conftest import Running
+from conftest import PageService
 from support.chromium import launch_options
 from support.farm_page import furnished
 from support.processes import EXAMPLE
@@ -131,7 +131,7 @@ def history() -> list[dict[str, object]]:
     return rows
 
 
-def take(browser: Browser, service: Running, name: str, view: str, options: dict[str, object]) -> None:
+def take(browser: Browser, service: PageService, name: str, view: str, options: dict[str, object]) -> None:
     """Take one picture."""
     stage = Stage(browser, service, **options)
     stage.page.clock.set_system_time(NOW)
@@ -194,7 +194,7 @@ def main(names: list[str]) -> int:
             take_farm(browser)
         if chosen == ["farm"]:
             return 0
-        service = Running(Path(folder), speed=4)
+        service = PageService(Path(folder), speed=4)
         try:
             service.print_file(EXAMPLE)
             for name in [each for each in chosen if each != "farm"]:

@@ -243,7 +243,7 @@ def test_a_late_answer_does_not_replace_the_result_of_a_newer_search(new_tab, an
     expect(page.get_by_role("alert").filter(has_text="it was busy")).to_have_count(0)
 
 
-def test_a_job_is_edited_as_it_is_and_only_as_it_was_seen(new_tab, shared):
+def test_an_edit_begins_with_the_current_values_and_is_refused_after_another_users_change(new_tab, shared):
     shared.do(lambda jobs: jobs.put_file(FileFacts(sha256="f" * 64, size=9, name="fine.gcode")))
     job = shared.do(lambda jobs: jobs.add(JobRequest(sha256="f" * 64, name="fine.gcode", copies=120, nozzle_mm=0.25)))
     tab = new_tab(**DESKTOP).open("jobs")

@@ -13,14 +13,14 @@ VENDOR = PAGE / "vendor"
 TOOLS = Path(__file__).with_name("tools")
 MODULES = sorted(PAGE.glob("*.mjs"))
 SERVED_SUFFIXES = {".mjs", ".js", ".css", ".svg", ".html"}
-LOADED_BY_NOW = (
+LOADED_BY_VIEW_NOW = (
     "presets",
     "camera",
     "toolpath",
     "toolpath_draw",
     "toolpath3d",
     "thumbnail",
-)  # by Now, beside the first view
+)  # in addition to the modules of any first view
 MAX_BYTES = 150 * 1024  # of all that a browser may load, packed
 RELATIVE_IMPORTS = {
     "preact": "./preact.mjs",
@@ -91,7 +91,7 @@ def test_every_text_exists_in_both_languages():
     counted = set(re.findall(r'\btn\("(\w+)"', source))
     assert used | counted | {f"{name}_1" for name in counted} <= {*english}
     first_view = "\n".join(
-        (PAGE / f"{name}.mjs").read_text() for name in (*own_modules_of_first_view(), *LOADED_BY_NOW)
+        (PAGE / f"{name}.mjs").read_text() for name in (*own_modules_of_first_view(), *LOADED_BY_VIEW_NOW)
     )
     assert {*re.findall(r'\btn?\("(\w+)"', first_view)} <= {*texts("texts.mjs")}, (
         "the first view needs a text of texts_more.mjs"

@@ -267,7 +267,7 @@ def test_axe_finds_nothing_in_dialogs(new_stage, axe):
     stage.ask_for_access(app_name="<b>app</b>", remote_address="192.168.1.20", code="K7Q2")
     badge = stage.button("A device asks for access")
     expect(badge).to_be_visible()
-    assert stage.page.locator("main").bounding_box() == before  # a stranger moves nothing under a finger
+    assert stage.page.locator("main").bounding_box() == before  # nothing moves under a finger because someone else asks
     badge.click()
     request = stage.page.get_by_role("dialog", name="A device asks for access")
     expect(request).to_contain_text("<b>app</b> asks for access, from 192.168.1.20.")
@@ -394,8 +394,8 @@ def test_a_fault_stays_in_view_and_a_target_is_pending_until_the_printer_reports
     stage.show(printer={**ready, "heaters": {"tool0": {"actual": 21.0, "target": 50.0}}})
     expect(stage.button("Set Nozzle")).to_have_attribute("aria-busy", "false")
     stage.go("now")
-    cold = {**PRINTING["printer"], "tool": 0, "heaters": {"tool0": {"actual": 120.0, "target": 0.0}}}
-    stage.show(**{**PRINTING, "printer": cold})
+    off = {**PRINTING["printer"], "tool": 0, "heaters": {"tool0": {"actual": 120.0, "target": 0.0}}}
+    stage.show(**{**PRINTING, "printer": off})
     expect(stage.page.locator("main")).to_contain_text("The nozzle is off during the print")
 
 
@@ -470,8 +470,8 @@ def test_tools_that_share_a_nozzle_have_its_temperature(new_stage):
     stage.expect_state("Ready")
     stage.show(printer={"tool": 3, "heaters": {"tool0": {"actual": 210.0, "target": 210.0}}}, profile={"extruders": 5})
     expect(stage.button("Extrude")).to_have_attribute("aria-disabled", "false")
-    cold = {**PRINTING["printer"], "tool": 3, "heaters": {"tool0": {"actual": 120.0, "target": 0.0}}}
-    stage.show(**{**PRINTING, "printer": cold})
+    off = {**PRINTING["printer"], "tool": 3, "heaters": {"tool0": {"actual": 120.0, "target": 0.0}}}
+    stage.show(**{**PRINTING, "printer": off})
     stage.go("now")
     expect(stage.page.locator("main")).to_contain_text("The nozzle is off during the print")
 

@@ -453,7 +453,7 @@ def test_the_queue_waits_until_the_bed_is_confirmed_clear(new_tab, service, part
     expect(tab.page.get_by_text("The last print was completed.")).to_be_visible()
 
 
-def test_a_link_that_has_been_used_is_refused_with_the_command_for_a_new_one(new_tab):
+def test_a_link_with_an_invalid_code_is_refused_with_the_command_for_a_new_one(new_tab):
     tab = new_tab()
     tab.page.goto(f"{tab.root}#pair=AAAA-BBBB-CCCC")
     reason = tab.page.get_by_role("alert").filter(has_text="this code is wrong, used or expired")

@@ -32,7 +32,7 @@ LARGE = b"G28\nG1 Z0.2 F6000\nM83\n" + b"".join(
     for layer in range(20)
 )
 """A file whose toolpath does not fit into the first request."""
-TURN = """state => {
+SET_VISIBILITY = """state => {
     Object.defineProperty(document, "hidden", {get: () => state === "hidden", configurable: true});
     document.dispatchEvent(new Event("visibilitychange"));
 }"""
@@ -51,11 +51,11 @@ def test_a_tab_takes_over_the_key_that_another_tab_has_stored(new_stage, service
     stage.page.evaluate("key => localStorage.setItem('nozzled.key', key)", old)
     stage.page.reload()
     stage.expect_state("Ready")
-    stage.page.evaluate(TURN, "hidden")
+    stage.page.evaluate(SET_VISIBILITY, "hidden")
     stage.page.clock.fast_forward(31_000)  # the tab closes its socket
     stage.page.evaluate("key => localStorage.setItem('nozzled.key', key)", new)  # another tab has signed out and in
     service.request("DELETE", "/api/keys/old")
-    stage.page.evaluate(TURN, "visible")
+    stage.page.evaluate(SET_VISIBILITY, "visible")
     expect(stage.page.locator(".fresh")).to_have_text("Live")
     assert stage.page.evaluate("localStorage.getItem('nozzled.key')") == new
     service.request("DELETE", "/api/keys/new")
@@ -63,7 +63,7 @@ def test_a_tab_takes_over_the_key_that_another_tab_has_stored(new_stage, service
     assert stage.page.evaluate("localStorage.getItem('nozzled.key')") is None
 
 
-def test_the_page_works_on_when_its_rights_of_an_admin_have_ended_early(new_tab, service):
+def test_the_page_keeps_working_when_its_admin_rights_end_early(new_tab, service):
     """They end with a restart of nozzled, and with "Lock" in another tab."""
     key = new_key(service, "phone")
     tab = new_tab(**DESKTOP)
@@ -217,7 +217,7 @@ def test_a_button_that_is_gone_does_not_complain_about_the_state(new_stage):
 
 
 def test_counts_are_true(new_stage):
-    """A folder's folders are not files, and one line is no lines."""
+    """A folder's folders are not files, and one line is not called "lines"."""
     stage = new_stage(**DESKTOP)
     file = {"name": "a.gcode", "path": "parts/old/a.gcode", "type": "machinecode", "size": 1, "date": 1}
     inner = {"name": "old", "path": "parts/old", "type": "folder", "children": [file, {**file, "path": "parts/old/b"}]}

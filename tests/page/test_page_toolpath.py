@@ -14,7 +14,7 @@ pytestmark = pytest.mark.real_time
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 
-# Two layers: a square of 40 mm around (60, 60), and a line through its middle, from left to right.
+# Two layers: a square of 40 mm around (60, 60), and a segment through its middle, from left to right.
 SMALL = (
     "M104 S200\nM140 S60\nG28\nG92 E0\nM83\nM109 S200\nG1 Z5 F6000\nG1 X40 Y40 F3000\n"
     ";LAYER_CHANGE\n;Z:0.2\n;HEIGHT:0.2\nG1 Z.2\n;TYPE:External perimeter\n"
@@ -104,8 +104,8 @@ def test_the_page_reads_toolpaths_as_the_analysis_wrote_them(new_tab, service, p
         assert [x, y, kind] == [[each[axis] for each in layer] for axis in (0, 1, 3)]
     assert len(result["reached"]) > 2 * len(result["drawn"])
     assert all(before <= place <= then for before, place, then, _ in result["reached"])
-    places = {(x, y) for x, y, _, _ in units}
-    assert all(tuple(each[3]) in places for each in result["reached"])
+    positions = {(x, y) for x, y, _, _ in units}
+    assert all(tuple(each[3]) in positions for each in result["reached"])
 
 
 def test_layers_of_a_file_are_drawn_one_by_one_and_in_3d(new_tab, service, small):

@@ -32,7 +32,7 @@ MOVES = [f"G1 X{n % 2 * 20} Y{n} F5400" for n in range(100)]  # 20 s of moving
 
 
 def is_file_move(command: str) -> bool:
-    """Tell a move of a test's file from those of a pause, to its parking place and back."""
+    """Tell a move of a test's file from those of a pause, to its parking position and back."""
     return command.startswith("G1 X") and not command.endswith((" F6000", " F600", " F2100"))
 
 

@@ -1,4 +1,4 @@
-"""The addresses of HTTP, from the configuration by a systemd generator, and who can reach the installer's."""
+"""The addresses of HTTP, from the configuration by a systemd generator; whether the installer reaches its index."""
 
 import socket
 from contextlib import closing

@@ -29,7 +29,9 @@ def test_switches_are_switched_from_inside_their_units(box):
     box.shell(f"cat >>/etc/nozzled.toml <<'END'{SWITCHES}END")
     box.run("systemctl", "restart", "nozzled-front.service")
     box.run("systemctl", "enable", "--now", "nozzled-power.service")
-    box.until(lambda: "lamp: off" in box.run("nozzled", "power", "status", check=False), "the switches to be told of")
+    box.until(
+        lambda: "lamp: off" in box.run("nozzled", "power", "status", check=False), "the service to know its switches"
+    )
     assert box.run("nozzled", "power", "on", "lamp") == "lamp: on"
     assert "fan: unknown" in box.run("nozzled", "power", "status")
     assert "nozzled-relay@fan" in box.run("nozzled", "power", "status")

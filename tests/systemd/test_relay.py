@@ -21,7 +21,7 @@ _spec.loader.exec_module(holder)
 
 
 class Kernel:
-    """One line of a chip; every request that moves it is in `moves`."""
+    """One GPIO line of a chip; every request that moves it is in `moves`."""
 
     def __init__(self, *, level=0, output=False):
         self.level, self.output = level, output
@@ -29,7 +29,7 @@ class Kernel:
         self.line = os.open(os.devnull, os.O_RDONLY)
 
     def ioctl(self, fd, number, data):
-        """Read and write at the places that the header has (offsetof)."""
+        """Read and write at the offsets that the header has (offsetof)."""
         assert (number >> 16) & 0x3FFF == len(data), "the number has the structure's size in it"
         assert (number >> 8) & 0xFF == 0xB4
         kind = number & 0xFF

@@ -109,7 +109,7 @@ def test_commands_are_sent_three_times_after_a_line_break(tmp_path, port):
     port.answer = b"Error:Printer halted. kill() called!\n"
     note(tmp_path, f'{{"port": "{port.path}", "baudrate": 250000, "extruders": 1, "chamber": false}}')
     assert safe_off(tmp_path)[0] == 0
-    until(lambda: bytes(port.heard) == OFF * 3, "all that is said")
+    until(lambda: bytes(port.heard) == OFF * 3, "all commands")
     assert port.baudrate() == 250000
 
 
@@ -118,7 +118,7 @@ def test_every_heater_is_named(tmp_path, port):
     note(tmp_path, f'{{"port": "{port.path}", "baudrate": 115200, "extruders": 3, "chamber": true}}')
     assert safe_off(tmp_path)[0] == 0
     expected = b"\nM112\nM104 S0\nM104 T1 S0\nM104 T2 S0\nM140 S0\nM141 S0\nM107\n"
-    until(lambda: bytes(port.heard) == expected * 3, "all that is said")
+    until(lambda: bytes(port.heard) == expected * 3, "all commands")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_the_heaters_may_come_from_the_configuration(tmp_path, port):
     configured(tmp_path, f'[printer]\naddress = "serial:{port.path}"\n{profile}')
     assert safe_off(tmp_path)[0] == 0
     expected = b"\nM112\nM104 S0\nM104 T1 S0\nM140 S0\nM141 S0\nM107\n"
-    until(lambda: bytes(port.heard) == expected * 3, "all that is said")
+    until(lambda: bytes(port.heard) == expected * 3, "all commands")
 
 
 def test_auto_is_the_only_unused_port_and_none_of_several(script, tmp_path, monkeypatch):

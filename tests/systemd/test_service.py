@@ -32,7 +32,7 @@ def test_the_service_works_from_installation_to_removal(box, tmp_path):
     a_restart_is_told_from_a_stop(box, daemon)
     one_of_several_has_a_front_of_its_own(box)
     the_installer_looks_first(box, daemon)
-    a_stop_leaves_a_cold_printer(box, daemon, printer)
+    a_stop_turns_the_heaters_off(box, daemon, printer)
     the_front_alone_says_that_nobody_has_the_printer(box, daemon)
     a_broken_installation_ends_in_safe_off(box, daemon, printer)
     it_is_removed(box)
@@ -148,7 +148,7 @@ def a_restart_is_told_from_a_stop(box, daemon):
     box.until(lambda: daemon.state == "Operational", "the printer")
 
 
-def a_stop_leaves_a_cold_printer(box, daemon, printer):
+def a_stop_turns_the_heaters_off(box, daemon, printer):
     daemon.post("/api/printer/tool", {"command": "target", "targets": {"tool0": 200}})
     box.until(lambda: any(command.startswith("M104") and "200" in command for command in printer.accepted()), "heat")
     box.run("systemctl", "stop", "nozzled.socket", "nozzled.service")
@@ -163,7 +163,7 @@ def the_front_alone_says_that_nobody_has_the_printer(box, daemon):
     box.run("systemctl", "start", "nozzled.socket")
     job = daemon.get("/api/job")
     assert (job["state"], "is not running" in job["error"]) == ("Offline", True)
-    assert box.show(CORE, "ActiveState") == "inactive", "a request does not take a port that was let go of"
+    assert box.show(CORE, "ActiveState") == "inactive", "a request does not open a port that was released"
     box.run("systemctl", "start", "nozzled.service")
     box.until(lambda: daemon.state == "Operational", "the core that has come")
 

@@ -40,7 +40,7 @@ def test_a_print_survives_kills_hangs_a_restart_and_an_upgrade(box, tmp_path, re
     box.shell(f"install -D -m 600 /dev/stdin /etc/nozzled/api-key <<'END'\n{KEY}\nEND")
     systemd_box.install(box)
     as_one_unit(box)
-    # a line that is closed and reopened would reset this board
+    # a port that is closed and reopened would reset this board
     daemon, printer = BoxDaemon(box, key=KEY), BoxPrinter(box, SPEED, resets=True)
     part = head(LINES, tmp_path)
     daemon.print_file(part.name, part.read_bytes())

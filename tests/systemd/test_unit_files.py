@@ -122,7 +122,7 @@ def test_messages_are_sent_by_a_separate_isolated_user():
         assert settings("IPAddressDeny", unit) == []
         [folder] = settings("StateDirectory", unit)
         assert folder.startswith("nozzled-companion")
-        assert folder.endswith("/notify"), "how the process finds its own"
+        assert folder.endswith("/notify"), "the process finds its folder by this name"
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_core_and_front_share_a_state_directory_and_a_socket(one, other):
     for name in ("User", "Group", "StateDirectory", "StateDirectoryMode", "UMask"):  # else systemd changes owners
         assert settings(name, one) == settings(name, other) == settings(name, switches)
     [runtime] = settings("RuntimeDirectory", one)
-    assert settings("RuntimeDirectory", other) == [], "who removes it when the front stops takes the logbook away"
+    assert settings("RuntimeDirectory", other) == [], "systemd would remove it, with the logbook, when the front stops"
     [command] = settings("ExecStart", other)
     socket = core_socket({"RUNTIME_DIRECTORY": f"%t/{runtime}"})
     assert shlex.split(command)[-2:] == ["--core", str(socket)]
@@ -319,7 +319,7 @@ def test_the_udev_rule_starts_the_instance_and_names_its_port():
     assert 'TAG+="systemd", ENV{SYSTEMD_WANTS}+="nozzled@$env{NOZZLED_PRINTER}.service"' in rule
     assert "--printer serial:/dev/printer/%i" in INSTANCE.read_text()
     shared = re.search(r'ENV\{ID_SERIAL_SHORT\}!="([^"]+)"', rule)[1].split("|")
-    assert "0001" in shared, "what all boards with a CP2102 have names none of them"
+    assert "0001" in shared, "a serial number that all boards with a CP2102 share names none of them"
     gotos = set(re.findall(r'GOTO="(\w+)"', rule))
     assert gotos == set(re.findall(r'LABEL="(\w+)"', rule))
 
