@@ -13,6 +13,7 @@ from daemon.companions.notify.delivery import NoticeDelivery
 from daemon.companions.notify.notices import CLASSES, UserNotice
 from daemon.companions.notify.outbox import INTERVAL, MAX_KEYS, MAX_WAITING, RETRY_PAUSES_S, NoticeOutbox
 from daemon.companions.notify.targets import Target
+from daemon.companions.notify.texts import title_of
 
 
 def notice(key, kind="done"):
@@ -164,20 +165,43 @@ def test_messages_for_a_removed_target_are_dropped():
     assert not box.messages
 
 
+def test_without_targets_the_held_notices_are_dropped_too():
+    box = NoticeOutbox()
+    for key in "ab":  # the second one has to wait for its class
+        box.add(notice(key), ["phone"], 0.0)
+    box.keep_only([])
+    assert not box.messages
+    assert box.next_release() is None
+
+
 _NAMES = ("told", "waiting", "kind", "about", "targets", "key", "what", "unsaid")
 _WORDS = st.sampled_from([*_NAMES, "done", "phone"]) | st.none() | st.integers() | st.text(max_size=5)
+_VALUES = st.recursive(
+    _WORDS,
+    lambda each: st.lists(each, max_size=3) | st.dictionaries(st.sampled_from(_NAMES), each, max_size=8),
+    max_leaves=12,
+)
+_ENTRIES = st.fixed_dictionaries(
+    {
+        "kind": st.sampled_from(sorted(CLASSES)) | _VALUES,
+        "what": st.sampled_from(["done", "disk", "runout"]) | _VALUES,
+        "about": st.dictionaries(st.sampled_from(["file", "free", "printer"]), _VALUES) | _VALUES,
+    },
+    optional={
+        "targets": st.dictionaries(st.sampled_from(["phone", "mail"]), _VALUES) | _VALUES,
+        "key": _VALUES,
+        "unsaid": _VALUES,
+    },
+)
 
 
 @given(
-    st.recursive(
-        _WORDS,
-        lambda each: st.lists(each, max_size=3) | st.dictionaries(st.sampled_from(_NAMES), each, max_size=8),
-        max_leaves=12,
-    )
+    st.fixed_dictionaries({}, optional={"told": _VALUES, "waiting": st.lists(_ENTRIES | _VALUES, max_size=3) | _VALUES})
 )
 def test_any_content_of_the_file_is_survived(document):
     box = NoticeOutbox()
-    box.restore(document if isinstance(document, dict) else {}, ["phone"], 0.0)
+    box.restore(document, ["phone"], 0.0)
+    assert all(title_of(each.notice, "en") for each in box.messages)
     assert box.add(notice("a fresh notice"), ["phone"], 0.0)
     again = NoticeOutbox()
     again.restore(json.loads(json.dumps(box.document())), ["phone"], 0.0)

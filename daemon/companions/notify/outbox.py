@@ -230,9 +230,12 @@ def _as_json(notice: UserNotice, targets: Mapping[str, int] | None, unsent_count
 def _notice(entry: object) -> UserNotice | None:
     from daemon.companions.notify.texts import title_of  # noqa: PLC0415 - whether there is a text for it
 
-    if not isinstance(entry, dict) or entry.get("kind") not in CLASSES or not isinstance(entry.get("about"), dict):
+    if not isinstance(entry, dict) or not isinstance(entry.get("about"), dict):
         return None
-    notice = UserNotice(entry["kind"], str(entry.get("key")), str(entry.get("what")), entry["about"])
+    kind = entry.get("kind")
+    if not isinstance(kind, str) or kind not in CLASSES:
+        return None
+    notice = UserNotice(kind, str(entry.get("key")), str(entry.get("what")), entry["about"])
     try:
         title_of(notice, "en")
     except (KeyError, ValueError):
