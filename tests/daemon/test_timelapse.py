@@ -419,6 +419,36 @@ async def test_a_print_that_starts_while_a_film_gets_its_name_does_not_undo_it(t
     assert len(ffmpeg) == 1
 
 
+@pytest.mark.parametrize(
+    "damage", [{"began": None}, {"job": "x"}, {"fps": []}, {"outcome": {}}, {"file": None}, {"wanted": 2}, [], None]
+)
+def test_a_damaged_recording_hides_no_other(tmp_path, damage):
+    films, one = folder_of(tmp_path)
+    films.add(one, jpeg())
+    two = Recording("b", 2, "b.gcode", began=NOW + 1)
+    films.begin(two)
+    path = tmp_path / "frames" / "b" / "print.json"
+    description = json.loads(path.read_bytes())
+    assert [each.name for each in Films(tmp_path, TimelapseConfig()).open()] == ["a", "b"]
+    path.write_text(json.dumps({**description, **damage} if isinstance(damage, dict) else damage))
+    assert [each.name for each in Films(tmp_path, TimelapseConfig()).open()] == ["a"]
+    path.write_bytes(b"[" * 100_000)
+    assert [each.name for each in Films(tmp_path, TimelapseConfig()).open()] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "saved", ['{"min_delay": "x"}', '{"type": []}', '{"fps": null}', "[]", "1", "{", "[" * 100_000]
+)
+async def test_a_damaged_plan_leaves_the_settings_of_the_configuration(tmp_path, camera, saved):
+    async with api(tmp_path, switched_on=["timelapse"]) as server:
+        folder = tmp_path / "companions/timelapse"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "plan.json").write_text(saved)
+        async with recording(server, type="timed", interval_s=7):
+            config = (await server.get("/api/timelapse")).json["config"]
+            assert (config["type"], config["interval"]) == ("timed", 7)
+
+
 def test_the_space_for_pictures_is_limited(tmp_path):
     films, one = folder_of(tmp_path, frames_mib=1)
     big = jpeg(size=(64, 48)) + b"\0" * 600_000

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 
 from daemon.companions.timelapse.config import TimelapseConfig
@@ -132,12 +133,10 @@ class Films:
     def _read(self, folder: Path) -> Recording | None:
         """Return the recording in a folder; None: it is damaged."""
         try:
-            values = json.loads((folder / DESCRIPTION_FILE).read_bytes())
-            names = {each.name for each in fields(Recording)}
-            recording = Recording(**{name: value for name, value in values.items() if name in names})
+            recording = msgspec.json.decode((folder / DESCRIPTION_FILE).read_bytes(), type=Recording)
             recording.name = folder.name
             self._heal(recording)
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             log.warning("timelapse.unreadable", folder=str(folder), reason=str(error))
             return None
         return recording

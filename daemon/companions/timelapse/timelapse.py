@@ -4,10 +4,11 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 
 from daemon.client import ClientError, OctoPrintClient
@@ -73,12 +74,10 @@ class Timelapse(Companion):
     def _load(self) -> None:
         self._recordings = self._films.open()
         try:
-            saved = json.loads((self.folder / PLAN).read_bytes())
-            names = {each.name for each in fields(FilmPlan)}
-            self._plan = FilmPlan(**{name: value for name, value in saved.items() if name in names})
+            self._plan = msgspec.json.decode((self.folder / PLAN).read_bytes(), type=FilmPlan)
         except FileNotFoundError:
             return
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             log.warning(
                 "timelapse.settings_unreadable",
                 reason=str(error),
