@@ -41,7 +41,7 @@ async def opened(folder: Path, troubles: Troubles | None = None) -> AsyncIterato
 
 
 async def filled(cache: Cache, committed: Callable[[], Awaitable[None]] | None = None) -> None:
-    """Write all that a front writes, and call `committed` behind each commit."""
+    """Write all that a front writes, and call `committed` after each commit."""
     store = AnalysisStore(cache)
     for write in (
         cache.put_sha1("a.gcode", 1, 10, "aaa"),

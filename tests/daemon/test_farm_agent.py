@@ -148,7 +148,7 @@ async def test_an_agent_killed_at_any_step_begins_no_copy_twice(tmp_path, late, 
         step += 1 if NIGHTLY else STRIDE
     assert step > 40
     if NIGHTLY:
-        assert {"while start", "behind start", "before claim", "behind claim", "before a note", "while report"} <= names
+        assert {"while start", "after start", "before claim", "after claim", "before a note", "while report"} <= names
 
 
 @pytest.mark.parametrize("seed", range(60 if NIGHTLY else 2))

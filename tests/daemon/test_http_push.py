@@ -275,7 +275,7 @@ BIG = b"POST /api/job HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 600000000\r
         "pings on a socket",
         "a message in endless fragments",
         "a body in chunks of a byte",
-        "requests one behind the other",
+        "requests one after the other",
         "an endless body",
     ],
 )

@@ -218,7 +218,7 @@ def test_a_place_from_which_no_print_can_resume_is_refused(text, problem):
 def test_a_resumed_print_can_be_resumed_again():
     at = SMALL.index(";LAYER_CHANGE\n;Z:0.4")
     rest = "".join(f"{each}\n" for each in sequence(SMALL[:at])) + SMALL[at:]
-    stop = "G1 X40 Y20 E3 F1200\n"  # the power fails again behind this line
+    stop = "G1 X40 Y20 E3 F1200\n"  # the power fails again after this line
     whole, again = (sequence(text[: text.index(stop) + len(stop)]) for text in (SMALL, rest))
     assert again == whole
 

@@ -448,7 +448,7 @@ HEADER = 32  # bytes in front of the first
 
 
 async def every_kind_of_write(store: Store, committed: Callable[[], Awaitable[None]]) -> None:
-    """Write as a daemon does, and call `committed` behind each commit."""
+    """Write as a daemon does, and call `committed` after each commit."""
     for outcome in ("COMPLETED", "FAILED"):
         job_id = await store.begin_job(CUBE)
         await committed()
