@@ -12,9 +12,9 @@ FIRST = "classic"
 """The name of the first camera: OctoPrint's own camera has this name too, and clients look for it."""
 
 _SECRET = re.compile(
-    r"((?:^|[?&;])[^=&?;#]*(?:pass|pwd|psw|user|usr|login|token|key|auth|secret|sig)[^=&;#]*=)[^&;#]+", re.IGNORECASE
+    r"([/?&;][^=&?;#/]*(?:pass|pwd|psw|user|usr|login|token|key|auth|secret|sig)[^=&?;#/]*=)[^&;#]+", re.IGNORECASE
 )
-"""A secret in a query; most network cameras have their password there."""
+"""A secret in a query or path; most network cameras have their password there. The name of a host is none."""
 
 _TO_SNAPSHOT = (
     (re.compile(r"action=stream\b"), "action=snapshot"),
@@ -113,9 +113,7 @@ def needs_relay(url: str) -> bool:
         parts = urlsplit(url)
     except ValueError:
         return False
-    return is_whole(url) and (
-        parts.username is not None or _SECRET.search(parts.query) is not None or is_on_this_computer(url)
-    )
+    return is_whole(url) and (parts.username is not None or mask_secrets(url) != url or is_on_this_computer(url))
 
 
 def is_on_this_computer(url: str) -> bool:

@@ -178,6 +178,10 @@ def test_stream_and_snapshot_addresses_are_derived_from_each_other(stream, snaps
         ("http://camera.local/stream", "http://camera.local/stream"),
         ("/webcam/?action=stream", "/webcam/?action=stream"),
         ("webrtc://camera/1", "webrtc://camera/1"),
+        # "sig" is in the name of the host
+        ("http://design-pi.local:8080/?action=stream", "http://design-pi.local:8080/?action=stream"),
+        ("http://camera/users/1/stream?width=720", "http://camera/users/1/stream?width=720"),
+        ("http://camera/user=anna_password=secret_channel=1", "/webcam/?action=stream"),
     ],
 )
 def test_clients_get_an_address_that_they_can_open(url, address):
@@ -199,6 +203,8 @@ def test_each_camera_has_a_name():
     [
         ("rtsp://anna:secret@camera:554/1", "rtsp://camera:554/1"),
         ("webrtc://camera/1?password=secret&n=1", "webrtc://camera/1?password=***&n=1"),
+        ("rtsp://monkey.local/1?n=1", "rtsp://monkey.local/1?n=1"),
+        ("rtsp://camera:554/user=anna_password=secret_channel=1", "rtsp://camera:554/user=***"),
         ("http://anna:secret@[camera/", "http://[camera/"),
         ("/cam/?token=abc", "/cam/?token=abc"),  # of a proxy in front of us: without the token it shows nothing
     ],
