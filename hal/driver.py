@@ -190,11 +190,13 @@ class LinePrinter(LinkStatus):
         """
         await self._become_ready(self._transport.open, partial(self._handshake.first_contact, revive=revive))
 
-    async def reattach(self, snapshot: LinkSnapshot | LinkEstimate, identity: FirmwareIdentity) -> None:
+    async def reattach(
+        self, snapshot: LinkSnapshot | LinkEstimate, identity: FirmwareIdentity, keep_heat_until: float = -math.inf
+    ) -> None:
         """Reattach to the previous host's conversation; `Printer.reattach` says how, and what it raises."""
         if not isinstance(self._transport, Reopenable):
             raise PortError(f"cannot reattach to {self.address}: opening it would reset the printer")
-        self._heat_is_kept_until = self._loop.time() + self._settings.reattach_s
+        self._heat_is_kept_until = keep_heat_until
         if isinstance(snapshot, LinkEstimate):
             contact = partial(self._handshake.reattach_by_probe, snapshot, identity)
         else:

@@ -27,8 +27,6 @@ class LinkSettings:
         packing: `auto`: lines go packed (MeatPack) if the firmware unpacks them; `off`: never.
         extruders: number of hotends to turn off when the conversation fails.
         outlasts_silence: the print may be reattached after a silence, so heaters stay on if that ends the connection.
-        reattach_s: seconds for which attempts to reattach go on; a silence that ends one of the earlier attempts keeps
-            heaters on too.
         shared_nozzle: all tools share the hotend of tool 0.
         heated_chamber: there is a heated chamber, to be turned off too.
     """
@@ -48,7 +46,6 @@ class LinkSettings:
     heated_chamber: bool = False
     shared_nozzle: bool = False
     outlasts_silence: bool = False
-    reattach_s: float = 0.0
 
     def adapt(self, dialect: Dialect) -> Dialect:
         """Return a dialect with these settings."""

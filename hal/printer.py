@@ -4,6 +4,7 @@ One driver (`hal.driver`) implements it, over any transport: a serial port, TCP 
 runs with one of these runs with all.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import field
 from enum import Enum
@@ -445,12 +446,16 @@ class Lifetime(Protocol):
             FirmwareHalted: the firmware has halted, and was not revived; the state is FAULT then.
         """
 
-    async def reattach(self, snapshot: LinkSnapshot | LinkEstimate, identity: FirmwareIdentity) -> None:
+    async def reattach(
+        self, snapshot: LinkSnapshot | LinkEstimate, identity: FirmwareIdentity, keep_heat_until: float = -math.inf
+    ) -> None:
         """Reattach to the previous host's conversation, and become READY to send after the lines that it sent.
 
         Args:
             snapshot: of the conversation; an estimate, if only a probe can find out where the conversation stands.
             identity: of the printer that has to answer.
+            keep_heat_until: the loop's time, in s, until which heaters stay on if the printer is silent, as there will
+                be another attempt.
 
         Raises:
             PortError: the port cannot be opened, or not without a reset.

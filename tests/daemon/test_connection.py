@@ -539,7 +539,7 @@ OTHER = Port("/dev/ttyUSB0", BY_ID + "-2", "CH340", 0x1A86, 0x7523, None, "1-1.3
 class Reattachable(LinePrinter):
     """A printer that accepts any snapshot."""
 
-    async def reattach(self, snapshot, identity):  # noqa: ARG002 - the interface
+    async def reattach(self, snapshot, identity, keep_heat_until):  # noqa: ARG002 - the interface
         await self.open()
 
 

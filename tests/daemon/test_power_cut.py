@@ -359,8 +359,8 @@ async def test_losses_while_reattaching_and_in_the_check_count_together(tmp_path
         world.firmware.plugged_at = world.clock.now + 1
         printer._transport.unplug()
 
-    async def reattach_and_lose(printer, *args):
-        await reattach(printer, *args)
+    async def reattach_and_lose(printer, *args, **keywords):
+        await reattach(printer, *args, **keywords)
         if len(losses) % 2 == 0:
             unplug(printer)
             raise PortLost("the plug is loose")

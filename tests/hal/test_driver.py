@@ -643,21 +643,22 @@ async def test_heat_that_a_job_uses_before_its_first_line_outlasts_a_silence(end
         assert (b"M104 S0" not in transport.written) == kept
 
 
-@pytest.mark.parametrize(("reattach_s", "kept"), [(300.0, True), (5.0, False)])
-async def test_only_the_last_attempt_to_reattach_to_a_silent_printer_turns_its_heaters_off(reattach_s, kept):
+@pytest.mark.parametrize(("seconds_left", "kept"), [(300.0, True), (4.0, False)])
+async def test_only_the_last_attempt_to_reattach_to_a_silent_printer_turns_its_heaters_off(seconds_left, kept):
     """Once the connection no longer stalls, a later attempt may succeed, and the print continue."""
 
     class ReopenableTransport(FakeTransport):
         reopen = FakeTransport.open
 
     transport = ReopenableTransport(lambda _line: b"")
-    settings = LinkSettings(answer_timeout=5.0, outlasts_silence=True, reattach_s=reattach_s)
+    settings = LinkSettings(answer_timeout=5.0, outlasts_silence=True)
     link = HostLink(MARLIN)
     link.send(Ticket(b"M105"))
     sent = [(1, link.data_to_send(0.0), -1, -1, Ticket(b"M105"))]
     snapshot = LinkSnapshot(sent=sent, answered=0, place=JobPlace(), fed=JobPlace(), modes=Modes())
+    end = asyncio.get_running_loop().time() + seconds_left
     with pytest.raises(PrinterSilent):
-        await LinePrinter(transport, settings).reattach(snapshot, FirmwareIdentity("Marlin"))
+        await LinePrinter(transport, settings).reattach(snapshot, FirmwareIdentity("Marlin"), keep_heat_until=end)
     assert (b"M104 S0" not in transport.written) == kept
 
 

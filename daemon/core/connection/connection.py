@@ -375,7 +375,7 @@ class Connection:
                 path = await self._ports.find_same_board(address)
                 await self._ports.note_board(address, path)
                 printer = self._make(address, path=path)
-                await printer.reattach(snapshot, reattachment.identity)
+                await printer.reattach(snapshot, reattachment.identity, keep_heat_until=end)
             except NozzledError as error:
                 # the port is not there yet, another process still holds it, or the printer is still silent
                 was_back = printer is not None and printer.heard_at > began

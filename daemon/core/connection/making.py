@@ -94,6 +94,5 @@ def settings_of(config: Config) -> LinkSettings:
         extruders=config.profile.hotends,
         shared_nozzle=config.profile.shared_nozzle,
         outlasts_silence=config.printer.reattach_s > 0,
-        reattach_s=config.printer.reattach_s,
         heated_chamber=config.profile.heated_chamber,
     )
