@@ -216,12 +216,12 @@ async def test_a_listener_stops_a_printer_at_its_first_report():
 
 
 async def test_no_query_is_scheduled_after_the_end():
-    line = FakeTransport(answers())
-    async with connected(line) as printer:
+    transport = FakeTransport(answers())
+    async with connected(transport) as printer:
         printer.subscribe(
             lambda event: printer.emergency_stop("too hot") if isinstance(event, TemperaturesRead) else None
         )
-        line.say(b"ok T:300.0 /0.0\nFile opened: A.GCO Size: 100\nFile selected\n")
+        transport.say(b"ok T:300.0 /0.0\nFile opened: A.GCO Size: 100\nFile selected\n")
         await asyncio.sleep(10)
         assert printer.state is C.FAULT
         assert not printer._reports._card.is_scheduled

@@ -33,11 +33,11 @@ def python(tmp_path_factory):
 @pytest.mark.parametrize("resource", ["PrinterAddress", "RawSerialPort"])
 def test_the_example_of_the_guide_runs_on_a_printer_behind_a_port(python, tmp_path, resource):
     port = tmp_path / "port"
-    places = code_of_guide("yaml", "targets:").replace("/dev/ttyACM0", str(port))
+    targets = code_of_guide("yaml", "targets:").replace("/dev/ttyACM0", str(port))
     if resource == "RawSerialPort":
-        places = re.sub(r"PrinterAddress:\n( +)address: \S+", rf"RawSerialPort:\n\1port: {port}", places)
-    assert resource in places
-    (tmp_path / "lab.yaml").write_text(places)
+        targets = re.sub(r"PrinterAddress:\n( +)address: \S+", rf"RawSerialPort:\n\1port: {port}", targets)
+    assert resource in targets
+    (tmp_path / "lab.yaml").write_text(targets)
     (tmp_path / "test_lab.py").write_text(code_of_guide("python", "def test_the_printer_of_the_lab"))
     with pty_printer(tmp_path):
         result = subprocess.run(
