@@ -66,6 +66,6 @@ def _notify(message: str, descriptors: Sequence[int] = (), *, wait: bool = True)
         return
     address = "\0" + path[1:] if path.startswith("@") else path
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock, suppress(OSError):
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
         sock.settimeout(SEND_TIMEOUT if wait else 0.0)
         sock.sendmsg([message.encode()], rights, 0, address)

@@ -1,3 +1,4 @@
+import errno
 import os
 import socket
 import subprocess
@@ -122,6 +123,19 @@ def test_without_a_listener_nothing_is_raised(tmp_path, monkeypatch):
     notify.ready()
     notify.alive()
     DescriptorStore({}).keep("serial", 0)
+
+
+def test_without_a_free_descriptor_nothing_is_raised(manager, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "socket", refuse)
+        notify.alive()
+        notify.status("Printing")
+    notify.status("Idle")
+    manager.sync()
+    assert manager.messages == ["STATUS=Idle"], "the next beat comes through"
 
 
 def test_a_status_is_one_line_whatever_a_file_is_called(manager):
