@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-CLOSE_TIMEOUT = 0.7  # s; the whole stop may take 5 s, and heaters off 3 s of them
+CLOSE_TIMEOUT = 0.7  # s; systemd waits 5 s for the end of the front, and 10 s for that of the core
 
 log = structlog.get_logger()
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 NICENESS = 5  # above the core's 0: a busy front leaves the processor to the wire
 EXAMPLE = "nozzled front --config /etc/nozzled.toml"
-RETRY_INTERVAL = 3.0  # before another try after a wrong configuration, or with an address that was in use
+RETRY_INTERVAL = 3.0  # between a failed start and the next one
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the front. Under systemd, which restarts it at once, a failed start takes RETRY_INTERVAL seconds."""
+    """Run the front. Under systemd, which soon restarts it, a failed start takes at least RETRY_INTERVAL seconds."""
     began = time.monotonic()
     try:
         return _run(args)

@@ -21,7 +21,7 @@ def resume(args: argparse.Namespace, check: Callable[[float], str], agree: Calla
     """Have the daemon print the rest of the last print; return the exit code.
 
     Args:
-        args: may name the place; otherwise printing continues where the print ended.
+        args: may name the place; otherwise the daemon chooses the start of a layer.
         check: returns the checklist for a nozzle at this height.
         agree: asks the user whether to print a file of this name.
     """

@@ -1,7 +1,7 @@
 """Finds the daemon of this machine for which a command works: the installed service, or one started by hand.
 
 The state directory is that of --state-dir, `[paths] state_dir` or $STATE_DIRECTORY; otherwise it is that of the
-installed service, if there is one.
+installed service, if there is one, unless the service is stopped and a daemon that was started by hand runs.
 """
 
 import argparse

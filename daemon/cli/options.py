@@ -24,7 +24,8 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--state-dir", dest=STATE_DIR, metavar="D",
-        help="directory for uploads, database and key (default: as configured, else ~/.local/state/nozzled)",
+        help="directory for uploads, database and key (default: as configured, else $XDG_STATE_HOME/nozzled or "
+        "~/.local/state/nozzled)",
     )  # fmt: skip
 
 
@@ -37,8 +38,13 @@ def add_preset(parser: argparse.ArgumentParser) -> None:
 
 def add_address(parser: argparse.ArgumentParser) -> None:
     """Add --host and --port."""
-    parser.add_argument("--host", dest=HOST, metavar="H", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", dest=PORT, type=int, metavar="P", help="TCP port, 0 for any free one (default: 5000)")
+    parser.add_argument(
+        "--host", dest=HOST, metavar="H", help="address to listen on (default: as configured, else 127.0.0.1)"
+    )
+    parser.add_argument(
+        "--port", dest=PORT, type=int, metavar="P",
+        help="TCP port, 0 for any free one (default: as configured, else 5000)",
+    )  # fmt: skip
 
 
 def configured(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Config:

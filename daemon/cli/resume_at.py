@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _continue_last_print(args: argparse.Namespace) -> int:
-    """Continue the last print: where it ended, unless another place is named."""
+    """Continue the last print: at the start of a layer that the daemon chooses, unless a place is named."""
     if args.output is None:
         return last_print.resume(args, _check, partial(_ask_user, printed=True))
     with temporary_folder() as folder:

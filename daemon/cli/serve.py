@@ -89,7 +89,7 @@ def _bind_error(http: HttpConfig) -> OSError | None:
 
 
 def _no_printer_text() -> str:
-    """Return the message for a start without --printer; it lists the ports."""
+    """Return the message for a start without a printer; it lists the ports."""
     from shlex import quote  # noqa: PLC0415 - memory that a core with a printer does not need
 
     from hal.ports import is_locked, list_ports  # noqa: PLC0415 - as above
@@ -105,7 +105,7 @@ def _no_printer_text() -> str:
 
 
 def front_command(args: argparse.Namespace) -> list[str]:
-    """Return the command line of the front, with the same options as this command."""
+    """Return the command line of the front, with those options of this command that the front has too."""
     options = {"config": "--config", STATE_DIR: "--state-dir", HOST: "--host", PORT: "--port"}
     pairs = [(option, getattr(args, name)) for name, option in options.items()]
     words = [word for option, value in pairs if value is not None for word in (option, str(value))]

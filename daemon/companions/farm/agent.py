@@ -78,7 +78,7 @@ class Agent:
 
     @property
     def entry(self) -> DiaryEntry | None:
-        """The copy that is claimed or being printed."""
+        """The copy that is being claimed, started, printed or reported."""
         return self._diary.entry
 
     @property

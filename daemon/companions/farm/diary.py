@@ -96,7 +96,7 @@ class Diary:
 
     @property
     def entry(self) -> DiaryEntry | None:
-        """The copy that is claimed or being printed."""
+        """The copy that is being claimed, started, printed or reported."""
         return self.notes.entry
 
     def note(self, **changes: object) -> None:

@@ -30,7 +30,7 @@ class NoticeDelivery:
 
     Attributes:
         outbox: waiting notices, and the keys of those that were sent.
-        is_new: no earlier process has sent anything.
+        is_new: no earlier process has left a file, or it was damaged.
         owner_state: values that the owner keeps in the same file, by name.
     """
 

@@ -48,7 +48,7 @@ class FrameRecorder:
         is_moving: a print is under way, and not paused.
         skip_count: number of pictures that were due while another was being taken.
         miss_count: number of pictures that the camera did not deliver, or that could not be saved.
-        trouble: the last reason for a missed picture.
+        trouble: why the last picture was missed; empty: it was not.
     """
 
     def __init__(self, films: Films, on_disk: RunOnDisk, send_event: SendEvent, on_change: Callable[[], None]) -> None:

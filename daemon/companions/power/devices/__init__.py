@@ -30,7 +30,7 @@ class PowerDevice(Protocol):
 def make(config: DeviceConfig, password: str = "") -> PowerDevice:
     """Return the driver of a configured device; nothing is sent to the device yet.
 
-    The messages of its errors never contain a password, a token or the query of a URL.
+    The messages of its errors contain no password, token or query of a URL, unless it is very short (`MIN_SECRET`).
 
     Raises:
         DeviceError: the configuration cannot be used.

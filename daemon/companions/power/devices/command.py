@@ -50,7 +50,7 @@ class CommandSwitch:
         return state
 
     async def close(self) -> None:
-        """Do nothing: no program outlives its call."""
+        """Do nothing: there are no connections."""
 
     async def _run(self, command: Sequence[str]) -> bytes:
         name, seconds = self._config.name, self._config.timeout_s
