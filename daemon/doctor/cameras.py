@@ -1,4 +1,4 @@
-"""Checks of cameras: whether the configured cameras answer; if none is configured, which camera programs run here."""
+"""Checks of this computer's cameras: whether those configured answer; if there are none, which camera programs run."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class _Streamer:
 
 
 def cameras(view: View, subject: Subject) -> Iterator[Finding]:
-    """Whether the cameras deliver pictures; if none is configured, whether a camera program runs here."""
+    """Whether this computer's cameras deliver pictures; if none is configured, whether a camera program runs here."""
     configured = cameras_of(subject.config.webcam)
     for name, camera in configured.items():
         url = snapshot_of(camera)

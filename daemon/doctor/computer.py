@@ -10,7 +10,7 @@ from daemon.doctor.view import View
 MIB = 1024 * 1024
 FULL_DISK, LOW_DISK = 100 * MIB, 1024 * MIB  # free bytes
 LOW_MEMORY = 48 * MIB
-HOT_C = 80.0  # °C; above this, a Raspberry Pi throttles its processor
+HOT_C = 80.0  # °C; from here on, a Raspberry Pi throttles its processor
 EARLIEST_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 """A clock that shows an earlier date is wrong: this version of the program did not exist then."""
 
@@ -64,7 +64,8 @@ def heat(view: View, _: Subject) -> Iterator[Finding]:
     text = view.read_text("/sys/class/thermal/thermal_zone0/temp") or ""
     if text.strip().lstrip("-").isdecimal() and (celsius := int(text) / 1000) >= HOT_C:
         yield note(
-            f"the processor is at {celsius:.0f} °C and throttled", "give it a heat sink, a fan, or a cooler place"
+            f"the processor is at {celsius:.0f} °C, and may be throttled",
+            "give it a heat sink, a fan, or a cooler place",
         )
 
 
