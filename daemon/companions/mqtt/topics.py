@@ -17,7 +17,7 @@ def clean(text: str) -> str:
 
 @frozen
 class Topics:
-    """The topics of one printer, all below its base, `nozzled/<id>`."""
+    """The topics of one printer, all below its base, such as `nozzled/<id>`."""
 
     base: str
 
