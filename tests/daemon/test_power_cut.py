@@ -454,3 +454,28 @@ async def test_heaters_that_a_host_could_not_turn_off_are_turned_off_by_the_next
         await asyncio.sleep(10)
         assert host.connection.ready
         assert world.firmware.board.hotend.target == 200, "no longer that of the print"
+
+
+@pytest.mark.parametrize("firmware", ["klipper", "teacup"])
+async def test_heaters_of_a_print_without_a_place_are_turned_off_after_a_reboot(tmp_path, firmware):
+    """Such a firmware counts no lines, so the disk has no place of its print."""
+    (tmp_path / "world").mkdir()
+    world = World(tmp_path / "world", FIRMWARES[firmware])
+    world.disk, world.place = MortalDisk(world.folder / "state"), PlaceDisk()
+    async with world.host() as host:
+        world.reset_on_open = False
+        host.jobs.select(world.write(["M104 S200", *["G4 S1"] * 60]))
+        host.jobs.start()
+        await asyncio.sleep(12)
+        world.firmware.plugged_at = world.clock.now + 100
+        host.connection.printer._transport.unplug()
+        await until_state(host, JobState.INTERRUPTED)
+        await asyncio.sleep(1)
+        assert world.firmware.board.hotend.target == 200
+    world.client_connects, world.boot = False, "another"
+    (world.folder / "logbook").unlink()
+    world.disk.roll_back()
+    async with world.host() as host:
+        await asyncio.sleep(120)
+        assert host.connection.ready
+        assert world.firmware.board.hotend.target == 0

@@ -216,15 +216,16 @@ class Places:
     def on_state(self, job: Job) -> None:
         """Write what follows from a job's new state. In a pause `keep` writes."""
         state = job.state
+        if state.ended:  # also if its place was not kept, as on a printer that counts no lines
+            ending = job.snapshot.ending
+            # the logbook says too that heaters may be on, but a reboot loses it
+            self._clear(job.snapshot.address if ending is not None and ending.hot else None)
+            return
         if job is not self._job or state is JobState.PRINTING:
             return  # `announce_lines` writes before the next lines of the file
         if state is JobState.REATTACHING:
             # lost lines are sent again under their old numbers; the others wait for `announce_lines`
             self._drop_reservation()
-        elif state.ended:
-            ending = job.snapshot.ending
-            # the logbook says too that heaters may be on, but a reboot loses it
-            self._clear(job.snapshot.address if ending is not None and ending.hot else None)
         elif state is not JobState.PAUSED or job.snapshot.printer_paused:
             self._store_unknown(_REASONS.get(state, "the printer was in a pause of its own"))
 
