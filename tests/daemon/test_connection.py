@@ -11,7 +11,7 @@ from daemon.core.connection.connection import Connection
 from daemon.core.connection.losing import LossCount
 from daemon.errors import PortNotAllowed
 from gcode.dialect import MARLIN
-from gcode.errors import CommandError, ForbiddenCommand
+from gcode.errors import CommandError, ForbiddenCommand, PrinterSilent
 from gcode.flight import LinkEstimate
 from gcode.modes import Modes
 from hal import ports
@@ -556,6 +556,26 @@ async def test_a_host_that_reattaches_knows_the_port_of_the_board(fake_ports, mo
         monkeypatch.setattr(ports, "list_ports", lambda *_: [replace(PRUSA, path="/dev/ttyACM7", by_id=None)])
         await connection.reattach("serial:auto", snapshot, FirmwareIdentity(), LossCount())
         assert connection.stable_port == "/dev/ttyACM7"
+
+
+async def test_only_the_last_attempt_to_reattach_to_a_silent_printer_may_turn_its_heaters_off(monkeypatch):
+    """The attempts end together, however many there are."""
+    begins, limits = asyncio.get_running_loop().time(), []
+
+    class SilentPrinter(LinePrinter):
+        async def reattach(self, snapshot, identity, keep_heat_until):  # noqa: ARG002 - the interface
+            limits.append(keep_heat_until - begins)
+            await asyncio.sleep(25)
+            raise PrinterSilent("no answer")
+
+    monkeypatch.setattr(
+        "daemon.core.connection.making.create", lambda *_: SilentPrinter(SimulatedTransport(Firmware()))
+    )
+    async with new_connection("sim") as connection:
+        snapshot = LinkEstimate(7, Modes()).snapshot(8, MARLIN)
+        with pytest.raises(PrinterSilent):
+            await connection.reattach("sim", snapshot, FirmwareIdentity(), LossCount())
+    assert limits == pytest.approx([60.0] * 3)
 
 
 # -- chosen over the API -----------------------------------------------------------------------------------

@@ -906,17 +906,3 @@ async def test_the_script_before_a_print_keeps_its_heat_if_the_printer_falls_sil
         await until_over(host)
         assert host.jobs.state is JobState.COMPLETED
         assert world.firmware.board.hotend.target == 200
-
-
-async def test_the_last_of_several_silent_attempts_to_reattach_turns_the_heaters_off(tmp_path):
-    """The printer may hear although it is not heard."""
-    world = World(tmp_path)
-    world.config = replace(world.config, printer=replace(world.config.printer, reattach_s=300.0))
-    async with world.host() as host:
-        host.jobs.select(world.write(["M104 S200", *MOVES]))
-        host.jobs.start()
-        await until_state(host, JobState.PRINTING)
-        await asyncio.sleep(5)
-        world.firmware.say = lambda _text: None
-        await until_state(host, JobState.INTERRUPTED)
-        assert world.firmware.board.hotend.target == 0
