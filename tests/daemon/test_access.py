@@ -37,7 +37,7 @@ def test_a_few_wrong_keys_are_free_then_one_every_few_seconds():
     assert attempts.delay("192.0.2.2", 0.0) == 0.0
 
 
-@given(st.lists(st.floats(0.0, 60.0), min_size=1, max_size=200))
+@given(st.lists(st.floats(0.0, REFILL_S), min_size=50, max_size=200))
 def test_no_rhythm_of_guessing_exceeds_the_bucket(pauses):
     attempts, now, tried = Attempts(), 0.0, 0
     for pause in pauses:

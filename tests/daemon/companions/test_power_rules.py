@@ -97,27 +97,38 @@ def test_a_hotend_that_cools_slowly_is_waited_for():
 
 
 readings = st.one_of(st.none(), st.floats(), st.floats(-20, 300))
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.floats(0.1, 700),
-            st.booleans(),
-            st.booleans(),
-            st.booleans(),
-            st.dictionaries(st.sampled_from(["tool0", "tool1", "bed"]), st.builds(HeaterReading, readings, readings)),
-            st.floats(0, 30),
-            st.one_of(st.none(), st.floats(0, 1e5)),
-            st.sampled_from([True, True, True, False, None]),
-        ),
-        max_size=40,
-    )
+cold_readings = st.builds(HeaterReading, st.floats(1, 49), st.just(0.0))
+unheated_readings = st.builds(HeaterReading, readings, st.just(0.0))
+ANYTHING = (
+    st.floats(0.1, 700),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+    st.dictionaries(st.sampled_from(["tool0", "tool1", "bed"]), st.builds(HeaterReading, readings, readings)),
+    st.floats(0, 30),
+    st.none() | st.floats(-10, 4000),  # s since the last command
+    st.sampled_from([True, False, None]),
 )
+IDLE = (
+    st.floats(60, 700),
+    st.sampled_from([True]),
+    st.sampled_from([True]),
+    st.sampled_from([False]),
+    st.fixed_dictionaries({"tool0": cold_readings}, optional={"tool1": cold_readings, "bed": unheated_readings}),
+    st.floats(0, 2),
+    st.just(1e6),
+    st.sampled_from([True]),
+)
+NEARLY_IDLE = st.integers(1, len(IDLE) - 1).flatmap(lambda at: st.tuples(*IDLE[:at], ANYTHING[at], *IDLE[at + 1 :]))
+STEPS = st.sampled_from([*[st.tuples(*IDLE)] * 8, NEARLY_IDLE, st.tuples(*ANYTHING)]).flatmap(lambda step: step)
+
+
+@given(st.lists(STEPS, min_size=10, max_size=40))
 def test_power_off_is_due_only_if_every_condition_holds(steps):
     auto, now, quiet_since = automatic(), 0.0, 0.0
-    for after, known, ready, busy, heaters, age, commanded, on in steps:
+    for after, known, ready, busy, heaters, age, since_command, on in steps:
         now += after
+        commanded = None if since_command is None else now - since_command
         what = PrinterReading(known, ready, busy, "", heaters, now - age, commanded)
         plan = auto.plan(now, what, on=on)
         holds = known and ready and not busy and commanded is not None and now - (now - age) <= FRESH_S and on is True
