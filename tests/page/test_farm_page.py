@@ -8,6 +8,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
+from daemon.farm.list.job_list import JobList
 from daemon.farm.list.values import FileFacts, JobChanges, JobRequest
 from daemon.farm.messages import Presence
 from support.axe import faults_of
@@ -149,7 +150,9 @@ def test_jobs_are_put_in_order_held_changed_and_submitted(new_tab, shared, axe, 
     assert "bracket left.gcode,1,done,mk3-3" in saved.value.path().read_text()
 
 
-def test_a_file_that_has_arrived_becomes_a_job_and_offers_no_stop(new_tab, shared, tmp_path, monkeypatch):
+def test_a_file_that_has_arrived_becomes_one_job_even_if_its_user_stops_waiting(
+    new_tab, shared, tmp_path, monkeypatch
+):
     store, may_go_on = shared.files.add, threading.Event()
 
     async def store_later(path):
@@ -166,9 +169,15 @@ def test_a_file_that_has_arrived_becomes_a_job_and_offers_no_stop(new_tab, share
     try:
         expect(row).to_contain_text("being checked")
         assert tab.button("Stop: late.gcode").count() == 0  # now, and not only after the check
+        tab.wait_for_guard()
+        tab.button("Stop waiting: late.gcode").click()  # the connection may be dead
+        expect(row).to_contain_text("the farm may have made a job of the file")
+        assert tab.button("Remove: late.gcode").count() == 1
     finally:
         may_go_on.set()
+    tab.button("Try again: late.gcode").click()
     expect(row).to_contain_text("is job")
+    assert [each.name for each in shared.do(JobList.open_jobs)].count("late.gcode") == 1
 
 
 def test_files_that_do_not_fit_in_the_list_are_counted(new_tab):

@@ -9,6 +9,7 @@ import {whyReadOnly} from "./state.mjs";
 import {Fail} from "./widgets.mjs";
 
 const MAX_ROWS = 200;
+const STOPPED = -1; // the status of an upload that the user has stopped
 const EMPTY = {copies: "1", material: "", colour: "", nozzle_mm: "", group: "", priority: "", due: "", notes: ""};
 
 /** @typedef {{id: string, file: File, fields: Record<string, unknown>|null, state: "chosen"|"waiting"|"uploading"|"done"|"failed", share: number, error: string, job: any}} Row */
@@ -55,7 +56,9 @@ async function runUploads() {
     try {
       update(row.id, {state: "done", job: await send(row)});
     } catch (error) {
-      update(row.id, {state: "failed", error: /** @type {Error} */ (error).message});
+      const {status, message} = /** @type {import("./api.mjs").Failure} */ (error);
+      const hasArrived = rows.value.some(each => each.id === row.id && each.share >= 1);
+      update(row.id, {state: "failed", error: status === STOPPED && hasArrived ? t("upload_left") : message});
     }
   }
   isUploading = false;
@@ -65,13 +68,15 @@ const next = () => rows.value.find(each => each.state === "waiting");
 /** @param {{row: Row}} props */
 function UploadRow({row}) {
   const name = short(row.file.name, 80);
+  // once the server may have the whole file, it may make the job; but an answer may never come if the connection has died
+  const stop = t(row.share < 1 ? "stop_upload" : "stop_waiting");
   return html`<li class="past"><span class="what"><b>${name}</b> <small>${size(row.file.size)}</small>
       ${row.state === "uploading" && html`<progress max="1" value=${row.share} aria-label=${t("progress_of", {name})}></progress>`}
       ${row.state === "waiting" && html`<small>${t("upload_waits")}</small>`}
       ${row.state === "uploading" && row.share >= 1 && html`<small>${t("upload_checked")}</small>`}
       ${row.state === "done" && html`<small class="good" role="status">${t("is_job", {n: number(row.job?.number ?? 0)})} <a href="#jobs">${t("view_jobs")}</a></small>`}
       ${row.error && html`<small class="bad" role="alert">${short(why(row.error), 400)}</small>`}</span>
-    ${row.state === "uploading" && row.share < 1 && html`<button type="button" aria-label=${`${t("stop_upload")}: ${name}`} onClick=${() => stopUpload()}>${t("stop_upload")}</button>`}
+    ${row.state === "uploading" && html`<button type="button" aria-label=${`${stop}: ${name}`} onClick=${() => stopUpload()}>${stop}</button>`}
     ${row.state === "failed" && html`<button type="button" aria-label=${`${t("try_again")}: ${name}`} onClick=${() => {
       update(row.id, {state: "waiting", error: ""});
       runUploads();
