@@ -57,7 +57,7 @@ class Greeting:
 
     Attributes:
         done: a firmware has answered, and is quiet.
-        has_heard: a line has come from the printer.
+        has_heard: bytes have come from the printer, perhaps no whole line.
         banner: texts since the board booted, which identify the firmware if M115 does not.
         has_booted: the board has booted during the greeting.
         busy_at: when the printer last reported that it is busy.
@@ -115,6 +115,7 @@ class Greeting:
 
     def receive(self, data: bytes, now: float) -> list[Reply]:
         """Take bytes from the printer; return the replies."""
+        self.has_heard = self.has_heard or bool(data)
         lines = (self._partial + data).split(b"\n")
         self._partial = lines.pop()[-MAX_LINE:]
         for line in lines:
@@ -126,7 +127,6 @@ class Greeting:
         return replies
 
     def _note(self, reply: Reply, now: float) -> None:
-        self.has_heard = True
         if isinstance(reply, BoardStarted):
             self._on_start(reply, now)
         elif acknowledges(reply) or isinstance(reply, Wait):

@@ -136,8 +136,9 @@ async def test_a_silent_port_is_reported():
     assert transport.calls[-1] == "close"
 
 
-async def test_noise_on_the_connection_is_reported():
-    transport = FakeTransport(lambda _line: b"\xf3\x00\x9c~\n\x80\x80\n")
+@pytest.mark.parametrize("noise", [b"\xf3\x00\x9c~\n\x80\x80\n", b"\xf3\x9c~"], ids=["lines", "no line feed"])
+async def test_noise_on_the_connection_is_reported(noise):
+    transport = FakeTransport(lambda _line: noise)
     with pytest.raises(HandshakeFailed, match="are not from a G-code firmware"):
         await LinePrinter(transport, LinkSettings(greeting_timeout=10.0)).open()
 
