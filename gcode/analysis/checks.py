@@ -232,15 +232,15 @@ class Checks:
         """Add a finding of `count` moves that extrude although the hotend is not known to be warm."""
         machine = self.machine
         if warmth is Warmth.UNKNOWN:
-            self.add(Level.WARNING, "unheated", "extrudes before the file sets a hotend temperature", line)
+            self.add(Level.WARNING, "unheated", "extrudes before the file sets a hotend temperature", line, count)
         elif warmth is Warmth.OFF:  # the hotend stays warm for a while, so end code may still extrude
             self._cold_moves += count
             level = Level.ERROR if self._cold_moves > PURGE else Level.WARNING
-            self.add(level, f"off {level}", "extrudes after the hotend was turned off", line)
+            self.add(level, f"off {level}", "extrudes after the hotend was turned off", line, count)
         else:
             level = Level.ERROR if machine.dialect_known else Level.WARNING
             text = f"extrudes while the hotend's target is below {machine.min_extrusion:g} °C"
-            self.add(level, "cold", text, line)
+            self.add(level, "cold", text, line, count)
 
     def check_moves(self, delta: Floats, printing: Bools, line: Floats) -> None:
         """Check how much filament moves extrude."""

@@ -31,7 +31,7 @@ def test_a_good_file_has_no_findings():
         ("G28\nM104 S100\n" + BODY + TAIL, "extrudes while the hotend's target is below 170 °C (line 4)"),
         (
             HEAD + BODY + "M104 S0\n" + "".join(f"G1 X{50 + n} E{n}\n" for n in range(2, 40)) + TAIL,
-            "extrudes after the hotend was turned off (line 6)",
+            "extrudes after the hotend was turned off (line 6 and 37 more)",
         ),
         (HEAD + BODY + "M112\n" + TAIL, "M112 would stop the printer at once; it is left out (line 5)"),
         (HEAD + BODY + "M502\n" + TAIL, "M502 resets the printer's settings (line 5)"),
@@ -141,6 +141,13 @@ def test_a_round_bed_has_no_corners():
     [error] = findings(corner, **round_)[0]
     assert error == "prints outside the build volume: distance from the middle from 0 to 127.28, allowed 0 to 100"
     assert findings(corner.replace("Y90", "Y40"), **round_) == ([], [])
+
+
+def test_cold_moves_are_counted_over_the_whole_file():
+    moves = "".join(f"G1 X{n % 100} Y{n // 100 % 100} E{n / 20:.2f}\n" for n in range(1, 20_001))
+    assert findings("G28\nM104 S100\n" + moves + TAIL)[0] == [
+        "extrudes while the hotend's target is below 170 °C (line 3 and 19999 more)"
+    ]
 
 
 @pytest.mark.parametrize("name", ["_PRINT_START", "START_PRINT BED=60", "PRINT_START_V2", "START T=200", "BEGIN_PRINT"])
