@@ -473,7 +473,7 @@ class HostLink:
         return number if number < self._flight.next else None
 
     def _on_probe_executed(self, now: float) -> None:
-        """Act on the answer to a probe that a firmware without line counting (RepRapFirmware) took for an M105."""
+        """Act on the answer to a probe that RepRapFirmware executed as an M105, as it takes lines in any order."""
         self._recovery.on_probe_executed(self._flight)
         self._note_sign_of_life(now)
         if self._flight.lines:

@@ -20,8 +20,8 @@ next, and the host never guesses: in doubt, it finds out one of three things.
   answer will get none.
 
 Not every resend request is a failure. One that comes before anything was sent again repeats the last one. One that
-comes too soon to answer the line that was sent again has crossed with it; the next wait is longer. Only a request that
-answers a line sent again counts towards MAX_REPEATS.
+comes too soon to answer the line that was sent again has crossed with it; the next wait is longer. Only the first
+request for a line, and those that answer the line sent again, count towards MAX_REPEATS.
 
 In this module a request is always a resend request. Times are in s, on the clock of the caller.
 
@@ -43,7 +43,7 @@ MAX_REPEATS = 10
 """After this many requests for one line without any progress, the conversation ends."""
 
 MAX_DOUBLED_OKS = 16
-"""Before line 1 is accepted, doubled oks can make at most this many lines seem answered. If more seem answered, a
+"""Before line 1 is accepted, doubled oks make fewer than this many lines seem answered. If as many seem answered, a
 request for line 1 is damaged, or the board was reset."""
 
 MAX_PROBES = 3
@@ -54,7 +54,7 @@ MAX_DOUBTS = 3
 the conversation."""
 
 MAX_CROSSED = 200
-"""After this many requests in a row the conversation ends, even if each came too soon to answer the line sent again."""
+"""After this many requests for one line that each came too soon to answer the line sent again the conversation ends."""
 
 RESEND_OK_TIMEOUT = 0.5
 """Seconds to wait for the `ok` that belongs to a `Resend`."""
@@ -129,7 +129,7 @@ class Recovery:
         foreign_ok: the next `ok` answers none of our lines, but an empty line, or the tail of a cut line that the
             firmware took for a command.
         all_accepted_before: the number of the next new line, once it is known that all lines before it were accepted,
-            or if the printer does not count lines; 0: not known.
+            or if the printer executes lines in any order; 0: not known.
         round_trip: the shortest time from a line to its answer so far, in s.
         refused: the firmware has reported a line that it did not understand; see `_has_crossed`.
         answered_early: how many of the oldest lines in flight got their `ok` while they counted as refused.
@@ -152,7 +152,7 @@ class Recovery:
     _request: _Request = field(default_factory=_Request)
     _requested: int = 0  # the highest line requested
     _repeats: int = 0  # requests since then for that line or an earlier one
-    _crossings: int = 0  # requests in a row that came too soon
+    _crossings: int = 0  # requests for that line that came too soon
     _wait: float = 0.0  # s to wait at least before sending again: answers take longer than the shortest round trip
     _doubted: int | None = None  # the number in the last request that made no sense
     _doubts: int = 0
@@ -368,11 +368,12 @@ class Recovery:
         self.foreign_ok = dialect.answers_blank
 
     def on_probe_executed(self, flight: Flight) -> None:
-        """Note that the firmware has executed the probe as a command, because it does not count lines.
+        """Note that the firmware has executed the probe as a command, because it executes lines in any order.
 
-        RepRapFirmware is one: its StringParser.cpp checks the checksum of a line, not the order of numbers.
+        RepRapFirmware does: its StringParser.cpp checks the checksum of a line, not the order of numbers.
         """
         self.all_accepted_before = flight.next
+        self._reattached_at = None
         self._enter("probe executed")
 
     # -- echoes --------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcode.dialect import KLIPPER, MARLIN, PRUSA, REPETIER, SMOOTHIE, TEACUP, UNKNOWN, Dialect
+from gcode.dialect import KLIPPER, MARLIN, PRUSA, REPETIER, REPRAPFIRMWARE, SMOOTHIE, TEACUP, UNKNOWN, Dialect
 from gcode.errors import (
     CommandError,
     FirmwareHalted,
@@ -581,6 +581,16 @@ def test_a_lost_m105_is_no_loss_on_a_firmware_that_executes_the_probe():
         link.receive(b"ok T:20.0 /0.0\n", at + 0.1)
     link.send(Ticket(b"M114"))
     assert sent(link, 62.0) == [b"M114"]
+
+
+def test_a_firmware_that_executes_the_probe_is_reattached_if_no_line_is_in_flight():
+    link = HostLink(REPRAPFIRMWARE)
+    link.reattach(LinkEstimate(7, Modes()).snapshot(8, REPRAPFIRMWARE), 0.0)
+    link.data_to_send(0.0)
+    assert not link.idle
+    link.receive(b"ok T:20.0 /0.0\n", 0.1)
+    assert link.error is None
+    assert link.idle
 
 
 def test_wait_means_that_all_lines_are_acknowledged():
