@@ -38,7 +38,7 @@ class ForbiddenCommand(LocalProtocolError):
 
 
 class QueueFull(LocalProtocolError):
-    """Too many commands of clients wait for the printer; says how many may."""
+    """Too many commands of clients wait for the printer; says how many, or how many may."""
 
 
 class RemoteProtocolError(LinkError):

@@ -3,7 +3,7 @@
 A firmware that counts lines refuses a line with an impossible number, and names the line that it expects. The probe
 changes nothing. The line feed in front of it ends whatever the previous host left half-sent in the receive buffer. The
 firmware may request that half-sent line again, or take it for a command. So the probe is repeated until two answers
-agree.
+in a row agree.
 
 A half-sent line without a number is executed. Such lines are heaters off and M112 at the end of a conversation, so it
 may be `M1`, at which a firmware waits for its user, hot. Therefore a parameter comes before the line feed: `M1 P1`

@@ -31,7 +31,7 @@ def may_change_modes(command: bytes) -> bool:
 
 @mutable
 class Modes:
-    """How the firmware will read the next line. None: no line has set that mode yet.
+    """How the firmware will read the next line. None: not known, as long as no line has set that mode.
 
     Attributes:
         relative: coordinates of X, Y and Z are relative (G91).

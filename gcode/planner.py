@@ -25,7 +25,7 @@ from gcode.frozen import mutable
 AXES = "XYZE"
 BLOCKS = 16  # Marlin's BLOCK_BUFFER_SIZE
 CAPACITY = BLOCKS - 1  # moves that fit: one block stays empty, to tell full from empty
-MIN_SPEED = 0.05  # mm/s; no move is slower, so that every move ends
+MIN_SPEED = 0.05  # mm/s; a lower feedrate counts as this, so that every move ends
 
 EXTRUDE_SHARE = 0.64 / (math.pi * 1.75**2 / 4)
 """Share of the maximum speed and acceleration that Klipper allows the extruder alone by default with a 0.4 mm nozzle:
