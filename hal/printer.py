@@ -24,7 +24,7 @@ from hal.link_settings import LinkSettings
 
 
 class ConnectionState(Enum):
-    """The connection, apart from any job: offline → opening → handshaking → ready, or fault from anywhere."""
+    """The connection, apart from any job: offline → opening → handshaking → ready; from the last three also fault."""
 
     OFFLINE = "offline"
     OPENING = "opening"
@@ -327,7 +327,8 @@ class LineSink(Protocol):
             keep_place: the job continues after the last line sent; otherwise `place` counts from zero.
 
         Raises:
-            NotConnected: the state is not READY.
+            NozzledError: the connection has ended, with this error.
+            NotConnected: there is no link to the printer yet, or the connection was closed.
         """
 
     def set_place(self, place: JobPlace, modes: Modes) -> None:
@@ -340,7 +341,7 @@ class LineSink(Protocol):
         """Continue with the job: its source has lines again."""
 
     def keep_heat(self) -> None:
-        """Keep heaters on if the printer falls silent: a job uses them, and may be reattached; `feed` ends this."""
+        """Keep heaters on if the printer falls silent, as a job uses them and may be reattached; `feed(None)` ends it."""
 
     def hold(self) -> None:
         """Send no more lines of the job; `send` still works."""
@@ -364,8 +365,8 @@ class LineSink(Protocol):
         How to find that out depends on the firmware: some say `ok` as soon as they have received the M400.
 
         Raises:
-            NotConnected: the state is not READY.
-            NozzledError: the connection ended first.
+            NozzledError: the connection has ended, or ends first, with this error.
+            NotConnected: there is no link to the printer yet, or the connection was closed.
         """
 
     @property

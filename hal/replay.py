@@ -34,7 +34,7 @@ class Difference:
     Attributes:
         index: of the record in the session.
         time: of that record, in seconds since the opening of the connection.
-        expected: the record.
+        expected: the part of it that the host has not sent.
         actual: what the host did instead; None: nothing for MAX_SILENCE_S seconds.
     """
 

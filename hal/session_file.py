@@ -8,8 +8,9 @@ is a record:
     [0.000103,">","\nN0 M110 N0*125\n"]     bytes from the host, each character one byte (Latin-1)
     [0.031250,"<","start\n"]                bytes from the printer
 
-Times are seconds since the opening of the connection. Events are `open`, `reopen` (without a reset of the board),
-`close`, `reset` (a pulse of DTR), `lost REASON` and `dropped N` (N pieces are missing: the disk was full or too slow).
+Times are seconds since the opening of the connection; in a dump of the flight recorder, since its first record. Events
+are `open`, `reopen` (without a reset of the board), `close`, `reset` (a pulse of DTR), `lost REASON` and `dropped N` (N
+pieces are missing: the disk was full or too slow).
 
 The writer ends each flush on a byte boundary of the compressed stream (Z_SYNC_FLUSH), so a file that was cut off by a
 crash is readable up to its last flush. A session may consist of several files, its parts.
@@ -43,7 +44,7 @@ _CHUNK = 1 << 16
 class Record(NamedTuple):
     """One piece of the conversation."""
 
-    time: float  # seconds since the opening of the connection
+    time: float  # seconds since the opening of the connection, or since the first record of a dump
     kind: str  # HOST, PRINTER or EVENT
     data: bytes
 

@@ -33,7 +33,7 @@ class Filament:
     """The filament of one tool; None: not in the file.
 
     Attributes:
-        colour: `#RRGGBB`.
+        colour: `#RRGGBB` or `#RRGGBBAA`.
         weight: in g.
         cost: in the slicer's currency.
     """

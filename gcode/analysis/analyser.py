@@ -43,7 +43,7 @@ class Analyser:
 
         Args:
             machine: the printer for the file; if it has Klipper's limits, moves are planned as Klipper does.
-            watch: called with all moves, a few thousand at a time.
+            watch: called with all moves, one piece after the other; a piece has at most some 50,000.
         """
         self._machine = machine
         self._move_timer = MoveTimer(watch) if watch is not None else None

@@ -16,7 +16,7 @@ MAX_COMMENT = 4096
 MAX_SETTINGS = 2000
 _MAX_TEXT = 200  # characters of a key or a value
 
-# Marks of a new layer, the most reliable kind first: only the most reliable kind that a file has counts.
+# Marks of a new layer, the most reliable kind first. After a mark of one kind, less reliable kinds no longer count.
 _LAYER = re.compile(
     r"(?P<a>LAYER_CHANGE$|CHANGE_LAYER$)|(?P<b>LAYER: ?-?\d+$)|(?P<c>layer \d+(?:[, :].*)?$|<layer \d+>"
     r"|--- layer \d+ \(|BEGIN_LAYER_OBJECT\b|layer:\d)"

@@ -62,7 +62,7 @@ class Path:
         self.extruded = np.zeros(0)  # travel of E in each row of the last block, in mm
 
     def follow(self, rows: Rows, modal: ModalTracker) -> Iterator[StraightMoves]:
-        """Return the moves of a block, some thousand at a time, and set `homes` and `extruded`."""
+        """Return the moves of a block, at most about _PIECE at a time, and set `homes` and `extruded`."""
         count = len(rows.kind)
         words = _without_refused(rows, _in_mm(rows, modal))
         moves = rows.kind <= MoveKind.COUNTERCLOCKWISE

@@ -58,7 +58,7 @@ class TimedMoves:
 
 
 class MoveTimer:
-    """Holds moves until their times are known: at most as many moves as the planner holds."""
+    """Holds moves until their times are known; between two pieces these are as many moves as the planner sees ahead."""
 
     def __init__(self, watch: Callable[[TimedMoves], None]) -> None:
         self._watch = watch

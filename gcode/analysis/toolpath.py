@@ -40,7 +40,7 @@ class Toolpath:
 
         Args:
             write: takes the chunks, which follow the bytes that `finish` returns.
-            max_bytes: of the chunks; nothing is written beyond that.
+            max_bytes: of the chunks; after the chunk that passes this limit nothing is written.
         """
         self._write = write
         self._max_bytes = max_bytes
