@@ -1,7 +1,7 @@
 """CoreEnd: the core's end of the bridge. Whatever the front does, the wire must not notice.
 
 The time that a front may cost is limited per turn of the loop, and as a share of all time. While a front does not read,
-nothing is written to it: events are dropped and counted, and questions wait. A front that reads nothing for
+nothing is written to it: events are dropped and counted, and questions wait. A front that does not catch up within
 READ_TIMEOUT seconds, or sends what cannot be decoded, is cut off; it may connect again.
 """
 
@@ -36,7 +36,7 @@ THREAD_COST_S = 0.0005  # s charged for a question on which a thread works
 CONNECT_COST_S = 0.002  # s charged for a new front
 
 MAX_UNREAD = 512 * 1024  # bytes that the front has not read; if there are more, snapshots wait and events are dropped
-READ_TIMEOUT = 5.0  # s after which a front that reads nothing is cut off
+READ_TIMEOUT = 5.0  # s after which a front that has not caught up is cut off
 SNAPSHOT_INTERVAL = 0.05  # s between two snapshots without an event
 PRINT_INTERVAL = 0.5  # s between two snapshots during a print
 MAX_EVENTS = 50.0  # events per second, of the kinds with which a printer can flood the bridge

@@ -1,4 +1,4 @@
-"""FrontEnd: the front's end of the bridge. It reconnects by itself; meanwhile the last snapshot counts for a while."""
+"""FrontEnd: the front's end of the bridge. It can reconnect by itself. Meanwhile the last snapshot counts for 5 s."""
 
 import asyncio
 import socket
@@ -30,7 +30,7 @@ patience_of_client: ContextVar[float | None] = ContextVar("patience_of_client", 
 CORE_RETURN_TIMEOUT = 5.0  # s for which the last snapshot of a lost core is shown; a restart takes half a second
 RETRY_INTERVAL = 0.05  # s between two tries to reach the core
 LATE_RETRY_INTERVAL = 0.5  # s between two tries after CORE_RETURN_TIMEOUT
-MAX_UNREAD = 4 * 1024 * 1024  # bytes that the core has not read; if there are more, it is asked nothing else
+MAX_UNREAD = 4 * 1024 * 1024  # bytes that the core has not read; if there are more, it only gets emergency stops
 HEARTBEAT_INTERVAL = 1.0  # s between two signs of life
 CORE_AWAY_TEXT = "the process that controls the printer (nozzled core) is not running; waiting for it"
 CORE_HANGS_TEXT = "the process that controls the printer (nozzled core) does not read what it is asked"

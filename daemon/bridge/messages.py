@@ -25,7 +25,7 @@ class SnapshotMessage(Struct, tag="seen", frozen=True):
 
 
 class EventMessage(Struct, tag="happened", frozen=True):
-    """An event since the last snapshot; `name` is its class in `hal.printer` or `bridge.events`."""
+    """An event; the snapshot before it shows its effect. `name` is its class in `hal.printer` or `bridge.events`."""
 
     name: str
     payload: msgspec.Raw
@@ -76,7 +76,7 @@ def _decoder(kind: Any) -> "msgspec.msgpack.Decoder[Any]":
 
 _encoder = msgspec.msgpack.Encoder()
 
-_MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1  # those of MessagePack and of SQLite
+_MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1  # those of SQLite; MessagePack has them too
 
 
 def encode(message: object) -> bytes:

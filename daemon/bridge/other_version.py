@@ -1,7 +1,7 @@
 """Decodes the messages of a core of another version, as far as this version knows their fields.
 
-A field with an unknown value or type counts as not sent, and has its default. So if there is a new state, or a number
-has become a text, the front loses that field and not its connection.
+A field with an unknown value or type counts as not sent, and has its default; an unknown state of job or connection is
+replaced by a known one. So if a number has become a text, the front loses that field and not its connection.
 """
 
 import dataclasses

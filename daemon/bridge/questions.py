@@ -175,7 +175,7 @@ class AnswerPrompt(Question, tag="answer_prompt", frozen=True):
 
 
 class AskConversation(Question, tag="conversation", frozen=True):
-    """The lines since `since`, which is `until` of an earlier answer; 0: all lines that are kept."""
+    """The lines since `since`, which is `until` of an earlier answer; 0: the last lines."""
 
     since: float
     answer: ClassVar[Any] = ConversationLines

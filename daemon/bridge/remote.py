@@ -221,12 +221,12 @@ class RemoteConnection:
         return limits
 
     async def conversation(self, since: float) -> ask.ConversationLines:
-        """Return the conversation since `since`, which is `until` of an earlier answer; 0: all that is kept."""
+        """Return the conversation since `since`, which is `until` of an earlier answer; 0: its last lines."""
         conversation: ask.ConversationLines = await self._channel.ask(ask.AskConversation(since=since))
         return conversation
 
     async def traffic(self, since: float) -> ask.Traffic:
-        """Return the lines between host and printer since `since`, which is `until` of an earlier answer; 0: all."""
+        """Return the lines between host and printer since `since`, `until` of an earlier answer; 0: the last lines."""
         traffic: ask.Traffic = await self._channel.ask(ask.AskTraffic(since=since))
         return traffic
 
@@ -426,7 +426,7 @@ class RemoteJobs:
         await self._channel.ask(ask.Pause())
 
     async def resume(self) -> None:
-        """Resume the job if it is paused, or as soon as it is, if it is pausing; in any other state do nothing."""
+        """Resume the job if it is paused; if it is pausing or reattaching, do so afterwards; otherwise do nothing."""
         with self._beginning():
             await self._channel.ask(ask.Resume())
 

@@ -31,7 +31,7 @@ class PrinterSummary(Struct, frozen=True):
         message_at: the Unix time of this text, in s.
         prompt: the question that the printer shows; not to be trusted.
         firmware: the name of the firmware, from M115.
-        fields: the other fields of M115.
+        fields: all fields of the answer to M115, by key.
         counters: those of the connection.
         position: that of the nozzle, in mm by axis letter; None: it has moved since the last M114.
         stop_confirmed: whether the printer confirmed the last emergency stop; None: there has been no stop since a

@@ -13,7 +13,7 @@ from hal.printer import Conversation
 
 
 def core_tally(printer: Conversation | None, tally: Tally, began: float) -> CoreTally:
-    """Return the counters; `began` is the date at which this process began, in s."""
+    """Return the counters; `began` is the Unix time at which this process began, in s."""
     loop = asyncio.get_running_loop()
     watch = loop.watch if isinstance(loop, WatchedLoop) else None
     times = os.times()

@@ -1,7 +1,8 @@
 """StopSocket: an emergency stop through a Unix socket of the core, for a button. It works even if the front hangs.
 
-A caller writes `stop` and a line break. The core sends the emergency stop in the same turn of its loop and answers
-`taken`, then `confirmed` or `unconfirmed`; or it answers `refused` with the reason. Only this user and root may call.
+A caller writes `stop` and a line break. The core sends the emergency stop in the same turn of its loop, or first opens
+the port if it is closed, and answers `taken`, then `confirmed` or `unconfirmed`; or it answers `refused` with the
+reason. Only this user and root may call.
 """
 
 import asyncio

@@ -81,7 +81,7 @@ class Recordings:
             log.info("printer.fault_recorded", file=str(writing.result()))
 
     async def finish(self) -> None:
-        """Wait until everything is written, at most CLOSE_TIMEOUT seconds."""
+        """Wait until everything is written: at most CLOSE_TIMEOUT seconds each for the dumps and the recording."""
         if self._dumps:
             await asyncio.wait(self._dumps, timeout=CLOSE_TIMEOUT)
         if self._recorder is not None:

@@ -30,7 +30,7 @@ from gcode.reader import Reader
 from hal.printer import Printer
 
 MAX_LINES = 20_000
-"""Maximum number of lines since the place was written, at most 5 s before: no wire carries 4,000 lines/s."""
+"""Maximum number of lines since the place was written: most often within 5 s, and no wire carries 4,000 lines/s."""
 
 LOOKBACK = 1024 * 1024
 LOOKBACK_FACTOR = 8

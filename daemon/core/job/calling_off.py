@@ -19,8 +19,8 @@ KNOB_TIMEOUT = 300.0
 """Seconds for which a printer may wait for its user to press the knob; until then it does not read heaters off."""
 
 MOVES_TIMEOUT = 300.0
-"""Seconds that moves may take once the heaters are off. A planner holds up to 60 moves, and during M400 a firmware that
-does not say `busy` is silent (Marlin 1.0, Smoothieware, RepRapFirmware, Teacup)."""
+"""Seconds for which a printer may be silent during its moves once the heaters are off. A planner holds up to 60 moves,
+and during M400 a firmware that does not say `busy` is silent (Marlin 1.0, Smoothieware, RepRapFirmware, Teacup)."""
 
 CHECK_INTERVAL = 0.5  # s between two checks whether the printer has said anything
 

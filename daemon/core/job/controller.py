@@ -249,7 +249,7 @@ class JobController:
         """Drop the paused job and print its file from the beginning; `checked_file` is as in `start`.
 
         Raises:
-            JobConflict: no job is paused.
+            JobConflict: no job is paused, there is no printer, or it prints from its SD card.
         """
         job = self._job
         if job is None or not job.machine.can("restart"):
@@ -281,7 +281,7 @@ class JobController:
         """Resume the job if it is paused; if it is pausing or reattaching, do so afterwards; otherwise do nothing.
 
         Raises:
-            JobConflict: there is no job.
+            JobConflict: there is no job, or the printer prints from its SD card.
         """
         job = self._active_job("pause")  # the error names OctoPrint's command, of which resume and toggle are actions
         if job.state in _PAUSES:
@@ -297,7 +297,7 @@ class JobController:
         """Pause a running job, resume a paused one.
 
         Raises:
-            JobConflict: there is no job.
+            JobConflict: there is no job, or none can be resumed because the printer prints from its SD card.
         """
         job = self._active_job("pause")  # as in `resume`
         request = job.snapshot.wish

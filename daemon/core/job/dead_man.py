@@ -2,7 +2,8 @@
 
 A dead host cannot turn heaters off, so the firmware must be told in advance. M85 makes Marlin halt when nothing has
 moved for a given time. Homing and the firmware's own waits for heat count as moves. Nothing moves in a pause or while
-the host waits for heat, so M85 is repeated, which restarts the timer. A host that is stopped turns the timer off.
+the host waits for heat, so M85 is repeated, which restarts the timer. A host that is stopped turns the timer off,
+unless it leaves its print to the next host.
 
 Repetier restarts its timer at any G command and at no M command (its Commands.cpp), so a G command that changes nothing
 is sent before each M85. Prusa's firmware and Klipper turn their heaters off by themselves, so nothing is sent to them.

@@ -17,7 +17,8 @@ new one. So exactly one effect runs at any time, and these rules make that safe:
   waits until the stream calls: at its end, at an error, or at a barrier, which is a line that the host has to act upon.
   The stream hands out no line after a barrier before `proceed`.
 * An `ok` means that a move is planned, not that it has been made. Wherever the next step needs the head at rest, the
-  effect awaits `printer.wait_for_rest()`, which asks for the position after an M400.
+  effect awaits `printer.wait_for_rest()`, which sends an M400, or what the firmware has in its place, and then asks for
+  the position.
 """
 
 import asyncio
@@ -409,7 +410,8 @@ class Effects:
     async def _paused(self, job: Job) -> None:
         """Stay paused until a request comes; after some time let the hotends cool to standby.
 
-        After a reboot the user has to resume the print within a limited time; then the heaters are turned off.
+        If the user was asked after a reboot and does not resume the print in time, the print ends and the heaters are
+        turned off.
         """
         if not job.snapshot.awaits_user:
             await self._stand_by_in_time(job)

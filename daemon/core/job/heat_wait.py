@@ -182,7 +182,7 @@ class _Wait:
             )
         else:
             targets = f"{target:g} °C instead of {self._goal.target:g} °C"
-            self._warn(f"the firmware heats {self.name} to {targets}, as its limit is lower")
+            self._warn(f"the firmware heats {self.name} to {targets}: its limit may be lower")
         return True
 
     def _check_stall(self, actual: float, now: float) -> bool:

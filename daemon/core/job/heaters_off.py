@@ -45,7 +45,7 @@ class HeatersOff:
         self._task: asyncio.Task[None] | None = None
 
     def turn_off_soon(self, printer: Printer, reason: str = LEFT_HOT) -> None:
-        """Turn the heaters off in the background; the commands are written in the next turn of the loop."""
+        """Turn the heaters off in the background; the commands are written within the next two turns of the loop."""
         self._task = asyncio.create_task(self.turn_off_now(printer, reason))
 
     def turn_off_if_due(self, printer: Printer, has_job: Callable[[], bool]) -> None:
@@ -115,9 +115,8 @@ class HeatersOff:
 async def _prints_from_card(printer: Printer, has_job: Callable[[], bool]) -> bool:
     """Tell whether the printer prints from its SD card: it reads on in a file, or reports a pause of such a print.
 
-    A job ends the wait for that.
-
-    While the host was away, a user may have begun a print at the panel, which only an answer to M27 shows.
+    This takes up to CARD_PRINT_TIMEOUT; a job that begins meanwhile ends it. While the host was away, a user may have
+    begun a print at the panel, which only an answer to M27 shows.
     """
     with suppress(NozzledError, TimeoutError):
         async with asyncio.timeout(CARD_TIMEOUT):

@@ -1,7 +1,7 @@
 """Prints with an idempotency key: each begins at most once, even if a request is repeated or the host dies.
 
-The key is recorded before anything is sent to the printer, and stays recorded. If the host dies in between, the print
-never begins, but its key is used up; a repeated request gets `NeverBegan`.
+The key is recorded before anything is sent to the printer, and stays recorded unless the print is refused at once. If
+the host dies in between, the print never begins, but its key is used up; a repeated request gets `NeverBegan`.
 """
 
 import asyncio

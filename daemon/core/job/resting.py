@@ -83,7 +83,7 @@ async def stand_by(printer: Printer, parked: ParkedPosition, config: Config) -> 
 
 
 async def has_gone_cold(printer: Printer, parked: ParkedPosition) -> bool:
-    """Tell whether a heater that was on is off or too cold to print: a firmware may turn heaters off in a pause."""
+    """Tell whether a heater that was on is off, or its target too low to print: a firmware may change it in a pause."""
     if parked.axes is None or not parked.targets.keys() <= printer.heaters.keys():
         await printer.send("M105")  # the last report may be too old, or there is none yet
     return bool(_cold_heaters(printer, parked))

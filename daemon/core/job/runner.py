@@ -259,7 +259,7 @@ class Runner:
 
 
 def trigger_for(error: BaseException) -> Trigger:
-    """Return the trigger for an error: a lost connection or board interrupts a job, anything else fails it."""
+    """Return an error's trigger: a job that lost its connection, board or place is interrupted, any other one fails."""
     interrupting = PortError | PrinterReset | NotConnected | StepsDiffer | CannotReattach
     return "interrupt" if isinstance(error, interrupting) else "fail"
 

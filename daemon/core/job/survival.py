@@ -12,15 +12,15 @@ printer. The next host may be this process itself, once the cable is plugged in 
 
 The boot id says which record counts. If the logbook is of this boot, it is newer than the disk. Otherwise the computer
 has rebooted and its memory is lost, so the place on the disk counts (`stored_place`) until the printer has been asked.
-Before that nothing is written, or the next power cut would find a snapshot without a place.
+Before that the job's snapshot is not written, or the next power cut would find it without a place.
 
 Reattaching is one sequence, whatever the cause: open the port without a reset, ask for the line that is wanted, check
 that it is the same printer (M115) and the same file (size, time, inode), return to the state in which the job was.
 After a reboot the position of the head and the temperatures are checked too (`after_reboot`), unless the print was
 paused.
 
-If anything does not fit, `CannotReattach` is raised: the print is INTERRUPTED and the heaters are turned off. It is
-better not to continue than to continue wrongly.
+If anything does not fit, an error is raised (`CannotReattach`, or the link's own, such as `PrinterReset`): the print is
+INTERRUPTED and the heaters are turned off. It is better not to continue than to continue wrongly.
 """
 
 import asyncio

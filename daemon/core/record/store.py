@@ -131,7 +131,7 @@ class Store(Database):
         await super().close()
 
     async def begin_job(self, job: NewJob) -> int | None:
-        """Record that a job starts; return its id once it is on the disk; None: it cannot be recorded."""
+        """Record that a job starts; return its id once that is done; None: it cannot be recorded."""
         try:
             job_id = await self._run(self._insert_job, job, self._wall())
         except sqlite3.Error as error:

@@ -1,7 +1,8 @@
 """The rules that a heater must not break, and how the heaters are turned off.
 
-When any rule is broken, the job fails, every heater is turned off, and the user is notified (`guard`). Turning the
-heaters off never waits for a lock, a disk or a queue.
+When a rule is broken that the reports, their absence or `guard` detect, the job fails, every heater is turned off, and
+the user is notified (`guard`). Too hot a target is refused, and fails a job only if its own file has it; after a reply
+stall the job may be reattached. Turning the heaters off never waits for a lock, a disk or a queue.
 
 The protections of a firmware are quicker and stricter; these rules are for a firmware that has none, or whose
 protections are turned off. A false alarm costs a print, so each rule leaves room for every healthy printer.
@@ -173,8 +174,8 @@ async def turn_heaters_off(
 ) -> bool:
     """Turn the heaters off; return False if that took an emergency stop.
 
-    The commands are on the wire when this first awaits. A firmware that waits in M109 or for slow moves does not
-    read them in time, so it gets an emergency stop, which turns the heaters off too.
+    The commands are written in the next turn of the loop. A firmware that waits in M109 or for slow moves does not read
+    them in time, so it gets an emergency stop, which turns the heaters off too.
     """
     printer.hold()
     printer.feed(None)
