@@ -260,7 +260,7 @@ class LinePrinter(LinkStatus):
         self._pump.turn()
 
     def keep_heat(self) -> None:
-        """Keep heaters on if the printer falls silent, as a job uses them and may be reattached; `feed(None)` ends it."""
+        """Keep heaters on if the printer falls silent: a job uses them and may be reattached; `feed(None)` ends it."""
         self._heat_is_kept_until = math.inf
 
     def set_place(self, place: JobPlace, modes: Modes) -> None:

@@ -341,7 +341,7 @@ class LineSink(Protocol):
         """Continue with the job: its source has lines again."""
 
     def keep_heat(self) -> None:
-        """Keep heaters on if the printer falls silent, as a job uses them and may be reattached; `feed(None)` ends it."""
+        """Keep heaters on if the printer falls silent: a job uses them and may be reattached; `feed(None)` ends it."""
 
     def hold(self) -> None:
         """Send no more lines of the job; `send` still works."""
