@@ -142,6 +142,19 @@ async def test_a_camera_is_reached_at_the_address_that_answers(monkeypatch):
         assert f"Host: camera.example:{device.port}" in device.headers[0]
 
 
+async def test_a_link_local_address_is_tried_on_its_interface(monkeypatch):
+    async def getaddrinfo(*_, **__):
+        return [(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("fe80::9", 0, 0, 3))]
+
+    async def open_connection(address, *_, **__):
+        raise OSError(0, f"tried {address}")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(asyncio, "open_connection", open_connection)
+    with pytest.raises(CameraError, match="tried fe80::9%3"):
+        await fetch_picture("http://camera.example/", TIMEOUT)
+
+
 @pytest.mark.parametrize(
     ("stream", "snapshot", "from_stream", "from_snapshot"),
     [

@@ -512,6 +512,24 @@ async def test_a_rest_that_was_replaced_before_it_began_is_written_again(tmp_pat
         assert second.path in host.uploaded()
 
 
+async def test_a_rest_that_is_replaced_after_its_check_is_not_printed(tmp_path, monkeypatch):
+    async with stopped(tmp_path) as host:
+        token, check = (await propose(host)).json["token"], host.service.watch.check
+
+        async def check_and_replace(selected, *args, **kwargs):
+            checked = await check(selected, *args, **kwargs)
+            other = host.service.files.root / "other.gcode"
+            other.write_text("G28\n")
+            other.replace(host.service.files.root / selected.path)
+            return checked
+
+        monkeypatch.setattr(host.service.watch, "check", check_and_replace)
+        await start(host, token)
+        await until(lambda: not host.service.jobs.active)
+        error = (await host.get("/api/job")).json["error"]
+        assert "part-from-layer-2.gcode was changed after it had been checked" in error
+
+
 @pytest.mark.parametrize("stem", ["x" * 249, "ü" * 124 + "x"])
 async def test_the_rest_of_a_file_with_the_longest_name_is_printed_under_a_shorter_one(tmp_path, stem):
     async with stopped(tmp_path, name=f"{stem}.gcode") as host:

@@ -150,9 +150,7 @@ def test_jobs_are_put_in_order_held_changed_and_submitted(new_tab, shared, axe, 
     assert "bracket left.gcode,1,done,mk3-3" in saved.value.path().read_text()
 
 
-def test_a_file_that_has_arrived_becomes_one_job_even_if_its_user_stops_waiting(
-    new_tab, shared, tmp_path, monkeypatch
-):
+def test_a_file_that_has_arrived_becomes_one_job_even_if_its_user_stops_waiting(new_tab, shared, tmp_path, monkeypatch):
     store, may_go_on = shared.files.add, threading.Event()
 
     async def store_later(path):
