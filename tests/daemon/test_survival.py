@@ -906,3 +906,22 @@ async def test_the_script_before_a_print_keeps_its_heat_if_the_printer_falls_sil
         await until_over(host)
         assert host.jobs.state is JobState.COMPLETED
         assert world.firmware.board.hotend.target == 200
+
+
+async def test_a_paused_print_that_was_reattached_keeps_its_heat_if_the_printer_falls_silent(tmp_path):
+    """On the new connection no line has been fed yet."""
+    world = World(tmp_path)
+    async with world.host() as host:
+        host.jobs.select(world.write(["M104 S200", *MOVES[:10], "M0", *MOVES[10:]]))
+        host.jobs.start()
+        await until_state(host, JobState.PAUSED)
+        world.firmware.plugged_at = world.clock.now + 1
+        host.connection.printer._transport.unplug()
+        await until_state(host, JobState.REATTACHING)
+        await until_state(host, JobState.PAUSED)
+        await asyncio.sleep(world.config.printer.reattach_s + 5)
+        host.connection.printer._fail(PrinterSilent("no answer"))
+        assert host.jobs.state is JobState.REATTACHING
+        await until_state(host, JobState.PAUSED)
+        await asyncio.sleep(1)
+        assert world.firmware.board.hotend.target == 200
