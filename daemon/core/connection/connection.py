@@ -362,7 +362,7 @@ class Connection:
             await self._connect(address, seek_board=seek_board)
 
     async def _reattach(self, address: Address, reattachment: "_Reattachment") -> None:
-        """Reattach; as long as the port is not there, try again for `reattach_s` seconds.
+        """Reattach; while the port cannot be opened or the printer is silent, try again for `reattach_s` seconds.
 
         If the printer was back, and is lost again, these seconds begin again, as long as the LossCount allows it.
         """
