@@ -80,13 +80,17 @@ def _fetch(url: str, *, any_status: bool = False) -> WebAnswer | None:
     import http.client  # noqa: PLC0415 - as above
     from urllib.parse import unquote, urlsplit  # noqa: PLC0415 - as above
 
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # a mistake in the configuration: nothing can answer there
+        return None
     headers = {}
     if parts.username is not None:
         secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers["Authorization"] = f"Basic {base64.b64encode(secret.encode()).decode()}"
     connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = connect(parts.hostname or "", parts.port, timeout=WEB_TIMEOUT)
+    connection = connect(parts.hostname or "", port, timeout=WEB_TIMEOUT)
     try:
         connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), headers=headers)
         answer = connection.getresponse()

@@ -513,6 +513,13 @@ def test_a_camera_with_https_is_asked_with_tls(monkeypatch):
     assert asked == [("localhost", None)]
 
 
+@pytest.mark.parametrize("port", ["99999", "80a"])
+def test_a_camera_at_an_impossible_port_does_not_answer(machine, port):
+    config = with_camera(snapshot_url=f"http://127.0.0.1:{port}/snapshot")
+    level, words = machine.worst(cameras.cameras, config=config, fetch=View().fetch)
+    assert (level, f"does not answer at http://127.0.0.1:{port}/snapshot" in words) == (Severity.NOTE, True)
+
+
 def test_streamers_of_this_machine_are_found_with_their_addresses(machine):
     answers = {
         "http://127.0.0.1:8080/?action=snapshot": WebAnswer("image/jpeg", "MJPG-Streamer/0.2", b""),
