@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, unquote, urlsplit
 from weakref import WeakKeyDictionary
 
+from daemon.camera.addresses import mask_secrets
 from daemon.camera.mjpeg import MAX_HEADERS, MAX_PICTURE, PictureParts, jpeg
 from daemon.errors import CameraError
 from gcode.frozen import frozen
@@ -116,9 +117,9 @@ async def _read_first(answer: CameraAnswer, max_bytes: int) -> bytes:
 
 
 def without_secrets(url: str) -> str:
-    """Return an address without name, password and query, which may be secrets."""
+    """Return an address without name, password and query, which may be secrets, and without secrets in its path."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return mask_secrets(f"{parts.scheme}://{parts.netloc}{parts.path}")
 
 
 def _split(url: str) -> SplitResult:

@@ -87,6 +87,8 @@ async def test_a_misbehaving_camera_costs_bounded_time_and_memory(manner, error)
 async def test_a_closed_port_and_a_bad_address_are_reported():
     for url, error in [
         ("http://127.0.0.1:1/", "no camera at http://127.0.0.1:1/"),
+        ("http://a:b@127.0.0.1:1/c?d=e", "no camera at http://127.0.0.1:1/c: "),
+        ("http://127.0.0.1:1/user=anna_password=x_channel=1", r"no camera at http://127.0.0.1:1/user=\*\*\*: "),
         ("/webcam/", "address must begin with"),
         ("ftp://x/", "address must begin with"),
         ("http://a b/", "address must begin with"),
