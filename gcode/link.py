@@ -474,7 +474,7 @@ class HostLink:
 
     def _on_probe_executed(self, now: float) -> None:
         """Act on the answer to a probe that RepRapFirmware executed as an M105, as it takes lines in any order."""
-        self._recovery.on_probe_executed(self._flight)
+        self._recovery.on_probe_executed(self._flight, self._dialect)
         self._note_sign_of_life(now)
         if self._flight.lines:
             raise PrinterSilent(

@@ -367,13 +367,14 @@ class Recovery:
         self.probe_bytes = b"\n" + frame(dialect.impossible_number(flight.next_on_wire - 1), b"M105")
         self.foreign_ok = dialect.answers_blank
 
-    def on_probe_executed(self, flight: Flight) -> None:
+    def on_probe_executed(self, flight: Flight, dialect: Dialect) -> None:
         """Note that the firmware has executed the probe as a command, because it executes lines in any order.
 
         RepRapFirmware does: its StringParser.cpp checks the checksum of a line, not the order of numbers.
         """
         self.all_accepted_before = flight.next
-        self._reattached_at = None
+        if not dialect.enforces_order:  # otherwise this was a late answer to an M105, and a request is still to come
+            self._reattached_at = None
         self._enter("probe executed")
 
     # -- echoes --------------------------------------------------------------------------------------------

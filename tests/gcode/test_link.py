@@ -17,7 +17,8 @@ from gcode.errors import (
     ResendLoop,
     ResendOutOfReach,
 )
-from gcode.flight import LinkEstimate
+from gcode.flight import LinkEstimate, LinkSnapshot
+from gcode.framing import frame
 from gcode.link import HISTORY, HostLink
 from gcode.modes import Modes
 from gcode.outgoing import JobPlace, LinkNotice, RefusedLine, Ticket, check_command, is_link_only, job_line
@@ -591,6 +592,17 @@ def test_a_firmware_that_executes_the_probe_is_reattached_if_no_line_is_in_fligh
     link.receive(b"ok T:20.0 /0.0\n", 0.1)
     assert link.error is None
     assert link.idle
+
+
+def test_a_late_answer_to_m105_does_not_hide_that_the_board_was_reset():
+    """Marlin does not execute the probe: that was the answer to a command of the previous host."""
+    lines = [(number, frame(number, b"G90"), -1, -1, Ticket(b"G90")) for number in (1, 2)]
+    link = HostLink(MARLIN)
+    link.reattach(LinkSnapshot(sent=lines, answered=2, place=JobPlace(), fed=JobPlace(), modes=Modes()), 0.0)
+    link.data_to_send(0.0)
+    link.receive(b"ok T:20.0 /0.0\n", 0.1)
+    link.receive(b"Error:Line Number is not Last Line Number+1, Last Line: 0\nResend: 1\nok\n", 0.2)
+    assert isinstance(link.error, PrinterReset)
 
 
 def test_wait_means_that_all_lines_are_acknowledged():
