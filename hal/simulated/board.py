@@ -101,7 +101,7 @@ class CommandRunner(Protocol):
 
 
 class Board:
-    """Everything that a reset forgets, except the serial side.
+    """What commands act on. A reset makes a new one, which gets those parts of the old one that outlive a reset.
 
     Attributes:
         now: the device's time in seconds.
@@ -121,7 +121,7 @@ class Board:
         message: the text of M117 (Prusa).
         progress: of M73, by parameter letter.
         pause_state: X, Y, Z, E and the hotend's target in the firmware's own pause (Prusa); None: no pause.
-        broken_endstops: axes whose endstop does not trigger.
+        broken_endstops: axes whose endstop does not trigger; they outlive a reset.
         line: the number of the line whose command is running; None: it has none.
         command: the text of the last command begun.
         stop_count: how often all moves were dropped.

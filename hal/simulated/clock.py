@@ -2,6 +2,7 @@
 
 When every task waits for a timer, the loop's time jumps to the earliest timer. While real work is pending (a job in a
 thread, a process, a socket), the clock runs at real speed instead, so timeouts around real work keep their meaning.
+With a `pace`, the loop also waits in real time while its clock is ahead of that pace.
 
 The loop asks its selector to wait until the next timer is due. Instead of waiting, `_JumpingSelector` moves the
 clock to that time, unless `VirtualClockLoop.has_real_work` is true.
@@ -30,8 +31,8 @@ class DeadlockError(RuntimeError):
 class VirtualClockLoop(asyncio.SelectorEventLoop):
     """An asyncio loop with virtual time.
 
-    Running Python code takes no virtual time, and waiting takes no real time. Only while an executor job, a subprocess,
-    a registered file descriptor or a `real_time()` block is pending does waiting take real time.
+    Running Python code takes no virtual time. Waiting takes real time while an executor job, a subprocess, a registered
+    file descriptor or a `real_time()` block is pending, or while the clock is ahead of its pace; else it takes none.
 
     Args:
         pace: the maximum number of virtual seconds per real second; None: unlimited.
@@ -76,9 +77,10 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
         self._now += seconds
 
     def skip_to(self, when: float) -> bool:
-        """Move the clock forward to `when`, unless the loop has something to do before; tell whether it was moved.
+        """Move the clock forward to `when`, unless the loop has something to do by then; tell whether it was moved.
 
-        A caller uses this instead of a timer, because a turn of the loop would cost more than the caller's own work.
+        With a pace, and while real work is pending, it is not moved. A caller uses this instead of a timer, because a
+        turn of the loop would cost more than the caller's own work.
         """
         if self._ready or self._pace is not None or self.has_real_work(self._jumping.descriptors):
             return False

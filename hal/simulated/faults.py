@@ -209,7 +209,10 @@ class Faults:
                 self.due = self._firmware.now
 
     def answer_delay(self, number: int | None) -> float:
-        """Return by how many seconds the answer that is due now is late; after that, the next call returns 0."""
+        """Return by how many seconds the answer that is due now is late.
+
+        The next call after a delay is about the same answer, and returns 0.
+        """
         if self._held:
             self._held = False
             return 0.0

@@ -21,12 +21,13 @@ most of a host's troubles follow from its sizes:
 * The EMERGENCY_PARSER's commands skip the queue. Without it, M108, M112 and M410 are seen when their line leaves the
   receive buffer (queue.cpp), so they come too late behind a full queue.
 
-Other firmwares are data: a `Speech` has their messages and when they are sent. `Receiver` has a subclass for a
-firmware that reads lines differently (Repetier). The sources of each are in docs/firmware.md, the dialogues in
-tests/data/transcripts/. Faults (`faults`) act at fixed points of the chain: on the bytes of the wire, on the verdict
-about a line, on an answer. Without a scenario they cost nothing. The `oracle` records what was accepted and executed;
-tests judge by it. With the host, the firmware shares `gcode.framing`, `gcode.command` and the arithmetic of
-moves (`planner`, `arcs`); the recorded dialogues keep an error in a shared part from hiding.
+Other firmwares differ by a `Speech`: it has their messages, when they are sent, and the handlers of the commands that
+they execute differently. `Receiver` has subclasses for Repetier's line numbers and for MeatPack. The sources of each
+are in docs/firmware.md, the dialogues in tests/data/transcripts/. Faults (`faults`) act at fixed points of the chain:
+on the bytes of the wire, on the verdict about a line, on an answer; those of the board and the machine act at the
+beginning of a step. Without a scenario they cost nothing. The `oracle` records what was accepted and executed; tests
+judge by it. With the host, the firmware shares `gcode.framing`, `gcode.command` and the arithmetic of moves (`planner`,
+`arcs`); the recorded dialogues keep an error in a shared part from hiding.
 """
 
 import math
@@ -240,7 +241,7 @@ class Firmware:
             self._running, self._resume_at = iter(()), self.now
 
     def _stop_machine(self) -> None:
-        """Stop all moves, heaters, fans, prints from the card or of another host, and reports."""
+        """Stop all moves, heaters, fans, prints from the card or of another host, and temperature reports."""
         self._visitor = None
         self.board.quick_stop()
         self.board.turn_heaters_off()
@@ -419,7 +420,7 @@ class Firmware:
         return not self.halted
 
     def _read(self) -> bool:
-        """Fill the command queue from the receive buffer; stop at a refused line."""
+        """Fill the command queue from the receive buffer, or else from elsewhere; stop at a refused line."""
         read = False
         while len(self._queue) < self._queue_size and not self.halted:
             if self._faults is not None and self._faults.is_due:
@@ -613,7 +614,7 @@ class Firmware:
         return answers.acknowledgement(self.config, number, self._receiver.last_seen, free, room)
 
     def _restart(self) -> None:
-        """Restart by the firmware's own command, after a shutdown."""
+        """Restart by the firmware's own command, as FIRMWARE_RESTART does."""
         self._power_up(self.now + self.config.restart_time)
         for line in self.config.speech.boot.restart_lines:
             self.say(line)

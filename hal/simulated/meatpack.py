@@ -133,10 +133,10 @@ class PackedReceiver(Receiver):
         return lost
 
     def flush(self) -> None:
-        """Lose the buffer's content; the decoder stays in its state.
+        """Lose the buffer's content, with flow control only part of it; the decoder is not reset.
 
         Marlin reads until no character comes (queue.cpp, gcode_line_error), so it stops at a byte that completes none.
-        Then it flushes the serial port, which has an effect on an AVR's UART only.
+        Then it flushes the serial port, which has an effect on an AVR's UART only: over native USB the rest stays.
         """
         self._buffer.clear()
         self._partial = b""

@@ -57,7 +57,7 @@ def _arc(board: Board, command: Command) -> Wait:
 
 
 def _chords(board: Board, command: Command, start: Vector, end: Vector) -> Iterable[Vector] | None:
-    """Return the ends of an arc's moves; None: neither I, J nor R is given, which Marlin refuses."""
+    """Return the ends of an arc's moves; None: it has no centre, which Marlin refuses."""
     clockwise, unit = command.code == "G2", board.modal.unit
     if radius := command.get("R"):
         centre = centre_by_radius(start, end, radius * unit, clockwise=clockwise)
@@ -109,7 +109,7 @@ def _count_prevented(board: Board, length: float, *, lays_material: bool) -> flo
 
 
 def _extrusion(board: Board, length: float, *, lays_material: bool) -> float:
-    """Return the mm of filament that the extruder's motor moves: none if the hotend is cold, else by the flow."""
+    """Return the mm of filament that the motor moves: 0 if the hotend is cold or the length too great."""
     modal = board.modal
     if not modal.cold_extrusion and board.active_hotend.temperature(board.now) < modal.min_extrude:
         for line in board.config.speech.reports.cold_lines:

@@ -43,7 +43,7 @@ class LineRefusal:
 
 @frozen
 class SkippedLine:
-    """A line that was accepted before, and is answered as such."""
+    """A line that is answered and not executed: it was accepted before, or it follows a refused line (Repetier)."""
 
     number: int
 

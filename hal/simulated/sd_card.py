@@ -68,7 +68,7 @@ class SdCard:
         self._printing = self._content is not None
 
     def pause(self) -> None:
-        """Pause the print."""
+        """Pause the print of a file with content; any other print continues."""
         self._printing = False
 
     def seek(self, offset: int) -> None:

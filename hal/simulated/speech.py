@@ -25,7 +25,7 @@ class Halt:
         has_ok: an ok follows that answer.
         refused_codes: the commands that get this answer; empty: all but `working_codes`.
         working_codes: the commands that still work.
-        by_m112: the reason when M112 causes this halt; empty: M112 silences the firmware instead.
+        by_m112: the reason when M112 causes this halt; empty: M112 silences or reboots the firmware instead.
         m112_waits: M112 then waits behind the lines before it.
         by_error: the firmware's own errors cause this halt.
         reads: lines are read; otherwise they are lost, and their numbers do not count.
@@ -88,7 +88,8 @@ class LineRules:
             is repeated; infinite: never.
         drops_after: s of silence after which an incomplete line is dropped, with `RX timeout`.
         refuses_bare_checksum: a checksum without a line number is refused.
-        repeat_answer: the answer to a line that was accepted before; empty: that line is refused like any other.
+        repeat_answer: the answer to a line that is skipped: it was accepted before, or it follows a refused line;
+            empty: such a line is refused like any other.
         flushes: a refusal empties the receive buffer.
         answers_blank_lines: an empty line, or one with only a comment, gets an `ok`.
         cr_ends_line: CR ends a line, so CR LF ends two.
@@ -96,7 +97,7 @@ class LineRules:
         strips_backslashes: backslashes are removed before the checksum is verified.
         lenient: text in parentheses is a comment, and bytes that are not text are ignored.
         any_case: `m105` is M105.
-        max_line: the longest line in bytes; the rest is cut without an error.
+        max_line: the longest line in bytes; the rest is cut without an error, but with a resend request by Repetier.
         splits_long_lines: a longer line is split there, and its rest is another line.
         line_end_bytes: bytes that end a line, in addition to CR and LF.
         number_anywhere: the first N in a line begins its number, wherever it is.
