@@ -22,7 +22,7 @@ class Control(Protocol):
         ...
 
     def restart(self) -> None:
-        """Start over: the target has changed, or the heater was off."""
+        """Start over: the heater has been turned off."""
         ...
 
 

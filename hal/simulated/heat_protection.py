@@ -3,7 +3,7 @@
 - MAXTEMP: a reading above the maximum, at any time.
 - MINTEMP: a reading below the minimum, while the heater is on.
 - Heating failed: after a target was set, the reading has to rise by some degrees in each period until it comes near.
-- Thermal Runaway: once the target has been reached, the reading must not stay below it for a whole period.
+- Thermal Runaway: once the target has been reached, the reading must not stay too far below it for a whole period.
 """
 
 import math
@@ -21,8 +21,8 @@ class ProtectionLimits:
         overshoot: how far below `maximum` the highest target is (HOTEND_OVERSHOOT).
         watch_period: in which the reading has to rise (WATCH_TEMP_PERIOD).
         watch_increase: by how much the reading has to rise (WATCH_TEMP_INCREASE).
-        watch_near: a reading is watched only if it is further below the target than the sum of this,
-            `watch_increase` and 1 °C (TEMP_HYSTERESIS).
+        watch_near: a reading is watched only if it is further below the target than the sum of this
+            (TEMP_HYSTERESIS), `watch_increase` and 1 °C.
         runaway_period: how long the reading may be too low (THERMAL_PROTECTION_PERIOD).
         runaway_below: how far below the target a reading is too low (THERMAL_PROTECTION_HYSTERESIS).
     """

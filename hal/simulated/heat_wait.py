@@ -17,7 +17,7 @@ _MIN_COOLING = 1.5  # °C in that time; a slower cooling ends the wait (MIN_COOL
 
 
 def wait_for(board: Board, heater: Heater, *, cooling: bool) -> Wait:
-    """Report every second until the temperature has stayed at the target, or M108 comes.
+    """Report every second until the temperature has stayed at the target, cools too slowly, or M108 comes.
 
     Args:
         board: the board.

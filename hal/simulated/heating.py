@@ -14,7 +14,7 @@ class Heating:
     """The printer's heat. Times are the device's and never go back.
 
     Attributes:
-        hotends: one for each extruder.
+        hotends: one for each extruder, or the one that all extruders share.
         bed: the heater of the bed.
         chamber: that of a heated chamber; None: the printer has none.
         fans: speeds, 0 to FULL_FAN; the first fan blows on the part, hotends and bed.
