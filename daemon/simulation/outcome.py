@@ -83,7 +83,7 @@ class Outcome:
     """The result of a simulated print. Seconds count from its start; `lines` are the accepted lines of the file.
 
     Attributes:
-        exact: the file's lines arrived exactly once, in order.
+        exact: the print completed, and the file's lines arrived exactly once, in order.
         clipped: moves that the firmware cut short at the end of an axis; `clipped_laying` of them laid material.
         prevented: moves along the bed whose filament was not extruded, `prevented_mm` in all.
         errors, warnings: what the analysis finds in the file for this printer.
@@ -125,7 +125,7 @@ class Outcome:
 
     @property
     def flaws(self) -> list[str]:
-        """The reasons why the part is not what the file describes; empty: it is."""
+        """The reasons, apart from lost lines, why the part is not what the file describes."""
         # M commands that are left out, or that store settings, do not harm the part
         reasons = [each for each in self.errors if not each.startswith("M")]
         if self.state != "COMPLETED":

@@ -113,7 +113,7 @@ class Simulation:
 
         Args:
             plan: what to simulate.
-            on_progress: called about once for each second of the print.
+            on_progress: called with each sample: once for each second of the print, less often in a long print.
         """
         self._plan = plan
         self._on_progress = on_progress

@@ -9,7 +9,7 @@ from daemon.simulation.outcome import Bottleneck, Outcome, UnderrunPlace, descri
 
 _NUMBER = re.compile(r"\d+")
 
-MAX_SHOWN = 10  # lines of each kind; the JSON has them all
+MAX_SHOWN = 10  # lines of each kind; the JSON has more
 
 
 def summarise(outcome: Outcome, name: str) -> Iterator[str]:
@@ -103,7 +103,7 @@ def _underrun(place: UnderrunPlace) -> str:
 
 def _bottlenecks(outcome: Outcome) -> Iterator[str]:
     if not outcome.bottlenecks:
-        yield "  limit      the machine: the planner always had moves to plan with"
+        yield "  limit      the machine: the planner was never nearly empty for long"
         return
     seconds = sum(each.to_s - each.from_s for each in outcome.bottlenecks)
     wire = sum(each.to_s - each.from_s for each in outcome.bottlenecks if each.cause == "wire")

@@ -68,7 +68,7 @@ class Witness(Oracle):
 
     Attributes:
         check: compares the accepted commands with the file; None: the print has not begun.
-        peak_lines: the most lines accepted within one second.
+        peak_lines: the most lines accepted in one second, from one whole second of the device's time to the next.
         moved_path: the path, if it is recorded.
     """
 

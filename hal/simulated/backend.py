@@ -28,7 +28,8 @@ def create_transport(address: Address) -> SimulatedTransport:
 
     Options of the address: `firmware`, one of `FIRMWARES`; `scenario`, a file with its faults; `speed`, how many times
     faster it is than a real printer; `seed`, of its random numbers; `baudrate`, of its wire (by default bytes take no
-    time); `oracle`, a file to which each accepted command is written as a line of JSON; and `OPTIONS`.
+    time); `oracle`, a file to which each accepted command is written as a line of JSON; and `OPTIONS`. Each connection
+    empties the oracle's file first; with a scenario, only the first connection does.
 
     Each transport has its own printer. With a scenario, however, all transports of an address share one printer while
     the loop runs, so that past faults do not happen again when the host reattaches.
@@ -38,7 +39,7 @@ def create_transport(address: Address) -> SimulatedTransport:
     """
     address.allow("firmware", "scenario", "speed", "seed", "baudrate", "oracle", *OPTIONS)
     if address.target:
-        raise AddressError(f"{address}: the simulated printer has no port, so nothing follows {address.scheme!r}")
+        raise AddressError(f"{address}: the simulated printer has no port: leave out {address.target!r}")
     config = config_of(address)
     speed = address.option("speed", positive_float, "a number above 0, like 20 or 0.5") or 1.0
     if path := address.option("oracle", str, "the name of a file"):

@@ -86,7 +86,7 @@ class SimulatedTransport:
         return self._firmware.now if self._loop is None else self._clock.now
 
     async def open(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
-        """Connect, and reset the board unless `reset_on_open` is false.
+        """Connect, and pulse DTR, which resets most boards, unless `reset_on_open` is false.
 
         Raises:
             NoSuchPort: the scenario has pulled the cable.

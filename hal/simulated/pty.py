@@ -22,8 +22,9 @@ _CHUNK = 4096
 class PtyPrinter:
     """A firmware on a pty, with a symbolic link to it.
 
-    Opening the port resets the board, as DTR does, unless `reset_on_open` is false. When the terminal's buffer is full,
-    further bytes to a host that does not read are lost, as with a UART. Hosts may open the port one after the other.
+    Opening the port pulses DTR, which resets most boards, unless `reset_on_open` is false. When the terminal's buffer
+    is full, further bytes to a host that does not read are lost, as with a UART. Hosts may open the port one after the
+    other.
     While the scenario has pulled the cable, there is no link and no pty.
     """
 

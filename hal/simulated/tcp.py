@@ -17,8 +17,8 @@ _MAX_UNREAD = 65536  # bytes that wait for a host that does not read; later ones
 class TcpPrinter:
     """A firmware on a TCP port, for one host at a time; further connections are closed at once.
 
-    A connection resets the board, as opening a serial port does, unless `reset_on_open` is false. While the scenario
-    has pulled the cable, the port is closed.
+    A connection pulses DTR, as opening a serial port does, which resets most boards, unless `reset_on_open` is false.
+    While the scenario has pulled the cable, the port is closed.
     """
 
     def __init__(

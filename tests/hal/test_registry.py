@@ -92,7 +92,7 @@ def test_the_error_of_an_address_names_its_wrong_part(text, part):
         ("sim?speed=inf", "speed is 'inf'"),
         ("sim?seed=1.5", "seed is '1.5'; allowed: a whole number"),
         ("sim?baudrate=0", "baudrate is '0'"),
-        ("sim:x", "nothing follows 'sim'"),
+        ("sim:x", "leave out 'x'"),
         ("serial:/dev/ttyACM0?speed=2", "unknown option 'speed'; allowed: baudrate"),
     ],
 )
