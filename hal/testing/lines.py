@@ -14,7 +14,7 @@ class CommandLines:
 
     Attributes:
         count: number of commands taken so far.
-        empty: set once all have been taken.
+        empty: set once all have been taken, or no more can be: the connection has ended.
     """
 
     def __init__(self, commands: Iterable[str]) -> None:

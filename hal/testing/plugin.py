@@ -122,7 +122,7 @@ def printer_device(
     clock: "Clock",
     scenario: "Scenario | None",
 ) -> "Iterator[Device]":
-    """The device at the address, for tests that connect themselves; a real one ends cold, or the test fails."""
+    """The device at the address, for tests that connect themselves; a real one whose heaters stay on is an error."""
     from hal.testing.device import PortDevice  # noqa: PLC0415 - see the module's docstring
     from hal.testing.simulated import simulated_device  # noqa: PLC0415 - as above
 
@@ -139,7 +139,7 @@ def printer_device(
 
 @pytest.fixture
 def printer(printer_device: "Device", clock: "Clock") -> "Iterator[Printer]":
-    """An open printer; at the end it is closed with its heaters off, or the test has an error."""
+    """An open printer; at the end its heaters are turned off and it is closed."""
     printer = clock.run(printer_device.open())
     yield printer
     clock.run(printer_device.end(printer))
