@@ -1,7 +1,7 @@
 """Choices: settings that users have changed over the API, stored in the state directory.
 
 The configuration file takes precedence: a key that it sets to a value other than the default is fixed. A choice for
-that key takes effect only when the file no longer sets the key.
+that key takes effect only when the file no longer does so.
 """
 
 import asyncio

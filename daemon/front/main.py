@@ -45,7 +45,7 @@ async def run(
     greet: Callable[[Invitation, PrinterSummary], None] | None = None,
     switched_on: Collection[str] = (),
 ) -> None:
-    """Run the front until SIGTERM, or until the core that started it has gone.
+    """Run the front until SIGTERM, or until the core that started it has gone; without such a core, also until Ctrl-C.
 
     Args:
         config: the configuration.

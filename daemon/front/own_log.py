@@ -25,7 +25,7 @@ STDERR_FILE = f"/proc/self/fd/{STDERR}"
 
 @frozen
 class OwnLog:
-    """The log: its size in bytes (0: unknown), the Unix time of its last line in s, and a function that reads it."""
+    """The log: size in bytes (0: unknown), Unix time of its last line in s (journal: now), a function that reads it."""
 
     size: int
     date: int

@@ -174,7 +174,7 @@ class Analyses:
         return findings
 
     async def briefs(self, under: str, keys: Collection[FileKey]) -> dict[FileKey, Brief]:
-        """Return the briefs of these files, which are all in the folder `under`; queue the files without one."""
+        """Return the briefs of these files, all in the folder `under`; queue those without a current one."""
         try:
             rows = await self._store.summaries(under)
         except StoreError:  # as in `find`
@@ -190,7 +190,7 @@ class Analyses:
         return briefs
 
     async def wait(self, key: FileKey, seconds: float) -> Findings | None:
-        """Return a file's findings; if they are missing, analyse the file before all others, and wait this long."""
+        """Return a file's findings; if they are missing or outdated, analyse the file next, and wait this long."""
         findings = await self.find(key)
         if not self._enabled or (findings is not None and self.is_current(findings)):
             return findings
@@ -211,7 +211,7 @@ class Analyses:
         return not any(reported) or summary.get("for_settings") == _checksum(reported)
 
     def _make_urgent(self, file: QueuedFile) -> None:
-        """Have a file analysed at once; cancel a running analysis for which no client waits: it starts again later."""
+        """Have a file analysed next; cancel a running analysis for which no client waits: it starts again later."""
         for each in self._queue.values():
             if each.analysis is not None and not each.urgent:
                 each.analysis.cancel()

@@ -1,4 +1,4 @@
-"""Decodes the thumbnails in files, up to a limit on their size. Imports Pillow: for the worker process only."""
+"""Decodes the thumbnails in files, up to a limit on their size. Imports Pillow: only for worker and command line."""
 
 import base64
 import io

@@ -69,7 +69,7 @@ class Watch:
         self._pace: Pace | None = None
         self._learnt: tuple[str, LearntPace] | None = None  # printer and pace
         self._follow_task: asyncio.Task[None] | None = None
-        self.refusal: FileRefusal | None = None  # of the last refused print, until a print begins
+        self.refusal: FileRefusal | None = None  # of the last refused print, until the next check or print
         self._refusal_listeners: list[Callable[[FileRefusal], None]] = []
         self._lesson_tasks: set[asyncio.Task[None]] = set()
         jobs.subscribe(self._on_state)
@@ -119,7 +119,7 @@ class Watch:
         return pace
 
     async def check(self, selected: Selection, patience: float, *, touches: bool = False) -> PrintableFile:
-        """Check a file before it is printed. A file whose findings do not come in time passes.
+        """Check a file before it is printed. Findings that do not come in time cannot refuse it.
 
         Args:
             selected: the file.

@@ -7,8 +7,8 @@ The copy is incremental: it continues after the last finished print that it has.
 
 - prints that had not ended at the last copy are copied again;
 - an import may have put prints before all others (negative numbers): then everything is copied again;
-- if the core's record was lost, its numbers start from 1 again. The prints of the lost record are moved down by
-  RENUMBER_STEP, below all numbers of the new one.
+- if the core's record was lost, its numbers start from 1 again. The prints of the lost record are moved down by a
+  multiple of RENUMBER_STEP, below all numbers of the new one and of records that were lost before.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from daemon.front.wake_loop import work_when_woken
 from gcode.errors import NozzledError
 
 BEFORE_ALL = -(2**62)
-RENUMBER_STEP = 2**40  # by which the numbers of a lost record's prints are lowered
+RENUMBER_STEP = 2**40  # the numbers of a lost record's prints are lowered by a multiple of it
 BATCH = 50  # prints that get their details in one transaction
 MAX_ON_LOOP = 101  # prints that are converted to JSON on the loop; more go to a thread
 MAX_ROWS = 1000  # in one transaction

@@ -1,6 +1,7 @@
 """/plugin/appkeys: apps request keys of their own, and users decide; users manage the keys at /api/plugin/appkeys.
 
-A decision needs a key of scope admin: on the command line, or typed into the form to which the app sends its user.
+A decision needs a key of scope admin: in a request of the page or of `nozzled keys allow`, or typed into the form to
+which the app sends its user.
 Browsers attach no credentials on their own, so no foreign page can decide.
 """
 

@@ -1,8 +1,8 @@
 """Door: where connections wait, unread, if their address has spent the budget of clients without a key.
 
 Reading and refusing their requests would cost processor time that the wire needs. A client whose bytes are not read
-soon cannot send more, and a client that is not refused does not reconnect at once. A valid key among the bytes that a
-connection has sent so far opens the door, so clients with a key do not wait.
+soon cannot send more, and a client that is not refused does not reconnect at once. A valid key among the first
+bytes that arrive opens the door, so clients that send their key at once do not wait.
 """
 
 import asyncio

@@ -182,7 +182,7 @@ class PrintHandler(_QueryHandler, FilesHandler, QueueingHandler):
         self.write(job)
 
     async def post(self, number: str) -> None:
-        """Print the file again, now (`reprint`) or later (`queue`), or store a user's notes (`note`)."""
+        """Print the file again, now (`reprint`) or later (`queue`), or store notes and energy (`note`)."""
         command, data = self.command(_COMMANDS)
         if command == "reprint":
             await self._reprint(number, data)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def identify(
     service: "Front", request: HTTPServerRequest, *, is_public: bool = False, checks_keys: bool = True
 ) -> Identity | None:
-    """Return the identity behind a request; None if it has no valid key and `is_public` is True.
+    """Return the identity behind a request; None, if `is_public`, for one that lacks the valid key that it needs.
 
     If `checks_keys` is False, a wrong key counts as none: apps send made-up keys to see whether a server is there.
 

@@ -1,7 +1,8 @@
 """/sockjs: push messages over a raw WebSocket, or in SockJS's framing over WebSocket or streamed HTTP.
 
 The protocol: https://sockjs.github.io/sockjs-protocol/sockjs-protocol-0.3.3.html. A socket opens without a key, since
-browsers cannot send one there; it gets nothing but the version until it shows a session of `/api/login`.
+browsers cannot send one there; until it shows a session of `/api/login`, it gets only the greeting and requests to log
+in.
 """
 
 import asyncio

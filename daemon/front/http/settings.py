@@ -61,7 +61,7 @@ class SettingsHandler(CachedHandler):
         self.write(self._settings())
 
     async def post(self) -> None:
-        """Change all requested settings, or none. Unknown keys and those of plug-ins are ignored.
+        """Change all requested settings, or none. Unknown keys are ignored, as are those of plug-ins but the camera's.
 
         Raises:
             Refused: 400 for an invalid value.

@@ -1,6 +1,7 @@
 """Pages: what open pages are sent: a snapshot that they all share, its changes, and heartbeats.
 
-A page that reads slowly needs no queue: its feed stores only which keys of the snapshot have changed.
+A page that reads slowly needs no long queue: its feed stores which keys of the snapshot have changed, and the last few
+states of the job and lines of the console.
 """
 
 import asyncio

@@ -27,8 +27,8 @@ class Entry:
         force: print the file even if the checks refuse it.
         state: one of the constants above; in a state of SKIPPED there is a `reason`.
         job: the number of its last job in the core's record.
-        begun: the number of jobs that were begun for it and have ended; part of the key of the next job, which has
-            to be unique.
+        begun: the number of its jobs that have ended, even if their prints never began; part of the key of the next
+            job, which has to be unique.
         behind: number and start of the job that was the last in the core's record before this entry's print. While the
             record has that job, it has not been replaced.
         user: name of the key that added it.
@@ -58,7 +58,7 @@ class Bed:
     """Whether the bed is clear, and who confirmed it."""
 
     clear: bool = False
-    by: str | None = None  # name of the key
+    by: str | None = None  # name of the key, or the eject script
     at: float | None = None  # Unix time in s
     after: int | None = None  # the last job when the bed was confirmed
     count: int | None = None  # `RemoteCore.bed` at that time: it changes when something may be on the bed

@@ -135,8 +135,9 @@ def propose(path: Path, target: ResumeTarget, layers: Sequence["Layer"], e_mode:
 def _top(name: str, place: ResumePlace, layers: Sequence["Layer"], offset: int) -> float:
     """Return the height of the part, in mm: a wrong one would crash the nozzle into it.
 
-    The last extrusion may have been beside the part, at any height. The place is in the last of `layers`, and the
-    height is that of the layer below. If these two layers are not adjacent, the place is refused.
+    The last extrusion may have been beside the part, at any height. The place is in the last of `layers`. If
+    that layer has begun and the last extrusion is at its height, this is the height of the part. Otherwise it is the
+    height of the layer below, and if these two layers are not adjacent, the place is refused.
     """
     height, last = place.top or 0.0, layers[-1] if layers else None
     if last is None or last.z is None:
