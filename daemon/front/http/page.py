@@ -123,8 +123,8 @@ def _unknown_name(header: str) -> str:
 <title>nozzled: unknown name</title>
 {STYLE}
 <h1>nozzled does not know the name {name}</h1>
-<p>Another website could point its name at this machine and so act as this page. Therefore nozzled answers only under
-its own names: its addresses, <code>localhost</code>, and its host name.</p>
+<p>Another website could point its name at this machine and so act as this page. Therefore nozzled shows its page
+only under its own names: its addresses, <code>localhost</code>, and its host name.</p>
 <p>If this name is right, add it to the configuration of nozzled, then restart it:</p>
 <pre>[http]
 hostnames = ["{name}"]</pre>
