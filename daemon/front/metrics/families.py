@@ -31,7 +31,7 @@ def _counter(doc: str, *labels: str) -> Family:
 FAMILIES: dict[str, Family] = {
     "build_info": _gauge("The versions of nozzled and Python; always 1.", "version", "python"),
     "printer_info": _gauge("The names of firmware and machine in the answer to M115; always 1.", "firmware", "machine"),
-    "core_up": _gauge("1 while the core runs; if 0, values of printer, print and connection are the last known ones."),
+    "core_up": _gauge("1 while the core answers; if 0, values of printer, print and connection are the last known."),
     "connection_state": _gauge("1 for the current state of the connection to the printer, 0 for the others.", "state"),
     "safety_trouble": _gauge("1 while a safety rule is broken."),
     "record_trouble": _gauge("1 while prints are not recorded, for example because the disk is full."),
@@ -49,7 +49,7 @@ FAMILIES: dict[str, Family] = {
     "job_printing_seconds": _counter("Time of all prints in the history, without pauses."),
     "filament_used_meters": _counter("Filament of all prints in the history."),
     "queue_entries": _gauge("Entries in the queue that wait."),
-    "bed_clear": _gauge("1 if a user has confirmed that the bed is clear, and nothing has been printed since."),
+    "bed_clear": _gauge("1 while a printer with a clear bed is connected: cleared by a user or the eject script."),
     # -- the printer
     "temperature_celsius": _gauge("Temperature of a heater.", "heater"),
     "temperature_target_celsius": _gauge("Target of a heater; 0 if it is off.", "heater"),
@@ -60,7 +60,7 @@ FAMILIES: dict[str, Family] = {
     "link_lines_sent": _counter("Lines and commands sent, including resends."),
     "link_lines_acknowledged": _counter("Lines and commands that the firmware has acknowledged."),
     "link_resends": _counter(
-        "Lines sent again, by reason: a bad checksum (checksum), a missing line (line), none given (other).", "reason"
+        "Resend requests, by reason: a bad checksum (checksum), a missing line (line), none given (other).", "reason"
     ),
     "link_timeouts": _counter("Timeouts: how often the printer was silent for too long."),
     "link_stray_oks": _counter("Acknowledgements that belong to no line."),
