@@ -103,7 +103,7 @@ async def test_due_heaters_off_spares_only_a_print_that_uses_the_heat(printer, h
     [
         ([(2900, 3000), (0, 5000)], False),  # a client selects a file
         ([(2900, 3000), (0, 5000), (40, 5000)], True),  # and prints it
-        ([(2900, 3000), (40, 5000)], False),
+        ([(40, 3000), (900, 5000)], False),
         ([(2900, 3000), (40, 3000), (80, 3000)], True),  # the user prints the same file again
         ([(900, 3000), None], False),
         ([(0, 0, True)], True),  # a pause
