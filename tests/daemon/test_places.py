@@ -200,3 +200,29 @@ async def test_the_next_print_does_not_wait_for_a_write_that_hangs_for_ever():
         assert places.may_go(Ticket(b"M105"), 1)
     places._task.cancel()
     places._retract_task.cancel()
+
+
+class SlowDisk(Disk):
+    """A disk that takes a second, and that fails so many times first."""
+
+    def __init__(self, failures=0):
+        super().__init__()
+        self.failures = failures
+
+    async def put(self, text):
+        await asyncio.sleep(1)
+        self.failures -= 1
+        if self.failures >= 0:
+            raise OSError("the disk fails")
+        self.text = text
+
+
+@pytest.mark.parametrize("failures", [0, 1])
+async def test_heaters_that_may_be_on_are_noted_even_if_the_disk_fails_once(failures):
+    """Without a failure the caller waits for the note: after that it records how the print ended."""
+    disk = SlowDisk(failures)
+    places = Places(disk, SimpleNamespace(printer=None, subscribe=lambda _: None), Logbook())
+    await places.forget("serial:/dev/ttyACM0")
+    assert (disk.text is None) == (failures > 0), "a disk that fails is not waited for"
+    await asyncio.sleep(10)
+    assert json.loads(disk.text)["hot_printer"] == "serial:/dev/ttyACM0"
