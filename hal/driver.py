@@ -401,7 +401,9 @@ class LinePrinter(LinkStatus):
         dead = isinstance(error, PortError | PrinterReset)
         # A connection that only stalls would deliver the commands late, to a print that continues. So they are not
         # sent, and the job turns the heaters off if it cannot be reattached. The last attempt to reattach sends them.
-        kept = self._settings.outlasts_silence and self._loop.time() < self._heat_is_kept_until
+        # No print continues on a printer that counts no lines.
+        outlasts_silence = self._settings.outlasts_silence and self.dialect.counts_lines
+        kept = outlasts_silence and self._loop.time() < self._heat_is_kept_until
         stalled = isinstance(error, PrinterSilent) and kept
         if heaters_off and self._link is not None and not (dead or stalled):
             self._pump.write(self._decoder_reset + b"\n" + self._settings.heaters_off(self.heaters))

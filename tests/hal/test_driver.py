@@ -632,6 +632,17 @@ async def test_a_print_that_may_be_resumed_after_a_silence_gets_no_heaters_off(o
         assert (b"M104 S0" in transport.written) != (outlasts and fed)
 
 
+async def test_a_silence_turns_heaters_off_if_the_printer_counts_no_lines():
+    """Such a print ends: it cannot be reattached to."""
+    transport = FakeTransport(answers("Teacup"))
+    async with connected(transport, answer_timeout=5.0, outlasts_silence=True) as printer:
+        printer.feed(Lines(9))
+        transport.answer = lambda _line: b""
+        with pytest.raises(PrinterSilent):
+            await printer.send("M114")
+        assert b"M104 S0" in transport.written
+
+
 @pytest.mark.parametrize(("ends", "kept"), [(False, True), (True, False)])
 async def test_heat_that_a_job_uses_before_its_first_line_outlasts_a_silence(ends, kept):
     transport = FakeTransport(mute_after_handshake)
