@@ -27,7 +27,7 @@ remaining commands are sent in the next state.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from daemon.core.job.job_snapshot import JobSnapshot
 from daemon.errors import StepsDiffer
@@ -140,39 +140,52 @@ class Steps:
         Raises:
             StepsDiffer: a command was sent at this index.
         """
-        index, self._index = self._index, self._index + 1
-        if index < len(self._snapshot.passed_steps):
-            previous, lines = self._snapshot.passed_steps[index]
-            _compare(previous, "")
-            return lines
-        lines = await look()
-        self._remember(lines)
+        if (lines := self._pass_on()) is None:
+            self._remember(lines := await look())
         return lines
 
     async def measure(self, look: Callable[[], Awaitable[T]]) -> T:
-        """Return the value that `look` returned when the effect first came to this step: a value that JSON can hold."""
+        """Return the value that `look` returned when the effect first came to this step: a value that JSON can hold.
 
-        async def look_as_json() -> list[str]:
-            return [json.dumps(await look())]
-
-        [text] = await self.observe(look_as_json)
-        value: T = json.loads(text)
-        return value
+        Raises:
+            StepsDiffer: a command was sent at this index.
+        """
+        if (lines := self._pass_on()) is None:
+            self._remember(lines := _as_lines(await look()))
+        return cast("T", _value_in(lines))
 
     def recall(self, make: Callable[[], T]) -> T:
-        """Return the value that `make` returned when the effect first came to this step: a value that JSON can hold."""
+        """Return the value that `make` returned when the effect first came to this step: a value that JSON can hold.
+
+        Raises:
+            StepsDiffer: a command was sent at this index.
+        """
+        if (lines := self._pass_on()) is None:
+            self._remember(lines := _as_lines(make()))
+        return cast("T", _value_in(lines))
+
+    def _pass_on(self) -> list[str] | None:
+        """Go on to the next step; return what was kept of this one, None: the effect has not come to it before."""
         index, self._index = self._index, self._index + 1
-        if index < len(self._snapshot.passed_steps):
-            [text] = self._snapshot.passed_steps[index][1]
-            value: T = json.loads(text)
-            return value
-        value = make()
-        self._remember([json.dumps(value)])
-        return value
+        if index == len(self._snapshot.passed_steps):
+            return None
+        previous, lines = self._snapshot.passed_steps[index]
+        _compare(previous, "")
+        return lines
 
     def _remember(self, lines: list[str]) -> None:
         self._snapshot.passed_steps.append(("", lines))
         self._keep()
+
+
+def _as_lines(value: object) -> list[str]:
+    """Return a value as the snapshot keeps it: as one line, of JSON."""
+    return [json.dumps(value)]
+
+
+def _value_in(lines: list[str]) -> object:
+    """Return the value that `_as_lines` has made lines of."""
+    return json.loads(lines[0])
 
 
 def _retrieve(answer: "asyncio.Task[Sequence[str]]") -> None:
