@@ -167,7 +167,7 @@ class Steps:
     def _pass_on(self) -> list[str] | None:
         """Go on to the next step; return what was kept of this one, None: the effect has not come to it before."""
         index, self._index = self._index, self._index + 1
-        if index == len(self._snapshot.passed_steps):
+        if index >= len(self._snapshot.passed_steps):
             return None
         previous, lines = self._snapshot.passed_steps[index]
         _compare(previous, "")
