@@ -50,7 +50,7 @@ __all__ = ["LinePrinter", "LinkSettings"]
 
 
 class LinePrinter(LinkStatus):
-    """A `hal.printer.Printer` over any transport."""
+    """A `hal.printer.Printer` over any transport; the contracts of its methods stand there."""
 
     def __init__(
         self, transport: Transport, settings: LinkSettings | None = None, logbook: Logbook | None = None
@@ -77,37 +77,30 @@ class LinePrinter(LinkStatus):
 
     @property
     def address(self) -> str:
-        """The printer's address."""
         return self._transport.address
 
     @property
     def baudrate(self) -> int | None:
-        """Bits per second on the wire; None: it is not known, or bytes take no time."""
         return self._transport.baudrate
 
     @property
     def state(self) -> ConnectionState:
-        """The connection's state."""
         return self._state
 
     @property
     def error(self) -> NozzledError | None:
-        """The error that led to FAULT."""
         return self._error
 
     @property
     def identity(self) -> FirmwareIdentity:
-        """The firmware's answer to M115."""
         return self._handshake.identity
 
     @property
     def heard_at(self) -> float:
-        """When the printer's last bytes came, in s of the loop."""
         return self._pump.heard_at
 
     @property
     def heaters(self) -> Heaters:
-        """The last temperature report, in °C."""
         return self._reports.heaters
 
     def hotend(self, tool: int) -> str:
@@ -129,50 +122,40 @@ class LinePrinter(LinkStatus):
 
     @property
     def hangs(self) -> bool:
-        """A deadline of the link passed long ago without effect, which only a bug can cause."""
         return self._state is ConnectionState.READY and self._pump.has_overslept
 
     @property
     def busy(self) -> bool:
-        """The firmware reports that it executes a long command; it reads no other meanwhile."""
         return self._reports.busy
 
     @property
     def waits_for_user(self) -> bool:
-        """The firmware reports that it waits for the user at its panel."""
         return self._reports.waits_for_user
 
     @property
     def panel_print(self) -> PanelPrint | None:
-        """The print from the printer's own SD card."""
         return self._reports.panel.print
 
     @property
     def message(self) -> str | None:
-        """The printer's last message for the user."""
         return self._reports.panel.message
 
     @property
     def prompt(self) -> Prompt | None:
-        """The question that the printer shows."""
         return self._reports.panel.prompt
 
     @property
     def turnaround(self) -> Histogram:
-        """Times, in s, from when bytes of the printer are readable until the lines in answer are written."""
         return self._pump.turnaround
 
     @property
     def flight_recorder(self) -> FlightRecorder:
-        """The last pieces that went over the wire."""
         return FlightRecorder(self._pump.ring)
 
     def use_settings(self, settings: LinkSettings) -> None:
-        """Use new settings: those of heaters and queries from now on, those of the link from the next connection on."""
         self._settings = self._reports.settings = settings
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
-        """Call `listener` with each event from now on; return a function that ends this."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
@@ -260,22 +243,18 @@ class LinePrinter(LinkStatus):
         self._pump.turn()
 
     def keep_heat(self) -> None:
-        """Keep heaters on if the printer falls silent: a job uses them and may be reattached; `feed(None)` ends it."""
         self._heat_is_kept_until = math.inf
 
     def set_place(self, place: JobPlace, modes: Modes) -> None:
-        """Set the place and modes of the last line sent, which `reattach` did not know; `feed` continues after it."""
         self._require_link().set_place(place, modes)
         if self._logbook is not None:
             self._logbook.set_place(place, modes)
 
     def reserve_numbers(self, number: int, count: int) -> None:
-        """Reserve `count` numbers from `number` on for commands that wait: no line of the job gets one."""
         if self._link is not None:
             self._link.reserve_numbers(number, count)
 
     def wake(self) -> None:
-        """Continue with the job: its source has lines again."""
         if self._link is not None:
             self._pump.turn()
 
@@ -285,13 +264,11 @@ class LinePrinter(LinkStatus):
             self._link.hold()
 
     def release(self) -> None:
-        """Let lines of the job go: `hold` is over."""
         if self._link is not None:
             self._link.release()
             self._pump.turn()
 
     def probe_soon(self) -> None:
-        """Probe once, after 2 s of silence: a user waits for the lines in flight."""
         if self._link is not None:
             self._link.probe_soon()
             self._pump.turn()

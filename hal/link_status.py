@@ -10,7 +10,7 @@ from hal.pump import Pump
 
 
 class LinkStatus:
-    """The part of a `hal.printer.Printer` that only the link knows."""
+    """The part of a `hal.printer.Printer` that only the link knows; the contracts of its methods stand there."""
 
     def __init__(self, pump: Pump) -> None:
         self._pump = pump
@@ -21,34 +21,28 @@ class LinkStatus:
 
     @property
     def dialect(self) -> Dialect:
-        """The dialect of the firmware."""
         return self._link.dialect if self._link else UNKNOWN
 
     @property
     def flow_control(self) -> FlowControl:
-        """The limits by which lines are sent, for the log."""
         dialect = self.dialect
         return FlowControl(dialect.name, dialect.window_lines, dialect.window_bytes)
 
     @property
     def compact(self) -> Compact | None:
-        """The function that shortens a job's line for this firmware; None: lines stay as they are."""
         keep = self.dialect.compact if self._link else None
         return None if keep is None else compactor(keep)
 
     @property
     def counters(self) -> Counters:
-        """The counts of this connection."""
         return self._link.counters if self._link else Counters()
 
     @property
     def place(self) -> JobPlace:
-        """The place of the last acknowledged line of the job."""
         return self._link.place if self._link else JobPlace()
 
     @property
     def modes(self) -> Modes:
-        """The modes in force after the last line sent."""
         return self._link.modes if self._link else Modes()
 
     @property
@@ -58,7 +52,6 @@ class LinkStatus:
 
     @property
     def first_number(self) -> int:
-        """The number of the first line of this connection that this host sent."""
         return self._link.first_number if self._link else 1
 
     @property
@@ -68,7 +61,6 @@ class LinkStatus:
 
     @property
     def next_on_wire(self) -> int:
-        """The number on the wire of the next new line."""
         return self._link.next_on_wire if self._link else 1
 
     @property

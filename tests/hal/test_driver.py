@@ -22,11 +22,13 @@ from gcode.outgoing import JobPlace, Ticket, job_line
 from gcode.replies import Reading
 from hal.driver import LinePrinter, LinkSettings
 from hal.errors import HandshakeFailed, NoSuchPort, NotConnected, PortLost
+from hal.link_status import LinkStatus
 from hal.printer import (
     ActionRequested,
     ConnectionState,
     FirmwareIdentity,
     FirmwareSaid,
+    Printer,
     StateChanged,
     StopEnded,
     TemperaturesRead,
@@ -967,3 +969,11 @@ async def test_a_reattached_connection_does_not_count_as_opened():
         await again.reattach(snapshot, identity)
     assert again.flight_recorder.records()[0] == (0.0, EVENT, b"reopen")
     await again.close()
+
+
+def test_each_contract_of_a_printer_is_written_once():
+    members = {name: each for kind in (LinkStatus, LinePrinter) for name, each in vars(kind).items() if name[0] != "_"}
+    contracts = {name: getattr(getattr(Printer, name, None), "__doc__", None) for name in members}
+    assert len(members) > 40
+    assert [name for name, each in members.items() if not each.__doc__ and not contracts[name]] == []
+    assert [name for name, each in members.items() if each.__doc__ and each.__doc__ == contracts[name]] == []
