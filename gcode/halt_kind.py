@@ -3,7 +3,14 @@
 The texts are those of Marlin, Prusa-Firmware, Repetier, RepRapFirmware and Klipper (`tests/gcode/test_halt_kind.py`).
 """
 
-_KINDS = (
+from typing import Literal
+
+HeaterFault = Literal["runaway", "not_heating", "too_cold", "too_hot", "sensor"]
+"""Kinds of halt that report a fault of a heater or of its sensor."""
+
+HaltKind = Literal[HeaterFault, "homing"]
+
+_KINDS: tuple[tuple[HaltKind, tuple[str, ...]], ...] = (
     ("runaway", ("thermal runaway", "thermal_runaway", "temperature excursion")),
     ("not_heating", ("heating failed", "preheat error", "not heating at expected rate")),
     ("too_cold", ("mintemp", "min temp")),
@@ -13,7 +20,7 @@ _KINDS = (
 )  # fmt: skip
 
 
-def halt_kind(text: str) -> str | None:
+def halt_kind(text: str) -> HaltKind | None:
     """Return the kind of halt that a text of the firmware reports; None: the kind is unknown."""
     lowered = text.lower()
     return next((kind for kind, words in _KINDS if any(word in lowered for word in words)), None)

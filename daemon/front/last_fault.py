@@ -5,7 +5,7 @@ from collections.abc import Callable
 from daemon.bridge.remote import RemoteCore
 from gcode.errors import FirmwareHalted
 from gcode.frozen import frozen
-from gcode.halt_kind import halt_kind
+from gcode.halt_kind import HaltKind, halt_kind
 from hal.printer import ConnectionState, Event, StateChanged
 
 STOP_REASON = "emergency stop"
@@ -20,7 +20,7 @@ class StoredFault:
 
     at: int
     text: str
-    kind: str | None
+    kind: HaltKind | None
 
 
 class LastFault:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import structlog
 
@@ -17,7 +17,7 @@ from daemon.companions.power.errors import DeviceError
 from daemon.companions.power.printer import PrinterWatch
 from daemon.companions.power.rules import AutoOff, OffPlan, PrinterReading, why_not_cold, why_not_idle, why_not_off
 from daemon.companions.power.switch import Objection, Switch, SwitchingWithdrawn
-from gcode.halt_kind import halt_kind
+from gcode.halt_kind import HeaterFault, halt_kind
 
 if TYPE_CHECKING:
     from daemon.companions.power.sensors import Inputs
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 OCTOPRINT_PLUGIN = "psucontrol"  # apps for OctoPrint show its switch
 STATE_EVENT = "plugin_psucontrol_psu_state_changed"
 EVENTS = ["Connected", "EmergencyStop", "Error", "PrintStarted", "PrintResumed"]
-HEATER_FAULTS = ("runaway", "not_heating", "too_cold", "too_hot", "sensor")  # kinds of `halt_kind`
+HEATER_FAULTS: tuple[HeaterFault, ...] = get_args(HeaterFault)
 ANNOUNCED_INTERVAL = 1.0  # between two readings of the printer's state while a switch-off is announced
 IDLE_INTERVAL = 5.0  # between two readings of the printer's state at other times
 QUEUE_INTERVAL = 10.0  # between two readings of the queue
