@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from gcode.frozen import frozen
 from gcode.packing import text_on_wire
 from gcode.replies import decode
-from hal.session_file import HOST, PRINTER, Record
+from hal.session_file import HOST, PRINTER, Record, RecordKind
 
 RING_SIZE = 200
 """Number of pieces in the ring."""
@@ -16,7 +16,7 @@ RING_SIZE = 200
 MAX_RECENT = 32 * 1024
 """The most bytes of recent pieces that are returned at once: splitting them into lines must not delay the loop."""
 
-Piece = tuple[float, str, bytes]
+Piece = tuple[float, RecordKind, bytes]
 """The loop's time, the kind (HOST, PRINTER or EVENT), and the bytes."""
 
 

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from gcode.frozen import frozen, mutable
 from hal.errors import PortError
-from hal.session_file import EVENT, HOST, PRINTER, Record, SessionEncoder, SessionHeader
+from hal.session_file import EVENT, HOST, PRINTER, Record, RecordKind, SessionEncoder, SessionHeader
 from hal.transport import Reopenable, Transport
 
 FLUSH_INTERVAL = 1.0
@@ -106,7 +106,7 @@ class Recorder:
         """Start the thread."""
         self._thread.start()
 
-    def note(self, time: float, kind: str, data: bytes) -> None:
+    def note(self, time: float, kind: RecordKind, data: bytes) -> None:
         """Take one piece; called on the loop's thread."""
         if len(self._pieces) >= MAX_PIECES:
             self.dropped += 1
@@ -200,7 +200,7 @@ class SessionSink(Protocol):
     def start(self) -> None:
         """Begin: the connection is open."""
 
-    def note(self, time: float, kind: str, data: bytes) -> None:
+    def note(self, time: float, kind: RecordKind, data: bytes) -> None:
         """Take one piece, `time` seconds after the opening of the connection; may be called before `start`."""
 
     def close(self) -> None:
@@ -279,7 +279,7 @@ class RecordingTransport:
         self._end(b"lost " + str(error).encode(errors="replace"))
         self._on_lost(error)
 
-    def _note(self, kind: str, data: bytes) -> None:
+    def _note(self, kind: RecordKind, data: bytes) -> None:
         self._recorder.note(self._clock() - self._began, kind, data)
 
     def _end(self, event: bytes) -> None:

@@ -13,7 +13,7 @@ from gcode.packing import text_on_wire
 from gcode.replies import decode
 from hal.errors import AddressError, PortError, PortLost, RecordingError, ReplayDiffers
 from hal.registry import Address, yes_or_no
-from hal.session_file import EVENT, HOST, PRINTER, Record, RecordedSession, read
+from hal.session_file import EVENT, HOST, PRINTER, Record, RecordedSession, RecordKind, read
 
 MAX_SILENCE_S = 1.0
 """Seconds after which a host that does not send the recorded bytes counts as silent."""
@@ -208,7 +208,7 @@ class ReplayTransport:
 
     # -- ending --------------------------------------------------------------------------------------------
 
-    def _differ(self, kind: str | None, data: bytes, *, follow: bool) -> None:
+    def _differ(self, kind: RecordKind | None, data: bytes, *, follow: bool) -> None:
         """Note a difference, then stop, or `follow` the recording to the next record."""
         self._note(kind, data)
         if self._strict and self._loop is not None:
@@ -220,7 +220,7 @@ class ReplayTransport:
             self._offset = 0
             self._schedule()
 
-    def _note(self, kind: str | None, data: bytes) -> None:
+    def _note(self, kind: RecordKind | None, data: bytes) -> None:
         if self.difference is None:
             record = self.records[self.index]
             expected = record._replace(data=record.data[self._offset :])

@@ -22,7 +22,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, Final, Literal, NamedTuple, get_args, get_type_hints
 
 from gcode.frozen import frozen
 from hal.errors import RecordingError
@@ -30,8 +30,12 @@ from hal.errors import RecordingError
 FORMAT = "nozzled session"
 VERSION = 1
 
-HOST, PRINTER, EVENT = ">", "<", "!"
-_KINDS = (HOST, PRINTER, EVENT)
+RecordKind = Literal[">", "<", "!"]
+
+HOST: Final = ">"
+PRINTER: Final = "<"
+EVENT: Final = "!"
+_KINDS: tuple[RecordKind, ...] = get_args(RecordKind)
 
 MAX_TEXT = 1 << 30
 """Bytes of text that are read from one file: more than any recorder writes, less than a gzip bomb holds."""
@@ -45,7 +49,7 @@ class Record(NamedTuple):
     """One piece of the conversation."""
 
     time: float  # seconds since the opening of the connection, or since the first record of a dump
-    kind: str  # HOST, PRINTER or EVENT
+    kind: RecordKind  # HOST, PRINTER or EVENT
     data: bytes
 
 

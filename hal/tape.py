@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from hal.session_file import Record, SessionEncoder, SessionHeader
+from hal.session_file import Record, RecordKind, SessionEncoder, SessionHeader
 
 PIECES = 4096
 """Pieces that are written at once."""
@@ -68,7 +68,7 @@ class Tape:
     def start(self) -> None:
         """Do nothing: the file is already open."""
 
-    def note(self, _time: float, kind: str, data: bytes) -> None:
+    def note(self, _time: float, kind: RecordKind, data: bytes) -> None:
         """Take one piece; its time counts from the start of the session, not of the connection."""
         if self._file is None:
             return

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import BinaryIO
 
-from hal.session_file import Record, SessionHeader
+from hal.session_file import Record, RecordKind, SessionHeader
 from hal.tape import SessionOutput
 
 
@@ -20,7 +20,7 @@ class SessionWriter:
     def start(self) -> None:
         """Do nothing: the file is open."""
 
-    def note(self, _time: float, kind: str, data: bytes) -> None:
+    def note(self, _time: float, kind: RecordKind, data: bytes) -> None:
         """Write one piece, at the device's time."""
         self._output.add([Record(self._now(), kind, data)])
 

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from hal.replay import dialogue
-from hal.session_file import EVENT, Record, SessionEncoder, SessionHeader
+from hal.session_file import EVENT, Record, RecordKind, SessionEncoder, SessionHeader
 
 MAX_PIECES = 1 << 16
 """Number of pieces; older ones are dropped."""
@@ -27,7 +27,7 @@ class SessionKeeper:
     def start(self) -> None:
         """Do nothing: the keeper is always ready."""
 
-    def note(self, time: float, kind: str, data: bytes) -> None:
+    def note(self, time: float, kind: RecordKind, data: bytes) -> None:
         """Take one piece."""
         self.count += 1
         self.records.append(Record(time, kind, data))
