@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import field
 from typing import Any
 
-from daemon.companions.notify.notices import UserNotice, one_line
+from daemon.companions.notify.notices import NoticeClass, UserNotice, one_line
 from gcode.frozen import mutable
 
 MAX_AGE_S = 12 * 3600.0
@@ -27,7 +27,7 @@ EVENTS = ("FilamentRunout", "PowerCut", "PowerOffByItself", "PowerOffFailed")
 _AT_WORK = frozenset({"printing", "finishing"})
 _PAUSES = frozenset({"pausing", "paused"})
 _ENDS = {"completed": "done", "failed": "failed", "interrupted": "interrupted", "cancelled": "cancelled"}
-_KINDS = {"done": "done", "failed": "failed", "interrupted": "failed", "cancelled": "cancelled"}
+_KINDS: dict[str, NoticeClass] = {"done": "done", "failed": "failed", "interrupted": "failed", "cancelled": "cancelled"}
 _NUMBER = re.compile(r"\d+")
 
 

@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-CLASSES = {
+NoticeClass = Literal[
+    "done", "failed", "cancelled", "paused", "back", "warning", "bed", "fault", "disk", "power"
+]  # fmt: skip
+
+CLASSES: dict[NoticeClass, str] = {
     "done": "A print is done.",
     "failed": "A print has failed or was interrupted.",
     "cancelled": "A print was cancelled.",
@@ -19,10 +23,12 @@ CLASSES = {
 }
 """Each class has its own limit of one message per minute."""
 
-URGENT = frozenset({"fault"})
+NoticeKind = Literal[NoticeClass, "test"]
+
+URGENT: frozenset[NoticeKind] = frozenset({"fault"})
 """Classes whose notices are dropped, to make room, only if no others wait."""
 
-MUTED = ("cancelled",)
+MUTED: tuple[NoticeClass, ...] = ("cancelled",)
 """Classes that are off by default: a user who cancels a print knows about it."""
 
 MAX_TEXT = 200  # characters of a name or reason in a message
@@ -33,13 +39,13 @@ class UserNotice:
     """A notice for users.
 
     Attributes:
-        kind: its class, one of CLASSES.
+        kind: its class, one of CLASSES; "test": the notice that a user asked for as a test.
         key: identifies the event; notices with the same key are sent once.
         what: selects one of the texts of the class.
         about: values for the text: printer, file, reason, times in s, filament.
     """
 
-    kind: str
+    kind: NoticeKind
     key: str
     what: str
     about: Mapping[str, Any] = field(default_factory=dict)

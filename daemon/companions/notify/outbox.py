@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from daemon.companions.notify.notices import CLASSES, URGENT, UserNotice
+from daemon.companions.notify.notices import CLASSES, URGENT, NoticeKind, UserNotice
 from gcode.frozen import mutable
 
 MAX_WAITING = 20
@@ -80,8 +80,8 @@ class NoticeOutbox:
         self.drop_count = 0
         self._known_keys: dict[str, None] = {}
         # class → the newest notice that has to wait for the class, and how many it replaces
-        self._held_notices: dict[str, tuple[UserNotice, int]] = {}
-        self._last_sent: dict[str, float] = {}  # class → when a notice of it was last sent
+        self._held_notices: dict[NoticeKind, tuple[UserNotice, int]] = {}
+        self._last_sent: dict[NoticeKind, float] = {}  # class → when a notice of it was last sent
         self._next_number = 1
 
     @property
