@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, field
-from typing import Any
+from typing import Any, Literal
 
 from daemon.simulation.incidents import Incident
 from daemon.simulation.series import Sample
 from gcode.frozen import frozen, mutable
+
+BottleneckCause = Literal["wire", "answers"]
+PauseKind = Literal["paused", "waits for its user"]
 
 BITS_A_BYTE = 10  # start bit, eight data bits, stop bit
 MIN_FILL = 4  # moves in the planner; with fewer, each late line slows the machine down
@@ -57,7 +60,7 @@ class Bottleneck:
     from_s: float
     to_s: float
     lines_per_s: float
-    cause: str
+    cause: BottleneckCause
 
 
 @mutable
@@ -75,7 +78,7 @@ class PauseSpan:
 
     from_s: float
     to_s: float
-    kind: str
+    kind: PauseKind
 
 
 @frozen

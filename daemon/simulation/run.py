@@ -16,7 +16,15 @@ from daemon.core.job.survival import Survival
 from daemon.errors import JobConflict, ServiceError
 from daemon.simulation import outcome
 from daemon.simulation.incidents import MAX_INCIDENTS, Incidents
-from daemon.simulation.outcome import LayerTime, Outcome, PauseSpan, ScenarioFault, Thermometer, UnderrunPlace
+from daemon.simulation.outcome import (
+    LayerTime,
+    Outcome,
+    PauseKind,
+    PauseSpan,
+    ScenarioFault,
+    Thermometer,
+    UnderrunPlace,
+)
 from daemon.simulation.series import Sample, Series
 from daemon.simulation.stand_ins import FileWithoutLink, InlineExecutor, NoStore, ReportingPrinter
 from daemon.simulation.witness import PrintCheck, Witness
@@ -265,7 +273,7 @@ class Simulation:
             with suppress(JobConflict):
                 self._jobs.resume()
 
-    def _note_pause(self, began: float, ended: float, kind: str) -> None:
+    def _note_pause(self, began: float, ended: float, kind: PauseKind) -> None:
         if len(self._pauses) < MAX_INCIDENTS:
             self._pauses.append(PauseSpan(round(began - self._began, 3), round(ended - self._began, 3), kind))
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from daemon.front.queue.document import BEGINNING, FAILED, PRINTING, WAITING, Bed, Document, Entry
+from daemon.front.queue.document import BEGINNING, FAILED, PRINTING, WAITING, Bed, Document, Entry, SkippedState
 
 
 def claim(draft: Document, number: int, behind: tuple[int, float] | None) -> bool:
@@ -54,7 +54,7 @@ def _set_bed(draft: Document, job: int | None, bed: Bed) -> None:
         draft.bed = bed
 
 
-def skip(draft: Document, number: int, state: str, reason: str) -> bool:
+def skip(draft: Document, number: int, state: SkippedState, reason: str) -> bool:
     """Skip a waiting entry for a reason; False: it does not wait."""
     entry = next((each for each in draft.entries if each.id == number and each.state == WAITING), None)
     if entry is not None:

@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import field
+from typing import Final, Literal, get_args
 
 from daemon.errors import JobConflict, NoSuchEntry
 from gcode.frozen import mutable
@@ -11,10 +12,18 @@ MAX_COPIES = 999
 MAX_NOTES_LENGTH = 1000
 MAX_MATERIAL_LENGTH = 60
 
-WAITING, BEGINNING, PRINTING = "waiting", "beginning", "printing"
-REFUSED, MISSING, FAILED, DONE = "refused", "missing", "failed", "done"
-UNDER_WAY = (BEGINNING, PRINTING)
-SKIPPED = (REFUSED, MISSING, FAILED)
+EntryState = Literal["waiting", "beginning", "printing", "refused", "missing", "failed", "done"]
+SkippedState = Literal["refused", "missing", "failed"]
+
+WAITING: Final = "waiting"
+BEGINNING: Final = "beginning"
+PRINTING: Final = "printing"
+REFUSED: Final = "refused"
+MISSING: Final = "missing"
+FAILED: Final = "failed"
+DONE: Final = "done"
+UNDER_WAY: tuple[EntryState, ...] = (BEGINNING, PRINTING)
+SKIPPED: tuple[SkippedState, ...] = get_args(SkippedState)
 
 
 @mutable
@@ -44,7 +53,7 @@ class Entry:
     notes: str = ""
     material: str | None = None
     force: bool = False
-    state: str = WAITING
+    state: str = WAITING  # not EntryState: a state of a later version must not make the stored queue unreadable
     reason: str | None = None
     job: int | None = None
     begun: int = 0

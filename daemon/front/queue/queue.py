@@ -22,7 +22,7 @@ from daemon.errors import FileError, JobConflict, KeyReused, NeverBegan, NoSuchF
 from daemon.front.analysis.watch import Watch
 from daemon.front.events import Events
 from daemon.front.queue import changes
-from daemon.front.queue.document import BEGINNING, DONE, MISSING, REFUSED, Bed, Document, Entry
+from daemon.front.queue.document import BEGINNING, DONE, MISSING, REFUSED, Bed, Document, Entry, SkippedState
 from daemon.front.queue.store import QueueStore
 from daemon.front.uploads.files import FileStore
 from daemon.front.views.selection import selection_of
@@ -402,7 +402,7 @@ class Queue:
             reason = f"{keyed_print.state}: {keyed_print.reason}" if keyed_print.reason else keyed_print.state
             await self.change(partial(changes.note_failed, number=entry.id, job=keyed_print.job, reason=reason))
 
-    async def _skip(self, entry: Entry, state: str, reason: str) -> None:
+    async def _skip(self, entry: Entry, state: SkippedState, reason: str) -> None:
         log.warning("queue.skipped", file=entry.path, state=state, reason=reason)
         if await self.change(partial(changes.skip, number=entry.id, state=state, reason=reason)):
             self._events.publish(
