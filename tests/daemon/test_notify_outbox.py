@@ -5,12 +5,13 @@ import errno
 import json
 from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.companions.notify.delivery import NoticeDelivery
-from daemon.companions.notify.notices import CLASSES, UserNotice
+from daemon.companions.notify.notices import CLASSES, NoticeClass, UserNotice
 from daemon.companions.notify.outbox import INTERVAL, MAX_KEYS, MAX_WAITING, RETRY_PAUSES_S, NoticeOutbox
 from daemon.companions.notify.targets import Target
 from daemon.companions.notify.texts import title_of
@@ -18,6 +19,10 @@ from daemon.companions.notify.texts import title_of
 
 def notice(key, kind="done"):
     return UserNotice(kind, key, "done", {"file": "a.gcode"})
+
+
+def test_every_class_of_notices_is_described():
+    assert tuple(CLASSES) == get_args(NoticeClass)
 
 
 def test_a_notice_goes_to_every_target_once():
