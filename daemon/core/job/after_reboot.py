@@ -37,9 +37,12 @@ LOOKBACK_FACTOR = 8
 """Number of bytes before the place that are read to find where the head has to be. If that is not enough,
 LOOKBACK_FACTOR times as many are read, and so on, because a layer may have any size."""
 
-POSITION_TOLERANCE = 0.03  # mm between where the head has to be and where it is; firmwares report two decimals
+# mm between where the head has to be and where it is; Marlin and Prusa-Firmware report two decimals
+# (marlin-2.1-plain-motion.txt, prusa-3.13.3-motion.txt)
+POSITION_TOLERANCE = 0.03
 FILAMENT_TOLERANCE = 0.1  # mm; a larger difference means that the user has moved the filament
-TARGET_TOLERANCE = 1.0  # °C between equal targets, as some firmwares report whole degrees
+# °C between equal targets, as some firmwares have whole degrees (Prusa-Firmware, temperature.h, `target_temperature`)
+TARGET_TOLERANCE = 1.0
 MAX_COOLING = 15.0  # °C since the place was written
 
 _MAX_COMMAND = 4096  # bytes within which a command ends
@@ -81,6 +84,7 @@ async def find_place(stream: FileStream, stored: StoredPlace, next_number: int) 
         CannotReattach: that number does not fit.
         OSError, CommandError: the file cannot be read.
     """
+    # a board that has just booted wants line 1 (`Resend: 1` in marlin-2.1-plain-basic.txt)
     if next_number <= stored.accepted_number:
         raise CannotReattach(
             f"the printer wants line {next_number}, but had accepted line {stored.accepted_number}: its board was reset"

@@ -30,13 +30,14 @@ async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> Parked
     state = steps.recall(lambda: _state_before_parking(printer, config))
     modes = modes_of(state["modes"])
     at = await steps.measure(lambda: _position_at_rest(printer))
-    # before homing M114 reports no real position, and after G20 perhaps inches
+    # before homing M114 reports zeros (marlin-2.1-plain-basic.txt, klipper.txt), and after G20 perhaps inches
     moves = config.pause.park != "none" and modes.homed and not modes.inches
     axes = at if moves else None
     parked = ParkedPosition(axes, modes, state["retracted"] if axes else 0.0, state["targets"])
     for command in park(parked, config.pause, config.profile):
         await steps.send(printer, command)
-    if axes and (keep := printer.dialect.idle.motors_on_command):  # otherwise the motors go off: in Marlin after 2 min
+    # otherwise the motors go off: in Marlin after 2 min (MarlinCore.cpp, DEFAULT_STEPPER_TIMEOUT_SEC)
+    if axes and (keep := printer.dialect.idle.motors_on_command):
         await steps.send(printer, keep.decode())
     return parked
 
@@ -91,6 +92,7 @@ async def has_gone_cold(printer: Printer, parked: ParkedPosition) -> bool:
 
 def timer_has_run_out(printer: Printer, parked: ParkedPosition) -> bool:
     """Tell whether the firmware's idle timer has run out, so that every heater is off, and the motors are off too."""
+    # only Klipper's timer: TURN_OFF_HEATERS, then M84 (klippy/extras/idle_timeout.py, DEFAULT_IDLE_GCODE)
     targets = [printer.heaters[name].target for name in parked.targets if name in printer.heaters]
     return (
         parked.axes is not None
@@ -103,6 +105,7 @@ def timer_has_run_out(printer: Printer, parked: ParkedPosition) -> bool:
 async def find_lost_position(printer: Printer, parked: ParkedPosition) -> list[str]:
     """Find out by a tiny move whether the firmware has lost its position; return why, or nothing if it has not."""
     refusals: list[str] = []
+    # Klipper refuses to move an axis that is not homed: `!! Must home axis first` (klipper.txt)
     words = printer.dialect.idle.unhomed_reply or ""
     for command in (
         "G91",
@@ -120,6 +123,7 @@ async def find_lost_position(printer: Printer, parked: ParkedPosition) -> list[s
 
 
 def _cold_heaters(printer: Printer, parked: ParkedPosition) -> list[str]:
+    # Prusa's safety timer turns heaters off after 30 min (Marlin_main.cpp, DEFAULT_SAFETYTIMER_TIME_MINS)
     minimum = printer.dialect.heat.min_extrude or 0.0
     cold = []
     for name, target in parked.targets.items():

@@ -12,7 +12,8 @@ So the next host finds one of three things:
 * The snapshot names the step, and the ring has no frame of it: it never reached the wire, and is sent under its old
   number.
 * The snapshot names the step, and the ring has its frame: by now the link has found out whether the printer has
-  accepted that line, and otherwise has sent it again from the ring (`gcode.recovery`). So the step is done.
+  accepted that line, and otherwise has sent it again from the ring (`gcode.recovery`). So the step is done. A line that
+  was accepted and comes again is refused or dropped, not executed (marlin-plain-lines.txt, marlin-2.1-plain-lines.txt).
 
 An effect (`daemon.core.job.effects`) always runs from its first line, whether the job has just entered the state or
 returns to it. The commands that it has sent before are not sent again: the snapshot has them by their index. This works

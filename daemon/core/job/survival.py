@@ -180,6 +180,7 @@ class Survival:
 
     async def _reattach_from_disk(self, job: Job, stored: StoredPlace) -> None:
         """Reattach without a logbook: the printer says which line it wants, the disk says what that means."""
+        # N99999999 is answered by `Resend: 5` (marlin-2.1-plain-lines.txt, prusa-3.13.3-lines.txt)
         self.places.reattach(job, stored)
         estimate = LinkEstimate(stored.number, modes_of(stored.modes))
         snapshot = job.snapshot
