@@ -27,6 +27,7 @@ HEATERS_BY_COMMAND = {
     "M191": "chamber",
 }
 
+# `parse` says what the target is, but not where it stands in the command
 _TARGET = {letter: re.compile(rb"%c\s*\+?\d+\.?\d*" % letter, re.IGNORECASE) for letter in b"SR"}
 _HEAT_COMMAND = m_code(104, 109, 140, 141, 190, 191)
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# Not by `parse`, which refuses macros and takes longer: a client may send many commands at once.
 _MOVE = re.compile(r"\s*(?:G0*(?:[0-35]|28|29|92)(?![\d.])|T\d|M(?:18|84)(?!\d))", re.IGNORECASE | re.ASCII)
 """Matches commands that change the position of the head or its coordinates."""
 

@@ -24,6 +24,7 @@ and during M400 a firmware that does not say `busy` is silent (Marlin 1.0, Smoot
 
 CHECK_INTERVAL = 0.5  # s between two checks whether the printer has said anything
 
+# Reads the flight recorder's text, in which lines have a direction and a number, so `parse` does not fit.
 _HOMING = re.compile(r"^> (?:N\d+ )?G(?:28|29|3[0-4]|38|76|425)(?!\d)")
 
 

@@ -20,6 +20,7 @@ _HELLO = HELLO.decode().strip()
 
 _NO_REASON = ("echo:enqueueing", "echo:busy", "lcd status changed", "active extruder")
 
+# Reads the flight recorder's text, in which lines have numbers and may be macros: nothing for `gcode.command.parse`.
 _COMMAND = re.compile(r"(N\d{1,10}\s*)?([A-Z]\d+|\w+)", re.ASCII)
 
 # A text after one of these commands says what happened while the command was executed. A text after any other command
