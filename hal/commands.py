@@ -41,7 +41,7 @@ class Commands:
         self._waiting: set[AwaitedCommand] = set()
         self._selecting: Ticket | None = None  # the host's own command that selects a file on the SD card
         self._urgent: list[Ticket] = []  # urgent commands of clients; some may be answered
-        self.on_card_print: Callable[[], None] = lambda: None  # called when a client starts a print from the SD card
+        self.on_panel_print: Callable[[], None] = lambda: None  # called when a client starts a print from the SD card
         self.positions_due = 0  # unanswered queries of the position (M114)
 
     @property
@@ -132,7 +132,7 @@ class Commands:
         elif _ASKS_POSITION.match(ticket.command):
             self.positions_due += 1
         if ticket.from_client and _PRINTS.match(ticket.command):
-            self.on_card_print()
+            self.on_panel_print()
 
     def on_answer(self, ticket: Ticket) -> None:
         """Pass the answer of a command to its sender."""

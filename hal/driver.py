@@ -34,9 +34,9 @@ from hal.printer import (
     FirmwareIdentity,
     FirmwareSaid,
     LineSource,
-    LogLevel,
     PanelPrint,
     Prompt,
+    Severity,
     StateChanged,
     StopEnded,
 )
@@ -299,7 +299,7 @@ class LinePrinter(LinkStatus):
 
     def forget_panel_print(self) -> None:
         """Forget the print from the SD card until its place changes."""
-        self._reports.forget_card_print()
+        self._reports.forget_panel_print()
 
     def submit(self, *commands: str | bytes) -> None:
         """Queue a client's commands, all or none, without waiting for the answers."""
@@ -353,7 +353,7 @@ class LinePrinter(LinkStatus):
         self._pump.mark(b"reset")
         self._transport.reset()
 
-    def _on_stop_ended(self, severity: LogLevel, text: str) -> None:
+    def _on_stop_ended(self, severity: Severity, text: str) -> None:
         self._stopping = self._pump.bypass = None
         self._transport.close()
         self._publish(FirmwareSaid(text, severity))
@@ -380,8 +380,8 @@ class LinePrinter(LinkStatus):
         # sent, and the job turns the heaters off if it cannot be reattached. The last attempt to reattach sends them.
         # No print continues on a printer that counts no lines.
         outlasts_silence = self._settings.outlasts_silence and self.dialect.counts_lines
-        kept = outlasts_silence and self._loop.time() < self._heat_is_kept_until
-        stalled = isinstance(error, PrinterSilent) and kept
+        heat_is_kept = outlasts_silence and self._loop.time() < self._heat_is_kept_until
+        stalled = isinstance(error, PrinterSilent) and heat_is_kept
         if heaters_off and self._link is not None and not (dead or stalled):
             self._pump.write(self._decoder_reset + b"\n" + self._settings.heaters_off(self.heaters))
         elif isinstance(error, PortLost):

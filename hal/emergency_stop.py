@@ -12,7 +12,7 @@ from gcode.consequence import confirms_stop
 from gcode.dialect import UNKNOWN, Dialect
 from gcode.framing import frame
 from gcode.replies import parse
-from hal.printer import LogLevel
+from hal.printer import Severity
 
 REPEAT_DELAYS_S = (0.1, 0.3)  # until M112 is sent again: the first may be flushed with a torn line before it
 CONFIRM_TIMEOUT = 3.0  # for the confirmation; a board boots in less
@@ -27,7 +27,7 @@ class EmergencyStop:
         self,
         loop: asyncio.AbstractEventLoop,
         write: Callable[[bytes], None],
-        on_end: Callable[[LogLevel, str], None],
+        on_end: Callable[[Severity, str], None],
         dialect: Dialect = UNKNOWN,
         decoder_reset: bytes = b"",
     ) -> None:
@@ -78,7 +78,7 @@ class EmergencyStop:
         )
         self._end("error", f"{reason}: CUT THE PRINTER'S POWER if it moves or heats")
 
-    def _end(self, severity: LogLevel, text: str) -> None:
+    def _end(self, severity: Severity, text: str) -> None:
         self._stop_timers()
         self._on_end(severity, text)
 

@@ -33,7 +33,7 @@ class ConnectionState(Enum):
     FAULT = "fault"
 
 
-LogLevel = Literal["info", "warning", "error"]
+Severity = Literal["info", "warning", "error"]
 """The severity of a printer's text."""
 
 
@@ -98,7 +98,7 @@ class FirmwareSaid(Event):
     """A text for the user: of the firmware (an error, a warning, an unknown command), or about the connection."""
 
     text: str
-    severity: LogLevel
+    severity: Severity
 
 
 @frozen

@@ -69,7 +69,7 @@ class Reports:
         self._awaits_user = False  # as the last busy message says
         self._temperatures = RepeatedQuery(b"M105", self._query, self._temperature_interval)
         self._card = RepeatedQuery(b"M27", self._query_card, self._card_interval)
-        commands.on_card_print = self._expect_card_print
+        commands.on_panel_print = self._expect_panel_print
 
     async def begin(self) -> None:
         """Turn on the printer's own reports, or start to query the printer."""
@@ -142,7 +142,7 @@ class Reports:
     def _query(self, ticket: Ticket) -> None:
         self._commands.send_ticket(ticket)
 
-    def forget_card_print(self) -> None:
+    def forget_panel_print(self) -> None:
         """Forget the print from the SD card until its place changes."""
         if self.panel.forget_print():
             self._publish(PanelPrintChanged(None))
@@ -154,7 +154,7 @@ class Reports:
         else:
             self._query(ticket)
 
-    def _expect_card_print(self) -> None:
+    def _expect_panel_print(self) -> None:
         if not self.job_is_fed and self.panel.expect_print():
             self._publish(PanelPrintChanged(self.panel.print))
             self._card.query_later()

@@ -54,27 +54,27 @@ def others() -> dict[str, list[str]]:
 
 def listed() -> dict[str, list[str]]:
     """Return the same in 3 ms, but only distributions that list their modules, as those built by setuptools do."""
-    found: dict[str, list[str]] = {name: [] for name in PACKAGES}
+    distributions: dict[str, list[str]] = {name: [] for name in PACKAGES}
     for folder in sys.path:
         for path in Path(folder or ".").glob(_LISTED):
-            for name in found.keys() & set(path.read_text("utf-8", "replace").split()):
-                found[name].append(path.parent.name.partition("-")[0].replace("_", "-"))
-    return _without_us(found)
+            for name in distributions.keys() & set(path.read_text("utf-8", "replace").split()):
+                distributions[name].append(path.parent.name.partition("-")[0].replace("_", "-"))
+    return _without_us(distributions)
 
 
 def elsewhere() -> dict[str, list[str]]:
     """Return the modules of our names that are found in another folder of the path, belonging to no distribution."""
-    found = {}
+    paths = {}
     for name in PACKAGES:
         for folder in sys.path:
             path = Path(folder or ".").resolve() / name
             if (path / "__init__.py").exists() or path.with_suffix(".py").exists():
                 if path.parent != Path(__file__).resolve().parents[1]:
-                    found[name] = [str(path)]
+                    paths[name] = [str(path)]
                 break
-    return found
+    return paths
 
 
-def _without_us(found: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    named = {name: sorted({each for each in of if each != "nozzled"}) for name, of in found.items()}
+def _without_us(distributions: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    named = {name: sorted({each for each in of if each != "nozzled"}) for name, of in distributions.items()}
     return {name: of for name, of in named.items() if of}

@@ -25,7 +25,7 @@ from daemon.bridge.messages import FromFront, Hello, QuestionMessage, SnapshotMe
 from daemon.errors import TooLate
 from daemon.log import LEVELS, Limiter
 from daemon.set_aside import make_way
-from hal.printer import Event, LogLevel, StateChanged
+from hal.printer import Event, Severity, StateChanged
 
 MAX_QUESTIONS = 16
 MAX_TURN_S = 0.001
@@ -156,10 +156,10 @@ class CoreEnd:
         self._front = _FrontConnection(self)
         return self._front
 
-    def say(self, level: LogLevel, event: str, **more: Any) -> None:
+    def say(self, severity: Severity, event: str, **more: Any) -> None:
         """Log something that a front can cause at will; if it does so too often, the rest is dropped."""
         if self._log_limit.admits(self._loop.time()):
-            log.log(LEVELS[level], event, **more)
+            log.log(LEVELS[severity], event, **more)
 
     def on_bug(self, error: Exception) -> None:
         """Log an error of our own."""

@@ -158,8 +158,8 @@ async def _look_up(name: str) -> _Addresses:
 
 
 async def _addresses_of(name: str) -> _Addresses:
-    found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    return [_with_zone(*address) for *_, address in found]
+    entries = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    return [_with_zone(*address) for *_, address in entries]
 
 
 def _with_zone(address: str | int, _port: object, _flow: object = 0, zone: object = 0) -> str:

@@ -19,7 +19,7 @@ from daemon.cli.remote import find_server, printable, say_which_daemon
 from daemon.client import ClientError, OctoPrintClient, Unreachable
 from daemon.config import Config, path_of, state_dir
 from daemon.doctor import bundle
-from daemon.doctor.finding import Finding, Severity, Subject
+from daemon.doctor.finding import Finding, Grade, Subject
 from daemon.doctor.run import findings
 from daemon.doctor.view import View
 from daemon.errors import ConfigError, FileError
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     _print(results, as_json=args.json)
     if args.bundle is not None:
         print(f"nozzled: {_write(args.bundle, view, subject, results, responses)}", file=sys.stderr)
-    return EXIT_FAILURE if any(each.level is Severity.BAD for each in results) else 0
+    return EXIT_FAILURE if any(each.grade is Grade.BAD for each in results) else 0
 
 
 def _running_services() -> list[installed.InstalledService]:
@@ -80,19 +80,19 @@ def _check_service(view: View, args: argparse.Namespace, service: installed.Inst
     subject, _ = _subject(argparse.Namespace(**{**vars(args), "config": service.config}))
     results = list(findings(view, subject))
     _print(results, as_json=args.json)
-    return EXIT_FAILURE if any(each.level is Severity.BAD for each in results) else 0
+    return EXIT_FAILURE if any(each.grade is Grade.BAD for each in results) else 0
 
 
 def _print(results: list[Finding], *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps([{"level": each.level.name.lower(), "text": each.text, "fix": each.fix} for each in results]))
+        print(json.dumps([{"level": each.grade.name.lower(), "text": each.text, "fix": each.fix} for each in results]))
         return
     for each in results:
-        print(f"{each.level.value:<4}  {printable(each.text)}")
+        print(f"{each.grade.value:<4}  {printable(each.text)}")
         if each.fix:
             print(f"      -> {printable(each.fix)}")
-    bad = sum(each.level is Severity.BAD for each in results)
-    print(f"\n{bad} to fix, {sum(each.level is Severity.NOTE for each in results)} to check")
+    bad = sum(each.grade is Grade.BAD for each in results)
+    print(f"\n{bad} to fix, {sum(each.grade is Grade.NOTE for each in results)} to check")
 
 
 def _write(path: Path, view: View, subject: Subject, results: list[Finding], responses: dict[str, Any]) -> str:

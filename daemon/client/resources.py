@@ -397,10 +397,10 @@ def _size_of_file(answer: HttpAnswer, first: int) -> int:
     """
     if answer.status != HTTPStatus.PARTIAL_CONTENT and not first:
         return len(answer.body)
-    found = _CONTENT_RANGE.fullmatch(answer.headers.get("content-range", ""))
-    if found is None or int(found[1]) != first or not answer.body:
+    match = _CONTENT_RANGE.fullmatch(answer.headers.get("content-range", ""))
+    if match is None or int(match[1]) != first or not answer.body:
         raise BadAnswer(f"the answer is not the range of bytes from {first} on")
-    return int(found[2])
+    return int(match[2])
 
 
 def _entry(path: str, origin: Origin = "local") -> str:

@@ -45,7 +45,7 @@ def texts(view: View, subject: Subject, findings: Sequence[Finding], responses: 
         responses: the daemon's answers, by name.
     """
     files = {
-        "report.txt": "".join(f"{each.level.value:<4}  {each.text}\n      {each.fix}\n" for each in findings),
+        "report.txt": "".join(f"{each.grade.value:<4}  {each.text}\n      {each.fix}\n" for each in findings),
         "ports.txt": "".join(f"{each}\n" for each in view.ports()),
         "configuration.toml": configuration(view.read_text(subject.config_path) or "") if subject.config_path else "",
         **{f"{name}.json": json.dumps(answer, indent=1, ensure_ascii=False) for name, answer in responses.items()},

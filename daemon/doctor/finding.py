@@ -12,7 +12,7 @@ from daemon.systemd.installed import InstalledService
 from gcode.frozen import frozen
 
 
-class Severity(Enum):
+class Grade(Enum):
     """How bad a finding is."""
 
     GOOD = "ok"
@@ -24,24 +24,24 @@ class Severity(Enum):
 class Finding:
     """What a check has found, as a sentence, and how to fix it."""
 
-    level: Severity
+    grade: Grade
     text: str
     fix: str = ""
 
 
 def good(text: str) -> Finding:
     """Return a finding that needs no action."""
-    return Finding(Severity.GOOD, text)
+    return Finding(Grade.GOOD, text)
 
 
 def note(text: str, fix: str = "") -> Finding:
     """Return a finding that may explain a problem."""
-    return Finding(Severity.NOTE, text, fix)
+    return Finding(Grade.NOTE, text, fix)
 
 
 def bad(text: str, fix: str) -> Finding:
     """Return a finding that has to be fixed."""
-    return Finding(Severity.BAD, text, fix)
+    return Finding(Grade.BAD, text, fix)
 
 
 @frozen

@@ -10,7 +10,7 @@ from gcode.analysis.about import complete
 from gcode.analysis.arcs import is_arc
 from gcode.analysis.arrays import Bools, Floats, Ints
 from gcode.analysis.blocks import Blocks, LineBlock
-from gcode.analysis.checks import Checks, Level, Warmth
+from gcode.analysis.checks import Checks, FindingSeverity, Warmth
 from gcode.analysis.comments import Comments
 from gcode.analysis.heat import HeaterModels
 from gcode.analysis.klipper import KlipperCorners, KlipperProfile
@@ -268,6 +268,6 @@ class Analyser:
             timeline=timeline.points,
             used=totals.used,
             m73=tuple(self._follower.m73),
-            warnings=checks.sentences(Level.WARNING),
-            errors=checks.sentences(Level.ERROR),
+            warnings=checks.sentences(FindingSeverity.WARNING),
+            errors=checks.sentences(FindingSeverity.ERROR),
         )

@@ -58,7 +58,7 @@ class Warmth(IntEnum):
     OFF = 2
 
 
-class Level(Enum):
+class FindingSeverity(Enum):
     """The severity of a finding: an error keeps the file from being printed."""
 
     WARNING = "warning"
@@ -67,7 +67,7 @@ class Level(Enum):
 
 @mutable
 class _Finding:
-    level: Level
+    severity: FindingSeverity
     text: str
     line: int
     count: int = 1
@@ -100,12 +100,12 @@ class Checks:
         self._moved: dict[str, str] = {}  # axes whose origin is moved → the command that moves it
         self._findings: dict[str, _Finding] = {}
 
-    def add(self, level: Level, key: str, text: str, line: int = 0, count: int = 1) -> None:
+    def add(self, severity: FindingSeverity, key: str, text: str, line: int = 0, count: int = 1) -> None:
         """Add a finding; of all with the same key, only the first one and their number are reported."""
         if finding := self._findings.get(key):
             finding.count += count
         else:
-            self._findings[key] = _Finding(level, text, line, count)
+            self._findings[key] = _Finding(severity, text, line, count)
 
     @property
     def loses_arcs(self) -> bool:
@@ -115,21 +115,26 @@ class Checks:
     def note_lost_arcs(self, line: int, count: int) -> None:
         """Add a finding of `count` arcs, the first in this line, which the firmware does not know."""
         text = f"{self.machine.dialect.name} does not know G2 and G3: {self._lost['G2']}"
-        self.add(Level.WARNING, "G2", text, line, count)
+        self.add(FindingSeverity.WARNING, "G2", text, line, count)
 
-    def sentences(self, level: Level) -> tuple[str, ...]:
-        """Return the findings of a level."""
-        return tuple(each.sentence() for each in self._findings.values() if each.level is level)
+    def sentences(self, severity: FindingSeverity) -> tuple[str, ...]:
+        """Return the findings of a severity."""
+        return tuple(each.sentence() for each in self._findings.values() if each.severity is severity)
 
     def check_command(self, command: Command, line: int) -> None:
         """Check a command that is no plain move."""
         code = command.code
         if code in self._lost:
-            self.add(Level.WARNING, code, f"{self.machine.dialect.name} does not know {code}: {self._lost[code]}", line)
+            self.add(
+                FindingSeverity.WARNING,
+                code,
+                f"{self.machine.dialect.name} does not know {code}: {self._lost[code]}",
+                line,
+            )
         if code in _REFUSED_COMMANDS:
-            self.add(Level.ERROR, code, _REFUSED_COMMANDS[code], line)
+            self.add(FindingSeverity.ERROR, code, _REFUSED_COMMANDS[code], line)
         elif code in _DOUBTFUL_COMMANDS:
-            self.add(Level.WARNING, code, _DOUBTFUL_COMMANDS[code], line)
+            self.add(FindingSeverity.WARNING, code, _DOUBTFUL_COMMANDS[code], line)
         elif code == "G28":
             self._homing_line = min(self._homing_line, line)
         elif code == "M98":  # RepRapFirmware: M98 P"start.g"
@@ -177,13 +182,13 @@ class Checks:
             return
         fitted = fit_command(command, dialect)
         if fitted is None or len(fitted) <= most:
-            self.add(Level.WARNING, "long text", f"a text is cut: the firmware reads {most} characters", line)
+            self.add(FindingSeverity.WARNING, "long text", f"a text is cut: the firmware reads {most} characters", line)
         elif self.machine.dialect_known:
             text = f"a command has {len(command)} characters, but the firmware reads {most}"
-            self.add(Level.ERROR, "long command", text, line)
+            self.add(FindingSeverity.ERROR, "long command", text, line)
         else:
             text = f"a command has {len(command)} characters, but many firmwares read only {most}"
-            self.add(Level.WARNING, "long command", text, line)
+            self.add(FindingSeverity.WARNING, "long command", text, line)
 
     def check_heat(self, command: bytes, line: int) -> None:
         """Check the highest temperature that any firmware could read in a command."""
@@ -191,9 +196,9 @@ class Checks:
         if line == self._too_hot_line:
             return
         if problem := excess(command, *most):
-            self.add(Level.ERROR, "hot", problem, line)
+            self.add(FindingSeverity.ERROR, "hot", problem, line)
         elif problem := doubt(command, *most):
-            self.add(Level.WARNING, "maybe hot", problem, line)
+            self.add(FindingSeverity.WARNING, "maybe hot", problem, line)
 
     def check_target(self, heater: str, target: float, line: int) -> None:
         """Check a target temperature."""
@@ -202,13 +207,20 @@ class Checks:
         if heater.startswith("tool"):
             self._targets[int(heater[4:])] = target
             if int(heater[4:]) >= machine.tools:
-                self.add(Level.WARNING, heater, f"the file heats {heater}, which the profile does not have", line)
+                self.add(
+                    FindingSeverity.WARNING, heater, f"the file heats {heater}, which the profile does not have", line
+                )
         if target > most:
             self._too_hot_line = line
             text = f"the file heats {heater} to {target:g} °C, but the profile allows {most:g} °C"
-            self.add(Level.ERROR, f"hot {heater}", text, line)
+            self.add(FindingSeverity.ERROR, f"hot {heater}", text, line)
         elif heater == "bed" and target > 0 and not machine.heated_bed:
-            self.add(Level.WARNING, "no bed", "the file heats the bed, which the profile says cannot be heated", line)
+            self.add(
+                FindingSeverity.WARNING,
+                "no bed",
+                "the file heats the bed, which the profile says cannot be heated",
+                line,
+            )
         if target == 0:
             self._end_line = line
 
@@ -216,7 +228,7 @@ class Checks:
         """Check a tool change."""
         if number >= self.machine.tools:
             text = f"the file uses T{number}, but the profile has extruders = {self.machine.tools}"
-            self.add(Level.WARNING, "tool", text, line)
+            self.add(FindingSeverity.WARNING, "tool", text, line)
 
     def warmth_of(self, tool: int) -> Warmth:
         """Return how warm the hotend of a tool is, judging by the file's commands so far."""
@@ -232,15 +244,17 @@ class Checks:
         """Add a finding of `count` moves that extrude although the hotend is not known to be warm."""
         machine = self.machine
         if warmth is Warmth.UNKNOWN:
-            self.add(Level.WARNING, "unheated", "extrudes before the file sets a hotend temperature", line, count)
+            self.add(
+                FindingSeverity.WARNING, "unheated", "extrudes before the file sets a hotend temperature", line, count
+            )
         elif warmth is Warmth.OFF:  # the hotend stays warm for a while, so end code may still extrude
             self._cold_moves += count
-            level = Level.ERROR if self._cold_moves > PURGE else Level.WARNING
-            self.add(level, f"off {level}", "extrudes after the hotend was turned off", line, count)
+            severity = FindingSeverity.ERROR if self._cold_moves > PURGE else FindingSeverity.WARNING
+            self.add(severity, f"off {severity}", "extrudes after the hotend was turned off", line, count)
         else:
-            level = Level.ERROR if machine.dialect_known else Level.WARNING
+            severity = FindingSeverity.ERROR if machine.dialect_known else FindingSeverity.WARNING
             text = f"extrudes while the hotend's target is below {machine.min_extrusion:g} °C"
-            self.add(level, "cold", text, line, count)
+            self.add(severity, "cold", text, line, count)
 
     def check_moves(self, delta: Floats, printing: Bools, line: Floats) -> None:
         """Check how much filament moves extrude."""
@@ -249,13 +263,13 @@ class Checks:
         long_ = np.flatnonzero(extruded > MAX_EXTRUSION)
         if len(long_):
             text = f"moves {extruded[long_[0]]:.0f} mm of filament at once; are absolute and relative E mixed up?"
-            self.add(Level.WARNING, "long extrusion", text, int(line[long_[0]]), len(long_))
+            self.add(FindingSeverity.WARNING, "long extrusion", text, int(line[long_[0]]), len(long_))
         self._pushed_mm += float(extruded[printing].sum())
         self._printing += int(printing.sum())
         much = np.flatnonzero(printing & (extruded * extruded > enough))
         if len(much) > _MAX_IMPLAUSIBLE:
             text = "extrudes more than any nozzle can; are absolute and relative E mixed up?"
-            self.add(Level.WARNING, "much extrusion", text, int(line[much[0]]), len(much))
+            self.add(FindingSeverity.WARNING, "much extrusion", text, int(line[much[0]]), len(much))
 
     def note_printed(self, begins: Floats, ends: Floats, box: tuple[Floats, Floats], line: Floats, layer: Ints) -> None:
         """Note moves that extrude: see `Whereabouts.add`."""
@@ -276,10 +290,10 @@ class Checks:
             ends_with_line_end: the last line has a line end.
         """
         if bounds.printing is None or self._printed is None:
-            self.add(Level.WARNING, "nothing", "the file prints nothing")
+            self.add(FindingSeverity.WARNING, "nothing", "the file prints nothing")
         else:
             if self._printed[0] < self._homing_line:
-                self.add(Level.WARNING, "unhomed", "prints before the axes are homed", self._printed[0])
+                self.add(FindingSeverity.WARNING, "unhomed", "prints before the axes are homed", self._printed[0])
             self._check_volume()
             self._check_truncated(comments, ends_with_line_end=ends_with_line_end)
         self._check_relative_e(filament)
@@ -288,28 +302,30 @@ class Checks:
                 "XYZ", bounds.travel.min, bounds.travel.max, self.machine.volume, strict=True
             ):
                 if low < least - (_MAX_PRESSED if axis == "Z" else ROUNDING) or high > most + ROUNDING:
-                    self._outside(Level.WARNING, "moves", axis, (low, high), (least, most))
+                    self._outside(FindingSeverity.WARNING, "moves", axis, (low, high), (least, most))
 
     def _check_volume(self) -> None:
         for each in self._where.find_overruns(_MAX_PRESSED):
             moved = [self._moved[axis] for axis in (each.axis if len(each.axis) == 1 else "XY") if axis in self._moved]
-            level = Level.WARNING if moved else Level.ERROR
+            severity = FindingSeverity.WARNING if moved else FindingSeverity.ERROR
             origin = f"; {moved[0]} in the file moves the origin, so this may be wrong" if moved else ""
-            self._outside(level, "prints", each.axis, (each.low, each.high), (each.least, each.most), origin)
+            self._outside(severity, "prints", each.axis, (each.low, each.high), (each.least, each.most), origin)
 
-    def _outside(self, level: Level, what: str, axis: str, reach: Range, allowed: Range, origin: str = "") -> None:
+    def _outside(
+        self, severity: FindingSeverity, what: str, axis: str, reach: Range, allowed: Range, origin: str = ""
+    ) -> None:
         text = (
             f"{what} outside the build volume: {axis} from {reach[0]:g} to {reach[1]:g}, "
             f"allowed {allowed[0]:g} to {allowed[1]:g}{origin}"
         )
-        self.add(level, f"{what} {axis}", text)
+        self.add(severity, f"{what} {axis}", text)
 
     def _check_relative_e(self, filament: float) -> None:
         """Detect relative E that is read as absolute: E goes back as far as forth, or does not move the extruder."""
         back_and_forth = filament < _MIN_SHARE * self._pushed_mm and self._printing > _MAX_IMPLAUSIBLE
         if back_and_forth or self._idle > max(_MAX_IMPLAUSIBLE, 4 * self._printing):
             text = "hardly any filament is extruded although the moves have an E: are absolute and relative E mixed up?"
-            self.add(Level.WARNING, "little extrusion", text)
+            self.add(FindingSeverity.WARNING, "little extrusion", text)
 
     def _check_truncated(self, comments: Comments, *, ends_with_line_end: bool) -> None:
         if self._printed and self._end_line > self._printed[1]:
@@ -318,16 +334,28 @@ class Checks:
         name = (about.slicer or "").split()[0] if about.slicer else ""
         if f"{name.lower()}_config" in _FOOTERS and not any(each in comments.settings for each in _FOOTER_KEYS):
             # an error: the print would stop in the middle of the part, with the nozzle in it and the heaters on
-            self.add(Level.ERROR, "truncated", f"the file is cut off: the settings that {name} writes last are missing")
+            self.add(
+                FindingSeverity.ERROR,
+                "truncated",
+                f"the file is cut off: the settings that {name} writes last are missing",
+            )
         elif comments.block_is_open:
             self.add(
-                Level.ERROR, "truncated", "the file is cut off: its block of commands (EXECUTABLE_BLOCK) has no end"
+                FindingSeverity.ERROR,
+                "truncated",
+                "the file is cut off: its block of commands (EXECUTABLE_BLOCK) has no end",
             )
         elif comments.missing_layers:
             announced, present = comments.missing_layers
-            self.add(Level.ERROR, "truncated", f"the file is cut off: it has {present} of its {announced} layers")
+            self.add(
+                FindingSeverity.ERROR, "truncated", f"the file is cut off: it has {present} of its {announced} layers"
+            )
         elif ends_with_line_end:
-            self.add(Level.WARNING, "no end", "nothing turns heaters or motors off at the end; is the file complete?")
+            self.add(
+                FindingSeverity.WARNING,
+                "no end",
+                "nothing turns heaters or motors off at the end; is the file complete?",
+            )
         else:  # only a warning, because some programs write no line end after the last line
             text = "nothing turns heaters or motors off at the end, and the last line has no end; is the file complete?"
-            self.add(Level.WARNING, "no end", text)
+            self.add(FindingSeverity.WARNING, "no end", text)

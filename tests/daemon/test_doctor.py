@@ -12,7 +12,7 @@ import pytest
 
 from daemon.config import Config, merge
 from daemon.doctor import cameras, companions, computer, ports, service
-from daemon.doctor.finding import Severity, Subject
+from daemon.doctor.finding import Grade, Subject
 from daemon.doctor.run import CHECKS, findings
 from daemon.doctor.view import DiskSpace, Node, View, WebAnswer
 from daemon.systemd.installed import InstalledService
@@ -62,8 +62,8 @@ class Machine:
 
     def worst(self, check, **other):
         """Return level and words of the worst finding; None: nothing was found."""
-        results = sorted(self.look(check, **other), key=lambda each: list(Severity).index(each.level))
-        return (results[-1].level, f"{results[-1].text} -> {results[-1].fix}") if results else (None, "")
+        results = sorted(self.look(check, **other), key=lambda each: list(Grade).index(each.grade))
+        return (results[-1].grade, f"{results[-1].text} -> {results[-1].fix}") if results else (None, "")
 
 
 def configured(address, **http):
@@ -85,14 +85,14 @@ def installed(machine):
 @pytest.mark.parametrize(
     ("address", "existing", "level", "words"),
     [
-        ("serial:auto", [BOARD], Severity.GOOD, BOARD.address),
-        ("serial:auto", [BOARD, OTHER], Severity.BAD, "usb-Prusa"),
-        ("serial:auto", [], Severity.BAD, "another USB cable"),
-        ("/dev/ttyUSB9", [BOARD], Severity.BAD, "existing ports: serial:/dev/serial/by-id/usb-1a86"),
-        ("serial:/dev/ttyUSB0", [BOARD], Severity.GOOD, "exists"),
-        ("", [], Severity.NOTE, "none found"),
-        ("sim?speed=20", [], Severity.GOOD, "not a serial port"),
-        ("usb:printer", [], Severity.BAD, "unknown kind of printer"),
+        ("serial:auto", [BOARD], Grade.GOOD, BOARD.address),
+        ("serial:auto", [BOARD, OTHER], Grade.BAD, "usb-Prusa"),
+        ("serial:auto", [], Grade.BAD, "another USB cable"),
+        ("/dev/ttyUSB9", [BOARD], Grade.BAD, "existing ports: serial:/dev/serial/by-id/usb-1a86"),
+        ("serial:/dev/ttyUSB0", [BOARD], Grade.GOOD, "exists"),
+        ("", [], Grade.NOTE, "none found"),
+        ("sim?speed=20", [], Grade.GOOD, "not a serial port"),
+        ("usb:printer", [], Grade.BAD, "unknown kind of printer"),
     ],
 )
 def test_a_missing_or_ambiguous_port_is_reported(machine, address, existing, level, words):
@@ -103,16 +103,16 @@ def test_a_missing_or_ambiguous_port_is_reported(machine, address, existing, lev
 
 def test_a_printer_chosen_by_a_client_needs_no_configured_port(machine):
     fields = {"config": configured(""), "ports": list}
-    assert machine.worst(ports.port, **fields, printer_status="Printing")[0] is Severity.GOOD
-    assert machine.worst(ports.port, **fields, printer_status="Offline")[0] is Severity.NOTE
+    assert machine.worst(ports.port, **fields, printer_status="Printing")[0] is Grade.GOOD
+    assert machine.worst(ports.port, **fields, printer_status="Offline")[0] is Grade.NOTE
 
 
 @pytest.mark.parametrize(
     ("node", "groups", "level", "words"),
     [
-        (Node("root", "dialout", 0o660), {"dialout"}, Severity.GOOD, "as a member of dialout"),
-        (Node("root", "dialout", 0o660), {"video"}, Severity.BAD, "sudo usermod -aG dialout anna, then log in again"),
-        (Node("root", "root", 0o600), {"dialout"}, Severity.BAD, "no group has it"),
+        (Node("root", "dialout", 0o660), {"dialout"}, Grade.GOOD, "as a member of dialout"),
+        (Node("root", "dialout", 0o660), {"video"}, Grade.BAD, "sudo usermod -aG dialout anna, then log in again"),
+        (Node("root", "root", 0o600), {"dialout"}, Grade.BAD, "no group has it"),
         (Node("root", "root", 0o666), set(), None, ""),
         (Node("anna", "anna", 0o600), set(), None, ""),
         (None, set(), None, ""),
@@ -128,7 +128,7 @@ def test_the_group_is_that_of_the_services_user(machine):
     finding = machine.worst(
         ports.rights, service=installed(machine), groups_of=lambda user: users.append(user) or set()
     )
-    assert (users, finding[0]) == (["nozzled"], Severity.BAD)
+    assert (users, finding[0]) == (["nozzled"], Grade.BAD)
     assert "usermod -aG dialout nozzled, then sudo systemctl restart nozzled" in finding[1]
     assert machine.look(ports.rights, user="root") == []
 
@@ -147,7 +147,7 @@ def test_the_group_is_that_of_the_services_user(machine):
 )
 def test_another_program_on_the_port_is_reported(machine, holders, words):
     finding = machine.worst(ports.port_holders, holders_of=lambda _: holders)
-    assert (finding[0], words in finding[1]) == (Severity.BAD if words else None, True), finding
+    assert (finding[0], words in finding[1]) == (Grade.BAD if words else None, True), finding
 
 
 def test_a_relative_path_is_relative_to_the_current_directory(tmp_path, monkeypatch):
@@ -170,7 +170,7 @@ def test_programs_that_probe_ports_are_named(machine):
     machine.write("/sys/bus/usb/devices/1-1/idProduct", "7523\n")
     assert machine.look(ports.probers) == [], "the chip has its port"
     level, words = machine.worst(ports.probers, ports=list)
-    assert (level, "Braille" in words) == (Severity.BAD, True)
+    assert (level, "Braille" in words) == (Grade.BAD, True)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_programs_that_probe_ports_are_named(machine):
 def test_devices_hidden_by_the_sandbox_are_reported(machine, address, shown, words):
     machine.programs["systemctl show"] = shown
     finding = machine.worst(ports.sandbox, config=configured(address), service=installed(machine))
-    assert (finding[0], words in finding[1]) == (Severity.BAD if words else None, True), finding
+    assert (finding[0], words in finding[1]) == (Grade.BAD if words else None, True), finding
     assert machine.look(ports.sandbox, config=configured(address)) == [], (
         "a daemon that is started by hand has no sandbox"
     )
@@ -195,7 +195,7 @@ def test_devices_hidden_by_the_sandbox_are_reported(machine, address, shown, wor
 
 def test_the_systems_console_on_the_printers_port_is_reported(machine):
     machine.write("/proc/cmdline", "console=ttyAMA0,115200 console=tty1 root=/dev/mmcblk0p2\n")
-    assert machine.worst(ports.console, config=configured("serial:/dev/ttyAMA0?baudrate=250000"))[0] is Severity.BAD
+    assert machine.worst(ports.console, config=configured("serial:/dev/ttyAMA0?baudrate=250000"))[0] is Grade.BAD
     assert machine.look(ports.console, config=configured("/dev/ttyACM0")) == []
 
 
@@ -205,12 +205,12 @@ def test_the_systems_console_on_the_printers_port_is_reported(machine):
 @pytest.mark.parametrize(
     ("bits", "level", "words"),
     [
-        ("0", Severity.GOOD, "is good"),
-        ("50005", Severity.BAD, "too low (now)"),
-        ("50000", Severity.BAD, "too low (earlier, since it booted)"),
-        ("80008", Severity.NOTE, "it is too hot (now)"),
-        ("20000", Severity.NOTE, "its clock is capped (earlier, since it booted)"),
-        ("nonsense", Severity.NOTE, "cannot be checked"),
+        ("0", Grade.GOOD, "is good"),
+        ("50005", Grade.BAD, "too low (now)"),
+        ("50000", Grade.BAD, "too low (earlier, since it booted)"),
+        ("80008", Grade.NOTE, "it is too hot (now)"),
+        ("20000", Grade.NOTE, "its clock is capped (earlier, since it booted)"),
+        ("nonsense", Grade.NOTE, "cannot be checked"),
     ],
 )
 def test_power_problems_of_a_raspberry_pi_are_reported(machine, bits, level, words):
@@ -228,11 +228,11 @@ def test_power_problems_of_a_raspberry_pi_are_reported(machine, bits, level, wor
 @pytest.mark.parametrize(
     ("space", "level", "words"),
     [
-        (DiskSpace(10**10, 10**11), Severity.GOOD, "10.0 GB of 100.0 GB"),
-        (DiskSpace(5 * 10**8, 10**10), Severity.NOTE, "nearly full"),
-        (DiskSpace(10**6, 10**10), Severity.BAD, "the disk is full: 1 MB"),
-        (DiskSpace(10**10, 10**11, read_only=True), Severity.BAD, "is read-only"),
-        (None, Severity.NOTE, "cannot be checked"),
+        (DiskSpace(10**10, 10**11), Grade.GOOD, "10.0 GB of 100.0 GB"),
+        (DiskSpace(5 * 10**8, 10**10), Grade.NOTE, "nearly full"),
+        (DiskSpace(10**6, 10**10), Grade.BAD, "the disk is full: 1 MB"),
+        (DiskSpace(10**10, 10**11, read_only=True), Grade.BAD, "is read-only"),
+        (None, Grade.NOTE, "cannot be checked"),
     ],
 )
 def test_a_full_or_read_only_disk_is_reported(machine, space, level, words):
@@ -242,10 +242,10 @@ def test_a_full_or_read_only_disk_is_reported(machine, space, level, words):
 
 def test_a_wrong_clock_is_reported(machine):
     machine.programs["timedatectl show"] = "yes"
-    assert machine.worst(computer.clock)[0] is Severity.GOOD
+    assert machine.worst(computer.clock)[0] is Grade.GOOD
     machine.programs["timedatectl show"] = "no"
-    assert machine.worst(computer.clock)[0] is Severity.NOTE
-    assert machine.worst(computer.clock, now=lambda: 0.0)[0] is Severity.BAD
+    assert machine.worst(computer.clock)[0] is Grade.NOTE
+    assert machine.worst(computer.clock, now=lambda: 0.0)[0] is Grade.BAD
 
 
 def test_heat_and_lack_of_memory_are_reported(machine):
@@ -264,7 +264,7 @@ def test_heat_and_lack_of_memory_are_reported(machine):
 
 def test_a_running_daemon_of_another_version_is_reported(machine):
     machine.programs["systemctl --version"] = "systemd 252\n+PAM"
-    assert machine.worst(service.versions, running_version="1.0") == (Severity.GOOD, machine.worst(service.versions)[1])
+    assert machine.worst(service.versions, running_version="1.0") == (Grade.GOOD, machine.worst(service.versions)[1])
     assert "has version 0.9" in machine.worst(service.versions, running_version="0.9")[1]
 
 
@@ -296,17 +296,17 @@ def test_another_distribution_with_our_modules_is_reported(machine):
     assert machine.worst(service.modules) == (None, "")
     both = {"daemon": ["nozzled", "python-daemon"]}
     level, text = machine.worst(service.modules, modules_of=lambda: both)
-    assert level is Severity.BAD
+    assert level is Grade.BAD
     assert text.startswith("the module `daemon` here also belongs to python-daemon: they break each other -> ")
 
 
 def test_a_mistake_in_the_configuration_is_reported(machine):
-    assert machine.worst(service.configuration)[0] is Severity.GOOD
+    assert machine.worst(service.configuration)[0] is Grade.GOOD
     finding = machine.worst(
         service.configuration, mistake="http.prot = 1: unknown key", config_path=Path("/etc/nozzled.toml")
     )
     assert finding == (
-        Severity.BAD,
+        Grade.BAD,
         "http.prot = 1: unknown key -> sudo nano /etc/nozzled.toml; `nozzled config` shows all settings",
     )
 
@@ -314,19 +314,19 @@ def test_a_mistake_in_the_configuration_is_reported(machine):
 @pytest.mark.parametrize(
     ("shown", "level", "words"),
     [
-        ("ActiveState=active\nNRestarts=0\nUnitFileState=enabled", Severity.GOOD, "is running"),
-        ("ActiveState=active\nNRestarts=4", Severity.NOTE, "restarted it 4 times"),
-        ("ActiveState=active\nNRestarts=0\nUnitFileState=disabled", Severity.NOTE, "does not start with the computer"),
-        ("ActiveState=failed\nResult=watchdog", Severity.BAD, "has failed (watchdog)"),
-        ("ActiveState=inactive", Severity.BAD, "is not running (inactive)"),
-        ("", Severity.BAD, "unknown to systemd"),
+        ("ActiveState=active\nNRestarts=0\nUnitFileState=enabled", Grade.GOOD, "is running"),
+        ("ActiveState=active\nNRestarts=4", Grade.NOTE, "restarted it 4 times"),
+        ("ActiveState=active\nNRestarts=0\nUnitFileState=disabled", Grade.NOTE, "does not start with the computer"),
+        ("ActiveState=failed\nResult=watchdog", Grade.BAD, "has failed (watchdog)"),
+        ("ActiveState=inactive", Grade.BAD, "is not running (inactive)"),
+        ("", Grade.BAD, "unknown to systemd"),
     ],
 )
 def test_units_that_do_not_run_are_reported(machine, shown, level, words):
     machine.programs["systemctl show"] = shown
     results = machine.look(service.units, service=installed(machine))
-    assert any((each.level, words in each.text) == (level, True) for each in results), results
-    assert machine.worst(service.units)[0] is Severity.NOTE, "no service"
+    assert any((each.grade, words in each.text) == (level, True) for each in results), results
+    assert machine.worst(service.units)[0] is Grade.NOTE, "no service"
 
 
 def test_only_the_failure_of_the_core_has_turned_the_heaters_off(machine):
@@ -339,22 +339,22 @@ def test_only_the_failure_of_the_core_has_turned_the_heaters_off(machine):
 @pytest.mark.parametrize(
     ("fields", "level", "words"),
     [
-        (LISTENING, Severity.GOOD, "HTTP answers"),
-        ({**LISTENING, "running_version": ""}, Severity.BAD, "no answer"),
-        ({**LISTENING, "running_version": None}, Severity.NOTE, "without its key"),
+        (LISTENING, Grade.GOOD, "HTTP answers"),
+        ({**LISTENING, "running_version": ""}, Grade.BAD, "no answer"),
+        ({**LISTENING, "running_version": None}, Grade.NOTE, "without its key"),
         (
             {**LISTENING, "running_version": "", "listeners_at": lambda _: ["nginx"]},
-            Severity.BAD,
+            Grade.BAD,
             "another program uses port 5000: nginx",
         ),
-        ({**LISTENING, "listeners_at": lambda _: ["nozzled"]}, Severity.GOOD, "HTTP answers"),
-        ({**LISTENING, "sockets": ("127.0.0.1:5000",)}, Severity.NOTE, "other computers and phones cannot connect"),
-        ({**LISTENING, "sockets": ("0.0.0.0:81",)}, Severity.NOTE, "systemd listens at 0.0.0.0:81"),
+        ({**LISTENING, "listeners_at": lambda _: ["nozzled"]}, Grade.GOOD, "HTTP answers"),
+        ({**LISTENING, "sockets": ("127.0.0.1:5000",)}, Grade.NOTE, "other computers and phones cannot connect"),
+        ({**LISTENING, "sockets": ("0.0.0.0:81",)}, Grade.NOTE, "systemd listens at 0.0.0.0:81"),
     ],
 )
 def test_an_http_port_that_is_silent_taken_or_elsewhere_is_reported(machine, fields, level, words):
     results = machine.look(service.http, service=installed(machine), config=configured("sim", host="0.0.0.0"), **fields)
-    assert any((each.level, words in each.text) == (level, True) for each in results), results
+    assert any((each.grade, words in each.text) == (level, True) for each in results), results
 
 
 @pytest.mark.parametrize(("host", "alone"), [("0.0.0.0", False), ("::", False), ("127.0.0.1", True), ("::1", True)])
@@ -365,7 +365,7 @@ def test_a_daemon_that_listens_only_for_this_computer_is_reported(machine, host,
 
 def test_a_halted_printer_is_not_good(machine):
     status = "Operational: the firmware has halted: Heating failed"
-    assert machine.worst(service.printer_error, printer_status=status)[0] is Severity.NOTE
+    assert machine.worst(service.printer_error, printer_status=status)[0] is Grade.NOTE
 
 
 def test_a_missing_invalid_or_exposed_key_is_reported(machine):
@@ -374,7 +374,7 @@ def test_a_missing_invalid_or_exposed_key_is_reported(machine):
     assert "does not exist yet" in machine.worst(service.key, **fields)[1]
     assert "sudo nozzled doctor" in machine.worst(service.key, **{**fields, "user": "anna"})[1]
     machine.write("/var/lib/nozzled/api-key", "x" * 43 + "\n")
-    assert machine.worst(service.key, **fields, node=lambda _: mine)[0] is Severity.GOOD
+    assert machine.worst(service.key, **fields, node=lambda _: mine)[0] is Grade.GOOD
     assert (
         "other users can read the key"
         in machine.worst(service.key, **fields, node=lambda _: replace(mine, mode=0o644))[1]
@@ -387,9 +387,9 @@ def test_a_missing_invalid_or_exposed_key_is_reported(machine):
 def test_named_keys_are_counted_and_damaged_files_reported(machine):
     assert machine.look(service.keyring) == machine.look(service.damaged_files) == []
     machine.write("/var/lib/nozzled/keys.json", json.dumps({"keys": [{}, {}]}))
-    assert machine.worst(service.keyring) == (Severity.GOOD, "named keys: 2 -> ")
+    assert machine.worst(service.keyring) == (Grade.GOOD, "named keys: 2 -> ")
     machine.write("/var/lib/nozzled/keys.json", "[]")
-    assert machine.worst(service.keyring)[0] is Severity.BAD
+    assert machine.worst(service.keyring)[0] is Grade.BAD
     machine.write("/var/lib/nozzled/nozzled.db.damaged", "")
     assert "nozzled.db.damaged" in machine.worst(service.damaged_files)[1]
 
@@ -397,11 +397,11 @@ def test_named_keys_are_counted_and_damaged_files_reported(machine):
 @pytest.mark.parametrize(
     ("doing", "level"),
     [
-        ("Operational", Severity.GOOD),
-        ("Printing", Severity.GOOD),
+        ("Operational", Grade.GOOD),
+        ("Printing", Grade.GOOD),
         ("", None),
-        ("Offline after error: no port", Severity.BAD),
-        ("Offline: no core", Severity.BAD),
+        ("Offline after error: no port", Grade.BAD),
+        ("Offline: no core", Grade.BAD),
     ],
 )  # fmt: skip
 def test_the_state_of_the_printer_is_reported(machine, doing, level):
@@ -467,9 +467,9 @@ def with_camera(**urls):
 
 def test_a_camera_that_does_not_answer_is_reported(machine):
     local = with_camera(stream_url="http://127.0.0.1:8080/stream")
-    assert machine.worst(cameras.cameras, config=local)[0] is Severity.NOTE
+    assert machine.worst(cameras.cameras, config=local)[0] is Grade.NOTE
     there = {"http://127.0.0.1:8080/snapshot": WebAnswer("image/jpeg", "", b"")}
-    assert machine.worst(cameras.cameras, config=local, fetch=lambda url, **_: there.get(url))[0] is Severity.GOOD
+    assert machine.worst(cameras.cameras, config=local, fetch=lambda url, **_: there.get(url))[0] is Grade.GOOD
     odd = machine.worst(cameras.cameras, config=local, fetch=lambda *_, **__: WebAnswer("text/html", "", b""))
     assert "sends text/html" in odd[1]
     for elsewhere in ("http://cam.local/stream", "http://anna:x@cam.local/stream", "http://cam.local/stream?pwd=x"):
@@ -490,7 +490,7 @@ def test_a_camera_of_this_machine_gets_its_password(machine):
     with HTTPServer(("127.0.0.1", 0), Streamer) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         config = with_camera(snapshot_url=f"http://anna:frog%21@127.0.0.1:{server.server_port}/snapshot")
-        assert machine.worst(cameras.cameras, config=config, fetch=View().fetch)[0] is Severity.GOOD
+        assert machine.worst(cameras.cameras, config=config, fetch=View().fetch)[0] is Grade.GOOD
         server.shutdown()
 
 
@@ -517,7 +517,7 @@ def test_a_camera_with_https_is_asked_with_tls(monkeypatch):
 def test_a_camera_at_an_impossible_port_does_not_answer(machine, port):
     config = with_camera(snapshot_url=f"http://127.0.0.1:{port}/snapshot")
     level, words = machine.worst(cameras.cameras, config=config, fetch=View().fetch)
-    assert (level, f"does not answer at http://127.0.0.1:{port}/snapshot" in words) == (Severity.NOTE, True)
+    assert (level, f"does not answer at http://127.0.0.1:{port}/snapshot" in words) == (Grade.NOTE, True)
 
 
 def test_streamers_of_this_machine_are_found_with_their_addresses(machine):
@@ -561,30 +561,30 @@ STOP = {"pushed": False, "confirmed": None, "direct": True}
 @pytest.mark.parametrize(
     ("name", "state", "level", "words"),
     [
-        ("power", None, Severity.NOTE, "not running"),
-        ("power", {"devices": [plug()]}, Severity.GOOD, "power: Printer is on"),
-        ("power", {"devices": [plug(on=None, error="Printer does not answer")]}, Severity.NOTE, "does not answer"),
-        ("power", {"devices": [plug(on=None)]}, Severity.NOTE, "the state of Printer is unknown"),
-        ("power", {"devices": [plug(printer=False)]}, Severity.NOTE, 'role = "printer"'),
-        ("power", {"sensors": {"stop": STOP}}, Severity.GOOD, "is ready"),
-        ("power", {"sensors": {"stop": STOP | {"direct": False}}}, Severity.NOTE, "only through the front"),
-        ("power", {"sensors": {"stop": STOP | {"pushed": True}}}, Severity.NOTE, "its wire is broken"),
-        ("power", {"sensors": {"filament": [{"name": "left", "present": False}]}}, Severity.NOTE, "left"),
-        ("notify", {"targets": [{"name": "phone"}], "results": [message(), message("no")]}, Severity.GOOD, "delivered"),
+        ("power", None, Grade.NOTE, "not running"),
+        ("power", {"devices": [plug()]}, Grade.GOOD, "power: Printer is on"),
+        ("power", {"devices": [plug(on=None, error="Printer does not answer")]}, Grade.NOTE, "does not answer"),
+        ("power", {"devices": [plug(on=None)]}, Grade.NOTE, "the state of Printer is unknown"),
+        ("power", {"devices": [plug(printer=False)]}, Grade.NOTE, 'role = "printer"'),
+        ("power", {"sensors": {"stop": STOP}}, Grade.GOOD, "is ready"),
+        ("power", {"sensors": {"stop": STOP | {"direct": False}}}, Grade.NOTE, "only through the front"),
+        ("power", {"sensors": {"stop": STOP | {"pushed": True}}}, Grade.NOTE, "its wire is broken"),
+        ("power", {"sensors": {"filament": [{"name": "left", "present": False}]}}, Grade.NOTE, "left"),
+        ("notify", {"targets": [{"name": "phone"}], "results": [message(), message("no")]}, Grade.GOOD, "delivered"),
         (
             "notify",
             {"targets": [{"name": "phone"}], "results": [message("no")]},
-            Severity.NOTE,
+            Grade.NOTE,
             "not delivered: 3 tries",
         ),
-        ("notify", {"targets": [{"name": "phone"}]}, Severity.NOTE, "nozzled notify test phone"),
-        ("notify", {"problem": "there is no target"}, Severity.NOTE, "no target"),
-        ("notify", {"spoolman": {"away": "it does not answer"}}, Severity.NOTE, "Spoolman"),
-        ("timelapse", {"trouble": "no camera delivers single pictures"}, Severity.NOTE, "no camera"),
-        ("mqtt", {"connected": False, "broker": "hub:1883", "trouble": "refused"}, Severity.NOTE, "hub:1883: refused"),
-        ("mqtt", {"connected": True, "broker": "hub:1883"}, Severity.GOOD, "connected"),
-        ("farm", {"id": "mk3-1", "trouble": "cannot reach NATS"}, Severity.NOTE, "cannot reach NATS"),
-        ("farm", {"id": "mk3-1", "trouble": None}, Severity.GOOD, "connected as mk3-1"),
+        ("notify", {"targets": [{"name": "phone"}]}, Grade.NOTE, "nozzled notify test phone"),
+        ("notify", {"problem": "there is no target"}, Grade.NOTE, "no target"),
+        ("notify", {"spoolman": {"away": "it does not answer"}}, Grade.NOTE, "Spoolman"),
+        ("timelapse", {"trouble": "no camera delivers single pictures"}, Grade.NOTE, "no camera"),
+        ("mqtt", {"connected": False, "broker": "hub:1883", "trouble": "refused"}, Grade.NOTE, "hub:1883: refused"),
+        ("mqtt", {"connected": True, "broker": "hub:1883"}, Grade.GOOD, "connected"),
+        ("farm", {"id": "mk3-1", "trouble": "cannot reach NATS"}, Grade.NOTE, "cannot reach NATS"),
+        ("farm", {"id": "mk3-1", "trouble": None}, Grade.GOOD, "connected as mk3-1"),
     ],
 )
 def test_companions_are_reported(machine, name, state, level, words):
