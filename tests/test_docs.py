@@ -202,7 +202,6 @@ _NOT_MEASURED = (
     "An underrun is a time of less than 3 s",  # its definition
     "for twice the time that the last write took",  # 0.15 s at least
     "a disk that takes up to 200 ms",  # the simulated one of a test
-    "one repeat at any latency up to 1 s",  # a test holds it to that
     "any value above 0 costs up to 250 ms more",  # the accuracy of systemd's timers (sd-event.c)
 )
 
