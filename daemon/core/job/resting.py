@@ -30,7 +30,8 @@ async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> Parked
     state = steps.recall(lambda: _state_before_parking(printer, config))
     modes = modes_of(state["modes"])
     at = await steps.measure(lambda: _position_at_rest(printer))
-    # before homing M114 reports zeros (marlin-2.1-plain-basic.txt, klipper.txt), and after G20 perhaps inches
+    # before homing M114 reports no real position (zeros in marlin-2.1-plain-basic.txt and klipper.txt), and after G20
+    # perhaps inches
     moves = config.pause.park != "none" and modes.homed and not modes.inches
     axes = at if moves else None
     parked = ParkedPosition(axes, modes, state["retracted"] if axes else 0.0, state["targets"])
